@@ -1,0 +1,85 @@
+// BoundedQueue: hands values from any thread to one consumer. Never grows past its capacity:
+// try_push says no instead. close() wakes the consumer, which drains what is left and then gets
+// nullopt. Storage is taken once, at construction.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace lockstep {
+
+template <class T>
+class BoundedQueue {
+ public:
+  explicit BoundedQueue(size_t capacity) : slots_(capacity) {}
+
+  // False when full or closed; `value` is then untouched.
+  bool try_push(T& value) {
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_ || n_ == slots_.size()) return false;
+      slots_[(head_ + n_) % slots_.size()].emplace(std::move(value));
+      ++n_;
+    }
+    not_empty_.notify_one();
+    return true;
+  }
+  bool try_push(T&& value) { return try_push(value); }
+
+  // Blocks until a value, close() or the deadline.
+  template <class TimePoint>
+  std::optional<T> wait_pop_until(TimePoint deadline) {
+    std::unique_lock lock(mutex_);
+    not_empty_.wait_until(lock, deadline, [&] { return n_ > 0 || closed_; });
+    return pop_locked();
+  }
+  std::optional<T> wait_pop() {
+    std::unique_lock lock(mutex_);
+    not_empty_.wait(lock, [&] { return n_ > 0 || closed_; });
+    return pop_locked();
+  }
+  std::optional<T> try_pop() {
+    std::lock_guard lock(mutex_);
+    return pop_locked();
+  }
+
+  void close() {
+    {
+      std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    not_empty_.notify_all();
+  }
+  bool closed() const {
+    std::lock_guard lock(mutex_);
+    return closed_;
+  }
+  size_t size() const {
+    std::lock_guard lock(mutex_);
+    return n_;
+  }
+
+ private:
+  std::optional<T> pop_locked() {
+    if (n_ == 0) return std::nullopt;
+    std::optional<T> value = std::move(slots_[head_]);
+    slots_[head_].reset();
+    head_ = (head_ + 1) % slots_.size();
+    --n_;
+    return value;
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable not_empty_;
+  // guarded by mutex_
+  std::vector<std::optional<T>> slots_;
+  size_t head_ = 0;
+  size_t n_ = 0;
+  bool closed_ = false;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,70 @@
+// View: a non-owning window on device memory: pointer, element type, shape. Rows may be strided
+// (a slice of a wider matrix); everything inside a row is contiguous.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <type_traits>
+
+#include "common/check.h"
+
+namespace lockstep {
+
+enum class DType : uint8_t { kF32, kF16, kBF16, kI32, kU8, kQ8_0 };
+
+struct View {
+  void* data = nullptr;
+  DType dtype = DType::kF32;
+  int n_dims = 0;
+  std::array<int64_t, 4> shape{};
+  int64_t row_stride = 0;  // elements from one index of dimension 0 to the next
+
+  int64_t n_rows() const { return shape[0]; }
+  // Elements in one index of dimension 0.
+  int64_t row_size() const {
+    int64_t n = 1;
+    for (int i = 1; i < n_dims; ++i) n *= shape[i];
+    return n;
+  }
+  template <class T>
+  T* row(int64_t i) const {
+    return static_cast<T*>(data) + i * row_stride;
+  }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+template <class T>
+constexpr DType dtype_of();
+template <>
+constexpr DType dtype_of<float>() {
+  return DType::kF32;
+}
+template <>
+constexpr DType dtype_of<int32_t>() {
+  return DType::kI32;
+}
+template <>
+constexpr DType dtype_of<uint8_t>() {
+  return DType::kU8;
+}
+
+// view(p, {n_tokens, hidden_dim}): a dense View; const data is viewed for reading only.
+template <class T>
+View view(T* data, std::initializer_list<int64_t> shape) {
+  View v;
+  v.data = const_cast<std::remove_const_t<T>*>(data);
+  v.dtype = dtype_of<std::remove_const_t<T>>();
+  for (int64_t n : shape) v.shape[v.n_dims++] = n;
+  v.row_stride = v.row_size();
+  return v;
+}
+
+// The shape contract at an op's door: CHECKs rank and every extent.
+inline void expect(const View& v, std::initializer_list<int64_t> shape) {
+  CHECK_EQ(v.n_dims, static_cast<int>(shape.size()));
+  int i = 0;
+  for (int64_t n : shape) CHECK_EQ(v.shape[i++], n);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,66 @@
+// Engine: one thread that owns all scheduling state of a node: sequences, block tables, the block
+// pool. Others talk to it through a bounded queue. A step: drain control, reap, plan (pure), commit
+// (the only mutation), submit to the ranks, publish the results.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "common/clock.h"
+#include "common/result.h"
+#include "node/engine/request.h"
+#include "node/model/executor.h"
+#include "node/model/step_plan.h"
+#include "node/text/tokenizer.h"
+
+namespace lockstep {
+
+struct EngineConfig {
+  StepLimits limits;
+  int32_t n_kv_blocks = 0;         // blocks of every KV group's pool
+  int32_t max_queued_requests = 1024;
+  int max_steps_in_flight = 1;     // 2 = plan a step while one runs
+};
+
+// A consistent picture of the engine, for metrics and heartbeats. Counters only grow.
+struct EngineSnapshot {
+  uint64_t n_steps = 0;
+  int32_t n_running = 0, n_waiting = 0;  // sequences
+  int32_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_active = 0;
+  uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
+  uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;
+  uint64_t n_rejected = 0;
+  uint64_t n_failed_nonfinite = 0, n_failed_step = 0;  // decode failures by cause
+  uint64_t n_query_rows = 0;  // attention rows run
+};
+
+class Engine {
+ public:
+  // The executor, tokenizer, clock and sink must outlive the engine.
+  Engine(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,
+         const Clock& clock, EngineSink& sink);
+  ~Engine();  // stop()
+
+  void start();
+  // Refuses new requests; what runs and waits goes on. drained() once nothing is left.
+  void drain();
+  bool drained() const;
+  // Cancels what is left, waits for the thread.
+  void stop();
+
+  // Any thread. Checks the request against the limits (empty prompt, ids out of range, context
+  // length, pool) and queues it. On success exactly one RequestEnd will follow; on an Error none.
+  Status submit(GenerationRequest request);
+  // Any thread; unknown ids are ignored. The request's blocks are free within one step.
+  void cancel(RequestId id);
+
+  EngineSnapshot snapshot() const;  // any thread
+  const EngineConfig& config() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lockstep

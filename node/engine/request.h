@@ -1,0 +1,88 @@
+// What the engine is asked and what it answers. Plain data; no wire, no JSON.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/error_code.h"
+#include "common/ids.h"
+#include "node/model/executor.h"
+#include "node/text/stream_decoder.h"
+
+namespace lockstep {
+
+struct SamplingParams {
+  float temperature = 1.0f;  // 0 = greedy
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  int32_t top_k = 0;  // 0 or -1 = off
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  uint64_t seed = 0;
+  int32_t n = 1;           // choices; choice i draws with (seed, i)
+  int32_t max_tokens = -1; // -1 = whatever is left: min(max_model_len, usable pool) - prompt
+  int32_t min_tokens = 0;
+  int32_t n_logprobs = -1; // -1 = none; 0 = of the sampled token only; else the top n as well
+  std::vector<int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  bool cache_prompt = true;
+  StopSpec stop;
+};
+
+struct GenerationRequest {
+  RequestId id{};
+  std::vector<int32_t> prompt;
+  SamplingParams sampling;
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
+std::string_view to_string(FinishReason reason);
+
+struct Usage {
+  uint64_t prompt_tokens = 0;      // counted once, whatever n is
+  uint64_t cached_tokens = 0;      // of the prompt, read from the cache
+  uint64_t completion_tokens = 0;  // over all choices
+};
+
+// One choice's news from one step. Spans point into the EventBatch.
+struct ChoiceEvent {
+  RequestId request{};
+  uint32_t choice = 0;
+  uint32_t first_index = 0;               // of ids[0] among the choice's output tokens
+  std::span<const int32_t> ids;           // may be empty when only held-back text is released
+  std::string_view text;
+  std::span<const float> logprobs;        // [ids.size()] if asked for
+  std::span<const TokenLogprob> top;      // [ids.size(), n_logprobs] if asked for
+  std::optional<FinishReason> finished;   // this choice has ended
+  std::string_view stop_string;           // the stop string reached, if one was
+  int32_t stop_token = -1;                // the end or stop id reached, if one was
+};
+
+// A request's last word: exactly one per submitted request.
+struct RequestEnd {
+  RequestId request{};
+  FinishReason reason = FinishReason::kStop;  // of choice 0
+  Usage usage;
+  ErrorCode error = ErrorCode::kInternal;  // when reason is kError
+  std::string_view message;
+};
+
+// All events of one step, in order: choices first, then ends.
+struct EventBatch {
+  std::span<const ChoiceEvent> choices;
+  std::span<const RequestEnd> ends;
+};
+
+// Receives the engine's events on the engine thread; must not block. The batch dies on return.
+class EngineSink {
+ public:
+  virtual ~EngineSink() = default;
+  virtual void on_events(const EventBatch& batch) = 0;
+};
+
+}  // namespace lockstep

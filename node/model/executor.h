@@ -1,0 +1,48 @@
+// Executor: runs StepPlans, in order, on all ranks of a node. Used by the engine thread only.
+// The real one is RankGroup (rank_group.h); tests put a null model behind the same interface.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/ops.h"
+
+namespace lockstep {
+
+struct TokenLogprob {
+  int32_t id = 0;
+  float logprob = 0;
+};
+
+enum class StepStatus : uint8_t {
+  kOk,
+  kPlanMismatch,  // the ranks were handed different plans; nothing was computed
+  kCommFailed,    // a collective timed out or was aborted
+  kRankFailed,    // a rank threw; the message names it
+};
+
+// What one step produced. Owned by the caller of wait_result() and reused: no allocation per step.
+struct StepResult {
+  uint64_t step = 0;
+  StepStatus status = StepStatus::kOk;
+  std::string message;  // of a failure: rank, op, cause
+  int32_t n_samples = 0;
+  std::vector<int32_t> ids;        // [max_samples]
+  std::vector<float> logprobs;     // [max_samples], of the sampled id
+  std::vector<TokenLogprob> top;   // [max_samples, kMaxTopLogprobs], best first
+  std::vector<uint8_t> finite;     // [max_samples], 0 = the row's logits held a NaN or an Inf
+};
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  // Copies the plan and starts it. At most max_steps_in_flight() plans may be unanswered.
+  virtual void submit(std::span<const std::byte> plan) = 0;
+  virtual int max_steps_in_flight() const = 0;
+  // Blocks until the oldest unanswered step is done.
+  virtual void wait_result(StepResult& result) = 0;
+};
+
+}  // namespace lockstep

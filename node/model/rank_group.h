@@ -1,0 +1,54 @@
+// RankGroup: the Executor that runs a real model on N rank threads. Owns, per rank: its shard of
+// the weights, its KV pages, its workspace, its stream and its communicator; all are sized once, at
+// start. A rank that throws is caught and blamed; the others are aborted, and the step fails.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "common/ledger.h"
+#include "node/model/executor.h"
+#include "node/model/model_file.h"
+#include "node/model/step_plan.h"
+
+namespace lockstep {
+
+struct RankGroupConfig {
+  int n_ranks = 1;           // --tensor-parallel-size
+  int threads_per_rank = 1;  // --threads-per-rank
+  Isa isa = best_isa();
+  DType kv_dtype = DType::kF16;
+  int32_t n_kv_blocks = 0;
+  StepLimits limits;
+  std::chrono::milliseconds collective_deadline{10000};
+  // Tests only: sees the raw logits [n_samples, vocab_size] of every step, on rank 0's thread.
+  std::function<void(uint64_t step, std::span<const float> logits)> on_logits;
+};
+
+class RankGroup final : public Executor {
+ public:
+  // Loads the model (each rank reads its own shard) and starts the rank threads. Throws LoadError.
+  RankGroup(const ModelFile& file, const RankGroupConfig& config, MemoryLedger& ledger);
+  ~RankGroup() override;
+
+  void submit(std::span<const std::byte> plan) override;
+  int max_steps_in_flight() const override;
+  void wait_result(StepResult& result) override;
+
+  const ModelConfig& model() const;
+  std::string backend_name() const;  // "cpu/avx2 x2 threads x2 ranks"
+  // Digest of (weights, KV dtype, RoPE settings, contract version, back end class), hexadecimal.
+  std::string numerics_fingerprint() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Bytes of one KV block over all layers on the rank that holds most.
+int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config);
+
+}  // namespace lockstep

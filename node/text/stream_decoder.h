@@ -1,0 +1,40 @@
+// StreamDecoder: token by token to text, never splitting a UTF-8 character, holding back what may
+// be the start of a stop string. One per choice; engine thread. Concatenating every piece gives
+// exactly what decoding all ids at once would give (up to a stop). No allocation once warm.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "node/text/tokenizer.h"
+
+namespace lockstep {
+
+struct StopSpec {
+  std::vector<std::string> strings;  // at most 16, none empty
+  bool include_in_output = false;
+  bool skip_special_tokens = true;
+};
+
+class StreamDecoder {
+ public:
+  StreamDecoder() = default;
+  // Begins a new text. `tokenizer` and `stops` must outlive it.
+  void start(const Tokenizer& tokenizer, const StopSpec& stops);
+
+  // Takes one token and appends the text that is now certain to `out`. Returns the index of the
+  // stop string that the text has reached, or -1. After a stop nothing more may be pushed.
+  int push(int32_t id, std::string& out);
+  // The text ended without a stop: appends what was held back (invalid UTF-8 as U+FFFD).
+  void finish(std::string& out);
+
+ private:
+  const Tokenizer* tokenizer_ = nullptr;
+  const StopSpec* stops_ = nullptr;
+  std::string bytes_;  // undelivered: an unfinished character
+  std::string held_;   // undelivered: whole characters that may begin a stop string
+};
+
+}  // namespace lockstep

@@ -1,0 +1,208 @@
+// The wire's vocabulary (docs/wire-protocol.md): one MessagePack map per ZeroMQ message,
+// {"v":1,"type":…,…}. Plain structs here; codec.h turns them into bytes and back. Field names on
+// the wire are the member names below. Unknown fields are skipped, absent optional ones defaulted.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/error_code.h"
+
+namespace lockstep::wire {
+
+inline constexpr int kProtocolVersion = 1;
+
+struct ChatMessage {
+  std::string role;
+  std::string content;
+  std::string name;
+};
+
+// HTTP field names, flat. Exactly one of prompt_text, prompt_ids, messages is set; on the wire
+// `prompt` is a string or an array of ids, `messages` an array of maps.
+struct Generate {
+  std::string request_id;  // chosen by the sender, unique among its live requests, 1..128 bytes
+  std::string model;
+  std::optional<std::string> prompt_text;
+  std::optional<std::vector<int32_t>> prompt_ids;
+  std::optional<std::vector<ChatMessage>> messages;
+  std::optional<int64_t> max_tokens;
+  int64_t min_tokens = 0;
+  double temperature = 1.0;
+  double top_p = 1.0;
+  double min_p = 0.0;
+  int64_t top_k = 0;
+  double repetition_penalty = 1.0;
+  double presence_penalty = 0.0;
+  double frequency_penalty = 0.0;
+  std::optional<uint64_t> seed;
+  int64_t n = 1;
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;
+  bool include_stop_str_in_output = false;
+  bool skip_special_tokens = true;
+  bool ignore_eos = false;
+  bool cache_prompt = true;
+  bool return_token_ids = false;
+  int64_t logprobs = -1;  // -1 none, 0 the sampled token's, n the top n as well
+  bool add_special_tokens = true;  // text prompts of completions
+};
+
+struct Accepted {
+  std::string request_id;
+  uint64_t seed = 0;
+  std::string resume_token;              // empty until exact resume exists
+  std::vector<int32_t> prompt_token_ids; // if return_token_ids
+  uint64_t prompt_tokens = 0;
+};
+
+struct TopLogprob {
+  int32_t id = 0;
+  std::string bytes;
+  float logprob = 0;
+};
+struct TokenLogprobs {
+  std::string bytes;  // of the sampled token; may be part of a UTF-8 character
+  float logprob = 0;
+  std::vector<TopLogprob> top;
+};
+
+// News of one choice. finish_reason is set on a choice's last message.
+struct Tokens {
+  std::string request_id;
+  uint32_t choice = 0;
+  uint32_t first_index = 0;
+  std::vector<int32_t> ids;
+  std::string text;  // this piece only
+  uint64_t epoch = 0;
+  uint32_t attempt = 0;
+  std::vector<TokenLogprobs> logprobs;       // [ids.size()] if asked for
+  std::optional<std::string> finish_reason;  // "stop", "length", "cancelled", "error"
+  std::optional<std::string> stop_string;    // what stopped it, if a stop string did
+  std::optional<int32_t> stop_token;         // what stopped it, if a token did
+};
+
+// All of a step's news for one peer, in one message (node to coordinator).
+struct TokensBatch {
+  std::vector<Tokens> items;
+};
+
+struct Usage {
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_tokens = 0;
+  uint64_t completion_tokens = 0;
+};
+
+struct Done {  // the last word of a request that ran; `reason` is choice 0's finish_reason
+  std::string request_id;
+  std::string reason;
+  Usage usage;
+};
+
+struct ErrorReply {  // the last word of a request that did not; request_id empty: of the message
+  std::string request_id;
+  ErrorCode code = ErrorCode::kInternal;
+  std::string message;
+  std::string param;
+};
+
+struct Cancel {
+  std::string request_id;
+};
+
+struct StatusRequest {
+  std::string request_id;
+};
+struct ModelsRequest {
+  std::string request_id;
+};
+struct ModelInfo {
+  std::string id;
+  uint64_t created = 0;  // seconds since 1970
+  uint64_t max_model_len = 0;
+};
+struct Models {
+  std::string request_id;
+  std::vector<ModelInfo> models;
+};
+
+struct Tokenize {  // exactly one of prompt, messages
+  std::string request_id;
+  std::string model;
+  std::optional<std::string> prompt;
+  std::optional<std::vector<ChatMessage>> messages;
+  bool add_special_tokens = true;
+  bool return_token_strs = false;
+};
+struct Tokenized {
+  std::string request_id;
+  std::vector<int32_t> tokens;
+  std::vector<std::string> token_strs;
+  uint64_t max_model_len = 0;
+};
+struct Detokenize {
+  std::string request_id;
+  std::string model;
+  std::vector<int32_t> tokens;
+};
+struct Detokenized {
+  std::string request_id;
+  std::string prompt;
+};
+
+// A coordinator introduces itself to a node; the node answers Welcome.
+struct Hello {
+  std::vector<int64_t> versions = {kProtocolVersion};
+  std::string role = "coordinator";
+};
+struct Welcome {
+  int64_t version = kProtocolVersion;
+  uint64_t epoch = 0;  // differs after every restart of the node
+  std::string fingerprint;
+  std::vector<ModelInfo> models;
+  int64_t block_size = 16;
+  int64_t n_kv_blocks = 0;
+  int64_t max_num_seqs = 0;
+  std::string backend;
+};
+
+// Every 250 ms from a node to each coordinator that said hello; also the reply to StatusRequest
+// (then with its request_id). Counters only grow within an epoch.
+struct Heartbeat {
+  std::string request_id;
+  uint64_t epoch = 0;
+  uint64_t step = 0;
+  int64_t n_running = 0, n_waiting = 0;
+  int64_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_active = 0;
+  uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
+  bool draining = false;
+};
+
+// The coordinator's reply to StatusRequest.
+struct NodeStatus {
+  std::string endpoint;
+  std::string state;  // "connecting", "ready", "suspect", "dead", "draining"
+  std::string model;
+  std::string fingerprint;
+  Heartbeat load;
+};
+struct ClusterStatus {
+  std::string request_id;
+  std::vector<NodeStatus> nodes;
+  int64_t n_requests_running = 0;
+};
+
+using Message =
+    std::variant<Generate, Accepted, Tokens, TokensBatch, Done, ErrorReply, Cancel, StatusRequest,
+                 ModelsRequest, Models, Tokenize, Tokenized, Detokenize, Detokenized, Hello,
+                 Welcome, Heartbeat, ClusterStatus>;
+
+// The `type` on the wire, in the variant's order: "generate", "accepted", "tokens",
+// "tokens_batch", "done", "error", "cancel", "status", "list_models", "models", "tokenize",
+// "tokenized", "detokenize", "detokenized", "hello", "welcome", "heartbeat", "cluster_status".
+const char* type_name(const Message& message);
+
+}  // namespace lockstep::wire
