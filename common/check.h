@@ -20,10 +20,10 @@ template <class A, class B>
 
 }  // namespace lockstep
 
-#define CHECK(condition)                                                        \
-  do {                                                                          \
-    if (!(condition)) [[unlikely]]                                              \
-      ::lockstep::check_failed(__FILE__, __LINE__, #condition, std::string());  \
+#define CHECK(condition)                                                       \
+  do {                                                                         \
+    if (!(condition)) [[unlikely]]                                             \
+      ::lockstep::check_failed(__FILE__, __LINE__, #condition, std::string()); \
   } while (false)
 
 #define CHECK_EQ(a, b)                                                                   \

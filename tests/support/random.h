@@ -17,9 +17,7 @@ class SeededRandom {
   int64_t integer(int64_t low, int64_t high) {  // inclusive
     return std::uniform_int_distribution<int64_t>(low, high)(engine_);
   }
-  float normal(float sigma = 1.0f) {
-    return std::normal_distribution<float>(0.0f, sigma)(engine_);
-  }
+  float normal(float sigma = 1.0f) { return std::normal_distribution<float>(0.0f, sigma)(engine_); }
   bool chance(double p) { return std::bernoulli_distribution(p)(engine_); }
   // Standard normal values with a few large outliers, as activations have.
   std::vector<float> activations(size_t n) {

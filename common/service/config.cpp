@@ -1,0 +1,191 @@
+#include "common/service/config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <sstream>
+
+#include "common/log.h"
+#include "common/service/strict_yaml.h"
+
+namespace lockstep {
+namespace {
+
+Error bad_value(const ConfigField& field, std::string_view text, std::string_view wanted) {
+  return Error{ErrorCode::kInvalidRequest,
+               str(field.name, ": '", text, "' is not ", wanted,
+                   field.unit.empty() ? "" : " (" + field.unit + ")"),
+               field.name};
+}
+
+Result<bool> parse_bool(const ConfigField& field, std::string_view text) {
+  if (text == "true") return true;
+  if (text == "false") return false;
+  return bad_value(field, text, "true or false");
+}
+
+Result<int64_t> parse_integer(const ConfigField& field, std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return bad_value(field, text, "a whole number");
+  }
+  return value;
+}
+
+Result<double> parse_number(const ConfigField& field, std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+    return bad_value(field, text, "a finite number");
+  }
+  return value;
+}
+
+// Stores the parsed text in the field. A list field takes every value, the others the only one.
+struct Assign {
+  const ConfigField& field;
+  const std::vector<std::string>& values;
+
+  Status operator()(bool* target) const {
+    TRY(*target, parse_bool(field, values.back()));
+    return Ok{};
+  }
+  Status operator()(int64_t* target) const {
+    TRY(*target, parse_integer(field, values.back()));
+    return Ok{};
+  }
+  Status operator()(std::optional<int64_t>* target) const {
+    TRY(*target, parse_integer(field, values.back()));
+    return Ok{};
+  }
+  Status operator()(double* target) const {
+    TRY(*target, parse_number(field, values.back()));
+    return Ok{};
+  }
+  Status operator()(std::string* target) const {
+    *target = values.back();
+    return Ok{};
+  }
+  Status operator()(std::vector<std::string>* target) const {
+    *target = values;
+    return Ok{};
+  }
+};
+
+struct ToYaml {
+  std::string operator()(const bool* v) const { return *v ? "true" : "false"; }
+  std::string operator()(const int64_t* v) const { return std::to_string(*v); }
+  std::string operator()(const std::optional<int64_t>* v) const {
+    return v->has_value() ? std::to_string(**v) : "";
+  }
+  std::string operator()(const double* v) const { return str(*v); }
+  std::string operator()(const std::string* v) const { return quote_yaml(*v); }
+  std::string operator()(const std::vector<std::string>* v) const {
+    std::string out = "[";
+    for (const std::string& item : *v) out += (out.size() > 1 ? ", " : "") + quote_yaml(item);
+    return out + "]";
+  }
+};
+
+bool is_list(const ConfigField& field) {
+  return std::holds_alternative<std::vector<std::string>*>(field.target);
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string flag_name(std::string_view field_name) {
+  std::string flag = "--";
+  for (char c : field_name) flag += c == '_' ? '-' : c;
+  return flag;
+}
+
+ConfigSource::ConfigSource(std::string program, std::string description)
+    : program_(std::move(program)), description_(std::move(description)) {}
+
+void ConfigSource::positional(std::string field_name) { positional_ = std::move(field_name); }
+
+const ConfigField* ConfigSource::find(std::string_view name) const {
+  for (const ConfigField& field : fields_.fields()) {
+    if (field.name == name) return &field;
+  }
+  return nullptr;
+}
+
+std::string ConfigSource::nearest(std::string_view name) const {
+  std::string best;
+  size_t best_distance = std::max<size_t>(3, name.size() / 2);
+  for (const ConfigField& field : fields_.fields()) {
+    const size_t distance = edit_distance(name, field.name);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = field.name;
+    }
+  }
+  return best;
+}
+
+Status ConfigSource::apply_flag(std::string_view field_name,
+                                const std::vector<std::string>& values) {
+  for (const ConfigField& field : fields_.fields()) {
+    if (field.name != field_name) continue;
+    TRY([[maybe_unused]] Ok done, std::visit(Assign{field, values}, field.target));
+  }
+  return Ok{};
+}
+
+Status ConfigSource::apply_yaml(std::string_view text, std::string_view file_name) {
+  TRY(const std::vector<YamlEntry> entries, parse_flat_yaml(text, file_name));
+  for (const YamlEntry& entry : entries) {
+    const std::string where = str(file_name, ":", entry.line, ": ");
+    const ConfigField* field = find(entry.key);
+    if (field == nullptr) {
+      const std::string guess = nearest(entry.key);
+      return Error{ErrorCode::kInvalidRequest,
+                   str(where, "unknown key '", entry.key, "'",
+                       guess.empty() ? "" : "; did you mean '" + guess + "'?"),
+                   entry.key};
+    }
+    if (entry.is_list != is_list(*field)) {
+      return Error{ErrorCode::kInvalidRequest,
+                   str(where, entry.key, entry.is_list ? " takes one value" : " takes a list"),
+                   entry.key};
+    }
+    Status applied = apply_flag(entry.key, entry.values);
+    if (!applied) {
+      return Error{applied.error().code, where + applied.error().message, entry.key};
+    }
+  }
+  return Ok{};
+}
+
+std::string ConfigSource::to_yaml() const {
+  std::ostringstream out;
+  std::vector<std::string_view> seen;
+  for (const ConfigField& field : fields_.fields()) {
+    if (std::find(seen.begin(), seen.end(), field.name) != seen.end()) continue;
+    seen.push_back(field.name);
+    out << "# " << field.help << (field.unit.empty() ? "" : " [" + field.unit + "]") << "\n";
+    const std::string value = std::visit(ToYaml{}, field.target);
+    out << (value.empty() ? "# " : "") << field.name << ":" << (value.empty() ? "" : " ") << value
+        << "\n";
+  }
+  return out.str();
+}
+
+}  // namespace lockstep

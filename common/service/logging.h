@@ -1,0 +1,9 @@
+// Logging of the services: sends common/log.h to spdlog on standard error, one line each.
+#pragma once
+
+namespace lockstep {
+
+// verbosity 0: warnings and errors; 1: also information; 2 and more: also debug lines.
+void start_logging(int verbosity);
+
+}  // namespace lockstep

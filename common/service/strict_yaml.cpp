@@ -1,0 +1,71 @@
+#include "common/service/strict_yaml.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include "common/log.h"
+
+namespace lockstep {
+namespace {
+
+Error at(std::string_view file, int line, const std::string& what) {
+  return Error{ErrorCode::kInvalidRequest, str(file, ":", line, ": ", what), ""};
+}
+
+int line_of(const YAML::Node& node) { return node.Mark().line + 1; }
+
+Result<YamlEntry> entry_of(const YAML::Node& key, const YAML::Node& value, std::string_view file) {
+  if (!key.IsScalar()) return at(file, line_of(key), "a key must be a plain name");
+  YamlEntry entry{
+      .key = key.Scalar(), .values = {}, .is_list = value.IsSequence(), .line = line_of(key)};
+  if (value.IsScalar()) {
+    entry.values.push_back(value.Scalar());
+  } else if (value.IsSequence()) {
+    for (const YAML::Node& item : value) {
+      if (!item.IsScalar()) return at(file, line_of(item), entry.key + ": a list of plain values");
+      entry.values.push_back(item.Scalar());
+    }
+  } else {
+    return at(file, entry.line, entry.key + ": a value or a list of values is missing");
+  }
+  return entry;
+}
+
+}  // namespace
+
+Result<std::vector<YamlEntry>> parse_flat_yaml(std::string_view text, std::string_view file_name) {
+  try {
+    const YAML::Node root = YAML::Load(std::string(text));
+    std::vector<YamlEntry> entries;
+    if (root.IsNull()) return entries;
+    if (!root.IsMap()) return at(file_name, line_of(root), "the file must be a map of settings");
+    for (const auto& pair : root) {
+      TRY(YamlEntry entry, entry_of(pair.first, pair.second, file_name));
+      for (const YamlEntry& earlier : entries) {
+        if (earlier.key == entry.key) {
+          return at(file_name, entry.line,
+                    str("'", entry.key, "' is given twice, first on line ", earlier.line));
+        }
+      }
+      entries.push_back(std::move(entry));
+    }
+    return entries;
+  } catch (const YAML::Exception& error) {
+    return at(file_name, error.mark.line + 1, error.msg);
+  }
+}
+
+std::string quote_yaml(std::string_view text) {
+  const bool plain = !text.empty() &&
+                     text.find_first_of("#,[]{}\"'\\\n\t&*!|>%@`?") == std::string_view::npos &&
+                     text.find(": ") == std::string_view::npos && text.front() != '-' &&
+                     text.front() != ' ' && text.back() != ' ' && text.back() != ':';
+  if (plain) return std::string(text);
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+
+}  // namespace lockstep

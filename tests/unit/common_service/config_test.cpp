@@ -1,0 +1,122 @@
+#include "common/service/config.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+
+namespace lockstep {
+namespace {
+
+struct Sample {
+  std::string model;
+  int64_t block_size = 16;
+  double top = 0.5;
+  bool insecure = false;
+  std::vector<std::string> node;
+  std::optional<int64_t> seed;
+  template <class V>
+  void visit_fields(V& v) {
+    v(model, "model", "", "the model file");
+    v(block_size, "block_size", "tokens", "tokens per KV block");
+    v(top, "top", "", "a number");
+    v(insecure, "insecure", "", "allow other than loopback");
+    v(node, "node", "", "endpoints of nodes");
+    v(seed, "seed", "", "the seed of requests that bring none");
+  }
+};
+
+struct ConfigTest : ::testing::Test {
+  ConfigTest() {
+    source.positional("model");
+    source.add(config);
+  }
+  std::optional<int> load(std::vector<const char*> args) {
+    args.insert(args.begin(), "program");
+    return source.load(static_cast<int>(args.size()), args.data());
+  }
+  std::string yaml_error(const char* text) {
+    const Status status = source.apply_yaml(text, "f.yaml");
+    return status ? "" : status.error().message;
+  }
+  Sample config;
+  ConfigSource source{"program", "a test"};
+};
+
+TEST_F(ConfigTest, FlagsFillFieldsOfEveryType) {
+  EXPECT_EQ(load({"m.gguf", "--block-size", "32", "--top=0.25", "--insecure", "--node", "a",
+                  "--node", "b", "--seed", "7"}),
+            std::nullopt);
+  EXPECT_EQ(config.model, "m.gguf");
+  EXPECT_EQ(config.block_size, 32);
+  EXPECT_EQ(config.top, 0.25);
+  EXPECT_TRUE(config.insecure);
+  EXPECT_EQ(config.node, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(config.seed, 7);
+}
+
+TEST_F(ConfigTest, FlagsOverrideTheFileAndTheFileOverridesDefaults) {
+  const std::string path = ::testing::TempDir() + "config_test.yaml";
+  std::ofstream(path) << "block_size: 8\ntop: 0.125\ninsecure: true\nnode: [x]\n";
+  EXPECT_EQ(load({"--config", path.c_str(), "--block-size", "4", "--no-insecure"}), std::nullopt);
+  EXPECT_EQ(config.block_size, 4);
+  EXPECT_EQ(config.top, 0.125);
+  EXPECT_FALSE(config.insecure);
+  EXPECT_EQ(config.node, std::vector<std::string>{"x"});
+  EXPECT_EQ(config.seed, std::nullopt);
+  std::remove(path.c_str());
+}
+
+TEST_F(ConfigTest, UnknownKeyNamesLineAndNearestName) {
+  EXPECT_EQ(yaml_error("top: 1\n\nblok_size: 8\n"),
+            "f.yaml:3: unknown key 'blok_size'; did you mean 'block_size'?");
+}
+
+TEST_F(ConfigTest, DuplicateKeyNamesBothLines) {
+  EXPECT_EQ(yaml_error("block_size: 8\ntop: 1\nblock_size: 8\n"),
+            "f.yaml:3: 'block_size' is given twice, first on line 1");
+}
+
+TEST_F(ConfigTest, WrongTypesNameFieldAndUnit) {
+  EXPECT_EQ(yaml_error("block_size: 1.5\n"),
+            "f.yaml:1: block_size: '1.5' is not a whole number (tokens)");
+  EXPECT_EQ(yaml_error("insecure: yes\n"), "f.yaml:1: insecure: 'yes' is not true or false");
+  EXPECT_EQ(yaml_error("top: .nan\n"), "f.yaml:1: top: '.nan' is not a finite number");
+  EXPECT_EQ(yaml_error("block_size: [1]\n"), "f.yaml:1: block_size takes one value");
+  EXPECT_EQ(yaml_error("node: a\n"), "f.yaml:1: node takes a list");
+  EXPECT_EQ(yaml_error("block_size: {a: 1}\n"),
+            "f.yaml:1: block_size: a value or a list of values is missing");
+  EXPECT_EQ(yaml_error("- a\n"), "f.yaml:1: the file must be a map of settings");
+  EXPECT_NE(yaml_error("a: [1\n"), "");
+}
+
+TEST_F(ConfigTest, BadCommandLinesExitWithTwo) {
+  EXPECT_EQ(load({"--blok-size", "8"}), 2);
+  EXPECT_EQ(load({"--block-size", "eight"}), 2);
+  EXPECT_EQ(load({"--config", "/nonexistent.yaml"}), 2);
+  EXPECT_EQ(load({"a.gguf", "b.gguf"}), 2);
+}
+
+TEST_F(ConfigTest, PrintedSettingsReadBackAsTheSame) {
+  ASSERT_EQ(load({"m: #1.gguf", "--seed", "3", "--node", "tcp://127.0.0.1:1"}), std::nullopt);
+  const std::string yaml = source.to_yaml();
+  Sample again;
+  ConfigSource reader("program", "");
+  reader.add(again);
+  const Status status = reader.apply_yaml(yaml, "printed");
+  ASSERT_TRUE(status) << status.error().message << "\n" << yaml;
+  EXPECT_EQ(again.model, config.model);
+  EXPECT_EQ(again.seed, config.seed);
+  EXPECT_EQ(again.node, config.node);
+}
+
+TEST_F(ConfigTest, TwoStructsMayShareAField) {
+  Sample second;
+  source.add(second);
+  EXPECT_EQ(load({"--block-size", "64"}), std::nullopt);
+  EXPECT_EQ(config.block_size, 64);
+  EXPECT_EQ(second.block_size, 64);
+}
+
+}  // namespace
+}  // namespace lockstep
