@@ -1,0 +1,44 @@
+// CpuStream: a Stream that runs each op at once, on the caller and its team of threads. Which code
+// runs is the table of its instruction set; see cpu_ops.h for the scheme and how to add to it.
+#pragma once
+
+#include <string>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/thread_team.h"
+#include "kernels/ops.h"
+
+namespace lockstep {
+
+class CpuStream final : public Stream {
+ public:
+  CpuStream(Isa isa, int n_threads);
+
+  const char* name() const override { return name_.c_str(); }
+  void wait() override {}
+
+  void launch(const EmbedArgs& args) override;
+  void launch(const RmsNormArgs& args) override;
+  void launch(const QuantizeArgs& args) override;
+  void launch(const LinearArgs& args) override;
+  void launch(const AddPartialsArgs& args) override;
+  void launch(const RopeStoreArgs& args) override;
+  void launch(const AttentionArgs& args) override;
+  void launch(const SiluMulArgs& args) override;
+  void launch(const GatherRowsArgs& args) override;
+  void launch(const ConcatColumnsArgs& args) override;
+  void launch(const ResolveTokensArgs& args) override;
+  void launch(const SampleArgs& args) override;
+
+ private:
+  template <class Args>
+  void run(CpuOps::Op<Args> op, const Args& args);
+
+  // constant after construction
+  const CpuOps& ops_;
+  const std::string name_;  // "cpu/avx2"
+
+  ThreadTeam team_;
+};
+
+}  // namespace lockstep

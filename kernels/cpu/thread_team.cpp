@@ -1,0 +1,133 @@
+#include "kernels/cpu/thread_team.h"
+
+#include <immintrin.h>
+
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <new>
+
+#include "common/check.h"
+#include "kernels/cpu/float_mode.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::chrono::microseconds kSpinTime{40};
+constexpr int kPausesPerLook = 16;  // between looks at the clock
+constexpr size_t kScratchAlignment = 64;
+
+// Pauses until ready() or kSpinTime is over; says whether it became ready.
+template <class Ready>
+bool spin_until(const Ready& ready) {
+  const auto give_up = std::chrono::steady_clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < kPausesPerLook; ++i) {
+      if (ready()) return true;
+      _mm_pause();
+    }
+  } while (std::chrono::steady_clock::now() < give_up);
+  return ready();
+}
+
+uint32_t next_of(uint64_t ticket) { return static_cast<uint32_t>(ticket); }
+uint32_t n_chunks_of(uint64_t ticket) { return static_cast<uint32_t>(ticket >> 32); }
+
+}  // namespace
+
+// Padded, so that two threads' bookkeeping never shares a cache line.
+struct alignas(64) ThreadTeam::Scratch {
+  struct Free {
+    void operator()(std::byte* p) const {
+      ::operator delete[](p, std::align_val_t{kScratchAlignment});
+    }
+  };
+  std::unique_ptr<std::byte[], Free> bytes;
+  size_t n_bytes = 0;
+};
+
+ThreadTeam::ThreadTeam(int n_threads)
+    : n_threads_(n_threads),
+      spins_(static_cast<unsigned>(n_threads) <= std::thread::hardware_concurrency()),
+      scratch_(static_cast<size_t>(n_threads)) {
+  CHECK(n_threads >= 1);
+  workers_.reserve(static_cast<size_t>(n_threads - 1));
+  for (int thread = 1; thread < n_threads; ++thread) {
+    workers_.emplace_back([this, thread] { work(thread); });
+  }
+}
+
+ThreadTeam::~ThreadTeam() {
+  stop_.store(true, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadTeam::run_chunks(int n_chunks, Call call, const void* context) {
+  if (n_threads_ == 1 || n_chunks <= 1) {
+    for (int chunk = 0; chunk < n_chunks; ++chunk) call(context, chunk, 0);
+    return;
+  }
+  call_ = call;
+  context_ = context;
+  n_done_.store(0, std::memory_order_relaxed);
+  ticket_.store(static_cast<uint64_t>(n_chunks) << 32, std::memory_order_release);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+  while (run_one_chunk(0)) {
+  }
+  wait_done(static_cast<uint32_t>(n_chunks));
+}
+
+// Takes the next chunk of the current job, if one is left. Whoever draws a number below n_chunks
+// holds a chunk of the run that is on now, however old its idea of the job was: the job is read
+// only after the draw.
+bool ThreadTeam::run_one_chunk(int thread) {
+  const uint64_t seen = ticket_.load(std::memory_order_relaxed);
+  if (next_of(seen) >= n_chunks_of(seen)) return false;
+  const uint64_t drawn = ticket_.fetch_add(1, std::memory_order_acquire);
+  const uint32_t n_chunks = n_chunks_of(drawn);
+  if (next_of(drawn) >= n_chunks) return false;
+  call_(context_, static_cast<int>(next_of(drawn)), thread);
+  if (n_done_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_chunks && thread != 0) {
+    n_done_.notify_one();
+  }
+  return true;
+}
+
+void ThreadTeam::wait_done(uint32_t n_chunks) {
+  const auto done = [&] { return n_done_.load(std::memory_order_acquire) == n_chunks; };
+  if (done() || (spins_ && spin_until(done))) return;
+  for (uint32_t seen = n_done_.load(std::memory_order_acquire); seen != n_chunks;
+       seen = n_done_.load(std::memory_order_acquire)) {
+    n_done_.wait(seen, std::memory_order_acquire);
+  }
+}
+
+void ThreadTeam::work(int thread) {
+  const FloatMode float_mode;
+  for (uint32_t seen = 0; !stop_.load(std::memory_order_relaxed); seen = wait_for_job(seen)) {
+    while (run_one_chunk(thread)) {
+    }
+  }
+}
+
+// Returns the epoch that ended the wait; a job posted before `seen` is never waited for.
+uint32_t ThreadTeam::wait_for_job(uint32_t seen) const {
+  const auto posted = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
+  if (!spins_ || !spin_until(posted)) epoch_.wait(seen, std::memory_order_acquire);
+  return epoch_.load(std::memory_order_acquire);
+}
+
+std::byte* ThreadTeam::scratch(int thread, size_t n_bytes) {
+  Scratch& own = scratch_[static_cast<size_t>(thread)];
+  if (own.n_bytes < n_bytes) {
+    own.bytes.reset();
+    own.bytes.reset(new (std::align_val_t{kScratchAlignment}) std::byte[n_bytes]);
+    own.n_bytes = n_bytes;
+  }
+  return own.bytes.get();
+}
+
+}  // namespace lockstep

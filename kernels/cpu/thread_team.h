@@ -1,0 +1,82 @@
+// ThreadTeam: the threads of one CPU stream, the caller being thread 0. run() hands out chunks from
+// one counter, so that the share of a thread which the system has put aside is done by those that
+// run; the caller waits for chunks, never for threads. Idle workers spin for some tens of
+// microseconds (the next op of a step comes sooner) and then sleep. run() allocates nothing.
+//
+// One thread at a time may call run(), and not from inside a chunk.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace lockstep {
+
+class ThreadTeam {
+ public:
+  explicit ThreadTeam(int n_threads);  // including the caller; at least 1
+  ~ThreadTeam();
+  ThreadTeam(const ThreadTeam&) = delete;
+  ThreadTeam& operator=(const ThreadTeam&) = delete;
+
+  int n_threads() const { return n_threads_; }
+
+  // fn(chunk, thread) once for every chunk in [0, n_chunks), in no order; returns when all are
+  // done. thread in [0, n_threads) is the one that runs it, for per-thread scratch.
+  template <class Fn>
+  void run(int n_chunks, const Fn& fn) {
+    auto call = [](const void* context, int chunk, int thread) {
+      (*static_cast<const Fn*>(context))(chunk, thread);
+    };
+    run_chunks(n_chunks, call, &fn);
+  }
+
+  // fn(begin, end, thread) over contiguous runs that cover [0, n_items): as many runs as keep every
+  // thread busy, none shorter than `min_items` (what is worth waking a thread for).
+  template <class Fn>
+  void run_ranges(int64_t n_items, int64_t min_items, const Fn& fn) {
+    const int64_t most = n_threads_ == 1 ? 1 : int64_t{kRunsPerThread} * n_threads_;
+    const int n_runs = static_cast<int>(
+        std::clamp<int64_t>(n_items / std::max<int64_t>(min_items, 1), n_items > 0 ? 1 : 0, most));
+    run(n_runs,
+        [&](int i, int thread) { fn(n_items * i / n_runs, n_items * (i + 1) / n_runs, thread); });
+  }
+
+  // Scratch of one thread, 64-byte aligned, contents undefined. Grows on first need and is kept;
+  // only `thread` itself may ask, and a later call may move it.
+  std::byte* scratch(int thread, size_t n_bytes);
+
+ private:
+  using Call = void (*)(const void* context, int chunk, int thread);
+  struct Scratch;
+
+  static constexpr int kRunsPerThread = 4;
+
+  void run_chunks(int n_chunks, Call call, const void* context);
+  bool run_one_chunk(int thread);
+  void wait_done(uint32_t n_chunks);
+  void work(int thread);
+  uint32_t wait_for_job(uint32_t seen) const;
+
+  // constant after construction
+  const int n_threads_;
+  const bool spins_;  // more threads than processors would only take time from each other
+
+  // The job. Written by the caller while no chunk is out; read only by holders of a chunk.
+  Call call_ = nullptr;
+  const void* context_ = nullptr;
+
+  // n_chunks << 32 | next chunk to hand out. Holding a chunk keeps the run, and so the job, alive.
+  alignas(64) std::atomic<uint64_t> ticket_{0};
+  alignas(64) std::atomic<uint32_t> n_done_{0};
+  alignas(64) std::atomic<uint32_t> epoch_{0};  // grows with every job; what idle workers watch
+  std::atomic<bool> stop_{false};
+
+  std::vector<Scratch> scratch_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace lockstep

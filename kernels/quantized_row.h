@@ -1,0 +1,24 @@
+// QuantizedRow: where the int8 form of one row of activations goes. Ops that quantise what they
+// make (quantize, rms_norm, silu_mul) share it with the quantize_row of every back end.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/ops.h"
+
+namespace lockstep {
+
+// n values, n a multiple of 32.
+struct QuantizedRow {
+  int8_t* q;       // [n]
+  float* scale;    // [n / 32]
+  float* sum;      // [n / 32]: scale * q_sum
+  int32_t* q_sum;  // [n / 32]
+};
+
+inline QuantizedRow row_of(const QuantizedActs& acts, int64_t token) {
+  return {acts.q.row<int8_t>(token), acts.scale.row<float>(token), acts.sum.row<float>(token),
+          acts.q_sum.row<int32_t>(token)};
+}
+
+}  // namespace lockstep
