@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything and runs the tests: labels fast and cluster, or with
+# --all also slow, soak and fuzz. Other arguments go to ctest; -L, -LE or -R replace the labels.
+source "$(dirname "${BASH_SOURCE[0]}")/../deploy/lib.sh"
+
+labels='^(fast|cluster)$'
+arguments=()
+own_selection=false
+for argument in "$@"; do
+  case "$argument" in
+    --all) labels='^(fast|cluster|slow|soak|fuzz)$' ;;
+    -L* | -R* | --label-regex* | --tests-regex*) own_selection=true; arguments+=("$argument") ;;
+    *) arguments+=("$argument") ;;
+  esac
+done
+[ "$own_selection" = true ] || arguments+=(-L "$labels")
+
+install_apt "${build_packages[@]}" "${test_packages[@]}"
+install_pip numpy gguf==0.19.0 pytest pyzmq msgpack openai llm-comply
+fetch_model
+say "building"
+build release -- -DLOCKSTEP_TESTS=ON -DLOCKSTEP_PYTHON="$venv/bin/python"
+cd "$root_dir/build"
+exec ctest --no-tests=error --output-on-failure "${arguments[@]}"
