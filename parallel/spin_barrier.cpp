@@ -1,0 +1,76 @@
+#include "parallel/spin_barrier.h"
+
+#include <thread>
+
+namespace lockstep {
+
+namespace {
+
+// About 50 microseconds of polling; none where the threads outnumber the cores, because the peer
+// that is waited for may need this very core.
+constexpr int kSpins = 2000;
+
+int spins_for(int n_threads) {
+  return n_threads <= static_cast<int>(std::thread::hardware_concurrency()) ? kSpins : 0;
+}
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+SpinBarrier::SpinBarrier(int n_threads, std::chrono::milliseconds deadline)
+    : n_threads_(n_threads), n_spins_(spins_for(n_threads)), deadline_(deadline) {}
+
+CommResult SpinBarrier::arrive_and_wait() {
+  if (aborted()) return CommResult::kAborted;
+  const uint64_t generation = generation_.load(std::memory_order_acquire);
+  if (n_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_threads_) {
+    n_arrived_.store(0, std::memory_order_relaxed);
+    generation_.fetch_add(1);  // sequentially consistent, as n_sleepers_ is: one sees the other
+    wake_all();
+    return CommResult::kOk;
+  }
+  if (!spin_while(generation)) return CommResult::kOk;
+  return sleep_while(generation);
+}
+
+void SpinBarrier::abort() {
+  aborted_.store(true);
+  wake_all();
+}
+
+// True if the meeting has not happened when patience ends.
+bool SpinBarrier::spin_while(uint64_t generation) const {
+  for (int i = 0; i < n_spins_; ++i) {
+    if (generation_.load(std::memory_order_acquire) != generation) return false;
+    if (aborted_.load(std::memory_order_relaxed)) return true;
+    relax();
+  }
+  return true;
+}
+
+CommResult SpinBarrier::sleep_while(uint64_t generation) {
+  const auto over = [&] { return generation_.load() != generation; };
+  const auto until = std::chrono::steady_clock::now() + deadline_;
+  std::unique_lock lock(mutex_);
+  n_sleepers_.fetch_add(1);
+  wake_.wait_until(lock, until, [&] { return over() || aborted_.load(); });
+  n_sleepers_.fetch_sub(1);
+  lock.unlock();
+  if (over()) return CommResult::kOk;
+  if (aborted()) return CommResult::kAborted;
+  abort();
+  return CommResult::kTimeout;
+}
+
+void SpinBarrier::wake_all() {
+  if (n_sleepers_.load() == 0) return;
+  { std::lock_guard lock(mutex_); }  // a sleeper is either before its check or inside the wait
+  wake_.notify_all();
+}
+
+}  // namespace lockstep
