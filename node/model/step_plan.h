@@ -1,10 +1,10 @@
 // StepPlan: everything the ranks need to run one step, as one flat buffer without pointers (it can
 // cross shared memory as it is). Written by the engine with StepPlanBuilder, read by every rank
-// through StepPlanView. The digest covers every byte after the header; ranks compare it before the
+// through StepPlanView. The digest covers every byte but its own eight; ranks compare it before the
 // first collective of the step.
 //
-//   | header | tokens | positions | seq_of_token | history_slots | per group: kv_slots, block_tables
-//   | sample_tokens | sampling rows | banned ids |
+//   | header | tokens | positions | seq_of_token | history_slots | per group: kv_slots,
+//   block_tables | sample_tokens | sampling rows | banned ids |
 #pragma once
 
 #include <cstddef>
@@ -24,19 +24,19 @@ struct StepPlanHeader {
   uint64_t step = 0;
   uint64_t epoch = 0;
   uint64_t digest = 0;
-  int32_t n_tokens = 0;   // query rows: a decoding sequence adds one
-  int32_t n_seqs = 0;     // sequences in this step
-  int32_t n_samples = 0;  // rows whose next token is sampled
-  int32_t n_groups = 1;   // KV groups
-  int32_t max_blocks = 0; // columns of the block tables
+  int32_t n_tokens = 0;    // query rows: a decoding sequence adds one
+  int32_t n_seqs = 0;      // sequences in this step
+  int32_t n_samples = 0;   // rows whose next token is sampled
+  int32_t n_groups = 1;    // KV groups
+  int32_t max_blocks = 0;  // columns of the block tables
   int32_t n_banned = 0;
 };
 
 // The most a plan of this node can hold; sizes every buffer once, at start.
 struct StepLimits {
-  int32_t max_tokens = 0;      // --max-num-batched-tokens
-  int32_t max_seqs = 0;        // --max-num-seqs
-  int32_t max_samples = 0;     // = max_seqs, but for teacher-forced tests
+  int32_t max_tokens = 0;   // --max-num-batched-tokens
+  int32_t max_seqs = 0;     // --max-num-seqs
+  int32_t max_samples = 0;  // = max_seqs, but for teacher-forced tests
   int32_t max_model_len = 0;
   int32_t block_size = 16;
   int32_t n_groups = 1;
@@ -44,16 +44,18 @@ struct StepLimits {
   int32_t max_blocks_per_seq() const { return (max_model_len + block_size - 1) / block_size; }
 };
 size_t step_plan_bytes(const StepLimits& limits);
+// What the header's `digest` must be.
+uint64_t step_plan_digest(std::span<const std::byte> plan);
 
 class StepPlanView {
  public:
   explicit StepPlanView(std::span<const std::byte> bytes);
 
   const StepPlanHeader& header() const;
-  std::span<const int32_t> tokens() const;         // [n_tokens], -1 = in the history
-  std::span<const int32_t> positions() const;      // [n_tokens]
-  std::span<const int32_t> seq_of_token() const;   // [n_tokens], ascending
-  std::span<const int32_t> history_slots() const;  // [n_tokens], row of the token history
+  std::span<const int32_t> tokens() const;                 // [n_tokens], -1 = in the history
+  std::span<const int32_t> positions() const;              // [n_tokens]
+  std::span<const int32_t> seq_of_token() const;           // [n_tokens], ascending
+  std::span<const int32_t> history_slots() const;          // [n_tokens], row of the token history
   std::span<const int32_t> kv_slots(int group) const;      // [n_tokens]
   std::span<const int32_t> block_tables(int group) const;  // [n_seqs, max_blocks], -1 = none
   std::span<const int32_t> sample_tokens() const;          // [n_samples], index into tokens
@@ -82,6 +84,8 @@ class StepPlanBuilder {
   std::span<const std::byte> finish();
 
  private:
+  void put_block_tables(size_t at, const std::vector<int32_t>& rows);
+
   // Laid out by step_plan.cpp.
   StepLimits limits_;
   StepPlanHeader header_;

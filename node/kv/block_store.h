@@ -1,0 +1,41 @@
+// BlockStore: the bytes of one rank's KV blocks, all layers, in one allocation made at start. Maps
+// a block id to memory and knows nothing about who uses it; the same id names a rank's own shard
+// (its KV heads) on every rank. Used by that rank's thread.
+//
+//   | layer 0: block 0 | block 1 | … | layer 1: block 0 | block 1 | … |
+#pragma once
+
+#include <cstdint>
+
+#include "common/buffer.h"
+#include "kernels/ops.h"
+
+namespace lockstep {
+
+struct BlockStoreShape {
+  DType dtype = DType::kF16;
+  int n_layers = 0;
+  int32_t n_blocks = 0;
+  int32_t block_size = 16;  // tokens
+  int n_kv_heads = 0;       // of this rank
+  int head_dim = 0;
+};
+
+// Bytes of one block over all layers.
+int64_t kv_bytes_per_block(const BlockStoreShape& shape);
+
+class BlockStore {
+ public:
+  // Throws LoadError naming the numbers when the memory cannot be had.
+  BlockStore(const BlockStoreShape& shape, MemoryLedger& ledger);
+
+  KvPages pages(int layer) const;
+  int64_t bytes() const { return buffer_.bytes(); }
+
+ private:
+  BlockStoreShape shape_;
+  int64_t block_bytes_;  // of one layer
+  Buffer buffer_;
+};
+
+}  // namespace lockstep

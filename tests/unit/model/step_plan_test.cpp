@@ -1,0 +1,155 @@
+// StepPlan: what the builder collects is what every rank reads, in one flat buffer.
+#include "node/model/step_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+#include <vector>
+
+namespace lockstep {
+namespace {
+
+constexpr StepLimits kLimits{.max_tokens = 16,
+                             .max_seqs = 4,
+                             .max_samples = 4,
+                             .max_model_len = 40,
+                             .block_size = 4,
+                             .n_groups = 2,
+                             .max_banned = 3};
+
+std::vector<BlockId> blocks(std::initializer_list<int> ids) {
+  std::vector<BlockId> out;
+  for (int id : ids) out.push_back(BlockId{id});
+  return out;
+}
+
+template <class T>
+std::vector<T> copy(std::span<const T> values) {
+  return {values.begin(), values.end()};
+}
+using Ints = std::vector<int32_t>;
+
+// Two sequences: a chunk of three tokens at 3 (blocks 0 and 1), and one token at 8 (block 2).
+std::span<const std::byte> build_two(StepPlanBuilder& builder) {
+  builder.begin(7, 2);
+  const auto a0 = blocks({5, 9}), a1 = blocks({1, 2});
+  const std::array<std::span<const BlockId>, 2> a{a0, a1};
+  builder.add_sequence(3, 3, Ints{100, 101, 102}, a);
+  builder.add_sample({.temperature = 0.0f, .seed = 11, .slot = 3, .n_history = 6});
+  const auto b0 = blocks({0, 4, 8, 30}), b1 = blocks({6, 7, 3, 31});
+  const std::array<std::span<const BlockId>, 2> b{b0, b1};
+  builder.add_sequence(0, 8, Ints{-1}, b);
+  builder.add_sample({.top_p = 0.5f, .seed = 12, .n_history = 9, .min_tokens_left = 2}, Ints{2, 3});
+  return builder.finish();
+}
+
+TEST(StepPlan, RanksReadWhatTheBuilderCollected) {
+  StepPlanBuilder builder(kLimits);
+  const StepPlanView plan(build_two(builder));
+  EXPECT_EQ(plan.header().step, 7u);
+  EXPECT_EQ(plan.header().epoch, 2u);
+  EXPECT_EQ(plan.header().n_tokens, 4);
+  EXPECT_EQ(plan.header().n_seqs, 2);
+  EXPECT_EQ(plan.header().n_samples, 2);
+  EXPECT_EQ(plan.header().max_blocks, 3) << "only the blocks up to the last position travel";
+  EXPECT_EQ(copy(plan.tokens()), (Ints{100, 101, 102, -1}));
+  EXPECT_EQ(copy(plan.positions()), (Ints{3, 4, 5, 8}));
+  EXPECT_EQ(copy(plan.seq_of_token()), (Ints{0, 0, 0, 1}));
+  EXPECT_EQ(copy(plan.history_slots()), (Ints{3, 3, 3, 0}));
+  EXPECT_EQ(copy(plan.kv_slots(0)), (Ints{5 * 4 + 3, 9 * 4, 9 * 4 + 1, 8 * 4}));
+  EXPECT_EQ(copy(plan.kv_slots(1)), (Ints{1 * 4 + 3, 2 * 4, 2 * 4 + 1, 3 * 4}));
+  EXPECT_EQ(copy(plan.block_tables(0)), (Ints{5, 9, -1, 0, 4, 8}));
+  EXPECT_EQ(copy(plan.block_tables(1)), (Ints{1, 2, -1, 6, 7, 3}));
+  EXPECT_EQ(copy(plan.sample_tokens()), (Ints{2, 3}));
+  EXPECT_EQ(plan.sampling()[0].seed, 11u);
+  EXPECT_EQ(plan.sampling()[0].n_banned, 0);
+  EXPECT_EQ(plan.sampling()[1].top_p, 0.5f);
+  EXPECT_EQ(plan.sampling()[1].banned_first, 0);
+  EXPECT_EQ(plan.sampling()[1].n_banned, 2);
+  EXPECT_EQ(copy(plan.banned()), (Ints{2, 3}));
+}
+
+TEST(StepPlan, BannedIdsOfRowsLieOneAfterAnother) {
+  StepPlanBuilder builder(kLimits);
+  builder.begin(1, 0);
+  const auto table = blocks({0});
+  const std::array<std::span<const BlockId>, 2> tables{table, table};
+  builder.add_sequence(0, 0, Ints{1}, tables);
+  builder.add_sample({}, Ints{7});
+  builder.add_sequence(1, 0, Ints{1}, tables);
+  builder.add_sample({}, Ints{8, 9});
+  const StepPlanView plan(builder.finish());
+  EXPECT_EQ(plan.sampling()[1].banned_first, 1);
+  EXPECT_EQ(plan.sampling()[1].n_banned, 2);
+  EXPECT_EQ(copy(plan.banned()), (Ints{7, 8, 9}));
+}
+
+TEST(StepPlan, TheDigestChangesWithAnyByte) {
+  StepPlanBuilder builder(kLimits);
+  const auto plan = build_two(builder);
+  const uint64_t digest = StepPlanView(plan).header().digest;
+  EXPECT_EQ(step_plan_digest(plan), digest);
+  alignas(8) std::array<std::byte, 4096> bytes;
+  ASSERT_LE(plan.size(), bytes.size());
+  for (size_t i = 0; i < plan.size(); ++i) {
+    std::memcpy(bytes.data(), plan.data(), plan.size());
+    bytes[i] ^= std::byte{1};
+    const std::span<const std::byte> changed(bytes.data(), plan.size());
+    const bool is_digest =
+        i >= offsetof(StepPlanHeader, digest) && i < offsetof(StepPlanHeader, digest) + 8;
+    EXPECT_EQ(step_plan_digest(changed) == digest, is_digest) << "byte " << i;
+  }
+}
+
+TEST(StepPlan, EqualStepsGiveEqualBytes) {
+  StepPlanBuilder one(kLimits), other(kLimits);
+  build_two(other);  // leaves nothing behind
+  const auto a = copy(build_two(one));
+  EXPECT_EQ(a, copy(build_two(other)));
+}
+
+TEST(StepPlan, AReusedBuilderTakesNoNewMemory) {
+  StepPlanBuilder builder(kLimits);
+  const std::byte* first = builder.finish().data();
+  const auto table = blocks({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  const std::array<std::span<const BlockId>, 2> tables{table, table};
+  builder.begin(1, 0);
+  for (int s = 0; s < 4; ++s) {
+    builder.add_sequence(s, 36, Ints{1, 2, 3, 4}, tables);
+    builder.add_sample({}, s == 0 ? Ints{1, 2, 3} : Ints{});
+  }
+  const auto plan = builder.finish();
+  EXPECT_EQ(plan.data(), first);
+  EXPECT_EQ(plan.size(), step_plan_bytes(kLimits)) << "the largest plan is what the limits say";
+}
+
+TEST(StepPlan, AnEmptyPlanIsAPlan) {
+  StepPlanBuilder builder(kLimits);
+  builder.begin(9, 0);
+  const StepPlanView plan(builder.finish());
+  EXPECT_EQ(plan.header().step, 9u);
+  EXPECT_TRUE(plan.tokens().empty());
+  EXPECT_TRUE(plan.sampling().empty());
+}
+
+using StepPlanDeathTest = testing::Test;
+
+TEST(StepPlanDeathTest, ATableThatMissesAPositionIsABug) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  StepPlanBuilder builder(kLimits);
+  builder.begin(1, 0);
+  const auto table = blocks({0});
+  const std::array<std::span<const BlockId>, 2> tables{table, table};
+  EXPECT_DEATH(builder.add_sequence(0, 3, Ints{1, 2}, tables), "CHECK failed");
+}
+
+TEST(StepPlanDeathTest, ATruncatedPlanIsNotRead) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  StepPlanBuilder builder(kLimits);
+  const auto plan = build_two(builder);
+  EXPECT_DEATH(StepPlanView{plan.first(plan.size() - 8)}, "CHECK failed");
+}
+
+}  // namespace
+}  // namespace lockstep
