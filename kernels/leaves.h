@@ -10,7 +10,9 @@
 // A rank owns a contiguous range of leaves and reduces it to the aligned subtrees it holds whole.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace lockstep {
@@ -38,7 +40,28 @@ struct LeafRange {
   int n = 1;        // leaves owned
 };
 
+// The largest aligned subtree that starts at `leaf` and lies inside the range.
+Subtree subtree_at(const LeafRange& range, int leaf);
+
 // The maximal aligned subtrees of an n_total-leaf tree that lie inside the range, left to right.
 std::vector<Subtree> owned_subtrees(const LeafRange& range);
+
+// sums[into] += sums[from]
+struct Join {
+  int into = 0;
+  int from = 0;
+};
+
+// How the nodes that together cover a tree are added up. At most kMaxLeaves - 1 joins; the sum ends
+// in the node that starts at leaf 0.
+struct JoinPlan {
+  std::array<Join, kMaxLeaves - 1> joins{};
+  int n_joins = 0;
+  int root = 0;  // index of the node that holds the sum
+};
+
+// `nodes` in any order; n == 0 marks padding. CHECKs that they tile [0, n_leaves) with nodes of the
+// tree, each leaf once.
+JoinPlan plan_joins(std::span<const Subtree> nodes, int n_leaves);
 
 }  // namespace lockstep

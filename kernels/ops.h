@@ -18,10 +18,10 @@ namespace lockstep {
 
 // Activations quantised per 32 values: x ~ scale * q.
 struct QuantizedActs {
-  View q;       // [n_tokens, k] u8 storage of int8, -127..127
-  View scale;   // [n_tokens, k / 32] f32
-  View sum;     // [n_tokens, k / 32] f32: scale * (sum of q), what a weight's minimum multiplies
-  View q_sum;   // [n_tokens, k / 32] i32: sum of q
+  View q;      // [n_tokens, k] u8 storage of int8, -127..127
+  View scale;  // [n_tokens, k / 32] f32
+  View sum;    // [n_tokens, k / 32] f32: scale * (sum of q), what a weight's minimum multiplies
+  View q_sum;  // [n_tokens, k / 32] i32: sum of q
 };
 
 // What a linear op reads: exactly one of the two is set, by the weight's type.
@@ -31,8 +31,8 @@ struct Acts {
 };
 
 // out[t] = rows of `table` named by ids[t]; ids outside [first_row, first_row + table.n_rows) give
-// a zero row. Dequantised values times `scale`, plus +0.0 (so that adding the zero rows of the other
-// ranks changes no bit).
+// a zero row. Dequantised values times `scale`, plus +0.0 (so that adding the zero rows of the
+// other ranks changes no bit).
 struct EmbedArgs {
   View ids;             // [n_tokens] i32
   PackedWeights table;  // this rank's rows of the vocabulary, k = hidden_dim
@@ -105,7 +105,7 @@ struct RopeStoreArgs {
 
 // Causal attention of each row over positions [0, positions[t]] of its sequence.
 struct AttentionArgs {
-  View q;             // [n_tokens, n_heads, head_dim] f32, rows may be strided
+  View q;  // [n_tokens, n_heads, head_dim] f32, rows may be strided
   KvPages kv;
   View positions;     // [n_tokens] i32
   View seq_of_token;  // [n_tokens] i32: row of block_tables; tokens of one sequence are adjacent
@@ -129,7 +129,8 @@ struct GatherRowsArgs {
   View out;   // [n_out, dim] f32
 };
 
-// Puts the ranks' slices of the logits side by side: out[t] = parts[0][t][:n_cols[0]] | parts[1][t]…
+// Puts the ranks' slices of the logits side by side: out[t] = parts[0][t][:n_cols[0]] |
+// parts[1][t]…
 struct ConcatColumnsArgs {
   View parts;                       // [n_ranks, n_rows, max_cols] f32
   std::span<const int64_t> n_cols;  // [n_ranks]
@@ -157,13 +158,13 @@ struct SamplingRow {
   int32_t top_k = 0;                // 0 = off
   int32_t n_logprobs = -1;          // top log-probabilities wanted; -1 = none at all
   uint64_t seed = 0;
-  uint32_t output_idx = 0;     // index of this output token, keys the random numbers
-  uint32_t choice = 0;         // of the request's n, keys the random numbers
-  int32_t slot = 0;            // row of history
-  int32_t n_prompt = 0;        // tokens of history that are the prompt
-  int32_t n_history = 0;       // tokens of history in all, before this one
-  int32_t min_tokens_left = 0; // > 0 bans the ids in `banned`
-  int32_t banned_first = 0;    // into SampleArgs::banned
+  uint32_t output_idx = 0;      // index of this output token, keys the random numbers
+  uint32_t choice = 0;          // of the request's n, keys the random numbers
+  int32_t slot = 0;             // row of history
+  int32_t n_prompt = 0;         // tokens of history that are the prompt
+  int32_t n_history = 0;        // tokens of history in all, before this one
+  int32_t min_tokens_left = 0;  // > 0 bans the ids in `banned`
+  int32_t banned_first = 0;     // into SampleArgs::banned
   int32_t n_banned = 0;
 };
 inline constexpr int kMaxTopLogprobs = 20;
@@ -171,16 +172,16 @@ inline constexpr int kMaxTopLogprobs = 20;
 // One token per row: penalties, temperature, min-p, top-k, top-p, draw; ties to the lowest id.
 // The new token is written to history[slot, n_history]. Log-probabilities are of the raw logits.
 struct SampleArgs {
-  View logits;                       // [n_rows, vocab_size] f32; scratch afterwards
-  std::span<const SamplingRow> rows; // [n_rows]
-  std::span<const int32_t> banned;   // stop ids not allowed before min_tokens
-  View history;                      // [n_slots, max_model_len + 1] i32
-  View ids;                          // [n_rows] i32, out
-  View logprobs;                     // [n_rows] f32, out: of the sampled id
-  View top_ids;                      // [n_rows, kMaxTopLogprobs] i32, out
-  View top_logprobs;                 // [n_rows, kMaxTopLogprobs] f32, out
-  View finite;                       // [n_rows] u8, out: 0 = a logit was NaN or Inf
-  std::span<std::byte> scratch;      // sample_scratch_bytes(vocab_size)
+  View logits;                        // [n_rows, vocab_size] f32; scratch afterwards
+  std::span<const SamplingRow> rows;  // [n_rows]
+  std::span<const int32_t> banned;    // stop ids not allowed before min_tokens
+  View history;                       // [n_slots, max_model_len + 1] i32
+  View ids;                           // [n_rows] i32, out
+  View logprobs;                      // [n_rows] f32, out: of the sampled id
+  View top_ids;                       // [n_rows, kMaxTopLogprobs] i32, out
+  View top_logprobs;                  // [n_rows, kMaxTopLogprobs] f32, out
+  View finite;                        // [n_rows] u8, out: 0 = a logit was NaN or Inf
+  std::span<std::byte> scratch;       // sample_scratch_bytes(vocab_size)
 };
 int64_t sample_scratch_bytes(int64_t vocab_size);
 

@@ -47,15 +47,15 @@ struct Generate {
   bool ignore_eos = false;
   bool cache_prompt = true;
   bool return_token_ids = false;
-  int64_t logprobs = -1;  // -1 none, 0 the sampled token's, n the top n as well
+  int64_t logprobs = -1;           // -1 none, 0 the sampled token's, n the top n as well
   bool add_special_tokens = true;  // text prompts of completions
 };
 
 struct Accepted {
   std::string request_id;
   uint64_t seed = 0;
-  std::string resume_token;              // empty until exact resume exists
-  std::vector<int32_t> prompt_token_ids; // if return_token_ids
+  std::string resume_token;               // empty until exact resume exists
+  std::vector<int32_t> prompt_token_ids;  // if return_token_ids
   uint64_t prompt_tokens = 0;
 };
 
@@ -195,10 +195,9 @@ struct ClusterStatus {
   int64_t n_requests_running = 0;
 };
 
-using Message =
-    std::variant<Generate, Accepted, Tokens, TokensBatch, Done, ErrorReply, Cancel, StatusRequest,
-                 ModelsRequest, Models, Tokenize, Tokenized, Detokenize, Detokenized, Hello,
-                 Welcome, Heartbeat, ClusterStatus>;
+using Message = std::variant<Generate, Accepted, Tokens, TokensBatch, Done, ErrorReply, Cancel,
+                             StatusRequest, ModelsRequest, Models, Tokenize, Tokenized, Detokenize,
+                             Detokenized, Hello, Welcome, Heartbeat, ClusterStatus>;
 
 // The `type` on the wire, in the variant's order: "generate", "accepted", "tokens",
 // "tokens_batch", "done", "error", "cancel", "status", "list_models", "models", "tokenize",

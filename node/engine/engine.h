@@ -18,9 +18,9 @@ namespace lockstep {
 
 struct EngineConfig {
   StepLimits limits;
-  int32_t n_kv_blocks = 0;         // blocks of every KV group's pool
+  int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
   int32_t max_queued_requests = 1024;
-  int max_steps_in_flight = 1;     // 2 = plan a step while one runs
+  int max_steps_in_flight = 1;  // 2 = plan a step while one runs
 };
 
 // A consistent picture of the engine, for metrics and heartbeats. Counters only grow.
@@ -32,7 +32,7 @@ struct EngineSnapshot {
   uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;
   uint64_t n_rejected = 0;
   uint64_t n_failed_nonfinite = 0, n_failed_step = 0;  // decode failures by cause
-  uint64_t n_query_rows = 0;  // attention rows run
+  uint64_t n_query_rows = 0;                           // attention rows run
 };
 
 class Engine {

@@ -24,10 +24,10 @@ struct SamplingParams {
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
   uint64_t seed = 0;
-  int32_t n = 1;           // choices; choice i draws with (seed, i)
-  int32_t max_tokens = -1; // -1 = whatever is left: min(max_model_len, usable pool) - prompt
+  int32_t n = 1;            // choices; choice i draws with (seed, i)
+  int32_t max_tokens = -1;  // -1 = whatever is left: min(max_model_len, usable pool) - prompt
   int32_t min_tokens = 0;
-  int32_t n_logprobs = -1; // -1 = none; 0 = of the sampled token only; else the top n as well
+  int32_t n_logprobs = -1;  // -1 = none; 0 = of the sampled token only; else the top n as well
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
   bool cache_prompt = true;
@@ -53,14 +53,14 @@ struct Usage {
 struct ChoiceEvent {
   RequestId request{};
   uint32_t choice = 0;
-  uint32_t first_index = 0;               // of ids[0] among the choice's output tokens
-  std::span<const int32_t> ids;           // may be empty when only held-back text is released
+  uint32_t first_index = 0;      // of ids[0] among the choice's output tokens
+  std::span<const int32_t> ids;  // may be empty when only held-back text is released
   std::string_view text;
-  std::span<const float> logprobs;        // [ids.size()] if asked for
-  std::span<const TokenLogprob> top;      // [ids.size(), n_logprobs] if asked for
-  std::optional<FinishReason> finished;   // this choice has ended
-  std::string_view stop_string;           // the stop string reached, if one was
-  int32_t stop_token = -1;                // the end or stop id reached, if one was
+  std::span<const float> logprobs;       // [ids.size()] if asked for
+  std::span<const TokenLogprob> top;     // [ids.size(), n_logprobs] if asked for
+  std::optional<FinishReason> finished;  // this choice has ended
+  std::string_view stop_string;          // the stop string reached, if one was
+  int32_t stop_token = -1;               // the end or stop id reached, if one was
 };
 
 // A request's last word: exactly one per submitted request.

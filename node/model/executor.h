@@ -29,10 +29,10 @@ struct StepResult {
   StepStatus status = StepStatus::kOk;
   std::string message;  // of a failure: rank, op, cause
   int32_t n_samples = 0;
-  std::vector<int32_t> ids;        // [max_samples]
-  std::vector<float> logprobs;     // [max_samples], of the sampled id
-  std::vector<TokenLogprob> top;   // [max_samples, kMaxTopLogprobs], best first
-  std::vector<uint8_t> finite;     // [max_samples], 0 = the row's logits held a NaN or an Inf
+  std::vector<int32_t> ids;       // [max_samples]
+  std::vector<float> logprobs;    // [max_samples], of the sampled id
+  std::vector<TokenLogprob> top;  // [max_samples, kMaxTopLogprobs], best first
+  std::vector<uint8_t> finite;    // [max_samples], 0 = the row's logits held a NaN or an Inf
 };
 
 class Executor {

@@ -18,10 +18,10 @@ namespace lockstep {
 struct Tensor {
   std::string name;
   WeightType type = WeightType::kF32;
-  int64_t n_rows = 1;                 // product of all dimensions but the first
-  int64_t n_cols = 0;                 // GGUF dimension 0: contiguous
+  int64_t n_rows = 1;  // product of all dimensions but the first
+  int64_t n_cols = 0;  // GGUF dimension 0: contiguous
   uint64_t file_offset = 0;
-  const std::byte* data = nullptr;    // mapped, file order
+  const std::byte* data = nullptr;  // mapped, file order
   int64_t row_bytes() const { return source_row_bytes(type, n_cols); }
   int64_t bytes() const { return n_rows * row_bytes(); }
 };

@@ -1,0 +1,113 @@
+#include "node/service/node_config.h"
+
+#include <algorithm>
+#include <bit>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <thread>
+
+#include "common/load_error.h"
+#include "common/log.h"
+#include "common/units.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int64_t kDefaultMaxModelLen = 8192;
+constexpr int64_t kMaxThreads = 256;
+
+// Each row may ban the model's end ids and as many stop ids as a request can bring.
+constexpr int32_t kMaxBannedPerSeq = 96;
+
+void require_range(const char* field, int64_t value, int64_t low, int64_t high) {
+  if (value < low || value > high) {
+    throw LoadError(str(field, ": ", value, " is outside ", low, " to ", high));
+  }
+}
+
+DType parse_kv_dtype(const std::string& name) {
+  if (name == "f16") return DType::kF16;
+  if (name == "bf16") return DType::kBF16;
+  if (name == "f32") return DType::kF32;
+  if (name == "q8_0") return DType::kQ8_0;
+  throw LoadError(str("kv_cache_dtype: '", name, "' is not one of f16, bf16, f32, q8_0"));
+}
+
+// MemAvailable of /proc/meminfo, in bytes; 0 if the kernel does not say.
+int64_t available_memory() {
+  std::ifstream in("/proc/meminfo");
+  std::string key;
+  int64_t kib = 0;
+  while (in >> key >> kib) {
+    if (key == "MemAvailable:") return kib * 1024;
+    in.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return 0;
+}
+
+int32_t default_kv_blocks(const ModelFile& file, const RankGroupConfig& config) {
+  const int64_t wanted = 4 * static_cast<int64_t>(config.limits.max_blocks_per_seq());
+  const int64_t block_bytes = kv_block_bytes_per_rank(file.config(), config) * config.n_ranks;
+  const int64_t memory = available_memory();
+  if (memory == 0) return static_cast<int32_t>(wanted);
+  return static_cast<int32_t>(std::clamp<int64_t>(memory / 4 / block_bytes, 1, wanted));
+}
+
+StepLimits resolve_limits(const NodeConfig& config, const ModelFile& file) {
+  const int64_t context = file.config().context_length;
+  const int64_t max_model_len =
+      config.max_model_len > 0 ? config.max_model_len : std::min(context, kDefaultMaxModelLen);
+  require_range("max_model_len", max_model_len, 2, context);
+  require_range("max_num_seqs", config.max_num_seqs, 1, 1024);
+  require_range("max_num_batched_tokens", config.max_num_batched_tokens, 1, 65536);
+  require_range("block_size", config.block_size, 1, 256);
+  if (!std::has_single_bit(static_cast<uint64_t>(config.block_size))) {
+    throw LoadError(str("block_size: ", config.block_size, " is not a power of two"));
+  }
+  if (config.max_num_batched_tokens < config.max_num_seqs) {
+    throw LoadError(str("max_num_batched_tokens: ", config.max_num_batched_tokens,
+                        " is less than max_num_seqs: ", config.max_num_seqs,
+                        "; every decoding sequence needs one token of a step"));
+  }
+  StepLimits limits;
+  limits.max_tokens = static_cast<int32_t>(config.max_num_batched_tokens);
+  limits.max_seqs = static_cast<int32_t>(config.max_num_seqs);
+  limits.max_samples = limits.max_seqs;
+  limits.max_model_len = static_cast<int32_t>(max_model_len);
+  limits.block_size = static_cast<int32_t>(config.block_size);
+  limits.max_banned = limits.max_seqs * kMaxBannedPerSeq;
+  return limits;
+}
+
+}  // namespace
+
+RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file) {
+  require_range("tensor_parallel_size", config.tensor_parallel_size, 1, kMaxLeaves);
+  require_range("threads_per_rank", config.threads_per_rank, 0, kMaxThreads);
+  require_range("num_kv_blocks", config.num_kv_blocks, 0, int64_t{1} << 30);
+  RankGroupConfig ranks;
+  ranks.n_ranks = static_cast<int>(config.tensor_parallel_size);
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  ranks.threads_per_rank = config.threads_per_rank > 0 ? static_cast<int>(config.threads_per_rank)
+                                                       : std::max(1, cores / ranks.n_ranks);
+  ranks.kv_dtype = parse_kv_dtype(config.kv_cache_dtype);
+  ranks.limits = resolve_limits(config, file);
+  ranks.n_kv_blocks = config.num_kv_blocks > 0 ? static_cast<int32_t>(config.num_kv_blocks)
+                                               : default_kv_blocks(file, ranks);
+  if (ranks.n_kv_blocks < ranks.limits.max_blocks_per_seq()) {
+    log(LogLevel::kWarning,
+        str("the KV pool of ", ranks.n_kv_blocks, " blocks is smaller than one sequence of ",
+            ranks.limits.max_model_len, " tokens (", ranks.limits.max_blocks_per_seq(),
+            " blocks); longer requests will be refused"));
+  }
+  return ranks;
+}
+
+std::string served_name(const NodeConfig& config) {
+  if (!config.served_model_name.empty()) return config.served_model_name;
+  const std::filesystem::path path(config.model);
+  return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
+}
+
+}  // namespace lockstep

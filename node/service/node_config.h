@@ -1,0 +1,63 @@
+// NodeConfig: every setting of a node, each named once; and what they come to for one model.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "node/model/model_file.h"
+#include "node/model/rank_group.h"
+
+namespace lockstep {
+
+struct NodeConfig {
+  std::string model;
+  std::string served_model_name;
+  std::string listen = "tcp://127.0.0.1:5556";
+  std::string admin = "127.0.0.1:0";
+  int64_t tensor_parallel_size = 1;
+  int64_t threads_per_rank = 0;
+  int64_t num_kv_blocks = 0;
+  int64_t block_size = 16;
+  int64_t max_model_len = 0;
+  int64_t max_num_seqs = 16;
+  int64_t max_num_batched_tokens = 512;
+  std::string kv_cache_dtype = "f16";
+  int64_t verbosity = 1;
+  bool insecure = false;
+
+  // What the engine needs, without the addresses; `lockstep chat MODEL` has these only.
+  template <class V>
+  void visit_engine_fields(V& v) {
+    v(model, "model", "", "the model file (GGUF)");
+    v(served_model_name, "served_model_name", "",
+      "name that requests give; empty = the file's name without .gguf");
+    v(tensor_parallel_size, "tensor_parallel_size", "ranks", "ranks that share the weights");
+    v(threads_per_rank, "threads_per_rank", "threads", "of each rank; 0 = cores / ranks");
+    v(num_kv_blocks, "num_kv_blocks", "blocks",
+      "KV pool; 0 = 4 sequences of max_model_len, at most a quarter of free memory");
+    v(block_size, "block_size", "tokens", "per KV block; a power of two, at most 256");
+    v(max_model_len, "max_model_len", "tokens",
+      "prompt and output of one request; 0 = the model's, at most 8192");
+    v(max_num_seqs, "max_num_seqs", "sequences", "that run at once; others wait");
+    v(max_num_batched_tokens, "max_num_batched_tokens", "tokens",
+      "of one step; long prompts are prefilled in chunks of what decoding leaves of it");
+    v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
+    v(verbosity, "verbosity", "", "0 = warnings, 1 = also what happens, 2 = also details");
+  }
+  template <class V>
+  void visit_fields(V& v) {
+    visit_engine_fields(v);
+    v(listen, "listen", "", "ZeroMQ endpoint for coordinators and clients");
+    v(admin, "admin", "", "HOST:PORT of health and metrics; port 0 = a free one, printed");
+    v(insecure, "insecure", "", "allow listening on other addresses than loopback");
+  }
+};
+
+// The settings, checked and with every default filled in from the model and the machine. Throws
+// LoadError naming field and numbers.
+RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file);
+
+// served_model_name, or the file's name without directory and .gguf.
+std::string served_name(const NodeConfig& config);
+
+}  // namespace lockstep

@@ -1,0 +1,53 @@
+#include "node/service/node_engine.h"
+
+#include "common/load_error.h"
+#include "common/log.h"
+
+namespace lockstep {
+namespace {
+
+template <class T>
+T value_or_throw(Result<T> result) {
+  if (!result) throw LoadError(result.error().message);
+  return std::move(result).value();
+}
+
+}  // namespace
+
+NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
+    : name_(served_name(config)), file_(ModelFile::open(config.model)) {
+  tokenizer_ = value_or_throw(make_tokenizer(file_->tokenizer()));
+  if (const std::string& source = tokenizer_->chat_template(); !source.empty()) {
+    template_.emplace(value_or_throw(ChatTemplate::parse(source)));
+  }
+  ranks_config_ = resolve_rank_config(config, *file_);
+  ranks_ = std::make_unique<RankGroup>(*file_, ranks_config_, ledger_);
+  EngineConfig engine_config;
+  engine_config.limits = ranks_config_.limits;
+  engine_config.n_kv_blocks = ranks_config_.n_kv_blocks;
+  engine_ = std::make_unique<Engine>(engine_config, *ranks_, *tokenizer_, clock_, sink);
+  log(LogLevel::kInfo,
+      str("model ready name=", name_, " backend=", ranks_->backend_name(),
+          " max_model_len=", max_model_len(), " kv_blocks=", ranks_config_.n_kv_blocks,
+          " block_size=", ranks_config_.limits.block_size));
+}
+
+Result<std::vector<int32_t>> NodeEngine::encode_chat(
+    const std::vector<ChatMessage>& messages) const {
+  if (!template_) {
+    return Error{ErrorCode::kInvalidRequest,
+                 str("the model ", name_, " has no chat template; use a plain prompt"), "messages"};
+  }
+  ChatTemplateInput input;
+  input.messages = messages;
+  const auto token_text = [&](int32_t id) {
+    return id < 0 ? std::string() : std::string(tokenizer_->token_bytes(id, true));
+  };
+  input.bos_token = token_text(tokenizer_->bos_id());
+  input.eos_token = token_text(tokenizer_->eos_id());
+  TRY(const std::string text, template_->render(input));
+  // The template spells out the special tokens itself, the leading one included.
+  return tokenizer_->encode(text, true, false);
+}
+
+}  // namespace lockstep

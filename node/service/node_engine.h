@@ -1,0 +1,51 @@
+// NodeEngine: everything of a node but its sockets: the model, its ranks, the tokenizer, the chat
+// template and the engine, built from the settings in the right order. Used by the node's service
+// and by the `lockstep` command when it runs a model in process.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/clock.h"
+#include "common/ledger.h"
+#include "node/engine/engine.h"
+#include "node/model/rank_group.h"
+#include "node/service/node_config.h"
+#include "node/text/chat_template.h"
+#include "node/text/tokenizer.h"
+
+namespace lockstep {
+
+class NodeEngine {
+ public:
+  // Loads the model; throws LoadError. The sink must outlive this.
+  NodeEngine(const NodeConfig& config, EngineSink& sink);
+
+  Engine& engine() { return *engine_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  // Null when the model has no chat template.
+  const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
+  // Renders the conversation and tokenises it as the model expects.
+  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages) const;
+
+  const std::string& name() const { return name_; }
+  int64_t max_model_len() const { return ranks_config_.limits.max_model_len; }
+  const RankGroupConfig& ranks_config() const { return ranks_config_; }
+  const RankGroup& ranks() const { return *ranks_; }
+  const MemoryLedger& ledger() const { return ledger_; }
+
+ private:
+  // constant after construction, in order of construction
+  const std::string name_;
+  SteadyClock clock_;
+  MemoryLedger ledger_;
+  std::unique_ptr<ModelFile> file_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<ChatTemplate> template_;
+  RankGroupConfig ranks_config_;
+  std::unique_ptr<RankGroup> ranks_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace lockstep
