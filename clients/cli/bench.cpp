@@ -1,0 +1,129 @@
+// lockstep bench: tokens per second of one model on this machine, case by case.
+#include <charconv>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "clients/cli/bench_case.h"
+#include "clients/cli/commands.h"
+#include "common/load_error.h"
+#include "common/log.h"
+#include "common/service/config.h"
+#include "common/service/logging.h"
+#include "common/units.h"
+#include "node/service/node_engine.h"
+
+namespace lockstep {
+namespace {
+
+struct BenchConfig {
+  std::string model;
+  std::string prompt_tokens = "128,512";
+  int64_t gen_tokens = 128;
+  std::string parallel = "1,4,8";
+  int64_t threads = 0;
+  int64_t tensor_parallel_size = 1;
+  std::string kv_cache_dtype = "f16";
+  int64_t max_num_batched_tokens = 512;
+  bool json = false;
+  template <class V>
+  void visit_fields(V& v) {
+    v(model, "model", "", "the model file (GGUF)");
+    v(prompt_tokens, "prompt_tokens", "tokens", "prompt lengths, comma separated");
+    v(gen_tokens, "gen_tokens", "tokens", "new tokens of each request");
+    v(parallel, "parallel", "requests", "requests at once, comma separated");
+    v(threads, "threads", "threads", "of each rank; 0 = cores / ranks");
+    v(tensor_parallel_size, "tensor_parallel_size", "ranks", "ranks that share the weights");
+    v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
+    v(max_num_batched_tokens, "max_num_batched_tokens", "tokens", "of one step");
+    v(json, "json", "", "print a JSON array, one object per case");
+  }
+};
+
+std::vector<int> parse_list(const char* field, std::string_view text) {
+  std::vector<int> values;
+  while (true) {
+    const std::string_view item = text.substr(0, text.find(','));
+    int value = 0;
+    const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), value);
+    if (error != std::errc() || end != item.data() + item.size() || value < 1) {
+      throw LoadError(str(field, ": '", item, "' is not a positive whole number"));
+    }
+    values.push_back(value);
+    if (item.size() == text.size()) return values;
+    text.remove_prefix(item.size() + 1);
+  }
+}
+
+// VmHWM of this process, bytes.
+int64_t peak_rss_bytes() {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(6)) * 1_KiB;
+  }
+  return 0;
+}
+
+NodeConfig engine_settings(const BenchConfig& config, int max_prompt, int max_parallel) {
+  NodeConfig node;
+  node.model = config.model;
+  node.tensor_parallel_size = config.tensor_parallel_size;
+  node.threads_per_rank = config.threads;
+  node.kv_cache_dtype = config.kv_cache_dtype;
+  node.max_num_seqs = max_parallel;
+  node.max_num_batched_tokens = std::max<int64_t>(config.max_num_batched_tokens, max_parallel);
+  node.max_model_len = max_prompt + config.gen_tokens;
+  node.num_kv_blocks = ceil_div(node.max_model_len, node.block_size) * max_parallel;
+  return node;
+}
+
+}  // namespace
+
+int run_bench(int argc, const char* const* argv) {
+  BenchConfig config;
+  ConfigSource source("lockstep bench", "tokens per second of a model on this machine");
+  source.positional("model");
+  source.add(config);
+  if (const auto exit_code = source.load(argc, argv)) return *exit_code;
+  const std::vector<int> prompts = parse_list("prompt_tokens", config.prompt_tokens);
+  const std::vector<int> parallels = parse_list("parallel", config.parallel);
+  if (config.gen_tokens < 1) throw LoadError("gen_tokens: at least 1");
+  start_logging(0);
+
+  BenchSink sink;
+  NodeEngine node(engine_settings(config, *std::max_element(prompts.begin(), prompts.end()),
+                                  *std::max_element(parallels.begin(), parallels.end())),
+                  sink);
+  node.engine().start();
+  const int32_t vocab_size = node.tokenizer().vocab_size();
+  run_case({prompts.front(), 2, 1}, vocab_size, node.engine(), sink);  // warm up
+
+  if (!config.json) {
+    std::printf("%s\nprompt  gen  parallel  prefill tokens/s  decode tokens/s  ttft ms\n",
+                node.ranks().backend_name().c_str());
+  }
+  nlohmann::json cases = nlohmann::json::array();
+  for (const int prompt : prompts) {
+    for (const int parallel : parallels) {
+      const BenchResult r = run_case({prompt, static_cast<int>(config.gen_tokens), parallel},
+                                     vocab_size, node.engine(), sink);
+      if (!config.json) {
+        std::printf("%6d %4d %9d %17.1f %16.1f %8.1f\n", prompt,
+                    static_cast<int>(config.gen_tokens), parallel, r.prefill_tokens_per_s,
+                    r.decode_tokens_per_s, r.ttft_ms);
+      }
+      cases.push_back({{"prompt_tokens", prompt},
+                       {"gen_tokens", config.gen_tokens},
+                       {"parallel", parallel},
+                       {"prefill_tokens_per_s", r.prefill_tokens_per_s},
+                       {"decode_tokens_per_s", r.decode_tokens_per_s},
+                       {"ttft_ms", r.ttft_ms},
+                       {"peak_rss_bytes", peak_rss_bytes()}});
+    }
+  }
+  if (config.json) std::printf("%s\n", cases.dump(2).c_str());
+  return 0;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,103 @@
+#include "clients/cli/bench_case.h"
+
+#include <algorithm>
+#include <random>
+
+#include "common/load_error.h"
+
+namespace lockstep {
+namespace {
+
+using TimePoint = BenchSink::TimePoint;
+
+double seconds(TimePoint from, TimePoint to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+GenerationRequest make_request(int i, int n_prompt, int max_tokens, int32_t vocab_size) {
+  std::mt19937_64 random(static_cast<uint64_t>(i) + 1);
+  GenerationRequest request;
+  request.id = RequestId{static_cast<uint64_t>(i)};
+  for (int t = 0; t < n_prompt; ++t) {
+    request.prompt.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab_size)));
+  }
+  request.sampling.temperature = 0;
+  request.sampling.max_tokens = max_tokens;
+  request.sampling.ignore_eos = true;
+  return request;
+}
+
+TimePoint run_batch(const BenchCase& c, int max_tokens, int32_t vocab_size, Engine& engine,
+                    BenchSink& sink) {
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < c.parallel; ++i) {
+    requests.push_back(make_request(i, c.prompt_tokens, max_tokens, vocab_size));
+  }
+  sink.expect(c.parallel);
+  const TimePoint start = std::chrono::steady_clock::now();
+  for (GenerationRequest& request : requests) {
+    const Status status = engine.submit(std::move(request));
+    if (!status) throw LoadError(status.error().message);
+  }
+  sink.wait_all();
+  return start;
+}
+
+}  // namespace
+
+void BenchSink::expect(int n_requests) {
+  std::lock_guard lock(mutex_);
+  times_.assign(static_cast<size_t>(n_requests), {});
+  n_open_ = n_requests;
+}
+
+void BenchSink::on_events(const EventBatch& batch) {
+  const TimePoint now = std::chrono::steady_clock::now();
+  std::lock_guard lock(mutex_);
+  for (const ChoiceEvent& event : batch.choices) {
+    auto& times = times_[raw(event.request)];
+    times.insert(times.end(), event.ids.size(), now);
+  }
+  n_open_ -= static_cast<int>(batch.ends.size());
+  if (n_open_ == 0) all_ended_.notify_all();
+}
+
+void BenchSink::wait_all() {
+  std::unique_lock lock(mutex_);
+  all_ended_.wait(lock, [&] { return n_open_ == 0; });
+}
+
+BenchResult run_case(const BenchCase& c, int32_t vocab_size, Engine& engine, BenchSink& sink) {
+  BenchResult result;
+  const TimePoint start = run_batch(c, 1, vocab_size, engine, sink);
+  TimePoint prefilled = start;
+  std::vector<double> ttft;
+  for (const auto& times : sink.times()) {
+    if (times.empty()) throw LoadError("a request ended without a token");
+    prefilled = std::max(prefilled, times.front());
+    ttft.push_back(seconds(start, times.front()) * 1e3);
+  }
+  std::sort(ttft.begin(), ttft.end());
+  result.ttft_ms = ttft[ttft.size() / 2];
+  result.prefill_tokens_per_s = c.prompt_tokens * c.parallel / seconds(start, prefilled);
+  if (c.gen_tokens < 2) return result;
+
+  run_batch(c, c.gen_tokens, vocab_size, engine, sink);
+  TimePoint all_decode = start;
+  TimePoint first_ends = TimePoint::max();
+  for (const auto& times : sink.times()) {
+    all_decode = std::max(all_decode, times.front());
+    first_ends = std::min(first_ends, times.back());
+  }
+  int64_t n_tokens = 0;
+  for (const auto& times : sink.times()) {
+    n_tokens += std::count_if(times.begin(), times.end(),
+                              [&](TimePoint t) { return t > all_decode && t <= first_ends; });
+  }
+  if (first_ends > all_decode) {
+    result.decode_tokens_per_s = static_cast<double>(n_tokens) / seconds(all_decode, first_ends);
+  }
+  return result;
+}
+
+}  // namespace lockstep

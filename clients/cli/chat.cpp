@@ -1,0 +1,137 @@
+// lockstep chat and lockstep complete: a conversation, or the continuation of a text; with MODEL in
+// this process, with --connect through a running cluster.
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/generator.h"
+#include "common/load_error.h"
+#include "common/service/config.h"
+#include "common/service/logging.h"
+
+namespace lockstep {
+namespace {
+
+struct TalkConfig {
+  std::string connect;
+  std::string prompt;
+  std::string system;
+  GenerationOptions options;
+  bool stats = false;
+  template <class V>
+  void visit_fields(V& v) {
+    v(connect, "connect", "", "endpoint of a running coordinator or node; else MODEL runs here");
+    v(prompt, "prompt", "", "say this and end; without it chat reads lines from standard input");
+    v(system, "system", "", "system message of a chat");
+    v(options.max_tokens, "max_tokens", "tokens", "of one answer; 0 = whatever is left");
+    v(options.temperature, "temperature", "", "0 = greedy");
+    v(options.top_p, "top_p", "", "probability mass to draw from");
+    v(options.top_k, "top_k", "tokens", "candidates to draw from; 0 = all");
+    v(options.seed, "seed", "", "of the random draws; absent = another one each time");
+    v(options.stop, "stop", "", "end the answer before this text; repeatable");
+    v(stats, "stats", "", "print tokens per second, time to first token and KV occupancy");
+  }
+};
+
+std::unique_ptr<Generator> make_generator(const NodeConfig& node, const TalkConfig& talk) {
+  if (talk.connect.empty()) {
+    if (node.model.empty()) throw LoadError("name a model file, or give --connect ENDPOINT");
+    return make_local_generator(node);
+  }
+  auto generator = make_remote_generator(talk.connect, node.served_model_name);
+  if (!generator) throw LoadError(generator.error().message);
+  return std::move(generator).value();
+}
+
+void print_stats(const GenerationOutcome& outcome, Generator& generator) {
+  const double decode_s = (outcome.total - outcome.to_first_token).count();
+  const auto n_decoded = static_cast<double>(outcome.completion_tokens) - 1;
+  std::fprintf(stderr, "[%lu prompt + %lu new tokens, %s; first token after %.3f s; %.1f tokens/s",
+               static_cast<unsigned long>(outcome.prompt_tokens),
+               static_cast<unsigned long>(outcome.completion_tokens), outcome.finish_reason.c_str(),
+               outcome.to_first_token.count(), decode_s > 0 ? n_decoded / decode_s : 0.0);
+  if (const auto kv = generator.kv_occupancy()) {
+    std::fprintf(stderr, "; KV blocks in use %ld of %ld", static_cast<long>(kv->n_blocks_used),
+                 static_cast<long>(kv->n_blocks_total));
+  }
+  std::fputs("]\n", stderr);
+}
+
+// Streams one answer to standard output; returns its text, or nothing after an error.
+std::optional<std::string> answer(const GenerationInput& input, const TalkConfig& talk,
+                                  Generator& generator) {
+  std::string text;
+  const auto outcome = generator.generate(input, talk.options, [&](std::string_view piece) {
+    text += piece;
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+  });
+  std::fputc('\n', stdout);
+  if (!outcome) {
+    std::fprintf(stderr, "lockstep: %s\n", outcome.error().message.c_str());
+    return std::nullopt;
+  }
+  if (talk.stats) print_stats(*outcome, generator);
+  return text;
+}
+
+std::optional<int> load_settings(const char* program, const char* description, int argc,
+                                 const char* const* argv, NodeConfig& node, TalkConfig& talk) {
+  // One sequence at a time; the pool is sized for it.
+  node.max_num_seqs = 1;
+  node.verbosity = 0;
+  ConfigSource source(program, description);
+  source.positional("model");
+  struct EngineFields {
+    NodeConfig& node;
+    void visit_fields(FieldList& v) { node.visit_engine_fields(v); }
+  } engine_fields{node};
+  source.add(engine_fields);
+  source.add(talk);
+  if (const auto exit_code = source.load(argc, argv)) return exit_code;
+  start_logging(static_cast<int>(node.verbosity));
+  return std::nullopt;
+}
+
+}  // namespace
+
+int run_chat(int argc, const char* const* argv) {
+  NodeConfig node;
+  TalkConfig talk;
+  if (const auto exit_code =
+          load_settings("lockstep chat", "talk to a model", argc, argv, node, talk)) {
+    return *exit_code;
+  }
+  const auto generator = make_generator(node, talk);
+  GenerationInput conversation;
+  if (!talk.system.empty()) conversation.messages.push_back({"system", talk.system, ""});
+  const bool one_shot = !talk.prompt.empty();
+  std::string line = talk.prompt;
+  while (one_shot || (std::fputs("> ", stderr), std::getline(std::cin, line))) {
+    conversation.messages.push_back({"user", line, ""});
+    const auto text = answer(conversation, talk, *generator);
+    if (!text && one_shot) return 1;
+    if (one_shot) return 0;
+    if (text) {
+      conversation.messages.push_back({"assistant", *text, ""});
+    } else {
+      conversation.messages.pop_back();
+    }
+  }
+  return 0;
+}
+
+int run_complete(int argc, const char* const* argv) {
+  NodeConfig node;
+  TalkConfig talk;
+  if (const auto exit_code =
+          load_settings("lockstep complete", "continue a prompt", argc, argv, node, talk)) {
+    return *exit_code;
+  }
+  if (talk.prompt.empty()) throw LoadError("give --prompt TEXT");
+  const auto generator = make_generator(node, talk);
+  return answer({talk.prompt, {}}, talk, *generator) ? 0 : 1;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,60 @@
+// lockstep: the command-line tool. Picks the subcommand; everything else is in clients/cli/.
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <string_view>
+
+#include "clients/cli/commands.h"
+#include "common/load_error.h"
+#include "common/version.h"
+
+namespace {
+
+struct Command {
+  std::string_view name;
+  int (*run)(int, const char* const*);
+  const char* help;
+};
+
+constexpr std::array kCommands{
+    Command{"serve", lockstep::run_serve, "coordinator and node in one process"},
+    Command{"chat", lockstep::run_chat, "talk to a model, in process or over --connect"},
+    Command{"complete", lockstep::run_complete, "continue a prompt, in process or over --connect"},
+    Command{"status", lockstep::run_status, "what a running cluster is doing"},
+    Command{"inspect", lockstep::run_inspect, "what a model file holds"},
+    Command{"bench", lockstep::run_bench, "tokens per second of a model on this machine"},
+};
+
+void print_usage(std::FILE* out) {
+  std::fputs("usage: lockstep COMMAND [arguments]; lockstep COMMAND --help\n\n", out);
+  for (const Command& command : kCommands) {
+    std::fprintf(out, "  %-9.*s %s\n", static_cast<int>(command.name.size()), command.name.data(),
+                 command.help);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  if (name == "--version") {
+    std::printf("lockstep %s\n", lockstep::kVersion);
+    return 0;
+  }
+  if (name == "--help" || name == "-h") {
+    print_usage(stdout);
+    return 0;
+  }
+  for (const Command& command : kCommands) {
+    if (command.name != name) continue;
+    try {
+      return command.run(argc - 1, argv + 1);
+    } catch (const std::exception& error) {  // LoadError, or no memory while loading
+      std::fprintf(stderr, "lockstep %s: %s\n", argv[1], error.what());
+      return 2;
+    }
+  }
+  if (!name.empty()) std::fprintf(stderr, "lockstep: unknown command '%s'\n", argv[1]);
+  print_usage(stderr);
+  return 2;
+}
