@@ -1,0 +1,230 @@
+// The codec's bad cases: any bytes give a message or an error that names the field, never a crash.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/random.h"
+#include "tests/unit/wire/samples.h"
+#include "wire/codec.h"
+#include "wire/scan.h"
+
+namespace lockstep::wire {
+namespace {
+
+using nlohmann::json;
+
+std::string packed(const json& value) {
+  const std::vector<uint8_t> bytes = json::to_msgpack(value);
+  return {bytes.begin(), bytes.end()};
+}
+
+json generate() {
+  return {{"v", 1}, {"type", "generate"}, {"request_id", "r-9"}, {"model", "m"}, {"prompt", "hi"}};
+}
+
+Error refused(const json& value) {
+  std::string request_id;
+  const Result<Message> decoded = decode(packed(value), &request_id);
+  EXPECT_FALSE(decoded) << value.dump();
+  return decoded ? Error{} : decoded.error();
+}
+
+TEST(CodecHostile, WrongTypesNameTheField) {
+  const std::vector<std::pair<std::string, json>> cases = {{"temperature", "hot"},
+                                                           {"max_tokens", 1.5},
+                                                           {"n", "two"},
+                                                           {"stop", 7},
+                                                           {"seed", -1},
+                                                           {"ignore_eos", 1},
+                                                           {"model", 5},
+                                                           {"prompt", true},
+                                                           {"messages", "hello"},
+                                                           {"stop", {"a", 5}},
+                                                           {"logprobs", "x"},
+                                                           {"prompt", {{1, 2}}},
+                                                           {"top_p", {1}},
+                                                           {"request_id", 1234},
+                                                           {"stop_token_ids", {"a"}}};
+  for (const auto& [field, value] : cases) {
+    json message = generate();
+    message[field] = value;
+    const Error error = refused(message);
+    EXPECT_EQ(error.code, ErrorCode::kInvalidRequest);
+    EXPECT_EQ(error.param.substr(0, field.size()), field) << error.message;
+    EXPECT_NE(error.message.find(field), std::string::npos) << error.message;
+  }
+}
+
+TEST(CodecHostile, NestedFieldsAreNamedWithTheirPlace) {
+  json message = generate();
+  message.erase("prompt");
+  message["messages"] = {{{"role", "user"}, {"content", "x"}}, {{"role", 5}, {"content", "x"}}};
+  EXPECT_EQ(refused(message).param, "messages[1].role");
+  message["messages"] = {{{"role", "user"}}};
+  const Error error = refused(message);
+  EXPECT_EQ(error.message, "messages[0].content is required");
+}
+
+TEST(CodecHostile, NumbersOutOfRangeSayTheRange) {
+  json message = generate();
+  message["prompt"] = {1, 4294967296};
+  const Error error = refused(message);
+  EXPECT_EQ(error.param, "prompt[1]");
+  EXPECT_NE(error.message.find("2147483647"), std::string::npos) << error.message;
+  message["prompt"] = {1, -2147483649};
+  EXPECT_EQ(refused(message).param, "prompt[1]");
+}
+
+TEST(CodecHostile, PromptAndMessagesExcludeEachOther) {
+  json message = generate();
+  message["messages"] = {{{"role", "user"}, {"content", "x"}}};
+  EXPECT_EQ(refused(message).param, "messages");
+  message.erase("messages");
+  message.erase("prompt");
+  EXPECT_EQ(refused(message).param, "prompt");
+}
+
+TEST(CodecHostile, RequestIdHasALength) {
+  json message = generate();
+  message["request_id"] = "";
+  EXPECT_EQ(refused(message).param, "request_id");
+  message["request_id"] = std::string(129, 'x');
+  EXPECT_NE(refused(message).message.find("129"), std::string::npos);
+  message.erase("request_id");
+  EXPECT_EQ(refused(message).param, "request_id");
+}
+
+TEST(CodecHostile, OtherVersionsAreRefusedWithTheSupportedOnes) {
+  json message = generate();
+  message["v"] = 2;
+  const Error error = refused(message);
+  EXPECT_EQ(error.code, ErrorCode::kUnsupportedParameter);
+  EXPECT_NE(error.message.find("supported: [1]"), std::string::npos) << error.message;
+  message.erase("v");
+  EXPECT_EQ(refused(message).param, "v");
+}
+
+TEST(CodecHostile, ABadMessageStillTellsItsRequestId) {
+  json message = generate();
+  message["temperature"] = "hot";
+  std::string request_id;
+  EXPECT_FALSE(decode(packed(message), &request_id));
+  EXPECT_EQ(request_id, "r-9");
+}
+
+TEST(CodecHostile, UnknownTypesAreNamed) {
+  json message = generate();
+  message["type"] = "teleport";
+  EXPECT_NE(refused(message).message.find("teleport"), std::string::npos);
+}
+
+TEST(CodecHostile, AMessageIsOneMapWithStringKeys) {
+  EXPECT_FALSE(decode(""));
+  EXPECT_FALSE(decode(packed(json::array({1, 2}))));
+  EXPECT_FALSE(decode(packed(7)));
+  EXPECT_FALSE(decode(std::string_view("\x81\x01\x02", 3)));  // {1: 2}
+  EXPECT_FALSE(decode(packed(generate()) + "x"));
+  EXPECT_FALSE(decode("\xC1"));
+}
+
+TEST(CodecHostile, TextFieldsMustBeUtf8) {
+  json message = generate();
+  message["model"] = "\xFF\xFE";
+  EXPECT_EQ(refused(message).param, "model");
+  message = generate();
+  message["prompt"] = "\xED\xA0\x80";  // a surrogate
+  EXPECT_EQ(refused(message).param, "prompt");
+}
+
+TEST(CodecHostile, DeepNestingDoesNotRecurse) {
+  for (const size_t n : {66u, 40000u, 1000000u}) {
+    const Result<Message> decoded = decode(std::string(n, '\x91'));
+    ASSERT_FALSE(decoded);
+    EXPECT_NE(decoded.error().message.find("64"), std::string::npos) << decoded.error().message;
+    EXPECT_FALSE(decode(std::string(n, '\x81')));
+  }
+}
+
+TEST(CodecHostile, DepthIsCountedExactly) {
+  const auto nested = [](int depth) {
+    return std::string(static_cast<size_t>(depth - 1), '\x91') + '\x90';
+  };
+  EXPECT_FALSE(check_msgpack_depth(nested(65), 64));
+  EXPECT_TRUE(check_msgpack_depth(nested(64), 64));
+  EXPECT_TRUE(check_msgpack_depth(packed({{"a", {{"b", {1, 2, {3}}}}}, {"c", {}}}), 4));
+  EXPECT_FALSE(check_msgpack_depth(packed({{"a", {{"b", {1, 2, {3}}}}}, {"c", {}}}), 3));
+}
+
+TEST(CodecHostile, DeclaredCountsMustFitTheBytes) {
+  using namespace std::string_literals;
+  for (const std::string& bytes :
+       {"\xDD\xFF\xFF\xFF\xFF"s, "\xDF\xFF\xFF\xFF\xFF"s, "\xDB\xFF\xFF\xFF\xFF"s,
+        "\xC6\xFF\xFF\xFF\xFF"s, "\xC9\xFF\xFF\xFF\xFF\x01"s, "\xDC\x10\x00\x01"s, "\xDD\x00"s,
+        "\xD9"s, "\xCB\x00\x00"s, "\xD8\x01\x02"s, "\xC7\x02\x01\x00"s, "\xA5zz"s}) {
+    const Result<Message> decoded = decode(bytes);
+    ASSERT_FALSE(decoded);
+    EXPECT_EQ(decoded.error().code, ErrorCode::kInvalidRequest);
+    EXPECT_NE(decoded.error().message.find("byte"), std::string::npos) << decoded.error().message;
+  }
+}
+
+TEST(CodecHostile, SmallBytesCannotBecomeAHugeTree) {
+  std::string nils("\xDD\x00\xFF\xFF\xFF", 5);
+  nils.append(0xFFFFFF, '\xC0');
+  const Result<Message> decoded = decode(nils.substr(0, kMaxMessageBytes));
+  ASSERT_FALSE(decoded);
+  std::string empty_arrays("\xDD\x00\x20\x00\x00", 5);
+  empty_arrays.append(0x200000, '\x90');
+  EXPECT_FALSE(check_msgpack_depth(empty_arrays, 64));
+}
+
+TEST(CodecHostile, OversizedMessagesAreRefusedUnread) {
+  const Result<Message> decoded = decode(std::string(kMaxMessageBytes + 1, '\x91'));
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().code, ErrorCode::kPayloadTooLarge);
+}
+
+TEST(CodecHostile, EveryTruncationIsAnError) {
+  for (const Message& message : testing::one_of_each()) {
+    const std::string bytes = encode(message);
+    for (size_t n = 0; n < bytes.size(); ++n) {
+      EXPECT_FALSE(decode(std::string_view(bytes).substr(0, n))) << type_name(message) << " " << n;
+    }
+  }
+}
+
+TEST(CodecHostile, MutatedMessagesNeverCrashAndWhatDecodesEncodes) {
+  lockstep::testing::SeededRandom random(20261121);
+  const std::vector<Message> samples = testing::one_of_each();
+  int n_decoded = 0;
+  for (int round = 0; round < 20000; ++round) {
+    std::string bytes = encode(samples[static_cast<size_t>(round) % samples.size()]);
+    const int64_t n_edits = random.integer(1, 4);
+    for (int64_t edit = 0; edit < n_edits; ++edit) {
+      const auto at =
+          static_cast<size_t>(random.integer(0, static_cast<int64_t>(bytes.size()) - 1));
+      bytes[at] = static_cast<char>(random.integer(0, 255));
+      if (random.chance(0.1)) bytes.resize(at + 1);
+      if (random.chance(0.1)) bytes.insert(at, bytes.substr(at / 2, 8));
+    }
+    const Result<Message> decoded = decode(bytes);
+    if (!decoded) continue;
+    ++n_decoded;
+    const Result<Message> again = decode(encode(*decoded));
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(encode(*again), encode(*decoded));
+  }
+  EXPECT_GT(n_decoded, 500) << "the mutations no longer reach past the scan";
+}
+
+TEST(CodecHostile, JsonDepthCountsBracketsOutsideStrings) {
+  EXPECT_TRUE(check_json_depth(R"({"a":"[[[[[[","b":"\"[[[["})", 1));
+  EXPECT_TRUE(check_json_depth("[[[]]]", 3));
+  EXPECT_FALSE(check_json_depth("[[[[]]]]", 3));
+  EXPECT_FALSE(check_json_depth(std::string(100000, '['), 64));
+  EXPECT_FALSE(check_json_depth(std::string(100000, '{'), 64));
+  EXPECT_TRUE(check_json_depth("\"\\", 1));
+}
+
+}  // namespace
+}  // namespace lockstep::wire

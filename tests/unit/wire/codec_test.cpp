@@ -1,0 +1,219 @@
+// The codec's good cases: every message comes back as it was, and the bytes are the documented
+// ones.
+#include "wire/codec.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tests/unit/wire/samples.h"
+#include "wire/message_types.h"
+
+namespace lockstep::wire {
+namespace {
+
+using testing::full_generate;
+using testing::full_tokens;
+using testing::one_of_each;
+
+std::string from_hex(std::string_view hex) {
+  std::string bytes;
+  std::string digits;
+  for (char c : hex) {
+    if (c == ' ' || c == '\n') continue;
+    digits += c;
+    if (digits.size() == 2) {
+      bytes += static_cast<char>(std::stoi(digits, nullptr, 16));
+      digits.clear();
+    }
+  }
+  return bytes;
+}
+
+std::string packed(const nlohmann::json& json) {
+  const std::vector<uint8_t> bytes = nlohmann::json::to_msgpack(json);
+  return {bytes.begin(), bytes.end()};
+}
+
+nlohmann::json tree(const std::string& bytes) { return nlohmann::json::from_msgpack(bytes); }
+
+TEST(Codec, SamplesCoverEveryMessageType) {
+  const std::vector<Message> messages = one_of_each();
+  ASSERT_EQ(messages.size(), std::variant_size_v<Message>);
+  for (size_t i = 0; i < messages.size(); ++i) EXPECT_EQ(messages[i].index(), i);
+}
+
+TEST(Codec, EveryMessageComesBackWithEveryField) {
+  for (const Message& message : one_of_each()) {
+    SCOPED_TRACE(type_name(message));
+    const std::string bytes = encode(message);
+    const Result<Message> decoded = decode(bytes);
+    ASSERT_TRUE(decoded) << decoded.error().message;
+    EXPECT_EQ(decoded->index(), message.index());
+    EXPECT_EQ(encode(*decoded), bytes);
+  }
+}
+
+TEST(Codec, EveryFieldOfTheSamplesDiffersFromItsDefault) {
+  for (const Message& message : one_of_each()) {
+    SCOPED_TRACE(type_name(message));
+    const nlohmann::json full = tree(encode(message));
+    const Message empty =
+        std::visit([](const auto& m) { return Message(std::decay_t<decltype(m)>()); }, message);
+    const nlohmann::json defaults = tree(encode(empty));
+    for (const auto& [name, value] : defaults.items()) {
+      if (name == "v" || name == "type" || name == "version") continue;
+      EXPECT_NE(full.at(name), value) << name;
+    }
+  }
+}
+
+TEST(Codec, GenerateKeepsItsValues) {
+  const Result<Message> decoded = decode(encode(full_generate()));
+  ASSERT_TRUE(decoded);
+  const auto& m = std::get<Generate>(*decoded);
+  EXPECT_EQ(m.request_id, "r-1");
+  ASSERT_TRUE(m.messages);
+  EXPECT_EQ(m.messages->at(0).content, "héllo");
+  EXPECT_EQ(m.seed, 0xFFFFFFFFFFFFFFFFu);
+  EXPECT_EQ(m.top_k, -1);
+  EXPECT_EQ(m.presence_penalty, -0.5);
+  EXPECT_EQ(m.stop, (std::vector<std::string>{"\n\n", "END"}));
+  EXPECT_FALSE(m.prompt_text);
+  EXPECT_FALSE(m.cache_prompt);
+}
+
+TEST(Codec, PromptIsATextOrAListOfIds) {
+  Generate m;
+  m.request_id = "r";
+  m.model = "tiny";
+  m.prompt_ids = {1, 2, 70000};
+  Result<Message> decoded = decode(encode(m));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(std::get<Generate>(*decoded).prompt_ids, m.prompt_ids);
+  m.prompt_ids.reset();
+  m.prompt_text = "";
+  decoded = decode(encode(m));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(std::get<Generate>(*decoded).prompt_text, "");
+}
+
+TEST(Codec, GoldenBytesOfTokens) {
+  Tokens m;
+  m.request_id = "a1";
+  m.first_index = 3;
+  m.ids = {7042};
+  m.text = " Paris";
+  const std::string golden = from_hex(
+      "89 a1 76 01 a4 74797065 a6 746f6b656e73 aa 726571756573745f6964 a2 6131"
+      "a6 63686f696365 00 ab 66697273745f696e646578 03 a3 696473 91 cd 1b82"
+      "a4 74657874 a6 205061726973 a5 65706f6368 00 a7 617474656d7074 00");
+  EXPECT_EQ(encode(m), golden);
+  std::string hot = "x";
+  encode_tokens(m, hot);
+  EXPECT_EQ(hot, "x" + golden);
+}
+
+TEST(Codec, GoldenBytesOfCancelAndError) {
+  EXPECT_EQ(encode(Cancel{"a1"}),
+            from_hex("83 a1 76 01 a4 74797065 a6 63616e63656c aa 726571756573745f6964 a2 6131"));
+  EXPECT_EQ(encode(ErrorReply{"", ErrorCode::kOverloaded, "full", ""}),
+            from_hex("84 a1 76 01 a4 74797065 a5 6572726f72 a4 636f6465 aa 6f7665726c6f61646564"
+                     "a7 6d657373616765 a4 66756c6c"));
+}
+
+TEST(Codec, HotTokenFrameIsTheSameAsEncode) {
+  std::string hot;
+  encode_tokens(full_tokens(), hot);
+  EXPECT_EQ(hot, encode(full_tokens()));
+}
+
+TEST(Codec, AnotherMessagePackLibraryReadsTheNumbers) {
+  Heartbeat m;
+  m.epoch = 0xFFFFFFFFFFFFFFFFu;
+  for (const int64_t n :
+       {0L,  127L, 128L, 255L,  256L,  65535L,  65536L,  4294967295L,  4294967296L,  INT64_MAX,
+        -1L, -32L, -33L, -128L, -129L, -32768L, -32769L, -2147483648L, -2147483649L, INT64_MIN}) {
+    m.n_running = n;
+    const nlohmann::json json = tree(encode(m));
+    EXPECT_EQ(json.at("n_running").get<int64_t>(), n);
+    EXPECT_EQ(json.at("epoch").get<uint64_t>(), m.epoch);
+  }
+  EXPECT_DOUBLE_EQ(tree(encode(full_generate())).at("repetition_penalty").get<double>(), 1.1);
+}
+
+TEST(Codec, StringsOfEveryLengthClassComeBack) {
+  for (const size_t n : {0u, 1u, 31u, 32u, 255u, 256u, 65535u, 65536u}) {
+    const Result<Message> decoded = decode(encode(Detokenized{"d", std::string(n, 'x')}));
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(std::get<Detokenized>(*decoded).prompt.size(), n);
+  }
+}
+
+TEST(Codec, TokenBytesThatAreNoUtf8TravelAsBin) {
+  const nlohmann::json json = tree(encode(Tokenized{"t", {1, 2}, {"ok", "\xFF"}, 0}));
+  EXPECT_TRUE(json.at("token_strs").at(0).is_string());
+  EXPECT_TRUE(json.at("token_strs").at(1).is_binary());
+  for (const size_t n : {1u, 255u, 256u, 70000u}) {
+    const std::string raw(n, '\xFF');
+    const Result<Message> decoded = decode(encode(Tokenized{"t", {1}, {raw}, 0}));
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(std::get<Tokenized>(*decoded).token_strs.at(0), raw);
+  }
+}
+
+TEST(Codec, TextIsAlwaysWrittenAsValidUtf8) {
+  const nlohmann::json json = tree(encode(Detokenized{"d", "a\xFF"}));
+  EXPECT_EQ(json.at("prompt").get<std::string>(), "a\xEF\xBF\xBD");
+}
+
+TEST(Codec, UnknownFieldsAreSkippedAndAbsentOnesDefaulted) {
+  const Result<Message> decoded = decode(packed({{"v", 1},
+                                                 {"type", "generate"},
+                                                 {"request_id", "r"},
+                                                 {"model", "tiny"},
+                                                 {"prompt", "hi"},
+                                                 {"from_the_future", {{"deep", {1, 2}}}},
+                                                 {"seed", nullptr}}));
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  const auto& m = std::get<Generate>(*decoded);
+  EXPECT_EQ(m.temperature, 1.0);
+  EXPECT_EQ(m.n, 1);
+  EXPECT_FALSE(m.seed);
+  EXPECT_TRUE(m.cache_prompt);
+}
+
+TEST(Codec, OneStopStringStandsForAList) {
+  const Result<Message> decoded = decode(packed({{"v", 1},
+                                                 {"type", "generate"},
+                                                 {"request_id", "r"},
+                                                 {"model", "tiny"},
+                                                 {"prompt", "hi"},
+                                                 {"stop", "END"}}));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(std::get<Generate>(*decoded).stop, std::vector<std::string>{"END"});
+}
+
+TEST(Codec, WholeNumbersServeAsFractions) {
+  nlohmann::json json = {{"v", 1},       {"type", "generate"}, {"request_id", "r"},
+                         {"model", "m"}, {"prompt", "hi"},     {"temperature", 0}};
+  Result<Message> decoded = decode(packed(json));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(std::get<Generate>(*decoded).temperature, 0.0);
+  json["temperature"] = std::nan("");
+  decoded = decode(packed(json));
+  ASSERT_TRUE(decoded);  // refused where ranges are checked, with the field's name
+  EXPECT_TRUE(std::isnan(std::get<Generate>(*decoded).temperature));
+}
+
+TEST(Codec, ErrorCodesOfNewerPeersAreStillErrors) {
+  const Result<Message> decoded = decode(packed(
+      {{"v", 1}, {"type", "error"}, {"code", "quantum_decoherence"}, {"message", "it collapsed"}}));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(std::get<ErrorReply>(*decoded).code, ErrorCode::kInternal);
+  EXPECT_EQ(std::get<ErrorReply>(*decoded).message, "it collapsed");
+}
+
+}  // namespace
+}  // namespace lockstep::wire

@@ -1,0 +1,301 @@
+// The fields of every message, each named once. The encoder and the decoder are visitors of these
+// lists. Verbs:
+//   request_id(f)      always written; must be there, 1..kMaxRequestIdBytes bytes
+//   required(name, f)  always written; must be there
+//   field(name, f)     may be absent or nil, then the struct's default stays; an empty string, an
+//                      empty list and an unset optional are not written
+//   bytes(name, f)     as field, but a byte string: not necessarily UTF-8, and written when empty
+//   prompt(…)          one name for a text or a list of token ids
+#pragma once
+
+#include "wire/messages.h"
+
+namespace lockstep::wire {
+
+inline constexpr size_t kMaxRequestIdBytes = 128;
+
+template <class M>
+struct Fields;
+
+template <>
+struct Fields<ChatMessage> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("role", m.role);
+    v.required("content", m.content);
+    v.field("name", m.name);
+  }
+};
+
+template <>
+struct Fields<Generate> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("model", m.model);
+    v.prompt("prompt", m.prompt_text, m.prompt_ids);
+    v.field("messages", m.messages);
+    v.field("max_tokens", m.max_tokens);
+    v.field("min_tokens", m.min_tokens);
+    v.field("temperature", m.temperature);
+    v.field("top_p", m.top_p);
+    v.field("min_p", m.min_p);
+    v.field("top_k", m.top_k);
+    v.field("repetition_penalty", m.repetition_penalty);
+    v.field("presence_penalty", m.presence_penalty);
+    v.field("frequency_penalty", m.frequency_penalty);
+    v.field("seed", m.seed);
+    v.field("n", m.n);
+    v.field("stop", m.stop);
+    v.field("stop_token_ids", m.stop_token_ids);
+    v.field("include_stop_str_in_output", m.include_stop_str_in_output);
+    v.field("skip_special_tokens", m.skip_special_tokens);
+    v.field("ignore_eos", m.ignore_eos);
+    v.field("cache_prompt", m.cache_prompt);
+    v.field("return_token_ids", m.return_token_ids);
+    v.field("logprobs", m.logprobs);
+    v.field("add_special_tokens", m.add_special_tokens);
+  }
+};
+
+template <>
+struct Fields<Accepted> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("seed", m.seed);
+    v.field("resume_token", m.resume_token);
+    v.field("prompt_token_ids", m.prompt_token_ids);
+    v.required("prompt_tokens", m.prompt_tokens);
+  }
+};
+
+template <>
+struct Fields<TopLogprob> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("id", m.id);
+    v.bytes("bytes", m.bytes);
+    v.required("logprob", m.logprob);
+  }
+};
+
+template <>
+struct Fields<TokenLogprobs> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.bytes("bytes", m.bytes);
+    v.required("logprob", m.logprob);
+    v.field("top", m.top);
+  }
+};
+
+template <>
+struct Fields<Tokens> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("choice", m.choice);
+    v.required("first_index", m.first_index);
+    v.required("ids", m.ids);
+    v.required("text", m.text);
+    v.field("epoch", m.epoch);
+    v.field("attempt", m.attempt);
+    v.field("logprobs", m.logprobs);
+    v.field("finish_reason", m.finish_reason);
+    v.field("stop_string", m.stop_string);
+    v.field("stop_token", m.stop_token);
+  }
+};
+
+template <>
+struct Fields<TokensBatch> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("items", m.items);
+  }
+};
+
+template <>
+struct Fields<Usage> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("prompt_tokens", m.prompt_tokens);
+    v.required("cached_tokens", m.cached_tokens);
+    v.required("completion_tokens", m.completion_tokens);
+  }
+};
+
+template <>
+struct Fields<Done> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("reason", m.reason);
+    v.required("usage", m.usage);
+  }
+};
+
+template <>
+struct Fields<ErrorReply> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.field("request_id", m.request_id);
+    v.required("code", m.code);
+    v.required("message", m.message);
+    v.field("param", m.param);
+  }
+};
+
+template <>
+struct Fields<Cancel> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+  }
+};
+
+template <>
+struct Fields<StatusRequest> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+  }
+};
+
+template <>
+struct Fields<ModelsRequest> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+  }
+};
+
+template <>
+struct Fields<ModelInfo> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("id", m.id);
+    v.field("created", m.created);
+    v.field("max_model_len", m.max_model_len);
+  }
+};
+
+template <>
+struct Fields<Models> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("models", m.models);
+  }
+};
+
+template <>
+struct Fields<Tokenize> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("model", m.model);
+    v.field("prompt", m.prompt);
+    v.field("messages", m.messages);
+    v.field("add_special_tokens", m.add_special_tokens);
+    v.field("return_token_strs", m.return_token_strs);
+  }
+};
+
+template <>
+struct Fields<Tokenized> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("tokens", m.tokens);
+    v.bytes("token_strs", m.token_strs);
+    v.required("max_model_len", m.max_model_len);
+  }
+};
+
+template <>
+struct Fields<Detokenize> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("model", m.model);
+    v.required("tokens", m.tokens);
+  }
+};
+
+template <>
+struct Fields<Detokenized> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("prompt", m.prompt);
+  }
+};
+
+template <>
+struct Fields<Hello> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("versions", m.versions);
+    v.required("role", m.role);
+  }
+};
+
+template <>
+struct Fields<Welcome> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("version", m.version);
+    v.required("epoch", m.epoch);
+    v.required("fingerprint", m.fingerprint);
+    v.required("models", m.models);
+    v.required("block_size", m.block_size);
+    v.required("n_kv_blocks", m.n_kv_blocks);
+    v.required("max_num_seqs", m.max_num_seqs);
+    v.field("backend", m.backend);
+  }
+};
+
+template <>
+struct Fields<Heartbeat> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.field("request_id", m.request_id);
+    v.required("epoch", m.epoch);
+    v.required("step", m.step);
+    v.field("n_running", m.n_running);
+    v.field("n_waiting", m.n_waiting);
+    v.field("n_blocks_total", m.n_blocks_total);
+    v.field("n_blocks_free", m.n_blocks_free);
+    v.field("n_blocks_active", m.n_blocks_active);
+    v.field("n_prompt_tokens", m.n_prompt_tokens);
+    v.field("n_cached_tokens", m.n_cached_tokens);
+    v.field("n_output_tokens", m.n_output_tokens);
+    v.field("draining", m.draining);
+  }
+};
+
+template <>
+struct Fields<NodeStatus> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("endpoint", m.endpoint);
+    v.required("state", m.state);
+    v.field("model", m.model);
+    v.field("fingerprint", m.fingerprint);
+    v.field("load", m.load);
+  }
+};
+
+template <>
+struct Fields<ClusterStatus> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("nodes", m.nodes);
+    v.field("n_requests_running", m.n_requests_running);
+  }
+};
+
+}  // namespace lockstep::wire

@@ -1,0 +1,16 @@
+// The wire's `type` strings, in the order of the Message variant.
+#pragma once
+
+#include <array>
+#include <variant>
+
+#include "wire/messages.h"
+
+namespace lockstep::wire {
+
+inline constexpr std::array<const char*, std::variant_size_v<Message>> kTypeNames = {
+    "generate",   "accepted",    "tokens",      "tokens_batch", "done",      "error",
+    "cancel",     "status",      "list_models", "models",       "tokenize",  "tokenized",
+    "detokenize", "detokenized", "hello",       "welcome",      "heartbeat", "cluster_status"};
+
+}  // namespace lockstep::wire

@@ -1,0 +1,22 @@
+// A look over raw bytes before any tree is built of them: one pass, no recursion, no allocation.
+// The tree library recurses and trusts counts; after this scan both are bounded. Stateless; any
+// thread.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "common/result.h"
+
+namespace lockstep::wire {
+
+struct ScanLimits {
+  int max_depth = 64;
+  size_t max_values = size_t{1} << 20;  // a value costs up to about 100 bytes as a tree
+};
+
+// Exactly one complete MessagePack value: every declared length and count fits the bytes that are
+// there, nothing is nested deeper and nothing follows it.
+Status scan_msgpack(std::string_view bytes, const ScanLimits& limits);
+
+}  // namespace lockstep::wire
