@@ -1,0 +1,39 @@
+#include "common/service/signals.h"
+
+#include <csignal>
+#include <ctime>
+
+namespace lockstep {
+namespace {
+
+sigset_t termination_set() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+}  // namespace
+
+TerminationSignals::TerminationSignals() {
+  sigset_t blocked = termination_set();
+  sigaddset(&blocked, SIGPIPE);  // a closed connection is an error code, not a death
+  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+}
+
+bool TerminationSignals::wait_for(std::chrono::milliseconds timeout) {
+  const sigset_t set = termination_set();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
+  const timespec limit{seconds.count(), std::chrono::nanoseconds(timeout - seconds).count()};
+  return sigtimedwait(&set, nullptr, &limit) > 0;
+}
+
+void TerminationSignals::wait() {
+  const sigset_t set = termination_set();
+  int signal = 0;
+  while (sigwait(&set, &signal) != 0) {
+  }
+}
+
+}  // namespace lockstep
