@@ -1,0 +1,51 @@
+#include "node/model/gguf_model.h"
+
+#include "node/model/gguf_config.h"
+#include "node/model/model_tensors.h"
+
+namespace lockstep {
+
+using gguf::fail;
+using gguf::quoted;
+
+GgufModel::GgufModel(std::unique_ptr<MappedFile>&& file, std::span<const std::byte> bytes)
+    : file_(std::move(file)), directory_(gguf::read_directory(bytes)) {
+  for (const Tensor& tensor : directory_.tensors) by_name_.emplace(tensor.name, &tensor);
+  config_ = gguf::read_config(directory_);
+  check_model_tensors(*this);
+  tokenizer_ = gguf::read_tokenizer(directory_.metadata);
+  check_vocabulary();
+}
+
+GgufModel::GgufModel(std::unique_ptr<MappedFile> file)
+    : GgufModel(std::move(file), file->bytes()) {}
+
+GgufModel::GgufModel(std::span<const std::byte> bytes) : GgufModel(nullptr, bytes) {}
+
+const Tensor* GgufModel::find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+const Tensor& GgufModel::require(std::string_view name, int64_t n_rows, int64_t n_cols) const {
+  const Tensor* tensor = find(name);
+  if (tensor == nullptr) fail("tensor ", quoted(name), " is missing");
+  if (tensor->n_rows != n_rows || tensor->n_cols != n_cols) {
+    fail("tensor ", quoted(name), " at offset ", tensor->file_offset, " has the shape [",
+         tensor->n_cols, ", ", tensor->n_rows, "], the model needs [", n_cols, ", ", n_rows, "]");
+  }
+  return *tensor;
+}
+
+void GgufModel::release(const std::byte* data, int64_t n_bytes) const {
+  if (file_) file_->release(data, n_bytes);
+}
+
+void GgufModel::check_vocabulary() const {
+  const auto n_tokens = static_cast<int64_t>(tokenizer_.tokens.size());
+  if (n_tokens == config_.shape.vocab_size) return;
+  fail(directory_.metadata.describe("tokenizer.ggml.tokens"), " has ", n_tokens,
+       " tokens, tensor 'token_embd.weight' has ", config_.shape.vocab_size, " rows");
+}
+
+}  // namespace lockstep

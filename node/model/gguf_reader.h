@@ -1,0 +1,62 @@
+// Reader: a cursor over the untrusted bytes of a GGUF file. Every read says what it is for, is
+// checked against the end of the file first, and throws LoadError with the offset otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "common/load_error.h"
+
+namespace lockstep::gguf {
+
+// Throws LoadError with the parts joined.
+template <class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+  std::ostringstream message;
+  (message << ... << parts);
+  throw LoadError(message.str());
+}
+
+// A name from the file, safe to print: in quotes, one line, printable ASCII and UTF-8, cut short.
+std::string quoted(std::string_view text);
+
+class Reader {
+ public:
+  explicit Reader(std::span<const std::byte> bytes, uint64_t offset = 0)
+      : bytes_(bytes), offset_(offset) {}
+
+  uint64_t offset() const { return offset_; }
+  uint64_t n_left() const { return bytes_.size() - offset_; }
+
+  // A little-endian number; `what` names it in the error.
+  template <class T>
+  T number(std::string_view what) {
+    static_assert(std::is_arithmetic_v<T>);
+    need(sizeof(T), what);
+    T value;
+    std::memcpy(&value, bytes_.data() + offset_, sizeof(T));
+    offset_ += sizeof(T);
+    return value;
+  }
+  std::string_view string_of(uint64_t n_bytes, std::string_view what);
+  // uint64 length and bytes. The view lives as long as the file's bytes.
+  std::string_view string(std::string_view what, uint64_t max_bytes);
+  void skip(uint64_t n_bytes, std::string_view what);
+  // A count of things that take at least `min_bytes` each, refused when the rest of the file could
+  // not hold them: nothing is allocated for a count that lies.
+  uint64_t count(std::string_view what, uint64_t min_bytes);
+
+ private:
+  void need(uint64_t n_bytes, std::string_view what) const;
+
+  std::span<const std::byte> bytes_;
+  uint64_t offset_;
+};
+
+}  // namespace lockstep::gguf

@@ -1,0 +1,69 @@
+#include "node/model/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "common/check.h"
+#include "common/load_error.h"
+
+namespace lockstep {
+namespace {
+
+[[noreturn]] void fail_with_errno(const char* what) {
+  throw LoadError(std::string("cannot ") + what + ": " + std::strerror(errno));
+}
+
+// A file descriptor that closes itself; the mapping outlives it.
+class OpenFile {
+ public:
+  // O_NONBLOCK: opening a pipe must not wait for a writer.
+  explicit OpenFile(const std::string& path)
+      : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    if (fd_ < 0) fail_with_errno("open");
+  }
+  ~OpenFile() { ::close(fd_); }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) {
+  const OpenFile file(path);
+  struct stat status = {};
+  if (::fstat(file.fd(), &status) != 0) fail_with_errno("read the size of");
+  if (!S_ISREG(status.st_mode)) throw LoadError("not a regular file");
+  if (status.st_size == 0) throw LoadError("the file is empty");
+  const auto n_bytes = static_cast<size_t>(status.st_size);
+  void* mapping = ::mmap(nullptr, n_bytes, PROT_READ, MAP_PRIVATE, file.fd(), 0);
+  if (mapping == MAP_FAILED) fail_with_errno("map");
+  bytes_ = {static_cast<const std::byte*>(mapping), n_bytes};
+}
+
+MappedFile::~MappedFile() {
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());  // NOLINT: mapped read-only
+}
+
+void MappedFile::release(const std::byte* data, int64_t n_bytes) const {
+  const auto first = static_cast<uint64_t>(data - bytes_.data());
+  CHECK(n_bytes >= 0 && first <= bytes_.size() &&
+        static_cast<uint64_t>(n_bytes) <= bytes_.size() - first);
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const uint64_t begin = (first + page - 1) / page * page;
+  const uint64_t end = (first + static_cast<uint64_t>(n_bytes)) / page * page;
+  if (begin >= end) return;
+  // The mapping starts on a page, so offsets and addresses are aligned alike. Advice may fail; then
+  // the pages simply stay.
+  ::madvise(const_cast<std::byte*>(bytes_.data() + begin), end - begin, MADV_DONTNEED);  // NOLINT
+}
+
+}  // namespace lockstep
