@@ -1,0 +1,76 @@
+#include "node/model/rank.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "common/log.h"
+
+namespace lockstep {
+
+namespace {
+
+BlockStoreShape kv_shape(const ModelConfig& model, const RankShard& shard,
+                         const RankGroupConfig& config) {
+  return {.dtype = config.kv_dtype,
+          .n_layers = model.n_layers,
+          .n_blocks = config.n_kv_blocks,
+          .block_size = config.limits.block_size,
+          .n_kv_heads = shard.n_kv_heads,
+          .head_dim = model.shape.head_dim};
+}
+
+}  // namespace
+
+Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
+           const View& cos_sin, MemoryLedger& ledger)
+    : rank_(rank),
+      config_(config),
+      stream_(make_cpu_stream(config.isa, config.threads_per_rank)),
+      loaded_(load_weights(file, plan, rank, ledger)),
+      kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
+      workspace_(file.config(), plan, rank, loaded_.weights, config.limits, ledger),
+      transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
+                   cos_sin, *stream_) {}
+
+RankOutcome Rank::run(std::span<const std::byte> plan, Communicator& communicator) {
+  try {
+    const uint64_t digest = step_plan_digest(plan);
+    if (digest != StepPlanView(plan).header().digest) {
+      communicator.abort();
+      return failed(StepStatus::kPlanMismatch, "plan", "the plan does not match its digest");
+    }
+    CommResult result = communicator.agree(digest);
+    if (result == CommResult::kMismatch) {
+      return failed(StepStatus::kPlanMismatch, "plan", "the ranks were handed different plans");
+    }
+    if (result != CommResult::kOk) {
+      return failed(StepStatus::kCommFailed, "plan", to_string(result));
+    }
+    result = transformer_.run(StepPlanView(plan), communicator, config_.on_logits);
+    if (result == CommResult::kOk) return {};
+    return failed(StepStatus::kCommFailed, transformer_.where(), to_string(result));
+  } catch (const std::exception& error) {
+    communicator.abort();
+    return failed(StepStatus::kRankFailed, transformer_.where(), error.what());
+  } catch (...) {
+    communicator.abort();
+    return failed(StepStatus::kRankFailed, transformer_.where(), "unknown exception");
+  }
+}
+
+RankOutcome Rank::failed(StepStatus status, const std::string& where,
+                         const std::string& cause) const {
+  return {status, str("rank ", rank_, ", ", where, ": ", cause)};
+}
+
+void Rank::read_samples(const StepPlanHeader& header, StepResult& result) const {
+  const auto n = static_cast<size_t>(header.n_samples);
+  std::copy_n(workspace_.ids, n, result.ids.begin());
+  std::copy_n(workspace_.logprobs, n, result.logprobs.begin());
+  std::copy_n(workspace_.finite, n, result.finite.begin());
+  for (size_t i = 0; i < n * kMaxTopLogprobs; ++i) {
+    result.top[i] = {workspace_.top_ids[i], workspace_.top_logprobs[i]};
+  }
+}
+
+}  // namespace lockstep

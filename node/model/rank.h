@@ -1,0 +1,54 @@
+// Rank: one tensor-parallel rank: its shard of the weights, its KV bytes, its workspace, its stream
+// and the forward pass over them. Built and used on the rank's own thread, so that memory is first
+// touched where it is read.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/ledger.h"
+#include "node/kv/block_store.h"
+#include "node/model/executor.h"
+#include "node/model/fingerprint.h"
+#include "node/model/rank_group.h"
+#include "node/model/transformer.h"
+#include "node/model/weights.h"
+#include "node/model/workspace.h"
+
+namespace lockstep {
+
+// How one rank's part of a step ended. The message is set on failure only.
+struct RankOutcome {
+  StepStatus status = StepStatus::kOk;
+  std::string message;
+};
+
+class Rank {
+ public:
+  // References must outlive the object. Throws LoadError.
+  Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
+       const View& cos_sin, MemoryLedger& ledger);
+
+  // Runs one plan. Never throws: whatever goes wrong is in the outcome, naming this rank and the
+  // op, and the peers are told to give up.
+  RankOutcome run(std::span<const std::byte> plan, Communicator& communicator);
+  // The samples of the last plan, on rank 0. result's arrays must have room.
+  void read_samples(const StepPlanHeader& header, StepResult& result) const;
+
+  const char* backend() const { return stream_->name(); }
+  std::vector<UnitDigest> take_digests() { return std::move(loaded_.digests); }
+
+ private:
+  RankOutcome failed(StepStatus status, const std::string& where, const std::string& cause) const;
+
+  const int rank_;
+  const RankGroupConfig& config_;
+  std::unique_ptr<Stream> stream_;
+  LoadedWeights loaded_;
+  BlockStore kv_;
+  Workspace workspace_;
+  Transformer transformer_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,283 @@
+#include "node/model/rank_group.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cfenv>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+#include "common/check.h"
+#include "common/load_error.h"
+#include "common/log.h"
+#include "node/model/rank.h"
+#include "node/model/rope_table.h"
+
+namespace lockstep {
+
+namespace {
+
+constexpr int kMaxInFlight = 2;   // one runs while the engine plans the next
+constexpr int kIdleSpins = 1000;  // tens of microseconds: the engine answers a step that fast
+
+ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
+  Result<ShardPlan> plan = make_shard_plan(model.shape, n_ranks);
+  if (!plan) throw LoadError(plan.error().message);
+  return std::move(plan).value();
+}
+
+// One plan on its way through the ranks. Written by the engine thread before it is submitted, by
+// each rank at its own outcome (and by rank 0 at the result) while it runs, read again after.
+struct InFlight {
+  std::vector<std::byte> plan;
+  size_t n_bytes = 0;
+  StepResult result;
+  std::vector<RankOutcome> outcomes;  // [n_ranks]
+  int n_done = 0;                     // guarded by the group's mutex
+};
+
+void size_result(StepResult& result, const StepLimits& limits) {
+  const auto n = static_cast<size_t>(limits.max_samples);
+  result.ids.resize(n);
+  result.logprobs.resize(n);
+  result.finite.resize(n);
+  result.top.resize(n * kMaxTopLogprobs);
+}
+
+// The failure that explains the others: a rank that threw aborts its peers' collectives.
+const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
+  const auto weight = [](StepStatus status) {
+    switch (status) {
+      case StepStatus::kOk:
+        return 0;
+      case StepStatus::kCommFailed:
+        return 1;
+      case StepStatus::kPlanMismatch:
+        return 2;
+      case StepStatus::kRankFailed:
+        return 3;
+    }
+    return 0;
+  };
+  return *std::max_element(outcomes.begin(), outcomes.end(),
+                           [&](const RankOutcome& a, const RankOutcome& b) {
+                             return weight(a.status) < weight(b.status);
+                           });
+}
+
+}  // namespace
+
+struct RankGroup::Impl {
+  Impl(const ModelFile& file, const RankGroupConfig& config, MemoryLedger& ledger);
+  ~Impl();
+
+  void start_ranks(const ModelFile& file, MemoryLedger& ledger);
+  void stop_ranks();
+  void run_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
+  std::unique_ptr<Rank> build_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
+  bool wait_for_plan(uint64_t n_run);
+  void run_step(Rank& rank, int idx, InFlight& step);
+  void make_communicators();
+  InFlight& slot(uint64_t n) { return ring[n % kMaxInFlight]; }
+
+  // constant after construction
+  const RankGroupConfig config;
+  const ModelConfig model;
+  const ShardPlan plan;
+  const RopeTable rope;
+  std::string backend;
+  std::string fingerprint;
+
+  // written by the engine thread while every rank is idle
+  std::vector<std::unique_ptr<Communicator>> communicators;
+
+  std::array<InFlight, kMaxInFlight> ring;
+  uint64_t n_answered = 0;               // engine thread only
+  std::atomic<uint64_t> n_submitted{0};  // written by the engine thread
+  std::atomic<bool> stopping{false};
+  std::atomic<bool> broken{false};  // a step failed; those submitted behind it must not run
+
+  std::mutex mutex;
+  std::condition_variable work, done;
+  // guarded by mutex
+  int n_ready = 0;  // ranks loaded, or failed to
+  std::exception_ptr load_failure;
+  std::vector<UnitDigest> digests;
+
+  std::vector<std::thread> threads;
+};
+
+RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config,
+                      MemoryLedger& ledger)
+    : config(group_config),
+      model(file.config()),
+      plan(shard_or_throw(model, config.n_ranks)),
+      rope(model, config.limits.max_model_len) {
+  for (InFlight& step : ring) {
+    step.plan.resize(step_plan_bytes(config.limits));
+    step.outcomes.resize(plan.ranks.size());
+    size_result(step.result, config.limits);
+  }
+  make_communicators();
+  try {
+    start_ranks(file, ledger);
+  } catch (...) {
+    stop_ranks();
+    throw;
+  }
+}
+
+RankGroup::Impl::~Impl() { stop_ranks(); }
+
+void RankGroup::Impl::stop_ranks() {
+  {
+    std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  work.notify_all();
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+}
+
+void RankGroup::Impl::make_communicators() {
+  communicators = make_local_group(config.n_ranks, config.collective_deadline);
+}
+
+void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
+  for (int rank = 0; rank < config.n_ranks; ++rank) {
+    threads.emplace_back([this, rank, &file, &ledger] { run_rank(rank, file, ledger); });
+  }
+  std::unique_lock lock(mutex);
+  done.wait(lock, [&] { return n_ready == config.n_ranks; });
+  if (load_failure != nullptr) std::rethrow_exception(load_failure);
+  fingerprint = make_fingerprint(combine_units(file, std::move(digests)), model, config.kv_dtype);
+}
+
+void RankGroup::Impl::run_rank(int idx, const ModelFile& file, MemoryLedger& ledger) {
+  std::fesetenv(FE_DFL_ENV);  // denormals on, round to nearest; the stream's team inherits it
+  const std::unique_ptr<Rank> rank = build_rank(idx, file, ledger);
+  if (rank == nullptr) return;
+  for (uint64_t n_run = 0; wait_for_plan(n_run); ++n_run) run_step(*rank, idx, slot(n_run));
+}
+
+std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file,
+                                                  MemoryLedger& ledger) {
+  std::unique_ptr<Rank> rank;
+  std::exception_ptr failure;
+  try {
+    rank = std::make_unique<Rank>(file, plan, idx, config, rope.cos_sin(), ledger);
+  } catch (const std::bad_alloc&) {
+    failure = std::make_exception_ptr(
+        LoadError(str("rank ", idx, ": no memory for its weights and activations")));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  std::lock_guard lock(mutex);
+  if (failure != nullptr && load_failure == nullptr) load_failure = failure;
+  if (rank != nullptr) {
+    const std::vector<UnitDigest> mine = rank->take_digests();
+    digests.insert(digests.end(), mine.begin(), mine.end());
+    if (idx == 0) backend = rank->backend();
+  }
+  if (++n_ready == config.n_ranks) done.notify_all();
+  return rank;
+}
+
+// False when there is nothing left to run and the group is being destroyed. A plan once submitted
+// is run by all ranks, or their peers would wait for them.
+bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
+  for (int i = 0; i < kIdleSpins; ++i) {
+    if (n_submitted.load(std::memory_order_acquire) > n_run) return true;
+    std::this_thread::yield();
+  }
+  std::unique_lock lock(mutex);
+  work.wait(lock, [&] { return n_submitted > n_run || stopping; });
+  return n_submitted > n_run;
+}
+
+void RankGroup::Impl::run_step(Rank& rank, int idx, InFlight& step) {
+  const std::span<const std::byte> bytes(step.plan.data(), step.n_bytes);
+  RankOutcome outcome{StepStatus::kCommFailed, "a step before this one failed"};
+  if (!broken) outcome = rank.run(bytes, *communicators[static_cast<size_t>(idx)]);
+  if (outcome.status != StepStatus::kOk) {
+    broken = true;
+  } else if (idx == 0) {
+    rank.read_samples(StepPlanView(bytes).header(), step.result);
+  }
+  std::lock_guard lock(mutex);
+  step.outcomes[static_cast<size_t>(idx)] = std::move(outcome);
+  if (++step.n_done == config.n_ranks) done.notify_all();
+}
+
+RankGroup::RankGroup(const ModelFile& file, const RankGroupConfig& config, MemoryLedger& ledger)
+    : impl_(std::make_unique<Impl>(file, config, ledger)) {}
+RankGroup::~RankGroup() = default;
+
+void RankGroup::submit(std::span<const std::byte> plan) {
+  Impl& group = *impl_;
+  const uint64_t n = group.n_submitted.load(std::memory_order_relaxed);
+  CHECK(n - group.n_answered < kMaxInFlight);
+  InFlight& step = group.slot(n);
+  CHECK(plan.size() <= step.plan.size());
+  std::memcpy(step.plan.data(), plan.data(), plan.size());
+  step.n_bytes = plan.size();
+  const StepPlanHeader& header = StepPlanView(plan).header();
+  step.result.step = header.step;
+  step.result.n_samples = header.n_samples;
+  {
+    std::lock_guard lock(group.mutex);
+    step.n_done = 0;
+    group.n_submitted.store(n + 1, std::memory_order_release);
+  }
+  group.work.notify_all();
+}
+
+int RankGroup::max_steps_in_flight() const { return kMaxInFlight; }
+
+void RankGroup::wait_result(StepResult& result) {
+  Impl& group = *impl_;
+  CHECK(group.n_answered < group.n_submitted);
+  InFlight& step = group.slot(group.n_answered);
+  {
+    std::unique_lock lock(group.mutex);
+    group.done.wait(lock, [&] { return step.n_done == group.config.n_ranks; });
+  }
+  ++group.n_answered;
+  const RankOutcome& outcome = worst(step.outcomes);
+  step.result.status = outcome.status;
+  step.result.message = outcome.message;
+  result = step.result;  // no allocation once result's arrays have their size
+  if (group.broken && group.n_answered == group.n_submitted) {
+    // Every rank is idle, so the next step may start with collectives that nobody has aborted.
+    group.make_communicators();
+    group.broken = false;
+  }
+}
+
+const ModelConfig& RankGroup::model() const { return impl_->model; }
+
+std::string RankGroup::backend_name() const {
+  return str(impl_->backend, " x", impl_->config.threads_per_rank, " threads x",
+             impl_->config.n_ranks, " ranks");
+}
+
+std::string RankGroup::numerics_fingerprint() const { return impl_->fingerprint; }
+
+int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config) {
+  const ShardPlan plan = shard_or_throw(model, config.n_ranks);
+  int n_kv_heads = 0;
+  for (const RankShard& rank : plan.ranks) n_kv_heads = std::max(n_kv_heads, rank.n_kv_heads);
+  return kv_bytes_per_block({.dtype = config.kv_dtype,
+                             .n_layers = model.n_layers,
+                             .n_blocks = 1,
+                             .block_size = config.limits.block_size,
+                             .n_kv_heads = n_kv_heads,
+                             .head_dim = model.shape.head_dim});
+}
+
+}  // namespace lockstep
