@@ -33,6 +33,8 @@ struct EngineSnapshot {
   uint64_t n_rejected = 0;
   uint64_t n_failed_nonfinite = 0, n_failed_step = 0;  // decode failures by cause
   uint64_t n_query_rows = 0;                           // attention rows run
+  uint64_t n_invariant_violations = 0;                 // docs/engine.md; 0 unless there is a bug
+  std::chrono::nanoseconds busy{0};                    // time with a step in flight
 };
 
 class Engine {

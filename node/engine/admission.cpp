@@ -1,0 +1,147 @@
+#include "node/engine/admission.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "node/kv/block_table.h"
+
+namespace lockstep {
+namespace {
+
+Error invalid(std::string param, std::string message) {
+  return Error{ErrorCode::kInvalidRequest, std::move(message), std::move(param)};
+}
+
+// NaN is in no range.
+bool in_range(float value, float low, float high) { return value >= low && value <= high; }
+
+Status check_sampling(const SamplingParams& s) {
+  constexpr float kAny = 1e30f;
+  if (!in_range(s.temperature, 0, kAny)) {
+    return invalid("temperature", "temperature must be a number of at least 0");
+  }
+  if (!in_range(s.top_p, 0, 1)) return invalid("top_p", "top_p must be between 0 and 1");
+  if (!in_range(s.min_p, 0, 1)) return invalid("min_p", "min_p must be between 0 and 1");
+  if (!in_range(s.repetition_penalty, 1e-30f, kAny)) {
+    return invalid("repetition_penalty", "repetition_penalty must be greater than 0");
+  }
+  if (!in_range(s.presence_penalty, -kAny, kAny)) {
+    return invalid("presence_penalty", "presence_penalty must be a finite number");
+  }
+  if (!in_range(s.frequency_penalty, -kAny, kAny)) {
+    return invalid("frequency_penalty", "frequency_penalty must be a finite number");
+  }
+  if (s.top_k < -1) return invalid("top_k", "top_k must be -1 or more");
+  if (s.n < 1 || s.n > kMaxChoices) {
+    return invalid("n", "n is " + std::to_string(s.n) + ", it must be between 1 and " +
+                            std::to_string(kMaxChoices));
+  }
+  if (s.n_logprobs > kMaxTopLogprobs) {
+    return invalid("logprobs", "logprobs is " + std::to_string(s.n_logprobs) +
+                                   ", it must be at most " + std::to_string(kMaxTopLogprobs));
+  }
+  return Ok{};
+}
+
+Status check_stops(const SamplingParams& s) {
+  if (s.stop.strings.size() > kMaxStopStrings) {
+    return invalid("stop", std::to_string(s.stop.strings.size()) + " stop strings given, at most " +
+                               std::to_string(kMaxStopStrings) + " are served");
+  }
+  for (const std::string& text : s.stop.strings) {
+    if (text.empty()) return invalid("stop", "a stop string must not be empty");
+  }
+  if (s.stop_token_ids.size() > static_cast<size_t>(kMaxStopTokenIds)) {
+    return invalid("stop_token_ids", std::to_string(s.stop_token_ids.size()) +
+                                         " stop token ids given, at most " +
+                                         std::to_string(kMaxStopTokenIds) + " are served");
+  }
+  return Ok{};
+}
+
+}  // namespace
+
+int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer) {
+  return max_seqs * (static_cast<int32_t>(tokenizer.end_ids().size()) + kMaxStopTokenIds);
+}
+
+Admission::Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer)
+    : limits_(limits), n_kv_blocks_(n_kv_blocks), tokenizer_(tokenizer) {}
+
+Status Admission::check(GenerationRequest& request) const {
+  TRY([[maybe_unused]] Ok sampling, check_sampling(request.sampling));
+  TRY([[maybe_unused]] Ok stops, check_stops(request.sampling));
+  TRY([[maybe_unused]] Ok ids, check_ids(request));
+  return check_length(request);
+}
+
+Status Admission::check_ids(const GenerationRequest& request) const {
+  const int32_t vocab_size = tokenizer_.vocab_size();
+  const auto outside = [&](int32_t id) { return id < 0 || id >= vocab_size; };
+  const auto names_outside = [&](const std::vector<int32_t>& ids, std::string param) -> Status {
+    const auto bad = std::find_if(ids.begin(), ids.end(), outside);
+    if (bad == ids.end()) return Ok{};
+    return invalid(std::move(param), "token id " + std::to_string(*bad) + " at index " +
+                                         std::to_string(bad - ids.begin()) +
+                                         " is outside the vocabulary of " +
+                                         std::to_string(vocab_size));
+  };
+  if (request.prompt.empty()) return invalid("prompt", "the prompt has no tokens");
+  TRY([[maybe_unused]] Ok prompt, names_outside(request.prompt, "prompt"));
+  TRY([[maybe_unused]] Ok stops, names_outside(request.sampling.stop_token_ids, "stop_token_ids"));
+  return check_banned(request.sampling);
+}
+
+// Every row of a step must be able to ban as many.
+Status Admission::check_banned(const SamplingParams& sampling) const {
+  if (sampling.min_tokens <= 0) return Ok{};
+  const size_t n_banned =
+      sampling.stop_token_ids.size() + (sampling.ignore_eos ? 0 : tokenizer_.end_ids().size());
+  const int32_t max_per_row = limits_.max_banned / limits_.max_seqs;
+  if (n_banned <= static_cast<size_t>(max_per_row)) return Ok{};
+  return invalid("min_tokens", "min_tokens would ban " + std::to_string(n_banned) +
+                                   " ids that end the output, at most " +
+                                   std::to_string(max_per_row) + " can be");
+}
+
+Status Admission::check_length(GenerationRequest& request) const {
+  int32_t& max_tokens = request.sampling.max_tokens;
+  if (max_tokens < 1 && max_tokens != -1) {
+    return invalid("max_tokens",
+                   "max_tokens is " + std::to_string(max_tokens) + ", it must be at least 1");
+  }
+  const int64_t n_prompt = static_cast<int64_t>(request.prompt.size());
+  const int64_t n_wanted = n_prompt + std::max(max_tokens, 1);
+  const int64_t n_pool_tokens = int64_t{n_kv_blocks_} * limits_.block_size;
+  const std::string asked = "the prompt has " + std::to_string(n_prompt) + " tokens and " +
+                            std::to_string(std::max(max_tokens, 1)) +
+                            (max_tokens == -1 ? " token of output is the least"
+                                              : " tokens of output were asked for (max_tokens)");
+  if (n_wanted > limits_.max_model_len) {
+    return Error{ErrorCode::kContextLengthExceeded,
+                 asked + ", " + std::to_string(n_wanted) + " together; the limit is " +
+                     std::to_string(limits_.max_model_len),
+                 "prompt"};
+  }
+  if (n_wanted > n_pool_tokens) {
+    return Error{ErrorCode::kRequestExceedsKvPool,
+                 asked + ": that needs " +
+                     std::to_string(n_blocks_for(n_wanted, limits_.block_size)) + " KV blocks of " +
+                     std::to_string(limits_.block_size) + " tokens; the pool has " +
+                     std::to_string(n_kv_blocks_),
+                 "prompt"};
+  }
+  if (max_tokens == -1) {
+    max_tokens =
+        static_cast<int32_t>(std::min<int64_t>(limits_.max_model_len, n_pool_tokens) - n_prompt);
+  }
+  if (request.sampling.min_tokens < 0 || request.sampling.min_tokens > max_tokens) {
+    return invalid("min_tokens", "min_tokens is " + std::to_string(request.sampling.min_tokens) +
+                                     ", it must be between 0 and max_tokens, " +
+                                     std::to_string(max_tokens));
+  }
+  return Ok{};
+}
+
+}  // namespace lockstep

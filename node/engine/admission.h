@@ -1,0 +1,40 @@
+// Admission: what a node refuses at the door, with the numbers. Stateless; any thread. Whatever
+// passes can run to its end on an otherwise empty node, so all it may ever have to do is wait.
+#pragma once
+
+#include <cstdint>
+
+#include "common/result.h"
+#include "node/engine/request.h"
+#include "node/model/step_plan.h"
+#include "node/text/tokenizer.h"
+
+namespace lockstep {
+
+inline constexpr int32_t kMaxChoices = 128;      // n
+inline constexpr int32_t kMaxStopTokenIds = 64;  // per request
+inline constexpr size_t kMaxStopStrings = 16;    // per request
+
+// StepLimits::max_banned for a node: every row may ban all its stop ids.
+int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer);
+
+class Admission {
+ public:
+  // The tokenizer must outlive it. n_kv_blocks: of every KV group's pool.
+  Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer);
+
+  // Checks the request; on success its max_tokens is a number that fits.
+  // kInvalidRequest, kContextLengthExceeded or kRequestExceedsKvPool.
+  Status check(GenerationRequest& request) const;
+
+ private:
+  Status check_ids(const GenerationRequest& request) const;
+  Status check_banned(const SamplingParams& sampling) const;
+  Status check_length(GenerationRequest& request) const;
+
+  const StepLimits limits_;
+  const int32_t n_kv_blocks_;
+  const Tokenizer& tokenizer_;
+};
+
+}  // namespace lockstep

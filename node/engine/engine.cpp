@@ -1,0 +1,124 @@
+#include "node/engine/engine.h"
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "node/engine/admission.h"
+#include "node/engine/engine_core.h"
+#include "node/engine/mailbox.h"
+
+namespace lockstep {
+
+// Sits between the core and the caller's sink: by the time the caller hears of an end, the id is
+// free again and snapshot() shows it.
+struct Engine::Impl final : EngineSink {
+  Impl(const EngineConfig& engine_config, Executor& executor, const Tokenizer& tokenizer,
+       const Clock& clock, EngineSink& caller_sink)
+      : config(engine_config),
+        admission(config.limits, config.n_kv_blocks, tokenizer),
+        sink(caller_sink),
+        mailbox(config.max_queued_requests),
+        core(config, executor, tokenizer, clock, *this),
+        published(core.snapshot()) {}
+
+  void on_events(const EventBatch& batch) override {
+    mailbox.forget(batch.ends);
+    publish_snapshot();
+    sink.on_events(batch);
+  }
+
+  void publish_snapshot() {
+    std::lock_guard lock(snapshot_mutex);
+    published = core.snapshot();
+  }
+
+  void run();
+  void read_mail(bool wait);
+
+  const EngineConfig config;
+  const Admission admission;
+  EngineSink& sink;
+  Mailbox mailbox;
+  std::atomic<uint64_t> n_rejected{0};
+  std::atomic<bool> is_idle{true};  // the core is, all its events delivered
+
+  // Engine thread only.
+  EngineCore core;
+  Mail mail;
+
+  mutable std::mutex snapshot_mutex;
+  EngineSnapshot published;  // guarded by snapshot_mutex
+
+  std::thread thread;
+};
+
+void Engine::Impl::run() {
+  do {
+    read_mail(/*wait=*/core.idle());
+    core.turn();
+    publish_snapshot();
+    is_idle = core.idle();
+  } while (!mail.is_stopping || !core.idle());
+}
+
+void Engine::Impl::read_mail(bool wait) {
+  mailbox.take(mail, wait, core.scheduler().n_requests_waiting());
+  if (mail.arrivals.empty() && mail.cancels.empty() && !mail.is_stopping) return;
+  is_idle = false;
+  for (std::unique_ptr<LiveRequest>& request : mail.arrivals) core.accept(std::move(request));
+  for (RequestId id : mail.cancels) core.cancel(id);
+  if (mail.is_stopping) core.cancel_all();
+  publish_snapshot();
+}
+
+Engine::Engine(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,
+               const Clock& clock, EngineSink& sink)
+    : impl_(std::make_unique<Impl>(config, executor, tokenizer, clock, sink)) {}
+
+Engine::~Engine() { stop(); }
+
+void Engine::start() {
+  impl_->thread = std::thread([this] { impl_->run(); });
+}
+
+void Engine::drain() { impl_->mailbox.close(); }
+
+bool Engine::drained() const {
+  return impl_->mailbox.is_closed() && impl_->mailbox.n_live() == 0 && impl_->is_idle;
+}
+
+void Engine::stop() {
+  impl_->mailbox.stop();
+  if (impl_->thread.joinable()) {
+    impl_->thread.join();
+  } else {
+    impl_->run();  // never started, or stopped before: whatever was accepted still gets its end
+  }
+}
+
+Status Engine::submit(GenerationRequest request) {
+  Status accepted = impl_->admission.check(request);
+  if (accepted) accepted = impl_->mailbox.post(std::make_unique<LiveRequest>(std::move(request)));
+  if (!accepted) ++impl_->n_rejected;
+  return accepted;
+}
+
+void Engine::cancel(RequestId id) { impl_->mailbox.post_cancel(id); }
+
+EngineSnapshot Engine::snapshot() const {
+  EngineSnapshot s;
+  {
+    std::lock_guard lock(impl_->snapshot_mutex);
+    s = impl_->published;
+  }
+  s.n_waiting += impl_->mailbox.n_pending();
+  s.n_accepted = impl_->mailbox.n_accepted();  // read last: never less than the ends
+  s.n_rejected = impl_->n_rejected;
+  return s;
+}
+
+const EngineConfig& Engine::config() const { return impl_->config; }
+
+}  // namespace lockstep

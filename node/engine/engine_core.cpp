@@ -1,0 +1,244 @@
+#include "node/engine/engine_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "node/engine/invariants.h"
+
+namespace lockstep {
+namespace {
+
+std::string non_finite_message(const Sequence& sequence) {
+  return "the logits for output token " + std::to_string(sequence.n_outputs()) + " of choice " +
+         std::to_string(sequence.choice()) + " (position " +
+         std::to_string(sequence.n_known() - 1) + ") held a NaN or an Inf";
+}
+
+std::string step_message(const StepResult& result) {
+  return "step " + std::to_string(result.step) + " failed: " + result.message;
+}
+
+void size_result(StepResult& result, const StepLimits& limits) {
+  const size_t n = static_cast<size_t>(limits.max_samples);
+  result.ids.resize(n);
+  result.logprobs.resize(n);
+  result.top.resize(n * kMaxTopLogprobs);
+  result.finite.resize(n);
+}
+
+}  // namespace
+
+EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,
+                       const Clock& clock, EngineSink& sink)
+    : executor_(executor),
+      tokenizer_(tokenizer),
+      clock_(clock),
+      sink_(sink),
+      pools_([&] {
+        KvPools pools;
+        for (int i = 0; i < config.limits.n_groups; ++i) pools.emplace_back(config.n_kv_blocks);
+        return pools;
+      }()),
+      scheduler_(config.limits, pools_),
+      writer_(config.limits, tokenizer),
+      events_(config.limits.max_seqs) {
+  CHECK(config.limits.max_samples >= scheduler_.max_running());
+  const int depth = std::min(config.max_steps_in_flight, executor.max_steps_in_flight());
+  schedules_.resize(static_cast<size_t>(std::max(depth, 1)));
+  size_result(result_, config.limits);
+}
+
+void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
+  for (Choice& choice : request->choices) {
+    start_output(choice, tokenizer_);
+    scheduler_.enqueue(choice.sequence);
+  }
+  const RequestId id = request->request.id;
+  const bool is_new = live_.emplace(id, std::move(request)).second;
+  CHECK(is_new);
+}
+
+void EngineCore::cancel(RequestId id) {
+  const auto found = live_.find(id);
+  if (found == live_.end()) return;
+  LiveRequest& request = *found->second;
+  end_open_choices(request, FinishReason::kCancelled);
+  end_request(request, FinishReason::kCancelled, ErrorCode::kCancelled);
+  publish();
+}
+
+void EngineCore::cancel_all() {
+  while (!live_.empty()) cancel(live_.begin()->first);
+}
+
+bool EngineCore::turn() {
+  const int max_in_flight = static_cast<int>(schedules_.size());
+  const bool has_started = n_in_flight_ < max_in_flight && start_step();
+  if (n_in_flight_ == max_in_flight || (n_in_flight_ > 0 && !has_started)) {
+    finish_step();
+  } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty()) {
+    fail_head();
+  }
+  if (check_invariants(scheduler_, /*full=*/false) != 0) ++counters_.n_invariant_violations;
+  publish();
+  return !idle();
+}
+
+bool EngineCore::start_step() {
+  Schedule& schedule = schedule_of(next_step_);
+  scheduler_.plan(schedule);
+  if (schedule.chunks.empty()) return false;
+  schedule.step = next_step_++;
+  scheduler_.commit(schedule);
+  for (const ScheduledChunk& chunk : schedule.chunks) {
+    if (!chunk.admits || chunk.sequence->choice() != 0) continue;
+    counters_.n_prompt_tokens += static_cast<uint64_t>(chunk.sequence->n_prompt());
+  }
+  if (n_in_flight_ == 0) busy_since_ = clock_.now();
+  executor_.submit(writer_.write(schedule));
+  ++n_in_flight_;
+  return true;
+}
+
+void EngineCore::finish_step() {
+  executor_.wait_result(result_);
+  const Clock::TimePoint now = clock_.now();
+  counters_.busy += now - std::exchange(busy_since_, now);
+  const Schedule& schedule = schedule_of(next_step_ - static_cast<uint64_t>(n_in_flight_));
+  --n_in_flight_;
+  ++counters_.n_steps;
+  check_result(schedule);
+  if (result_.status == StepStatus::kOk) {
+    counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens);
+  }
+  int32_t sample_idx = 0;
+  for (const ScheduledChunk& chunk : schedule.chunks) {
+    finish_chunk(chunk, sample_idx);
+    if (chunk.samples) ++sample_idx;
+  }
+}
+
+// A result of another step or with other rows must not reach anybody's stream.
+void EngineCore::check_result(const Schedule& schedule) {
+  if (result_.status == StepStatus::kOk &&
+      (result_.step != schedule.step || result_.n_samples != schedule.n_samples)) {
+    result_.message = "the result is of step " + std::to_string(result_.step) + " with " +
+                      std::to_string(result_.n_samples) + " samples, not with " +
+                      std::to_string(schedule.n_samples);
+    result_.status = StepStatus::kPlanMismatch;
+  }
+  result_.step = schedule.step;
+}
+
+void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
+  Sequence& sequence = *chunk.sequence;
+  LiveRequest& request = sequence.owner();
+  if (scheduler_.finish(chunk)) --request.n_choices_held;
+  if (!sequence.is_running()) return;  // ended before this step did
+  if (result_.status != StepStatus::kOk) {
+    ++counters_.n_failed_step;
+    fail(request, ErrorCode::kDecodeFailed, step_message(result_));
+  } else if (chunk.samples && result_.finite[static_cast<size_t>(sample_idx)] == 0) {
+    ++counters_.n_failed_nonfinite;
+    fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
+  } else if (chunk.samples) {
+    take_sample(request.choices[sequence.choice()], sample_idx);
+  }
+}
+
+void EngineCore::take_sample(Choice& choice, int32_t sample_idx) {
+  const size_t row = static_cast<size_t>(sample_idx);
+  const SampledToken token = {
+      .id = result_.ids[row],
+      .logprob = result_.logprobs[row],
+      .top = std::span(result_.top).subspan(row * kMaxTopLogprobs, kMaxTopLogprobs)};
+  LiveRequest& request = choice.sequence.owner();
+  ++request.usage.completion_tokens;
+  ++counters_.n_output_tokens;
+  const auto reason = add_output(choice, token, tokenizer_, events_);
+  if (!reason) return;
+  end_choice(choice, *reason);
+  if (request.n_choices_open == 0) {
+    end_request(request, request.first_reason, ErrorCode::kInternal);
+  }
+}
+
+// Nothing runs and yet the head of the line gets no blocks: an account is wrong. Admission said
+// that it fits, so waiting on would be for ever.
+void EngineCore::fail_head() {
+  fail(scheduler_.waiting().front()->owner(), ErrorCode::kInternal,
+       "the request fits the KV pool, but the empty pool has no room for it");
+}
+
+void EngineCore::end_choice(Choice& choice, FinishReason reason) {
+  LiveRequest& request = choice.sequence.owner();
+  if (choice.sequence.choice() == 0) request.first_reason = reason;
+  --request.n_choices_open;
+  if (scheduler_.retire(choice.sequence)) --request.n_choices_held;
+}
+
+void EngineCore::end_open_choices(LiveRequest& request, FinishReason reason) {
+  for (Choice& choice : request.choices) {
+    const Sequence& sequence = choice.sequence;
+    if (!sequence.is_open()) continue;
+    events_.begin_choice(request.request.id, sequence.choice(),
+                         static_cast<uint32_t>(sequence.n_outputs()));
+    events_.end_choice(reason);
+    end_choice(choice, reason);
+  }
+}
+
+void EngineCore::fail(LiveRequest& request, ErrorCode error, std::string message) {
+  request.message = std::move(message);
+  end_open_choices(request, FinishReason::kError);
+  end_request(request, FinishReason::kError, error);
+}
+
+// The request's last word. Moves it from live_ to ended_.
+void EngineCore::end_request(LiveRequest& request, FinishReason reason, ErrorCode error) {
+  switch (reason) {
+    case FinishReason::kStop:
+      ++counters_.n_stopped;
+      break;
+    case FinishReason::kLength:
+      ++counters_.n_length;
+      break;
+    case FinishReason::kCancelled:
+      ++counters_.n_cancelled;
+      break;
+    case FinishReason::kError:
+      ++counters_.n_failed;
+      break;
+  }
+  events_.add_end({.request = request.request.id,
+                   .reason = reason,
+                   .usage = request.usage,
+                   .error = error,
+                   .message = request.message});
+  const auto place = live_.find(request.request.id);
+  ended_.push_back(std::move(place->second));
+  live_.erase(place);
+}
+
+void EngineCore::publish() {
+  if (!events_.empty()) {
+    sink_.on_events(events_.batch());
+    events_.clear();
+  }
+  std::erase_if(ended_, [](const auto& request) { return request->n_choices_held == 0; });
+}
+
+EngineSnapshot EngineCore::snapshot() const {
+  EngineSnapshot s = counters_;
+  s.n_running = static_cast<int32_t>(scheduler_.running().size());
+  s.n_waiting = static_cast<int32_t>(scheduler_.waiting().size());
+  for (const BlockPool& pool : pools_) {
+    s.n_blocks_total += pool.n_blocks_total();
+    s.n_blocks_free += pool.n_blocks_free();
+    s.n_blocks_active += pool.n_blocks(BlockState::kActive);
+  }
+  return s;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,86 @@
+// EngineCore: the engine without its thread: accepted requests in, steps through the executor,
+// events out. Everything happens inside its calls, so a test can look at it after each. One turn:
+//   plan (pure) -> commit -> write -> submit   if fewer than n steps are in flight
+//   wait for the oldest step -> tokens, ends   if n are in flight, or nothing could be started
+// With n = 2 the ranks run step s + 1 while the tokens of step s are looked at. A sequence that
+// turns out to have ended in step s has a row in s + 1 for nothing: the row is thrown away, and the
+// blocks it writes to go back only when s + 1 is done. Engine thread only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/clock.h"
+#include "node/engine/choice_output.h"
+#include "node/engine/engine.h"
+#include "node/engine/event_buffer.h"
+#include "node/engine/live_request.h"
+#include "node/engine/scheduler.h"
+#include "node/engine/step_writer.h"
+
+namespace lockstep {
+
+class EngineCore {
+ public:
+  EngineCore(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,
+             const Clock& clock, EngineSink& sink);
+
+  // Its choices join the waiting line. The id must not be live.
+  void accept(std::unique_ptr<LiveRequest> request);
+  // Ends it, kCancelled, and tells the sink at once. Unknown ids are ignored.
+  void cancel(RequestId id);
+  void cancel_all();
+  // Does what can be done next; may wait for a step. False when there is nothing to do.
+  bool turn();
+
+  // Nothing waits, runs, is in flight or holds a block.
+  bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
+  const Scheduler& scheduler() const { return scheduler_; }
+  int n_in_flight() const { return n_in_flight_; }
+  // All but what is counted at the door: n_accepted and n_rejected.
+  EngineSnapshot snapshot() const;
+
+ private:
+  bool start_step();
+  void finish_step();
+  void check_result(const Schedule& schedule);
+  void finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx);
+  void take_sample(Choice& choice, int32_t sample_idx);
+  void fail_head();
+
+  void end_choice(Choice& choice, FinishReason reason);
+  void end_open_choices(LiveRequest& request, FinishReason reason);
+  void fail(LiveRequest& request, ErrorCode error, std::string message);
+  void end_request(LiveRequest& request, FinishReason reason, ErrorCode error);
+  void publish();
+
+  Schedule& schedule_of(uint64_t step) { return schedules_[step % schedules_.size()]; }
+
+  Executor& executor_;
+  const Tokenizer& tokenizer_;
+  const Clock& clock_;
+  EngineSink& sink_;
+
+  // Declared before the requests, whose sequences hold blocks.
+  KvPools pools_;  // [n_groups]
+  Scheduler scheduler_;
+  StepWriter writer_;
+  std::vector<Schedule> schedules_;  // [steps allowed in flight], by step number
+  StepResult result_;
+  EventBuffer events_;
+
+  std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> live_;
+  // Have had their last word. Kept until it is delivered and no step names them.
+  std::vector<std::unique_ptr<LiveRequest>> ended_;
+
+  uint64_t next_step_ = 1;
+  int n_in_flight_ = 0;
+  Clock::TimePoint busy_since_{};
+  EngineSnapshot counters_;
+};
+
+}  // namespace lockstep

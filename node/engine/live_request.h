@@ -1,0 +1,45 @@
+// LiveRequest: an accepted request until its last word, with one sequence per choice. Built by the
+// submitting thread, then owned and used by the engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/error_code.h"
+#include "node/engine/request.h"
+#include "node/engine/sequence.h"
+#include "node/text/stream_decoder.h"
+
+namespace lockstep {
+
+struct Choice {
+  Sequence sequence;
+  StreamDecoder decoder;
+  StopSpec stops;  // what the decoder looks for now: no strings before min_tokens
+};
+
+struct LiveRequest {
+  // `max_tokens` of the request must be a number by now (Admission::check).
+  explicit LiveRequest(GenerationRequest accepted) : request(std::move(accepted)) {
+    const int32_t n = request.sampling.n;
+    choices.reserve(static_cast<size_t>(n));
+    for (int32_t i = 0; i < n; ++i) {
+      choices.push_back({Sequence(*this, static_cast<uint32_t>(i)), {}, {}});
+    }
+    n_choices_open = n_choices_held = n;
+    usage.prompt_tokens = request.prompt.size();
+  }
+  LiveRequest(const LiveRequest&) = delete;
+  LiveRequest& operator=(const LiveRequest&) = delete;
+
+  const GenerationRequest request;
+  std::vector<Choice> choices;  // [n]
+  int32_t n_choices_open = 0;   // have not ended yet
+  int32_t n_choices_held = 0;   // have not given everything back yet
+  Usage usage;
+  FinishReason first_reason = FinishReason::kStop;  // of choice 0, once it has ended
+  std::string message;                              // why it failed
+};
+
+}  // namespace lockstep

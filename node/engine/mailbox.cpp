@@ -1,0 +1,101 @@
+#include "node/engine/mailbox.h"
+
+#include <string>
+#include <utility>
+
+namespace lockstep {
+
+Mailbox::Mailbox(int32_t max_queued_requests) : max_queued_requests_(max_queued_requests) {}
+
+Status Mailbox::post(std::unique_ptr<LiveRequest> request) {
+  const RequestId id = request->request.id;
+  {
+    std::lock_guard lock(mutex_);
+    if (is_closed_) return Error{ErrorCode::kNoNodeReady, "the node is shutting down", {}};
+    if (live_.contains(id)) {
+      return Error{ErrorCode::kConflict,
+                   "request id " + std::to_string(raw(id)) + " is in use by a live request",
+                   {}};
+    }
+    const size_t n_queued = mail_.arrivals.size() + static_cast<size_t>(n_waiting_);
+    if (n_queued >= static_cast<size_t>(max_queued_requests_)) {
+      return Error{ErrorCode::kOverloaded,
+                   std::to_string(n_queued) + " requests are waiting, the queue holds " +
+                       std::to_string(max_queued_requests_),
+                   {}};
+    }
+    live_.emplace(id, false);
+    ++n_accepted_;
+    n_pending_ += static_cast<int32_t>(request->choices.size());
+    mail_.arrivals.push_back(std::move(request));
+  }
+  has_mail_.notify_one();
+  return Ok{};
+}
+
+void Mailbox::post_cancel(RequestId id) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = live_.find(id);
+    if (found == live_.end() || std::exchange(found->second, true)) return;
+    mail_.cancels.push_back(id);
+  }
+  has_mail_.notify_one();
+}
+
+void Mailbox::close() {
+  std::lock_guard lock(mutex_);
+  is_closed_ = true;
+}
+
+void Mailbox::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    is_closed_ = true;
+    mail_.is_stopping = true;
+  }
+  has_mail_.notify_one();
+}
+
+bool Mailbox::is_closed() const {
+  std::lock_guard lock(mutex_);
+  return is_closed_;
+}
+
+int32_t Mailbox::n_live() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int32_t>(live_.size());
+}
+
+int32_t Mailbox::n_pending() const {
+  std::lock_guard lock(mutex_);
+  return n_pending_;
+}
+
+uint64_t Mailbox::n_accepted() const {
+  std::lock_guard lock(mutex_);
+  return n_accepted_;
+}
+
+void Mailbox::take(Mail& mail, bool wait, int32_t n_waiting) {
+  mail.arrivals.clear();
+  mail.cancels.clear();
+  std::unique_lock lock(mutex_);
+  const auto has_mail = [this] {
+    return !mail_.arrivals.empty() || !mail_.cancels.empty() || mail_.is_stopping;
+  };
+  if (wait) has_mail_.wait(lock, has_mail);
+  std::swap(mail.arrivals, mail_.arrivals);
+  std::swap(mail.cancels, mail_.cancels);
+  mail.is_stopping = mail_.is_stopping;
+  n_waiting_ = n_waiting + static_cast<int32_t>(mail.arrivals.size());
+  n_pending_ = 0;
+}
+
+void Mailbox::forget(std::span<const RequestEnd> ends) {
+  if (ends.empty()) return;
+  std::lock_guard lock(mutex_);
+  for (const RequestEnd& end : ends) live_.erase(end.request);
+}
+
+}  // namespace lockstep

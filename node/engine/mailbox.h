@@ -1,0 +1,59 @@
+// Mailbox: the way into the engine thread. Any thread posts; the engine thread takes all mail at
+// once, or sleeps until there is some. Bounded: more requests than may wait are refused, and a live
+// request has at most one cancel in it. Knows which ids are live, nothing else about requests.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "common/result.h"
+#include "node/engine/live_request.h"
+
+namespace lockstep {
+
+struct Mail {
+  std::vector<std::unique_ptr<LiveRequest>> arrivals;  // in order
+  std::vector<RequestId> cancels;                      // of requests in or before `arrivals`
+  bool is_stopping = false;
+};
+
+class Mailbox {
+ public:
+  explicit Mailbox(int32_t max_queued_requests);
+
+  // Any thread.
+  // kOverloaded when full, kNoNodeReady once closed, kConflict if the id is live.
+  Status post(std::unique_ptr<LiveRequest> request);
+  void post_cancel(RequestId id);
+  void close();  // refuse requests from now on
+  void stop();   // close, and tell the engine thread to end
+  bool is_closed() const;
+  int32_t n_live() const;     // accepted, last word not yet spoken
+  int32_t n_pending() const;  // sequences not yet taken by the engine thread
+  uint64_t n_accepted() const;
+
+  // Engine thread.
+  // Takes all mail, waiting for some if `wait`. n_waiting: requests taken before that still wait.
+  void take(Mail& mail, bool wait, int32_t n_waiting);
+  // These requests have ended; their ids may come again.
+  void forget(std::span<const RequestEnd> ends);
+
+ private:
+  const int32_t max_queued_requests_;
+  mutable std::mutex mutex_;
+  std::condition_variable has_mail_;
+  // guarded by mutex_
+  Mail mail_;
+  std::unordered_map<RequestId, bool> live_;  // to: a cancel was posted
+  int32_t n_waiting_ = 0;                     // in line at the engine, as of the last take()
+  int32_t n_pending_ = 0;
+  uint64_t n_accepted_ = 0;
+  bool is_closed_ = false;
+};
+
+}  // namespace lockstep

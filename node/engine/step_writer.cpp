@@ -1,0 +1,77 @@
+#include "node/engine/step_writer.h"
+
+#include <algorithm>
+
+#include "common/check.h"
+#include "node/engine/live_request.h"
+
+namespace lockstep {
+namespace {
+
+// A token that a step in flight samples: the ranks find it in their history.
+constexpr int32_t kInHistory[] = {-1};
+
+SamplingRow sampling_row(const Sequence& sequence, int32_t n_history) {
+  const SamplingParams& params = sequence.owner().request.sampling;
+  SamplingRow row;
+  row.temperature = params.temperature;
+  row.top_p = params.top_p;
+  row.min_p = params.min_p;
+  row.repetition_penalty = params.repetition_penalty;
+  row.presence_penalty = params.presence_penalty;
+  row.frequency_penalty = params.frequency_penalty;
+  row.top_k = std::max(params.top_k, 0);
+  row.n_logprobs = params.n_logprobs;
+  row.seed = params.seed;
+  row.output_idx = static_cast<uint32_t>(n_history - sequence.n_prompt());
+  row.choice = sequence.choice();
+  row.slot = raw(sequence.slot());
+  row.n_prompt = sequence.n_prompt();
+  row.n_history = n_history;
+  row.min_tokens_left = std::max(params.min_tokens - static_cast<int32_t>(row.output_idx), 0);
+  return row;
+}
+
+}  // namespace
+
+StepWriter::StepWriter(const StepLimits& limits, const Tokenizer& tokenizer)
+    : tokenizer_(tokenizer), builder_(limits) {
+  tables_.reserve(static_cast<size_t>(limits.n_groups));
+  banned_.reserve(static_cast<size_t>(limits.max_banned));
+}
+
+std::span<const std::byte> StepWriter::write(const Schedule& schedule) {
+  builder_.begin(schedule.step, /*epoch=*/0);
+  for (const ScheduledChunk& chunk : schedule.chunks) {
+    add_chunk(chunk);
+    if (chunk.samples) add_sample(chunk);
+  }
+  return builder_.finish();
+}
+
+void StepWriter::add_chunk(const ScheduledChunk& chunk) {
+  const Sequence& sequence = *chunk.sequence;
+  tables_.clear();
+  for (const BlockTable& table : sequence.tables()) tables_.push_back(table.ids());
+  const bool is_known = chunk.first_position < sequence.n_known();
+  CHECK(is_known || chunk.n_tokens == 1);
+  const std::span<const int32_t> tokens =
+      is_known ? sequence.tokens().subspan(static_cast<size_t>(chunk.first_position),
+                                           static_cast<size_t>(chunk.n_tokens))
+               : std::span<const int32_t>(kInHistory);
+  builder_.add_sequence(raw(sequence.slot()), chunk.first_position, tokens, tables_);
+}
+
+void StepWriter::add_sample(const ScheduledChunk& chunk) {
+  const SamplingParams& params = chunk.sequence->owner().request.sampling;
+  const SamplingRow row = sampling_row(*chunk.sequence, chunk.first_position + chunk.n_tokens);
+  banned_.clear();
+  if (row.min_tokens_left > 0) {
+    banned_.assign(params.stop_token_ids.begin(), params.stop_token_ids.end());
+    const std::vector<int32_t>& end_ids = tokenizer_.end_ids();
+    if (!params.ignore_eos) banned_.insert(banned_.end(), end_ids.begin(), end_ids.end());
+  }
+  builder_.add_sample(row, banned_);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,30 @@
+#include "node/kv/block_table.h"
+
+#include <utility>
+
+#include "common/check.h"
+
+namespace lockstep {
+
+void BlockTable::start(Reservation reservation, int32_t block_size) {
+  CHECK(blocks_.empty() && block_size > 0);
+  reservation_ = std::move(reservation);
+  block_size_ = block_size;
+  blocks_.reserve(static_cast<size_t>(reservation_.n_blocks_left()));
+  ids_.reserve(static_cast<size_t>(reservation_.n_blocks_left()));
+}
+
+void BlockTable::grow(int32_t n_tokens) {
+  while (n_slots() < n_tokens) {
+    blocks_.push_back(reservation_.take());
+    ids_.push_back(blocks_.back().id());
+  }
+}
+
+void BlockTable::clear() {
+  blocks_.clear();
+  ids_.clear();
+  reservation_ = Reservation();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,52 @@
+// FakeTokenizer: a vocabulary small enough to read. Ids 0..255 are the bytes; from 256 on: an end
+// token without text, then a few words that overlap each other's borders.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "node/text/tokenizer.h"
+
+namespace lockstep::testing {
+
+class FakeTokenizer final : public Tokenizer {
+ public:
+  static constexpr int32_t kEnd = 256;
+  static constexpr int32_t kFirstWord = 257;
+
+  FakeTokenizer() {
+    for (int i = 0; i < 256; ++i) pieces_.push_back(std::string(1, static_cast<char>(i)));
+    pieces_.push_back("");  // kEnd
+    for (const char* word : {"stop", "st", "op", "he", "llo", " END", "\xE4\xBD", "\xA0"}) {
+      pieces_.push_back(word);
+    }
+  }
+
+  std::vector<int32_t> encode(std::string_view text, bool, bool) const override {
+    std::vector<int32_t> ids;
+    for (char c : text) ids.push_back(static_cast<unsigned char>(c));
+    return ids;
+  }
+  std::string_view token_bytes(int32_t id, bool) const override {
+    return pieces_.at(static_cast<size_t>(id));
+  }
+  std::string decode(const std::vector<int32_t>& ids, bool special) const override {
+    std::string text;
+    for (int32_t id : ids) text += token_bytes(id, special);
+    return text;
+  }
+  int32_t vocab_size() const override { return static_cast<int32_t>(pieces_.size()); }
+  int32_t bos_id() const override { return -1; }
+  int32_t eos_id() const override { return kEnd; }
+  const std::vector<int32_t>& end_ids() const override { return end_ids_; }
+  const std::string& chat_template() const override { return template_; }
+
+ private:
+  std::vector<std::string> pieces_;
+  std::vector<int32_t> end_ids_{kEnd};
+  std::string template_;
+};
+
+}  // namespace lockstep::testing

@@ -1,0 +1,253 @@
+// NullExecutor: a model without weights behind the Executor interface. It keeps "KV pages" in which
+// each slot remembers a token and its position, and a token history, and runs plans exactly as
+// ranks would: resolve tokens, store, then, for every sampled row, read the whole sequence back
+// through the block table. The next token is a hash of what it read, the seed, the choice and the
+// output index; so a wrong slot, position, table, history or a block given away too early changes
+// the tokens, and what is plainly impossible is a gtest failure.
+//
+// Faults are triggered by prompt tokens, so that they follow a request wherever it is scheduled.
+// Calls come from one thread (the engine's); hold(), release() and the counters from any.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "node/model/executor.h"
+#include "node/model/step_plan.h"
+
+namespace lockstep::testing {
+
+class NullExecutor final : public Executor {
+ public:
+  struct Options {
+    StepLimits limits;
+    int32_t n_kv_blocks = 0;
+    int32_t vocab_size = 0;
+    int depth = 1;                // max_steps_in_flight()
+    int32_t poison_token = -1;    // a sequence that holds it has non-finite logits
+    int32_t breaking_token = -1;  // a step that is handed it fails
+    int32_t fixed_token = -1;     // sampled always, instead of a hash
+    // Sampled instead of a hash, by output index; fixed_token or a hash follows.
+    std::vector<int32_t> script = {};
+  };
+
+  explicit NullExecutor(Options options) : options_(std::move(options)) {
+    const StepLimits& limits = options_.limits;
+    pages_.resize(static_cast<size_t>(limits.n_groups));
+    for (auto& pages : pages_) {
+      pages.resize(static_cast<size_t>(options_.n_kv_blocks * limits.block_size));
+    }
+    history_.resize(static_cast<size_t>(limits.max_seqs * (limits.max_model_len + 1)), -1);
+    plans_.resize(static_cast<size_t>(options_.depth));
+    for (auto& plan : plans_) plan.resize(step_plan_bytes(limits));
+    tokens_.resize(static_cast<size_t>(limits.max_tokens));
+  }
+
+  void submit(std::span<const std::byte> plan) override {
+    ASSERT_LT(n_unanswered_, options_.depth);
+    const StepPlanView view(plan);
+    check_nobody_else_reads_what_it_writes(view);
+    Plan& copy = plans_[n_submitted_ % plans_.size()];
+    std::memcpy(copy.data(), plan.data(), plan.size());
+    ++n_submitted_;
+    ++n_unanswered_;
+    if (on_submit) on_submit(view);
+  }
+
+  int max_steps_in_flight() const override { return options_.depth; }
+
+  void wait_result(StepResult& result) override {
+    ASSERT_GT(n_unanswered_, 0);
+    wait_while_held();
+    const StepPlanView view = plan_of(n_submitted_ - static_cast<uint64_t>(n_unanswered_));
+    run(view, result);
+    --n_unanswered_;
+  }
+
+  // While held, no step finishes.
+  void hold() {
+    std::lock_guard lock(mutex_);
+    is_held_ = true;
+  }
+  void release() {
+    {
+      std::lock_guard lock(mutex_);
+      is_held_ = false;
+    }
+    changed_.notify_all();
+  }
+  // Until the engine thread stands in wait_result() and is held there.
+  void wait_until_stalled() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return is_stalled_; });
+  }
+  bool has_unanswered() const { return n_unanswered_ > 0; }
+
+  // Sees every plan, on the engine's thread.
+  std::function<void(const StepPlanView&)> on_submit;
+
+ private:
+  using Plan = std::vector<std::byte>;
+  struct KvSlot {
+    int32_t token = -1;
+    int32_t position = -1;
+  };
+
+  StepPlanView plan_of(uint64_t number) const {
+    const Plan& plan = plans_[number % plans_.size()];
+    const auto& header = *reinterpret_cast<const StepPlanHeader*>(plan.data());
+    return StepPlanView(std::span(plan).first(header.n_bytes));
+  }
+
+  void wait_while_held() {
+    std::unique_lock lock(mutex_);
+    is_stalled_ = is_held_;
+    if (is_stalled_) changed_.notify_all();
+    changed_.wait(lock, [this] { return !is_held_; });
+    is_stalled_ = false;
+  }
+
+  int32_t& history(int32_t slot, int32_t position) {
+    const size_t width = static_cast<size_t>(options_.limits.max_model_len) + 1;
+    return history_.at(static_cast<size_t>(slot) * width + static_cast<size_t>(position));
+  }
+
+  void run(const StepPlanView& plan, StepResult& result) {
+    const StepPlanHeader& header = plan.header();
+    result.step = header.step;
+    result.status = StepStatus::kOk;
+    result.message.clear();
+    result.n_samples = header.n_samples;
+    const auto tokens = plan.tokens();
+    if (options_.breaking_token >= 0 &&
+        std::find(tokens.begin(), tokens.end(), options_.breaking_token) != tokens.end()) {
+      result.status = StepStatus::kRankFailed;
+      result.message = "rank 1 threw in linear";
+      return;
+    }
+    resolve_and_store(plan);
+    for (int32_t i = 0; i < header.n_samples; ++i) sample(plan, static_cast<size_t>(i), result);
+  }
+
+  void resolve_and_store(const StepPlanView& plan) {
+    for (size_t i = 0; i < plan.tokens().size(); ++i) {
+      const int32_t position = plan.positions()[i];
+      int32_t& known = history(plan.history_slots()[i], position);
+      if (plan.tokens()[i] >= 0) known = plan.tokens()[i];
+      tokens_[i] = known;
+      for (int group = 0; group < plan.header().n_groups; ++group) {
+        pages_[static_cast<size_t>(group)].at(static_cast<size_t>(plan.kv_slots(group)[i])) = {
+            known, position};
+      }
+    }
+  }
+
+  void sample(const StepPlanView& plan, size_t row, StepResult& result) {
+    const SamplingRow& sampling = plan.sampling()[row];
+    const size_t token_idx = static_cast<size_t>(plan.sample_tokens()[row]);
+    const int32_t position = plan.positions()[token_idx];
+    ASSERT_EQ(sampling.n_history, position + 1);
+    ASSERT_EQ(sampling.slot, plan.history_slots()[token_idx]);
+    uint64_t hash = sampling.seed * 0x9e3779b97f4a7c15u + sampling.choice + 1;
+    bool is_poisoned = false;
+    for (int32_t p = 0; p <= position; ++p) {
+      const int32_t token = read(plan, token_idx, p);
+      ASSERT_EQ(token, history(sampling.slot, p)) << "history and pages differ at " << p;
+      hash = mix(hash, static_cast<uint64_t>(token));
+      is_poisoned |= token == options_.poison_token;
+    }
+    hash = mix(hash, sampling.output_idx);
+    hash = mix(hash, static_cast<uint64_t>(sampling.n_prompt));
+    const int32_t id = pick(hash, sampling, plan.banned());
+    history(sampling.slot, sampling.n_history) = id;
+    result.ids[row] = id;
+    result.finite[row] = is_poisoned ? 0 : 1;
+    result.logprobs[row] = -static_cast<float>(hash % 1000) / 100;
+    for (int k = 0; k < kMaxTopLogprobs; ++k) {
+      result.top[row * kMaxTopLogprobs + static_cast<size_t>(k)] = {
+          (id + k) % options_.vocab_size, result.logprobs[row] - static_cast<float>(k)};
+    }
+  }
+
+  // The token at position p of the sequence that row `token_idx` belongs to, from every group.
+  int32_t read(const StepPlanView& plan, size_t token_idx, int32_t p) {
+    const int32_t block_size = options_.limits.block_size;
+    const size_t table_row = static_cast<size_t>(plan.seq_of_token()[token_idx]) *
+                             static_cast<size_t>(plan.header().max_blocks);
+    int32_t token = -1;
+    for (int group = 0; group < plan.header().n_groups; ++group) {
+      const int32_t block =
+          plan.block_tables(group)[table_row + static_cast<size_t>(p / block_size)];
+      const KvSlot& slot = pages_[static_cast<size_t>(group)].at(
+          static_cast<size_t>(block * block_size + p % block_size));
+      EXPECT_EQ(slot.position, p) << "block " << block << " holds another position";
+      EXPECT_TRUE(group == 0 || slot.token == token) << "groups differ at " << p;
+      token = slot.token;
+    }
+    return token;
+  }
+
+  int32_t pick(uint64_t hash, const SamplingRow& row, std::span<const int32_t> banned) const {
+    int32_t id = static_cast<int32_t>(hash % static_cast<uint64_t>(options_.vocab_size));
+    if (options_.fixed_token >= 0) id = options_.fixed_token;
+    if (row.output_idx < options_.script.size()) id = options_.script[row.output_idx];
+    if (row.min_tokens_left == 0) return id;
+    const auto own =
+        banned.subspan(static_cast<size_t>(row.banned_first), static_cast<size_t>(row.n_banned));
+    while (std::find(own.begin(), own.end(), id) != own.end()) {
+      id = (id + 1) % options_.vocab_size;
+    }
+    return id;
+  }
+
+  // A slot written by this step must belong to no sequence of a step that has not finished, but
+  // its own.
+  void check_nobody_else_reads_what_it_writes(const StepPlanView& plan) {
+    for (uint64_t n = n_submitted_ - static_cast<uint64_t>(n_unanswered_); n < n_submitted_; ++n) {
+      const StepPlanView other = plan_of(n);
+      for (size_t i = 0; i < plan.kv_slots(0).size(); ++i) {
+        const int32_t block = plan.kv_slots(0)[i] / options_.limits.block_size;
+        check_block(other, block, plan.history_slots()[i]);
+      }
+    }
+  }
+  void check_block(const StepPlanView& other, int32_t block, int32_t writer_slot) {
+    const size_t width = static_cast<size_t>(other.header().max_blocks);
+    for (size_t t = 0; t < other.tokens().size(); ++t) {
+      const auto table = other.block_tables(0).subspan(
+          static_cast<size_t>(other.seq_of_token()[t]) * width, width);
+      if (std::find(table.begin(), table.end(), block) == table.end()) continue;
+      EXPECT_EQ(other.history_slots()[t], writer_slot)
+          << "block " << block << " was given away while a step in flight reads it";
+    }
+  }
+
+  static uint64_t mix(uint64_t hash, uint64_t value) {
+    hash = (hash ^ value) * 0xbf58476d1ce4e5b9u;
+    return hash ^ (hash >> 29);
+  }
+
+  const Options options_;
+  std::vector<std::vector<KvSlot>> pages_;  // [n_groups][n_kv_blocks * block_size]
+  std::vector<int32_t> history_;            // [max_seqs, max_model_len + 1]
+  std::vector<Plan> plans_;                 // unanswered ones, by number
+  std::vector<int32_t> tokens_;             // [max_tokens], resolved
+  uint64_t n_submitted_ = 0;
+  int n_unanswered_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_held_ = false;     // guarded by mutex_
+  bool is_stalled_ = false;  // guarded by mutex_
+};
+
+}  // namespace lockstep::testing

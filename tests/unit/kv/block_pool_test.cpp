@@ -1,0 +1,183 @@
+// BlockPool: ids come and go, promises hold, and the accounts always balance. Checked against a
+// naive allocator too.
+#include "node/kv/block_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <type_traits>
+
+#include "tests/support/random.h"
+
+namespace lockstep {
+namespace {
+
+using testing::SeededRandom;
+
+// Strong ids: these must not compile.
+template <class Id>
+concept NamesABlock = requires(const BlockPool& pool, Id id) {
+  pool.state(id);
+};
+static_assert(NamesABlock<BlockId>);
+static_assert(!NamesABlock<SeqId> && !NamesABlock<SlotId> && !NamesABlock<int32_t>);
+static_assert(!std::is_copy_constructible_v<BlockPool> &&
+              !std::is_copy_constructible_v<Reservation>);
+
+BlockRef take_one(BlockPool& pool) { return pool.reserve(1)->take(); }
+
+TEST(BlockPool, StartsWithEveryBlockFree) {
+  BlockPool pool(5);
+  EXPECT_EQ(pool.n_blocks_total(), 5);
+  EXPECT_EQ(pool.n_blocks_free(), 5);
+  EXPECT_EQ(pool.n_blocks(BlockState::kActive), 0);
+  EXPECT_EQ(pool.check_invariants(true), 0);
+}
+
+TEST(BlockPool, LastReferenceReturnsTheBlock) {
+  BlockPool pool(2);
+  BlockRef first = take_one(pool);
+  BlockRef second = first;
+  EXPECT_EQ(pool.n_refs(first.id()), 2u);
+  first = BlockRef();
+  EXPECT_EQ(pool.n_blocks_free(), 1);
+  EXPECT_EQ(pool.state(second.id()), BlockState::kActive);
+  const BlockId id = second.id();
+  second = BlockRef();
+  EXPECT_EQ(pool.n_blocks_free(), 2);
+  EXPECT_EQ(pool.state(id), BlockState::kFree);
+  EXPECT_EQ(pool.check_invariants(true), 0);
+}
+
+TEST(BlockPool, MovingAReferenceCountsItOnce) {
+  BlockPool pool(1);
+  BlockRef from = take_one(pool);
+  const BlockRef to = std::move(from);
+  EXPECT_EQ(pool.n_refs(to.id()), 1u);
+}
+
+TEST(BlockPool, AssigningAReferenceToItselfKeepsIt) {
+  BlockPool pool(1);
+  BlockRef block = take_one(pool);
+  const BlockRef& same = block;
+  block = same;
+  EXPECT_EQ(pool.n_refs(block.id()), 1u);
+}
+
+TEST(BlockPool, GenerationTellsTwoLivesOfABlockApart) {
+  BlockPool pool(1);
+  const BlockId id = take_one(pool).id();
+  const uint32_t before = pool.generation(id);
+  const BlockRef again = take_one(pool);
+  ASSERT_EQ(again.id(), id);
+  EXPECT_EQ(pool.generation(id), before + 1);
+}
+
+TEST(BlockPool, PromisesAreAllOrNothing) {
+  BlockPool pool(3);
+  auto promise = pool.reserve(2);
+  ASSERT_TRUE(promise);
+  EXPECT_EQ(pool.n_blocks_available(), 1);
+  EXPECT_FALSE(pool.reserve(2));
+  EXPECT_EQ(pool.n_blocks_available(), 1);
+  EXPECT_TRUE(pool.reserve(1));
+  EXPECT_TRUE(pool.reserve(0));
+}
+
+TEST(BlockPool, WhatWasNotTakenGoesBackWithThePromise) {
+  BlockPool pool(4);
+  auto promise = pool.reserve(3);
+  ASSERT_TRUE(promise);
+  const BlockRef block = promise->take();
+  EXPECT_EQ(pool.n_blocks_free(), 3);
+  EXPECT_EQ(pool.n_blocks_reserved(), 2);
+  promise.reset();
+  EXPECT_EQ(pool.n_blocks_reserved(), 0);
+  EXPECT_EQ(pool.n_blocks_available(), 3);
+}
+
+TEST(BlockPool, AnAssignedPromiseReturnsTheOldOne) {
+  BlockPool pool(4);
+  Reservation promise = std::move(*pool.reserve(3));
+  promise = std::move(*pool.reserve(1));
+  EXPECT_EQ(promise.n_blocks_left(), 1);
+  EXPECT_EQ(pool.n_blocks_reserved(), 1);
+}
+
+TEST(BlockPoolDeathTest, ALeakedBlockIsLoud) {
+  BlockRef leaked;
+  EXPECT_DEATH(
+      {
+        BlockPool pool(1);
+        leaked = take_one(pool);
+      },
+      "n_blocks_free");
+}
+
+TEST(BlockPoolDeathTest, TakingMoreThanPromisedIsABug) {
+  BlockPool pool(2);
+  auto promise = pool.reserve(1);
+  const BlockRef block = promise->take();
+  EXPECT_DEATH(promise->take(), "n_left_");
+}
+
+TEST(BlockPoolDeathTest, AnIdOutsideThePoolIsABug) {
+  BlockPool pool(2);
+  EXPECT_DEATH((void)pool.state(BlockId{2}), "n_blocks_total");
+  EXPECT_DEATH((void)pool.state(BlockId{-1}), "n_blocks_total");
+}
+
+// Random promises, takes, shares and drops beside a map that counts by hand.
+TEST(BlockPool, AgreesWithANaiveAllocator) {
+  SeededRandom random(20240611);
+  constexpr int kBlocks = 13;
+  BlockPool pool(kBlocks);
+  std::vector<Reservation> promises;
+  std::vector<BlockRef> refs;
+  std::map<BlockId, uint32_t> n_refs;
+  int32_t n_promised = 0;
+  const auto drop = [&](auto& list, int64_t i) {
+    std::swap(list[static_cast<size_t>(i)], list.back());
+    list.pop_back();
+  };
+  const auto any = [&](const auto& list) {
+    return random.integer(0, static_cast<int64_t>(list.size()) - 1);
+  };
+  for (int op = 0; op < 100000; ++op) {
+    const int64_t kind = random.integer(0, 4);
+    if (kind == 0) {
+      const auto n = static_cast<int32_t>(random.integer(0, 4));
+      auto promise = pool.reserve(n);
+      const auto n_used = static_cast<int32_t>(n_refs.size());
+      ASSERT_EQ(promise.has_value(), n <= kBlocks - n_used - n_promised);
+      if (!promise) continue;
+      n_promised += n;
+      promises.push_back(std::move(*promise));
+    } else if (kind == 1 && !promises.empty()) {
+      Reservation& promise = promises[static_cast<size_t>(any(promises))];
+      if (promise.n_blocks_left() == 0) continue;
+      refs.push_back(promise.take());
+      --n_promised;
+      ASSERT_EQ(++n_refs[refs.back().id()], 1u) << "handed out while in use";
+    } else if (kind == 2 && !refs.empty()) {
+      refs.push_back(refs[static_cast<size_t>(any(refs))]);
+      ++n_refs[refs.back().id()];
+    } else if (kind == 3 && !refs.empty()) {
+      const int64_t i = any(refs);
+      const BlockId id = refs[static_cast<size_t>(i)].id();
+      drop(refs, i);
+      if (--n_refs[id] == 0) n_refs.erase(id);
+    } else if (kind == 4 && !promises.empty()) {
+      const int64_t i = any(promises);
+      n_promised -= promises[static_cast<size_t>(i)].n_blocks_left();
+      drop(promises, i);
+    }
+    ASSERT_EQ(pool.check_invariants(true), 0);
+    ASSERT_EQ(pool.n_blocks(BlockState::kActive), static_cast<int32_t>(n_refs.size()));
+    ASSERT_EQ(pool.n_blocks_reserved(), n_promised);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep
