@@ -11,6 +11,18 @@ namespace {
 // the tree may be narrower than its level: the odd one passes up unchanged.
 int end_of_node(int first, int width, int n_total) { return std::min(first + width, n_total); }
 
+// The index of the only node that starts at `leaf`.
+int find_node(std::span<const Subtree> nodes, int leaf) {
+  int found = -1;
+  for (int i = 0; i < static_cast<int>(nodes.size()); ++i) {
+    if (nodes[i].n <= 0 || nodes[i].first != leaf) continue;
+    CHECK_EQ(found, -1);
+    found = i;
+  }
+  CHECK(found != -1);
+  return found;
+}
+
 }  // namespace
 
 Subtree subtree_at(const LeafRange& range, int leaf) {
@@ -35,21 +47,17 @@ std::vector<Subtree> owned_subtrees(const LeafRange& range) {
 
 JoinPlan plan_joins(std::span<const Subtree> nodes, int n_leaves) {
   CHECK(n_leaves >= 1 && n_leaves <= kMaxLeaves);
-  std::array<int, kMaxLeaves> node_at;  // leaf -> index of the node that starts there
+  JoinPlan plan;
+  std::array<int, kMaxLeaves> node_at;  // leaf -> number of the node that starts there
   std::array<int, kMaxLeaves> end{};    // leaf -> where that node, as joined so far, ends
   node_at.fill(-1);
-  int n_covered = 0;
-  for (int i = 0; i < static_cast<int>(nodes.size()); ++i) {
-    if (nodes[i].n == 0) continue;
-    const int first = nodes[i].first;
-    CHECK(first >= 0 && first < n_leaves && node_at[first] == -1);
-    node_at[first] = i;
-    end[first] = first + nodes[i].n;
-    n_covered += nodes[i].n;
+  for (int leaf = 0; leaf < n_leaves; leaf = end[leaf]) {
+    const int list_idx = find_node(nodes, leaf);
+    node_at[leaf] = plan.n_nodes;
+    end[leaf] = leaf + nodes[list_idx].n;
+    CHECK(end[leaf] <= n_leaves);
+    plan.nodes[plan.n_nodes++] = list_idx;
   }
-  CHECK_EQ(n_covered, n_leaves);
-
-  JoinPlan plan;
   for (int width = 1; width < n_leaves; width *= 2) {
     for (int left = 0; left + width < n_leaves; left += 2 * width) {
       const int right = left + width;
@@ -59,8 +67,9 @@ JoinPlan plan_joins(std::span<const Subtree> nodes, int n_leaves) {
       end[left] = end[right];
     }
   }
-  CHECK(node_at[0] != -1 && end[0] == n_leaves);
-  plan.root = node_at[0];
+  CHECK_EQ(plan.n_joins, plan.n_nodes - 1);
+  const auto holds_leaves = [](const Subtree& node) { return node.n != 0; };
+  CHECK_EQ(std::count_if(nodes.begin(), nodes.end(), holds_leaves), plan.n_nodes);
   return plan;
 }
 

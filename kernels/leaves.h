@@ -46,18 +46,19 @@ Subtree subtree_at(const LeafRange& range, int leaf);
 // The maximal aligned subtrees of an n_total-leaf tree that lie inside the range, left to right.
 std::vector<Subtree> owned_subtrees(const LeafRange& range);
 
-// sums[into] += sums[from]
+// nodes[into] += nodes[from]
 struct Join {
   int into = 0;
   int from = 0;
 };
 
-// How the nodes that together cover a tree are added up. At most kMaxLeaves - 1 joins; the sum ends
-// in the node that starts at leaf 0.
+// How nodes that together cover a tree are added up: they are numbered by their first leaf, the
+// joins run in order, and the sum of the tree ends in node 0.
 struct JoinPlan {
+  std::array<int, kMaxLeaves> nodes{};  // index of each in the list the plan was made from
+  int n_nodes = 0;
   std::array<Join, kMaxLeaves - 1> joins{};
   int n_joins = 0;
-  int root = 0;  // index of the node that holds the sum
 };
 
 // `nodes` in any order; n == 0 marks padding. CHECKs that they tile [0, n_leaves) with nodes of the

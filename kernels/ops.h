@@ -26,8 +26,8 @@ struct QuantizedActs {
 
 // What a linear op reads: exactly one of the two is set, by the weight's type.
 struct Acts {
-  View f32;  // [n_tokens, k]
-  QuantizedActs quantized;
+  View f32{};  // [n_tokens, k]
+  QuantizedActs quantized{};
 };
 
 // out[t] = rows of `table` named by ids[t]; ids outside [first_row, first_row + table.n_rows) give
@@ -59,7 +59,7 @@ struct QuantizeArgs {
 struct LinearArgs {
   Acts x;
   PackedWeights weights;
-  View bias;  // [n_rows] f32, optional; only with one subtree that is the whole tree
+  View bias{};  // [n_rows] f32, optional; only with one subtree that is the whole tree
   View out;   // [n_subtrees, n_tokens, n_rows] f32; row_stride may exceed n_tokens * n_rows
   int64_t out_token_stride = 0;  // elements from token to token; 0 = n_rows
 };
@@ -70,7 +70,7 @@ struct AddPartialsArgs {
   View partials;                    // [n_ranks * max_subtrees, n_tokens, dim] f32
   std::span<const Subtree> layout;  // [n_ranks * max_subtrees], n == 0 marks padding
   int n_leaves = 1;                 // of the whole tree
-  View bias;                        // [dim] f32, optional; added to the sum, before the residual
+  View bias{};                      // [dim] f32, optional; added to the sum, before the residual
   View residual;                    // [n_tokens, dim] f32, in and out
 };
 

@@ -1,5 +1,8 @@
 #include "kernels/cpu/cpu_ops.h"
 
+#include "kernels/cpu/fast_ops.h"
+#include "kernels/cpu/linear.h"
+#include "kernels/cpu/row_ops.h"
 #include "kernels/reference/reference_ops.h"
 
 namespace lockstep {
@@ -13,21 +16,59 @@ void alone(const Args& args, ThreadTeam&) {
 
 CpuOps reference_ops() {
   CpuOps ops;
+  ops.embed = alone<reference::embed>;
+  ops.quantize = alone<reference::quantize>;
+  ops.linear = alone<reference::linear>;
+  ops.add_partials = alone<reference::add_partials>;
+  ops.gather_rows = alone<reference::gather_rows>;
+  ops.concat_columns = alone<reference::concat_columns>;
+  ops.resolve_tokens = alone<reference::resolve_tokens>;
+  ops.rms_norm = alone<reference::rms_norm>;
+  ops.rope_store = alone<reference::rope_store>;
+  ops.attention = alone<reference::attention>;
+  ops.silu_mul = alone<reference::silu_mul>;
+  ops.sample = alone<reference::sample>;
   return ops;
 }
 
 CpuOps portable_ops() {
   CpuOps ops;
+  ops.embed = embed_rows;
+  ops.quantize = quantize_portable;
+  ops.linear = linear_portable;
+  ops.add_partials = add_partials_rows;
+  ops.gather_rows = alone<reference::gather_rows>;
+  ops.concat_columns = concat_columns_rows;
+  ops.resolve_tokens = alone<reference::resolve_tokens>;
+  ops.rms_norm = rms_norm_portable;
+  ops.rope_store = rope_store_portable;
+  ops.attention = attention_portable;
+  ops.silu_mul = silu_mul_portable;
+  ops.sample = sample_portable;
   return ops;
 }
 
 CpuOps avx2_ops() {
   CpuOps ops = portable_ops();
+  ops.quantize = quantize_avx2;
+  ops.linear = linear_avx2;
+  ops.rms_norm = rms_norm_avx2;
+  ops.rope_store = rope_store_avx2;
+  ops.attention = attention_avx2;
+  ops.silu_mul = silu_mul_avx2;
+  ops.sample = sample_avx2;
   return ops;
 }
 
 CpuOps avx512_ops() {
   CpuOps ops = avx2_ops();
+  ops.quantize = quantize_avx512;
+  ops.linear = linear_avx512;
+  ops.rms_norm = rms_norm_avx512;
+  ops.rope_store = rope_store_avx512;
+  ops.attention = attention_avx512;
+  ops.silu_mul = silu_mul_avx512;
+  ops.sample = sample_avx512;
   return ops;
 }
 

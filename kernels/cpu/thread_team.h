@@ -34,15 +34,19 @@ class ThreadTeam {
     run_chunks(n_chunks, call, &fn);
   }
 
-  // fn(begin, end, thread) over contiguous runs that cover [0, n_items): as many runs as keep every
-  // thread busy, none shorter than `min_items` (what is worth waking a thread for).
+  // How many contiguous runs to cut n_items into: enough to keep every thread busy when one is put
+  // aside, none shorter than `min_items` (what is worth waking a thread for).
+  int n_runs(int64_t n_items, int64_t min_items) const {
+    const int64_t most = n_threads_ == 1 ? 1 : int64_t{kRunsPerThread} * n_threads_;
+    const int64_t worth = n_items / std::max<int64_t>(min_items, 1);
+    return static_cast<int>(std::clamp<int64_t>(worth, n_items > 0 ? 1 : 0, most));
+  }
+
+  // fn(begin, end, thread) over such runs, which cover [0, n_items).
   template <class Fn>
   void run_ranges(int64_t n_items, int64_t min_items, const Fn& fn) {
-    const int64_t most = n_threads_ == 1 ? 1 : int64_t{kRunsPerThread} * n_threads_;
-    const int n_runs = static_cast<int>(
-        std::clamp<int64_t>(n_items / std::max<int64_t>(min_items, 1), n_items > 0 ? 1 : 0, most));
-    run(n_runs,
-        [&](int i, int thread) { fn(n_items * i / n_runs, n_items * (i + 1) / n_runs, thread); });
+    const int n = n_runs(n_items, min_items);
+    run(n, [&](int i, int thread) { fn(n_items * i / n, n_items * (i + 1) / n, thread); });
   }
 
   // Scratch of one thread, 64-byte aligned, contents undefined. Grows on first need and is kept;
@@ -53,7 +57,7 @@ class ThreadTeam {
   using Call = void (*)(const void* context, int chunk, int thread);
   struct Scratch;
 
-  static constexpr int kRunsPerThread = 4;
+  static constexpr int kRunsPerThread = 8;
 
   void run_chunks(int n_chunks, Call call, const void* context);
   bool run_one_chunk(int thread);

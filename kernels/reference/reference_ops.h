@@ -20,7 +20,9 @@ void concat_columns(const ConcatColumnsArgs& args);
 void resolve_tokens(const ResolveTokensArgs& args);
 void sample(const SampleArgs& args);
 
-// Section 1 for one row of n values, n a multiple of 32; for ops that quantise their result.
-void quantize_row(const float* x, int64_t n, const QuantizedRow& out);
+// One row of an op whose rows stand alone, for other ops and back ends to use.
+void quantize_row(const float* x, int64_t n, const QuantizedRow& out);  // n a multiple of 32
+void embed_token(const EmbedArgs& args, int64_t token);
+void concat_row(const ConcatColumnsArgs& args, int64_t row);
 
 }  // namespace lockstep::reference

@@ -1,0 +1,14 @@
+// How `linear` is cut over tokens, tiles and threads; the sums of a tile are an instruction set's.
+#pragma once
+
+#include "kernels/cpu/linear_tile.h"
+#include "kernels/cpu/thread_team.h"
+#include "kernels/ops.h"
+
+namespace lockstep {
+
+void linear_portable(const LinearArgs& args, ThreadTeam& team);
+void linear_avx2(const LinearArgs& args, ThreadTeam& team);
+void linear_avx512(const LinearArgs& args, ThreadTeam& team);
+
+}  // namespace lockstep

@@ -1,0 +1,36 @@
+// The end of a row-parallel matrix: every rank's subtrees become one tree, which joins the
+// residual.
+#include <algorithm>
+
+#include "kernels/reference/reference_ops.h"
+
+namespace lockstep::reference {
+namespace {
+
+// The node of `width` leaves at `first`: a partial that came, or its two halves.
+float node_sum(const AddPartialsArgs& args, int first, int width, int64_t at) {
+  const int n = std::min(width, args.n_leaves - first);
+  for (size_t i = 0; i < args.layout.size(); ++i) {
+    if (args.layout[i] == Subtree{first, n}) return args.partials.row<float>(i)[at];
+  }
+  const int half = width / 2;
+  const float left = node_sum(args, first, half, at);
+  if (first + half >= args.n_leaves) return left;  // the odd one passes up unchanged
+  return left + node_sum(args, first + half, half, at);
+}
+
+}  // namespace
+
+void add_partials(const AddPartialsArgs& args) {
+  const int64_t dim = args.residual.shape[1];
+  for (int64_t t = 0; t < args.residual.n_rows(); ++t) {
+    float* residual = args.residual.row<float>(t);
+    for (int64_t d = 0; d < dim; ++d) {
+      float y = node_sum(args, 0, kMaxLeaves, t * dim + d);
+      if (args.bias) y = y + args.bias.row<float>(0)[d];
+      residual[d] = residual[d] + y;
+    }
+  }
+}
+
+}  // namespace lockstep::reference

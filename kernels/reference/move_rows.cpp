@@ -1,0 +1,42 @@
+// The ops that only move values: gather_rows, concat_columns, resolve_tokens.
+#include <algorithm>
+
+#include "kernels/reference/reference_ops.h"
+
+namespace lockstep::reference {
+
+void gather_rows(const GatherRowsArgs& args) {
+  const int64_t dim = args.x.shape[1];
+  for (int64_t i = 0; i < args.out.n_rows(); ++i) {
+    const int32_t row = args.rows.row<int32_t>(0)[i];
+    CHECK(row >= 0 && row < args.x.n_rows());
+    std::copy_n(args.x.row<float>(row), dim, args.out.row<float>(i));
+  }
+}
+
+void concat_row(const ConcatColumnsArgs& args, int64_t row) {
+  const int64_t max_cols = args.parts.shape[2];
+  float* out = args.out.row<float>(row);
+  for (int64_t rank = 0; rank < args.parts.n_rows(); ++rank) {
+    out = std::copy_n(args.parts.row<float>(rank) + row * max_cols, args.n_cols[rank], out);
+  }
+}
+
+void concat_columns(const ConcatColumnsArgs& args) {
+  for (int64_t row = 0; row < args.out.n_rows(); ++row) concat_row(args, row);
+}
+
+void resolve_tokens(const ResolveTokensArgs& args) {
+  for (int64_t i = 0; i < args.tokens.shape[0]; ++i) {
+    const int32_t slot = args.slots.row<int32_t>(0)[i];
+    const int32_t position = args.positions.row<int32_t>(0)[i];
+    CHECK(slot >= 0 && slot < args.history.n_rows());
+    CHECK(position >= 0 && position < args.history.shape[1]);
+    int32_t& known = args.history.row<int32_t>(slot)[position];
+    const int32_t id = args.ids.row<int32_t>(0)[i];
+    if (id >= 0) known = id;
+    args.tokens.row<int32_t>(0)[i] = known;
+  }
+}
+
+}  // namespace lockstep::reference

@@ -1,0 +1,214 @@
+// Matrices in file order, packed, and activations for them: what the tests of the linear ops share.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernels/fp16.h"
+#include "kernels/ops.h"
+#include "kernels/quant.h"
+#include "tests/support/random.h"
+
+namespace lockstep::testing {
+
+inline constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
+                                           WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1,
+                                           WeightType::kQ5_0, WeightType::kQ5_1};
+
+// Equal bits, or NaN on both sides (docs/numerics.md, section 0).
+inline ::testing::AssertionResult same_bits(std::span<const float> expected,
+                                            std::span<const float> actual) {
+  if (expected.size() != actual.size()) return ::testing::AssertionFailure() << "sizes differ";
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::isnan(expected[i]) && std::isnan(actual[i])) continue;
+    if (std::bit_cast<uint32_t>(expected[i]) == std::bit_cast<uint32_t>(actual[i])) continue;
+    return ::testing::AssertionFailure()
+           << "index " << i << ": expected " << expected[i] << ", got " << actual[i];
+  }
+  return ::testing::AssertionSuccess();
+}
+
+// A matrix as a file has it.
+struct FileMatrix {
+  WeightType type = WeightType::kF32;
+  int64_t n_rows = 0;
+  int64_t k = 0;
+  std::vector<std::byte> bytes;
+
+  int64_t row_bytes() const { return source_row_bytes(type, k); }
+  const std::byte* row(int64_t r) const { return bytes.data() + r * row_bytes(); }
+};
+
+template <class T>
+T read(const std::byte* p) {
+  T value;
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+
+inline void write_f16(std::byte* p, float value) {
+  const uint16_t half = f32_to_f16(value);
+  std::memcpy(p, &half, sizeof half);
+}
+
+// Every bit pattern of quants is as likely as any other (so -128 and 31 come); scales are small,
+// of either sign, now and then zero or subnormal in f16.
+inline FileMatrix random_matrix(SeededRandom& random, WeightType type, int64_t n_rows, int64_t k) {
+  FileMatrix matrix{type, n_rows, k, {}};
+  matrix.bytes.resize(static_cast<size_t>(n_rows * matrix.row_bytes()));
+  const auto scale = [&] {
+    if (random.chance(0.02)) return random.chance(0.5) ? 0.0f : 3.1e-7f;
+    return random.normal(0.02f);
+  };
+  std::byte* p = matrix.bytes.data();
+  if (type == WeightType::kF32) {
+    for (int64_t i = 0; i < n_rows * k; ++i, p += 4) {
+      const float value = random.normal(0.1f);
+      std::memcpy(p, &value, 4);
+    }
+  } else if (!is_quantized(type)) {
+    for (int64_t i = 0; i < n_rows * k; ++i, p += 2) {
+      const float value = random.normal(0.1f);
+      const uint16_t half = type == WeightType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
+      std::memcpy(p, &half, 2);
+    }
+  } else {
+    const int64_t block_bytes = source_block_bytes(type);
+    for (int64_t i = 0; i < n_rows * k / kBlockLen; ++i, p += block_bytes) {
+      for (int64_t j = 0; j < block_bytes; ++j) p[j] = std::byte(random.integer(0, 255));
+      write_f16(p, scale());
+      if (has_min(type)) write_f16(p + 2, scale());
+    }
+  }
+  return matrix;
+}
+
+// The value of one weight by the formats' definitions, in double. Shares no code with kernels/
+// beyond the f16 conversion.
+inline double file_value(const FileMatrix& matrix, int64_t row, int64_t k) {
+  const std::byte* p = matrix.row(row);
+  switch (matrix.type) {
+    case WeightType::kF32:
+      return read<float>(p + 4 * k);
+    case WeightType::kF16:
+      return f16_to_f32(read<uint16_t>(p + 2 * k));
+    case WeightType::kBF16:
+      return bf16_to_f32(read<uint16_t>(p + 2 * k));
+    default:
+      break;
+  }
+  const int i = static_cast<int>(k % 32);
+  p += k / 32 * source_block_bytes(matrix.type);
+  const double scale = f16_to_f32(read<uint16_t>(p));
+  const auto nibble = [&](const std::byte* quants) {
+    const int byte = std::to_integer<int>(quants[i % 16]);
+    return i < 16 ? byte & 15 : byte >> 4;
+  };
+  const auto fifth = [&](const std::byte* high) {
+    return (read<uint32_t>(high) >> i & 1u) != 0 ? 16 : 0;
+  };
+  switch (matrix.type) {
+    case WeightType::kQ8_0:
+      return scale * read<int8_t>(p + 2 + i);
+    case WeightType::kQ4_0:
+      return scale * (nibble(p + 2) - 8);
+    case WeightType::kQ4_1:
+      return scale * nibble(p + 4) + f16_to_f32(read<uint16_t>(p + 2));
+    case WeightType::kQ5_0:
+      return scale * (nibble(p + 6) + fifth(p + 2) - 16);
+    default:
+      return scale * (nibble(p + 8) + fifth(p + 4)) + f16_to_f32(read<uint16_t>(p + 2));
+  }
+}
+
+struct PackedMatrix {
+  std::vector<std::byte> data;
+  PackedWeights weights;
+};
+
+// The columns of the leaves in `range`, packed.
+inline PackedMatrix pack(const FileMatrix& matrix, const LeafRange& range) {
+  const int64_t leaf_k = matrix.k / range.n_total;
+  PackedMatrix packed;
+  packed.weights = {matrix.type, matrix.n_rows, leaf_k * range.n, range, nullptr};
+  packed.data.assign(
+      static_cast<size_t>(packed_bytes(matrix.type, matrix.n_rows, packed.weights.k)),
+      std::byte{0xee});
+  packed.weights.data = packed.data.data();
+  const std::byte* first_column =
+      matrix.bytes.data() + source_row_bytes(matrix.type, leaf_k * range.first);
+  pack_rows(packed.weights, packed.data.data(), 0, matrix.n_rows, first_column, matrix.row_bytes());
+  return packed;
+}
+
+// Activations of n_tokens rows, as f32 and quantised by the reference.
+struct TestActs {
+  int64_t n_tokens, k;
+  std::vector<float> x;
+  std::vector<uint8_t> q;
+  std::vector<float> scale, sum;
+  std::vector<int32_t> q_sum;
+
+  TestActs(std::vector<float> values, int64_t tokens, int64_t len)
+      : n_tokens(tokens), k(len), x(std::move(values)) {
+    if (k % kBlockLen != 0) return;
+    q.resize(x.size());
+    scale.resize(x.size() / kBlockLen);
+    sum.resize(scale.size());
+    q_sum.resize(scale.size());
+    auto stream = make_cpu_stream(Isa::kReference, 1);
+    quantize({.x = view(x.data(), {n_tokens, k}), .out = quantized(0, k)}, *stream);
+  }
+
+  // Columns [first, first + n) as a rank that owns them sees them.
+  QuantizedActs quantized(int64_t first, int64_t n) {
+    const auto part = [&](auto* data, int64_t per) {
+      View v = view(data + first / per, {n_tokens, n / per});
+      v.row_stride = k / per;
+      return v;
+    };
+    return {part(q.data(), 1), part(scale.data(), kBlockLen), part(sum.data(), kBlockLen),
+            part(q_sum.data(), kBlockLen)};
+  }
+  Acts of(WeightType type, int64_t first, int64_t n) {
+    if (is_quantized(type)) return {{}, quantized(first, n)};
+    View v = view(x.data() + first, {n_tokens, n});
+    v.row_stride = k;
+    return {v, {}};
+  }
+};
+
+// [n_subtrees, n_tokens, n_rows] of the columns the weights hold.
+inline std::vector<float> run_linear(const PackedMatrix& packed, TestActs& acts, Stream& stream,
+                                     const float* bias = nullptr) {
+  const PackedWeights& weights = packed.weights;
+  const int64_t n_subtrees = static_cast<int64_t>(owned_subtrees(weights.leaves).size());
+  std::vector<float> out(static_cast<size_t>(n_subtrees * acts.n_tokens * weights.n_rows), -7.0f);
+  LinearArgs args{.x = acts.of(weights.type, weights.leaf_k() * weights.leaves.first, weights.k),
+                  .weights = weights,
+                  .out = view(out.data(), {n_subtrees, acts.n_tokens, weights.n_rows})};
+  if (bias != nullptr) args.bias = view(bias, {weights.n_rows});
+  linear(args, stream);
+  return out;
+}
+
+// Every back end this machine has, with 1, 2 and 3 threads, but the reference, which is compared
+// to.
+template <class Fn>
+void for_each_stream(const Fn& fn) {
+  for (Isa isa : available_isas()) {
+    if (isa == Isa::kReference) continue;
+    for (int n_threads : {1, 2, 3}) {
+      SCOPED_TRACE(std::string(to_string(isa)) + ", threads " + std::to_string(n_threads));
+      auto stream = make_cpu_stream(isa, n_threads);
+      fn(*stream);
+    }
+  }
+}
+
+}  // namespace lockstep::testing
