@@ -1,0 +1,140 @@
+#include "node/service/generate_params.h"
+
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/log.h"
+
+namespace lockstep {
+namespace {
+
+// As OpenAI and vLLM; a choice costs a sequence.
+constexpr int64_t kMaxChoices = 128;
+constexpr int64_t kMaxTopLogprobsServed = 20;
+constexpr size_t kMaxStopStrings = 16;
+constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+constexpr double kAny = 1e30;  // no limit, but finite as a float
+
+// Collects the first field that is out of its range, so that the checks read as a table.
+class FieldChecks {
+ public:
+  float number(const char* field, double value, double low, double high) {
+    if (std::isnan(value)) {
+      refuse(field, "must be a number, not NaN");
+    } else if (value < low || value > high) {
+      const std::string range =
+          high == kAny ? str("finite and at least ", low) : str("between ", low, " and ", high);
+      refuse(field, str("must be ", range, ", not ", value));
+    }
+    return static_cast<float>(value);
+  }
+  int32_t integer(const char* field, int64_t value, int64_t low, int64_t high) {
+    if (value < low || value > high) {
+      refuse(field, str("must be between ", low, " and ", high, ", not ", value));
+    }
+    return static_cast<int32_t>(value);
+  }
+  void refuse(const char* field, const std::string& problem) {
+    if (!error_) {
+      error_ = Error{ErrorCode::kInvalidRequest, std::string(field) + " " + problem, field};
+    }
+  }
+  const std::optional<Error>& error() const { return error_; }
+
+ private:
+  std::optional<Error> error_;
+};
+
+void check_stop_strings(const std::vector<std::string>& stop, FieldChecks& checks) {
+  if (stop.size() > kMaxStopStrings) {
+    checks.refuse("stop", str("takes at most ", kMaxStopStrings, " strings, not ", stop.size()));
+  }
+  for (const std::string& text : stop) {
+    if (text.empty()) checks.refuse("stop", "must not hold an empty string");
+  }
+}
+
+std::vector<ChatMessage> chat_messages(const std::vector<wire::ChatMessage>& messages) {
+  std::vector<ChatMessage> out;
+  out.reserve(messages.size());
+  for (const wire::ChatMessage& m : messages) out.push_back({m.role, m.content, m.name});
+  return out;
+}
+
+Result<std::vector<int32_t>> encode_messages(const ModelFront& model,
+                                             const std::vector<wire::ChatMessage>& messages) {
+  if (messages.empty()) {
+    return Error{ErrorCode::kInvalidRequest, "messages must not be empty", "messages"};
+  }
+  return model.encode_chat(chat_messages(messages));
+}
+
+size_t text_bytes(const std::optional<std::string>& prompt,
+                  const std::optional<std::vector<wire::ChatMessage>>& messages) {
+  size_t n = prompt ? prompt->size() : 0;
+  if (messages) {
+    for (const wire::ChatMessage& m : *messages) n += m.content.size();
+  }
+  return n;
+}
+
+}  // namespace
+
+Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed) {
+  FieldChecks checks;
+  SamplingParams out;
+  out.temperature = checks.number("temperature", request.temperature, 0, kAny);
+  out.top_p = checks.number("top_p", request.top_p, 0, 1);
+  out.min_p = checks.number("min_p", request.min_p, 0, 1);
+  out.top_k = checks.integer("top_k", request.top_k, -1, kMaxInt32);
+  out.repetition_penalty =
+      checks.number("repetition_penalty", request.repetition_penalty, 1e-3, 1e3);
+  out.presence_penalty = checks.number("presence_penalty", request.presence_penalty, -kAny, kAny);
+  out.frequency_penalty =
+      checks.number("frequency_penalty", request.frequency_penalty, -kAny, kAny);
+  out.seed = request.seed.value_or(seed);
+  out.n = checks.integer("n", request.n, 1, kMaxChoices);
+  if (request.max_tokens) {
+    out.max_tokens = checks.integer("max_tokens", *request.max_tokens, 1, kMaxInt32);
+  }
+  out.min_tokens = checks.integer("min_tokens", request.min_tokens, 0, kMaxInt32);
+  out.n_logprobs = checks.integer("logprobs", request.logprobs, -1, kMaxTopLogprobsServed);
+  check_stop_strings(request.stop, checks);
+  if (checks.error()) return *checks.error();
+  out.stop_token_ids = request.stop_token_ids;
+  out.ignore_eos = request.ignore_eos;
+  out.cache_prompt = request.cache_prompt;
+  out.stop.strings = request.stop;
+  out.stop.include_in_output = request.include_stop_str_in_output;
+  out.stop.skip_special_tokens = request.skip_special_tokens;
+  return out;
+}
+
+Status check_model(const ModelFront& model, const std::string& name) {
+  if (name == model.name) return Ok{};
+  return Error{ErrorCode::kModelNotFound,
+               "the model '" + name + "' is not served here; '" + model.name + "' is", "model"};
+}
+
+Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Generate& request) {
+  if (request.messages) return encode_messages(model, *request.messages);
+  if (request.prompt_ids) return *request.prompt_ids;
+  return model.tokenizer.encode(request.prompt_text.value_or(""), true, request.add_special_tokens);
+}
+
+Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Tokenize& request) {
+  if (request.messages) return encode_messages(model, *request.messages);
+  return model.tokenizer.encode(request.prompt.value_or(""), true, request.add_special_tokens);
+}
+
+size_t prompt_text_bytes(const wire::Generate& request) {
+  return text_bytes(request.prompt_text, request.messages);
+}
+size_t prompt_text_bytes(const wire::Tokenize& request) {
+  return text_bytes(request.prompt, request.messages);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,31 @@
+// From a wire `generate` to what the engine takes: the checks that need the wire's wider numbers,
+// and the prompt's text to ids. Stateless; any thread (long prompts go to a TextWorker).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/result.h"
+#include "node/engine/request.h"
+#include "node/service/model_front.h"
+#include "wire/messages.h"
+
+namespace lockstep {
+
+// kInvalidRequest naming field and numbers. What depends on the model's size is the engine's to
+// refuse. `seed` is used when the request brings none.
+Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed);
+
+// kModelNotFound unless the name is this model's.
+Status check_model(const ModelFront& model, const std::string& name);
+
+// The prompt as ids. Special tokens spelled out in a text prompt count as such, as in vLLM and
+// llama-server.
+Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Generate& request);
+Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Tokenize& request);
+
+// Bytes of text that encode_prompt would have to read.
+size_t prompt_text_bytes(const wire::Generate& request);
+size_t prompt_text_bytes(const wire::Tokenize& request);
+
+}  // namespace lockstep

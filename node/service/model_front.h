@@ -1,0 +1,28 @@
+// ModelFront: what the service needs of one loaded model, so that tests can put another behind it.
+// Whoever makes one keeps the parts alive. Immutable; any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "node/engine/engine.h"
+#include "node/text/chat_template.h"
+#include "node/text/tokenizer.h"
+
+namespace lockstep {
+
+struct ModelFront {
+  Engine& engine;
+  const Tokenizer& tokenizer;
+  // Renders a conversation with the model's template and tokenises it.
+  std::function<Result<std::vector<int32_t>>(const std::vector<ChatMessage>&)> encode_chat;
+  std::string name;         // as requests give it
+  std::string fingerprint;  // RankGroup::numerics_fingerprint
+  std::string backend;      // "cpu/avx2 x2 threads x2 ranks"
+  uint64_t created = 0;     // seconds since 1970
+  uint64_t epoch = 0;       // differs after every restart of the node
+};
+
+}  // namespace lockstep

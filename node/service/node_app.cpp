@@ -1,0 +1,125 @@
+#include "node/service/node_app.h"
+
+#include <chrono>
+#include <thread>
+
+#include "common/load_error.h"
+#include "common/log.h"
+#include "wire/socket.h"
+
+namespace lockstep {
+namespace {
+
+template <class T>
+T value_or_throw(Result<T> result) {
+  if (!result) throw LoadError(result.error().message);
+  return std::move(result).value();
+}
+
+void refuse_open_address(const char* field, const std::string& address) {
+  throw LoadError(str(field, ": ", address,
+                      " can be reached from other machines, and there are no keys yet; "
+                      "use a loopback address, or --insecure"));
+}
+
+void check_addresses(const NodeConfig& config) {
+  if (!config.insecure && !wire::is_local_endpoint(config.listen)) {
+    refuse_open_address("listen", config.listen);
+  }
+  if (config.admin.empty()) return;
+  const HostPort admin = value_or_throw(parse_host_port(config.admin));
+  if (!config.insecure && !is_loopback_host(admin.host)) {
+    refuse_open_address("admin", config.admin);
+  }
+}
+
+// Microseconds since 1970: grows with every restart.
+uint64_t new_epoch() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+constexpr uint64_t kMicrosecondsPerSecond = 1'000'000;
+constexpr std::chrono::milliseconds kLastWords{2000};  // to hand them to ZeroMQ when stopping
+
+}  // namespace
+
+NodeApp::NodeApp(const NodeConfig& config) {
+  check_addresses(config);
+  if (!config.admin.empty()) start_admin(config.admin);
+  engine_ = std::make_unique<NodeEngine>(config, mailbox_);
+  serve(config);
+}
+
+NodeApp::~NodeApp() { stop(); }
+
+void NodeApp::start_admin(const std::string& address) {
+  AdminRoutes routes = health_routes(health());
+  routes["/metrics"] = [this] {
+    return AdminResponse{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text()};
+  };
+  const HostPort wanted = value_or_throw(parse_host_port(address));
+  admin_ = value_or_throw(AdminHttp::start(wanted, std::move(routes)));
+}
+
+Health NodeApp::health() const {
+  return {
+      .live = [this] { return stage_ == Stage::kLoading || server_->is_alive(); },
+      .ready = [this] { return stage_ == Stage::kServing && server_->is_alive(); },
+      .started = [this] { return stage_ != Stage::kLoading; },
+  };
+}
+
+void NodeApp::serve(const NodeConfig& config) {
+  const uint64_t epoch = new_epoch();
+  front_.emplace(ModelFront{
+      .engine = engine_->engine(),
+      .tokenizer = engine_->tokenizer(),
+      .encode_chat =
+          [this](const std::vector<ChatMessage>& messages) {
+            return engine_->encode_chat(messages);
+          },
+      .name = engine_->name(),
+      .fingerprint = engine_->ranks().numerics_fingerprint(),
+      .backend = engine_->ranks().backend_name(),
+      .created = epoch / kMicrosecondsPerSecond,
+      .epoch = epoch,
+  });
+  NodeServerConfig server_config;
+  server_config.listen = config.listen;
+  server_ = value_or_throw(NodeServer::make(*front_, mailbox_, probes_, clock_, server_config));
+  probes_.attach(
+      {front_->name, front_->backend, front_->fingerprint},
+      [this] { return engine_->engine().snapshot(); }, engine_->ledger());
+  server_->start();
+  engine_->engine().start();
+  stage_ = Stage::kServing;
+}
+
+void NodeApp::drain() {
+  stage_ = Stage::kDraining;
+  server_->drain();
+}
+
+void NodeApp::stop() {
+  if (!server_) return;
+  if (!drained()) {
+    drain();
+    engine_->engine().stop();  // every request gets its last word
+    const auto deadline = clock_.now() + kLastWords;
+    while (!drained() && clock_.now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    }
+  }
+  engine_->engine().stop();  // it wakes the server's loop until then
+  server_->stop();
+}
+
+void check_node_config(const NodeConfig& config) {
+  check_addresses(config);
+  const std::unique_ptr<ModelFile> file = ModelFile::open(config.model);
+  value_or_throw(make_tokenizer(file->tokenizer()));
+  resolve_rank_config(config, *file);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,63 @@
+// NodeApp: a whole node built from its settings: model, ranks, engine, wire service, admin HTTP.
+// What lockstep-node runs, and `lockstep serve` beside a coordinator.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/clock.h"
+#include "common/service/admin_http.h"
+#include "node/service/event_mailbox.h"
+#include "node/service/node_config.h"
+#include "node/service/node_engine.h"
+#include "node/service/node_server.h"
+#include "node/service/probes.h"
+
+namespace lockstep {
+
+class NodeApp {
+ public:
+  // Opens the admin port first (so that probes see the model loading), then loads, then listens
+  // and serves. Throws LoadError; a busy port is one. No admin port if config.admin is empty.
+  explicit NodeApp(const NodeConfig& config);
+  ~NodeApp();  // stop()
+  NodeApp(const NodeApp&) = delete;
+  NodeApp& operator=(const NodeApp&) = delete;
+
+  // Refuses new requests and finishes what runs; then drained() is true.
+  void drain();
+  bool drained() const { return server_->drained(); }
+  // Cancels what still runs, tells its clients, and ends all threads.
+  void stop();
+
+  const std::string& endpoint() const { return server_->endpoint(); }
+  const HostPort& admin_address() const { return admin_->address(); }  // if there is one
+  const std::string& model_name() const { return engine_->name(); }
+
+  // For an admin server elsewhere in the process; any thread, while this lives.
+  std::string metrics_text() const { return probes_.text(); }
+  Health health() const;
+
+ private:
+  enum class Stage { kLoading, kServing, kDraining };
+
+  void start_admin(const std::string& address);
+  void serve(const NodeConfig& config);
+
+  std::atomic<Stage> stage_{Stage::kLoading};
+  SteadyClock clock_;
+  NodeProbes probes_;
+  EventMailbox mailbox_{clock_};
+  std::unique_ptr<NodeEngine> engine_;
+  std::optional<ModelFront> front_;
+  std::unique_ptr<NodeServer> server_;
+  std::unique_ptr<AdminHttp> admin_;  // last: its handlers use all of the above
+};
+
+// --check: everything that can be wrong about the settings and the model file, short of loading
+// the weights. Throws LoadError.
+void check_node_config(const NodeConfig& config);
+
+}  // namespace lockstep

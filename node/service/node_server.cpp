@@ -1,0 +1,202 @@
+#include "node/service/node_server.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+#include "wire/codec.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kTick{20};  // retries what slow peers did not take
+constexpr milliseconds kHungAfter{5000};
+constexpr milliseconds kLastWordLinger{1000};
+
+wire::ModelInfo model_info(const ModelFront& model) {
+  const auto max_model_len = static_cast<uint64_t>(model.engine.config().limits.max_model_len);
+  return {model.name, model.created, max_model_len};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NodeServer>> NodeServer::make(const ModelFront& model, EventMailbox& mailbox,
+                                                     NodeProbes& probes, const Clock& clock,
+                                                     const NodeServerConfig& config) {
+  std::unique_ptr<NodeServer> server(new NodeServer(model, mailbox, probes, clock, config));
+  TRY([[maybe_unused]] const Ok listening, server->listen());
+  return server;
+}
+
+NodeServer::NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbes& probes,
+                       const Clock& clock, const NodeServerConfig& config)
+    : model_(model),
+      mailbox_(mailbox),
+      probes_(probes),
+      config_(config),
+      last_tick_(steady_clock::now().time_since_epoch()),
+      loop_(config.max_long_prompts + 64),  // every finished job finds room
+      outbox_([this](const std::string& peer, std::string_view body) {
+        return loop_.socket(socket_).send(peer, body);
+      }),
+      worker_(config.max_long_prompts, [this](TextWorker::Finish f) { loop_.post(std::move(f)); }),
+      texts_(model, outbox_, worker_),
+      requests_(model, outbox_, worker_, probes, clock) {}
+
+NodeServer::~NodeServer() { stop(); }
+
+Status NodeServer::listen() {
+  TRY(wire::Socket socket, wire::Socket::make(context_, wire::SocketKind::kRouter, config_.socket));
+  TRY([[maybe_unused]] const Ok bound, socket.bind(config_.listen));
+  endpoint_ = socket.endpoint();
+  socket_ = loop_.add(std::move(socket), [this](wire::Incoming& in) { on_message(in); });
+  return Ok{};
+}
+
+void NodeServer::start() {
+  mailbox_.on_news([this] { loop_.wake(); });
+  loop_.on_wake([this] { on_news(); });
+  loop_.every(kTick, [this] { on_tick(); });
+  loop_.every(config_.heartbeat_interval, [this] { send_heartbeats(); });
+  loop_.start();
+}
+
+void NodeServer::drain() {
+  loop_.post([this] {
+    requests_.drain();
+    model_.engine.drain();
+    loop_.socket(socket_).set_linger(kLastWordLinger);
+    send_heartbeats();
+  });
+}
+
+void NodeServer::stop() { loop_.stop(); }
+
+bool NodeServer::is_alive() const {
+  return steady_clock::now().time_since_epoch() - last_tick_.load() < kHungAfter;
+}
+
+void NodeServer::on_message(const wire::Incoming& incoming) {
+  if (!incoming.single_frame) {
+    refuse(incoming.peer, "",
+           {ErrorCode::kInvalidRequest, "a message is one frame, without an empty delimiter", ""});
+    return;
+  }
+  std::string request_id;
+  Result<wire::Message> message = wire::decode(incoming.body, &request_id);
+  if (message) {
+    std::visit([&](auto& m) { handle(incoming.peer, m); }, *message);
+  } else {
+    refuse(incoming.peer, request_id, message.error());
+  }
+  reap_lost_peers();
+}
+
+void NodeServer::on_news() {
+  mailbox_.take(news_);
+  requests_.on_news(news_, coordinators_);
+  reap_lost_peers();
+}
+
+void NodeServer::on_tick() {
+  last_tick_ = steady_clock::now().time_since_epoch();
+  outbox_.flush();
+  reap_lost_peers();
+  if (requests_.draining() && requests_.n_live() == 0 && model_.engine.drained()) {
+    drained_ = outbox_.empty();
+  }
+}
+
+void NodeServer::send_heartbeats() {
+  if (coordinators_.empty()) return;
+  const std::string body = wire::encode(heartbeat());
+  for (const std::string& peer : coordinators_) outbox_.try_send(peer, body);
+  reap_lost_peers();
+}
+
+void NodeServer::reap_lost_peers() {
+  for (const std::string& peer : outbox_.take_lost()) {
+    if (coordinators_.erase(peer) > 0) log(LogLevel::kInfo, "a coordinator is gone");
+    requests_.drop_peer(peer);
+  }
+}
+
+void NodeServer::refuse(const std::string& peer, const std::string& request_id,
+                        const Error& error) {
+  probes_.bad_message();
+  outbox_.send(peer, wire::ErrorReply{request_id, error.code, error.message, error.param});
+}
+
+wire::Heartbeat NodeServer::heartbeat() const {
+  const EngineSnapshot s = model_.engine.snapshot();
+  wire::Heartbeat h;
+  h.epoch = model_.epoch;
+  h.step = s.n_steps;
+  h.n_running = s.n_running;
+  h.n_waiting = s.n_waiting;
+  h.n_blocks_total = s.n_blocks_total;
+  h.n_blocks_free = s.n_blocks_free;
+  h.n_blocks_active = s.n_blocks_active;
+  h.n_prompt_tokens = s.n_prompt_tokens;
+  h.n_cached_tokens = s.n_cached_tokens;
+  h.n_output_tokens = s.n_output_tokens;
+  h.draining = requests_.draining();
+  return h;
+}
+
+void NodeServer::handle(const std::string& peer, wire::Generate& message) {
+  requests_.generate(peer, std::move(message));
+}
+void NodeServer::handle(const std::string& peer, wire::Cancel& message) {
+  requests_.cancel(peer, message.request_id);
+}
+void NodeServer::handle(const std::string& peer, wire::Tokenize& message) {
+  texts_.tokenize(peer, std::move(message));
+}
+void NodeServer::handle(const std::string& peer, wire::Detokenize& message) {
+  texts_.detokenize(peer, std::move(message));
+}
+void NodeServer::handle(const std::string& peer, wire::StatusRequest& message) {
+  wire::Heartbeat status = heartbeat();
+  status.request_id = message.request_id;
+  outbox_.send(peer, status);
+}
+void NodeServer::handle(const std::string& peer, wire::ModelsRequest& message) {
+  outbox_.send(peer, wire::Models{message.request_id, {model_info(model_)}});
+}
+
+void NodeServer::handle(const std::string& peer, wire::Hello& message) {
+  const auto& versions = message.versions;
+  if (std::find(versions.begin(), versions.end(), wire::kProtocolVersion) == versions.end()) {
+    return refuse(
+        peer, "",
+        {ErrorCode::kUnsupportedParameter,
+         str("none of the offered protocol versions; supported: [", wire::kProtocolVersion, "]"),
+         "versions"});
+  }
+  if (message.role == "coordinator" && coordinators_.insert(peer).second) {
+    log(LogLevel::kInfo, "a coordinator connected");
+  }
+  const EngineConfig& engine = model_.engine.config();
+  wire::Welcome welcome;
+  welcome.epoch = model_.epoch;
+  welcome.fingerprint = model_.fingerprint;
+  welcome.models = {model_info(model_)};
+  welcome.block_size = engine.limits.block_size;
+  welcome.n_kv_blocks = engine.n_kv_blocks;
+  welcome.max_num_seqs = engine.limits.max_seqs;
+  welcome.backend = model_.backend;
+  outbox_.send(peer, welcome);
+}
+
+template <class M>
+void NodeServer::handle(const std::string& peer, M& message) {
+  refuse(peer, "",
+         {ErrorCode::kInvalidRequest,
+          str("a node takes no '", wire::type_name(wire::Message(std::move(message))), "' message"),
+          "type"});
+}
+
+}  // namespace lockstep

@@ -1,0 +1,98 @@
+// NodeServer: a node on the wire. Owns the ROUTER, the one thread that uses it, and everything that
+// thread calls. Peers are coordinators (they said hello: heartbeats, tokens in batches) and plain
+// clients; both speak the same vocabulary. A peer that is gone has its requests cancelled.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "common/clock.h"
+#include "node/service/event_mailbox.h"
+#include "node/service/model_front.h"
+#include "node/service/outbox.h"
+#include "node/service/probes.h"
+#include "node/service/request_server.h"
+#include "node/service/text_server.h"
+#include "node/service/text_worker.h"
+#include "wire/socket.h"
+#include "wire/zmq_loop.h"
+
+namespace lockstep {
+
+struct NodeServerConfig {
+  std::string listen;  // "tcp://127.0.0.1:5556"; port 0 = a free one
+  std::chrono::milliseconds heartbeat_interval{250};
+  size_t max_long_prompts = 64;  // that wait for the text worker
+  wire::SocketOptions socket;
+};
+
+class NodeServer {
+ public:
+  // Listens. Model, mailbox, probes and clock must outlive it; the mailbox is the engine's sink.
+  static Result<std::unique_ptr<NodeServer>> make(const ModelFront& model, EventMailbox& mailbox,
+                                                  NodeProbes& probes, const Clock& clock,
+                                                  const NodeServerConfig& config);
+  ~NodeServer();  // stop(); the engine must have stopped
+
+  // Before the engine starts.
+  void start();
+  // Refuses new requests and finishes what runs. Any thread.
+  void drain();
+  // After drain(): every last word has been handed to ZeroMQ. Any thread.
+  bool drained() const { return drained_; }
+  // False when the loop has not turned for seconds. Any thread.
+  bool is_alive() const;
+  void stop();
+
+  const std::string& endpoint() const { return endpoint_; }
+
+ private:
+  NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbes& probes, const Clock& clock,
+             const NodeServerConfig& config);
+
+  Status listen();
+  void on_message(const wire::Incoming& incoming);
+  void on_news();
+  void on_tick();
+  void send_heartbeats();
+  void reap_lost_peers();
+  void refuse(const std::string& peer, const std::string& request_id, const Error& error);
+  wire::Heartbeat heartbeat() const;
+
+  // One for each message a node takes; the last for those it does not.
+  void handle(const std::string& peer, wire::Generate& message);
+  void handle(const std::string& peer, wire::Cancel& message);
+  void handle(const std::string& peer, wire::Tokenize& message);
+  void handle(const std::string& peer, wire::Detokenize& message);
+  void handle(const std::string& peer, wire::StatusRequest& message);
+  void handle(const std::string& peer, wire::ModelsRequest& message);
+  void handle(const std::string& peer, wire::Hello& message);
+  void handle(const std::string&, wire::ErrorReply&) {}  // never answered: no ping-pong
+  template <class M>
+  void handle(const std::string& peer, M& message);
+
+  // constant after listen()
+  const ModelFront& model_;
+  EventMailbox& mailbox_;
+  NodeProbes& probes_;
+  const NodeServerConfig config_;
+  std::string endpoint_;
+  wire::ZmqLoop::SocketId socket_{};
+  // any thread
+  std::atomic<bool> drained_{false};
+  std::atomic<std::chrono::steady_clock::duration> last_tick_;
+  // loop thread
+  std::set<std::string> coordinators_;
+  StepNews news_;
+  wire::Context context_;
+  wire::ZmqLoop loop_;
+  Outbox outbox_;
+  TextWorker worker_;
+  TextServer texts_;
+  RequestServer requests_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,192 @@
+#include "node/service/probes.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <mutex>
+
+#include "common/error_code.h"
+#include "common/version.h"
+
+namespace lockstep {
+namespace {
+
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+// vLLM's bounds with a finer start, so that its boards can show ours.
+const prometheus::Histogram::BucketBoundaries kFirstTokenSeconds = {
+    .001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
+    1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
+const prometheus::Histogram::BucketBoundaries kInterTokenSeconds = {
+    .001, .002, .004, .006, .008, .01, .015, .025, .05, .075, .1, .15, .2,
+    .3,   .4,   .5,   .75,  1,    2.5, 5,    7.5,  10,  20,   40, 80};
+
+double seconds(NodeProbes::Duration d) { return std::chrono::duration<double>(d).count(); }
+
+// Families made of a snapshot, in the order they are added.
+class SnapshotFamilies {
+ public:
+  void counter(const std::string& name, const std::string& help, uint64_t value) {
+    begin(name, help, MetricType::Counter);
+    add(static_cast<double>(value), {});
+  }
+  void gauge(const std::string& name, const std::string& help, double value) {
+    begin(name, help, MetricType::Gauge);
+    add(value, {});
+  }
+  void begin(const std::string& name, const std::string& help, MetricType type) {
+    MetricFamily family;
+    family.name = "lockstep_" + name;
+    family.help = help;
+    family.type = type;
+    families_.push_back(std::move(family));
+  }
+  void add(double value, std::vector<prometheus::ClientMetric::Label> labels) {
+    prometheus::ClientMetric metric;
+    metric.label = std::move(labels);
+    metric.counter.value = value;
+    metric.gauge.value = value;
+    families_.back().metric.push_back(std::move(metric));
+  }
+  std::vector<MetricFamily> take() { return std::move(families_); }
+
+ private:
+  std::vector<MetricFamily> families_;
+};
+
+void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
+  out.counter("prompt_tokens_total", "Prompt tokens of accepted requests.", s.n_prompt_tokens);
+  out.counter("prompt_cached_tokens_total", "Prompt tokens read from the KV cache.",
+              s.n_cached_tokens);
+  out.counter("generation_tokens_total", "Output tokens, over all choices.", s.n_output_tokens);
+  out.counter("engine_steps_total", "Engine steps run.", s.n_steps);
+  out.counter("engine_query_rows_total", "Attention rows run: prompt and output tokens computed.",
+              s.n_query_rows);
+  out.counter("kv_invariant_violations_total", "Wrong accounts found; 0 unless there is a bug.",
+              s.n_invariant_violations);
+  out.gauge("sequences_running", "Sequences that hold KV blocks.", s.n_running);
+  out.gauge("sequences_waiting", "Sequences that wait for their turn.", s.n_waiting);
+  out.begin("kv_blocks", "KV blocks by state; they sum to the pool.", MetricType::Gauge);
+  out.add(s.n_blocks_free, {{"state", "free"}});
+  out.add(s.n_blocks_active, {{"state", "active"}});
+  const double used = s.n_blocks_total > 0 ? double(s.n_blocks_active) / s.n_blocks_total : 0;
+  out.gauge("kv_cache_usage_ratio", "Part of the KV pool in use, 0 to 1.", used);
+  out.begin("decode_failures_total", "Requests that failed while decoding, by cause.",
+            MetricType::Counter);
+  out.add(static_cast<double>(s.n_failed_nonfinite), {{"cause", "non_finite_logits"}});
+  out.add(static_cast<double>(s.n_failed_step), {{"cause", "step_failed"}});
+}
+
+void add_memory(SnapshotFamilies& out, const MemoryLedger& ledger) {
+  out.begin("memory_bytes", "Bytes held now, by what for.", MetricType::Gauge);
+  for (size_t tag = 0; tag < kNumMemoryTags; ++tag) {
+    const auto t = static_cast<MemoryTag>(tag);
+    out.add(static_cast<double>(ledger.bytes(t)), {{"tag", std::string(to_string(t))}});
+  }
+}
+
+void add_facts(SnapshotFamilies& out, const NodeFacts& facts) {
+  out.begin("model_info", "The model served; always 1.", MetricType::Gauge);
+  out.add(1,
+          {{"model", facts.model}, {"backend", facts.backend}, {"fingerprint", facts.fingerprint}});
+}
+
+prometheus::Histogram& histogram(prometheus::Registry& registry, const std::string& name,
+                                 const std::string& help,
+                                 const prometheus::Histogram::BucketBoundaries& bounds) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, bounds);
+}
+
+}  // namespace
+
+struct NodeProbes::Impl {
+  struct Source {
+    NodeFacts facts;
+    std::function<EngineSnapshot()> snapshot;
+    const MemoryLedger* ledger;
+  };
+
+  Impl() {
+    // Known outcomes from the start, so that their rates begin at 0.
+    for (const char* outcome : {"stop", "length", "cancelled"})
+      requests.Add({{"outcome", outcome}});
+    prometheus::BuildGauge()
+        .Name("lockstep_build_info")
+        .Help("Version of this node; always 1.")
+        .Register(registry)
+        .Add({{"version", kVersion}})
+        .Set(1);
+  }
+
+  prometheus::Registry registry;
+  prometheus::Family<prometheus::Counter>& requests =
+      prometheus::BuildCounter()
+          .Name("lockstep_requests_total")
+          .Help("Requests that ended, by finish reason or error code.")
+          .Register(registry);
+  prometheus::Counter& bad_messages = prometheus::BuildCounter()
+                                          .Name("lockstep_bad_messages_total")
+                                          .Help("Wire messages that could not be understood.")
+                                          .Register(registry)
+                                          .Add({});
+  prometheus::Histogram& first_token =
+      histogram(registry, "lockstep_time_to_first_token_seconds",
+                "From a request's arrival to a choice's first token.", kFirstTokenSeconds);
+  prometheus::Histogram& inter_token =
+      histogram(registry, "lockstep_inter_token_seconds",
+                "Between one token of a choice and the next.", kInterTokenSeconds);
+
+  mutable std::mutex mutex;
+  std::optional<Source> source;  // guarded by mutex
+};
+
+NodeProbes::NodeProbes() : impl_(std::make_unique<Impl>()) {}
+NodeProbes::~NodeProbes() = default;
+
+void NodeProbes::request_ended(std::string_view outcome) {
+  impl_->requests.Add({{"outcome", std::string(outcome)}}).Increment();
+}
+
+void NodeProbes::first_token(Duration since_arrival) {
+  impl_->first_token.Observe(seconds(since_arrival));
+}
+
+void NodeProbes::next_tokens(Duration since_last, size_t n_tokens) {
+  for (size_t i = 0; i < n_tokens; ++i) {
+    impl_->inter_token.Observe(seconds(since_last) / static_cast<double>(n_tokens));
+  }
+}
+
+void NodeProbes::bad_message() { impl_->bad_messages.Increment(); }
+
+void NodeProbes::attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot,
+                        const MemoryLedger& ledger) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->source = Impl::Source{std::move(facts), std::move(snapshot), &ledger};
+}
+
+void NodeProbes::detach() {
+  std::lock_guard lock(impl_->mutex);
+  impl_->source.reset();
+}
+
+std::string NodeProbes::text() const {
+  std::vector<MetricFamily> families = impl_->registry.Collect();
+  {
+    std::lock_guard lock(impl_->mutex);
+    if (impl_->source) {
+      SnapshotFamilies extra;
+      add_facts(extra, impl_->source->facts);
+      add_engine(extra, impl_->source->snapshot());
+      add_memory(extra, *impl_->source->ledger);
+      for (MetricFamily& family : extra.take()) families.push_back(std::move(family));
+    }
+  }
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace lockstep

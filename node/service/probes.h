@@ -1,0 +1,52 @@
+// NodeProbes: what a node counts and shows to Prometheus. Named and registered in probes.cpp; the
+// logic calls verbs only. What the engine counts is read from its snapshot when asked for, never
+// kept twice. Any thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/clock.h"
+#include "common/ledger.h"
+#include "node/engine/engine.h"
+
+namespace lockstep {
+
+// What is constant of a loaded model; labels of lockstep_build_info and lockstep_model_info.
+struct NodeFacts {
+  std::string model;
+  std::string backend;
+  std::string fingerprint;
+};
+
+class NodeProbes {
+ public:
+  using Duration = Clock::TimePoint::duration;
+
+  NodeProbes();
+  ~NodeProbes();
+  NodeProbes(const NodeProbes&) = delete;
+  NodeProbes& operator=(const NodeProbes&) = delete;
+
+  // `outcome`: a finish_reason or an error code.
+  void request_ended(std::string_view outcome);
+  void first_token(Duration since_arrival);
+  void next_tokens(Duration since_last, size_t n_tokens);
+  void bad_message();
+
+  // Once the model is loaded. `snapshot` and the ledger are read on whatever thread asks for
+  // text().
+  void attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot,
+              const MemoryLedger& ledger);
+  void detach();  // before what was attached goes away
+
+  std::string text() const;  // Prometheus text format 0.0.4
+
+ private:
+  struct Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,188 @@
+#include "node/service/request_server.h"
+
+#include "wire/codec.h"
+
+namespace lockstep {
+namespace {
+
+wire::Usage usage_to_wire(const Usage& usage) {
+  return {usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens};
+}
+
+const Error kSlowReader{ErrorCode::kOverloaded,
+                        "the client did not read its tokens; its queue is full", ""};
+
+}  // namespace
+
+RequestServer::RequestServer(const ModelFront& model, Outbox& outbox, TextWorker& worker,
+                             NodeProbes& probes, const Clock& clock)
+    : model_(model), outbox_(outbox), worker_(worker), probes_(probes), clock_(clock) {
+  std::random_device entropy;
+  std::seed_seq seed{entropy(), entropy(), entropy(), entropy()};
+  seeds_.seed(seed);
+}
+
+Status RequestServer::check_open(const std::string& model) const {
+  if (draining_) {
+    return Error{ErrorCode::kNoNodeReady, "this node is shutting down and takes no requests", ""};
+  }
+  return check_model(model_, model);
+}
+
+void RequestServer::generate(const std::string& peer, wire::Generate request) {
+  const Status open = check_open(request.model);
+  if (!open) return refuse(peer, request.request_id, open.error());
+  const Result<SamplingParams> params = sampling_params(request, seeds_());
+  if (!params) return refuse(peer, request.request_id, params.error());
+  const LiveRequest* live =
+      live_.add(peer, request.request_id, static_cast<size_t>(params->n), clock_.now());
+  if (live == nullptr) {
+    return refuse(peer, request.request_id,
+                  {ErrorCode::kConflict,
+                   "request_id '" + request.request_id + "' is that of a request still running",
+                   "request_id"});
+  }
+  const RequestId id = live->id;
+  const std::string request_id = request.request_id;
+  const size_t n_bytes = prompt_text_bytes(request);
+  const auto shared = std::make_shared<const wire::Generate>(std::move(request));
+  const bool taken = worker_.run(n_bytes, [this, id, shared, params = *params] {
+    auto prompt = encode_prompt(model_, *shared);
+    return [this, id, shared, params, prompt = std::move(prompt)] {
+      submit(id, *shared, params, prompt);
+    };
+  });
+  if (taken) return;
+  live_.erase(id);
+  refuse(peer, request_id, {ErrorCode::kOverloaded, "too many long prompts are waiting", ""});
+}
+
+void RequestServer::submit(RequestId id, const wire::Generate& request, SamplingParams params,
+                           Result<std::vector<int32_t>> prompt) {
+  LiveRequest* live = live_.find(id);
+  if (live == nullptr) return;  // cancelled while its prompt was encoded
+  const std::string peer = live->peer;
+  const auto give_up = [&](const Error& error) {
+    live_.erase(id);
+    refuse(peer, request.request_id, error);
+  };
+  if (!prompt) return give_up(prompt.error());
+  wire::Accepted accepted;
+  accepted.request_id = request.request_id;
+  accepted.seed = params.seed;
+  accepted.prompt_tokens = prompt->size();
+  if (request.return_token_ids) accepted.prompt_token_ids = *prompt;
+  const Status submitted = model_.engine.submit({id, std::move(prompt).value(), std::move(params)});
+  if (!submitted) return give_up(submitted.error());
+  live->submitted = true;
+  outbox_.send(peer, accepted);
+}
+
+void RequestServer::cancel(const std::string& peer, const std::string& request_id) {
+  LiveRequest* live = live_.find(peer, request_id);
+  if (live == nullptr) return;  // it ended; the last word is on its way
+  if (live->submitted) return model_.engine.cancel(live->id);
+  live_.erase(live->id);
+  refuse(peer, request_id, {ErrorCode::kCancelled, "cancelled before it began", ""});
+}
+
+void RequestServer::drop_peer(const std::string& peer) {
+  for (const RequestId id : live_.of_peer(peer)) {
+    if (live_.find(id)->submitted) model_.engine.cancel(id);
+    live_.erase(id);
+    probes_.request_ended("disconnected");
+  }
+}
+
+void RequestServer::on_news(const StepNews& news, const std::set<std::string>& batched_peers) {
+  for (const StepNews::Choice& choice : news.choices()) {
+    LiveRequest* live = live_.find(choice.event.request);
+    if (live == nullptr) continue;  // its peer is gone
+    const ChoiceEvent event = news.view(choice);
+    observe(*live, event, choice.at);
+    if (live->muted) continue;
+    if (batched_peers.contains(live->peer)) {
+      batches_[live->peer].items.push_back(to_wire(*live, event));
+    } else {
+      send_tokens(*live, to_wire(*live, event));
+    }
+  }
+  for (const auto& [peer, batch] : batches_) {
+    if (outbox_.try_send(peer, wire::encode(batch))) continue;
+    for (const wire::Tokens& item : batch.items) mute(*live_.find(peer, item.request_id));
+  }
+  batches_.clear();
+  for (const StepNews::End& ended : news.ends()) end(ended);
+}
+
+void RequestServer::send_tokens(LiveRequest& request, wire::Tokens tokens) {
+  frame_.clear();
+  wire::encode_tokens(tokens, frame_);
+  if (!outbox_.try_send(request.peer, frame_)) mute(request);
+}
+
+// A stream never has a gap: once a piece could not be sent, no later one is.
+void RequestServer::mute(LiveRequest& request) {
+  if (!std::exchange(request.muted, true)) model_.engine.cancel(request.id);
+}
+
+void RequestServer::observe(LiveRequest& request, const ChoiceEvent& event, Clock::TimePoint at) {
+  if (event.ids.empty()) return;
+  auto& last = request.last_token[event.choice];
+  if (last) {
+    probes_.next_tokens(at - *last, event.ids.size());
+  } else {
+    probes_.first_token(at - request.arrived);
+  }
+  last = at;
+}
+
+wire::Tokens RequestServer::to_wire(const LiveRequest& request, const ChoiceEvent& event) const {
+  wire::Tokens tokens;
+  tokens.request_id = request.request_id;
+  tokens.choice = event.choice;
+  tokens.first_index = event.first_index;
+  tokens.ids.assign(event.ids.begin(), event.ids.end());
+  tokens.text = event.text;
+  tokens.epoch = model_.epoch;
+  const auto bytes = [this](int32_t id) {
+    return std::string(model_.tokenizer.token_bytes(id, true));
+  };
+  const size_t n_top = event.ids.empty() ? 0 : event.top.size() / event.ids.size();
+  for (size_t i = 0; i < event.logprobs.size(); ++i) {
+    wire::TokenLogprobs& row = tokens.logprobs.emplace_back();
+    row.bytes = bytes(event.ids[i]);
+    row.logprob = event.logprobs[i];
+    for (const TokenLogprob& top : event.top.subspan(i * n_top, n_top)) {
+      row.top.push_back({top.id, bytes(top.id), top.logprob});
+    }
+  }
+  if (event.finished) tokens.finish_reason = to_string(*event.finished);
+  if (!event.stop_string.empty()) tokens.stop_string = event.stop_string;
+  if (event.stop_token >= 0) tokens.stop_token = event.stop_token;
+  return tokens;
+}
+
+void RequestServer::end(const StepNews::End& ended) {
+  const LiveRequest* live = live_.find(ended.end.request);
+  if (live == nullptr) return;
+  const std::string peer = live->peer;
+  const std::string request_id = live->request_id;
+  const bool muted = live->muted;
+  live_.erase(ended.end.request);
+  if (muted) return refuse(peer, request_id, kSlowReader);
+  if (ended.end.reason == FinishReason::kError) {
+    return refuse(peer, request_id, {ended.end.error, ended.message, ""});
+  }
+  const std::string reason(to_string(ended.end.reason));
+  probes_.request_ended(reason);
+  outbox_.send(peer, wire::Done{request_id, reason, usage_to_wire(ended.end.usage)});
+}
+
+void RequestServer::refuse(const std::string& peer, const std::string& request_id,
+                           const Error& error) {
+  probes_.request_ended(to_string(error.code));
+  outbox_.send(peer, wire::ErrorReply{request_id, error.code, error.message, error.param});
+}
+
+}  // namespace lockstep

@@ -1,0 +1,69 @@
+// RequestServer: the life of requests on a node, from a peer's `generate` to its one last word.
+// Knows messages and the engine, but no sockets. Loop thread only.
+//
+//   generate -> checks -> prompt to ids (on the worker if long) -> Engine::submit
+//            -> accepted -> tokens* -> done | error
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "common/clock.h"
+#include "node/service/event_mailbox.h"
+#include "node/service/generate_params.h"
+#include "node/service/live_requests.h"
+#include "node/service/model_front.h"
+#include "node/service/outbox.h"
+#include "node/service/probes.h"
+#include "node/service/text_worker.h"
+#include "wire/messages.h"
+
+namespace lockstep {
+
+class RequestServer {
+ public:
+  // All must outlive this.
+  RequestServer(const ModelFront& model, Outbox& outbox, TextWorker& worker, NodeProbes& probes,
+                const Clock& clock);
+
+  void generate(const std::string& peer, wire::Generate request);
+  void cancel(const std::string& peer, const std::string& request_id);
+
+  // Batched peers get the tokens of all their streams in one message.
+  void on_news(const StepNews& news, const std::set<std::string>& batched_peers);
+  // The peer is gone: cancels everything it has and sends it nothing more.
+  void drop_peer(const std::string& peer);
+
+  // From now on new requests are refused.
+  void drain() { draining_ = true; }
+  bool draining() const { return draining_; }
+  size_t n_live() const { return live_.size(); }
+
+ private:
+  Status check_open(const std::string& model) const;
+  void submit(RequestId id, const wire::Generate& request, SamplingParams params,
+              Result<std::vector<int32_t>> prompt);
+  void send_tokens(LiveRequest& request, wire::Tokens tokens);
+  void observe(LiveRequest& request, const ChoiceEvent& event, Clock::TimePoint at);
+  wire::Tokens to_wire(const LiveRequest& request, const ChoiceEvent& event) const;
+  void mute(LiveRequest& request);
+  void end(const StepNews::End& end);
+  void refuse(const std::string& peer, const std::string& request_id, const Error& error);
+
+  const ModelFront& model_;
+  Outbox& outbox_;
+  TextWorker& worker_;
+  NodeProbes& probes_;
+  const Clock& clock_;
+  LiveRequests live_;
+  std::map<std::string, wire::TokensBatch> batches_;  // by peer; of the news being sent
+  std::string frame_;                                 // reused
+  std::mt19937_64 seeds_;
+  bool draining_ = false;
+};
+
+}  // namespace lockstep
