@@ -1,0 +1,73 @@
+// FakeModelFile: a model of any shape and weight type that lives in memory, its weights random but
+// the same for the same seed. Counts what is released, so that tests can see the loader let go.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "node/model/model_file.h"
+#include "tests/support/random.h"
+
+namespace lockstep::testing {
+
+struct FakeModelSpec {
+  ModelShape shape{.hidden_dim = 64,
+                   .n_heads = 4,
+                   .n_kv_heads = 2,
+                   .head_dim = 16,
+                   .ffn_dim = 96,
+                   .vocab_size = 130};
+  int n_layers = 2;
+  std::string architecture = "llama";
+  RopeStyle rope_style = RopeStyle::kNeighbours;
+  bool qkv_bias = false;
+  bool tied_embeddings = true;
+  WeightType matrices = WeightType::kF32;
+  // By the last part of a tensor's name ("attn_v"): a type of its own.
+  std::map<std::string, WeightType> types;
+  uint64_t seed = 1;
+};
+
+// `n` values in the file's layout of `type`, about sigma large. n is a multiple of 32 for
+// quantised types.
+std::vector<std::byte> random_weights(WeightType type, int64_t n, float sigma,
+                                      SeededRandom& random);
+
+class FakeModelFile final : public ModelFile {
+ public:
+  explicit FakeModelFile(const FakeModelSpec& spec);
+
+  const ModelConfig& config() const override { return config_; }
+  const TokenizerData& tokenizer() const override { return tokenizer_; }
+  const std::vector<Tensor>& tensors() const override { return tensors_; }
+  const Tensor* find(std::string_view name) const override;
+  const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;
+  void release(const std::byte* data, int64_t bytes) const override;
+
+  // Changes one bit of a tensor.
+  void corrupt(std::string_view name, int64_t byte_idx);
+  // Takes a tensor away, as a broken file would.
+  void remove(std::string_view name);
+  int64_t bytes_released() const { return bytes_released_; }
+  int64_t bytes() const;
+
+ private:
+  void add_layer(const std::string& prefix, SeededRandom& random);
+  void add(const std::string& name, int64_t n_rows, int64_t n_cols, SeededRandom& random);
+  void add_vector(const std::string& name, int64_t n, float mean, SeededRandom& random);
+  WeightType type_of(const std::string& name) const;
+  void append(const std::string& name, WeightType type, int64_t n_rows, int64_t n_cols,
+              std::vector<std::byte> bytes);
+
+  FakeModelSpec spec_;
+  ModelConfig config_;
+  TokenizerData tokenizer_;
+  std::vector<std::vector<std::byte>> bytes_;  // one a tensor
+  std::vector<Tensor> tensors_;
+  mutable std::atomic<int64_t> bytes_released_{0};
+};
+
+}  // namespace lockstep::testing

@@ -1,0 +1,284 @@
+// One rank's shard: every value is where the unsharded model has it, whatever the types; the
+// digests of all ranks together do not know how many ranks there were.
+#include "node/model/weights.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "common/load_error.h"
+#include "tests/support/fake_model_file.h"
+
+namespace lockstep {
+namespace {
+
+using testing::FakeModelFile;
+using testing::FakeModelSpec;
+
+ShardPlan plan_of(const FakeModelFile& file, int n_ranks) {
+  return make_shard_plan(file.config().shape, n_ranks).value();
+}
+
+std::vector<LoadedWeights> load_all(const FakeModelFile& file, int n_ranks, MemoryLedger& ledger) {
+  const ShardPlan plan = plan_of(file, n_ranks);
+  std::vector<LoadedWeights> ranks;
+  for (int r = 0; r < n_ranks; ++r) ranks.push_back(load_weights(file, plan, r, ledger));
+  return ranks;
+}
+
+std::vector<float> row_of(const PackedWeights& weights, int64_t row) {
+  std::vector<float> values(static_cast<size_t>(weights.k));
+  unpack_row(weights, row, values);
+  return values;
+}
+
+// Row `row` of a matrix that may have several parts.
+std::vector<float> row_of(const Matrix& matrix, int64_t row) {
+  for (const Matrix::Part& part : matrix.parts) {
+    if (row < part.first_row + part.weights.n_rows) {
+      return row_of(part.weights, row - part.first_row);
+    }
+  }
+  ADD_FAILURE() << "no row " << row;
+  return {};
+}
+
+float bias_of(const Matrix& matrix, int64_t row) {
+  for (const Matrix::Part& part : matrix.parts) {
+    if (row < part.first_row + part.weights.n_rows)
+      return part.bias.row<float>(0)[row - part.first_row];
+  }
+  return NAN;
+}
+
+// Eight leaves everywhere: 8 query heads on 4 KV heads of 32, 16 blocks of FFN.
+FakeModelSpec wide_spec() {
+  FakeModelSpec spec;
+  spec.shape = {.hidden_dim = 64,
+                .n_heads = 8,
+                .n_kv_heads = 4,
+                .head_dim = 32,
+                .ffn_dim = 512,
+                .vocab_size = 300};
+  return spec;
+}
+
+void expect_rows(const Matrix& shard, int64_t shard_row, const Matrix& whole, int64_t whole_row,
+                 int64_t n, const char* what) {
+  for (int64_t i = 0; i < n; ++i) {
+    ASSERT_EQ(row_of(shard, shard_row + i), row_of(whole, whole_row + i)) << what << " row " << i;
+  }
+}
+
+void expect_columns(const Matrix& shard, int64_t first, const Matrix& whole, const char* what) {
+  ASSERT_EQ(shard.n_rows(), whole.n_rows());
+  for (int64_t row = 0; row < shard.n_rows(); ++row) {
+    const std::vector<float> all = row_of(whole, row);
+    const std::vector<float> expected(all.begin() + first, all.begin() + first + shard.k());
+    ASSERT_EQ(row_of(shard, row), expected) << what << " row " << row;
+  }
+}
+
+void expect_shard(const RankWeights& shard, const RankWeights& whole, const ModelShape& shape,
+                  const RankShard& rank) {
+  const int64_t d = shape.head_dim;
+  const int64_t q = rank.n_heads * d, kv = rank.n_kv_heads * d;
+  for (size_t l = 0; l < whole.layers.size(); ++l) {
+    const LayerWeights& a = shard.layers[l];
+    const LayerWeights& b = whole.layers[l];
+    expect_rows(a.qkv, 0, b.qkv, rank.first_head * d, q, "q");
+    expect_rows(a.qkv, q, b.qkv, (shape.n_heads + rank.first_kv_head) * d, kv, "k");
+    expect_rows(a.qkv, q + kv, b.qkv, (shape.n_heads + shape.n_kv_heads + rank.first_kv_head) * d,
+                kv, "v");
+    expect_columns(a.o, rank.first_head * d, b.o, "o");
+    expect_rows(a.gate_up, 0, b.gate_up, rank.first_ffn, rank.n_ffn, "gate");
+    expect_rows(a.gate_up, rank.n_ffn, b.gate_up, shape.ffn_dim + rank.first_ffn, rank.n_ffn, "up");
+    expect_columns(a.down, rank.first_ffn, b.down, "down");
+  }
+  expect_rows(shard.head, 0, whole.head, rank.first_vocab, rank.n_vocab, "head");
+  for (int64_t row = 0; row < rank.n_vocab; ++row) {
+    ASSERT_EQ(row_of(shard.embedding, row), row_of(whole.embedding, rank.first_vocab + row));
+  }
+}
+
+class WeightsOfType : public ::testing::TestWithParam<WeightType> {};
+INSTANTIATE_TEST_SUITE_P(Types, WeightsOfType,
+                         ::testing::Values(WeightType::kF32, WeightType::kF16, WeightType::kBF16,
+                                           WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1,
+                                           WeightType::kQ5_0, WeightType::kQ5_1),
+                         [](const auto& info) { return std::string(to_string(info.param)); });
+
+TEST_P(WeightsOfType, EveryShardHoldsTheRowsAndColumnsOfTheWholeModel) {
+  FakeModelSpec spec = wide_spec();
+  spec.matrices = GetParam();
+  const FakeModelFile file(spec);
+  MemoryLedger ledger;
+  const auto whole = load_all(file, 1, ledger);
+  for (int n_ranks : {2, 3, 5, 8}) {
+    SCOPED_TRACE(n_ranks);
+    const auto ranks = load_all(file, n_ranks, ledger);
+    const ShardPlan plan = plan_of(file, n_ranks);
+    for (size_t r = 0; r < ranks.size(); ++r) {
+      expect_shard(ranks[r].weights, whole[0].weights, spec.shape, plan.ranks[r]);
+    }
+  }
+}
+
+TEST(Weights, NeighboursOfOneTypeAreOneMatrix) {
+  FakeModelSpec spec = wide_spec();
+  spec.matrices = WeightType::kQ4_1;
+  MemoryLedger ledger;
+  const auto loaded = load_all(FakeModelFile(spec), 1, ledger);
+  const LayerWeights& layer = loaded[0].weights.layers[0];
+  EXPECT_EQ(layer.qkv.parts.size(), 1u);
+  EXPECT_EQ(layer.qkv.n_rows(), (8 + 2 * 4) * 32);
+  EXPECT_EQ(layer.gate_up.parts.size(), 1u);
+  EXPECT_TRUE(layer.qkv.reads_quantized());
+  EXPECT_FALSE(layer.qkv.reads_f32());
+}
+
+TEST(Weights, NeighboursOfDifferentTypesStaySideBySide) {
+  FakeModelSpec spec = wide_spec();
+  spec.matrices = WeightType::kQ4_1;
+  spec.types["attn_v"] = WeightType::kF16;
+  spec.types["ffn_gate"] = WeightType::kQ8_0;
+  const FakeModelFile file(spec);
+  MemoryLedger ledger;
+  const auto whole = load_all(file, 1, ledger);
+  const LayerWeights& layer = whole[0].weights.layers[0];
+  ASSERT_EQ(layer.qkv.parts.size(), 2u) << "q and k together, v alone";
+  EXPECT_EQ(layer.qkv.parts[1].first_row, (8 + 4) * 32);
+  EXPECT_TRUE(layer.qkv.reads_quantized());
+  EXPECT_TRUE(layer.qkv.reads_f32());
+  EXPECT_EQ(layer.gate_up.parts.size(), 2u);
+  const auto ranks = load_all(file, 3, ledger);
+  const ShardPlan plan = plan_of(file, 3);
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    expect_shard(ranks[r].weights, whole[0].weights, spec.shape, plan.ranks[r]);
+  }
+}
+
+TEST(Weights, BiasesAreCutWithTheirRows) {
+  FakeModelSpec spec = wide_spec();
+  spec.qkv_bias = true;
+  const FakeModelFile file(spec);
+  MemoryLedger ledger;
+  const auto whole = load_all(file, 1, ledger);
+  const auto ranks = load_all(file, 4, ledger);
+  const ShardPlan plan = plan_of(file, 4);
+  for (size_t r = 0; r < 4; ++r) {
+    const RankShard& shard = plan.ranks[r];
+    const Matrix& a = ranks[r].weights.layers[1].qkv;
+    const Matrix& b = whole[0].weights.layers[1].qkv;
+    for (int i = 0; i < shard.n_heads * 32; ++i) {
+      EXPECT_EQ(bias_of(a, i), bias_of(b, shard.first_head * 32 + i));
+    }
+    for (int i = 0; i < shard.n_kv_heads * 32; ++i) {
+      EXPECT_EQ(bias_of(a, shard.n_heads * 32 + i), bias_of(b, (8 + shard.first_kv_head) * 32 + i));
+    }
+  }
+}
+
+TEST(Weights, TiedEmbeddingsAreHeldOnce) {
+  FakeModelSpec spec = wide_spec();
+  MemoryLedger ledger;
+  const auto tied = load_all(FakeModelFile(spec), 1, ledger);
+  EXPECT_EQ(tied[0].weights.head.parts[0].weights.data, tied[0].weights.embedding.data);
+  spec.tied_embeddings = false;
+  const auto untied = load_all(FakeModelFile(spec), 1, ledger);
+  EXPECT_NE(untied[0].weights.head.parts[0].weights.data, untied[0].weights.embedding.data);
+}
+
+TEST(Weights, BytesAreBookedAndTheFileIsLetGo) {
+  FakeModelSpec spec = wide_spec();
+  spec.matrices = WeightType::kQ4_1;
+  const FakeModelFile file(spec);
+  MemoryLedger ledger;
+  {
+    const auto loaded = load_all(file, 1, ledger);
+    EXPECT_EQ(ledger.bytes(MemoryTag::kWeights), loaded[0].weights.memory.bytes());
+    EXPECT_LT(ledger.bytes(MemoryTag::kWeights), file.bytes() * 11 / 10) << "padding aside";
+    EXPECT_GT(file.bytes_released(), file.bytes() * 9 / 10);
+  }
+  EXPECT_EQ(ledger.bytes(MemoryTag::kWeights), 0);
+}
+
+TEST(Weights, AMissingTensorIsNamed) {
+  FakeModelFile file(wide_spec());
+  file.remove("blk.1.ffn_up.weight");
+  MemoryLedger ledger;
+  try {
+    load_all(file, 1, ledger);
+    FAIL() << "loaded";
+  } catch (const LoadError& error) {
+    EXPECT_NE(std::string(error.what()).find("blk.1.ffn_up.weight"), std::string::npos);
+  }
+}
+
+Digest128 digest_of(const FakeModelFile& file, int n_ranks) {
+  MemoryLedger ledger;
+  std::vector<UnitDigest> units;
+  for (const LoadedWeights& rank : load_all(file, n_ranks, ledger)) {
+    units.insert(units.end(), rank.digests.begin(), rank.digests.end());
+  }
+  return combine_units(file, units);
+}
+
+TEST(Fingerprint, IsTheSameAtEveryTensorParallelDegree) {
+  FakeModelSpec spec = wide_spec();
+  spec.qkv_bias = true;
+  spec.tied_embeddings = false;
+  spec.matrices = WeightType::kQ5_1;
+  const FakeModelFile file(spec);
+  const Digest128 alone = digest_of(file, 1);
+  for (int n_ranks = 2; n_ranks <= 8; ++n_ranks) {
+    EXPECT_EQ(digest_of(file, n_ranks), alone) << n_ranks << " ranks";
+  }
+}
+
+TEST(Fingerprint, ChangesWithAnyBitOfAnyTensor) {
+  FakeModelSpec spec = wide_spec();
+  spec.n_layers = 1;
+  spec.qkv_bias = true;
+  spec.tied_embeddings = false;
+  spec.matrices = WeightType::kQ4_0;
+  FakeModelFile file(spec);
+  const Digest128 before = digest_of(file, 3);
+  for (const Tensor& tensor : file.tensors()) {
+    for (int64_t at : {int64_t{0}, tensor.bytes() / 2, tensor.bytes() - 1}) {
+      file.corrupt(tensor.name, at);
+      EXPECT_NE(digest_of(file, 3), before) << tensor.name << " byte " << at;
+      file.corrupt(tensor.name, at);
+    }
+  }
+  EXPECT_EQ(digest_of(file, 3), before);
+}
+
+TEST(Fingerprint, AFileThatChangesUnderTheRanksIsRefused) {
+  FakeModelFile file(wide_spec());
+  MemoryLedger ledger;
+  auto units = load_all(file, 1, ledger)[0].digests;
+  file.corrupt("output_norm.weight", 3);
+  const auto later = load_all(file, 1, ledger)[0].digests;
+  units.insert(units.end(), later.begin(), later.end());
+  EXPECT_THROW(combine_units(file, units), LoadError);
+}
+
+TEST(Fingerprint, NamesEveryThingThatChangesTokens) {
+  const FakeModelFile file(wide_spec());
+  const Digest128 weights{};
+  const std::string base = make_fingerprint(weights, file.config(), DType::kF16);
+  EXPECT_EQ(base.size(), 32u);
+  EXPECT_EQ(base, make_fingerprint(weights, file.config(), DType::kF16));
+  EXPECT_NE(base, make_fingerprint(weights, file.config(), DType::kQ8_0));
+  ModelConfig changed = file.config();
+  changed.rope_theta = 500000.0;
+  EXPECT_NE(base, make_fingerprint(weights, changed, DType::kF16));
+  changed = file.config();
+  changed.rope_freq_divisors.assign(16, 1.0f);
+  EXPECT_NE(base, make_fingerprint(weights, changed, DType::kF16));
+  EXPECT_NE(base, make_fingerprint({std::byte{1}}, file.config(), DType::kF16));
+}
+
+}  // namespace
+}  // namespace lockstep
