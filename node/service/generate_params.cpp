@@ -7,14 +7,11 @@
 #include <string_view>
 
 #include "common/log.h"
+#include "node/engine/admission.h"
 
 namespace lockstep {
 namespace {
 
-// As OpenAI and vLLM; a choice costs a sequence.
-constexpr int64_t kMaxChoices = 128;
-constexpr int64_t kMaxTopLogprobsServed = 20;
-constexpr size_t kMaxStopStrings = 16;
 constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
 constexpr double kAny = 1e30;  // no limit, but finite as a float
 
@@ -101,7 +98,7 @@ Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t s
     out.max_tokens = checks.integer("max_tokens", *request.max_tokens, 1, kMaxInt32);
   }
   out.min_tokens = checks.integer("min_tokens", request.min_tokens, 0, kMaxInt32);
-  out.n_logprobs = checks.integer("logprobs", request.logprobs, -1, kMaxTopLogprobsServed);
+  out.n_logprobs = checks.integer("logprobs", request.logprobs, -1, kMaxTopLogprobs);
   check_stop_strings(request.stop, checks);
   if (checks.error()) return *checks.error();
   out.stop_token_ids = request.stop_token_ids;

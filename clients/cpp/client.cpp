@@ -1,0 +1,216 @@
+#include "clients/cpp/client.h"
+
+#include <algorithm>
+#include <random>
+
+#include "common/log.h"
+#include "wire/codec.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::string random_prefix() {
+  std::random_device entropy;
+  std::ostringstream out;
+  out << "c" << std::hex << entropy() << entropy() << "-";
+  return out.str();
+}
+
+Error too_late(const std::string& what) {
+  return {ErrorCode::kDeadlineExceeded, "no answer in time: " + what, ""};
+}
+
+Error error_of(const wire::ErrorReply& reply) { return {reply.code, reply.message, reply.param}; }
+
+// The request_id of any answer.
+std::string request_id_of(const wire::Message& message) {
+  return std::visit(
+      [](const auto& m) -> std::string {
+        if constexpr (requires { m.request_id; }) return m.request_id;
+        return "";
+      },
+      message);
+}
+
+template <class T>
+Result<T> expect(Result<wire::Message> answer) {
+  if (!answer) return std::move(answer.error());
+  if (auto* value = std::get_if<T>(&*answer)) return std::move(*value);
+  if (const auto* error = std::get_if<wire::ErrorReply>(&*answer)) return error_of(*error);
+  return Error{ErrorCode::kInternal, str("unexpected answer: ", wire::type_name(*answer)), ""};
+}
+
+wire::ClusterStatus cluster_of_one(const wire::Heartbeat& node, const std::string& endpoint) {
+  wire::ClusterStatus status;
+  status.request_id = node.request_id;
+  status.nodes.push_back({endpoint, node.draining ? "draining" : "ready", "", "", node});
+  status.n_requests_running = node.n_running;
+  return status;
+}
+
+}  // namespace
+
+ZmqClient::ZmqClient(std::unique_ptr<wire::Context> context, wire::Socket socket)
+    : context_(std::move(context)), socket_(std::move(socket)), id_prefix_(random_prefix()) {}
+
+Result<std::unique_ptr<ZmqClient>> ZmqClient::connect(const std::string& endpoint) {
+  auto context = std::make_unique<wire::Context>();
+  TRY(wire::Socket socket, wire::Socket::make(*context, wire::SocketKind::kDealer));
+  TRY([[maybe_unused]] const Ok connected, socket.connect(endpoint));
+  return std::unique_ptr<ZmqClient>(new ZmqClient(std::move(context), std::move(socket)));
+}
+
+std::string ZmqClient::new_request_id() { return str(id_prefix_, ++n_ids_); }
+
+Status ZmqClient::send(const wire::Message& message, Clock::time_point deadline) {
+  const std::string body = wire::encode(message);
+  while (true) {
+    TRY(const wire::SendResult sent, socket_.send("", body));
+    if (sent == wire::SendResult::kSent) return Ok{};
+    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+    if (left <= milliseconds{0}) return too_late("cannot reach " + socket_.endpoint());
+    TRY([[maybe_unused]] const bool ready, socket_.wait_writable(left));
+  }
+}
+
+Result<std::optional<wire::Message>> ZmqClient::receive(Clock::time_point deadline) {
+  while (true) {
+    TRY(std::optional<wire::Incoming> incoming, socket_.receive());
+    if (incoming) {
+      TRY(wire::Message message, wire::decode(incoming->body));
+      return std::optional(std::move(message));
+    }
+    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+    if (left <= milliseconds{0}) return std::optional<wire::Message>();
+    TRY([[maybe_unused]] const bool ready, socket_.wait_readable(left));
+  }
+}
+
+Result<std::string> ZmqClient::start(wire::Generate request, StreamHandlers handlers, OnEnd on_end,
+                                     Milliseconds timeout) {
+  if (request.request_id.empty()) request.request_id = new_request_id();
+  const auto deadline = Clock::now() + timeout;
+  if (streams_.contains(request.request_id)) {
+    return Error{ErrorCode::kConflict, "request_id " + request.request_id + " is still running",
+                 "request_id"};
+  }
+  TRY([[maybe_unused]] const Ok sent, send(request, deadline));
+  streams_.emplace(request.request_id, Stream{std::move(handlers), std::move(on_end), deadline});
+  return request.request_id;
+}
+
+Result<wire::Done> ZmqClient::generate(wire::Generate request, const StreamHandlers& handlers,
+                                       Milliseconds timeout) {
+  std::optional<Result<wire::Done>> outcome;
+  const OnEnd on_end = [&](const Result<wire::Done>& done) { outcome.emplace(done); };
+  TRY(const std::string request_id, start(std::move(request), handlers, on_end, timeout));
+  while (!outcome) {
+    const Status polled = poll(milliseconds{1000});
+    if (!polled) {
+      streams_.erase(request_id);  // it refers to this frame
+      return polled.error();
+    }
+  }
+  return *outcome;
+}
+
+Status ZmqClient::poll(Milliseconds timeout) {
+  auto until = Clock::now() + timeout;
+  for (const auto& [id, stream] : streams_) until = std::min(until, stream.deadline);
+  TRY(std::optional<wire::Message> message, receive(until));
+  while (message) {
+    dispatch(*message);
+    TRY(message, receive(Clock::time_point::min()));  // whatever else is here already
+  }
+  expire();
+  return Ok{};
+}
+
+void ZmqClient::dispatch(const wire::Message& message) {
+  if (const auto* tokens = std::get_if<wire::Tokens>(&message)) return deliver(*tokens);
+  if (const auto* batch = std::get_if<wire::TokensBatch>(&message)) {
+    for (const wire::Tokens& item : batch->items) deliver(item);
+  } else if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
+    const auto stream = streams_.find(accepted->request_id);
+    if (stream == streams_.end() || !stream->second.handlers.on_accepted) return;
+    stream->second.handlers.on_accepted(*accepted);
+  } else if (const auto* done = std::get_if<wire::Done>(&message)) {
+    end(done->request_id, *done);
+  } else if (const auto* error = std::get_if<wire::ErrorReply>(&message)) {
+    end(error->request_id, error_of(*error));
+  }
+}
+
+void ZmqClient::deliver(const wire::Tokens& tokens) {
+  const auto stream = streams_.find(tokens.request_id);
+  if (stream == streams_.end() || !stream->second.handlers.on_tokens) return;
+  stream->second.handlers.on_tokens(tokens);
+}
+
+void ZmqClient::end(const std::string& request_id, const Result<wire::Done>& outcome) {
+  const auto found = streams_.find(request_id);
+  if (found == streams_.end()) return;
+  const OnEnd on_end = std::move(found->second.on_end);
+  streams_.erase(found);  // on_end may start the next one
+  if (on_end) on_end(outcome);
+}
+
+void ZmqClient::expire() {
+  std::vector<std::string> late;
+  for (const auto& [id, stream] : streams_) {
+    if (stream.deadline <= Clock::now()) late.push_back(id);
+  }
+  for (const std::string& id : late) {
+    // Best effort: a peer that cannot be told now is told by our silence.
+    const Status told = cancel(id);
+    if (!told) log(LogLevel::kDebug, told.error().message);
+    end(id, too_late("request " + id));
+  }
+}
+
+Status ZmqClient::cancel(const std::string& request_id) {
+  return send(wire::Cancel{request_id}, Clock::now() + milliseconds{100});
+}
+
+// Streams go on meanwhile.
+Result<wire::Message> ZmqClient::ask(const std::string& request_id, const wire::Message& question,
+                                     Milliseconds timeout) {
+  const auto deadline = Clock::now() + timeout;
+  TRY([[maybe_unused]] const Ok sent, send(question, deadline));
+  while (true) {
+    TRY(std::optional<wire::Message> message, receive(deadline));
+    if (!message) return too_late(wire::type_name(question));
+    if (request_id_of(*message) == request_id) return std::move(*message);
+    dispatch(*message);
+  }
+}
+
+Result<wire::ClusterStatus> ZmqClient::status(Milliseconds timeout) {
+  const std::string id = new_request_id();
+  Result<wire::Message> answer = ask(id, wire::StatusRequest{id}, timeout);
+  if (answer) {
+    if (const auto* node = std::get_if<wire::Heartbeat>(&*answer)) {
+      return cluster_of_one(*node, socket_.endpoint());
+    }
+  }
+  return expect<wire::ClusterStatus>(std::move(answer));
+}
+
+Result<wire::Models> ZmqClient::models(Milliseconds timeout) {
+  const std::string id = new_request_id();
+  return expect<wire::Models>(ask(id, wire::ModelsRequest{id}, timeout));
+}
+
+Result<wire::Tokenized> ZmqClient::tokenize(wire::Tokenize request, Milliseconds timeout) {
+  if (request.request_id.empty()) request.request_id = new_request_id();
+  return expect<wire::Tokenized>(ask(request.request_id, request, timeout));
+}
+
+Result<wire::Detokenized> ZmqClient::detokenize(wire::Detokenize request, Milliseconds timeout) {
+  if (request.request_id.empty()) request.request_id = new_request_id();
+  return expect<wire::Detokenized>(ask(request.request_id, request, timeout));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,89 @@
+// ZmqClient: talks to a coordinator, or to one node, over ZeroMQ. Every call has a deadline.
+// One thread at a time; callbacks come on the thread that calls, from inside the call.
+//
+//   TRY(auto client, ZmqClient::connect("tcp://127.0.0.1:5555"));
+//   wire::Generate request;
+//   request.model = "SmolLM2";
+//   request.prompt_text = "The capital of France is";
+//   TRY(auto done, client->generate(request, {.on_tokens = [](const wire::Tokens& t) {
+//     std::cout << t.text;
+//   }}, 60s));
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "common/result.h"
+#include "wire/messages.h"
+#include "wire/socket.h"
+
+namespace lockstep {
+
+// Any of them may be empty.
+struct StreamHandlers {
+  std::function<void(const wire::Accepted&)> on_accepted;
+  std::function<void(const wire::Tokens&)> on_tokens;
+};
+
+class ZmqClient {
+ public:
+  using Milliseconds = std::chrono::milliseconds;
+  using OnEnd = std::function<void(const Result<wire::Done>&)>;
+
+  // Does not wait for the other side; the first call does.
+  static Result<std::unique_ptr<ZmqClient>> connect(const std::string& endpoint);
+
+  // Runs one request to its last word. When the time is up the request is cancelled and the answer
+  // is kDeadlineExceeded. An empty request_id is filled in.
+  Result<wire::Done> generate(wire::Generate request, const StreamHandlers& handlers,
+                              Milliseconds timeout);
+
+  // Several at once: start() each, poll() until n_live() is 0. on_end is called exactly once.
+  // Returns the request_id.
+  Result<std::string> start(wire::Generate request, StreamHandlers handlers, OnEnd on_end,
+                            Milliseconds timeout);
+  // Takes what comes in, for at most this long, and ends what is past its deadline. Returns as soon
+  // as something was taken.
+  Status poll(Milliseconds timeout);
+  size_t n_live() const { return streams_.size(); }
+
+  // The request still gets its last word: done with reason "cancelled", or an error.
+  Status cancel(const std::string& request_id);
+
+  // A node answers for itself, as a cluster of one.
+  Result<wire::ClusterStatus> status(Milliseconds timeout);
+  Result<wire::Models> models(Milliseconds timeout);
+  Result<wire::Tokenized> tokenize(wire::Tokenize request, Milliseconds timeout);
+  Result<wire::Detokenized> detokenize(wire::Detokenize request, Milliseconds timeout);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Stream {
+    StreamHandlers handlers;
+    OnEnd on_end;
+    Clock::time_point deadline;
+  };
+
+  ZmqClient(std::unique_ptr<wire::Context> context, wire::Socket socket);
+  std::string new_request_id();
+  Status send(const wire::Message& message, Clock::time_point deadline);
+  Result<wire::Message> ask(const std::string& request_id, const wire::Message& question,
+                            Milliseconds timeout);
+  // The next message, or nullopt at the deadline.
+  Result<std::optional<wire::Message>> receive(Clock::time_point deadline);
+  void dispatch(const wire::Message& message);
+  void deliver(const wire::Tokens& tokens);
+  void end(const std::string& request_id, const Result<wire::Done>& outcome);
+  void expire();
+
+  std::unique_ptr<wire::Context> context_;  // outlives the socket
+  wire::Socket socket_;
+  std::map<std::string, Stream> streams_;  // by request_id
+  const std::string id_prefix_;            // random: ids of two clients never meet in a log
+  uint64_t n_ids_ = 0;
+};
+
+}  // namespace lockstep
