@@ -1,0 +1,77 @@
+// The models that the bit-equality tests run: small, and cut as the real ones are.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/support/fake_model_file.h"
+#include "tests/support/model_runner.h"
+
+namespace lockstep::testing {
+
+struct NamedSpec {
+  std::string name;
+  FakeModelSpec spec;
+};
+
+// As SmolLM2: 9 query heads on 3 KV heads, so 3 attention leaves; Q4_1 with tied embeddings.
+inline NamedSpec nine_heads() {
+  FakeModelSpec spec;
+  spec.shape = {.hidden_dim = 288,
+                .n_heads = 9,
+                .n_kv_heads = 3,
+                .head_dim = 32,
+                .ffn_dim = 256,
+                .vocab_size = 500};
+  spec.matrices = WeightType::kQ4_1;
+  spec.types["token_embd"] = WeightType::kQ8_0;
+  return {"nine_heads", spec};
+}
+
+// Eight leaves everywhere, a KV group cut in two; every type somewhere; long leaves (16 lanes).
+inline NamedSpec eight_leaves() {
+  FakeModelSpec spec;
+  spec.shape = {.hidden_dim = 2048 + 32,
+                .n_heads = 8,
+                .n_kv_heads = 4,
+                .head_dim = 32,
+                .ffn_dim = 256,
+                .vocab_size = 200};
+  spec.matrices = WeightType::kQ4_0;
+  spec.types = {{"attn_v", WeightType::kQ8_0},         {"attn_output", WeightType::kQ5_1},
+                {"blk.0.ffn_down", WeightType::kQ5_0}, {"blk.1.ffn_down", WeightType::kQ4_1},
+                {"ffn_gate", WeightType::kQ8_0},       {"token_embd", WeightType::kF16},
+                {"output.weight", WeightType::kQ8_0}};
+  spec.tied_embeddings = false;
+  return {"eight_leaves", spec};
+}
+
+// As Qwen2: biases, the other RoPE; float weights, quantised and not side by side.
+inline NamedSpec biased() {
+  FakeModelSpec spec;
+  spec.shape = {.hidden_dim = 96,
+                .n_heads = 8,
+                .n_kv_heads = 2,
+                .head_dim = 32,
+                .ffn_dim = 512,
+                .vocab_size = 300};
+  spec.architecture = "qwen2";
+  spec.rope_style = RopeStyle::kHalves;
+  spec.qkv_bias = true;
+  spec.matrices = WeightType::kBF16;
+  spec.types = {{"attn_k", WeightType::kF32},
+                {"ffn_up", WeightType::kQ8_0},
+                {"blk.1.attn_output", WeightType::kQ4_0}};
+  return {"biased", spec};
+}
+
+inline std::vector<NamedSpec> all_specs() { return {nine_heads(), eight_leaves(), biased()}; }
+
+inline Generation run(const NamedSpec& model, const RunnerOptions& options, const Ids& prompt,
+                      int n_new) {
+  const FakeModelFile file(model.spec);
+  ModelRunner runner(file, options);
+  return runner.generate(prompt, n_new);
+}
+
+}  // namespace lockstep::testing
