@@ -4,19 +4,33 @@
 //   K of a head: [head_dim][block_size]   keys side by side, so that one SIMD lane is one key
 //   V of a head: [block_size][head_dim]   dims side by side, so that one SIMD lane is one dim
 //
-// q8_0 keeps, per head and slot, head_dim / 32 f16 scales after the int8 values of the head.
+// q8_0 keeps, after the int8 values of a head, f16 scales of every 32 dims of a slot:
+// K [head_dim / 32][block_size], V [block_size][head_dim / 32]; head_dim is a multiple of 32.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
-#include "kernels/view.h"
+#include "kernels/ops.h"
 
 namespace lockstep {
+
+inline constexpr int kMaxHeadDim = 256;
 
 // Bytes of K (or V) of one head in one block.
 int64_t kv_head_bytes(DType dtype, int block_size, int head_dim);
 
 // Bytes of K and V of all heads in one block of one layer, rounded up to 64.
 int64_t kv_block_bytes(DType dtype, int block_size, int n_kv_heads, int head_dim);
+
+// K and V of one head in one block.
+struct KvHeadBlock {
+  std::byte* k = nullptr;
+  std::byte* v = nullptr;
+};
+KvHeadBlock kv_head_block(const KvPages& kv, int64_t block, int head);
+
+// q8_0: n values, n a multiple of 32, to int8 and f16 scales (docs/numerics.md section 4).
+void quantize_kv_row(const float* x, int n, int8_t* q, uint16_t* scales);
 
 }  // namespace lockstep

@@ -1,0 +1,56 @@
+// AttentionRows: the unit of work of attention on a CPU: some query heads that share one KV head,
+// for adjacent rows of one sequence. Every 64-key tile of K and V is widened to f32 once and serves
+// all of them. Plain data: the per-instruction-set files see neither Views nor the team.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/kv_type.h"
+
+namespace lockstep {
+
+inline constexpr int kTileKeys = 64;           // docs/numerics.md section 4
+inline constexpr int kMaxQueriesPerUnit = 64;  // bounds the scratch; n_rows * n_heads
+
+// One KV head of one sequence.
+struct KvHeadPages {
+  const std::byte* k = nullptr;  // of block 0
+  const std::byte* v = nullptr;
+  const int32_t* blocks = nullptr;  // this sequence's row of the block table
+  int64_t block_bytes = 0;
+  int block_size = 0;
+  int head_dim = 0;
+  KvType type = KvType::kF16;
+};
+
+struct AttentionRows {
+  KvHeadPages kv;
+  const float* q = nullptr;  // [n_rows, n_heads, head_dim]
+  int64_t q_stride = 0;      // from row to row
+  float* out = nullptr;      // [n_rows, n_heads, head_dim]
+  int64_t out_stride = 0;
+  const int32_t* positions = nullptr;  // [n_rows]
+  int n_rows = 0;
+  int n_heads = 0;
+  float scale = 1.0f;
+  int64_t window = 0;        // 0 = all
+  float* scratch = nullptr;  // attention_scratch_floats(head_dim)
+};
+
+// V rows and outputs in scratch are padded to whole vectors.
+constexpr int padded_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
+
+// A tile of K, a tile of V, the scores and outputs of 4 queries, the state (m, l, o) of every query
+// of the unit, and one block of K as it lies in its page.
+constexpr int64_t attention_scratch_floats(int head_dim) {
+  const int64_t dim = padded_dim(head_dim);
+  return 2 * kTileKeys * dim + 4 * (kTileKeys + dim) + kMaxQueriesPerUnit * (dim + 2) +
+         (kTileKeys + 2) * dim;
+}
+
+void attend_rows_portable(const AttentionRows& rows);
+void attend_rows_avx2(const AttentionRows& rows);
+void attend_rows_avx512(const AttentionRows& rows);
+
+}  // namespace lockstep

@@ -1,0 +1,21 @@
+// Inner loops over one row of rms_norm and silu_mul, per instruction set (docs/numerics.md
+// section 3).
+#pragma once
+
+#include <cstdint>
+
+namespace lockstep {
+
+// y = (x * 1 / sqrt(mean(x^2) + eps)) * weight, n values.
+using NormRow = void (*)(const float* x, const float* weight, int64_t n, float eps, float* y);
+void norm_row_portable(const float* x, const float* weight, int64_t n, float eps, float* y);
+void norm_row_avx2(const float* x, const float* weight, int64_t n, float eps, float* y);
+void norm_row_avx512(const float* x, const float* weight, int64_t n, float eps, float* y);
+
+// y = silu(gate) * up, n values.
+using SiluRow = void (*)(const float* gate, const float* up, int64_t n, float* y);
+void silu_row_portable(const float* gate, const float* up, int64_t n, float* y);
+void silu_row_avx2(const float* gate, const float* up, int64_t n, float* y);
+void silu_row_avx512(const float* gate, const float* up, int64_t n, float* y);
+
+}  // namespace lockstep

@@ -1,0 +1,14 @@
+#include "kernels/cpu/elementwise_impl.h"
+#include "kernels/cpu/simd_avx2.h"
+
+namespace lockstep {
+
+void norm_row_avx2(const float* x, const float* weight, int64_t n, float eps, float* y) {
+  simd::norm_row<simd::Avx2>(x, weight, n, eps, y);
+}
+
+void silu_row_avx2(const float* gate, const float* up, int64_t n, float* y) {
+  simd::silu_row<simd::Avx2>(gate, up, n, y);
+}
+
+}  // namespace lockstep

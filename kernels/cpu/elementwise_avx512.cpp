@@ -1,0 +1,14 @@
+#include "kernels/cpu/elementwise_impl.h"
+#include "kernels/cpu/simd_avx512.h"
+
+namespace lockstep {
+
+void norm_row_avx512(const float* x, const float* weight, int64_t n, float eps, float* y) {
+  simd::norm_row<simd::Avx512>(x, weight, n, eps, y);
+}
+
+void silu_row_avx512(const float* gate, const float* up, int64_t n, float* y) {
+  simd::silu_row<simd::Avx512>(gate, up, n, y);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,30 @@
+// What the tables of cpu_ops.cpp hold for norm, rope, attention, silu and sampling: one function
+// per op and instruction set. How an op is cut over threads is in <op>.cpp.
+#pragma once
+
+#include "kernels/cpu/thread_team.h"
+#include "kernels/ops.h"
+
+namespace lockstep {
+
+void rms_norm_portable(const RmsNormArgs& args, ThreadTeam& team);
+void rms_norm_avx2(const RmsNormArgs& args, ThreadTeam& team);
+void rms_norm_avx512(const RmsNormArgs& args, ThreadTeam& team);
+
+void silu_mul_portable(const SiluMulArgs& args, ThreadTeam& team);
+void silu_mul_avx2(const SiluMulArgs& args, ThreadTeam& team);
+void silu_mul_avx512(const SiluMulArgs& args, ThreadTeam& team);
+
+void rope_store_portable(const RopeStoreArgs& args, ThreadTeam& team);
+void rope_store_avx2(const RopeStoreArgs& args, ThreadTeam& team);
+void rope_store_avx512(const RopeStoreArgs& args, ThreadTeam& team);
+
+void attention_portable(const AttentionArgs& args, ThreadTeam& team);
+void attention_avx2(const AttentionArgs& args, ThreadTeam& team);
+void attention_avx512(const AttentionArgs& args, ThreadTeam& team);
+
+void sample_portable(const SampleArgs& args, ThreadTeam& team);
+void sample_avx2(const SampleArgs& args, ThreadTeam& team);
+void sample_avx512(const SampleArgs& args, ThreadTeam& team);
+
+}  // namespace lockstep

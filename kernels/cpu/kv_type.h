@@ -1,0 +1,25 @@
+// KvType: the KV dtypes, for code that knows neither Views nor their other dtypes.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/view.h"
+
+namespace lockstep {
+
+enum class KvType : uint8_t { kF32, kF16, kBF16, kQ8_0 };
+
+constexpr KvType kv_type(DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+      return KvType::kF16;
+    case DType::kBF16:
+      return KvType::kBF16;
+    case DType::kQ8_0:
+      return KvType::kQ8_0;
+    default:
+      return KvType::kF32;
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,16 @@
+// One slot of the paged KV cache, one value at a time: the layout of kv_layout.h spelled out.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/ops.h"
+
+namespace lockstep::reference {
+
+// Rounds K and V of one head, [head_dim] each, to the KV dtype and writes them to `slot`.
+void store_slot(const KvPages& kv, int64_t slot, int head, const float* k, const float* v);
+
+// K and V of one head at `slot`, [head_dim] each, widened to f32.
+void load_slot(const KvPages& kv, int64_t slot, int head, float* k, float* v);
+
+}  // namespace lockstep::reference

@@ -1,0 +1,42 @@
+// What every back end's sampler must agree on beyond arithmetic (docs/numerics.md section 5).
+#pragma once
+
+#include <cfloat>
+#include <cstdint>
+
+#include "kernels/ops.h"
+#include "kernels/reference/math.h"
+
+namespace lockstep {
+
+// Without top-k and top-p, weights are summed in chunks of this many ids.
+inline constexpr int kSampleChunk = 1024;
+
+// A penalised logit. Finite whatever the penalties are, so that one row's parameters cannot make it
+// look like a broken row.
+inline float penalise(float z, int32_t count_in_output, const SamplingRow& row) {
+  z = z > 0.0f ? z / row.repetition_penalty : z * row.repetition_penalty;
+  if (count_in_output > 0) {
+    z = z - row.frequency_penalty * static_cast<float>(count_in_output);
+    z = z - row.presence_penalty;
+  }
+  if (!(z > -FLT_MAX)) return -FLT_MAX;
+  return z < FLT_MAX ? z : FLT_MAX;
+}
+
+inline bool has_penalties(const SamplingRow& row) {
+  return row.repetition_penalty != 1.0f || row.presence_penalty != 0.0f ||
+         row.frequency_penalty != 0.0f;
+}
+inline bool has_top_k(const SamplingRow& row, int64_t vocab_size) {
+  return row.top_k > 0 && row.top_k < vocab_size;
+}
+inline bool has_top_p(const SamplingRow& row) { return row.top_p < 1.0f; }
+
+// The least x = (z - top) / temperature that min-p keeps.
+inline float least_kept_x(const SamplingRow& row) {
+  if (!(row.min_p >= FLT_MIN)) return -std::numeric_limits<float>::infinity();
+  return row.min_p < 1.0f ? reference::log(row.min_p) : 0.0f;
+}
+
+}  // namespace lockstep

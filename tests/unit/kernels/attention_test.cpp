@@ -1,0 +1,306 @@
+// Attention over paged KV: every back end, thread count, chunking and block size gives the bits of
+// the reference, and the reference is attention.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/support/equal_bits.h"
+#include "tests/unit/kernels/attention_support.h"
+
+namespace lockstep {
+namespace {
+
+using testing::attend;
+using testing::AttentionShape;
+using testing::equal_bits;
+using testing::PagedCache;
+using testing::SeededRandom;
+using testing::SequenceData;
+using testing::StepRows;
+
+AttentionShape random_shape(SeededRandom& random) {
+  constexpr DType kDtypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
+  constexpr int kBlockSizes[] = {1, 3, 8, 16, 24, 32, 64, 128};
+  constexpr int kGroups[] = {1, 2, 3, 4, 5, 8};
+  constexpr int kHeadDims[] = {8, 16, 20, 32, 64, 80, 96, 128, 256};
+  AttentionShape shape;
+  shape.dtype = kDtypes[random.integer(0, 3)];
+  shape.block_size = kBlockSizes[random.integer(0, 7)];
+  shape.group = kGroups[random.integer(0, 5)];
+  shape.n_kv_heads = static_cast<int>(random.integer(1, 3));
+  do {
+    shape.head_dim = kHeadDims[random.integer(0, 8)];
+  } while (shape.dtype == DType::kQ8_0 && shape.head_dim % 32 != 0);
+  if (random.chance(0.4)) shape.window = random.integer(1, 150);
+  return shape;
+}
+
+std::vector<float> attend_with(Isa isa, int n_threads, const AttentionShape& shape,
+                               PagedCache& cache, const StepRows& rows) {
+  return attend(*make_cpu_stream(isa, n_threads), shape, cache, rows);
+}
+
+// One sequence of n tokens in pages of its own.
+struct OneSequence {
+  OneSequence(SeededRandom& random, const AttentionShape& s, int64_t n)
+      : shape(s), data(random, s, n), cache(random, s, 1, n) {
+    data.put_into(cache, shape, 0);
+  }
+  std::vector<float> run(Isa isa, int64_t begin, int64_t end, int n_threads = 1) {
+    StepRows rows;
+    rows.add(shape, data, 0, begin, end);
+    return attend_with(isa, n_threads, shape, cache, rows);
+  }
+
+  AttentionShape shape;
+  SequenceData data;
+  PagedCache cache;
+};
+
+TEST(Attention, EveryIsaAndThreadCountGivesTheBitsOfTheReference) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    SeededRandom random(seed);
+    const AttentionShape shape = random_shape(random);
+    SCOPED_TRACE(shape.text());
+    PagedCache cache(random, shape, 3, 300);
+    StepRows rows;
+    for (int seq = 0; seq < 3; ++seq) {
+      const int64_t n = random.integer(1, seq == 0 ? 280 : 90);
+      const SequenceData data(random, shape, n);
+      data.put_into(cache, shape, seq);
+      rows.add(shape, data, seq, n - random.integer(1, std::min<int64_t>(n, 6)), n);
+    }
+    const auto expected = attend_with(Isa::kReference, 1, shape, cache, rows);
+    for (Isa isa : available_isas().subspan(1)) {
+      for (int n_threads = 1; n_threads <= 3; ++n_threads) {
+        SCOPED_TRACE(std::string(to_string(isa)) + ", threads " + std::to_string(n_threads));
+        ASSERT_TRUE(equal_bits(expected, attend_with(isa, n_threads, shape, cache, rows)));
+      }
+    }
+  }
+}
+
+TEST(Attention, PrefillGivesTheBitsOfTheReference) {
+  for (const int64_t window : {0, 70}) {
+    SeededRandom random(7);
+    OneSequence one(random, {DType::kF16, 16, 1, 3, 32, window}, 150);
+    const auto expected = one.run(Isa::kReference, 0, 150);
+    for (Isa isa : available_isas()) {
+      SCOPED_TRACE(to_string(isa));
+      ASSERT_TRUE(equal_bits(expected, one.run(isa, 0, 150, 2)));
+    }
+  }
+}
+
+TEST(Attention, ARowGivesTheSameBitsAloneAndInAnyChunk) {
+  SeededRandom random(11);
+  for (const AttentionShape& shape :
+       {AttentionShape{DType::kF16, 16, 2, 3, 64, 0}, AttentionShape{DType::kBF16, 8, 1, 4, 80, 90},
+        AttentionShape{DType::kQ8_0, 32, 1, 8, 32, 0}}) {
+    SCOPED_TRACE(shape.text());
+    constexpr int64_t kTokens = 200;
+    OneSequence one(random, shape, kTokens);
+    const auto whole = one.run(best_isa(), 0, kTokens, 2);
+    for (const int64_t chunk : {1, 7, 64, 65}) {
+      std::vector<float> pieces;
+      for (int64_t begin = 0; begin < kTokens; begin += chunk) {
+        const auto piece = one.run(best_isa(), begin, std::min(begin + chunk, kTokens));
+        pieces.insert(pieces.end(), piece.begin(), piece.end());
+      }
+      ASSERT_TRUE(equal_bits(whole, pieces)) << "chunk " << chunk;
+    }
+  }
+}
+
+TEST(Attention, BlockSizeChangesNoBit) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    std::vector<float> expected;
+    for (const int block_size : {16, 1, 2, 8, 24, 32, 64, 100, 128}) {
+      SeededRandom random(13);  // the same values for every block size
+      const AttentionShape shape{dtype, block_size, 2, 2, 32, 0};
+      SCOPED_TRACE(shape.text());
+      const SequenceData data(random, shape, 170);
+      PagedCache cache(random, shape, 1, 170);
+      data.put_into(cache, shape, 0);
+      for (Isa isa : available_isas()) {
+        StepRows rows;
+        rows.add(shape, data, 0, 160, 170);
+        const auto out = attend_with(isa, 1, shape, cache, rows);
+        if (expected.empty()) expected = out;
+        ASSERT_TRUE(equal_bits(expected, out)) << to_string(isa);
+      }
+    }
+  }
+}
+
+TEST(Attention, SlotsAheadOfARowAreNotRead) {
+  // The whole sequence is in the pages; NaN lies behind row 40 in one copy and values in the other.
+  SeededRandom random(17);
+  const AttentionShape shape{DType::kF16, 16, 1, 2, 64, 0};
+  OneSequence one(random, shape, 100);
+  PagedCache partly(random, shape, 1, 100);
+  const int64_t stride = shape.head_dim;
+  for (int64_t t = 0; t <= 40; ++t) {
+    partly.put(0, t, one.data.k.data() + t * stride, one.data.v.data() + t * stride);
+  }
+  for (Isa isa : available_isas()) {
+    StepRows rows;
+    rows.add(shape, one.data, 0, 40, 41);
+    const auto out = attend_with(isa, 1, shape, partly, rows);
+    EXPECT_TRUE(equal_bits(one.run(isa, 40, 41), out)) << to_string(isa);
+    EXPECT_FALSE(std::isnan(out[0]));
+  }
+}
+
+TEST(Attention, BlocksBelowTheWindowMayBeGone) {
+  SeededRandom random(19);
+  const AttentionShape shape{DType::kF16, 16, 1, 3, 64, 40};
+  OneSequence one(random, shape, 200);
+  const auto expected = one.run(Isa::kReference, 195, 200);
+  one.cache.drop_blocks_below(0, 195 - 40 + 1);
+  for (Isa isa : available_isas()) {
+    EXPECT_TRUE(equal_bits(expected, one.run(isa, 195, 200, 2))) << to_string(isa);
+  }
+}
+
+TEST(Attention, AGroupLargerThanAUnitIsSplit) {
+  SeededRandom random(23);
+  OneSequence one(random, {DType::kF16, 16, 1, 71, 16, 0}, 70);
+  const auto expected = one.run(Isa::kReference, 66, 70);
+  for (Isa isa : available_isas()) {
+    EXPECT_TRUE(equal_bits(expected, one.run(isa, 66, 70, 3))) << to_string(isa);
+  }
+}
+
+TEST(Attention, ANanInOneRowStaysInThatRow) {
+  SeededRandom random(29);
+  OneSequence one(random, {DType::kF16, 16, 1, 1, 64, 0}, 80);
+  const auto clean = one.run(Isa::kReference, 70, 80);
+  one.data.q[75 * 64 + 3] = std::numeric_limits<float>::quiet_NaN();
+  for (Isa isa : available_isas()) {
+    const auto out = one.run(isa, 70, 80);
+    for (size_t row = 0; row < 10; ++row) {
+      const std::span<const float> got(out.data() + row * 64, 64);
+      if (row == 5) {
+        for (float v : got) ASSERT_TRUE(std::isnan(v)) << to_string(isa);
+      } else {
+        ASSERT_TRUE(equal_bits(std::span<const float>(clean.data() + row * 64, 64), got));
+      }
+    }
+  }
+}
+
+TEST(Attention, ExtremeScoresGiveTheBitsOfTheReference) {
+  // Scores far apart underflow to weight 0; overflow to Inf makes the row NaN. Both as the
+  // reference has it.
+  for (const float factor : {1e3f, 1e19f, 1e30f}) {
+    SeededRandom random(31);
+    OneSequence one(random, {DType::kF32, 16, 1, 2, 16, 0}, 140);
+    for (float& v : one.data.q) v *= factor;
+    for (float& v : one.data.k) v *= factor;
+    one.data.put_into(one.cache, one.shape, 0);
+    const auto expected = one.run(Isa::kReference, 120, 140);
+    for (Isa isa : available_isas()) {
+      ASSERT_TRUE(equal_bits(expected, one.run(isa, 120, 140))) << to_string(isa);
+    }
+  }
+}
+
+// softmax(q K / sqrt(d)) V in double, over the values as the cache holds them.
+std::vector<double> exact_row(const OneSequence& one, int64_t position) {
+  const int head_dim = one.shape.head_dim;
+  const float* q = one.data.q.data() + position * head_dim;
+  const auto dim = static_cast<size_t>(head_dim);
+  std::vector<double> scores;
+  std::vector<std::vector<float>> values;
+  for (int64_t key = 0; key <= position; ++key) {
+    std::vector<float> k(dim), v(dim);
+    reference::load_slot(one.cache.pages(), one.cache.slot(0, key), 0, k.data(), v.data());
+    double s = 0;
+    for (size_t d = 0; d < dim; ++d) s += static_cast<double>(q[d]) * k[d];
+    scores.push_back(s / std::sqrt(static_cast<double>(head_dim)));
+    values.push_back(v);
+  }
+  const double max = *std::max_element(scores.begin(), scores.end());
+  double sum = 0;
+  std::vector<double> out(dim);
+  for (size_t key = 0; key < scores.size(); ++key) {
+    const double p = std::exp(scores[key] - max);
+    sum += p;
+    for (size_t d = 0; d < dim; ++d) out[d] += p * values[key][d];
+  }
+  for (double& v : out) v /= sum;
+  return out;
+}
+
+TEST(Attention, AgreesWithSoftmaxInDouble) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    SeededRandom random(37);
+    OneSequence one(random, {dtype, 16, 1, 1, 64, 0}, 300);
+    for (const int64_t position : {0, 1, 63, 64, 65, 200, 299}) {
+      const auto out = one.run(best_isa(), position, position + 1);
+      const auto exact = exact_row(one, position);
+      // A score is a chain of 64 fma: off by at most 64 eps |q| |k|, which moves p by as much,
+      // relatively; the sums over keys add (n + a few) eps. |v| <= ~80, with its outliers.
+      double q_norm = 0, k_norm = 0, v_max = 0;
+      for (int d = 0; d < 64; ++d) q_norm += std::pow(one.data.q[position * 64 + d], 2);
+      for (int64_t i = 0; i < (position + 1) * 64; ++i) {
+        v_max = std::max<double>(v_max, std::fabs(one.data.v[i]));
+      }
+      for (int64_t key = 0; key <= position; ++key) {
+        double sum = 0;
+        for (int d = 0; d < 64; ++d) sum += std::pow(one.data.k[key * 64 + d], 2);
+        k_norm = std::max(k_norm, sum);
+      }
+      const double eps = 0x1p-24;
+      const double score_error = 64 * eps * std::sqrt(q_norm * k_norm) / 8;
+      const double tolerance = v_max * (2 * score_error + (position + 10) * eps);
+      for (size_t d = 0; d < 64; ++d) {
+        ASSERT_NEAR(out[d], exact[d], tolerance) << "position " << position << ", dim " << d;
+      }
+    }
+  }
+}
+
+TEST(Attention, StridedRowsAreReadAndWrittenInPlace) {
+  SeededRandom random(41);
+  const AttentionShape shape{DType::kF16, 16, 2, 2, 32, 0};
+  OneSequence one(random, shape, 20);
+  const auto expected = one.run(Isa::kReference, 10, 20);
+  const int64_t width = 4 * 32;
+  for (Isa isa : available_isas()) {
+    std::vector<float> wide_q(10 * 300, 9.0f), wide_out(10 * 200, 9.0f);
+    for (int64_t t = 0; t < 10; ++t) {
+      std::copy_n(one.data.q.data() + (10 + t) * width, width, wide_q.data() + t * 300);
+    }
+    std::vector<int32_t> positions(10), seqs(10, 0);
+    std::iota(positions.begin(), positions.end(), 10);
+    AttentionArgs args;
+    args.q = view(wide_q.data(), {10, 4, 32});
+    args.q.row_stride = 300;
+    args.kv = one.cache.pages();
+    args.positions = view(positions.data(), {10});
+    args.seq_of_token = view(seqs.data(), {10});
+    args.block_tables = one.cache.tables();
+    args.scale = shape.scale();
+    args.out = view(wide_out.data(), {10, width});
+    args.out.row_stride = 200;
+    attention(args, *make_cpu_stream(isa, 2));
+    for (int64_t t = 0; t < 10; ++t) {
+      ASSERT_TRUE(equal_bits(std::span<const float>(expected.data() + t * width, width),
+                             std::span<const float>(wide_out.data() + t * 200, width)));
+      for (int64_t i = width; i < 200; ++i) ASSERT_EQ(wide_out[t * 200 + i], 9.0f);
+    }
+  }
+}
+
+TEST(AttentionDeathTest, ABlockOutsideThePagesIsRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  SeededRandom random(43);
+  OneSequence one(random, {DType::kF16, 16, 1, 1, 16, 0}, 40);
+  one.cache.drop_blocks_below(0, 16);  // still visible without a window
+  EXPECT_DEATH(one.run(best_isa(), 39, 40), "CHECK|attention.cpp");
+}
+
+}  // namespace
+}  // namespace lockstep
