@@ -1,6 +1,7 @@
 // StreamDecoder: token by token to text, never splitting a UTF-8 character, holding back what may
 // be the start of a stop string. One per choice; engine thread. Concatenating every piece gives
-// exactly what decoding all ids at once would give (up to a stop). No allocation once warm.
+// exactly what decoding all ids at once would give (up to a stop), with U+FFFD for what is not
+// UTF-8. No allocation once warm.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +9,13 @@
 #include <string_view>
 #include <vector>
 
+#include "node/text/stop_matcher.h"
 #include "node/text/tokenizer.h"
 
 namespace lockstep {
 
 struct StopSpec {
-  std::vector<std::string> strings;  // at most 16, none empty
+  std::vector<std::string> strings;  // at most 16, none empty, valid UTF-8
   bool include_in_output = false;
   bool skip_special_tokens = true;
 };
@@ -25,14 +27,19 @@ class StreamDecoder {
   void start(const Tokenizer& tokenizer, const StopSpec& stops);
 
   // Takes one token and appends the text that is now certain to `out`. Returns the index of the
-  // stop string that the text has reached, or -1. After a stop nothing more may be pushed.
+  // stop string that the text has reached, or -1: the one whose end comes first, of those the
+  // longest. The text ends before it, or after it with include_in_output. After a stop nothing
+  // more may be pushed.
   int push(int32_t id, std::string& out);
   // The text ended without a stop: appends what was held back (invalid UTF-8 as U+FFFD).
   void finish(std::string& out);
 
  private:
+  int take(std::string_view character, std::string& out);
+
   const Tokenizer* tokenizer_ = nullptr;
   const StopSpec* stops_ = nullptr;
+  StopMatcher matcher_;
   std::string bytes_;  // undelivered: an unfinished character
   std::string held_;   // undelivered: whole characters that may begin a stop string
 };
