@@ -1,0 +1,156 @@
+#include <algorithm>
+#include <numeric>
+
+#include "tests/unit/kernels/linear_support.h"
+
+namespace lockstep::testing {
+namespace {
+
+// Dequantisation in fp32 as section 3 has it, from the file's bytes.
+float dequantized(const FileMatrix& matrix, int64_t row, int64_t k) {
+  if (!is_quantized(matrix.type)) return static_cast<float>(file_value(matrix, row, k));
+  const std::byte* block = matrix.row(row) + k / 32 * source_block_bytes(matrix.type);
+  const float scale = f16_to_f32(read<uint16_t>(block));
+  if (!has_min(matrix.type)) return static_cast<float>(file_value(matrix, row, k));
+  const float min = f16_to_f32(read<uint16_t>(block + 2));
+  const double q = scale == 0.0f ? 0.0 : (file_value(matrix, row, k) - min) / scale;
+  return std::fma(scale, static_cast<float>(std::rint(q)), min);
+}
+
+TEST(PackedWeights, UnpackGivesTheValuesOfTheFile) {
+  SeededRandom random(20);
+  for (WeightType type : kAllTypes) {
+    for (int64_t n_rows : {1, 15, 16, 33}) {
+      for (int64_t k : {32, 96, 2080}) {  // 2,080: 65 blocks, summed in 16 lanes
+        const FileMatrix matrix = random_matrix(random, type, n_rows, k);
+        const PackedMatrix packed = pack(matrix, {1, 0, 1});
+        std::vector<float> row(static_cast<size_t>(k));
+        for (int64_t r = 0; r < n_rows; ++r) {
+          unpack_row(packed.weights, r, row);
+          for (int64_t i = 0; i < k; ++i) {
+            ASSERT_EQ(row[i], dequantized(matrix, r, i))
+                << to_string(type) << " row " << r << " of " << n_rows << " column " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(PackedWeights, FloatRowsMayHaveAnyLength) {
+  SeededRandom random(21);
+  for (WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16}) {
+    for (int64_t k : {1, 31, 33, 100, 2049}) {
+      const FileMatrix matrix = random_matrix(random, type, 18, k);
+      const PackedMatrix packed = pack(matrix, {1, 0, 1});
+      std::vector<float> row(static_cast<size_t>(k));
+      for (int64_t r = 0; r < 18; ++r) {
+        unpack_row(packed.weights, r, row);
+        for (int64_t i = 0; i < k; ++i) ASSERT_EQ(row[i], dequantized(matrix, r, i));
+      }
+    }
+  }
+}
+
+TEST(PackedWeights, ARankHoldsTheColumnsOfItsLeaves) {
+  SeededRandom random(22);
+  for (WeightType type : {WeightType::kQ4_1, WeightType::kQ5_0, WeightType::kF16}) {
+    const FileMatrix matrix = random_matrix(random, type, 17, 5 * 64);
+    const PackedMatrix packed = pack(matrix, {5, 1, 3});
+    ASSERT_EQ(packed.weights.k, 3 * 64);
+    std::vector<float> row(3 * 64);
+    for (int64_t r = 0; r < 17; ++r) {
+      unpack_row(packed.weights, r, row);
+      for (int64_t i = 0; i < 3 * 64; ++i) ASSERT_EQ(row[i], dequantized(matrix, r, 64 + i));
+    }
+  }
+}
+
+TEST(PackedWeights, RowsMayArriveInAnyOrderAndNumber) {
+  SeededRandom random(23);
+  for (WeightType type : kAllTypes) {
+    const FileMatrix matrix = random_matrix(random, type, 43, 64);
+    const PackedMatrix whole = pack(matrix, {1, 0, 1});
+    PackedMatrix pieces = whole;
+    pieces.weights.data = pieces.data.data();
+    std::fill(pieces.data.begin(), pieces.data.end(), std::byte{0x5a});
+    std::vector<int64_t> starts{0, 1, 5, 16, 30, 42};
+    std::shuffle(starts.begin(), starts.end(), random.engine());
+    for (int64_t first : starts) {
+      const int64_t ends[] = {1, 5, 16, 30, 42, 43};
+      const int64_t end = *std::upper_bound(std::begin(ends), std::end(ends), first);
+      pack_rows(pieces.weights, pieces.data.data(), first, end - first, matrix.row(first),
+                matrix.row_bytes());
+    }
+    EXPECT_EQ(pieces.data, whole.data) << to_string(type);
+  }
+}
+
+// The last tile is filled up with rows whose sums are zero, so that nothing reads what was there.
+TEST(PackedWeights, TheLastTileIsPaddedWithZeroRows) {
+  SeededRandom random(24);
+  for (WeightType type : kAllTypes) {
+    PackedMatrix packed = pack(random_matrix(random, type, 3, 64), {1, 0, 1});
+    packed.weights.n_rows = 16;
+    std::vector<float> row(64);
+    for (int64_t r = 3; r < 16; ++r) {
+      unpack_row(packed.weights, r, row);
+      for (float value : row) ASSERT_EQ(value, 0.0f) << to_string(type);
+    }
+  }
+}
+
+TEST(PackedWeights, TakeAsManyBytesAsTheFileForWholeTiles) {
+  for (WeightType type : kAllTypes) {
+    EXPECT_EQ(packed_bytes(type, 48, 160), 48 * source_row_bytes(type, 160)) << to_string(type);
+    EXPECT_EQ(packed_bytes(type, 33, 160), 48 * source_row_bytes(type, 160)) << to_string(type);
+  }
+}
+
+// The place of a value as docs/numerics.md, section 6, spells it out, byte by byte.
+TEST(PackedWeights, LieAsTheDocumentSays) {
+  SeededRandom random(25);
+  const FileMatrix q5_1 = random_matrix(random, WeightType::kQ5_1, 16, 32);
+  const PackedMatrix packed = pack(q5_1, {1, 0, 1});
+  for (int row = 0; row < 16; ++row) {
+    const std::byte* file = q5_1.row(row);
+    EXPECT_EQ(read<uint16_t>(&packed.data[2 * row]), read<uint16_t>(file));
+    EXPECT_EQ(read<uint16_t>(&packed.data[32 + 2 * row]), read<uint16_t>(file + 2));
+    for (int k = 0; k < 32; ++k) {
+      const int g = k / 4, j = k % 4;
+      const bool fifth = (packed.data[64 + 4 * row + j] >> g & std::byte{1}) != std::byte{0};
+      EXPECT_EQ(fifth, (read<uint32_t>(file + 4) >> k & 1) != 0);
+      const std::byte both = packed.data[128 + 64 * (g % 4) + 4 * row + j];
+      const std::byte source = file[8 + k % 16];
+      EXPECT_EQ(k < 16 ? both & std::byte{15} : both >> 4,
+                k < 16 ? source & std::byte{15} : source >> 4);
+    }
+  }
+  const FileMatrix q8 = random_matrix(random, WeightType::kQ8_0, 16, 32);
+  const PackedMatrix packed8 = pack(q8, {1, 0, 1});
+  const FileMatrix f32 = random_matrix(random, WeightType::kF32, 16, 32);
+  const PackedMatrix packed32 = pack(f32, {1, 0, 1});
+  for (int row = 0; row < 16; ++row) {
+    for (int k = 0; k < 32; ++k) {
+      EXPECT_EQ(packed8.data[32 + 64 * (k / 4) + 4 * row + k % 4], q8.row(row)[2 + k]);
+      EXPECT_EQ(read<float>(&packed32.data[4 * (16 * k + row)]), read<float>(f32.row(row) + 4 * k));
+    }
+  }
+}
+
+TEST(PackedWeightsDeathTest, RowsOutsideTheMatrixAreRefused) {
+  SeededRandom random(26);
+  const FileMatrix matrix = random_matrix(random, WeightType::kQ8_0, 4, 32);
+  PackedMatrix packed = pack(matrix, {1, 0, 1});
+  const auto pack_at = [&](int64_t first, int64_t n) {
+    pack_rows(packed.weights, packed.data.data(), first, n, matrix.row(0), matrix.row_bytes());
+  };
+  EXPECT_DEATH(pack_at(3, 2), "packed_weights.cpp");
+  EXPECT_DEATH(pack_at(-1, 1), "packed_weights.cpp");
+  std::vector<float> row(32);
+  EXPECT_DEATH(unpack_row(packed.weights, 4, row), "packed_weights.cpp");
+  EXPECT_DEATH(packed_bytes(WeightType::kQ4_0, 1, 33), "packed_weights.cpp");
+}
+
+}  // namespace
+}  // namespace lockstep::testing

@@ -1,0 +1,208 @@
+// embed, add_partials, gather_rows, concat_columns, resolve_tokens; and the streams themselves.
+#include <algorithm>
+#include <limits>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "tests/unit/kernels/linear_support.h"
+
+namespace lockstep::testing {
+namespace {
+
+template <class Fn>
+void for_each_stream_and_reference(const Fn& fn) {
+  fn(*make_cpu_stream(Isa::kReference, 1));
+  for_each_stream(fn);
+}
+
+TEST(Streams, EveryInstructionSetOffersEveryOp) {
+  for (Isa isa : {Isa::kReference, Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
+    const CpuOps& ops = cpu_ops(isa);
+    EXPECT_TRUE(ops.embed && ops.rms_norm && ops.quantize && ops.linear && ops.add_partials &&
+                ops.rope_store && ops.attention && ops.silu_mul && ops.gather_rows &&
+                ops.concat_columns && ops.resolve_tokens && ops.sample)
+        << to_string(isa);
+  }
+}
+
+TEST(Streams, AreNamedAfterTheirInstructionSet) {
+  EXPECT_STREQ(make_cpu_stream(Isa::kPortable, 1)->name(), "cpu/portable");
+  const auto isas = available_isas();
+  EXPECT_EQ(isas[0], Isa::kReference);
+  EXPECT_EQ(isas[1], Isa::kPortable);
+  EXPECT_EQ(isas.back(), best_isa());
+  for (Isa isa : isas) {
+    EXPECT_EQ(std::string("cpu/") + to_string(isa), make_cpu_stream(isa, 2)->name());
+  }
+}
+
+TEST(Embed, RowsAreDequantisedScaledAndNeverNegativeZero) {
+  SeededRandom random(40);
+  for (WeightType type : kAllTypes) {
+    FileMatrix matrix = random_matrix(random, type, 30, 64);
+    const PackedMatrix table = pack(matrix, {1, 0, 1});
+    const std::vector<int32_t> ids{105, 100, 129, 99, 130, -1, 112, 105};
+    std::vector<float> expected;
+    for (int32_t id : ids) {
+      std::vector<float> row(64, 0.0f);
+      if (id >= 100 && id < 130) unpack_row(table.weights, id - 100, row);
+      for (float& v : row) v = v * 3.5f + 0.0f;
+      expected.insert(expected.end(), row.begin(), row.end());
+    }
+    for_each_stream_and_reference([&](Stream& stream) {
+      std::vector<float> out(ids.size() * 64, -7.0f);
+      embed({.ids = view(ids.data(), {8}),
+             .table = table.weights,
+             .first_row = 100,
+             .scale = 3.5f,
+             .out = view(out.data(), {8, 64})},
+            stream);
+      EXPECT_TRUE(same_bits(expected, out)) << to_string(type);
+      for (float v : out) EXPECT_FALSE(v == 0.0f && std::signbit(v));
+    });
+  }
+}
+
+// One rank's rows and zeros elsewhere: adding the ranks up gives what one rank would have.
+TEST(Embed, SlicesOfTheVocabularyAddUpToTheWhole) {
+  SeededRandom random(41);
+  const FileMatrix matrix = random_matrix(random, WeightType::kQ4_1, 40, 32);
+  const PackedMatrix whole = pack(matrix, {1, 0, 1});
+  FileMatrix half = matrix;
+  half.n_rows = 20;
+  const PackedMatrix low = pack(half, {1, 0, 1});
+  half.bytes.erase(half.bytes.begin(), half.bytes.begin() + 20 * matrix.row_bytes());
+  const PackedMatrix high = pack(half, {1, 0, 1});
+  std::vector<int32_t> ids(40);
+  for (int i = 0; i < 40; ++i) ids[i] = i;
+  auto stream = make_cpu_stream(best_isa(), 2);
+  const auto run = [&](const PackedMatrix& table, int64_t first_row) {
+    std::vector<float> out(40 * 32);
+    embed({.ids = view(ids.data(), {40}),
+           .table = table.weights,
+           .first_row = first_row,
+           .out = view(out.data(), {40, 32})},
+          *stream);
+    return out;
+  };
+  const std::vector<float> a = run(low, 0), b = run(high, 20);
+  std::vector<float> sum(a.size());
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] = a[i] + b[i];
+  EXPECT_TRUE(same_bits(run(whole, 0), sum));
+}
+
+TEST(AddPartials, EveryBackEndGivesTheBitsOfTheReference) {
+  SeededRandom random(42);
+  for (int64_t dim : {1, 37, 128, 300}) {
+    for (int64_t n_tokens : {1, 5}) {
+      const std::vector<Subtree> layout{{4, 2}, {0, 0}, {2, 2}, {0, 2}, {6, 1}};  // of 7
+      const int64_t n = std::ssize(layout);
+      std::vector<float> partials = random.activations(n * n_tokens * dim);
+      std::fill_n(partials.begin() + n_tokens * dim, n_tokens * dim,
+                  std::numeric_limits<float>::quiet_NaN());  // padding is never read
+      const std::vector<float> before = random.activations(n_tokens * dim);
+      const std::vector<float> bias = random.activations(dim);
+      for (bool with_bias : {false, true}) {
+        const auto run = [&](Stream& stream) {
+          std::vector<float> residual = before;
+          AddPartialsArgs args{.partials = view(partials.data(), {n, n_tokens, dim}),
+                               .layout = layout,
+                               .n_leaves = 7,
+                               .residual = view(residual.data(), {n_tokens, dim})};
+          if (with_bias) args.bias = view(bias.data(), {dim});
+          add_partials(args, stream);
+          return residual;
+        };
+        std::vector<float> expected = before;
+        const auto part = [&](int i, size_t at) { return partials[i * n_tokens * dim + at]; };
+        for (size_t at = 0; at < expected.size(); ++at) {
+          float y = (part(3, at) + part(2, at)) + (part(0, at) + part(4, at));
+          if (with_bias) y = y + bias[at % dim];
+          expected[at] = expected[at] + y;
+        }
+        for_each_stream_and_reference(
+            [&](Stream& stream) { EXPECT_TRUE(same_bits(expected, run(stream))); });
+      }
+    }
+  }
+}
+
+TEST(GatherRows, CopiesTheNamedRows) {
+  SeededRandom random(43);
+  const std::vector<float> x = random.activations(6 * 10);
+  const std::vector<int32_t> rows{5, 0, 0, 3};
+  for_each_stream_and_reference([&](Stream& stream) {
+    std::vector<float> out(4 * 10);
+    gather_rows({.x = view(x.data(), {6, 10}),
+                 .rows = view(rows.data(), {4}),
+                 .out = view(out.data(), {4, 10})},
+                stream);
+    for (int i = 0; i < 4; ++i) {
+      EXPECT_TRUE(std::equal(&out[10 * i], &out[10 * i] + 10, &x[10 * rows[i]]));
+    }
+  });
+}
+
+TEST(ConcatColumns, PutsTheSlicesSideBySide) {
+  constexpr int64_t kCols[] = {4, 3, 0, 2};
+  std::vector<float> parts(4 * 5 * 4);
+  for (size_t i = 0; i < parts.size(); ++i) parts[i] = static_cast<float>(i);
+  for_each_stream_and_reference([&](Stream& stream) {
+    std::vector<float> out(5 * 9, -1.0f);
+    concat_columns(
+        {.parts = view(parts.data(), {4, 5, 4}), .n_cols = kCols, .out = view(out.data(), {5, 9})},
+        stream);
+    for (int row = 0; row < 5; ++row) {
+      int at = 0;
+      for (int rank = 0; rank < 4; ++rank) {
+        for (int c = 0; c < kCols[rank]; ++c) {
+          EXPECT_EQ(out[row * 9 + at++], parts[(rank * 5 + row) * 4 + c]);
+        }
+      }
+    }
+  });
+}
+
+TEST(ResolveTokens, KnownIdsAreRememberedAndUnknownOnesLookedUp) {
+  for_each_stream_and_reference([&](Stream& stream) {
+    std::vector<int32_t> history(3 * 8, 0);
+    history[2 * 8 + 4] = 777;
+    const std::vector<int32_t> ids{11, 12, -1, 0};
+    const std::vector<int32_t> slots{0, 0, 2, 1};
+    const std::vector<int32_t> positions{0, 1, 4, 7};
+    std::vector<int32_t> tokens(4, -5);
+    resolve_tokens({.ids = view(ids.data(), {4}),
+                    .slots = view(slots.data(), {4}),
+                    .positions = view(positions.data(), {4}),
+                    .history = view(history.data(), {3, 8}),
+                    .tokens = view(tokens.data(), {4})},
+                   stream);
+    EXPECT_EQ(tokens, (std::vector<int32_t>{11, 12, 777, 0}));
+    EXPECT_EQ(history[0], 11);
+    EXPECT_EQ(history[1], 12);
+    EXPECT_EQ(history[2 * 8 + 4], 777);
+    EXPECT_EQ(history[1 * 8 + 7], 0);
+  });
+}
+
+TEST(RowOpsDeathTest, RowsAndSlotsOutsideTheirTablesEndTheProcess) {
+  std::vector<float> x(20), out(20);
+  const int32_t rows[] = {2};
+  auto stream = make_cpu_stream(best_isa(), 1);
+  EXPECT_DEATH(
+      gather_rows(
+          {.x = view(x.data(), {2, 10}), .rows = view(rows, {1}), .out = view(out.data(), {1, 10})},
+          *stream),
+      "CHECK|move_rows.cpp");
+  std::vector<int32_t> history(8), tokens(1);
+  const int32_t id[] = {-1}, slot[] = {0}, position[] = {8};
+  EXPECT_DEATH(resolve_tokens({.ids = view(id, {1}),
+                               .slots = view(slot, {1}),
+                               .positions = view(position, {1}),
+                               .history = view(history.data(), {1, 8}),
+                               .tokens = view(tokens.data(), {1})},
+                              *stream),
+               "move_rows.cpp");
+}
+
+}  // namespace
+}  // namespace lockstep::testing

@@ -1,0 +1,137 @@
+#include "kernels/cpu/thread_team.h"
+
+#include <gtest/gtest.h>
+#include <immintrin.h>
+
+#include <chrono>
+#include <limits>
+#include <set>
+#include <thread>
+
+#include "kernels/cpu/float_mode.h"
+
+namespace lockstep::testing {
+namespace {
+
+TEST(ThreadTeam, RunsEveryChunkOnce) {
+  for (int n_threads : {1, 2, 3, 8}) {
+    ThreadTeam team(n_threads);
+    for (int n_chunks : {0, 1, 2, 3, 7, 64, 1000}) {
+      std::vector<int> runs(static_cast<size_t>(n_chunks), 0);
+      team.run(n_chunks, [&](int chunk, int thread) {
+        ++runs[chunk];
+        EXPECT_TRUE(thread >= 0 && thread < n_threads);
+      });
+      EXPECT_EQ(std::count(runs.begin(), runs.end(), 1), n_chunks);
+    }
+  }
+}
+
+TEST(ThreadTeam, WhatARunWroteIsVisibleToTheCallerAndTheNextRun) {
+  ThreadTeam team(3);
+  std::vector<int64_t> values(60, 0);
+  for (int round = 1; round <= 2000; ++round) {
+    team.run(60, [&](int chunk, int /*thread*/) { values[(chunk + round) % 60] += 1; });
+    ASSERT_EQ(values[round % 60], round);
+  }
+}
+
+TEST(ThreadTeam, RangesCoverAllItemsInOrderWithoutOverlap) {
+  for (int n_threads : {1, 2, 3}) {
+    ThreadTeam team(n_threads);
+    for (int64_t n_items : {0, 1, 5, 16, 17, 1000}) {
+      for (int64_t min_items : {1, 4, 2000}) {
+        std::vector<std::atomic<int>> seen(static_cast<size_t>(n_items));
+        std::atomic<int> n_runs{0};
+        team.run_ranges(n_items, min_items, [&](int64_t begin, int64_t end, int /*thread*/) {
+          ++n_runs;
+          for (int64_t i = begin; i < end; ++i) ++seen[i];
+        });
+        for (const auto& count : seen) EXPECT_EQ(count, 1);
+        EXPECT_LE(n_runs, std::max<int64_t>(1, n_items / min_items));
+      }
+    }
+  }
+}
+
+// A thread that is put aside in its chunk keeps only that chunk; the others are taken over.
+TEST(ThreadTeam, ASlowThreadKeepsOnlyItsOwnChunk) {
+  ThreadTeam team(2);
+  for (int round = 0; round < 5; ++round) {
+    std::atomic<bool> slow_taken{false};
+    std::atomic<int> others_done{0};
+    team.run(50, [&](int /*chunk*/, int /*thread*/) {
+      if (!slow_taken.exchange(true)) {
+        const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+        while (others_done < 49 && std::chrono::steady_clock::now() < give_up) {
+          std::this_thread::yield();
+        }
+        EXPECT_EQ(others_done, 49);
+      } else {
+        ++others_done;
+      }
+    });
+  }
+}
+
+TEST(ThreadTeam, WorkersThatSleptTakePartAgain) {
+  ThreadTeam team(2);
+  for (int round = 0; round < 5; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    std::atomic<int> n_waiting{0};
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+    team.run(2, [&](int /*chunk*/, int /*thread*/) {
+      ++n_waiting;
+      while (n_waiting < 2 && std::chrono::steady_clock::now() < give_up) {
+        std::this_thread::yield();
+      }
+    });
+    EXPECT_EQ(n_waiting, 2) << "both threads are needed for both chunks to be held at once";
+  }
+}
+
+TEST(ThreadTeam, EveryThreadComputesWithDenormalsWhateverTheCallerHas) {
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(before | 0x8040u);  // FTZ and DAZ, as -ffast-math start-up code sets them
+  {
+    const FloatMode float_mode;
+    ThreadTeam team(3);
+    std::atomic<int> n_kept{0};
+    team.run(300, [&](int /*chunk*/, int /*thread*/) {
+      volatile float tiny = std::numeric_limits<float>::min();
+      if (tiny / 4.0f > 0.0f) ++n_kept;
+    });
+    EXPECT_EQ(n_kept, 300);
+  }
+  EXPECT_EQ(_mm_getcsr() & 0x8040u, 0x8040u) << "the caller's own mode comes back";
+  _mm_setcsr(before);
+}
+
+TEST(ThreadTeam, ScratchIsAlignedOwnAndKept) {
+  ThreadTeam team(3);
+  std::vector<std::byte*> mine(3, nullptr);
+  for (int round = 0; round < 20; ++round) {
+    team.run(30, [&](int chunk, int thread) {
+      std::byte* scratch = team.scratch(thread, 1000);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(scratch) % 64, 0u);
+      if (mine[thread] != nullptr) {
+        EXPECT_EQ(mine[thread], scratch);
+      }
+      mine[thread] = scratch;
+      std::fill_n(scratch, 1000, std::byte(chunk));
+      for (int i = 0; i < 1000; ++i) ASSERT_EQ(scratch[i], std::byte(chunk));
+    });
+  }
+}
+
+TEST(ThreadTeam, ManyTeamsComeAndGo) {
+  for (int i = 0; i < 200; ++i) {
+    ThreadTeam team(1 + i % 4);
+    std::atomic<int> n{0};
+    team.run(i % 5, [&](int, int) { ++n; });
+    EXPECT_EQ(n, i % 5);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::testing
