@@ -44,6 +44,8 @@ Result<Socket> Socket::make(Context& context, SocketKind kind, const SocketOptio
 
 Status Socket::bind(const std::string& endpoint) {
   try {
+    // An IPv4 address bound with IPv6 on would come back as [::ffff:127.0.0.1].
+    socket_.set(zmq::sockopt::ipv6, endpoint.find('[') != std::string::npos);
     socket_.bind(endpoint);
     endpoint_ = socket_.get(zmq::sockopt::last_endpoint);
     return Ok{};

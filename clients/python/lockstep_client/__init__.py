@@ -1,0 +1,11 @@
+"""Client of a Lockstep inference cluster over ZeroMQ.
+
+    with Client("tcp://127.0.0.1:5555") as client:
+        for piece in client.stream(model="SmolLM2", prompt="The capital of France is"):
+            print(piece.text, end="")
+"""
+
+from ._client import Client, LockstepError, Piece, Result, Timeout
+
+__all__ = ["Client", "LockstepError", "Piece", "Result", "Timeout"]
+__version__ = "0.1.0"
