@@ -3,7 +3,9 @@
 
 #include <cfloat>
 #include <cstdint>
+#include <limits>
 
+#include "common/check.h"
 #include "kernels/ops.h"
 #include "kernels/reference/math.h"
 
@@ -11,6 +13,15 @@ namespace lockstep {
 
 // Without top-k and top-p, weights are summed in chunks of this many ids.
 inline constexpr int kSampleChunk = 1024;
+
+// What a row names lies inside the history and the banned ids.
+inline void check_row(const SampleArgs& args, const SamplingRow& row) {
+  CHECK(row.slot >= 0 && row.slot < args.history.n_rows());
+  CHECK(row.n_history >= 0 && row.n_history < args.history.shape[1]);
+  CHECK(row.banned_first >= 0 && row.n_banned >= 0);
+  CHECK(row.n_banned == 0 ||
+        int64_t{row.banned_first} + row.n_banned <= static_cast<int64_t>(args.banned.size()));
+}
 
 // A penalised logit. Finite whatever the penalties are, so that one row's parameters cannot make it
 // look like a broken row.

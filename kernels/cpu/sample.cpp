@@ -58,11 +58,7 @@ class RowSampler {
         row_(args.rows[static_cast<size_t>(index)]),
         area_(area),
         z_(args.logits.row<float>(index), static_cast<size_t>(args.logits.shape[1])) {
-    CHECK(row_.slot >= 0 && row_.slot < args.history.n_rows());
-    CHECK(row_.n_history >= 0 && row_.n_history < args.history.shape[1]);
-    CHECK(row_.min_tokens_left <= 0 || row_.n_banned <= 0 ||
-          (row_.banned_first >= 0 &&
-           row_.banned_first + row_.n_banned <= static_cast<int64_t>(args.banned.size())));
+    check_row(args, row_);
     history_ = {args.history.row<int32_t>(row_.slot), static_cast<size_t>(row_.n_history)};
   }
 

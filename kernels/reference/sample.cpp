@@ -6,7 +6,6 @@
 #include <numeric>
 #include <vector>
 
-#include "common/check.h"
 #include "kernels/philox.h"
 #include "kernels/reference/math.h"
 #include "kernels/reference/reference_ops.h"
@@ -26,8 +25,7 @@ class RowSampler {
         raw_(args.logits.row<float>(index), args.logits.row<float>(index) + vocab_size_),
         z_(raw_),
         kept_(raw_.size(), true) {
-    CHECK(row_.slot >= 0 && row_.slot < args.history.n_rows());
-    CHECK(row_.n_history >= 0 && row_.n_history < args.history.shape[1]);
+    check_row(args, row_);
   }
 
   void run() {

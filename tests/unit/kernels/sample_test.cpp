@@ -1,0 +1,450 @@
+// The sampler: every back end draws what the reference draws, and the reference draws what section
+// 5 of docs/numerics.md and the usual meaning of its parameters say.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "tests/unit/kernels/isa_support.h"
+#include "tests/unit/kernels/sample_support.h"
+
+namespace lockstep {
+namespace {
+
+using testing::equal_samples;
+using testing::for_each_stream;
+using testing::random_logits;
+using testing::reference_stream;
+using testing::SampleBatch;
+using testing::Sampled;
+using testing::SeededRandom;
+
+std::vector<int32_t> random_ids(SeededRandom& random, int64_t n, int64_t vocab_size) {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < n; ++i) {
+    ids.push_back(static_cast<int32_t>(random.integer(0, vocab_size - 1)));
+  }
+  return ids;
+}
+
+SamplingRow random_row(SeededRandom& random, int64_t vocab_size) {
+  SamplingRow row;
+  constexpr float kTemperatures[] = {0.0f, 0.1f, 0.7f, 1.0f, 1.5f, 30.0f};
+  row.temperature = kTemperatures[random.integer(0, 5)];
+  if (random.chance(0.5)) row.top_p = static_cast<float>(random.integer(0, 100)) / 100.0f;
+  if (random.chance(0.4)) row.min_p = static_cast<float>(random.integer(0, 100)) / 300.0f;
+  if (random.chance(0.4)) row.top_k = static_cast<int32_t>(random.integer(1, vocab_size + 2));
+  if (random.chance(0.3)) row.repetition_penalty = 0.5f + 0.1f * random.integer(0, 12);
+  if (random.chance(0.3)) row.presence_penalty = 0.25f * random.integer(-8, 8);
+  if (random.chance(0.3)) row.frequency_penalty = 0.25f * random.integer(-8, 8);
+  row.n_logprobs = static_cast<int32_t>(random.integer(-1, kMaxTopLogprobs));
+  row.seed = random.engine()();
+  row.output_idx = static_cast<uint32_t>(random.integer(0, 1000));
+  row.choice = static_cast<uint32_t>(random.integer(0, 3));
+  if (random.chance(0.3)) row.min_tokens_left = 1;
+  row.banned_first = static_cast<int32_t>(random.integer(0, 2));
+  row.n_banned = static_cast<int32_t>(random.integer(0, 2));
+  return row;
+}
+
+SampleBatch random_batch(SeededRandom& random, int64_t vocab_size, int n_rows) {
+  SampleBatch batch(vocab_size);
+  batch.banned = random_ids(random, 4, vocab_size);
+  for (int i = 0; i < n_rows; ++i) {
+    batch.add(random_logits(random, vocab_size, random.chance(0.4)), random_row(random, vocab_size),
+              random_ids(random, random.integer(0, 20), vocab_size),
+              random_ids(random, random.integer(0, 40), vocab_size));
+  }
+  return batch;
+}
+
+TEST(Sample, EveryBackEndDrawsWhatTheReferenceDraws) {
+  for (const int64_t vocab_size : {1, 2, 5, 33, 100, 1000, 1024, 1025, 3000, 5000}) {
+    SeededRandom random(static_cast<uint64_t>(vocab_size));
+    const SampleBatch batch = random_batch(random, vocab_size, 40);
+    const Sampled expected = batch.run(*reference_stream());
+    for_each_stream(
+        [&](Stream& s) { ASSERT_TRUE(equal_samples(expected, batch.run(s))) << vocab_size; });
+  }
+}
+
+TEST(Sample, AWholeVocabularyDrawsWhatTheReferenceDraws) {
+  SeededRandom random(2);
+  const SampleBatch batch = random_batch(random, 49152, 12);
+  const Sampled expected = batch.run(*reference_stream());
+  for (Isa isa : available_isas().subspan(1)) {
+    ASSERT_TRUE(equal_samples(expected, batch.run(*make_cpu_stream(isa, 2)))) << to_string(isa);
+  }
+}
+
+TEST(Sample, ParametersAtTheirExtremesDrawWhatTheReferenceDraws) {
+  SeededRandom random(3);
+  SampleBatch batch(300);
+  batch.banned = random_ids(random, 3, 300);
+  const auto add = [&](const SamplingRow& row) {
+    batch.add(random_logits(random, 300, true), row, random_ids(random, 9, 300),
+              {4, 4, 4, -1, 300, 299});
+  };
+  for (const float extreme : {1e-38f, 1e-20f, 1e20f, 3e38f}) {
+    SamplingRow row;
+    row.n_logprobs = 5;
+    row.temperature = extreme;
+    add(row);
+    row.top_p = 0.9f;
+    add(row);
+    row.top_k = 299;
+    add(row);
+    row.temperature = 1.0f;
+    row.min_p = extreme;
+    add(row);
+    row.repetition_penalty = extreme;
+    add(row);
+    row.frequency_penalty = extreme;
+    add(row);
+    row.presence_penalty = -extreme;
+    add(row);
+  }
+  SamplingRow flat;  // huge logits, all alike
+  flat.top_p = 0.5f;
+  batch.add(std::vector<float>(300, 3e38f), flat);
+  batch.add(std::vector<float>(300, -3e38f), flat);
+  const Sampled expected = batch.run(*reference_stream());
+  for (uint8_t finite : expected.finite) EXPECT_EQ(finite, 1);
+  for_each_stream([&](Stream& s) { ASSERT_TRUE(equal_samples(expected, batch.run(s))); });
+}
+
+// What the parameters mean, in double and without any of the engine's code: the probability of
+// every id under temperature, then min-p, then top-k, then top-p.
+std::vector<double> exact_distribution(const std::vector<double>& z, const SamplingRow& row) {
+  std::vector<size_t> order(z.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return z[a] > z[b]; });
+  std::vector<double> p(z.size());
+  for (size_t i = 0; i < z.size(); ++i) p[i] = std::exp((z[i] - z[order[0]]) / row.temperature);
+  std::erase_if(order, [&](size_t i) { return p[i] < row.min_p; });
+  if (row.top_k > 0) order.resize(std::min(order.size(), static_cast<size_t>(row.top_k)));
+  double total = 0;
+  for (size_t i : order) total += p[i];
+  double running = 0;
+  size_t n = 0;
+  while (n < order.size() && (n == 0 || running < row.top_p * total)) running += p[order[n++]];
+  order.resize(n);
+  std::vector<double> result(z.size());
+  for (size_t i : order) result[i] = p[i] / running;
+  return result;
+}
+
+// Draws n_draws tokens under successive output indices and compares their counts with the exact
+// distribution: none where it is zero, and chi-square within what a sound sampler exceeds once in a
+// million (Wilson-Hilferty).
+void expect_distribution(const std::vector<float>& z, const std::vector<double>& penalised,
+                         SamplingRow row, const std::vector<int32_t>& output = {}) {
+  constexpr int kDraws = 4000;
+  const auto exact = exact_distribution(penalised, row);
+  SampleBatch batch(static_cast<int64_t>(z.size()));
+  row.seed = 12345;
+  for (uint32_t i = 0; i < kDraws; ++i) {
+    row.output_idx = i;
+    batch.add(z, row, {}, output);
+  }
+  std::vector<int> counts(z.size());
+  for (int32_t id : batch.run(*make_cpu_stream(best_isa(), 2)).ids) ++counts[id];
+  double chi_square = 0;
+  double pooled_expected = 0, pooled_count = 0;  // bins of fewer than 5 are one bin
+  int n_bins = 0;
+  for (size_t i = 0; i < z.size(); ++i) {
+    const double expected = exact[i] * kDraws;
+    if (exact[i] == 0) {
+      ASSERT_EQ(counts[i], 0) << "id " << i << " must not be drawn";
+    } else if (expected < 5) {
+      pooled_expected += expected;
+      pooled_count += counts[i];
+    } else {
+      chi_square += std::pow(counts[i] - expected, 2) / expected;
+      ++n_bins;
+    }
+  }
+  if (pooled_expected > 0) {
+    chi_square += std::pow(pooled_count - pooled_expected, 2) / std::max(pooled_expected, 1.0);
+    ++n_bins;
+  }
+  const double k = std::max(1, n_bins - 1);
+  const double limit = k * std::pow(1 - 2 / (9 * k) + 4.75 * std::sqrt(2 / (9 * k)), 3);
+  EXPECT_LE(chi_square, limit) << n_bins << " bins";
+}
+
+TEST(Sample, FollowsTheExactDistribution) {
+  SeededRandom random(5);
+  const auto z = random_logits(random, 60);
+  const std::vector<double> wide(z.begin(), z.end());
+  SamplingRow row;
+  expect_distribution(z, wide, row);
+  row.temperature = 0.6f;
+  expect_distribution(z, wide, row);
+  row.temperature = 2.5f;
+  expect_distribution(z, wide, row);
+  row.top_k = 7;
+  expect_distribution(z, wide, row);
+  row.top_p = 0.8f;
+  expect_distribution(z, wide, row);
+  row.top_k = 0;
+  expect_distribution(z, wide, row);
+  row.min_p = 0.05f;
+  expect_distribution(z, wide, row);
+  row.top_p = 1.0f;
+  expect_distribution(z, wide, row);
+}
+
+TEST(Sample, FollowsTheExactDistributionOverManyChunksOfIds) {
+  // 3000 ids, 12 of which matter, in every chunk.
+  std::vector<float> z(3000, -40.0f);
+  for (size_t i = 0; i < 12; ++i) z[i * 271 + 5] = 0.3f * static_cast<float>(i % 5);
+  expect_distribution(z, {z.begin(), z.end()}, SamplingRow{});
+}
+
+TEST(Sample, PenaltiesChangeTheDistributionAsTheirFormulasSay) {
+  SeededRandom random(6);
+  const auto z = random_logits(random, 30);
+  SamplingRow row;
+  row.temperature = 2.0f;
+  row.repetition_penalty = 1.3f;
+  row.presence_penalty = 0.5f;
+  row.frequency_penalty = 0.4f;
+  const std::vector<int32_t> output = {3, 9, 9, 9, 17, 3};
+  std::vector<double> penalised(z.begin(), z.end());
+  for (const auto& [id, count] : std::map<int, int>{{3, 2}, {9, 3}, {17, 1}}) {
+    double& v = penalised[static_cast<size_t>(id)];
+    v = (v > 0 ? v / 1.3f : v * 1.3f) - 0.4f * count - 0.5f;
+  }
+  expect_distribution(z, penalised, row, output);
+}
+
+// One greedy row.
+int32_t greedy(const std::vector<float>& z, SamplingRow row,
+               const std::vector<int32_t>& prompt = {}, const std::vector<int32_t>& output = {}) {
+  SampleBatch batch(static_cast<int64_t>(z.size()));
+  row.temperature = 0.0f;
+  batch.add(z, row, prompt, output);
+  const Sampled expected = batch.run(*reference_stream());
+  for_each_stream([&](Stream& s) { EXPECT_TRUE(equal_samples(expected, batch.run(s))); });
+  return expected.ids[0];
+}
+
+TEST(Sample, GreedyTakesTheLargestAndOfEqualsTheLowestId) {
+  std::vector<float> z(200, -1.0f);
+  z[150] = z[37] = z[199] = 4.0f;
+  EXPECT_EQ(greedy(z, {}), 37);
+  EXPECT_EQ(greedy(std::vector<float>(77, 0.0f), {}), 0);
+  std::vector<float> zeros(77, -1.0f);
+  zeros[20] = -0.0f;
+  zeros[30] = 0.0f;
+  EXPECT_EQ(greedy(zeros, {}), 20);
+}
+
+TEST(Sample, PenaltiesAreOverPromptAndOutputAsEachIsDefined) {
+  // Three candidates, one in the prompt, one in the output.
+  const std::vector<float> z = {3.0f, 2.9f, 2.0f, -5.0f};
+  SamplingRow row;
+  EXPECT_EQ(greedy(z, row, {0}, {1}), 0);
+  row.repetition_penalty = 2.0f;
+  EXPECT_EQ(greedy(z, row, {0}, {1}), 2);
+  row.repetition_penalty = 1.0f;
+  row.presence_penalty = 1.5f;
+  EXPECT_EQ(greedy(z, row, {0}, {1}), 0);  // the prompt does not count
+  EXPECT_EQ(greedy(z, row, {1}, {0}), 1);
+  row.presence_penalty = 0.0f;
+  row.frequency_penalty = 0.06f;
+  EXPECT_EQ(greedy(z, row, {}, {0}), 0);
+  EXPECT_EQ(greedy(z, row, {}, {0, 0}), 1);
+}
+
+TEST(Sample, BannedIdsComeBackWhenMinTokensIsReached) {
+  SampleBatch batch(4);
+  batch.banned = {9, 0, 2};
+  SamplingRow row;
+  row.temperature = 0.0f;
+  row.banned_first = 1;
+  row.n_banned = 2;
+  row.min_tokens_left = 1;
+  row.n_logprobs = 1;
+  const std::vector<float> z = {5.0f, 1.0f, 4.0f, 2.0f};
+  batch.add(z, row);
+  row.min_tokens_left = 0;
+  batch.add(z, row);
+  row.min_tokens_left = 1;
+  row.temperature = 100.0f;
+  for (row.top_k = 0; row.top_k < 4; ++row.top_k) {
+    for (uint32_t i = 0; i < 50; ++i) {
+      row.output_idx = i;
+      row.top_p = i % 2 == 0 ? 1.0f : 0.99f;
+      batch.add(z, row);
+    }
+  }
+  const Sampled expected = batch.run(*reference_stream());
+  EXPECT_EQ(expected.ids[0], 3);
+  EXPECT_EQ(expected.top_ids[0], 0);  // log-probabilities are of the raw logits
+  EXPECT_EQ(expected.ids[1], 0);
+  for (size_t i = 2; i < expected.ids.size(); ++i) {
+    ASSERT_TRUE(expected.ids[i] == 1 || expected.ids[i] == 3);
+  }
+  for_each_stream([&](Stream& s) { ASSERT_TRUE(equal_samples(expected, batch.run(s))); });
+}
+
+TEST(Sample, WithEveryIdBannedItIsIdZero) {
+  for (const float temperature : {0.0f, 1.0f}) {
+    SampleBatch batch(2);
+    batch.banned = {0, 1};
+    SamplingRow row;
+    row.temperature = temperature;
+    row.min_tokens_left = 1;
+    row.n_banned = 2;
+    row.n_logprobs = 2;
+    batch.add({1.0f, 2.0f}, row);
+    const Sampled expected = batch.run(*reference_stream());
+    EXPECT_EQ(expected.ids[0], 0);
+    for_each_stream([&](Stream& s) { ASSERT_TRUE(equal_samples(expected, batch.run(s))); });
+  }
+}
+
+TEST(Sample, NarrowFiltersLeaveTheBest) {
+  SeededRandom random(7);
+  SampleBatch batch(500);
+  std::vector<int32_t> best;
+  for (uint32_t i = 0; i < 60; ++i) {
+    SamplingRow row;
+    row.temperature = 50.0f;
+    row.output_idx = i;
+    if (i % 3 == 0) row.top_k = 1;
+    if (i % 3 == 1) row.top_p = 1e-6f;
+    if (i % 3 == 2) row.min_p = 1.0f;
+    const auto z = random_logits(random, 500);
+    best.push_back(static_cast<int32_t>(std::max_element(z.begin(), z.end()) - z.begin()));
+    batch.add(z, row);
+  }
+  EXPECT_EQ(batch.run(*reference_stream()).ids, best);
+  for_each_stream([&](Stream& s) { ASSERT_EQ(batch.run(s).ids, best); });
+}
+
+TEST(Sample, TheDrawDependsOnSeedIndexAndChoiceAndNothingElse) {
+  SeededRandom random(8);
+  const auto z = random_logits(random, 400);
+  SamplingRow row;
+  row.temperature = 3.0f;
+  SampleBatch batch(400);
+  for (uint32_t i = 0; i < 90; ++i) {
+    row.seed = i / 30 == 0 ? i : 7;
+    row.output_idx = i / 30 == 1 ? i : 7;
+    row.choice = i / 30 == 2 ? i : 7;
+    batch.add(z, row);
+  }
+  const auto ids = batch.run(*reference_stream()).ids;
+  for (int part = 0; part < 3; ++part) {
+    EXPECT_GT(std::set<int32_t>(ids.begin() + 30 * part, ids.begin() + 30 * (part + 1)).size(),
+              10u);
+  }
+  // Alone, each row draws what it drew beside 89 others.
+  for (size_t i = 0; i < 90; i += 11) {
+    SampleBatch alone(400);
+    alone.add(z, batch.rows[i]);
+    EXPECT_EQ(alone.run(*make_cpu_stream(best_isa(), 2)).ids[0], ids[i]);
+  }
+}
+
+TEST(Sample, LogprobsAreOfTheRawLogits) {
+  SeededRandom random(9);
+  const auto z = random_logits(random, 3000, true);
+  double sum = 0;
+  const double max = *std::max_element(z.begin(), z.end());
+  for (float v : z) sum += std::exp(v - max);
+  SamplingRow row;
+  row.temperature = 0.5f;
+  row.repetition_penalty = 1.5f;
+  row.frequency_penalty = 1.0f;
+  row.n_logprobs = 20;
+  SampleBatch batch(3000);
+  std::vector<int32_t> everything(60);
+  std::iota(everything.begin(), everything.end(), 0);
+  for (uint32_t i = 0; i < 10; ++i) {
+    row.output_idx = i;
+    batch.add(z, row, everything);
+  }
+  const Sampled got = batch.run(*make_cpu_stream(best_isa(), 1));
+  const double tolerance = 200 * 0x1p-24 * std::log(sum) + 20 * 0x1p-24;
+  for (size_t i = 0; i < 10; ++i) {
+    const auto exact = [&](int32_t id) { return z[id] - max - std::log(sum); };
+    EXPECT_NEAR(got.logprobs[i], exact(got.ids[i]), tolerance + 1e-6);
+    for (size_t j = 0; j < 20; ++j) {
+      const int32_t id = got.top_ids[i * 20 + j];
+      EXPECT_NEAR(got.top_logprobs[i * 20 + j], exact(id), tolerance + 1e-6);
+      if (j == 0) continue;
+      const int32_t before = got.top_ids[i * 20 + j - 1];
+      EXPECT_TRUE(z[before] > z[id] || (z[before] == z[id] && before < id));
+    }
+  }
+}
+
+TEST(Sample, OnlyTheWantedLogprobsAreWritten) {
+  SampleBatch batch(3);
+  for (const int32_t n : {-1, 0, 2, 20}) {
+    SamplingRow row;
+    row.n_logprobs = n;
+    batch.add({1.0f, 2.0f, 3.0f}, row);
+  }
+  const Sampled got = batch.run(*reference_stream());
+  EXPECT_EQ(got.logprobs[0], -9.0f);
+  EXPECT_NE(got.logprobs[1], -9.0f);
+  EXPECT_EQ(got.top_ids[20], -9);
+  EXPECT_EQ(std::vector<int32_t>(got.top_ids.begin() + 40, got.top_ids.begin() + 44),
+            (std::vector<int32_t>{2, 1, -9, -9}));
+  EXPECT_EQ(std::vector<int32_t>(got.top_ids.begin() + 60, got.top_ids.begin() + 64),
+            (std::vector<int32_t>{2, 1, 0, -9}));
+  for_each_stream([&](Stream& s) { ASSERT_TRUE(equal_samples(got, batch.run(s))); });
+}
+
+TEST(Sample, ANanOrInfinityIsFlaggedAndStaysInItsRow) {
+  SeededRandom random(10);
+  SampleBatch clean(1500);
+  clean.banned = {5, 6, 7, 8};
+  for (int i = 0; i < 6; ++i) clean.add(random_logits(random, 1500), random_row(random, 1500));
+  SampleBatch broken = clean;
+  broken.logits[1500 * 1 + 1499] = std::numeric_limits<float>::quiet_NaN();
+  broken.logits[1500 * 3] = std::numeric_limits<float>::infinity();
+  broken.logits[1500 * 5 + 700] = -std::numeric_limits<float>::infinity();
+  const Sampled whole = clean.run(*reference_stream());
+  const Sampled expected = broken.run(*reference_stream());
+  EXPECT_EQ(expected.finite, (std::vector<uint8_t>{1, 0, 1, 0, 1, 0}));
+  for (size_t i : {1, 3, 5}) {
+    EXPECT_EQ(expected.ids[i], 0);
+    EXPECT_EQ(expected.logprobs[i], -9.0f);
+  }
+  for (size_t i : {0, 2, 4}) EXPECT_EQ(expected.ids[i], whole.ids[i]);
+  for_each_stream([&](Stream& s) { ASSERT_TRUE(equal_samples(expected, broken.run(s))); });
+}
+
+TEST(Sample, TheTokenIsAppendedToTheHistoryOfItsSlot) {
+  SampleBatch batch(5);
+  SamplingRow row;
+  row.temperature = 0.0f;
+  batch.add({0.0f, 1.0f, 2.0f, 3.0f, 0.0f}, row, {1, 2}, {4});
+  const Sampled got = batch.run(*make_cpu_stream(best_isa(), 1));
+  EXPECT_EQ(std::vector<int32_t>(got.history.begin(), got.history.begin() + 5),
+            (std::vector<int32_t>{1, 2, 4, 3, -7}));
+}
+
+TEST(SampleDeathTest, ARowThatNamesWhatIsNotThereIsRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  SampleBatch batch(5);
+  batch.add(std::vector<float>(5), {});
+  batch.rows[0].n_history = 64;
+  EXPECT_DEATH(batch.run(*make_cpu_stream(best_isa(), 1)), "sampling.h");
+  batch.rows[0].n_history = 0;
+  batch.rows[0].n_banned = 1;
+  EXPECT_DEATH(batch.run(*make_cpu_stream(best_isa(), 1)), "sampling.h");
+  batch.rows[0].n_banned = 0;
+  batch.rows[0].slot = 1;
+  EXPECT_DEATH(batch.run(*make_cpu_stream(best_isa(), 1)), "sampling.h");
+}
+
+}  // namespace
+}  // namespace lockstep
