@@ -5,6 +5,7 @@
 #include <string>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/engine_fields.h"
 #include "clients/cli/generator.h"
 #include "common/load_error.h"
 #include "common/service/config.h"
@@ -83,10 +84,7 @@ std::optional<int> load_settings(const char* program, const char* description, i
   node.verbosity = 0;
   ConfigSource source(program, description);
   source.positional("model");
-  struct EngineFields {
-    NodeConfig& node;
-    void visit_fields(FieldList& v) { node.visit_engine_fields(v); }
-  } engine_fields{node};
+  EngineFields engine_fields{node};
   source.add(engine_fields);
   source.add(talk);
   if (const auto exit_code = source.load(argc, argv)) return exit_code;

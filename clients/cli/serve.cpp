@@ -1,0 +1,98 @@
+// lockstep serve MODEL: a node and its coordinator in one process, over a loopback socket, with one
+// admin port for both.
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/engine_fields.h"
+#include "common/load_error.h"
+#include "common/service/admin_http.h"
+#include "common/service/config.h"
+#include "common/service/logging.h"
+#include "common/service/signals.h"
+#include "coordinator/coordinator_app.h"
+#include "node/service/node_app.h"
+
+namespace lockstep {
+namespace {
+
+struct FrontFields {
+  CoordinatorConfig& coordinator;
+  template <class V>
+  void visit_fields(V& v) {
+    coordinator.visit_front_fields(v);
+    v(coordinator.admin, "admin", "",
+      "HOST:PORT of health and metrics; port 0 = a free one, printed");
+    v(coordinator.insecure, "insecure", "", "allow listening on other addresses than loopback");
+  }
+};
+
+template <class T>
+T value_or_throw(Result<T> result) {
+  if (!result) throw LoadError(result.error().message);
+  return std::move(result).value();
+}
+
+AdminRoutes combined_routes(const NodeApp& node, const CoordinatorApp& coordinator,
+                            std::shared_ptr<prometheus::Registry> registry) {
+  Health health = node.health();
+  const auto node_ready = health.ready;
+  health.ready = [node_ready, &coordinator] { return node_ready() && coordinator.ready(); };
+  AdminRoutes routes = health_routes(health);
+  routes["/metrics"] = [&node, registry] {
+    const std::string text = prometheus::TextSerializer().Serialize(registry->Collect());
+    return AdminResponse{200, "text/plain; version=0.0.4; charset=utf-8",
+                         text + node.metrics_text()};
+  };
+  return routes;
+}
+
+int serve(NodeConfig node_config, CoordinatorConfig config, TerminationSignals& signals) {
+  node_config.listen = "tcp://127.0.0.1:0";  // for this process's coordinator only
+  node_config.admin.clear();
+  NodeApp node(node_config);
+  config.node = {node.endpoint()};
+  const auto registry = std::make_shared<prometheus::Registry>();
+  const auto coordinator = value_or_throw(CoordinatorApp::start(config, registry));
+  const auto address = value_or_throw(parse_host_port(config.admin));
+  const auto admin =
+      value_or_throw(AdminHttp::start(address, combined_routes(node, *coordinator, registry)));
+  std::printf("serving %s\nhttp %s\nzmq %s\nadmin %s\n", node.model_name().c_str(),
+              coordinator->http_address().c_str(), coordinator->zmq_endpoint().c_str(),
+              to_string(admin->address()).c_str());
+  std::fflush(stdout);
+  signals.wait();
+  const auto second_signal = [&] { return signals.wait_for(std::chrono::milliseconds(0)); };
+  coordinator->drain(std::chrono::milliseconds(config.drain_timeout_ms), second_signal);
+  return 0;
+}
+
+}  // namespace
+
+int run_serve(int argc, const char* const* argv) {
+  NodeConfig node;
+  CoordinatorConfig coordinator;
+  EngineFields engine_fields{node};
+  FrontFields front_fields{coordinator};
+  ConfigSource source("lockstep serve", "coordinator and node in one process");
+  source.positional("model");
+  source.add(engine_fields);
+  source.add(front_fields);
+  if (const auto exit_code = source.load(argc, argv)) return *exit_code;
+  start_logging(static_cast<int>(node.verbosity));
+  TerminationSignals signals;  // before any thread starts
+  if (node.model.empty()) throw LoadError("name a model file, as the first argument");
+  value_or_throw(resolve(coordinator));
+  if (source.check_only()) {
+    check_node_config(node);
+    std::puts("ok");
+    return 0;
+  }
+  return serve(node, coordinator, signals);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,147 @@
+"""Real processes on loopback for the cluster tests: started on free ports, ended by pid."""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+BIN = pathlib.Path(os.environ["LOCKSTEP_BIN"])
+SMOLLM2 = os.environ["LOCKSTEP_MODEL"]
+TINY = pathlib.Path(os.environ["LOCKSTEP_TINY_MODELS"])
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Process:
+    """One child whose output goes to a file; ended with SIGTERM, then SIGKILL."""
+
+    def __init__(self, *command):
+        self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
+        self.child = subprocess.Popen([str(c) for c in command], stdout=self.log, stderr=self.log,
+                                      stdin=subprocess.DEVNULL)
+
+    def output(self):
+        return pathlib.Path(self.log.name).read_text()
+
+    def stop(self, timeout=30):
+        """The exit code after SIGTERM."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+            try:
+                self.child.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+                raise AssertionError("did not end after SIGTERM:\n" + self.output())
+        return self.child.returncode
+
+
+def request(port, method, path, body=None, timeout=120):
+    """(status, parsed JSON or text) of one HTTP request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    payload = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+    connection.request(method, path, payload, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+    if response.getheader("Content-Type", "").startswith("application/json"):
+        return response.status, json.loads(text)
+    return response.status, text
+
+
+def stream(port, path, body, timeout=120):
+    """Yields the JSON of each SSE event, [DONE] excluded; asserts that [DONE] came."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection.request("POST", path, json.dumps(dict(body, stream=True)).encode(),
+                       {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    done = False
+    for line in response:
+        if not line.startswith(b"data:"):
+            continue
+        data = line[5:].strip()
+        if data == b"[DONE]":
+            done = True
+            break
+        yield json.loads(data)
+    connection.close()
+    assert done
+
+
+def metric(port, name, **labels):
+    """One sample of a metrics page, by name and labels."""
+    text = request(port, "GET", "/metrics")[1]
+    for line in text.splitlines():
+        if line.startswith(name) and all(f'{k}="{v}"' in line for k, v in labels.items()):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(f"no {name}{labels} in\n{text}")
+
+
+def wait_for(condition, seconds=30, what="condition"):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def answers(port, path="/readyz"):
+    try:
+        return request(port, "GET", path, timeout=5)[0] == 200
+    except OSError:
+        return False
+
+
+class Cluster:
+    """A coordinator with its nodes. Attributes: http, zmq, admin, nodes, node_admins."""
+
+    def __init__(self, model, nodes=1, node_flags=(), coordinator_flags=("--seed", "1")):
+        self.http, self.admin = free_port(), free_port()
+        self.zmq = f"tcp://127.0.0.1:{free_port()}"
+        self.nodes, self.node_admins, links = [], [], []
+        for _ in range(nodes):
+            port, admin = free_port(), free_port()
+            self.nodes.append(Process(BIN / "lockstep-node", model, "--listen",
+                                      f"tcp://127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
+                                      "--served-model-name", "m", *node_flags))
+            self.node_admins.append(admin)
+            links += ["--node", f"tcp://127.0.0.1:{port}"]
+        self.coordinator = Process(BIN / "lockstep-coordinator", "--http", f"127.0.0.1:{self.http}",
+                                   "--zmq", self.zmq, "--admin", f"127.0.0.1:{self.admin}", *links,
+                                   *coordinator_flags)
+
+    def wait_ready(self):
+        def ready():
+            for process in [self.coordinator, *self.nodes]:
+                assert process.child.poll() is None, process.output()
+            return answers(self.admin)
+        wait_for(ready, 60, "cluster ready")
+        return self
+
+    def stop(self):
+        return [process.stop() for process in [self.coordinator, *self.nodes]]
+
+    def blocks_in_use(self):
+        return sum(metric(admin, "lockstep_kv_blocks", state="active")
+                   for admin in self.node_admins)
+
+
+@contextlib.contextmanager
+def cluster(model, **kwargs):
+    c = Cluster(model, **kwargs)
+    try:
+        yield c.wait_ready()
+    finally:
+        c.stop()
