@@ -57,20 +57,21 @@ struct Engine::Impl final : EngineSink {
 void Engine::Impl::run() {
   do {
     read_mail(/*wait=*/core.idle());
-    core.turn();
+    core.start();
+    mailbox.set_n_waiting(core.scheduler().n_requests_waiting());
+    publish_snapshot();
+    core.finish();
     publish_snapshot();
     is_idle = core.idle();
   } while (!mail.is_stopping || !core.idle());
 }
 
 void Engine::Impl::read_mail(bool wait) {
-  mailbox.take(mail, wait, core.scheduler().n_requests_waiting());
-  if (mail.arrivals.empty() && mail.cancels.empty() && !mail.is_stopping) return;
-  is_idle = false;
+  mailbox.take(mail, wait);
+  if (!mail.arrivals.empty()) is_idle = false;
   for (std::unique_ptr<LiveRequest>& request : mail.arrivals) core.accept(std::move(request));
   for (RequestId id : mail.cancels) core.cancel(id);
   if (mail.is_stopping) core.cancel_all();
-  publish_snapshot();
 }
 
 Engine::Engine(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,

@@ -72,23 +72,27 @@ void EngineCore::cancel_all() {
   while (!live_.empty()) cancel(live_.begin()->first);
 }
 
-bool EngineCore::turn() {
-  const int max_in_flight = static_cast<int>(schedules_.size());
-  const bool has_started = n_in_flight_ < max_in_flight && start_step();
-  if (n_in_flight_ == max_in_flight || (n_in_flight_ > 0 && !has_started)) {
+void EngineCore::start() {
+  has_started_ = false;
+  if (n_in_flight_ == max_in_flight()) return;
+  Schedule& schedule = schedule_of(next_step_);
+  scheduler_.plan(schedule);
+  if (schedule.chunks.empty()) return;
+  submit_step(schedule);
+  has_started_ = true;
+}
+
+void EngineCore::finish() {
+  if (n_in_flight_ == max_in_flight() || (n_in_flight_ > 0 && !has_started_)) {
     finish_step();
   } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty()) {
     fail_head();
   }
   if (check_invariants(scheduler_, /*full=*/false) != 0) ++counters_.n_invariant_violations;
   publish();
-  return !idle();
 }
 
-bool EngineCore::start_step() {
-  Schedule& schedule = schedule_of(next_step_);
-  scheduler_.plan(schedule);
-  if (schedule.chunks.empty()) return false;
+void EngineCore::submit_step(Schedule& schedule) {
   schedule.step = next_step_++;
   scheduler_.commit(schedule);
   for (const ScheduledChunk& chunk : schedule.chunks) {
@@ -98,7 +102,6 @@ bool EngineCore::start_step() {
   if (n_in_flight_ == 0) busy_since_ = clock_.now();
   executor_.submit(writer_.write(schedule));
   ++n_in_flight_;
-  return true;
 }
 
 void EngineCore::finish_step() {

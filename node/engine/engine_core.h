@@ -34,8 +34,11 @@ class EngineCore {
   // Ends it, kCancelled, and tells the sink at once. Unknown ids are ignored.
   void cancel(RequestId id);
   void cancel_all();
-  // Does what can be done next; may wait for a step. False when there is nothing to do.
-  bool turn();
+  // A turn is start(), then finish().
+  // Plans and submits a step, if one more may be in flight and anything can run. Never waits.
+  void start();
+  // Waits for the oldest step if nothing more can be started, and tells the sink what came of it.
+  void finish();
 
   // Nothing waits, runs, is in flight or holds a block.
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
@@ -45,8 +48,9 @@ class EngineCore {
   EngineSnapshot snapshot() const;
 
  private:
-  bool start_step();
+  void submit_step(Schedule& schedule);
   void finish_step();
+  int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);
   void finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx);
   void take_sample(Choice& choice, int32_t sample_idx);
@@ -79,6 +83,7 @@ class EngineCore {
 
   uint64_t next_step_ = 1;
   int n_in_flight_ = 0;
+  bool has_started_ = false;  // in this turn
   Clock::TimePoint busy_since_{};
   EngineSnapshot counters_;
 };

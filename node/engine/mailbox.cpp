@@ -77,7 +77,7 @@ uint64_t Mailbox::n_accepted() const {
   return n_accepted_;
 }
 
-void Mailbox::take(Mail& mail, bool wait, int32_t n_waiting) {
+void Mailbox::take(Mail& mail, bool wait) {
   mail.arrivals.clear();
   mail.cancels.clear();
   std::unique_lock lock(mutex_);
@@ -88,8 +88,13 @@ void Mailbox::take(Mail& mail, bool wait, int32_t n_waiting) {
   std::swap(mail.arrivals, mail_.arrivals);
   std::swap(mail.cancels, mail_.cancels);
   mail.is_stopping = mail_.is_stopping;
-  n_waiting_ = n_waiting + static_cast<int32_t>(mail.arrivals.size());
+  n_waiting_ += static_cast<int32_t>(mail.arrivals.size());
   n_pending_ = 0;
+}
+
+void Mailbox::set_n_waiting(int32_t n_requests) {
+  std::lock_guard lock(mutex_);
+  n_waiting_ = n_requests;
 }
 
 void Mailbox::forget(std::span<const RequestEnd> ends) {

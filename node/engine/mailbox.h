@@ -38,8 +38,10 @@ class Mailbox {
   uint64_t n_accepted() const;
 
   // Engine thread.
-  // Takes all mail, waiting for some if `wait`. n_waiting: requests taken before that still wait.
-  void take(Mail& mail, bool wait, int32_t n_waiting);
+  // Takes all mail, waiting for some if `wait`.
+  void take(Mail& mail, bool wait);
+  // So many of the requests taken still wait at the engine; they count as queued.
+  void set_n_waiting(int32_t n_requests);
   // These requests have ended; their ids may come again.
   void forget(std::span<const RequestEnd> ends);
 
@@ -50,7 +52,7 @@ class Mailbox {
   // guarded by mutex_
   Mail mail_;
   std::unordered_map<RequestId, bool> live_;  // to: a cancel was posted
-  int32_t n_waiting_ = 0;                     // in line at the engine, as of the last take()
+  int32_t n_waiting_ = 0;                     // requests taken that have not been admitted
   int32_t n_pending_ = 0;
   uint64_t n_accepted_ = 0;
   bool is_closed_ = false;

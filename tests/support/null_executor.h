@@ -50,6 +50,7 @@ class NullExecutor final : public Executor {
     plans_.resize(static_cast<size_t>(options_.depth));
     for (auto& plan : plans_) plan.resize(step_plan_bytes(limits));
     tokens_.resize(static_cast<size_t>(limits.max_tokens));
+    is_broken_.resize(static_cast<size_t>(limits.max_seqs));
   }
 
   void submit(std::span<const std::byte> plan) override {
@@ -81,7 +82,7 @@ class NullExecutor final : public Executor {
   void release() {
     {
       std::lock_guard lock(mutex_);
-      is_held_ = false;
+      is_held_ = is_stalled_ = false;
     }
     changed_.notify_all();
   }
@@ -113,7 +114,6 @@ class NullExecutor final : public Executor {
     is_stalled_ = is_held_;
     if (is_stalled_) changed_.notify_all();
     changed_.wait(lock, [this] { return !is_held_; });
-    is_stalled_ = false;
   }
 
   int32_t& history(int32_t slot, int32_t position) {
@@ -132,8 +132,10 @@ class NullExecutor final : public Executor {
         std::find(tokens.begin(), tokens.end(), options_.breaking_token) != tokens.end()) {
       result.status = StepStatus::kRankFailed;
       result.message = "rank 1 threw in linear";
+      set_broken(plan, true);
       return;
     }
+    set_broken(plan, false);
     resolve_and_store(plan);
     for (int32_t i = 0; i < header.n_samples; ++i) sample(plan, static_cast<size_t>(i), result);
   }
@@ -151,8 +153,19 @@ class NullExecutor final : public Executor {
     }
   }
 
+  // Nothing of a failed step was stored; a row of the next step that builds on it reads garbage, as
+  // ranks would. A slot is sound again when its next owner begins.
+  void set_broken(const StepPlanView& plan, bool is_broken) {
+    for (size_t i = 0; i < plan.tokens().size(); ++i) {
+      if (!is_broken && plan.positions()[i] > 0) continue;
+      is_broken_.at(static_cast<size_t>(plan.history_slots()[i])) = is_broken;
+    }
+  }
+
   void sample(const StepPlanView& plan, size_t row, StepResult& result) {
     const SamplingRow& sampling = plan.sampling()[row];
+    result.finite[row] = 1;
+    if (is_broken_.at(static_cast<size_t>(sampling.slot))) return;
     const size_t token_idx = static_cast<size_t>(plan.sample_tokens()[row]);
     const int32_t position = plan.positions()[token_idx];
     ASSERT_EQ(sampling.n_history, position + 1);
@@ -241,6 +254,7 @@ class NullExecutor final : public Executor {
   std::vector<int32_t> history_;            // [max_seqs, max_model_len + 1]
   std::vector<Plan> plans_;                 // unanswered ones, by number
   std::vector<int32_t> tokens_;             // [max_tokens], resolved
+  std::vector<bool> is_broken_;             // [max_seqs], by history slot
   uint64_t n_submitted_ = 0;
   int n_unanswered_ = 0;
 

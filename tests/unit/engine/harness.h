@@ -125,11 +125,12 @@ class CoreHarness {
     if (status) core.accept(std::make_unique<LiveRequest>(std::move(request)));
     return status;
   }
-  bool turn() {
-    const bool is_busy = core.turn();
+  bool turn() {  // false once there is nothing left to do
+    core.start();
+    core.finish();
     EXPECT_EQ(check_invariants(core.scheduler(), true), 0);
     EXPECT_EQ(core.snapshot().n_invariant_violations, 0u);
-    return is_busy;
+    return !core.idle();
   }
   void run() {
     int n_turns = 0;
