@@ -1,0 +1,41 @@
+// ClusterClient: what the HTTP handlers need of the cluster; Relay is one, tests bring their own.
+// Any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "coordinator/client.h"
+#include "coordinator/cluster_view.h"
+
+namespace lockstep {
+
+class ClusterClient {
+ public:
+  virtual ~ClusterClient() = default;
+  // False when too many messages wait already; then nothing is delivered.
+  virtual bool submit(Client client, wire::Message message) = 0;
+  // The client sends and gets nothing more; its requests are cancelled.
+  virtual void drop_client(std::string client_key) = 0;
+  virtual std::shared_ptr<const ClusterView> view() const = 0;
+};
+
+// Cancels what an HTTP request started, unless it ended well. Lives in the request's coroutine.
+class CancelOnExit {
+ public:
+  CancelOnExit(ClusterClient& cluster, std::string client_key)
+      : cluster_(cluster), client_key_(std::move(client_key)) {}
+  CancelOnExit(const CancelOnExit&) = delete;
+  CancelOnExit& operator=(const CancelOnExit&) = delete;
+  ~CancelOnExit() {
+    if (armed_) cluster_.drop_client(client_key_);
+  }
+  void disarm() { armed_ = false; }
+
+ private:
+  ClusterClient& cluster_;
+  const std::string client_key_;
+  bool armed_ = true;
+};
+
+}  // namespace lockstep

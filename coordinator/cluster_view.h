@@ -1,0 +1,30 @@
+// ClusterView: what the coordinator knows of its nodes at one moment. An immutable snapshot that
+// the zio thread publishes and HTTP threads read. The functions are pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "coordinator/node_table.h"
+#include "wire/messages.h"
+
+namespace lockstep {
+
+struct ClusterView {
+  std::vector<Node> nodes;
+  std::vector<wire::ModelInfo> models;
+  int64_t n_inflight = 0;
+  bool draining = false;
+
+  // Some node could be given a request now.
+  bool ready() const;
+};
+
+wire::ClusterStatus cluster_status(const ClusterView& view, std::string request_id);
+
+// The gateway's /metrics: vLLM's names for the four figures that Gateway API Inference Extension
+// and stock dashboards read. Everything else is on the admin port.
+std::string gateway_metrics(const ClusterView& view);
+
+}  // namespace lockstep

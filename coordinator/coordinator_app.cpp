@@ -1,0 +1,91 @@
+#include "coordinator/coordinator_app.h"
+
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <thread>
+#include <utility>
+
+#include "common/log.h"
+#include "common/service/admin_http.h"
+#include "coordinator/api_routes.h"
+
+namespace lockstep {
+
+// In the order of their dependencies: each uses those above it only.
+struct CoordinatorApp::Parts {
+  explicit Parts(std::shared_ptr<prometheus::Registry> owner)
+      : registry(std::move(owner)), probes(registry) {}
+
+  std::shared_ptr<prometheus::Registry> registry;
+  CoordinatorProbes probes;
+  IdMint ids;
+  std::unique_ptr<Relay> relay;
+  std::unique_ptr<ApiRoutes> routes;
+  std::unique_ptr<HttpServer> http;
+  std::unique_ptr<AdminHttp> admin;
+};
+
+namespace {
+
+AdminRoutes admin_routes(const Relay& relay, std::shared_ptr<prometheus::Registry> registry) {
+  const auto alive = [] { return true; };
+  AdminRoutes routes = health_routes(
+      {.live = alive, .ready = [&relay] { return relay.view()->ready(); }, .started = alive});
+  routes["/metrics"] = [registry = std::move(registry)] {
+    AdminResponse response;
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    response.body = prometheus::TextSerializer().Serialize(registry->Collect());
+    return response;
+  };
+  return routes;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CoordinatorApp>> CoordinatorApp::start(
+    const CoordinatorConfig& config, std::shared_ptr<prometheus::Registry> registry) {
+  TRY(CoordinatorSettings settings, resolve(config));
+  const bool serves_admin = registry == nullptr;
+  if (serves_admin) registry = std::make_shared<prometheus::Registry>();
+  auto parts = std::make_unique<Parts>(std::move(registry));
+  TRY(parts->relay, Relay::make(std::move(settings.relay), parts->probes));
+  parts->routes = std::make_unique<ApiRoutes>(*parts->relay, parts->ids, settings.keep_alive);
+  HttpHandler handler = [routes = parts->routes.get()](const HttpRequest& request,
+                                                       HttpReply& reply) {
+    return routes->handle(request, reply);
+  };
+  TRY(parts->http,
+      HttpServer::start(std::move(settings.http), std::move(handler), parts->ids, parts->probes));
+  if (serves_admin) {
+    TRY(parts->admin,
+        AdminHttp::start(settings.admin, admin_routes(*parts->relay, parts->registry)));
+  }
+  parts->relay->start();
+  return std::unique_ptr<CoordinatorApp>(new CoordinatorApp(std::move(parts)));
+}
+
+CoordinatorApp::CoordinatorApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+CoordinatorApp::~CoordinatorApp() = default;
+
+std::string CoordinatorApp::http_address() const { return to_string(parts_->http->address()); }
+std::string CoordinatorApp::zmq_endpoint() const { return parts_->relay->zmq_endpoint(); }
+std::string CoordinatorApp::admin_address() const {
+  return parts_->admin == nullptr ? "" : to_string(parts_->admin->address());
+}
+bool CoordinatorApp::ready() const { return parts_->relay->view()->ready(); }
+
+bool CoordinatorApp::drain(std::chrono::milliseconds timeout, const std::function<bool()>& hurry) {
+  constexpr std::chrono::milliseconds kStep{100};
+  parts_->relay->begin_drain();
+  parts_->http->begin_drain();
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (std::chrono::steady_clock::now() < deadline && !hurry()) {
+    if (!parts_->http->wait_drained(kStep)) continue;
+    std::this_thread::sleep_for(kStep);  // the view is newer than the last HTTP request after this
+    if (parts_->relay->view()->n_inflight == 0) return true;
+  }
+  return false;
+}
+
+}  // namespace lockstep

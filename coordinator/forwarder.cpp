@@ -1,0 +1,309 @@
+#include "coordinator/forwarder.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <utility>
+
+#include "common/log.h"
+#include "coordinator/token_order.h"
+#include "wire/codec.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int64_t kMaxChoices = 128;
+
+std::string random_prefix() {
+  std::random_device device;
+  std::ostringstream out;
+  out << 'c' << std::hex << std::setfill('0') << std::setw(8) << device() << '-';
+  return out.str();
+}
+
+const std::string& model_of(const decltype(Inflight::request)& request) {
+  return std::visit([](const auto& r) -> const std::string& { return r.model; }, request);
+}
+
+const std::string& id_of(const decltype(Inflight::request)& request) {
+  return std::visit([](const auto& r) -> const std::string& { return r.request_id; }, request);
+}
+
+wire::Message with_id(decltype(Inflight::request) request, const std::string& id) {
+  return std::visit(
+      [&](auto&& r) -> wire::Message {
+        r.request_id = id;
+        return std::move(r);
+      },
+      std::move(request));
+}
+
+}  // namespace
+
+Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,
+                     CoordinatorProbes& probes, ForwarderConfig config)
+    : nodes_(nodes),
+      links_(links),
+      clock_(clock),
+      probes_(probes),
+      config_(config),
+      id_prefix_(random_prefix()),
+      router_(router),
+      table_(nodes.nodes().size()),
+      n_foreign_(nodes.nodes().size(), 0),
+      random_(std::random_device()()) {}
+
+void Forwarder::submit(const Client& client, wire::Generate request) {
+  if (request.n < 1 || request.n > kMaxChoices) {
+    const std::string problem = str("n must be from 1 to ", kMaxChoices, ", got ", request.n);
+    return refuse(client, request.request_id, {ErrorCode::kInvalidRequest, problem, "n"});
+  }
+  const auto n_choices = static_cast<size_t>(request.n);
+  dispatch(client, std::move(request), n_choices);
+}
+
+void Forwarder::submit(const Client& client, wire::Tokenize request) {
+  dispatch(client, std::move(request), 0);
+}
+
+void Forwarder::submit(const Client& client, wire::Detokenize request) {
+  dispatch(client, std::move(request), 0);
+}
+
+// The same request again is a client that resends; anything else under a live id is a mistake.
+bool Forwarder::repeats(const Client& client, const Request& request) {
+  const Inflight* live = table_.find(client.key, id_of(request));
+  if (live == nullptr) return false;
+  Request original = live->request;
+  auto* generate = std::get_if<wire::Generate>(&original);
+  const auto* repeated = std::get_if<wire::Generate>(&request);
+  if (generate != nullptr && repeated != nullptr && !repeated->seed) generate->seed.reset();
+  const auto bytes = [](const Request& r) { return wire::encode(with_id(r, "same")); };
+  if (bytes(original) != bytes(request))
+    refuse(client, id_of(request),
+           {ErrorCode::kConflict, "another request with this request_id is running", "request_id"});
+  return true;
+}
+
+bool Forwarder::refuses(const Client& client, const Request& request, size_t n_choices) {
+  const std::string& model = model_of(request);
+  const auto refused = [&](ErrorCode code, std::string message, std::string param) {
+    refuse(client, id_of(request), {code, std::move(message), std::move(param)});
+    return true;
+  };
+  if (draining_) return refused(ErrorCode::kNoNodeReady, "the coordinator is shutting down", "");
+  if (table_.size() >= config_.max_inflight)
+    return refused(ErrorCode::kOverloaded, str(table_.size(), " requests are already running"), "");
+  const bool names_model = !model.empty() || n_choices > 0;
+  if (nodes_.default_model() == nullptr)
+    return refused(ErrorCode::kNoNodeReady, "no node is ready", "");
+  if (names_model && !nodes_.knows_model(model))
+    return refused(ErrorCode::kModelNotFound, "the model '" + model + "' does not exist", "model");
+  return false;
+}
+
+void Forwarder::dispatch(const Client& client, Request request, size_t n_choices) {
+  if (repeats(client, request) || refuses(client, request, n_choices)) return;
+  // Tokenising may leave the model out: then it is the first one served.
+  std::visit(
+      [&](auto& r) {
+        if (r.model.empty()) r.model = *nodes_.default_model();
+      },
+      request);
+  const std::optional<NodeId> node = choose_node(model_of(request));
+  if (!node)
+    return refuse(client, id_of(request), {ErrorCode::kNoNodeReady, "no node is ready", ""});
+  if (auto* generate = std::get_if<wire::Generate>(&request); generate && !generate->seed)
+    generate->seed = choose_seed();
+
+  auto entry = std::make_unique<Inflight>();
+  entry->upstream_id = str(id_prefix_, n_dispatched_++);
+  entry->client = client;
+  entry->request_id = id_of(request);
+  entry->node = *node;
+  entry->node_epoch = nodes_.node(*node).welcome.epoch;
+  entry->choices.resize(n_choices);
+  entry->started = clock_.now();
+  entry->deadline = entry->started + config_.request_timeout;
+  const bool sent = links_.send(*node, with_id(request, entry->upstream_id));
+  if (!sent)
+    return refuse(client, entry->request_id,
+                  {ErrorCode::kNoNodeReady, "the node does not take requests now", ""});
+  entry->request = std::move(request);
+  table_.add(std::move(entry));
+  probes_.request_started();
+}
+
+// A node that is merely quiet may still be the only one there is; better late than refused.
+std::optional<NodeId> Forwarder::choose_node(const std::string& model) {
+  const std::optional<NodeId> ready = router_.pick(candidates(model, NodeState::kReady));
+  return ready ? ready : router_.pick(candidates(model, NodeState::kSuspect));
+}
+
+std::vector<RouteCandidate> Forwarder::candidates(const std::string& model, NodeState state) const {
+  std::vector<RouteCandidate> out;
+  for (const Node& node : nodes_.nodes()) {
+    if (node.state != state || node.load.draining || !node.serves(model)) continue;
+    out.push_back({.node = node.id,
+                   .n_sequences = n_foreign_[raw(node.id)] + table_.n_choices(node.id),
+                   .capacity = node.welcome.max_num_seqs});
+  }
+  return out;
+}
+
+// 53 bits: exact in every language's JSON.
+uint64_t Forwarder::choose_seed() { return config_.seed ? *config_.seed : random_() >> 11; }
+
+void Forwarder::cancel(const std::string& client_key, const std::string& request_id) {
+  Inflight* request = table_.find(client_key, request_id);
+  if (request == nullptr || request->cancelled) return;  // it ended already, or it is on its way
+  request->cancelled = true;
+  request->deadline = std::min(request->deadline, clock_.now() + config_.cancel_timeout);
+  links_.send(request->node, wire::Cancel{request->upstream_id});
+}
+
+void Forwarder::drop_client(const std::string& client_key) {
+  for (Inflight* request : table_.of_client(client_key)) drop(*request);
+}
+
+void Forwarder::drop_everything() {
+  for (Inflight* request : table_.all()) drop(*request);
+}
+
+void Forwarder::drop(Inflight& request) {
+  links_.send(request.node, wire::Cancel{request.upstream_id});
+  probes_.request_finished("disconnected", clock_.now() - request.started);
+  table_.erase(request);
+}
+
+void Forwarder::on_node_message(NodeId node, wire::Message message) {
+  if (auto* batch = std::get_if<wire::TokensBatch>(&message)) {
+    for (wire::Tokens& tokens : batch->items) on_tokens(node, std::move(tokens));
+    return;
+  }
+  if (auto* tokens = std::get_if<wire::Tokens>(&message))
+    return on_tokens(node, std::move(*tokens));
+  const auto find = [&](const std::string& id) -> Inflight* {
+    Inflight* request = table_.find(id);
+    return request != nullptr && request->node == node ? request : nullptr;
+  };
+  if (auto* accepted = std::get_if<wire::Accepted>(&message)) {
+    if (Inflight* request = find(accepted->request_id)) on_accepted(*request, std::move(*accepted));
+  } else if (auto* done = std::get_if<wire::Done>(&message)) {
+    if (Inflight* request = find(done->request_id)) on_done(*request, std::move(*done));
+  } else if (auto* error = std::get_if<wire::ErrorReply>(&message)) {
+    if (Inflight* request = find(error->request_id))
+      end_with_error(*request, {error->code, error->message, error->param});
+    else if (error->request_id.empty())
+      log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, ": ", error->message));
+  } else if (auto* tokenized = std::get_if<wire::Tokenized>(&message)) {
+    if (Inflight* request = find(tokenized->request_id)) on_reply(*request, std::move(message));
+  } else if (auto* detokenized = std::get_if<wire::Detokenized>(&message)) {
+    if (Inflight* request = find(detokenized->request_id)) on_reply(*request, std::move(message));
+  }
+}
+
+void Forwarder::on_accepted(Inflight& request, wire::Accepted message) {
+  if (!request.is_generate() || request.accepted) return;
+  request.accepted = true;
+  message.request_id = request.request_id;
+  request.client.replies->deliver(std::move(message));
+}
+
+void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
+  Inflight* request = table_.find(message.request_id);
+  if (request == nullptr || request->node != node) {
+    // A zombie of ours, for example of a node that was believed dead: stop its work.
+    probes_.stale_tokens_dropped();
+    links_.send(node, wire::Cancel{message.request_id});
+    return;
+  }
+  switch (token_order(*request, message)) {
+    case TokenOrder::kStale:
+      return probes_.stale_tokens_dropped();
+    case TokenOrder::kBroken:
+      links_.send(node, wire::Cancel{request->upstream_id});
+      return end_with_error(*request, {ErrorCode::kInternal, "tokens were lost on the way", ""});
+    case TokenOrder::kNext:
+      break;
+  }
+  ChoiceProgress& choice = request->choices[message.choice];
+  const auto now = clock_.now();
+  if (!message.ids.empty()) {
+    if (choice.last_token)
+      probes_.more_tokens(message.ids.size(), now - *choice.last_token);
+    else
+      probes_.first_token(now - request->started);
+    probes_.tokens_sent(message.ids.size());
+    choice.last_token = now;
+  }
+  choice.ids.insert(choice.ids.end(), message.ids.begin(), message.ids.end());
+  choice.finished = message.finish_reason.has_value();
+  message.request_id = request->request_id;
+  request->client.replies->deliver(std::move(message));
+}
+
+void Forwarder::on_done(Inflight& request, wire::Done message) {
+  if (!request.is_generate()) return;
+  probes_.usage(message.usage.prompt_tokens, message.usage.cached_tokens);
+  message.request_id = request.request_id;
+  const std::string reason = message.reason;
+  finish(request, reason, std::move(message));
+}
+
+void Forwarder::on_reply(Inflight& request, wire::Message message) {
+  if (auto* tokenized = std::get_if<wire::Tokenized>(&message))
+    tokenized->request_id = request.request_id;
+  if (auto* detokenized = std::get_if<wire::Detokenized>(&message))
+    detokenized->request_id = request.request_id;
+  finish(request, "stop", std::move(message));
+}
+
+void Forwarder::on_heartbeat(NodeId node) {
+  const wire::Heartbeat& load = nodes_.node(node).load;
+  n_foreign_[raw(node)] =
+      std::max<int64_t>(0, load.n_running + load.n_waiting - table_.n_choices(node));
+}
+
+void Forwarder::on_node_lost(NodeId node) {
+  n_foreign_[raw(node)] = 0;
+  for (Inflight* request : table_.of_node(node)) {
+    links_.send(node, wire::Cancel{request->upstream_id});  // in case it was only slow
+    end_with_error(*request,
+                   {ErrorCode::kDecodeFailed, "the node that ran this request was lost", ""});
+  }
+}
+
+void Forwarder::expire() {
+  for (Inflight* request : table_.past_deadline(clock_.now())) {
+    if (request->cancelled) {
+      end_with_error(*request, {ErrorCode::kCancelled, "cancelled", ""});
+      continue;
+    }
+    links_.send(request->node, wire::Cancel{request->upstream_id});
+    const auto limit = std::chrono::duration<double>(config_.request_timeout).count();
+    end_with_error(*request, {ErrorCode::kDeadlineExceeded,
+                              str("not finished after ", limit, " seconds"), ""});
+  }
+}
+
+void Forwarder::end_with_error(Inflight& request, Error error) {
+  const std::string outcome(to_string(error.code));
+  finish(request, outcome,
+         wire::ErrorReply{request.request_id, error.code, std::move(error.message),
+                          std::move(error.param)});
+}
+
+void Forwarder::finish(Inflight& request, std::string_view outcome, wire::Message last_word) {
+  const Client client = request.client;
+  probes_.request_finished(outcome, clock_.now() - request.started);
+  table_.erase(request);
+  client.replies->deliver(std::move(last_word));
+}
+
+void Forwarder::refuse(const Client& client, const std::string& request_id, Error error) {
+  probes_.request_refused(to_string(error.code));
+  client.replies->deliver(
+      wire::ErrorReply{request_id, error.code, std::move(error.message), std::move(error.param)});
+}
+
+}  // namespace lockstep

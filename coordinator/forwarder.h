@@ -1,0 +1,109 @@
+// Forwarder: takes requests from clients, gives each to a node, and relays what the node says until
+// the request's one last word. Decides; sends only through NodeLinks and ReplySink. zio thread
+// only.
+//
+// - A request without a seed gets one here, so that it could be run again exactly.
+// - Towards a node every request has an id of ours; clients keep theirs.
+// - Tokens are counted by absolute index per choice: what was already sent, or comes from an older
+//   epoch or attempt, is dropped; a gap ends the request.
+// - When a node is lost, the requests it carried end with an error. Their ids and seeds are kept
+//   up to that moment, which is all that resuming them elsewhere needs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "coordinator/client.h"
+#include "coordinator/inflight_table.h"
+#include "coordinator/node_table.h"
+#include "coordinator/probes.h"
+#include "coordinator/router.h"
+
+namespace lockstep {
+
+// The way to the nodes.
+class NodeLinks {
+ public:
+  virtual ~NodeLinks() = default;
+  // False when the node cannot take a message now.
+  virtual bool send(NodeId node, const wire::Message& message) = 0;
+};
+
+struct ForwarderConfig {
+  std::optional<uint64_t> seed = std::nullopt;  // of requests that bring none; absent = random
+  size_t max_inflight = 16384;
+  std::chrono::milliseconds request_timeout{3'600'000};  // from dispatch to the last word
+  std::chrono::milliseconds cancel_timeout{10'000};      // from cancel to the node's last word
+};
+
+class Forwarder {
+ public:
+  Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,
+            CoordinatorProbes& probes, ForwarderConfig config);
+
+  // From clients. Refusals are delivered as an ErrorReply. A generate that repeats a live
+  // request_id is ignored if it is the same request, and refused as a conflict otherwise.
+  void submit(const Client& client, wire::Generate request);
+  void submit(const Client& client, wire::Tokenize request);
+  void submit(const Client& client, wire::Detokenize request);
+  void cancel(const std::string& client_key, const std::string& request_id);
+  // The client is gone: cancels everything it has and sends it nothing more.
+  void drop_client(const std::string& client_key);
+  // Every client is: the coordinator ends.
+  void drop_everything();
+
+  // From nodes.
+  void on_node_message(NodeId node, wire::Message message);
+  void on_heartbeat(NodeId node);  // after the node table took it
+  void on_node_lost(NodeId node);
+
+  // Ends what ran into its deadline.
+  void expire();
+  // From now on new requests are refused: the coordinator shuts down.
+  void begin_drain() { draining_ = true; }
+
+  size_t n_inflight() const { return table_.size(); }
+  void check_invariants() const { table_.check_invariants(); }
+
+ private:
+  using Request = decltype(Inflight::request);
+
+  void dispatch(const Client& client, Request request, size_t n_choices);
+  void drop(Inflight& request);
+  bool refuses(const Client& client, const Request& request, size_t n_choices);
+  bool repeats(const Client& client, const Request& request);
+  std::optional<NodeId> choose_node(const std::string& model);
+  std::vector<RouteCandidate> candidates(const std::string& model, NodeState state) const;
+  uint64_t choose_seed();
+
+  void on_accepted(Inflight& request, wire::Accepted message);
+  void on_tokens(NodeId node, wire::Tokens message);
+  void on_done(Inflight& request, wire::Done message);
+  void on_reply(Inflight& request, wire::Message message);  // the answer to a tokenize
+  void end_with_error(Inflight& request, Error error);
+  void finish(Inflight& request, std::string_view outcome, wire::Message last_word);
+  void refuse(const Client& client, const std::string& request_id, Error error);
+
+  // constant after construction
+  const NodeTable& nodes_;
+  NodeLinks& links_;
+  const Clock& clock_;
+  CoordinatorProbes& probes_;
+  const ForwarderConfig config_;
+  const std::string id_prefix_;  // tells this process's upstream ids from another's
+  // zio thread
+  Router router_;
+  InflightTable table_;
+  std::vector<int64_t> n_foreign_;  // [n_nodes] choices of others, by the last heartbeat
+  std::mt19937_64 random_;
+  uint64_t n_dispatched_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace lockstep

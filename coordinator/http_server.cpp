@@ -1,0 +1,125 @@
+#include "coordinator/http_server.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+#include "common/log.h"
+
+namespace lockstep {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr std::chrono::milliseconds kPause{20};  // while full, or out of file descriptors
+
+}  // namespace
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerConfig config, HttpHandler handler,
+                                                      IdMint& ids, CoordinatorProbes& probes) {
+  std::unique_ptr<HttpServer> server(
+      new HttpServer(std::move(config), std::move(handler), ids, probes));
+  if (Status listening = server->listen(); !listening) return listening.error();
+  asio::co_spawn(server->acceptor_.get_executor(), server->accept_loop(), asio::detached);
+  for (int64_t i = 0; i < server->config_.n_threads; ++i)
+    server->threads_.emplace_back([io = &server->io_] { io->run(); });
+  return server;
+}
+
+HttpServer::HttpServer(HttpServerConfig config, HttpHandler handler, IdMint& ids,
+                       CoordinatorProbes& probes)
+    : config_(std::move(config)), context_{config_.limits, std::move(handler), ids, probes, [this] {
+                                             return draining_.load();
+                                           }} {}
+
+HttpServer::~HttpServer() {
+  io_.stop();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+Status HttpServer::listen() {
+  error_code error;
+  const asio::ip::address ip = config_.address.host == "localhost"
+                                   ? asio::ip::make_address("127.0.0.1")
+                                   : asio::ip::make_address(config_.address.host, error);
+  const tcp::endpoint endpoint(ip, config_.address.port);
+  if (!error) acceptor_.open(endpoint.protocol(), error);
+  if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor_.bind(endpoint, error);
+  if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+  if (error)
+    return Error{ErrorCode::kInternal,
+                 "cannot listen on " + to_string(config_.address) + ": " + error.message(), ""};
+  address_ = {config_.address.host, acceptor_.local_endpoint().port()};
+  return Ok{};
+}
+
+asio::awaitable<void> HttpServer::accept_loop() {
+  while (true) {
+    while (n_sessions() >= config_.max_connections) co_await pause();
+    auto strand = asio::make_strand(io_);
+    auto [error, socket] = co_await acceptor_.async_accept(std::move(strand), kAwait);
+    if (!acceptor_.is_open()) co_return;
+    if (error) {
+      log(LogLevel::kWarning, "cannot accept a connection: " + error.message());
+      co_await pause();
+      continue;
+    }
+    error_code ignored;
+    socket.set_option(tcp::no_delay(true), ignored);
+    run_session(std::move(socket));
+  }
+}
+
+asio::awaitable<void> HttpServer::pause() {
+  asio::steady_timer timer(acceptor_.get_executor(), kPause);
+  co_await timer.async_wait(kAwait);
+}
+
+void HttpServer::run_session(tcp::socket socket) {
+  const auto session = make_http_session(std::move(socket), context_);
+  std::unique_lock lock(mutex_);
+  const auto entry = sessions_.insert(sessions_.end(), session);
+  lock.unlock();
+  session->start([this, entry] { on_session_end(entry); });
+}
+
+void HttpServer::on_session_end(std::list<std::weak_ptr<HttpSession>>::iterator entry) {
+  {
+    std::lock_guard lock(mutex_);
+    sessions_.erase(entry);
+  }
+  session_ended_.notify_all();
+}
+
+size_t HttpServer::n_sessions() const {
+  std::lock_guard lock(mutex_);
+  return sessions_.size();
+}
+
+void HttpServer::begin_drain() {
+  draining_ = true;
+  auto close = [this] {
+    error_code ignored;
+    acceptor_.close(ignored);
+  };
+  asio::post(acceptor_.get_executor(), std::move(close));
+  std::lock_guard lock(mutex_);
+  for (const auto& entry : sessions_) {
+    if (const auto session = entry.lock()) session->close_if_idle();
+  }
+}
+
+bool HttpServer::wait_drained(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return session_ended_.wait_for(lock, timeout, [this] { return sessions_.empty(); });
+}
+
+}  // namespace lockstep

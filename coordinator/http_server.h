@@ -1,0 +1,66 @@
+// HttpServer: listens, accepts, and runs one HttpSession per connection on its own Asio threads.
+// Bounds the number of connections; ends them in order at shutdown. Knows no paths.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/strand.hpp>
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "common/host_port.h"
+#include "common/result.h"
+#include "coordinator/http_session.h"
+
+namespace lockstep {
+
+struct HttpServerConfig {
+  HostPort address;
+  int64_t n_threads = 1;
+  size_t max_connections = 2048;  // more wait in the kernel's backlog
+  HttpLimits limits;
+};
+
+class HttpServer {
+ public:
+  // Listens and starts the threads.
+  static Result<std::unique_ptr<HttpServer>> start(HttpServerConfig config, HttpHandler handler,
+                                                   IdMint& ids, CoordinatorProbes& probes);
+  ~HttpServer();  // closes every connection
+
+  const HostPort& address() const { return address_; }  // with the port that was taken
+
+  // Stops accepting, closes idle connections; the others end with their present answer.
+  void begin_drain();
+  // True once no connection is left.
+  bool wait_drained(std::chrono::milliseconds timeout);
+
+ private:
+  HttpServer(HttpServerConfig config, HttpHandler handler, IdMint& ids, CoordinatorProbes& probes);
+  Status listen();
+  boost::asio::awaitable<void> accept_loop();
+  boost::asio::awaitable<void> pause();
+  void run_session(boost::asio::ip::tcp::socket socket);
+  void on_session_end(std::list<std::weak_ptr<HttpSession>>::iterator entry);
+  size_t n_sessions() const;
+
+  // constant after start()
+  const HttpServerConfig config_;
+  HttpContext context_;
+  HostPort address_;
+  // any thread
+  std::atomic<bool> draining_{false};
+  // guarded by mutex_
+  mutable std::mutex mutex_;
+  std::condition_variable session_ended_;
+  std::list<std::weak_ptr<HttpSession>> sessions_;
+  boost::asio::io_context io_;
+  boost::asio::ip::tcp::acceptor acceptor_{boost::asio::make_strand(io_)};
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace lockstep

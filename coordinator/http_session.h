@@ -1,0 +1,47 @@
+// HttpSession: one HTTP/1.1 connection. Reads requests within limits of size and time, one after
+// the other, gives each to the handler, and answers what it cannot read with an error body. All on
+// the connection's strand. The only file pair that includes Beast.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "coordinator/http_message.h"
+#include "coordinator/id_mint.h"
+#include "coordinator/probes.h"
+
+namespace lockstep {
+
+struct HttpLimits {
+  size_t body_bytes = 16u << 20;
+  uint32_t header_bytes = 16u << 10;
+  std::chrono::milliseconds header_timeout{10'000};  // from the first byte to the last header
+  std::chrono::milliseconds body_timeout{60'000};
+  std::chrono::milliseconds idle_timeout{75'000};   // between two requests of a connection
+  std::chrono::milliseconds write_timeout{30'000};  // a client that reads nothing is gone
+};
+
+// What a session needs; outlives it.
+struct HttpContext {
+  HttpLimits limits;
+  HttpHandler handler;
+  IdMint& ids;
+  CoordinatorProbes& probes;
+  std::function<bool()> draining;  // true: answer what is running, then close
+};
+
+class HttpSession {
+ public:
+  virtual ~HttpSession() = default;
+  // Runs until the connection ends; it keeps itself alive meanwhile, then calls `on_end`.
+  virtual void start(std::function<void()> on_end) = 0;
+  // Any thread: closes the connection if no request is being read or answered.
+  virtual void close_if_idle() = 0;
+};
+
+std::shared_ptr<HttpSession> make_http_session(boost::asio::ip::tcp::socket socket,
+                                               const HttpContext& context);
+
+}  // namespace lockstep

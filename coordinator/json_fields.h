@@ -1,0 +1,69 @@
+// JsonFields: reads named fields of one JSON object into typed variables. A field that is absent or
+// null leaves its variable untouched. The first value of a wrong type or out of range is kept as
+// the error, which names the field and the numbers; later reads then do nothing. Pure.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+
+namespace lockstep {
+
+struct IntegerRange {
+  int64_t low = std::numeric_limits<int64_t>::min();
+  int64_t high = std::numeric_limits<int64_t>::max();
+};
+
+struct NumberRange {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool low_is_open = false;  // the value must be greater than `low`
+};
+
+class JsonFields {
+ public:
+  // `object` must outlive this. `prefix` stands before field names in errors: "stream_options.".
+  explicit JsonFields(const nlohmann::json& object, std::string prefix = "")
+      : object_(object), prefix_(std::move(prefix)) {}
+
+  // nullptr when absent or null.
+  const nlohmann::json* find(const char* name) const;
+
+  void read(const char* name, bool& out);
+  void read(const char* name, std::string& out);
+  void read(const char* name, int64_t& out, IntegerRange range = {});
+  void read(const char* name, std::optional<int64_t>& out, IntegerRange range = {});
+  void read(const char* name, double& out, NumberRange range = {});
+  // A list of token ids.
+  void read(const char* name, std::vector<int32_t>& out);
+  // A string, or a list of strings; at most `max_size` of them, none empty.
+  void read_strings(const char* name, std::vector<std::string>& out, size_t max_size);
+
+  void fail(const std::string& name, const std::string& problem,
+            ErrorCode code = ErrorCode::kInvalidRequest);
+  // For a field that must be there and is not.
+  void require(const char* name);
+  // Takes over the first error of a nested object's fields.
+  void adopt(const JsonFields& nested);
+  Status status() const;
+
+ private:
+  const nlohmann::json* wanted(const char* name) const;
+
+  const nlohmann::json& object_;
+  const std::string prefix_;
+  std::optional<Error> error_;
+};
+
+// A value for people: short scalars as they are, "an array", "an object", long strings cut.
+std::string describe(const nlohmann::json& value);
+
+// A non-negative 32-bit integer, or nothing.
+std::optional<int32_t> as_token_id(const nlohmann::json& value);
+
+}  // namespace lockstep

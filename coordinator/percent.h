@@ -1,0 +1,12 @@
+// Percent-encoding of URL paths (RFC 3986). Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace lockstep {
+
+// "a%2Fb" -> "a/b". A '%' without two hexadecimal digits stays as it is.
+std::string percent_decode(std::string_view text);
+
+}  // namespace lockstep

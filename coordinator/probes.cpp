@@ -1,0 +1,139 @@
+#include "coordinator/probes.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "common/error_code.h"
+
+namespace lockstep {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Gauge;
+using prometheus::Histogram;
+
+double seconds(CoordinatorProbes::Duration d) { return std::chrono::duration<double>(d).count(); }
+
+// Bucket edges in seconds: vLLM's, and finer ones below 10 ms.
+const Histogram::BucketBoundaries kFirstToken = {.001, .0025, .005, .01, .02, .04, .06, .08,
+                                                 .1,   .25,   .5,   .75, 1,   2.5, 5,   7.5,
+                                                 10,   20,    40,   80,  160, 640, 2560};
+const Histogram::BucketBoundaries kBetweenTokens = {.001, .002, .004, .006, .008, .01, .015, .025,
+                                                    .05,  .075, .1,   .15,  .2,   .3,  .4,   .5,
+                                                    .75,  1,    2.5,  5,    7.5,  10,  20,   40};
+const Histogram::BucketBoundaries kEndToEnd = {.01, .04, .1,  .3,  .5,  .8,  1,    1.5,
+                                               2,   2.5, 5,   10,  15,  20,  30,   40,
+                                               50,  60,  120, 240, 480, 960, 1920, 7680};
+
+constexpr std::array<std::string_view, 5> kOutcomes = {"stop", "length", "cancelled",
+                                                       "disconnected", "internal"};
+
+// Labels come from closed sets: what a node makes up is "other".
+std::string outcome_label(std::string_view outcome) {
+  const bool known = std::find(kOutcomes.begin(), kOutcomes.end(), outcome) != kOutcomes.end() ||
+                     error_code_from_string(outcome).has_value();
+  return std::string(known ? outcome : "other");
+}
+
+}  // namespace
+
+struct CoordinatorProbes::Metrics {
+  explicit Metrics(std::shared_ptr<prometheus::Registry> owner)
+      : registry(std::move(owner)),
+        outcomes(counters("requests_total", "Requests that ended, by how they ended")),
+        refusals(counters("requests_refused_total", "Requests that no node got, by error code")),
+        http(counters("http_responses_total", "HTTP responses, by status")),
+        prompt(counters("prompt_tokens_total", "Prompt tokens of finished requests, by source")),
+        running(gauge("requests_running", "Requests at the nodes now").Add({})),
+        node_states(gauge("nodes", "Nodes by state")),
+        generated(counters("generation_tokens_total", "Tokens sent to clients").Add({})),
+        stale(counters("stale_tokens_total", "Token messages dropped as duplicates or zombies")
+                  .Add({})),
+        ttft(histogram("time_to_first_token_seconds", "Dispatch to first token", kFirstToken)),
+        itl(histogram("inter_token_seconds", "Between two tokens of a choice", kBetweenTokens)),
+        e2e(histogram("request_seconds", "Dispatch to the last word", kEndToEnd)) {
+    for (std::string_view outcome : kOutcomes) outcomes.Add({{"outcome", std::string(outcome)}});
+    for (const char* source : {"computed", "cache"}) prompt.Add({{"source", source}});
+  }
+
+  prometheus::Family<Counter>& counters(const std::string& name, const std::string& help) {
+    return prometheus::BuildCounter()
+        .Name("lockstep_coordinator_" + name)
+        .Help(help)
+        .Register(*registry);
+  }
+  prometheus::Family<Gauge>& gauge(const std::string& name, const std::string& help) {
+    return prometheus::BuildGauge()
+        .Name("lockstep_coordinator_" + name)
+        .Help(help)
+        .Register(*registry);
+  }
+  Histogram& histogram(const std::string& name, const std::string& help,
+                       const Histogram::BucketBoundaries& buckets) {
+    return prometheus::BuildHistogram()
+        .Name("lockstep_coordinator_" + name)
+        .Help(help)
+        .Register(*registry)
+        .Add({}, buckets);
+  }
+
+  const std::shared_ptr<prometheus::Registry> registry;
+  prometheus::Family<Counter>&outcomes, &refusals, &http, &prompt;
+  Gauge& running;
+  prometheus::Family<Gauge>& node_states;
+  Counter &generated, &stale;
+  Histogram &ttft, &itl, &e2e;
+};
+
+CoordinatorProbes::CoordinatorProbes(std::shared_ptr<prometheus::Registry> registry)
+    : metrics_(std::make_unique<Metrics>(std::move(registry))) {}
+CoordinatorProbes::~CoordinatorProbes() = default;
+
+void CoordinatorProbes::request_started() { metrics_->running.Increment(); }
+
+void CoordinatorProbes::request_finished(std::string_view outcome, Duration end_to_end) {
+  metrics_->running.Decrement();
+  metrics_->outcomes.Add({{"outcome", outcome_label(outcome)}}).Increment();
+  metrics_->e2e.Observe(seconds(end_to_end));
+}
+
+void CoordinatorProbes::request_refused(std::string_view error_code) {
+  metrics_->refusals.Add({{"code", std::string(error_code)}}).Increment();
+}
+
+void CoordinatorProbes::usage(uint64_t prompt_tokens, uint64_t cached_tokens) {
+  const uint64_t n_computed = prompt_tokens - std::min(cached_tokens, prompt_tokens);
+  metrics_->prompt.Add({{"source", "computed"}}).Increment(static_cast<double>(n_computed));
+  metrics_->prompt.Add({{"source", "cache"}}).Increment(static_cast<double>(cached_tokens));
+}
+
+void CoordinatorProbes::first_token(Duration since_start) {
+  metrics_->ttft.Observe(seconds(since_start));
+}
+
+void CoordinatorProbes::more_tokens(uint64_t n_tokens, Duration gap) {
+  for (uint64_t i = 0; i < n_tokens; ++i)
+    metrics_->itl.Observe(seconds(gap) / static_cast<double>(n_tokens));
+}
+
+void CoordinatorProbes::tokens_sent(uint64_t n_tokens) {
+  metrics_->generated.Increment(static_cast<double>(n_tokens));
+}
+
+void CoordinatorProbes::stale_tokens_dropped() { metrics_->stale.Increment(); }
+
+void CoordinatorProbes::http_response(int status) {
+  metrics_->http.Add({{"code", std::to_string(status)}}).Increment();
+}
+
+void CoordinatorProbes::nodes(std::string_view state, int64_t n) {
+  metrics_->node_states.Add({{"state", std::string(state)}}).Set(static_cast<double>(n));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,40 @@
+// CoordinatorProbes: what the coordinator counts, behind verbs. Named and registered for Prometheus
+// in probes.cpp; no other file of this layer includes prometheus. Any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+namespace prometheus {
+class Registry;
+}
+
+namespace lockstep {
+
+class CoordinatorProbes {
+ public:
+  explicit CoordinatorProbes(std::shared_ptr<prometheus::Registry> registry);
+  ~CoordinatorProbes();
+
+  using Duration = std::chrono::steady_clock::duration;
+  void request_started();
+  // `outcome`: a finish_reason, an error code, or "disconnected".
+  void request_finished(std::string_view outcome, Duration end_to_end);
+  void request_refused(std::string_view error_code);
+  void usage(uint64_t prompt_tokens, uint64_t cached_tokens);
+  void first_token(Duration since_start);
+  // `n_tokens` arrived `gap` after the ones before.
+  void more_tokens(uint64_t n_tokens, Duration gap);
+  void tokens_sent(uint64_t n_tokens);
+  void stale_tokens_dropped();
+  void http_response(int status);
+  void nodes(std::string_view state, int64_t n);
+
+ private:
+  struct Metrics;
+  const std::unique_ptr<Metrics> metrics_;
+};
+
+}  // namespace lockstep

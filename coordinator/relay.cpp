@@ -1,0 +1,226 @@
+#include "coordinator/relay.h"
+
+#include <future>
+#include <utility>
+
+#include "common/log.h"
+#include "wire/codec.h"
+
+namespace lockstep {
+namespace {
+
+constexpr size_t kMaxInbox = 4096;
+constexpr std::chrono::milliseconds kTick{25};
+constexpr std::chrono::milliseconds kCloseLinger{200};  // for the cancels of a shutdown
+
+// ZeroMQ peers and HTTP exchanges must not meet in one name space.
+std::string key_of_peer(const std::string& peer) { return "zmq:" + peer; }
+
+}  // namespace
+
+// Answers to one client of the ROUTER.
+class Relay::FrontSink final : public ReplySink {
+ public:
+  FrontSink(Relay& relay, std::string peer) : relay_(relay), peer_(std::move(peer)) {}
+  void deliver(wire::Message message) override { relay_.reply(peer_, message); }
+
+ private:
+  Relay& relay_;
+  const std::string peer_;
+};
+
+Result<std::unique_ptr<Relay>> Relay::make(RelayConfig config, CoordinatorProbes& probes) {
+  std::unique_ptr<Relay> relay(new Relay(std::move(config), probes));
+  if (Status opened = relay->open_sockets(); !opened) return opened.error();
+  return relay;
+}
+
+Relay::Relay(RelayConfig config, CoordinatorProbes& probes)
+    : config_(std::move(config)),
+      probes_(probes),
+      nodes_(config_.node_endpoints, clock_, config_.timeouts),
+      forwarder_(nodes_, Router(config_.policy), *this, clock_, probes_, config_.forwarder),
+      desk_(forwarder_, [this] { return present_view(); }),
+      view_(std::make_shared<ClusterView>()) {}
+
+Relay::~Relay() { stop(); }
+
+Status Relay::open_sockets() {
+  for (uint32_t i = 0; i < config_.node_endpoints.size(); ++i) {
+    TRY(wire::Socket socket, wire::Socket::make(context_, wire::SocketKind::kDealer));
+    if (Status status = socket.connect(config_.node_endpoints[i]); !status) return status.error();
+    socket.set_linger(kCloseLinger);
+    const NodeId node{i};
+    node_sockets_.push_back(loop_.add(
+        std::move(socket), [this, node](wire::Incoming& in) { on_node_bytes(node, in); }));
+  }
+  if (!config_.zmq_endpoint.empty()) {
+    TRY(wire::Socket socket, wire::Socket::make(context_, wire::SocketKind::kRouter));
+    if (Status status = socket.bind(config_.zmq_endpoint); !status) return status.error();
+    socket.set_linger(kCloseLinger);
+    zmq_endpoint_ = socket.endpoint();
+    front_ = loop_.add(std::move(socket), [this](wire::Incoming& in) { on_client_bytes(in); });
+  }
+  loop_.every(kTick, [this] { tick(); });
+  loop_.on_wake([this] { drain_inbox(); });
+  publish_view();
+  return Ok{};
+}
+
+void Relay::start() {
+  started_ = true;
+  loop_.start();
+}
+
+void Relay::begin_drain() {
+  draining_ = true;
+  loop_.wake();
+}
+
+// The nodes hear of it before the sockets close; a loop that hangs does not hold us up.
+void Relay::stop() {
+  const auto cancelled = std::make_shared<std::promise<void>>();
+  const bool posted = loop_.post([this, cancelled] {
+    forwarder_.drop_everything();
+    cancelled->set_value();
+  });
+  if (posted && started_) cancelled->get_future().wait_for(kCloseLinger);
+  loop_.stop();
+}
+
+bool Relay::submit(Client client, wire::Message message) {
+  {
+    std::lock_guard lock(mutex_);
+    if (inbox_.size() >= kMaxInbox) return false;
+    inbox_.push_back({std::move(client), std::move(message)});
+  }
+  loop_.wake();
+  return true;
+}
+
+// Not bounded: there is at most one for each client that was let in.
+void Relay::drop_client(std::string client_key) {
+  {
+    std::lock_guard lock(mutex_);
+    inbox_.push_back({Client{std::move(client_key), nullptr}, std::nullopt});
+  }
+  loop_.wake();
+}
+
+std::shared_ptr<const ClusterView> Relay::view() const {
+  std::lock_guard lock(mutex_);
+  return view_;
+}
+
+bool Relay::send(NodeId node, const wire::Message& message) {
+  wire::Socket& socket = loop_.socket(node_sockets_[raw(node)]);
+  const Result<wire::SendResult> sent = socket.send("", wire::encode(message));
+  if (!sent) log(LogLevel::kWarning, sent.error().message);
+  return sent && *sent == wire::SendResult::kSent;
+}
+
+void Relay::on_node_bytes(NodeId node, wire::Incoming& incoming) {
+  Result<wire::Message> message = wire::decode(incoming.body);
+  if (!message) {
+    log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " sent a message that is ",
+                                "not understood: ", message.error().message));
+    return;
+  }
+  if (const auto* welcome = std::get_if<wire::Welcome>(&*message)) {
+    apply(node, nodes_.on_welcome(node, *welcome));
+  } else if (const auto* heartbeat = std::get_if<wire::Heartbeat>(&*message)) {
+    apply(node, nodes_.on_heartbeat(node, *heartbeat));
+    forwarder_.on_heartbeat(node);
+    publish_view();
+  } else {
+    apply(node, nodes_.on_other_message(node));
+    forwarder_.on_node_message(node, std::move(*message));
+    drop_unreachable();
+  }
+}
+
+void Relay::apply(NodeId node, NodeTable::Change change) {
+  if (change == NodeTable::Change::kNone) return;
+  const Node& entry = nodes_.node(node);
+  log(LogLevel::kInfo, str("node ", entry.endpoint, " is ", state_name(entry)));
+  if (change != NodeTable::Change::kReady) forwarder_.on_node_lost(node);
+  drop_unreachable();
+  publish_view();
+}
+
+void Relay::on_client_bytes(wire::Incoming& incoming) {
+  std::string request_id;
+  Result<wire::Message> message = wire::decode(incoming.body, &request_id);
+  if (!incoming.single_frame)
+    message = Error{ErrorCode::kInvalidRequest, "a message must be one frame", ""};
+  if (message) {
+    const auto sink = std::make_shared<FrontSink>(*this, incoming.peer);
+    desk_.on_message({key_of_peer(incoming.peer), sink}, std::move(*message));
+  } else {
+    const Error& error = message.error();
+    reply(incoming.peer, wire::ErrorReply{request_id, error.code, error.message, error.param});
+  }
+  drop_unreachable();
+}
+
+// A peer that is gone, or that left its whole queue unread, gets nothing more.
+void Relay::reply(const std::string& peer, const wire::Message& message) {
+  const Result<wire::SendResult> sent = loop_.socket(*front_).send(peer, wire::encode(message));
+  if (!sent || *sent != wire::SendResult::kSent) unreachable_.push_back(key_of_peer(peer));
+}
+
+// Apart from reply(), because the forwarder is in the middle of a request there.
+void Relay::drop_unreachable() {
+  while (!unreachable_.empty()) {
+    const std::vector<std::string> keys = std::exchange(unreachable_, {});
+    for (const std::string& key : keys) forwarder_.drop_client(key);
+  }
+}
+
+void Relay::drain_inbox() {
+  std::vector<Command> commands;
+  {
+    std::lock_guard lock(mutex_);
+    commands.swap(inbox_);
+  }
+  if (draining_) forwarder_.begin_drain();
+  for (Command& command : commands) {
+    if (command.message)
+      desk_.on_message(command.client, std::move(*command.message));
+    else
+      forwarder_.drop_client(command.client.key);
+  }
+}
+
+void Relay::tick() {
+  for (NodeId node : nodes_.expire()) {
+    log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " is dead"));
+    forwarder_.on_node_lost(node);
+  }
+  for (NodeId node : nodes_.due_for_hello()) {
+    if (send(node, wire::Hello{})) nodes_.on_hello_sent(node);
+  }
+  forwarder_.expire();
+  drop_unreachable();
+  publish_view();
+}
+
+ClusterView Relay::present_view() const {
+  return {.nodes = nodes_.nodes(),
+          .models = nodes_.models(),
+          .n_inflight = static_cast<int64_t>(forwarder_.n_inflight()),
+          .draining = draining_};
+}
+
+void Relay::publish_view() {
+  auto view = std::make_shared<const ClusterView>(present_view());
+  for (const char* state : {"connecting", "ready", "suspect", "dead", "draining"}) {
+    int64_t n = 0;
+    for (const Node& node : view->nodes) n += std::string_view(state_name(node)) == state ? 1 : 0;
+    probes_.nodes(state, n);
+  }
+  std::lock_guard lock(mutex_);
+  view_ = std::move(view);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,93 @@
+// Relay: the coordinator's zio thread. Owns every ZeroMQ socket (the ROUTER that clients talk to,
+// one DEALER per node), the node table and the forwarder; all of them are used on that thread only.
+// HTTP reaches it as one more kind of client: submit() and drop_client() hand messages over, a
+// ReplySink takes the answers.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/result.h"
+#include "coordinator/client_desk.h"
+#include "coordinator/cluster_client.h"
+#include "coordinator/cluster_view.h"
+#include "coordinator/forwarder.h"
+#include "coordinator/node_table.h"
+#include "coordinator/probes.h"
+#include "wire/zmq_loop.h"
+
+namespace lockstep {
+
+struct RelayConfig {
+  std::string zmq_endpoint;  // of the clients' ROUTER; empty = none
+  std::vector<std::string> node_endpoints;
+  RoutingPolicy policy = RoutingPolicy::kRoundRobin;
+  NodeTimeouts timeouts;
+  ForwarderConfig forwarder;
+};
+
+class Relay final : public ClusterClient, private NodeLinks {
+ public:
+  static Result<std::unique_ptr<Relay>> make(RelayConfig config, CoordinatorProbes& probes);
+  ~Relay() override;
+
+  void start();
+  // Refuses new requests; what runs goes on.
+  void begin_drain();
+  // Ends the thread; requests still running are cancelled at their nodes.
+  void stop();
+
+  bool submit(Client client, wire::Message message) override;
+  void drop_client(std::string client_key) override;
+  std::shared_ptr<const ClusterView> view() const override;
+  // The endpoint that clients use, with the real port.
+  const std::string& zmq_endpoint() const { return zmq_endpoint_; }
+
+ private:
+  struct Command {
+    Client client;
+    std::optional<wire::Message> message;  // absent: the client is gone
+  };
+  class FrontSink;
+
+  Relay(RelayConfig config, CoordinatorProbes& probes);
+  Status open_sockets();
+  bool send(NodeId node, const wire::Message& message) override;
+  void on_node_bytes(NodeId node, wire::Incoming& incoming);
+  void on_client_bytes(wire::Incoming& incoming);
+  void reply(const std::string& peer, const wire::Message& message);
+  void apply(NodeId node, NodeTable::Change change);
+  void drain_inbox();
+  void drop_unreachable();
+  void tick();
+  ClusterView present_view() const;
+  void publish_view();
+
+  // owner's thread
+  bool started_ = false;
+  // constant after start()
+  const RelayConfig config_;
+  CoordinatorProbes& probes_;
+  const SteadyClock clock_;
+  std::string zmq_endpoint_;
+  // zio thread
+  wire::Context context_;
+  NodeTable nodes_;
+  Forwarder forwarder_;
+  ClientDesk desk_;
+  std::vector<wire::ZmqLoop::SocketId> node_sockets_;  // [n_nodes]
+  std::optional<wire::ZmqLoop::SocketId> front_;
+  std::vector<std::string> unreachable_;  // client keys to drop when the present message is done
+  std::atomic<bool> draining_{false};
+  // guarded by mutex_
+  mutable std::mutex mutex_;
+  std::vector<Command> inbox_;
+  std::shared_ptr<const ClusterView> view_;
+  wire::ZmqLoop loop_;  // last: its thread uses all of the above
+};
+
+}  // namespace lockstep

@@ -1,0 +1,133 @@
+// NodeTable: who lives, by a clock that the test turns.
+#include "coordinator/node_table.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_clock.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+using Change = NodeTable::Change;
+
+wire::Welcome welcome(uint64_t epoch, const std::string& model = "m") {
+  wire::Welcome out;
+  out.epoch = epoch;
+  out.models = {{model, 1, 2048}};
+  out.max_num_seqs = 4;
+  return out;
+}
+wire::Heartbeat heartbeat(uint64_t epoch, bool draining = false) {
+  wire::Heartbeat out;
+  out.epoch = epoch;
+  out.n_running = 3;
+  out.draining = draining;
+  return out;
+}
+
+class NodeTableTest : public ::testing::Test {
+ protected:
+  NodeState state(NodeId id = NodeId{0}) const { return table_.node(id).state; }
+
+  testing::FakeClock clock_;
+  NodeTable table_{{"tcp://a", "tcp://b"}, clock_};
+  const NodeId a_{0}, b_{1};
+};
+
+TEST_F(NodeTableTest, ANodeIsReadyOnceItSaidWelcome) {
+  EXPECT_EQ(state(), NodeState::kConnecting);
+  EXPECT_FALSE(table_.knows_model("m"));
+  EXPECT_EQ(table_.default_model(), nullptr);
+  EXPECT_EQ(table_.on_welcome(a_, welcome(7)), Change::kReady);
+  EXPECT_EQ(state(), NodeState::kReady);
+  EXPECT_TRUE(table_.knows_model("m"));
+  EXPECT_FALSE(table_.knows_model("other"));
+  EXPECT_EQ(*table_.default_model(), "m");
+}
+
+TEST_F(NodeTableTest, SilenceMakesItSuspectAndThenDead) {
+  table_.on_welcome(a_, welcome(7));
+  clock_.advance(milliseconds(749));
+  EXPECT_TRUE(table_.expire().empty());
+  EXPECT_EQ(state(), NodeState::kReady);
+  clock_.advance(milliseconds(1));
+  EXPECT_TRUE(table_.expire().empty());
+  EXPECT_EQ(state(), NodeState::kSuspect);
+  clock_.advance(milliseconds(1249));
+  EXPECT_TRUE(table_.expire().empty());
+  clock_.advance(milliseconds(1));
+  EXPECT_EQ(table_.expire(), std::vector<NodeId>{a_});
+  EXPECT_EQ(state(), NodeState::kDead);
+  EXPECT_TRUE(table_.expire().empty()) << "a death is reported once";
+  EXPECT_FALSE(table_.knows_model("m"));
+}
+
+TEST_F(NodeTableTest, AnyMessageOfASuspectShowsThatItLives) {
+  table_.on_welcome(a_, welcome(7));
+  clock_.advance(milliseconds(1000));
+  table_.expire();
+  EXPECT_EQ(table_.on_other_message(a_), Change::kReady);
+  EXPECT_EQ(state(), NodeState::kReady);
+  clock_.advance(milliseconds(1000));
+  table_.expire();
+  EXPECT_EQ(table_.on_heartbeat(a_, heartbeat(7)), Change::kReady);
+  EXPECT_EQ(table_.node(a_).load.n_running, 3);
+}
+
+TEST_F(NodeTableTest, TheDeadComeBackOnlyByAWelcome) {
+  table_.on_welcome(a_, welcome(7));
+  clock_.advance(milliseconds(2000));
+  table_.expire();
+  EXPECT_EQ(table_.on_heartbeat(a_, heartbeat(7)), Change::kNone);
+  EXPECT_EQ(table_.on_other_message(a_), Change::kNone);
+  EXPECT_EQ(state(), NodeState::kDead);
+  EXPECT_EQ(table_.on_welcome(a_, welcome(7)), Change::kReady);
+  EXPECT_EQ(state(), NodeState::kReady);
+}
+
+TEST_F(NodeTableTest, ANewEpochIsARestart) {
+  table_.on_welcome(a_, welcome(7));
+  table_.on_heartbeat(a_, heartbeat(7));
+  EXPECT_EQ(table_.on_welcome(a_, welcome(7)), Change::kNone);
+  EXPECT_EQ(table_.on_welcome(a_, welcome(8)), Change::kRestarted);
+  EXPECT_EQ(table_.node(a_).load.n_running, 0) << "the old epoch's load is void";
+}
+
+TEST_F(NodeTableTest, AHeartbeatOfAnotherEpochMeansThatTheStreamsAreLost) {
+  table_.on_welcome(a_, welcome(7));
+  EXPECT_EQ(table_.on_heartbeat(a_, heartbeat(8)), Change::kLost);
+  EXPECT_EQ(state(), NodeState::kConnecting);
+  EXPECT_EQ(table_.due_for_hello(), (std::vector<NodeId>{a_, b_}));
+}
+
+TEST_F(NodeTableTest, WhoIsNotReadyIsGreetedEveryQuarterSecond) {
+  EXPECT_EQ(table_.due_for_hello(), (std::vector<NodeId>{a_, b_}));
+  table_.on_hello_sent(a_);
+  EXPECT_EQ(table_.due_for_hello(), std::vector<NodeId>{b_}) << "a hello that failed is due again";
+  table_.on_hello_sent(b_);
+  table_.on_welcome(b_, welcome(1));
+  clock_.advance(milliseconds(249));
+  EXPECT_TRUE(table_.due_for_hello().empty());
+  clock_.advance(milliseconds(1));
+  EXPECT_EQ(table_.due_for_hello(), std::vector<NodeId>{a_});
+}
+
+TEST_F(NodeTableTest, ADrainingNodeLivesButTakesNoWork) {
+  table_.on_welcome(a_, welcome(7));
+  EXPECT_TRUE(table_.node(a_).takes_work());
+  table_.on_heartbeat(a_, heartbeat(7, true));
+  EXPECT_FALSE(table_.node(a_).takes_work());
+  EXPECT_STREQ(state_name(table_.node(a_)), "draining");
+}
+
+TEST_F(NodeTableTest, ModelsAreListedOnce) {
+  table_.on_welcome(a_, welcome(1, "m"));
+  table_.on_welcome(b_, welcome(2, "m"));
+  EXPECT_EQ(table_.models().size(), 1u);
+  table_.on_welcome(b_, welcome(3, "other"));
+  EXPECT_EQ(table_.models().size(), 2u);
+}
+
+}  // namespace
+}  // namespace lockstep

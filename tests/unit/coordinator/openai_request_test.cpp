@@ -1,0 +1,362 @@
+// OpenAI request bodies: what each field becomes, and what each bad value is told.
+#include "coordinator/openai_request.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace lockstep {
+namespace {
+
+std::string chat(const std::string& fields) {
+  return R"({"model":"m","messages":[{"role":"user","content":"Hi"}])" +
+         (fields.empty() ? "" : "," + fields) + "}";
+}
+std::string completion(const std::string& fields) {
+  return R"({"model":"m","prompt":"Hi")" + (fields.empty() ? "" : "," + fields) + "}";
+}
+
+wire::Generate accepted(const Result<OpenAiRequest>& request) {
+  EXPECT_TRUE(request.has_value()) << (request ? "" : request.error().message);
+  return request ? request->common() : wire::Generate{};
+}
+wire::Generate chat_fields(const std::string& fields) {
+  return accepted(parse_chat_request(chat(fields)));
+}
+wire::Generate completion_fields(const std::string& fields) {
+  return accepted(parse_completion_request(completion(fields)));
+}
+
+TEST(OpenAiRequest, AbsentFieldsAreOpenAisDefaults) {
+  const wire::Generate g = chat_fields("");
+  EXPECT_EQ(g.model, "m");
+  EXPECT_FALSE(g.max_tokens.has_value());
+  EXPECT_EQ(g.temperature, 1.0);
+  EXPECT_EQ(g.top_p, 1.0);
+  EXPECT_EQ(g.n, 1);
+  EXPECT_FALSE(g.seed.has_value());
+  EXPECT_EQ(g.logprobs, -1);
+  EXPECT_TRUE(g.cache_prompt);
+  ASSERT_TRUE(g.messages.has_value());
+  EXPECT_EQ(g.messages->front().content, "Hi");
+  EXPECT_FALSE(completion_fields("").max_tokens.has_value());
+}
+
+TEST(OpenAiRequest, NullIsAbsent) {
+  const auto request = parse_chat_request(
+      chat(R"("temperature":null,"max_tokens":null,"stop":null,"seed":null,"stream":null,
+              "stream_options":null,"tools":null,"response_format":null,"logit_bias":null)"));
+  EXPECT_EQ(accepted(request).temperature, 1.0);
+}
+
+TEST(OpenAiRequest, EveryFieldArrives) {
+  const wire::Generate g = chat_fields(
+      R"("max_tokens":7,"min_tokens":2,"temperature":0,"top_p":0.5,"min_p":0.25,"top_k":40,
+         "repetition_penalty":1.5,"presence_penalty":-2,"frequency_penalty":2,"seed":-1,"n":3,
+         "stop":["a","b"],"stop_token_ids":[1,2],"include_stop_str_in_output":true,
+         "skip_special_tokens":false,"ignore_eos":true,"cache_prompt":false,
+         "return_token_ids":true,"logprobs":true,"top_logprobs":5)");
+  EXPECT_EQ(g.max_tokens, 7);
+  EXPECT_EQ(g.min_tokens, 2);
+  EXPECT_EQ(g.temperature, 0.0);
+  EXPECT_EQ(g.top_p, 0.5);
+  EXPECT_EQ(g.min_p, 0.25);
+  EXPECT_EQ(g.top_k, 40);
+  EXPECT_EQ(g.repetition_penalty, 1.5);
+  EXPECT_EQ(g.presence_penalty, -2.0);
+  EXPECT_EQ(g.frequency_penalty, 2.0);
+  EXPECT_EQ(g.seed, static_cast<uint64_t>(-1));
+  EXPECT_EQ(g.n, 3);
+  EXPECT_EQ(g.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(g.stop_token_ids, (std::vector<int32_t>{1, 2}));
+  EXPECT_TRUE(g.include_stop_str_in_output);
+  EXPECT_FALSE(g.skip_special_tokens);
+  EXPECT_TRUE(g.ignore_eos);
+  EXPECT_FALSE(g.cache_prompt);
+  EXPECT_TRUE(g.return_token_ids);
+  EXPECT_EQ(g.logprobs, 5);
+}
+
+TEST(OpenAiRequest, MaxCompletionTokensWinsOverMaxTokens) {
+  EXPECT_EQ(chat_fields(R"("max_tokens":3,"max_completion_tokens":5)").max_tokens, 5);
+  EXPECT_EQ(chat_fields(R"("max_completion_tokens":5,"max_tokens":3)").max_tokens, 5);
+}
+
+TEST(OpenAiRequest, WholeNumbersMayBeWrittenAsFloats) {
+  EXPECT_EQ(chat_fields(R"("max_tokens":16.0)").max_tokens, 16);
+}
+
+TEST(OpenAiRequest, TopKMinusOneIsOff) { EXPECT_EQ(chat_fields(R"("top_k":-1)").top_k, 0); }
+
+TEST(OpenAiRequest, AStopStringMayStandAlone) {
+  EXPECT_EQ(chat_fields(R"("stop":"END")").stop, (std::vector<std::string>{"END"}));
+}
+
+TEST(OpenAiRequest, LogprobsAreASwitchForChatAndACountForCompletions) {
+  EXPECT_EQ(chat_fields(R"("logprobs":true)").logprobs, 0);
+  EXPECT_EQ(chat_fields(R"("logprobs":false)").logprobs, -1);
+  EXPECT_EQ(completion_fields(R"("logprobs":3)").logprobs, 3);
+  EXPECT_EQ(completion_fields(R"("logprobs":0)").logprobs, 0);
+}
+
+TEST(OpenAiRequest, UnknownFieldsAreIgnored) {
+  chat_fields(R"("user":"u","metadata":{"a":1},"nobody_knows":[[]])");
+}
+
+TEST(OpenAiRequest, StreamOptionsTravelWithAStream) {
+  const auto request =
+      parse_chat_request(chat(R"("stream":true,"stream_options":{"include_usage":true})"));
+  ASSERT_TRUE(request.has_value());
+  EXPECT_TRUE(request->stream);
+  EXPECT_TRUE(request->include_usage);
+}
+
+TEST(OpenAiRequest, TextPartsAreJoinedByNewlines) {
+  const auto request = parse_chat_request(
+      R"({"model":"m","messages":[{"role":"developer","content":"S"},{"role":"user","name":"bob",
+          "content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]})");
+  const wire::Generate g = accepted(request);
+  ASSERT_TRUE(g.messages.has_value());
+  EXPECT_EQ((*g.messages)[0].role, "system");
+  EXPECT_EQ((*g.messages)[1].content, "a\nb");
+  EXPECT_EQ((*g.messages)[1].name, "bob");
+}
+
+TEST(OpenAiRequest, PromptsComeInFourShapes) {
+  const auto parse = [](const std::string& prompt) {
+    return parse_completion_request(R"({"model":"m","n":2,"prompt":)" + prompt + "}");
+  };
+  const auto text = parse(R"("Hi")");
+  EXPECT_EQ(accepted(text).prompt_text, "Hi");
+  const auto texts = parse(R"(["a","b"])");
+  ASSERT_TRUE(texts.has_value());
+  ASSERT_EQ(texts->prompts.size(), 2u);
+  EXPECT_EQ(texts->prompts[1].prompt_text, "b");
+  EXPECT_EQ(texts->prompts[1].n, 2);
+  const auto ids = parse("[1,2,3]");
+  EXPECT_EQ(accepted(ids).prompt_ids, (std::vector<int32_t>{1, 2, 3}));
+  const auto lists = parse("[[1],[2,3]]");
+  ASSERT_TRUE(lists.has_value());
+  ASSERT_EQ(lists->prompts.size(), 2u);
+  EXPECT_EQ(lists->prompts[1].prompt_ids, (std::vector<int32_t>{2, 3}));
+  EXPECT_FALSE(lists->prompts[1].prompt_text.has_value());
+}
+
+struct Refusal {
+  const char* fields;
+  const char* param;
+  const char* says;  // part of the message
+};
+
+void expect_refused(const Result<OpenAiRequest>& request, const Refusal& refusal, ErrorCode code) {
+  ASSERT_FALSE(request.has_value()) << refusal.fields;
+  EXPECT_EQ(request.error().param, refusal.param) << refusal.fields;
+  EXPECT_EQ(request.error().code, code) << refusal.fields << ": " << request.error().message;
+  EXPECT_NE(request.error().message.find(refusal.says), std::string::npos)
+      << refusal.fields << ": " << request.error().message;
+}
+
+TEST(OpenAiRequest, BadValuesNameTheFieldAndTheNumbers) {
+  const Refusal refusals[] = {
+      {R"("temperature":-0.5)", "temperature", "at least 0, got -0.5"},
+      {R"("temperature":"hot")", "temperature", "got \"hot\""},
+      {R"("temperature":NaN)", "temperature", "malformed JSON"},
+      {R"("temperature":1e400)", "temperature", "out of range"},
+      {R"("temperature":Infinity)", "temperature", "malformed JSON"},
+      {R"("top_p":0)", "top_p", "greater than 0 and at most 1, got 0"},
+      {R"("top_p":1.01)", "top_p", "got 1.01"},
+      {R"("min_p":-1)", "min_p", "got -1"},
+      {R"("top_k":-2)", "top_k", "from -1"},
+      {R"("repetition_penalty":0)", "repetition_penalty", "greater than 0"},
+      {R"("presence_penalty":2.5)", "presence_penalty", "at most 2"},
+      {R"("frequency_penalty":-3)", "frequency_penalty", "got -3"},
+      {R"("n":0)", "n", "from 1 to 128, got 0"},
+      {R"("n":129)", "n", "got 129"},
+      {R"("n":1.5)", "n", "got 1.5"},
+      {R"("max_tokens":0)", "max_tokens", "at least 1, got 0"},
+      {R"("max_tokens":true)", "max_tokens", "got true"},
+      {R"("max_completion_tokens":-4)", "max_completion_tokens", "got -4"},
+      {R"("min_tokens":9,"max_tokens":8)", "min_tokens", "9 > 8"},
+      {R"("seed":9223372036854775808)", "seed", "64-bit"},
+      {R"("seed":1.5)", "seed", "64-bit"},
+      {R"("stop":[""])", "stop", "not empty"},
+      {R"("stop":[1])", "stop", "got 1"},
+      {R"("stop":{})", "stop", "an object"},
+      {R"("stop":["1","2","3","4","5","6","7","8","9","10","11","12","13","14","15","16","17"])",
+       "stop", "at most 16 strings, got 17"},
+      {R"("stop_token_ids":[-1])", "stop_token_ids[0]", "got -1"},
+      {R"("stream":"yes")", "stream", "true or false"},
+      {R"("stream_options":{"include_usage":true})", "stream_options", "requires stream"},
+      {R"("stream":true,"stream_options":{"include_usage":1})", "stream_options.include_usage",
+       "true or false, got 1"},
+      {R"("stream":true,"stream_options":3)", "stream_options", "an object"},
+      {R"("logprobs":2)", "logprobs", "true or false"},
+      {R"("top_logprobs":2)", "top_logprobs", "requires logprobs"},
+      {R"("logprobs":true,"top_logprobs":21)", "top_logprobs", "from 0 to 20, got 21"},
+      {R"("ignore_eos":0)", "ignore_eos", "true or false"},
+  };
+  for (const Refusal& refusal : refusals)
+    expect_refused(parse_chat_request(chat(refusal.fields)), refusal, ErrorCode::kInvalidRequest);
+}
+
+TEST(OpenAiRequest, CompletionsHaveTheirOwnBadValues) {
+  const Refusal refusals[] = {
+      {R"("logprobs":true)", "logprobs", "from 0 to 20, got true"},
+      {R"("logprobs":21)", "logprobs", "got 21"},
+      {R"("add_special_tokens":"no")", "add_special_tokens", "true or false"},
+      {R"("prompt":"")", "prompt", "not be empty"},
+      {R"("prompt":[])", "prompt", "not be empty"},
+      {R"("prompt":[[]])", "prompt", "not be empty"},
+      {R"("prompt":["a",""])", "prompt", "not be empty"},
+      {R"("prompt":[1,"a"])", "prompt", "token id"},
+      {R"("prompt":[1.5])", "prompt", "1.5"},
+      {R"("prompt":[-1])", "prompt", "-1"},
+      {R"("prompt":[4294967296])", "prompt", "4294967296"},
+      {R"("prompt":{"a":1})", "prompt", "an object"},
+      {R"("prompt":null)", "prompt", "required"},
+  };
+  for (const Refusal& refusal : refusals)
+    expect_refused(parse_completion_request(completion(refusal.fields)), refusal,
+                   ErrorCode::kInvalidRequest);
+}
+
+TEST(OpenAiRequest, TooManyPromptsAreRefusedWithTheirNumber) {
+  std::string prompts = "[\"a\"";
+  for (int i = 0; i < 1024; ++i) prompts += ",\"a\"";
+  const auto request = parse_completion_request(R"({"model":"m","prompt":)" + prompts + "]}");
+  ASSERT_FALSE(request.has_value());
+  EXPECT_EQ(request.error().message, "prompt must hold at most 1024 prompts, got 1025");
+}
+
+TEST(OpenAiRequest, FieldsThatThisVersionDoesNotServeAreNamed) {
+  const char* const fields[][2] = {
+      {"tools", R"([{"type":"function"}])"},
+      {"tools", "[]"},
+      {"tool_choice", R"("auto")"},
+      {"functions", "[]"},
+      {"response_format", R"({"type":"json_object"})"},
+      {"structured_outputs", R"({"regex":"a"})"},
+      {"logit_bias", R"({"5":1})"},
+      {"bad_words", R"(["x"])"},
+      {"allowed_token_ids", "[1]"},
+      {"echo", "true"},
+      {"prompt_logprobs", "0"},
+      {"suffix", R"("x")"},
+      {"best_of", "2"},
+      {"guided_json", "{}"},
+      {"guided_regex", R"("a")"},
+      {"cache_salt", R"("s")"},
+      {"priority", "1"},
+      {"truncate_prompt_tokens", "5"},
+  };
+  for (const auto& [name, value] : fields) {
+    const std::string text = "\"" + std::string(name) + "\":" + value;
+    const Refusal refusal{text.c_str(), name, name};
+    expect_refused(parse_chat_request(chat(text)), refusal, ErrorCode::kUnsupportedParameter);
+    expect_refused(parse_completion_request(completion(text)), refusal,
+                   ErrorCode::kUnsupportedParameter);
+  }
+}
+
+TEST(OpenAiRequest, ValuesThatAskForNothingPass) {
+  chat_fields(R"("tool_choice":"none","response_format":{"type":"text"},"logit_bias":{},
+                 "bad_words":[],"echo":false,"best_of":1,"suffix":"","guided_json":null,
+                 "modalities":["text"],"priority":0,"function_call":"none")");
+}
+
+TEST(OpenAiRequest, MessagesAreChecked) {
+  const char* const messages[][2] = {
+      {"null", "messages"},
+      {"[]", "messages"},
+      {R"("Hi")", "messages"},
+      {"[1]", "messages[0]"},
+      {"[{}]", "messages[0].role"},
+      {R"([{"role":"king","content":"x"}])", "messages[0].role"},
+      {R"([{"role":1,"content":"x"}])", "messages[0].role"},
+      {R"([{"role":"user"}])", "messages[0].content"},
+      {R"([{"role":"user","content":5}])", "messages[0].content"},
+      {R"([{"role":"user","content":[]}])", "messages[0].content"},
+      {R"([{"role":"user","content":"a"},{"role":"user","content":["b"]}])",
+       "messages[1].content[0]"},
+      {R"([{"role":"user","content":[{"text":"b"}]}])", "messages[0].content[0].type"},
+      {R"([{"role":"user","content":[{"type":"text"}]}])", "messages[0].content[0].text"},
+      {R"([{"role":"user","content":"a","name":1}])", "messages[0].name"},
+  };
+  for (const auto& [value, param] : messages) {
+    const auto request =
+        parse_chat_request(R"({"model":"m","messages":)" + std::string(value) + "}");
+    ASSERT_FALSE(request.has_value()) << value;
+    EXPECT_EQ(request.error().param, param) << value;
+    EXPECT_EQ(request.error().code, ErrorCode::kInvalidRequest) << value;
+  }
+}
+
+TEST(OpenAiRequest, ImagesAudioAndToolsInMessagesAreNamed) {
+  const char* const messages[][2] = {
+      {R"([{"role":"user","content":[{"type":"text","text":"see"},
+           {"type":"image_url","image_url":{"url":"x"}}]}])",
+       "messages[0].content[1]"},
+      {R"([{"role":"user","content":[{"type":"input_audio"}]}])", "messages[0].content[0]"},
+      {R"([{"role":"assistant","tool_calls":[{}],"content":null}])", "messages[0].tool_calls"},
+      {R"([{"role":"tool","content":"x"}])", "messages[0].role"},
+  };
+  for (const auto& [value, param] : messages) {
+    const auto request =
+        parse_chat_request(R"({"model":"m","messages":)" + std::string(value) + "}");
+    ASSERT_FALSE(request.has_value()) << value;
+    EXPECT_EQ(request.error().param, param) << value;
+    EXPECT_EQ(request.error().code, ErrorCode::kUnsupportedParameter) << value;
+  }
+}
+
+TEST(OpenAiRequest, TheModelIsRequired) {
+  const auto request = parse_chat_request(R"({"messages":[{"role":"user","content":"x"}]})");
+  ASSERT_FALSE(request.has_value());
+  EXPECT_EQ(request.error().message, "model is required");
+  EXPECT_EQ(request.error().param, "model");
+}
+
+TEST(OpenAiRequest, BodiesThatAreNoJsonObjectAreRefused) {
+  const std::string deep(100'000, '[');
+  for (const std::string& body : {std::string(), std::string("{"), std::string("[]"),
+                                  std::string("\"x\""), std::string("{} {}"), std::string("{]"),
+                                  std::string("\xff\xfe"), std::string("{\"a\":\"\xff\"}"), deep}) {
+    const auto request = parse_chat_request(body);
+    ASSERT_FALSE(request.has_value()) << body.substr(0, 20);
+    EXPECT_EQ(request.error().code, ErrorCode::kInvalidRequest);
+  }
+}
+
+TEST(TokenizeRequest, TakesATextOrMessages) {
+  const auto text = parse_tokenize_request(R"({"prompt":"Hi","add_special_tokens":false,
+                                               "return_token_strs":true})");
+  ASSERT_TRUE(text.has_value());
+  EXPECT_EQ(text->prompt, "Hi");
+  EXPECT_FALSE(text->add_special_tokens);
+  EXPECT_TRUE(text->return_token_strs);
+  const auto chat_text =
+      parse_tokenize_request(R"({"model":"m","messages":[{"role":"user","content":"x"}]})");
+  ASSERT_TRUE(chat_text.has_value());
+  EXPECT_FALSE(chat_text->prompt.has_value());
+  EXPECT_EQ(chat_text->messages->size(), 1u);
+}
+
+TEST(TokenizeRequest, NeedsExactlyOne) {
+  for (const char* body :
+       {"{}", R"({"prompt":5})", R"({"prompt":"a","messages":[{"role":"user","content":"x"}]})"}) {
+    const auto request = parse_tokenize_request(body);
+    ASSERT_FALSE(request.has_value()) << body;
+    EXPECT_EQ(request.error().param, "prompt");
+  }
+}
+
+TEST(DetokenizeRequest, TakesTokenIds) {
+  const auto request = parse_detokenize_request(R"({"tokens":[1,2]})");
+  ASSERT_TRUE(request.has_value());
+  EXPECT_EQ(request->tokens, (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(parse_detokenize_request("{}").error().param, "tokens");
+  EXPECT_EQ(parse_detokenize_request(R"({"tokens":["a"]})").error().param, "tokens[0]");
+}
+
+}  // namespace
+}  // namespace lockstep
