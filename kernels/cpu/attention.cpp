@@ -1,6 +1,7 @@
 // How attention is cut into units of work, and its portable inner loops. A unit is a run of rows of
 // one sequence times one KV head; K and V are widened once per unit, so a prefill chunk takes as
-// many rows as keep the unit's queries within kMaxQueriesPerUnit.
+// many rows as keep the unit's queries within kMaxQueriesPerUnit. A step with few units for its
+// threads (a stream or two decoding) also cuts the keys, tile by tile, and merges the tiles after.
 #include <algorithm>
 
 #include "common/check.h"
@@ -13,59 +14,68 @@
 namespace lockstep {
 namespace {
 
-using AttendRows = void (*)(const AttentionRows& rows);
+constexpr int kUnitsPerThread = 4;  // fewer leave a thread waiting for the last
+constexpr int64_t kMinTilesPerPart = 2;
+constexpr size_t kPartialsBytes = size_t{2} << 20;  // 8000 keys for 32 heads of 128
 
-// Rows [first, first + n) of the step, all of one sequence.
+// Rows [first, first + n) of the step, all of one sequence, and the tiles of keys they see.
 struct RowRun {
   int32_t first;
   int32_t n;
+  int32_t first_tile;
+  int32_t n_tiles;
 };
+
+constexpr size_t aligned(size_t n_bytes) { return (n_bytes + 63) / 64 * 64; }
 
 // One launch: args and how its heads and rows are grouped.
 class Launch {
  public:
-  Launch(const AttentionArgs& args, AttendRows attend)
+  Launch(const AttentionArgs& args, const AttentionLoops& loops, ThreadTeam& team)
       : args_(args),
-        attend_(attend),
-        n_tokens_(args.q.n_rows()),
-        group_(static_cast<int>(args.q.shape[1]) / args.kv.n_kv_heads),
+        loops_(loops),
+        team_(team),
+        n_heads_(static_cast<int>(args.q.shape[1])),
+        group_(n_heads_ / args.kv.n_kv_heads),
         unit_heads_(std::min(group_, kMaxQueriesPerUnit)),
         units_per_run_((group_ + unit_heads_ - 1) / unit_heads_ * args.kv.n_kv_heads) {
     CHECK(args.kv.head_dim <= kMaxHeadDim);
   }
 
-  void run(ThreadTeam& team) const {
-    // Every thread asks for the same; thread 0's holds the runs too, ahead of its own scratch.
-    const size_t runs_bytes = (static_cast<size_t>(n_tokens_) * sizeof(RowRun) + 63) / 64 * 64;
-    const size_t n_bytes =
-        runs_bytes +
-        static_cast<size_t>(attention_scratch_floats(args_.kv.head_dim)) * sizeof(float);
-    auto* runs = reinterpret_cast<RowRun*>(team.scratch(0, n_bytes));
-    const int n_runs = cut_rows(runs);
-    // Later runs of a chunk see more keys: longest first, so that no thread is left with one.
-    team.run(n_runs * units_per_run_, [&](int unit, int thread) {
-      std::byte* scratch = team.scratch(thread, n_bytes) + runs_bytes;
-      run_unit(runs[n_runs - 1 - unit / units_per_run_], unit % units_per_run_,
-               reinterpret_cast<float*>(scratch));
-    });
+  void run() {
+    const size_t runs_bytes = aligned(static_cast<size_t>(args_.q.n_rows()) * sizeof(RowRun));
+    std::byte* shared = team_.scratch(0, runs_bytes + kPartialsBytes + unit_bytes());
+    runs_ = reinterpret_cast<RowRun*>(shared);
+    partials_ = reinterpret_cast<float*>(shared + runs_bytes);
+    caller_scratch_ = reinterpret_cast<float*>(shared + runs_bytes + kPartialsBytes);
+    cut_rows();
+    const int n_parts = parts_per_unit();
+    if (n_parts == 1) {
+      run_units();
+    } else {
+      run_parts(n_parts);
+    }
   }
 
  private:
-  // Cuts the step's rows into runs of one sequence; returns how many.
-  int cut_rows(RowRun* runs) const {
+  // Cuts the step's rows into runs of one sequence.
+  void cut_rows() {
     const int max_rows = std::max(1, kMaxQueriesPerUnit / unit_heads_);
-    int n_runs = 0;
-    for (int32_t row = 0; row < n_tokens_; ++row) {
+    const int32_t n_tokens = static_cast<int32_t>(args_.q.n_rows());
+    for (int32_t row = 0; row < n_tokens; ++row) {
       check_row(row);
       const bool joins =
-          n_runs > 0 && seq_of(row) == seq_of(row - 1) && runs[n_runs - 1].n < max_rows;
-      if (joins) {
-        ++runs[n_runs - 1].n;
-      } else {
-        runs[n_runs++] = {row, 1};
-      }
+          n_runs_ > 0 && seq_of(row) == seq_of(row - 1) && runs_[n_runs_ - 1].n < max_rows;
+      const int32_t first_tile = static_cast<int32_t>(first_key(row) / kTileKeys);
+      const int32_t end_tile = static_cast<int32_t>(position_of(row) / kTileKeys) + 1;
+      if (!joins) runs_[n_runs_++] = {row, 0, first_tile, 0};
+      RowRun& run = runs_[n_runs_ - 1];
+      const int32_t end = std::max(run.first_tile + run.n_tiles, end_tile);
+      run.first_tile = std::min(run.first_tile, first_tile);
+      run.n_tiles = end - run.first_tile;
+      ++run.n;
+      max_tiles_ = std::max(max_tiles_, run.n_tiles);
     }
-    return n_runs;
   }
 
   // What the row will read lies inside the tables and the pages.
@@ -74,25 +84,66 @@ class Launch {
     const int64_t last_block = position / args_.kv.block_size;
     CHECK(seq_of(row) >= 0 && seq_of(row) < args_.block_tables.n_rows());
     CHECK(position >= 0 && last_block < args_.block_tables.shape[1]);
-    const int64_t first_key = args_.window == 0 ? 0 : position - args_.window + 1;
     const int32_t* blocks = args_.block_tables.row<int32_t>(seq_of(row));
     // A chunk's earlier blocks were checked with the row before it.
     const bool follows =
         row > 0 && seq_of(row - 1) == seq_of(row) && position_of(row - 1) + 1 == position;
-    const int64_t first_block =
-        follows ? last_block : std::max<int64_t>(0, first_key) / args_.kv.block_size;
+    const int64_t first_block = follows ? last_block : first_key(row) / args_.kv.block_size;
     for (int64_t block = first_block; block <= last_block; ++block) {
       CHECK(blocks[block] >= 0 && blocks[block] < args_.kv.n_blocks);
     }
   }
 
-  // `index` counts KV heads, and parts of a group too large for one unit.
-  void run_unit(const RowRun& run, int index, float* scratch) const {
+  // Into how many parts each unit's tiles are cut: enough for every thread, if the keys are long
+  // enough to be worth it and their partials have room.
+  int parts_per_unit() const {
+    const int n_units = n_runs_ * units_per_run_;
+    const int n_wanted = team_.n_threads() * kUnitsPerThread;
+    const size_t partials = static_cast<size_t>(args_.q.n_rows() * n_heads_ * max_tiles_ *
+                                                partial_floats(args_.kv.head_dim));
+    if (team_.n_threads() == 1 || n_units == 0 || n_units >= n_wanted) return 1;
+    if (partials * sizeof(float) > kPartialsBytes) return 1;
+    const int64_t worth = std::max<int64_t>(1, max_tiles_ / kMinTilesPerPart);
+    return static_cast<int>(std::min<int64_t>(worth, (n_wanted + n_units - 1) / n_units));
+  }
+
+  // Later runs of a chunk see more keys: longest first, so that no thread is left with one.
+  void run_units() const {
+    team_.run(n_runs_ * units_per_run_, [&](int unit, int thread) {
+      const RowRun& run = runs_[n_runs_ - 1 - unit / units_per_run_];
+      loops_.attend_rows(rows_of(run, unit % units_per_run_, thread));
+    });
+  }
+
+  void run_parts(int n_parts) const {
+    team_.run(n_runs_ * units_per_run_ * n_parts, [&](int index, int thread) {
+      const int unit = index / n_parts;
+      const int64_t part = index % n_parts;
+      const RowRun& run = runs_[unit / units_per_run_];
+      loops_.attend_tiles(with_partials(run, unit, thread),
+                          run.first_tile + run.n_tiles * part / n_parts,
+                          run.first_tile + run.n_tiles * (part + 1) / n_parts);
+    });
+    team_.run(n_runs_ * units_per_run_, [&](int unit, int thread) {
+      loops_.merge_tiles(with_partials(runs_[unit / units_per_run_], unit, thread));
+    });
+  }
+
+  AttentionRows with_partials(const RowRun& run, int unit, int thread) const {
+    AttentionRows rows = rows_of(run, unit % units_per_run_, thread);
+    TilePartials& partials = rows.partials;
+    partials.head_stride = max_tiles_ * partial_floats(args_.kv.head_dim);
+    partials.row_stride = n_heads_ * partials.head_stride;
+    partials.data = partials_ + run.first * partials.row_stride +
+                    first_head(unit % units_per_run_) * partials.head_stride;
+    partials.first_tile = run.first_tile;
+    return rows;
+  }
+
+  // `index` counts KV heads, and the parts of a group that is too large for one unit.
+  AttentionRows rows_of(const RowRun& run, int index, int thread) const {
     const int head_dim = args_.kv.head_dim;
-    const int kv_head = index % args_.kv.n_kv_heads;
-    const int first_in_group = index / args_.kv.n_kv_heads * unit_heads_;
-    const int64_t first_head = int64_t{kv_head} * group_ + first_in_group;
-    const KvHeadBlock pages = kv_head_block(args_.kv, 0, kv_head);
+    const KvHeadBlock pages = kv_head_block(args_.kv, 0, index % args_.kv.n_kv_heads);
     AttentionRows rows;
     rows.kv = {pages.k,
                pages.v,
@@ -101,44 +152,62 @@ class Launch {
                args_.kv.block_size,
                head_dim,
                kv_type(args_.kv.dtype)};
-    rows.q = args_.q.row<float>(run.first) + first_head * head_dim;
+    rows.q = args_.q.row<float>(run.first) + first_head(index) * head_dim;
     rows.q_stride = args_.q.row_stride;
-    rows.out = args_.out.row<float>(run.first) + first_head * head_dim;
+    rows.out = args_.out.row<float>(run.first) + first_head(index) * head_dim;
     rows.out_stride = args_.out.row_stride;
     rows.positions = args_.positions.row<int32_t>(run.first);
     rows.n_rows = run.n;
-    rows.n_heads = std::min(unit_heads_, group_ - first_in_group);
+    rows.n_heads = std::min(unit_heads_, group_ - first_in_group(index));
     rows.scale = args_.scale;
     rows.window = args_.window;
-    rows.scratch = scratch;
-    attend_(rows);
+    rows.scratch = thread == 0 ? caller_scratch_
+                               : reinterpret_cast<float*>(team_.scratch(thread, unit_bytes()));
+    return rows;
+  }
+
+  int first_in_group(int index) const { return index / args_.kv.n_kv_heads * unit_heads_; }
+  int64_t first_head(int index) const {
+    return int64_t{index} % args_.kv.n_kv_heads * group_ + first_in_group(index);
+  }
+  size_t unit_bytes() const {
+    return static_cast<size_t>(attention_scratch_floats(args_.kv.head_dim)) * sizeof(float);
   }
 
   int32_t seq_of(int32_t row) const { return *args_.seq_of_token.row<int32_t>(row); }
   int64_t position_of(int32_t row) const { return *args_.positions.row<int32_t>(row); }
+  int64_t first_key(int32_t row) const {
+    const int64_t first = position_of(row) - args_.window + 1;
+    return args_.window == 0 ? 0 : std::max<int64_t>(first, 0);
+  }
 
   const AttentionArgs& args_;
-  const AttendRows attend_;
-  const int64_t n_tokens_;
+  const AttentionLoops& loops_;
+  ThreadTeam& team_;
+  const int n_heads_;
   const int group_;       // query heads per KV head
   const int unit_heads_;  // of them in one unit
   const int units_per_run_;
+
+  RowRun* runs_ = nullptr;  // in thread 0's scratch, as are the partials and its own unit's
+  float* partials_ = nullptr;
+  float* caller_scratch_ = nullptr;
+  int n_runs_ = 0;
+  int32_t max_tiles_ = 0;  // of any run
 };
 
 }  // namespace
 
-void attend_rows_portable(const AttentionRows& rows) {
-  simd::RowsAttention<simd::Portable>(rows).run();
-}
+constinit const AttentionLoops kAttentionPortable = simd::RowsAttention<simd::Portable>::loops();
 
 void attention_portable(const AttentionArgs& args, ThreadTeam& team) {
-  Launch(args, attend_rows_portable).run(team);
+  Launch(args, kAttentionPortable, team).run();
 }
 void attention_avx2(const AttentionArgs& args, ThreadTeam& team) {
-  Launch(args, attend_rows_avx2).run(team);
+  Launch(args, kAttentionAvx2, team).run();
 }
 void attention_avx512(const AttentionArgs& args, ThreadTeam& team) {
-  Launch(args, attend_rows_avx512).run(team);
+  Launch(args, kAttentionAvx512, team).run();
 }
 
 }  // namespace lockstep

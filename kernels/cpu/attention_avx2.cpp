@@ -3,6 +3,6 @@
 
 namespace lockstep {
 
-void attend_rows_avx2(const AttentionRows& rows) { simd::RowsAttention<simd::Avx2>(rows).run(); }
+constinit const AttentionLoops kAttentionAvx2 = simd::RowsAttention<simd::Avx2>::loops();
 
 }  // namespace lockstep

@@ -3,8 +3,6 @@
 
 namespace lockstep {
 
-void attend_rows_avx512(const AttentionRows& rows) {
-  simd::RowsAttention<simd::Avx512>(rows).run();
-}
+constinit const AttentionLoops kAttentionAvx512 = simd::RowsAttention<simd::Avx512>::loops();
 
 }  // namespace lockstep

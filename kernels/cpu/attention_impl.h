@@ -1,9 +1,10 @@
-// attend_rows over any of the vector classes: docs/numerics.md section 4 for one AttentionRows.
+// AttentionLoops over any of the vector classes: docs/numerics.md section 4 for one AttentionRows.
 // Queries (row, head) go through a tile four at a time, so that each value of K or V that is loaded
 // meets four queries in registers.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/kv_tile.h"
@@ -123,20 +124,46 @@ class RowsAttention {
         l_(m_ + kMaxQueriesPerUnit),
         o_(l_ + kMaxQueriesPerUnit) {}
 
-  void run() {
+  static constexpr AttentionLoops loops() {
+    return {[](const AttentionRows& rows) { RowsAttention(rows).attend_rows(); },
+            [](const AttentionRows& rows, int64_t begin, int64_t end) {
+              RowsAttention(rows).attend_tiles(begin, end);
+            },
+            [](const AttentionRows& rows) { RowsAttention(rows).merge_tiles(); }};
+  }
+
+  void attend_rows() {
+    attend_tiles(0, std::numeric_limits<int64_t>::max());
+    for (int query = 0; query < n_queries(); ++query) write_result(query);
+  }
+
+  void attend_tiles(int64_t begin_tile, int64_t end_tile) {
     int64_t first = first_key(0);
     int64_t last = rows_.positions[0];
     for (int row = 1; row < rows_.n_rows; ++row) {
       if (first_key(row) < first) first = first_key(row);
       if (rows_.positions[row] > last) last = rows_.positions[row];
     }
-    for (int64_t tile = first / kTileKeys; tile <= last / kTileKeys; ++tile) {
+    if (begin_tile < first / kTileKeys) begin_tile = first / kTileKeys;
+    if (end_tile > last / kTileKeys + 1) end_tile = last / kTileKeys + 1;
+    for (int64_t tile = begin_tile; tile < end_tile; ++tile) {
       const int64_t begin = tile * kTileKeys;
       const int64_t end = begin + kTileKeys;
       tile_.fill(first > begin ? first : begin, last + 1 < end ? last + 1 : end);
       attend_tile(begin);
     }
-    for (int query = 0; query < n_queries(); ++query) write_result(query);
+  }
+
+  void merge_tiles() {
+    for (int query = 0; query < n_queries(); ++query) {
+      const int row = query / rows_.n_heads;
+      const int64_t last = rows_.positions[row] / kTileKeys;
+      for (int64_t tile = first_key(row) / kTileKeys; tile <= last; ++tile) {
+        const float* partial = partial_of(query, tile);
+        take(query, tile * kTileKeys, partial[dim_], partial[dim_ + 1], partial);
+      }
+      write_result(query);
+    }
   }
 
  private:
@@ -213,7 +240,12 @@ class RowsAttention {
     }
     weigh_values<n>(seen, common);
     for (int i = 0; i < n; ++i) {
-      if (!seen[i].empty()) take(first_query + i, tile_begin, m[i], l[i], tile_o_ + i * dim_);
+      if (seen[i].empty()) continue;
+      if (rows_.partials.data != nullptr) {
+        keep(partial_of(first_query + i, tile_begin / kTileKeys), m[i], l[i], tile_o_ + i * dim_);
+      } else {
+        take(first_query + i, tile_begin, m[i], l[i], tile_o_ + i * dim_);
+      }
     }
   }
 
@@ -233,6 +265,18 @@ class RowsAttention {
     }
   }
   const float* p_of(int i) const { return scores_ + i * kTileKeys; }
+
+  float* partial_of(int query, int64_t tile) const {
+    const TilePartials& partials = rows_.partials;
+    return partials.data + query / rows_.n_heads * partials.row_stride +
+           query % rows_.n_heads * partials.head_stride + (tile - partials.first_tile) * (dim_ + 2);
+  }
+
+  void keep(float* partial, float m, float l, const float* o) const {
+    for (int d = 0; d < dim_; d += S::kWidth) S::store(partial + d, S::load(o + d));
+    partial[dim_] = m;
+    partial[dim_ + 1] = l;
+  }
 
   void take(int query, int64_t tile_begin, float m, float l, const float* o) {
     float* state_o = o_ + query * dim_;

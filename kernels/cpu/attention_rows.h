@@ -24,6 +24,15 @@ struct KvHeadPages {
   KvType type = KvType::kF16;
 };
 
+// What single tiles of keys add up to, kept until all tiles are there to be merged in order.
+// Slot of (row, head, tile): o [padded_dim], m, l.
+struct TilePartials {
+  float* data = nullptr;   // slot of the first row, head and tile
+  int64_t row_stride = 0;  // floats
+  int64_t head_stride = 0;
+  int64_t first_tile = 0;
+};
+
 struct AttentionRows {
   KvHeadPages kv;
   const float* q = nullptr;  // [n_rows, n_heads, head_dim]
@@ -36,10 +45,12 @@ struct AttentionRows {
   float scale = 1.0f;
   int64_t window = 0;        // 0 = all
   float* scratch = nullptr;  // attention_scratch_floats(head_dim)
+  TilePartials partials;     // for attend_tiles and merge_tiles
 };
 
 // V rows and outputs in scratch are padded to whole vectors.
 constexpr int padded_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
+constexpr int64_t partial_floats(int head_dim) { return padded_dim(head_dim) + 2; }
 
 // A tile of K, a tile of V, the scores and outputs of 4 queries, the state (m, l, o) of every query
 // of the unit, and one block of K as it lies in its page.
@@ -49,8 +60,18 @@ constexpr int64_t attention_scratch_floats(int head_dim) {
          (kTileKeys + 2) * dim;
 }
 
-void attend_rows_portable(const AttentionRows& rows);
-void attend_rows_avx2(const AttentionRows& rows);
-void attend_rows_avx512(const AttentionRows& rows);
+// The loops of one instruction set.
+struct AttentionLoops {
+  // The whole unit: all its tiles, merged, into `out`.
+  void (*attend_rows)(const AttentionRows& rows);
+  // The tiles [begin, end) of the unit into `partials`; those a row does not see are left out.
+  void (*attend_tiles)(const AttentionRows& rows, int64_t begin, int64_t end);
+  // All partials of the unit, in order, into `out`.
+  void (*merge_tiles)(const AttentionRows& rows);
+};
+
+extern const AttentionLoops kAttentionPortable;
+extern const AttentionLoops kAttentionAvx2;
+extern const AttentionLoops kAttentionAvx512;
 
 }  // namespace lockstep

@@ -172,6 +172,22 @@ TEST(Attention, AGroupLargerThanAUnitIsSplit) {
   }
 }
 
+TEST(Attention, ThreadsShareTheTilesOfALongContext) {
+  for (const int64_t window : {0, 700}) {
+    SeededRandom random(27);
+    OneSequence one(random, {DType::kF16, 16, 1, 3, 32, window}, 1100);
+    for (const auto& [begin, end] : {std::pair(1099, 1100), std::pair(1020, 1030)}) {
+      const auto expected = one.run(Isa::kReference, begin, end);
+      for (Isa isa : available_isas().subspan(1)) {
+        for (int n_threads = 1; n_threads <= 5; n_threads += 2) {
+          EXPECT_TRUE(equal_bits(expected, one.run(isa, begin, end, n_threads)))
+              << to_string(isa) << ", threads " << n_threads << ", rows from " << begin;
+        }
+      }
+    }
+  }
+}
+
 TEST(Attention, ANanInOneRowStaysInThatRow) {
   SeededRandom random(29);
   OneSequence one(random, {DType::kF16, 16, 1, 1, 64, 0}, 80);
