@@ -14,6 +14,7 @@ namespace lockstep::wire {
 
 inline constexpr size_t kMaxMessageBytes = 16u << 20;
 inline constexpr int kMaxDepth = 64;
+inline constexpr size_t kMaxValues = size_t{1} << 20;  // keys, items and maps of one message
 
 std::string encode(const Message& message);
 // The hot path: appends a tokens message without building a tree. Same bytes as encode().

@@ -110,7 +110,7 @@ Result<Message> decode(std::string_view bytes, std::string* request_id_out) {
     return Error{ErrorCode::kPayloadTooLarge,
                  str("a message of ", bytes.size(), " bytes; at most ", kMaxMessageBytes), ""};
   }
-  TRY([[maybe_unused]] const Ok ok, scan_msgpack(bytes, {.max_depth = kMaxDepth}));
+  TRY([[maybe_unused]] const Ok ok, scan_msgpack(bytes, {}));
   try {
     return decode_scanned(bytes, request_id_out);
   } catch (const std::bad_alloc&) {

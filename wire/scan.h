@@ -7,12 +7,13 @@
 #include <string_view>
 
 #include "common/result.h"
+#include "wire/codec.h"
 
 namespace lockstep::wire {
 
 struct ScanLimits {
-  int max_depth = 64;
-  size_t max_values = size_t{1} << 20;  // a value costs up to about 100 bytes as a tree
+  int max_depth = kMaxDepth;
+  size_t max_values = kMaxValues;  // a value costs up to about 100 bytes as a tree
 };
 
 // Exactly one complete MessagePack value: every declared length and count fits the bytes that are

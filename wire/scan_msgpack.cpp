@@ -2,7 +2,6 @@
 #include <cstdint>
 
 #include "common/log.h"
-#include "wire/codec.h"
 #include "wire/scan.h"
 
 namespace lockstep::wire {

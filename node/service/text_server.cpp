@@ -2,10 +2,14 @@
 
 #include "common/log.h"
 #include "node/service/generate_params.h"
+#include "wire/codec.h"
 #include "wire/utf8.h"
 
 namespace lockstep {
 namespace {
+
+// A message of more values is refused by its reader; each token may bring its text too.
+constexpr size_t kMaxTokensInReply = wire::kMaxValues / 2 - 64;
 
 wire::Message refusal(const std::string& request_id, const Error& error) {
   return wire::ErrorReply{request_id, error.code, error.message, error.param};
@@ -39,6 +43,12 @@ wire::Message TextServer::answer(const wire::Tokenize& request) const {
   if (!served) return refusal(request.request_id, served.error());
   const Result<std::vector<int32_t>> ids = encode_prompt(model_, request);
   if (!ids) return refusal(request.request_id, ids.error());
+  if (ids->size() > kMaxTokensInReply) {
+    return refusal(request.request_id, {ErrorCode::kPayloadTooLarge,
+                                        str("the text has ", ids->size(),
+                                            " tokens; one reply holds ", kMaxTokensInReply),
+                                        "prompt"});
+  }
   wire::Tokenized out;
   out.request_id = request.request_id;
   out.tokens = *ids;

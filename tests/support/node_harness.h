@@ -1,0 +1,126 @@
+// NodeHarness: a node on loopback ZeroMQ with a real engine and a null model: the service as it is,
+// without weights. The model's name is "null"; FakeTokenizer's ids 0..255 are bytes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "node/engine/admission.h"
+#include "node/engine/engine.h"
+#include "node/service/node_server.h"
+#include "tests/support/fake_tokenizer.h"
+#include "tests/support/null_executor.h"
+#include "tests/support/wire_peer.h"
+
+namespace lockstep::testing {
+
+class NodeHarness {
+ public:
+  struct Options {
+    int32_t max_seqs = 16;
+    int32_t n_kv_blocks = 64;
+    int32_t max_model_len = 256;
+    int32_t poison_token = -1;
+    std::chrono::milliseconds step_time{0};
+    std::string listen = "tcp://127.0.0.1:0";
+    size_t max_long_prompts = 64;
+  };
+
+  NodeHarness() : NodeHarness(Options()) {}
+  explicit NodeHarness(const Options& options)
+      : executor_(executor_options(options)),
+        engine_(engine_config(options), executor_, tokenizer_, clock_, mailbox_),
+        model_{.engine = engine_,
+               .tokenizer = tokenizer_,
+               .encode_chat = [this](const auto& messages) { return encode_chat(messages); },
+               .name = "null",
+               .fingerprint = "f00d",
+               .backend = "null",
+               .created = 1700000000,
+               .epoch = 42} {
+    if (options.step_time.count() > 0) {
+      executor_.on_submit = [t = options.step_time](const StepPlanView&) {
+        std::this_thread::sleep_for(t);
+      };
+    }
+    NodeServerConfig config;
+    config.listen = options.listen;
+    config.max_long_prompts = options.max_long_prompts;
+    auto server = NodeServer::make(model_, mailbox_, probes_, clock_, config);
+    CHECK(server.has_value());
+    server_ = std::move(*server);
+    server_->start();
+    engine_.start();
+  }
+  ~NodeHarness() {
+    executor_.release();
+    engine_.stop();
+    server_->stop();
+  }
+
+  const std::string& endpoint() const { return server_->endpoint(); }
+  NodeServer& server() { return *server_; }
+  Engine& engine() { return engine_; }
+  NullExecutor& executor() { return executor_; }
+  NodeProbes& probes() { return probes_; }
+  const ModelFront& model() const { return model_; }
+  const MemoryLedger& ledger() const { return ledger_; }
+  const Clock& clock() const { return clock_; }
+
+  // A request that runs to exactly max_tokens.
+  static wire::Generate request(const std::string& id, int64_t max_tokens = 8) {
+    wire::Generate m;
+    m.request_id = id;
+    m.model = "null";
+    m.prompt_text = "prompt of " + id;
+    m.max_tokens = max_tokens;
+    m.ignore_eos = true;
+    m.seed = 7;
+    return m;
+  }
+
+ private:
+  static StepLimits limits(const Options& options) {
+    StepLimits limits;
+    limits.max_tokens = 64;
+    limits.max_seqs = options.max_seqs;
+    limits.max_samples = options.max_seqs;
+    limits.max_model_len = options.max_model_len;
+    limits.max_banned = max_banned_ids(options.max_seqs, FakeTokenizer());
+    return limits;
+  }
+  static NullExecutor::Options executor_options(const Options& options) {
+    NullExecutor::Options out;
+    out.limits = limits(options);
+    out.n_kv_blocks = options.n_kv_blocks;
+    out.vocab_size = FakeTokenizer().vocab_size();
+    out.poison_token = options.poison_token;
+    return out;
+  }
+  static EngineConfig engine_config(const Options& options) {
+    EngineConfig config;
+    config.limits = limits(options);
+    config.n_kv_blocks = options.n_kv_blocks;
+    return config;
+  }
+  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages) const {
+    std::string text;
+    for (const ChatMessage& m : messages) text += m.role + ":" + m.content + "\n";
+    return tokenizer_.encode(text, true, false);
+  }
+
+  SteadyClock clock_;
+  FakeTokenizer tokenizer_;
+  MemoryLedger ledger_;
+  NodeProbes probes_;
+  EventMailbox mailbox_{clock_};
+  NullExecutor executor_;
+  Engine engine_;
+  ModelFront model_;
+  std::unique_ptr<NodeServer> server_;
+};
+
+}  // namespace lockstep::testing

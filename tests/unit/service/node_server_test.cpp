@@ -1,0 +1,389 @@
+// A node over real loopback ZeroMQ, with a null model behind the engine.
+#include "node/service/node_server.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <thread>
+
+#include "tests/support/node_harness.h"
+
+namespace lockstep {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ChoiceOutput;
+using testing::NodeHarness;
+using testing::WirePeer;
+
+struct Finished {
+  std::map<uint32_t, ChoiceOutput> choices;
+  wire::Done done;
+  std::optional<wire::ErrorReply> error;
+};
+
+// Collects one request's messages up to its last word; other requests' are refused.
+Finished collect(WirePeer& peer, const std::string& request_id) {
+  Finished out;
+  while (std::optional<wire::Message> message = peer.receive()) {
+    if (const auto* tokens = std::get_if<wire::Tokens>(&*message)) {
+      EXPECT_EQ(tokens->request_id, request_id);
+      testing::add_tokens(out.choices[tokens->choice], *tokens);
+    } else if (auto* done = std::get_if<wire::Done>(&*message)) {
+      EXPECT_EQ(done->request_id, request_id);
+      out.done = *done;
+      return out;
+    } else if (auto* error = std::get_if<wire::ErrorReply>(&*message)) {
+      out.error = *error;
+      return out;
+    }
+  }
+  ADD_FAILURE() << "no last word for " << request_id;
+  return out;
+}
+
+// Until nothing runs and every block is free.
+void expect_all_blocks_back(NodeHarness& node) {
+  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kPatience;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const EngineSnapshot s = node.engine().snapshot();
+    if (s.n_running == 0 && s.n_waiting == 0 && s.n_blocks_free == s.n_blocks_total) return;
+    std::this_thread::sleep_for(2ms);
+  }
+  ADD_FAILURE() << node.engine().snapshot().n_blocks_active << " blocks are still held";
+}
+
+TEST(NodeServer, AStreamIsAcceptedThenTokensInOrderThenDone) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  wire::Generate request = NodeHarness::request("a", 8);
+  request.return_token_ids = true;
+  peer.send(request);
+  const std::optional<wire::Message> first = peer.receive();
+  ASSERT_TRUE(first);
+  const auto* accepted = std::get_if<wire::Accepted>(&*first);
+  ASSERT_NE(accepted, nullptr) << wire::type_name(*first);
+  EXPECT_EQ(accepted->seed, 7u);
+  EXPECT_EQ(accepted->prompt_tokens, 11u);
+  EXPECT_EQ(accepted->prompt_token_ids.size(), 11u);
+  const Finished finished = collect(peer, "a");
+  const ChoiceOutput& output = finished.choices.at(0);
+  EXPECT_EQ(output.ids.size(), 8u);
+  EXPECT_FALSE(output.has_gap);
+  EXPECT_EQ(output.finish_reason, "length");
+  EXPECT_EQ(finished.done.reason, "length");
+  EXPECT_EQ(finished.done.usage.prompt_tokens, 11u);
+  EXPECT_EQ(finished.done.usage.completion_tokens, 8u);
+}
+
+TEST(NodeServer, ASeedIsChosenAndToldWhenNoneIsGiven) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  std::set<uint64_t> seeds;
+  for (const char* id : {"a", "b", "c"}) {
+    wire::Generate request = NodeHarness::request(id, 1);
+    request.seed.reset();
+    peer.send(request);
+    seeds.insert(peer.expect<wire::Accepted>().seed);
+    collect(peer, id);
+  }
+  EXPECT_EQ(seeds.size(), 3u);
+}
+
+TEST(NodeServer, SixteenStreamsAtOnceEqualTheirSoloRuns) {
+  constexpr size_t kStreams = 16;
+  NodeHarness node;
+  std::vector<Finished> solo(kStreams);
+  std::vector<Finished> together(kStreams);
+  const auto run = [&](size_t i, Finished& out) {
+    WirePeer peer(node.endpoint());
+    const std::string id = "stream-" + std::to_string(i);
+    wire::Generate request = NodeHarness::request(id, 20 + static_cast<int64_t>(i));
+    request.seed = i;
+    peer.send(request);
+    out = collect(peer, id);
+  };
+  for (size_t i = 0; i < kStreams; ++i) run(i, solo[i]);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kStreams; ++i) threads.emplace_back(run, i, std::ref(together[i]));
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < kStreams; ++i) {
+    ASSERT_TRUE(together[i].choices.contains(0)) << i;
+    EXPECT_EQ(together[i].choices[0].ids, solo[i].choices[0].ids) << i;
+    EXPECT_EQ(together[i].choices[0].text, solo[i].choices[0].text) << i;
+    EXPECT_FALSE(together[i].choices[0].has_gap);
+    EXPECT_EQ(together[i].choices[0].ids.size(), 20 + i);
+  }
+  expect_all_blocks_back(node);
+}
+
+TEST(NodeServer, SeveralChoicesOfOneRequestComeInterleavedByIndex) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  wire::Generate request = NodeHarness::request("n", 6);
+  request.n = 3;
+  peer.send(request);
+  const Finished finished = collect(peer, "n");
+  ASSERT_EQ(finished.choices.size(), 3u);
+  for (const auto& [choice, output] : finished.choices) {
+    EXPECT_EQ(output.ids.size(), 6u) << choice;
+    EXPECT_FALSE(output.has_gap) << choice;
+    EXPECT_EQ(output.finish_reason, "length") << choice;
+  }
+  EXPECT_EQ(finished.done.usage.completion_tokens, 18u);
+}
+
+TEST(NodeServer, LogprobsCarryTheBytesOfEachToken) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  wire::Generate request = NodeHarness::request("l", 4);
+  request.logprobs = 2;
+  peer.send(request);
+  const auto tokens = peer.expect<wire::Tokens>();
+  ASSERT_EQ(tokens.logprobs.size(), tokens.ids.size());
+  ASSERT_EQ(tokens.logprobs[0].top.size(), 2u);
+  const std::string bytes(node.model().tokenizer.token_bytes(tokens.ids[0], true));
+  EXPECT_EQ(tokens.logprobs[0].bytes, bytes);
+  EXPECT_EQ(tokens.logprobs[0].top[0].id, tokens.ids[0]);
+}
+
+TEST(NodeServer, CancelEndsTheStreamAndFreesItsBlocks) {
+  NodeHarness node({.step_time = 5ms});
+  WirePeer peer(node.endpoint());
+  peer.send(NodeHarness::request("c", 200));
+  peer.expect<wire::Tokens>();
+  EXPECT_GT(node.engine().snapshot().n_blocks_active, 0);
+  peer.send(wire::Cancel{"c"});
+  const auto done = peer.expect<wire::Done>();
+  EXPECT_EQ(done.reason, "cancelled");
+  EXPECT_LT(done.usage.completion_tokens, 200u);
+  expect_all_blocks_back(node);
+  peer.send(wire::Cancel{"never-existed"});
+  peer.send(wire::StatusRequest{"still-here"});
+  EXPECT_EQ(peer.expect<wire::Heartbeat>().request_id, "still-here");
+}
+
+TEST(NodeServer, BadFramesAreAnsweredAndOtherStreamsGoOn) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  node.executor().hold();
+  peer.send(NodeHarness::request("good", 30));
+  peer.expect<wire::Accepted>();
+  const std::vector<std::string> bad = {"",
+                                        "garbage",
+                                        std::string(100000, '\x91'),
+                                        std::string("\xDF\xFF\xFF\xFF\xFF", 5),
+                                        wire::encode(wire::Done{"x", "stop", {}}),
+                                        std::string(wire::kMaxMessageBytes + 1, '\xC0')};
+  for (const std::string& body : bad) {
+    peer.send_raw(body);
+    const auto error = peer.expect<wire::ErrorReply>();
+    EXPECT_FALSE(error.message.empty());
+  }
+  peer.send_frames({"", wire::encode(wire::StatusRequest{"s"})});  // as a REQ socket would
+  EXPECT_NE(peer.expect<wire::ErrorReply>().message.find("one frame"), std::string::npos);
+  node.executor().release();
+  const Finished finished = collect(peer, "good");
+  EXPECT_EQ(finished.choices.at(0).ids.size(), 30u);
+  EXPECT_FALSE(finished.choices.at(0).has_gap);
+}
+
+TEST(NodeServer, AnErrorMessageIsNeverAnswered) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  peer.send(wire::ErrorReply{"x", ErrorCode::kInternal, "yours", ""});
+  peer.send(wire::StatusRequest{"s"});
+  const std::optional<wire::Message> reply = peer.receive();
+  ASSERT_TRUE(reply);
+  EXPECT_TRUE(std::holds_alternative<wire::Heartbeat>(*reply)) << wire::type_name(*reply);
+}
+
+TEST(NodeServer, ALiveRequestIdIsTakenOnce) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  WirePeer other(node.endpoint());
+  node.executor().hold();
+  peer.send(NodeHarness::request("same", 4));
+  peer.send(NodeHarness::request("same", 4));
+  other.send(NodeHarness::request("same", 4));  // ids are each peer's own
+  EXPECT_EQ(peer.expect<wire::ErrorReply>().code, ErrorCode::kConflict);
+  node.executor().release();
+  EXPECT_EQ(peer.expect<wire::Done>().reason, "length");
+  EXPECT_EQ(other.expect<wire::Done>().reason, "length");
+  peer.send(NodeHarness::request("same", 4));
+  EXPECT_EQ(peer.expect<wire::Done>().reason, "length");
+}
+
+TEST(NodeServer, APeerThatDisappearsHasItsRequestsCancelled) {
+  NodeHarness node({.step_time = 5ms});
+  {
+    WirePeer peer(node.endpoint());
+    peer.send(NodeHarness::request("gone-1", 240));
+    peer.send(NodeHarness::request("gone-2", 240));
+    peer.expect<wire::Tokens>();
+  }
+  expect_all_blocks_back(node);
+  const EngineSnapshot s = node.engine().snapshot();
+  EXPECT_EQ(s.n_cancelled, 2u);
+  EXPECT_NE(node.probes().text().find("outcome=\"disconnected\"} 2"), std::string::npos);
+}
+
+TEST(NodeServer, AFailingRowEndsItsOwnStreamOnly) {
+  NodeHarness node({.poison_token = 'Z'});
+  WirePeer peer(node.endpoint());
+  WirePeer other(node.endpoint());
+  wire::Generate bad = NodeHarness::request("bad", 30);
+  bad.prompt_text = "Z";
+  wire::Generate good = NodeHarness::request("good", 5);
+  peer.send(bad);
+  other.send(good);
+  const Finished failed = collect(peer, "bad");
+  ASSERT_TRUE(failed.error);
+  EXPECT_EQ(failed.error->code, ErrorCode::kDecodeFailed);
+  EXPECT_FALSE(failed.error->message.empty());
+  EXPECT_FALSE(collect(other, "good").error);
+}
+
+TEST(NodeServer, DrainFinishesWhatRunsAndRefusesWhatIsNew) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  node.executor().hold();
+  peer.send(NodeHarness::request("old", 20));
+  peer.expect<wire::Accepted>();
+  node.server().drain();
+  peer.send(wire::StatusRequest{"s"});
+  EXPECT_TRUE(peer.expect<wire::Heartbeat>().draining);
+  peer.send(NodeHarness::request("new", 20));
+  const auto refused = peer.expect<wire::ErrorReply>();
+  EXPECT_EQ(refused.request_id, "new");
+  EXPECT_EQ(refused.code, ErrorCode::kNoNodeReady);
+  EXPECT_FALSE(node.server().drained());
+  node.executor().release();
+  EXPECT_EQ(collect(peer, "old").choices.at(0).ids.size(), 20u);
+  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kPatience;
+  while (!node.server().drained() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(2ms);
+  }
+  EXPECT_TRUE(node.server().drained());
+}
+
+TEST(NodeServer, CoordinatorsGetHeartbeatsAndBatches) {
+  NodeHarness node;
+  WirePeer coordinator(node.endpoint());
+  coordinator.send(wire::Hello{});
+  const auto welcome = coordinator.expect<wire::Welcome>();
+  EXPECT_EQ(welcome.version, wire::kProtocolVersion);
+  EXPECT_EQ(welcome.epoch, 42u);
+  EXPECT_EQ(welcome.fingerprint, "f00d");
+  EXPECT_EQ(welcome.models.at(0).id, "null");
+  EXPECT_EQ(welcome.n_kv_blocks, 64);
+  EXPECT_EQ(welcome.max_num_seqs, 16);
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 3; ++i) {
+    const auto heartbeat = coordinator.expect<wire::Heartbeat>();
+    EXPECT_EQ(heartbeat.epoch, 42u);
+    EXPECT_EQ(heartbeat.n_blocks_free, 64);
+  }
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, 400ms);
+  std::map<std::string, ChoiceOutput> outputs;
+  for (const char* id : {"a", "b", "c"}) coordinator.send(NodeHarness::request(id, 10));
+  for (int n_done = 0; n_done < 3;) {
+    const std::optional<wire::Message> message = coordinator.receive();
+    ASSERT_TRUE(message);
+    EXPECT_FALSE(std::holds_alternative<wire::Tokens>(*message)) << "tokens outside a batch";
+    if (const auto* batch = std::get_if<wire::TokensBatch>(&*message)) {
+      for (const auto& item : batch->items) testing::add_tokens(outputs[item.request_id], item);
+    }
+    n_done += std::holds_alternative<wire::Done>(*message) ? 1 : 0;
+  }
+  for (const char* id : {"a", "b", "c"}) {
+    EXPECT_EQ(outputs[id].ids.size(), 10u) << id;
+    EXPECT_FALSE(outputs[id].has_gap) << id;
+  }
+}
+
+TEST(NodeServer, AHelloWithoutACommonVersionIsRefused) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  peer.send(wire::Hello{{2, 3}, "coordinator"});
+  const auto error = peer.expect<wire::ErrorReply>();
+  EXPECT_EQ(error.code, ErrorCode::kUnsupportedParameter);
+  EXPECT_EQ(error.param, "versions");
+}
+
+TEST(NodeServer, QuestionsAreAnswered) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  peer.send(wire::ModelsRequest{"m"});
+  const auto models = peer.expect<wire::Models>();
+  EXPECT_EQ(models.models.at(0).id, "null");
+  EXPECT_EQ(models.models.at(0).max_model_len, 256u);
+  peer.send(wire::Tokenize{"t", "null", "h\xC3\xA9", std::nullopt, true, true});
+  const auto tokenized = peer.expect<wire::Tokenized>();
+  EXPECT_EQ(tokenized.tokens, (std::vector<int32_t>{'h', 0xC3, 0xA9}));
+  EXPECT_EQ(tokenized.token_strs.at(1), "\xC3");
+  EXPECT_EQ(tokenized.max_model_len, 256u);
+  peer.send(wire::Tokenize{"t", "null", std::nullopt, {{{"user", "x", ""}}}, true, false});
+  EXPECT_EQ(peer.expect<wire::Tokenized>().tokens.size(), 7u);  // "user:x\n"
+  peer.send(wire::Detokenize{"d", "null", {'h', 0xC3, 0xA9, 0xC3}});
+  EXPECT_EQ(peer.expect<wire::Detokenized>().prompt, "h\xC3\xA9\xEF\xBF\xBD");
+  peer.send(wire::Detokenize{"d", "null", {1, 99999}});
+  EXPECT_NE(peer.expect<wire::ErrorReply>().message.find("99999"), std::string::npos);
+  peer.send(wire::Tokenize{"t", "other", "x", std::nullopt, true, false});
+  EXPECT_EQ(peer.expect<wire::ErrorReply>().code, ErrorCode::kModelNotFound);
+}
+
+TEST(NodeServer, LongTextsAreTokenisedBesideTheLoop) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  peer.send(wire::Tokenize{"long", "null", std::string(1 << 18, 'x'), std::nullopt, true, false});
+  EXPECT_EQ(peer.expect<wire::Tokenized>().tokens.size(), size_t{1} << 18);
+  peer.send(wire::Tokenize{"long", "null", std::string(1 << 20, 'x'), std::nullopt, true, false});
+  EXPECT_EQ(peer.expect<wire::ErrorReply>().code, ErrorCode::kPayloadTooLarge);
+  wire::Generate request = NodeHarness::request("too-long", 5);
+  request.prompt_text = std::string(1 << 16, 'x');
+  peer.send(request);
+  const auto error = peer.expect<wire::ErrorReply>();
+  EXPECT_EQ(error.code, ErrorCode::kContextLengthExceeded);
+  EXPECT_NE(error.message.find("65536"), std::string::npos) << error.message;
+}
+
+TEST(NodeServer, ABusyPortIsOneClearError) {
+  NodeHarness node;
+  NodeServerConfig config;
+  config.listen = node.endpoint();
+  EventMailbox mailbox(node.clock());
+  const auto second = NodeServer::make(node.model(), mailbox, node.probes(), node.clock(), config);
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().message.find("in use"), std::string::npos) << second.error().message;
+  EXPECT_NE(second.error().message.find(node.endpoint()), std::string::npos);
+}
+
+TEST(NodeServer, MetricsCountWhatHappened) {
+  NodeHarness node;
+  node.probes().attach(
+      {"null", "null", "f00d"}, [&] { return node.engine().snapshot(); }, node.ledger());
+  WirePeer peer(node.endpoint());
+  peer.send(NodeHarness::request("a", 5));
+  collect(peer, "a");
+  wire::Generate bad = NodeHarness::request("b", 5);
+  bad.model = "other";
+  peer.send(bad);
+  peer.expect<wire::ErrorReply>();
+  const std::string text = node.probes().text();
+  for (const char* line :
+       {"lockstep_requests_total{outcome=\"length\"} 1",
+        "lockstep_requests_total{outcome=\"model_not_found\"} 1",
+        "lockstep_requests_total{outcome=\"stop\"} 0", "lockstep_prompt_tokens_total 11",
+        "lockstep_generation_tokens_total 5", "lockstep_kv_blocks{state=\"free\"} 64",
+        "lockstep_decode_failures_total{cause=\"non_finite_logits\"} 0",
+        "lockstep_time_to_first_token_seconds_count 1", "lockstep_inter_token_seconds_count 4",
+        "lockstep_memory_bytes{tag=\"kv\"}", "lockstep_build_info{version="}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << " is not in\n" << text;
+  }
+  node.probes().detach();
+  EXPECT_EQ(node.probes().text().find("lockstep_kv_blocks"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lockstep
