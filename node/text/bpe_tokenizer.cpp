@@ -1,6 +1,5 @@
 // The byte-level BPE tokenizer: special tokens, then the family's cut, then merges.
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "node/text/bpe_merger.h"
@@ -11,13 +10,6 @@
 
 namespace lockstep {
 namespace {
-
-// Control tokens that end a turn in the chat formats of the families served, whatever else a
-// file's eos_token_id says: a model tuned for chat often ends with another one than its base.
-constexpr std::array<std::string_view, 8> kTurnEnds = {
-    "<|eot_id|>", "<|im_end|>",    "<|end|>",         "<end_of_turn>",
-    "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>",
-};
 
 Error load_error(std::string message) {
   return Error{ErrorCode::kModelLoadFailed, "tokenizer: " + std::move(message), {}};
@@ -114,11 +106,6 @@ void BpeTokenizer::spell_tokens() {
 void BpeTokenizer::collect_end_ids() {
   end_ids_ = data_.extra_eog_ids;
   end_ids_.push_back(data_.eos_id);
-  for (size_t id = 0; id < data_.tokens.size(); ++id) {
-    if (data_.types[id] != TokenType::kControl) continue;
-    const auto* known = std::find(kTurnEnds.begin(), kTurnEnds.end(), data_.tokens[id]);
-    if (known != kTurnEnds.end()) end_ids_.push_back(static_cast<int32_t>(id));
-  }
   std::sort(end_ids_.begin(), end_ids_.end());
   end_ids_.erase(std::unique(end_ids_.begin(), end_ids_.end()), end_ids_.end());
   if (end_ids_.front() < 0) end_ids_.erase(end_ids_.begin());

@@ -138,8 +138,7 @@ Result<Interpreter::Flow> Interpreter::run(const For& node) {
     const Scopes::Entered scope(scopes_, false);
     return run(node.otherwise);
   }
-  const auto loop = std::make_shared<Loop>(Loop{list, 0, n_loops_});
-  n_loops_ += 1;
+  const auto loop = std::make_shared<Loop>(Loop{list, 0});
   for (const Value& item : list->items) {
     const Scopes::Entered scope(scopes_, false);
     scopes_.set("loop", Value::loop(loop));
@@ -148,7 +147,6 @@ Result<Interpreter::Flow> Interpreter::run(const For& node) {
     if (flow == Flow::kBreak) break;
     loop->index0 += 1;
   }
-  n_loops_ -= 1;
   return Flow::kNext;
 }
 
@@ -228,9 +226,7 @@ Result<Value> Interpreter::call_macro(const Macro& macro, const CallArgs& args) 
     }
     scopes_.set(parameter.name, std::move(value));
   }
-  const size_t n_loops_outside = std::exchange(n_loops_, 0);
   TRY(std::string text, capture(macro.body));
-  n_loops_ = n_loops_outside;
   runtime_.at_line(line);
   return runtime_.string(std::move(text));
 }

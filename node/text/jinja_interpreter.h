@@ -94,7 +94,6 @@ class Interpreter {
   Scopes scopes_;
   std::string* out_ = nullptr;  // where text goes now
   int depth_ = 0;               // nodes being worked on inside one another
-  size_t n_loops_ = 0;          // loops around the current statement
 };
 
 }  // namespace lockstep::jinja

@@ -20,7 +20,10 @@ Result<Value> map_text(Runtime& runtime, const Value& self, const CallArgs& args
 template <std::string_view (*kStrip)(std::string_view, std::string_view)>
 Result<Value> strip_text(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"chars"}, 0));
-  if (!bound[0].is_string()) return runtime.string(std::string(kStrip(self.as_string(), {})));
+  if (bound[0].is_undefined() || bound[0].is(Kind::kNone)) {
+    return runtime.string(std::string(kStrip(self.as_string(), {})));
+  }
+  if (!bound[0].is_string()) return runtime.fail(type_error("strip"));
   if (bound[0].as_string().empty()) return self;
   return runtime.string(std::string(kStrip(self.as_string(), bound[0].as_string())));
 }
@@ -40,7 +43,7 @@ Result<Value> has_affix(Runtime& runtime, const Value& self, const CallArgs& arg
   if (bound[0].is_string()) {
     return Value::boolean(kHas(self.as_string(), bound[0].as_string()));
   }
-  if (!bound[0].is_list()) return runtime.fail(type_error("startswith() or endswith"));
+  if (!bound[0].is_list()) return runtime.fail(type_error("startswith"));
   const auto& options = bound[0].as_list().items;
   return Value::boolean(std::any_of(options.begin(), options.end(), [&self](const Value& option) {
     return option.is_string() && kHas(self.as_string(), option.as_string());
@@ -50,7 +53,7 @@ Result<Value> has_affix(Runtime& runtime, const Value& self, const CallArgs& arg
 template <bool (*kHas)(std::string_view, std::string_view), bool kFront>
 Result<Value> remove_affix(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"affix"}, 1));
-  if (!bound[0].is_string()) return runtime.fail(type_error("removeprefix() or removesuffix"));
+  if (!bound[0].is_string()) return runtime.fail(type_error("removeprefix"));
   std::string_view text = self.as_string();
   const std::string& affix = bound[0].as_string();
   if (!kHas(text, affix)) return self;

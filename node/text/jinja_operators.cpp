@@ -214,8 +214,8 @@ Value attribute_of_loop(const Loop& loop, std::string_view name) {
   if (name == "length") return Value::integer(n);
   if (name == "revindex") return Value::integer(n - at);
   if (name == "revindex0") return Value::integer(n - at - 1);
-  if (name == "depth") return Value::integer(static_cast<int64_t>(loop.depth0) + 1);
-  if (name == "depth0") return Value::integer(static_cast<int64_t>(loop.depth0));
+  if (name == "depth") return Value::integer(1);  // only recursive loops go deeper
+  if (name == "depth0") return Value::integer(0);
   if (name == "previtem" && at > 0) return loop.items->items[loop.index0 - 1];
   if (name == "nextitem" && at + 1 < n) return loop.items->items[loop.index0 + 1];
   return Value::undefined("loop." + std::string(name));
@@ -320,14 +320,14 @@ Result<Value> get_item(Runtime& runtime, const Value& object, const Value& index
 
 Result<Value> get_slice(Runtime& runtime, const Value& object, const Value& start,
                         const Value& stop, const Value& step) {
-  if (!object.is_list() && !object.is_string()) {
-    return runtime.fail("a " + std::string(kind_name(object)) + " cannot be sliced");
+  if (object.is_undefined()) {
+    return runtime.fail(object.undefined_name() + " is undefined and cannot be sliced");
   }
+  bool fits = object.is_list() || object.is_string();
   for (const Value* bound : {&start, &stop, &step}) {
-    if (!bound->is_integral() && !bound->is_undefined() && !bound->is(Kind::kNone)) {
-      return runtime.fail("the bounds of a slice are integers");
-    }
+    fits = fits && (bound->is_integral() || bound->is_undefined() || bound->is(Kind::kNone));
   }
+  if (!fits) return Value::undefined("a slice");
   if (step.is_integral() && step.as_int() == 0) {
     return runtime.fail("the step of a slice cannot be zero");
   }

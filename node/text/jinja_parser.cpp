@@ -160,12 +160,15 @@ Result<std::vector<std::string>> Parser::target_names() {
 Parser::StmtResult Parser::for_statement() {
   For node{};
   TRY(node.targets, target_names());
+  if (std::count(node.targets.begin(), node.targets.end(), "loop") > 0) {
+    return fail("a loop cannot set 'loop'");
+  }
   if (!skip_name("in")) return unexpected("'in'");
   TRY(node.iterable, tuple(false));
   if (skip_name("if")) {
     TRY(node.filter, expression());
   }
-  if (is_name("recursive")) return fail("recursive loops are not supported");
+  skip_name("recursive");  // allowed, but loop() cannot be called
   TRY([[maybe_unused]] const Ok opened, expect_kind(TokenKind::kBlockEnd, "'%}'"));
   {
     const Nesting loop(loop_depth_);

@@ -1,6 +1,6 @@
 // Parser: the tokens of a chat template to its syntax tree, by recursive descent along Jinja's own
 // grammar. Statements are in jinja_parser.cpp, expressions in jinja_expression_parser.cpp. What it
-// does not know (include, import, extends, block, call, recursive loops) is a syntax error.
+// does not know (include, import, extends, block, call) is a syntax error.
 #pragma once
 
 #include <memory>

@@ -199,7 +199,7 @@ std::vector<std::string_view> split_space(std::string_view text, long limit) {
   std::vector<std::string_view> parts;
   for (text = strip_left(text, {}); !text.empty(); text = strip_left(text, {}), --limit) {
     if (limit == 0) {
-      parts.push_back(strip_right(text, {}));
+      parts.push_back(text);
       break;
     }
     size_t end = 0;

@@ -41,7 +41,6 @@ struct Namespace {
 struct Loop {
   std::shared_ptr<const List> items;
   size_t index0 = 0;
-  size_t depth0 = 0;  // loops around this one
 };
 
 // A global function, a macro, or a method named but not called.
