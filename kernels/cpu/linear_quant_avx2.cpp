@@ -81,31 +81,22 @@ template <WeightType kType>
   return isum;
 }
 
+// Eight rows of a tile and a group of tokens: what 16 registers hold.
 template <WeightType kType, int kTokens>
-struct Group {
+struct HalfGroup {
   static constexpr BlockLayout kLayout = block_layout(kType);
   static constexpr int kOffset = quant_offset(kType);
 
   struct Sum {
-    __m256 of[kHalves][kTokens];
+    __m256 of[kTokens];
   };
 
   const TileJob& job;
   int64_t first_token;
+  int half;
 
   [[gnu::always_inline]] const std::byte* add_block(const std::byte* weights, int64_t block, int,
                                                     Sum& sum) const {
-    if constexpr (kTokens == 1) {
-      for (int i = 0; i < kLayout.bytes; i += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(weights + i + kPrefetchBytes), _MM_HINT_T0);
-      }
-    }
-    for (int half = 0; half < kHalves; ++half) add_half(weights, block, half, sum.of[half]);
-    return weights + kLayout.bytes;
-  }
-
-  [[gnu::always_inline]] void add_half(const std::byte* weights, int64_t block, int half,
-                                       __m256 (&sum)[kTokens]) const {
     const int f16_at = 2 * kHalfRows * half;
     const __m256 scale = load_f16(weights + f16_at);
     const __m256 min =
@@ -120,27 +111,60 @@ struct Group {
         isum = _mm256_sub_epi32(isum, _mm256_set1_epi32(kOffset * q_sum));
       }
       const __m256 x_scale = _mm256_set1_ps(job.scale[token * job.scale_stride + block]);
-      sum[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, x_scale), _mm256_cvtepi32_ps(isum), sum[t]);
+      const __m256 scales = _mm256_mul_ps(scale, x_scale);
+      sum.of[t] = _mm256_fmadd_ps(scales, _mm256_cvtepi32_ps(isum), sum.of[t]);
       if constexpr (has_min(kType)) {
         const __m256 x_sum = _mm256_set1_ps(job.sum[token * job.sum_stride + block]);
-        sum[t] = _mm256_fmadd_ps(min, x_sum, sum[t]);
+        sum.of[t] = _mm256_fmadd_ps(min, x_sum, sum.of[t]);
       }
     }
+    return weights + kLayout.bytes;
   }
 
   [[gnu::always_inline]] static void join(const Sum& left, Sum& sum) {
-    for (int half = 0; half < kHalves; ++half) {
-      for (int t = 0; t < kTokens; ++t) {
-        sum.of[half][t] = _mm256_add_ps(left.of[half][t], sum.of[half][t]);
-      }
+    for (int t = 0; t < kTokens; ++t) sum.of[t] = _mm256_add_ps(left.of[t], sum.of[t]);
+  }
+};
+
+// Both halves at once, so that one token reads the weights as one stream.
+template <WeightType kType>
+struct WholeGroup {
+  using Half = HalfGroup<kType, 1>;
+
+  struct Sum {
+    typename Half::Sum of[kHalves];
+  };
+
+  const TileJob& job;
+  int64_t first_token;
+
+  [[gnu::always_inline]] const std::byte* add_block(const std::byte* weights, int64_t block,
+                                                    int n_values, Sum& sum) const {
+    for (int i = 0; i < Half::kLayout.bytes; i += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(weights + i + kPrefetchBytes), _MM_HINT_T0);
     }
+    Half{job, first_token, 0}.add_block(weights, block, n_values, sum.of[0]);
+    return Half{job, first_token, 1}.add_block(weights, block, n_values, sum.of[1]);
+  }
+
+  [[gnu::always_inline]] static void join(const Sum& left, Sum& sum) {
+    for (int half = 0; half < kHalves; ++half) Half::join(left.of[half], sum.of[half]);
   }
 };
 
 template <WeightType kType, int kTokens>
 void sum_group(const TileJob& job, int64_t first_token) {
-  const auto sum = sum_segments(job, Group<kType, kTokens>{job, first_token});
-  for (int t = 0; t < kTokens; ++t) store_avx2(job, first_token + t, sum.of[0][t], sum.of[1][t]);
+  if constexpr (kTokens == 1) {
+    const auto sum = sum_segments(job, WholeGroup<kType>{job, first_token});
+    store_avx2(job, first_token, sum.of[0].of[0], sum.of[1].of[0]);
+  } else {
+    using Half = HalfGroup<kType, kTokens>;
+    const typename Half::Sum sums[kHalves] = {sum_segments(job, Half{job, first_token, 0}),
+                                              sum_segments(job, Half{job, first_token, 1})};
+    for (int t = 0; t < kTokens; ++t) {
+      store_avx2(job, first_token + t, sums[0].of[t], sums[1].of[t]);
+    }
+  }
 }
 
 template <WeightType kType>
