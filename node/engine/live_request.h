@@ -15,8 +15,9 @@ namespace lockstep {
 
 struct Choice {
   Sequence sequence;
-  StreamDecoder decoder;
-  StopSpec stops;  // what the decoder looks for now: no strings before min_tokens
+  StreamDecoder decoder = {};
+  bool watches_for_stops = false;  // not before min_tokens
+  StopSpec no_stops = {};          // what the decoder works with until then
 };
 
 struct LiveRequest {
@@ -25,7 +26,7 @@ struct LiveRequest {
     const int32_t n = request.sampling.n;
     choices.reserve(static_cast<size_t>(n));
     for (int32_t i = 0; i < n; ++i) {
-      choices.push_back({Sequence(*this, static_cast<uint32_t>(i)), {}, {}});
+      choices.push_back({Sequence(*this, static_cast<uint32_t>(i))});
     }
     n_choices_open = n_choices_held = n;
     usage.prompt_tokens = request.prompt.size();
