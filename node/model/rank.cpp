@@ -43,12 +43,9 @@ RankOutcome Rank::run(std::span<const std::byte> plan, Communicator& communicato
     if (result == CommResult::kMismatch) {
       return failed(StepStatus::kPlanMismatch, "plan", "the ranks were handed different plans");
     }
-    if (result != CommResult::kOk) {
-      return failed(StepStatus::kCommFailed, "plan", to_string(result));
-    }
+    if (result != CommResult::kOk) return comm_failed(result, "plan");
     result = transformer_.run(StepPlanView(plan), communicator, config_.on_logits);
-    if (result == CommResult::kOk) return {};
-    return failed(StepStatus::kCommFailed, transformer_.where(), to_string(result));
+    return result == CommResult::kOk ? RankOutcome{} : comm_failed(result, transformer_.where());
   } catch (const std::exception& error) {
     communicator.abort();
     return failed(StepStatus::kRankFailed, transformer_.where(), error.what());
@@ -60,7 +57,13 @@ RankOutcome Rank::run(std::span<const std::byte> plan, Communicator& communicato
 
 RankOutcome Rank::failed(StepStatus status, const std::string& where,
                          const std::string& cause) const {
-  return {status, str("rank ", rank_, ", ", where, ": ", cause)};
+  return {status, str("rank ", rank_, ", ", where, ": ", cause), true};
+}
+
+RankOutcome Rank::comm_failed(CommResult result, const std::string& where) const {
+  RankOutcome outcome = failed(StepStatus::kCommFailed, where, to_string(result));
+  outcome.is_cause = result != CommResult::kAborted;
+  return outcome;
 }
 
 void Rank::read_samples(const StepPlanHeader& header, StepResult& result) const {

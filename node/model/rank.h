@@ -22,6 +22,7 @@ namespace lockstep {
 struct RankOutcome {
   StepStatus status = StepStatus::kOk;
   std::string message;
+  bool is_cause = false;  // false: this rank only saw that a peer had given up
 };
 
 class Rank {
@@ -41,6 +42,7 @@ class Rank {
 
  private:
   RankOutcome failed(StepStatus status, const std::string& where, const std::string& cause) const;
+  RankOutcome comm_failed(CommResult result, const std::string& where) const;
 
   const int rank_;
   const RankGroupConfig& config_;

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/check.h"
@@ -49,24 +50,27 @@ void size_result(StepResult& result, const StepLimits& limits) {
   result.top.resize(n * kMaxTopLogprobs);
 }
 
-// The failure that explains the others: a rank that threw aborts its peers' collectives.
+int severity(StepStatus status) {
+  switch (status) {
+    case StepStatus::kOk:
+      return 0;
+    case StepStatus::kCommFailed:
+      return 1;
+    case StepStatus::kPlanMismatch:
+      return 2;
+    case StepStatus::kRankFailed:
+      return 3;
+  }
+  return 0;
+}
+
+// The failure that explains the others: a rank that throws aborts its peers' collectives, and one
+// that times out aborts those of the rest.
 const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
-  const auto weight = [](StepStatus status) {
-    switch (status) {
-      case StepStatus::kOk:
-        return 0;
-      case StepStatus::kCommFailed:
-        return 1;
-      case StepStatus::kPlanMismatch:
-        return 2;
-      case StepStatus::kRankFailed:
-        return 3;
-    }
-    return 0;
-  };
   return *std::max_element(outcomes.begin(), outcomes.end(),
-                           [&](const RankOutcome& a, const RankOutcome& b) {
-                             return weight(a.status) < weight(b.status);
+                           [](const RankOutcome& a, const RankOutcome& b) {
+                             return std::pair(severity(a.status), a.is_cause) <
+                                    std::pair(severity(b.status), b.is_cause);
                            });
 }
 
@@ -202,7 +206,7 @@ bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
 
 void RankGroup::Impl::run_step(Rank& rank, int idx, InFlight& step) {
   const std::span<const std::byte> bytes(step.plan.data(), step.n_bytes);
-  RankOutcome outcome{StepStatus::kCommFailed, "a step before this one failed"};
+  RankOutcome outcome{StepStatus::kCommFailed, "a step before this one failed", false};
   if (!broken) outcome = rank.run(bytes, *communicators[static_cast<size_t>(idx)]);
   if (outcome.status != StepStatus::kOk) {
     broken = true;

@@ -171,9 +171,8 @@ const Tensor& FakeModelFile::require(std::string_view name, int64_t n_rows, int6
 
 void FakeModelFile::release(const std::byte*, int64_t bytes) const { bytes_released_ += bytes; }
 
-void FakeModelFile::corrupt(std::string_view name, int64_t byte_idx) {
-  const auto idx = static_cast<size_t>(find(name) - tensors_.data());
-  bytes_[idx][static_cast<size_t>(byte_idx)] ^= std::byte{1};
+std::span<std::byte> FakeModelFile::bytes_of(std::string_view name) {
+  return bytes_[static_cast<size_t>(find(name) - tensors_.data())];
 }
 
 void FakeModelFile::remove(std::string_view name) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,8 +48,8 @@ class FakeModelFile final : public ModelFile {
   const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;
   void release(const std::byte* data, int64_t bytes) const override;
 
-  // Changes one bit of a tensor.
-  void corrupt(std::string_view name, int64_t byte_idx);
+  // The bytes of a tensor, for tests that spoil them.
+  std::span<std::byte> bytes_of(std::string_view name);
   // Takes a tensor away, as a broken file would.
   void remove(std::string_view name);
   int64_t bytes_released() const { return bytes_released_; }

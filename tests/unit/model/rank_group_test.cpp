@@ -1,0 +1,274 @@
+// RankGroup as an Executor: steps in order, results into the caller's memory, and failures that are
+// blamed on the right rank and do not outlive their step.
+#include "node/model/rank_group.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+
+#include "common/load_error.h"
+#include "tests/support/fake_model_file.h"
+
+namespace lockstep {
+namespace {
+
+using testing::FakeModelFile;
+using testing::FakeModelSpec;
+using Ids = std::vector<int32_t>;
+
+constexpr int32_t kMaxLen = 64;
+
+RankGroupConfig config_of(int n_ranks) {
+  RankGroupConfig config;
+  config.n_ranks = n_ranks;
+  config.limits = {.max_tokens = 32,
+                   .max_seqs = 4,
+                   .max_samples = 4,
+                   .max_model_len = kMaxLen,
+                   .block_size = 16,
+                   .max_banned = 4};
+  config.n_kv_blocks = 16;
+  return config;
+}
+
+// A group and a builder for plans of one sequence in slot 0, whose table is blocks 0, 1, 2, 3.
+class Driver {
+ public:
+  Driver(const ModelFile& file, const RankGroupConfig& config)
+      : builder_(config.limits), group(file, config, ledger) {}
+
+  std::span<const std::byte> plan(int32_t first_position, const Ids& tokens) {
+    builder_.begin(++n_steps, 0);
+    const std::array<BlockId, 4> blocks{BlockId{0}, BlockId{1}, BlockId{2}, BlockId{3}};
+    const std::array<std::span<const BlockId>, 1> tables{blocks};
+    builder_.add_sequence(0, first_position, tokens, tables);
+    SamplingRow row;
+    row.temperature = 0.0f;
+    row.n_logprobs = 3;
+    row.n_history = first_position + static_cast<int32_t>(tokens.size());
+    builder_.add_sample(row);
+    return builder_.finish();
+  }
+  const StepResult& run(int32_t first_position, const Ids& tokens) {
+    group.submit(plan(first_position, tokens));
+    return wait();
+  }
+  const StepResult& wait() {
+    group.wait_result(result);
+    return result;
+  }
+
+  MemoryLedger ledger;
+  uint64_t n_steps = 0;
+  StepResult result;
+
+ private:
+  StepPlanBuilder builder_;
+
+ public:
+  RankGroup group;
+};
+
+const Ids kPrompt{5, 9, 11, 2, 7};
+
+class RankGroupOf : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Ranks, RankGroupOf, ::testing::Values(1, 2));
+
+TEST_P(RankGroupOf, AStepSamplesOneTokenARow) {
+  const FakeModelFile file({});
+  Driver driver(file, config_of(GetParam()));
+  const StepResult& result = driver.run(0, kPrompt);
+  EXPECT_EQ(result.status, StepStatus::kOk) << result.message;
+  EXPECT_EQ(result.step, 1u);
+  EXPECT_EQ(result.n_samples, 1);
+  EXPECT_GE(result.ids[0], 0);
+  EXPECT_LT(result.ids[0], 130);
+  EXPECT_EQ(result.finite[0], 1);
+  EXPECT_EQ(result.top[0].id, result.ids[0]) << "greedy";
+  EXPECT_EQ(result.top[0].logprob, result.logprobs[0]);
+  EXPECT_GE(result.top[0].logprob, result.top[1].logprob);
+}
+
+TEST_P(RankGroupOf, AStepWithoutSamplesOnlyFillsTheCache) {
+  const FakeModelFile file({});
+  Driver whole(file, config_of(GetParam()));
+  const int32_t expected = whole.run(0, kPrompt).ids[0];
+
+  Driver split(file, config_of(GetParam()));
+  StepPlanBuilder builder(config_of(GetParam()).limits);
+  builder.begin(1, 0);
+  const std::array<BlockId, 1> blocks{BlockId{0}};
+  const std::array<std::span<const BlockId>, 1> tables{blocks};
+  builder.add_sequence(0, 0, std::span(kPrompt).first(3), tables);
+  split.group.submit(builder.finish());
+  EXPECT_EQ(split.wait().n_samples, 0);
+  EXPECT_EQ(split.run(3, {kPrompt[3], kPrompt[4]}).ids[0], expected);
+}
+
+// The second step is submitted before the first has an answer: its token is in the history only.
+TEST_P(RankGroupOf, AStepInFlightReadsTheTokenThatTheOneBeforeItSampled) {
+  const FakeModelFile file({});
+  Driver one_by_one(file, config_of(GetParam()));
+  Ids expected{one_by_one.run(0, kPrompt).ids[0]};
+  for (int i = 0; i < 9; ++i) expected.push_back(one_by_one.run(5 + i, {expected.back()}).ids[0]);
+
+  Driver pipelined(file, config_of(GetParam()));
+  ASSERT_EQ(pipelined.group.max_steps_in_flight(), 2);
+  Ids actual;
+  pipelined.group.submit(pipelined.plan(0, kPrompt));
+  for (int i = 0; i < 9; ++i) {
+    pipelined.group.submit(pipelined.plan(5 + i, {-1}));
+    actual.push_back(pipelined.wait().ids[0]);
+    EXPECT_EQ(pipelined.result.step, static_cast<uint64_t>(i + 1)) << "answers come in order";
+  }
+  actual.push_back(pipelined.wait().ids[0]);
+  EXPECT_EQ(actual, expected);
+}
+
+TEST_P(RankGroupOf, ARankThatThrowsIsBlamedAndTheNextStepRuns) {
+  const FakeModelFile file({});
+  RankGroupConfig config = config_of(GetParam());
+  std::atomic<bool> throws{false};
+  config.on_logits = [&](uint64_t, std::span<const float>) {
+    if (throws) throw std::runtime_error("the hook gave up");
+  };
+  Driver driver(file, config);
+  const int32_t expected = driver.run(0, kPrompt).ids[0];
+  throws = true;
+  EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kRankFailed);
+  EXPECT_NE(driver.result.message.find("rank 0"), std::string::npos) << driver.result.message;
+  EXPECT_NE(driver.result.message.find("the hook gave up"), std::string::npos);
+  throws = false;
+  EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk) << driver.result.message;
+  EXPECT_EQ(driver.result.ids[0], expected);
+  EXPECT_TRUE(driver.result.message.empty());
+}
+
+TEST_P(RankGroupOf, AStepBehindAFailedOneDoesNotRun) {
+  const FakeModelFile file({});
+  RankGroupConfig config = config_of(GetParam());
+  std::atomic<int> n_hooked{0};
+  std::atomic<bool> go{false};
+  config.on_logits = [&](uint64_t, std::span<const float>) {
+    while (!go) std::this_thread::yield();
+    if (++n_hooked == 1) throw std::runtime_error("first");
+  };
+  Driver driver(file, config);
+  driver.group.submit(driver.plan(0, kPrompt));
+  driver.group.submit(driver.plan(5, {-1}));
+  go = true;
+  EXPECT_EQ(driver.wait().status, StepStatus::kRankFailed);
+  EXPECT_EQ(driver.wait().status, StepStatus::kCommFailed);
+  EXPECT_EQ(n_hooked, 1);
+  EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk);
+}
+
+TEST_P(RankGroupOf, APlanThatLostABitIsNotRun) {
+  const FakeModelFile file({});
+  RankGroupConfig config = config_of(GetParam());
+  std::atomic<int> n_hooked{0};
+  config.on_logits = [&](uint64_t, std::span<const float>) { ++n_hooked; };
+  Driver driver(file, config);
+  const auto good = driver.plan(0, kPrompt);
+  std::vector<std::byte> bad(good.begin(), good.end());
+  bad[sizeof(StepPlanHeader)] ^= std::byte{1};  // the first token
+  driver.group.submit(bad);
+  EXPECT_EQ(driver.wait().status, StepStatus::kPlanMismatch) << driver.result.message;
+  EXPECT_EQ(n_hooked, 0);
+  EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk);
+}
+
+TEST_P(RankGroupOf, LogitsThatAreNotFiniteAreReportedForTheirRow) {
+  FakeModelFile file({});
+  for (std::byte& b : file.bytes_of("output_norm.weight").first(4)) b = std::byte{0xff};  // NaN
+  Driver driver(file, config_of(GetParam()));
+  EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk);
+  EXPECT_EQ(driver.result.finite[0], 0);
+}
+
+TEST(RankGroup, ALateRankIsATimeoutAndTheNextStepRuns) {
+  const FakeModelFile file({});
+  RankGroupConfig config = config_of(2);
+  config.collective_deadline = std::chrono::milliseconds{300};
+  std::atomic<bool> sleeps{true};
+  config.on_logits = [&](uint64_t, std::span<const float>) {
+    if (sleeps) std::this_thread::sleep_for(std::chrono::milliseconds{900});
+  };
+  Driver driver(file, config);
+  EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kCommFailed);
+  EXPECT_NE(driver.result.message.find("rank 1"), std::string::npos) << driver.result.message;
+  EXPECT_NE(driver.result.message.find("timeout"), std::string::npos) << driver.result.message;
+  sleeps = false;
+  EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk) << driver.result.message;
+}
+
+TEST(RankGroup, UnansweredStepsDoNotKeepItFromEnding) {
+  const FakeModelFile file({});
+  Driver driver(file, config_of(2));
+  driver.group.submit(driver.plan(0, kPrompt));
+  driver.group.submit(driver.plan(5, {-1}));
+}
+
+TEST(RankGroup, MemoryIsBookedByTagAndReturned) {
+  const FakeModelFile file({});
+  MemoryLedger ledger;
+  const RankGroupConfig config = config_of(2);
+  {
+    const RankGroup group(file, config, ledger);
+    EXPECT_EQ(ledger.bytes(MemoryTag::kKv),
+              2 * config.n_kv_blocks * kv_block_bytes_per_rank(file.config(), config));
+    EXPECT_GT(ledger.bytes(MemoryTag::kWeights), 0);
+    EXPECT_GT(ledger.bytes(MemoryTag::kActivations), 0);
+  }
+  for (MemoryTag tag : {MemoryTag::kKv, MemoryTag::kWeights, MemoryTag::kActivations}) {
+    EXPECT_EQ(ledger.bytes(tag), 0) << to_string(tag);
+  }
+}
+
+TEST(RankGroup, SaysWhatItRunsOn) {
+  const FakeModelFile file({});
+  MemoryLedger ledger;
+  RankGroupConfig config = config_of(2);
+  config.isa = Isa::kReference;
+  const RankGroup group(file, config, ledger);
+  EXPECT_EQ(group.backend_name(), "cpu/reference x1 threads x2 ranks");
+  EXPECT_EQ(group.model().architecture, "llama");
+  EXPECT_EQ(group.numerics_fingerprint().size(), 32u);
+}
+
+std::string load_failure(const ModelFile& file, const RankGroupConfig& config) {
+  MemoryLedger ledger;
+  try {
+    const RankGroup group(file, config, ledger);
+  } catch (const LoadError& error) {
+    return error.what();
+  }
+  return "loaded";
+}
+
+TEST(RankGroup, MoreRanksThanLeavesIsALoadError) {
+  const FakeModelFile file({});
+  const std::string message = load_failure(file, config_of(3));
+  EXPECT_NE(message.find("3 ranks"), std::string::npos) << message;
+  EXPECT_THROW(kv_block_bytes_per_rank(file.config(), config_of(3)), LoadError);
+}
+
+TEST(RankGroup, AFaultInTheFileIsALoadErrorWhateverRankMeetsIt) {
+  FakeModelFile file({});
+  file.remove("blk.1.attn_k.weight");
+  EXPECT_NE(load_failure(file, config_of(2)).find("blk.1.attn_k.weight"), std::string::npos);
+}
+
+TEST(RankGroup, MoreKvThanTheMachineHasIsALoadError) {
+  const FakeModelFile file({});
+  RankGroupConfig config = config_of(2);
+  config.limits.block_size = 1 << 16;
+  config.n_kv_blocks = 2000000000;
+  EXPECT_NE(load_failure(file, config).find("KV blocks"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lockstep
