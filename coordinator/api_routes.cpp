@@ -136,19 +136,26 @@ HttpResponse ApiRoutes::model(std::string_view encoded_id) const {
 }
 
 asio::awaitable<void> ApiRoutes::ask(Result<wire::Message> question, HttpReply& reply) {
-  HttpResponse response =
-      error_response({ErrorCode::kDeadlineExceeded, "no node answered within 30 seconds", ""});
+  if (!question) {
+    HttpResponse refusal = error_response(question.error());
+    co_await reply.send(std::move(refusal));
+    co_return;
+  }
   const std::string client_key = ids_.make("http:");
   const auto queue = std::make_shared<ReplyQueue>(reply.executor());
   CancelOnExit guard(cluster_, client_key);
-  if (!question) {
-    response = error_response(question.error());
-  } else if (!cluster_.submit({client_key, queue}, std::move(*question))) {
-    response = error_response({ErrorCode::kOverloaded, "too many requests are waiting", ""});
-  } else if (co_await queue->wait(kPatience) == ReplyQueue::News::kMessages) {
-    const std::vector<wire::Message> answers = queue->take();
-    response = answer_of(answers.front());
-    guard.disarm();
+  HttpResponse response =
+      error_response({ErrorCode::kOverloaded, "too many requests are waiting", ""});
+  if (cluster_.submit({client_key, queue}, std::move(*question))) {
+    const ReplyQueue::News news = co_await queue->wait(kPatience);
+    if (news == ReplyQueue::News::kMessages) {
+      const std::vector<wire::Message> answers = queue->take();
+      response = answer_of(answers.front());
+      guard.disarm();
+    } else {
+      response =
+          error_response({ErrorCode::kDeadlineExceeded, "no node answered within 30 seconds", ""});
+    }
   }
   co_await reply.send(std::move(response));
 }

@@ -46,6 +46,9 @@ AdminRoutes admin_routes(const Relay& relay, std::shared_ptr<prometheus::Registr
 Result<std::unique_ptr<CoordinatorApp>> CoordinatorApp::start(
     const CoordinatorConfig& config, std::shared_ptr<prometheus::Registry> registry) {
   TRY(CoordinatorSettings settings, resolve(config));
+  if (config.node.empty())
+    return Error{ErrorCode::kInvalidRequest, "node is missing: name at least one with --node",
+                 "node"};
   const bool serves_admin = registry == nullptr;
   if (serves_admin) registry = std::make_shared<prometheus::Registry>();
   auto parts = std::make_unique<Parts>(std::move(registry));

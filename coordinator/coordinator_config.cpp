@@ -75,7 +75,6 @@ RelayConfig relay_config(const CoordinatorConfig& config, RoutingPolicy policy) 
 }  // namespace
 
 Result<CoordinatorSettings> resolve(const CoordinatorConfig& config) {
-  if (config.node.empty()) return bad("node", "is missing: a coordinator needs at least one");
   if (Status numbers = check_numbers(config); !numbers) return numbers.error();
   TRY(HostPort http, listen_address("http", config.http, config.insecure));
   TRY(HostPort admin, listen_address("admin", config.admin, config.insecure));

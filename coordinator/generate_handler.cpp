@@ -104,7 +104,8 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
   WholeAnswer answer(request, header(request.endpoint));
   HttpResponse response;
   while (!answer.complete()) {
-    if (co_await queue->wait(keep_alive_) == News::kPeerGone) co_return false;
+    const News news = co_await queue->wait(keep_alive_);
+    if (news == News::kPeerGone) co_return false;
     for (const wire::Message& message : queue->take()) {
       if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
         answer.accepted(prompt_index(accepted->request_id), *accepted);
@@ -151,7 +152,8 @@ asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& reques
     if (stream.error) sse::append_event(error_body(*stream.error), stream.text);
     if (stream.over()) stream.text += sse::kDone;
     std::string text = std::exchange(stream.text, {});
-    if (!co_await reply.send_events(std::move(text))) co_return false;
+    const bool sent = co_await reply.send_events(std::move(text));
+    if (!sent) co_return false;
   }
   co_await reply.end_events();
   co_return !stream.error;

@@ -134,9 +134,10 @@ class Session final : public HttpSession,
 
  private:
   asio::awaitable<void> run() {
-    while (true) {
-      if (!co_await read_first_bytes()) break;
-      if (!co_await serve_one_request()) break;
+    bool is_open = co_await read_first_bytes();
+    while (is_open) {
+      is_open = co_await serve_one_request();
+      if (is_open) is_open = co_await read_first_bytes();
     }
   }
 
@@ -216,7 +217,8 @@ class Session final : public HttpSession,
   // read the answer before its unread bytes make the kernel reset the connection.
   asio::awaitable<void> refuse(const Error& error) {
     HttpResponse response = error_response(error);
-    if (!co_await send(std::move(response))) co_return;
+    const bool sent = co_await send(std::move(response));
+    if (!sent) co_return;
     error_code ignored;
     stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
     stream_.expires_after(kLinger);

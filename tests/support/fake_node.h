@@ -1,0 +1,185 @@
+// FakeNode: a node's socket without a node. Says welcome, beats, and answers requests by a script,
+// so that coordinators can be tested with every turn a node may take.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "wire/zmq_loop.h"
+
+namespace lockstep::testing {
+
+class FakeNode {
+ public:
+  // What a node says to a generate at once; more can follow with say().
+  using Script = std::function<std::vector<wire::Message>(const wire::Generate&)>;
+
+  explicit FakeNode(Script script = answer(3), std::string model = "tiny", uint64_t epoch = 1)
+      : script_(std::move(script)), model_(std::move(model)), epoch_(epoch) {
+    Result<wire::Socket> socket = wire::Socket::make(context_, wire::SocketKind::kRouter);
+    EXPECT_TRUE(socket);
+    EXPECT_TRUE(socket->bind("tcp://127.0.0.1:0"));
+    endpoint_ = socket->endpoint();
+    socket_ = loop_.add(std::move(*socket), [this](wire::Incoming& in) { on_bytes(in); });
+    loop_.every(std::chrono::milliseconds{100}, [this] { beat(); });
+    loop_.start();
+  }
+  ~FakeNode() { die(); }
+
+  const std::string& endpoint() const { return endpoint_; }
+  // Stops in mid-sentence, as a killed process does.
+  void die() { loop_.stop(); }
+  // Says something about a request that it got.
+  void say(wire::Message message) {
+    loop_.post([this, message = std::move(message)] {
+      for (const std::string& peer : peers_) send(peer, message);
+    });
+  }
+
+  // Waits for the request number `index`.
+  wire::Generate wait_request(size_t index) {
+    std::unique_lock lock(mutex_);
+    const bool came = changed_.wait_for(lock, kPatience, [&] { return requests_.size() > index; });
+    EXPECT_TRUE(came) << "request " << index << " did not reach the node";
+    return came ? requests_[index] : wire::Generate{};
+  }
+  // Waits until that many requests were cancelled; their ids.
+  std::vector<std::string> wait_cancels(size_t n) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [&] { return cancels_.size() >= n; }));
+    return cancels_;
+  }
+  size_t n_cancels() {
+    std::lock_guard lock(mutex_);
+    return cancels_.size();
+  }
+
+  static wire::Accepted accept(const wire::Generate& request) {
+    return {request.request_id, request.seed.value_or(0), "", {100, 101}, 2};
+  }
+  static wire::Tokens piece(const wire::Generate& request, uint32_t choice, uint32_t index,
+                            uint64_t epoch = 1) {
+    wire::Tokens tokens;
+    tokens.request_id = request.request_id;
+    tokens.choice = choice;
+    tokens.first_index = index;
+    tokens.ids = {static_cast<int32_t>(index)};
+    tokens.text = "t" + std::to_string(index) + " ";
+    tokens.epoch = epoch;
+    return tokens;
+  }
+  // Accepts, says `n_tokens` tokens ("t0 t1 …") for every choice, done.
+  static Script answer(uint32_t n_tokens) {
+    return [n_tokens](const wire::Generate& request) {
+      std::vector<wire::Message> out = {accept(request)};
+      for (uint32_t i = 0; i < n_tokens; ++i) {
+        for (uint32_t choice = 0; choice < request.n; ++choice) {
+          wire::Tokens tokens = piece(request, choice, i);
+          if (i + 1 == n_tokens) tokens.finish_reason = "length";
+          out.push_back(tokens);
+        }
+      }
+      const auto n_output = static_cast<uint64_t>(n_tokens * request.n);
+      out.push_back(wire::Done{request.request_id, "length", {2, 1, n_output}});
+      return out;
+    };
+  }
+  // Accepts, and then says `n_tokens` tokens only.
+  static Script hang_after(uint32_t n_tokens) {
+    return [n_tokens](const wire::Generate& request) {
+      std::vector<wire::Message> out = {accept(request)};
+      for (uint32_t i = 0; i < n_tokens; ++i) out.push_back(piece(request, 0, i));
+      return out;
+    };
+  }
+  static Script refuse(ErrorCode code, std::string message, std::string param = "") {
+    return [=](const wire::Generate& request) {
+      return std::vector<wire::Message>{wire::ErrorReply{request.request_id, code, message, param}};
+    };
+  }
+  // Does not even accept.
+  static Script silence() {
+    return [](const wire::Generate&) { return std::vector<wire::Message>{}; };
+  }
+
+ private:
+  static constexpr std::chrono::seconds kPatience{20};
+
+  void on_bytes(wire::Incoming& incoming) {
+    Result<wire::Message> message = wire::decode(incoming.body);
+    ASSERT_TRUE(message) << message.error().message;
+    peers_.insert(incoming.peer);
+    if (std::get_if<wire::Hello>(&*message)) return send(incoming.peer, welcome());
+    if (auto* generate = std::get_if<wire::Generate>(&*message)) {
+      for (const wire::Message& reply : script_(*generate)) send(incoming.peer, reply);
+      return note([&] { requests_.push_back(*generate); });
+    }
+    if (auto* cancel = std::get_if<wire::Cancel>(&*message)) {
+      send(incoming.peer, wire::Done{cancel->request_id, "cancelled", {2, 0, 0}});
+      return note([&] { cancels_.push_back(cancel->request_id); });
+    }
+    if (auto* text = std::get_if<wire::Tokenize>(&*message)) return tokenize(incoming.peer, *text);
+    if (auto* ids = std::get_if<wire::Detokenize>(&*message)) {
+      const std::string letters(ids->tokens.begin(), ids->tokens.end());
+      send(incoming.peer, wire::Detokenized{ids->request_id, letters});
+    }
+  }
+  // A token is a byte.
+  void tokenize(const std::string& peer, const wire::Tokenize& request) {
+    const std::string text = request.prompt.value_or("");
+    wire::Tokenized answer{request.request_id, {text.begin(), text.end()}, {}, 2048};
+    if (request.return_token_strs) {
+      for (char c : text) answer.token_strs.emplace_back(1, c);
+    }
+    send(peer, answer);
+  }
+  wire::Welcome welcome() const {
+    wire::Welcome out;
+    out.epoch = epoch_;
+    out.fingerprint = "f";
+    out.models = {{model_, 1700000000, 2048}};
+    out.n_kv_blocks = 64;
+    out.max_num_seqs = 4;
+    return out;
+  }
+  void beat() {
+    wire::Heartbeat heartbeat;
+    heartbeat.epoch = epoch_;
+    heartbeat.n_blocks_total = 64;
+    heartbeat.n_blocks_active = 16;
+    heartbeat.n_running = 1;
+    for (const std::string& peer : peers_) send(peer, heartbeat);
+  }
+  void send(const std::string& peer, const wire::Message& message) {
+    (void)loop_.socket(socket_).send(peer, wire::encode(message));
+  }
+  template <class Change>
+  void note(Change change) {
+    {
+      std::lock_guard lock(mutex_);
+      change();
+    }
+    changed_.notify_all();
+  }
+
+  const Script script_;
+  const std::string model_;
+  const uint64_t epoch_;
+  std::string endpoint_;
+  wire::Context context_;
+  wire::ZmqLoop::SocketId socket_{};
+  std::set<std::string> peers_;  // loop thread
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<wire::Generate> requests_;  // guarded by mutex_
+  std::vector<std::string> cancels_;      // guarded by mutex_
+  wire::ZmqLoop loop_;                    // last: its thread uses all of the above
+};
+
+}  // namespace lockstep::testing

@@ -1,0 +1,185 @@
+// Clients that misbehave: what they are told, and that nobody else notices.
+#include <gtest/gtest.h>
+
+#include "tests/support/coordinator_harness.h"
+
+namespace lockstep {
+namespace {
+
+using nlohmann::json;
+using testing::CoordinatorHarness;
+using testing::FakeNode;
+using testing::HttpAnswer;
+using testing::HttpClient;
+
+class HttpAbuse : public ::testing::Test {
+ protected:
+  static CoordinatorConfig config() {
+    CoordinatorConfig config;
+    config.max_body_bytes = 1 << 20;
+    config.header_timeout_ms = 200;
+    config.body_timeout_ms = 300;
+    return config;
+  }
+  // Sends raw bytes; the answer must be an error of this status and code, then the end.
+  void expect_refused(const std::string& bytes, int status, const std::string& code) {
+    HttpClient client(coordinator_.port());
+    client.send(bytes);
+    const HttpAnswer answer = client.read_answer();
+    EXPECT_EQ(answer.status, status) << bytes.substr(0, 60);
+    if (answer.status == 0) return;
+    EXPECT_EQ(json::parse(answer.body)["error"]["code"], code);
+    EXPECT_TRUE(client.at_end());
+  }
+  void TearDown() override { EXPECT_EQ(coordinator_.get("/health").status, 200); }
+
+  FakeNode node_;
+  CoordinatorHarness coordinator_{{&node_}, config()};
+};
+
+TEST_F(HttpAbuse, MalformedHttpIs400) {
+  expect_refused("GARBAGE\r\n\r\n", 400, "invalid_request");
+  expect_refused("GET / HTTP/9.9\r\n\r\n", 400, "invalid_request");
+  expect_refused("GET /health HTTP/1.1\r\nBad Header: x\r\n\r\n", 400, "invalid_request");
+  expect_refused("POST /tokenize HTTP/1.1\r\nContent-Length: nine\r\n\r\n", 400, "invalid_request");
+}
+
+TEST_F(HttpAbuse, SmuggledBodiesAreRefused) {
+  expect_refused(
+      "POST /tokenize HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n", 400,
+      "invalid_request");
+  expect_refused(
+      "POST /tokenize HTTP/1.1\r\nTransfer-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd", 400,
+      "invalid_request");
+  expect_refused("POST /tokenize HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+                 400, "invalid_request");
+}
+
+TEST_F(HttpAbuse, HugeHeadersAre400) {
+  expect_refused("GET /health HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n", 400,
+                 "invalid_request");
+}
+
+TEST_F(HttpAbuse, AnOversizedBodyIs413EvenWhileItIsBeingSent) {
+  HttpClient client(coordinator_.port());
+  client.post("/v1/completions", std::string(2 << 20, ' '));
+  const HttpAnswer answer = client.read_answer();
+  EXPECT_EQ(answer.status, 413);
+  EXPECT_EQ(json::parse(answer.body)["error"]["code"], "payload_too_large");
+}
+
+TEST_F(HttpAbuse, AnOversizedChunkedBodyIs413) {
+  std::string bytes = "POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (int i = 0; i < 32; ++i) bytes += "10000\r\n" + std::string(0x10000, ' ') + "\r\n";
+  HttpClient client(coordinator_.port());
+  client.send(bytes);
+  EXPECT_EQ(client.read_answer().status, 413);
+}
+
+TEST_F(HttpAbuse, AHundredThousandBracketsAre400) {
+  for (const char bracket : {'[', '{'}) {
+    const HttpAnswer answer =
+        coordinator_.post("/v1/chat/completions", std::string(100'000, bracket));
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_EQ(json::parse(answer.body)["error"]["code"], "invalid_request");
+  }
+  const std::string nested =
+      R"({"model":"tiny","messages":)" + std::string(50'000, '[') + std::string(50'000, ']') + "}";
+  EXPECT_EQ(coordinator_.post("/v1/chat/completions", nested).status, 400);
+}
+
+TEST_F(HttpAbuse, BadRequestsLeaveTheConnectionUsable) {
+  HttpClient client(coordinator_.port());
+  EXPECT_EQ(client.post_and_read("/v1/completions", "{").status, 400);
+  EXPECT_EQ(client.post_and_read("/v1/completions", R"({"model":"tiny"})").status, 400);
+  const HttpAnswer nan =
+      client.post_and_read("/v1/completions", R"({"model":"tiny","prompt":"a","temperature":NaN})");
+  EXPECT_EQ(nan.status, 400);
+  EXPECT_EQ(json::parse(nan.body)["error"]["param"], "temperature");
+  EXPECT_EQ(client.get("/health").status, 200);
+}
+
+TEST_F(HttpAbuse, SlowHeadersEndTheConnection) {
+  HttpClient client(coordinator_.port());
+  client.send("GET /health HT");
+  EXPECT_TRUE(client.at_end());
+}
+
+TEST_F(HttpAbuse, ASlowBodyEndsTheConnection) {
+  HttpClient client(coordinator_.port());
+  client.send("POST /tokenize HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  EXPECT_TRUE(client.at_end());
+}
+
+TEST_F(HttpAbuse, SilenceEndsTheConnection) {
+  EXPECT_TRUE(HttpClient(coordinator_.port()).at_end());
+}
+
+TEST_F(HttpAbuse, PipelinedRequestsAreAnsweredInOrder) {
+  HttpClient client(coordinator_.port());
+  const std::string body = R"({"model":"tiny","prompt":"a","stream":true})";
+  const std::string post =
+      "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: " + std::to_string(body.size()) +
+      "\r\n\r\n" + body;
+  client.send(post + "GET /version HTTP/1.1\r\nHost: t\r\n\r\n" + post);
+  EXPECT_NE(client.read_answer().body.find("[DONE]"), std::string::npos);
+  EXPECT_NE(client.read_answer().body.find("version"), std::string::npos);
+  EXPECT_NE(client.read_answer().body.find("[DONE]"), std::string::npos);
+}
+
+TEST_F(HttpAbuse, BytesSentWhileWaitingAreTheNextRequest) {
+  FakeNode slow(FakeNode::hang_after(1));
+  CoordinatorHarness coordinator({&slow});
+  HttpClient client(coordinator.port());
+  client.post("/v1/completions", R"({"model":"tiny","prompt":"a","stream":true})");
+  const wire::Generate request = slow.wait_request(0);
+  client.send("GET /version HT");
+  slow.say(wire::Done{request.request_id, "stop", {1, 0, 1}});
+  EXPECT_NE(client.read_answer().body.find("[DONE]"), std::string::npos);
+  client.send("TP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 200);
+  EXPECT_EQ(slow.n_cancels(), 0u);
+}
+
+TEST_F(HttpAbuse, ContinueIsSaidToThoseWhoAsk) {
+  HttpClient client(coordinator_.port());
+  client.send("POST /tokenize HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 14\r\n\r\n");
+  EXPECT_EQ(client.read_head().status, 100);
+  client.send(R"({"prompt":"A"})");
+  EXPECT_EQ(client.read_answer().status, 200);
+}
+
+TEST_F(HttpAbuse, Http10GetsAStreamThatEndsWithTheConnection) {
+  HttpClient client(coordinator_.port());
+  const std::string body = R"({"model":"tiny","prompt":"a","stream":true})";
+  client.send("POST /v1/completions HTTP/1.0\r\nContent-Length: " + std::to_string(body.size()) +
+              "\r\n\r\n" + body);
+  const HttpAnswer answer = client.read_answer();
+  EXPECT_EQ(answer.headers.count("transfer-encoding"), 0u);
+  EXPECT_EQ(answer.body.substr(answer.body.size() - 14), "data: [DONE]\n\n");
+}
+
+TEST_F(HttpAbuse, ConnectionCloseIsHonoured) {
+  HttpClient client(coordinator_.port());
+  client.send("GET /health HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(client.read_answer().headers.at("connection"), "close");
+  EXPECT_TRUE(client.at_end());
+}
+
+TEST(HttpLimits, MoreConnectionsThanAllowedWaitTheirTurn) {
+  FakeNode node;
+  CoordinatorConfig config;
+  config.max_connections = 2;
+  CoordinatorHarness coordinator({&node}, config);
+  auto first = std::make_unique<HttpClient>(coordinator.port());
+  auto second = std::make_unique<HttpClient>(coordinator.port());
+  EXPECT_EQ(first->get("/health").status, 200);
+  EXPECT_EQ(second->get("/health").status, 200);
+  HttpClient third(coordinator.port());
+  third.request("GET", "/health");
+  first.reset();
+  EXPECT_EQ(third.read_answer().status, 200);
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,372 @@
+// The HTTP API against fake nodes: what a client sees, and what the nodes are told.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+
+#include "tests/support/coordinator_harness.h"
+#include "tests/support/wire_peer.h"
+
+namespace lockstep {
+namespace {
+
+using nlohmann::json;
+using testing::CoordinatorHarness;
+using testing::FakeNode;
+using testing::HttpAnswer;
+using testing::HttpClient;
+
+const char* const kChat = R"({"model":"tiny","messages":[{"role":"user","content":"Hi"}]})";
+const char* const kChatStream =
+    R"({"model":"tiny","messages":[{"role":"user","content":"Hi"}],"stream":true})";
+
+// The data of every event, in order.
+std::vector<std::string> events(const std::string& body) {
+  std::vector<std::string> out;
+  size_t start = 0;
+  for (size_t end = body.find("\n\n"); end != std::string::npos; end = body.find("\n\n", start)) {
+    const std::string event = body.substr(start, end - start);
+    if (event.rfind("data: ", 0) == 0) out.push_back(event.substr(6));
+    start = end + 2;
+  }
+  EXPECT_EQ(start, body.size()) << "a torn event: " << body.substr(start);
+  return out;
+}
+
+std::string error_code(const HttpAnswer& answer) {
+  const json body = json::parse(answer.body);
+  EXPECT_EQ(body["error"].size(), 4u) << answer.body;
+  return body["error"]["code"];
+}
+
+TEST(HttpApi, AChatIsAnswered) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer answer = coordinator.post("/v1/chat/completions", kChat);
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.headers.at("content-type"), "application/json");
+  const json body = json::parse(answer.body);
+  EXPECT_EQ(body["choices"][0]["message"]["content"], "t0 t1 t2 ");
+  EXPECT_EQ(body["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(body["usage"]["prompt_tokens_details"]["cached_tokens"], 1);
+  EXPECT_EQ(std::string(body["id"]).rfind("chatcmpl-", 0), 0u);
+  const wire::Generate sent = node.wait_request(0);
+  EXPECT_TRUE(sent.messages.has_value());
+  EXPECT_EQ(answer.headers.at("x-lockstep-seed"), std::to_string(*sent.seed));
+}
+
+TEST(HttpApi, AStreamHasRoleTokensUsageAndDone) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  std::string ask = kChatStream;
+  ask.insert(ask.size() - 1, R"(,"stream_options":{"include_usage":true})");
+  const HttpAnswer answer = coordinator.post("/v1/chat/completions", ask);
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.headers.at("content-type"), "text/event-stream; charset=utf-8");
+  EXPECT_EQ(answer.headers.at("cache-control"), "no-cache");
+  EXPECT_EQ(answer.headers.at("x-accel-buffering"), "no");
+  const std::vector<std::string> data = events(answer.body);
+  ASSERT_EQ(data.size(), 6u);
+  EXPECT_EQ(json::parse(data[0])["choices"][0]["delta"]["role"], "assistant");
+  std::string text;
+  for (size_t i = 1; i < 4; ++i)
+    text += std::string(json::parse(data[i])["choices"][0]["delta"]["content"]);
+  EXPECT_EQ(text, "t0 t1 t2 ");
+  EXPECT_EQ(json::parse(data[4])["usage"]["completion_tokens"], 3);
+  EXPECT_EQ(data[5], "[DONE]");
+}
+
+TEST(HttpApi, ChoicesAndPromptsAreNumberedTogether) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer answer =
+      coordinator.post("/v1/completions", R"({"model":"tiny","prompt":["a","b","c"],"n":2})");
+  const json body = json::parse(answer.body);
+  ASSERT_EQ(body["choices"].size(), 6u);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(body["choices"][i]["index"], i);
+  EXPECT_EQ(body["usage"]["prompt_tokens"], 6);
+  EXPECT_EQ(body["usage"]["completion_tokens"], 18);
+  std::set<std::string> prompts;
+  for (size_t i = 0; i < 3; ++i) prompts.insert(*node.wait_request(i).prompt_text);
+  EXPECT_EQ(prompts, (std::set<std::string>{"a", "b", "c"}));
+}
+
+TEST(HttpApi, AStreamOfSeveralPromptsCarriesEveryIndex) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer answer = coordinator.post(
+      "/v1/completions", R"({"model":"tiny","prompt":[[1],[2]],"n":2,"stream":true})");
+  std::map<int, std::string> texts;
+  const std::vector<std::string> data = events(answer.body);
+  for (size_t i = 0; i + 1 < data.size(); ++i) {
+    const json choice = json::parse(data[i])["choices"][0];
+    texts[choice["index"]] += std::string(choice["text"]);
+  }
+  ASSERT_EQ(texts.size(), 4u);
+  for (const auto& [index, text] : texts) EXPECT_EQ(text, "t0 t1 t2 ") << index;
+}
+
+TEST(HttpApi, RefusalsBeforeAcceptanceArePlainHttpErrors) {
+  FakeNode node(FakeNode::refuse(ErrorCode::kContextLengthExceeded, "9 > 8", "messages"));
+  CoordinatorHarness coordinator({&node});
+  for (const char* ask : {kChat, kChatStream}) {
+    const HttpAnswer answer = coordinator.post("/v1/chat/completions", ask);
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_EQ(error_code(answer), "context_length_exceeded");
+    EXPECT_EQ(json::parse(answer.body)["error"]["param"], "messages");
+  }
+}
+
+TEST(HttpApi, OverloadSaysWhenToTryAgain) {
+  FakeNode node(FakeNode::refuse(ErrorCode::kOverloaded, "the queue is full"));
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer answer = coordinator.post("/v1/chat/completions", kChat);
+  EXPECT_EQ(answer.status, 429);
+  EXPECT_EQ(answer.headers.at("retry-after"), "1");
+}
+
+TEST(HttpApi, AFailureInMidStreamIsAnEventAndThenDone) {
+  FakeNode node([](const wire::Generate& request) {
+    auto messages = FakeNode::hang_after(2)(request);
+    messages.push_back(wire::ErrorReply{request.request_id, ErrorCode::kDecodeFailed, "nan", ""});
+    return messages;
+  });
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer answer = coordinator.post("/v1/chat/completions", kChatStream);
+  EXPECT_EQ(answer.status, 200);
+  const std::vector<std::string> data = events(answer.body);
+  ASSERT_GE(data.size(), 2u);
+  EXPECT_EQ(json::parse(data[data.size() - 2])["error"]["code"], "decode_failed");
+  EXPECT_EQ(data.back(), "[DONE]");
+}
+
+TEST(HttpApi, ADeadNodeEndsItsStreamWithinTwoSeconds) {
+  FakeNode node(FakeNode::hang_after(1));
+  CoordinatorConfig config;
+  config.node_suspect_ms = 300;
+  config.node_dead_ms = 600;
+  CoordinatorHarness coordinator({&node}, config);
+  HttpClient client(coordinator.port());
+  client.post("/v1/chat/completions", kChatStream);
+  node.wait_request(0);
+  node.die();
+  const HttpAnswer answer = client.read_answer();
+  const std::vector<std::string> data = events(answer.body);
+  ASSERT_GE(data.size(), 2u);
+  EXPECT_EQ(json::parse(data[data.size() - 2])["error"]["code"], "decode_failed");
+  EXPECT_EQ(data.back(), "[DONE]");
+  EXPECT_EQ(coordinator.get("/health").status, 503);
+}
+
+TEST(HttpApi, ADisconnectWhileStreamingCancels) {
+  FakeNode node(FakeNode::hang_after(1));
+  CoordinatorHarness coordinator({&node});
+  HttpClient client(coordinator.port());
+  client.post("/v1/chat/completions", kChatStream);
+  client.read_head();
+  const std::string id = node.wait_request(0).request_id;
+  client.close();
+  EXPECT_EQ(node.wait_cancels(1)[0], id);
+}
+
+TEST(HttpApi, ADisconnectWhileWaitingCancels) {
+  for (const char* ask : {kChat, kChatStream}) {
+    FakeNode node(FakeNode::silence());
+    CoordinatorHarness coordinator({&node});
+    HttpClient client(coordinator.port());
+    client.post("/v1/chat/completions", ask);
+    const std::string id = node.wait_request(0).request_id;
+    client.close();
+    EXPECT_EQ(node.wait_cancels(1)[0], id);
+  }
+}
+
+TEST(HttpApi, OneBadPromptEndsTheOthers) {
+  FakeNode node([](const wire::Generate& request) {
+    return request.prompt_text == "bad"
+               ? FakeNode::refuse(ErrorCode::kInvalidRequest, "no", "prompt")(request)
+               : FakeNode::hang_after(1)(request);
+  });
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer answer =
+      coordinator.post("/v1/completions", R"({"model":"tiny","prompt":["a","bad"],"stream":true})");
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(node.wait_cancels(1).size(), 1u);
+}
+
+TEST(HttpApi, ASilentStreamIsKeptAlive) {
+  FakeNode node(FakeNode::hang_after(0));
+  CoordinatorConfig config;
+  config.keep_alive_ms = 50;
+  CoordinatorHarness coordinator({&node}, config);
+  HttpClient client(coordinator.port());
+  client.post("/v1/chat/completions", kChatStream);
+  client.read_head();
+  std::string text;
+  while (text.find(": keep-alive\n\n") == std::string::npos) ASSERT_TRUE(client.read_chunk(text));
+}
+
+TEST(HttpApi, SixteenStreamsAtOnceAllFinish) {
+  FakeNode first(FakeNode::answer(50)), second(FakeNode::answer(50));
+  CoordinatorConfig config;
+  config.http_threads = 2;
+  CoordinatorHarness coordinator({&first, &second}, config);
+  const std::string alone =
+      coordinator.post("/v1/completions", R"({"model":"tiny","prompt":"a"})").body;
+  const json expected = json::parse(alone)["choices"];
+  std::vector<std::thread> clients;
+  std::atomic<int> n_equal{0};
+  for (int i = 0; i < 16; ++i) {
+    clients.emplace_back([&] {
+      const HttpAnswer answer =
+          coordinator.post("/v1/completions", R"({"model":"tiny","prompt":"a","stream":true})");
+      std::string text;
+      const std::vector<std::string> data = events(answer.body);
+      for (size_t k = 0; k + 1 < data.size(); ++k)
+        text += std::string(json::parse(data[k])["choices"][0]["text"]);
+      if (text == expected[0]["text"] && data.back() == "[DONE]") ++n_equal;
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(n_equal, 16);
+}
+
+TEST(HttpApi, TheSmallEndpointsAnswer) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  EXPECT_EQ(coordinator.get("/health").status, 200);
+  EXPECT_EQ(coordinator.get("/ready?verbose").status, 200);
+  EXPECT_TRUE(json::parse(coordinator.get("/version").body).contains("version"));
+  const json models = json::parse(coordinator.get("/v1/models").body);
+  EXPECT_EQ(models["object"], "list");
+  EXPECT_EQ(models["data"][0]["id"], "tiny");
+  EXPECT_EQ(models["data"][0]["max_model_len"], 2048);
+  EXPECT_EQ(models["data"][0]["owned_by"], "lockstep");
+  EXPECT_EQ(json::parse(coordinator.get("/v1/models/tin%79").body)["id"], "tiny");
+  const HttpAnswer unknown = coordinator.get("/v1/models/none");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(error_code(unknown), "model_not_found");
+  const std::string metrics = coordinator.get("/metrics").body;
+  for (const char* name : {"vllm:num_requests_running{model_name=\"tiny\"}",
+                           "vllm:num_requests_waiting{", "vllm:kv_cache_usage_perc{",
+                           "vllm:cache_config_info{model_name=\"tiny\",block_size=\"16\","
+                           "num_gpu_blocks=\"64\"} 1"})
+    EXPECT_NE(metrics.find(name), std::string::npos) << metrics;
+}
+
+TEST(HttpApi, TextGoesToTokensAndBack) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer tokens =
+      coordinator.post("/tokenize", R"({"prompt":"AB","return_token_strs":true})");
+  EXPECT_EQ(tokens.body,
+            R"({"count":2,"max_model_len":2048,"tokens":[65,66],"token_strs":["A","B"]})");
+  EXPECT_EQ(coordinator.post("/detokenize", R"({"model":"tiny","tokens":[65,66]})").body,
+            R"({"prompt":"AB"})");
+  EXPECT_EQ(coordinator.post("/tokenize", R"({"model":"x","prompt":"A"})").status, 404);
+  EXPECT_EQ(coordinator.post("/detokenize", "{}").status, 400);
+}
+
+TEST(HttpApi, HeadIsGetWithoutTheBody) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  HttpClient client(coordinator.port());
+  for (const char* path : {"/metrics", "/health", "/v1/models", "/nowhere"}) {
+    client.request("HEAD", path);
+    const HttpAnswer answer = client.read_answer(false);
+    EXPECT_EQ(answer.status, std::string(path) == "/nowhere" ? 404 : 200) << path;
+    EXPECT_GT(std::stoi(answer.headers.at("content-length")), 0) << path;
+  }
+  EXPECT_EQ(client.get("/version").status, 200) << "the connection is still in step";
+}
+
+TEST(HttpApi, UnknownPathsAndMethodsAreErrorsInOpenAisShape) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer missing = coordinator.get("/v2/models");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(error_code(missing), "not_found");
+  const HttpAnswer wrong = coordinator.get("/v1/chat/completions");
+  EXPECT_EQ(wrong.status, 405);
+  EXPECT_EQ(wrong.headers.at("allow"), "POST");
+  EXPECT_EQ(error_code(wrong), "method_not_allowed");
+  EXPECT_EQ(coordinator.post("/v1/models", "{}").headers.at("allow"), "GET, HEAD");
+}
+
+TEST(HttpApi, WithoutANodeEverythingIs503ButTheVersion) {
+  CoordinatorHarness coordinator({});
+  const HttpAnswer answer = coordinator.post("/v1/chat/completions", kChat);
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(error_code(answer), "no_node_ready");
+  EXPECT_EQ(answer.headers.at("retry-after"), "1");
+  EXPECT_EQ(coordinator.get("/health").status, 503);
+  EXPECT_EQ(coordinator.get("/version").status, 200);
+  EXPECT_EQ(json::parse(coordinator.get("/v1/models").body)["data"].size(), 0u);
+}
+
+TEST(HttpApi, AnUnknownModelIs404) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  const HttpAnswer answer =
+      coordinator.post("/v1/completions", R"({"model":"gpt-9","prompt":"a"})");
+  EXPECT_EQ(answer.status, 404);
+  EXPECT_EQ(error_code(answer), "model_not_found");
+}
+
+TEST(HttpApi, RequestIdsAreEchoedOrMade) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  HttpClient client(coordinator.port());
+  client.post("/v1/completions", R"({"model":"tiny","prompt":"a"})", "X-Request-Id: mine-1\r\n");
+  EXPECT_EQ(client.read_answer().headers.at("x-request-id"), "mine-1");
+  const std::string minted = client.get("/health").headers.at("x-request-id");
+  EXPECT_NE(minted, client.get("/health").headers.at("x-request-id"));
+}
+
+TEST(HttpApi, ARunningRequestSurvivesTheDrainAndNewOnesAreRefused) {
+  FakeNode node(FakeNode::hang_after(1));
+  CoordinatorHarness coordinator({&node});
+  HttpClient streaming(coordinator.port()), resting(coordinator.port());
+  resting.get("/health");
+  streaming.post("/v1/chat/completions", kChatStream);
+  const wire::Generate request = node.wait_request(0);
+  bool in_time = false;
+  std::thread drain(
+      [&] { in_time = coordinator.app().drain(std::chrono::seconds(20), [] { return false; }); });
+  EXPECT_TRUE(resting.at_end()) << "an idle connection is closed";
+  node.say(FakeNode::piece(request, 0, 1));
+  node.say(wire::Done{request.request_id, "stop", {1, 0, 2}});
+  const HttpAnswer answer = streaming.read_answer();
+  EXPECT_EQ(events(answer.body).back(), "[DONE]");
+  EXPECT_TRUE(streaming.at_end());
+  drain.join();
+  EXPECT_TRUE(in_time);
+}
+
+TEST(HttpApi, AnImpatientShutdownCancelsWhatRuns) {
+  FakeNode node(FakeNode::hang_after(1));
+  auto coordinator = std::make_unique<CoordinatorHarness>(std::vector<FakeNode*>{&node});
+  HttpClient client(coordinator->port());
+  client.post("/v1/chat/completions", kChatStream);
+  node.wait_request(0);
+  EXPECT_FALSE(coordinator->app().drain(std::chrono::seconds(20), [] { return true; }));
+  coordinator.reset();
+  EXPECT_GE(node.wait_cancels(1).size(), 1u);
+}
+
+TEST(HttpApi, WhatHappensIsCounted) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  coordinator.post("/v1/chat/completions", kChat);
+  coordinator.post("/v1/chat/completions", "{}");
+  const std::string metrics = coordinator.admin_metrics();
+  for (const char* line : {"lockstep_coordinator_requests_total{outcome=\"length\"} 1",
+                           "lockstep_coordinator_generation_tokens_total 3",
+                           "lockstep_coordinator_prompt_tokens_total{source=\"cache\"} 1",
+                           "lockstep_coordinator_http_responses_total{code=\"400\"} 1",
+                           "lockstep_coordinator_time_to_first_token_seconds_count 1"})
+    EXPECT_NE(metrics.find(line), std::string::npos) << line << "\n" << metrics;
+}
+
+}  // namespace
+}  // namespace lockstep

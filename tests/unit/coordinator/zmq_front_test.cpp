@@ -1,0 +1,192 @@
+// ZeroMQ clients of a coordinator, against fake nodes; and the nodes' own comings and goings.
+#include <gtest/gtest.h>
+
+#include "tests/support/coordinator_harness.h"
+#include "tests/support/wire_peer.h"
+
+namespace lockstep {
+namespace {
+
+using testing::CoordinatorHarness;
+using testing::FakeNode;
+using testing::WirePeer;
+
+wire::Generate generate(const std::string& id) {
+  wire::Generate out;
+  out.request_id = id;
+  out.model = "tiny";
+  out.prompt_text = "Hi";
+  return out;
+}
+
+TEST(ZmqFront, AStreamComesUnderTheClientsId) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  WirePeer client(coordinator.app().zmq_endpoint());
+  client.send(generate("mine"));
+  EXPECT_EQ(client.expect<wire::Accepted>().request_id, "mine");
+  testing::ChoiceOutput output;
+  for (int i = 0; i < 3; ++i) add_tokens(output, client.expect<wire::Tokens>());
+  EXPECT_EQ(output.text, "t0 t1 t2 ");
+  EXPECT_FALSE(output.has_gap);
+  const wire::Done done = client.expect<wire::Done>();
+  EXPECT_EQ(done.request_id, "mine");
+  EXPECT_EQ(done.usage.completion_tokens, 3u);
+}
+
+TEST(ZmqFront, TwoClientsMayUseOneId) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  WirePeer a(coordinator.app().zmq_endpoint()), b(coordinator.app().zmq_endpoint());
+  a.send(generate("same"));
+  b.send(generate("same"));
+  EXPECT_EQ(a.expect<wire::Done>().request_id, "same");
+  EXPECT_EQ(b.expect<wire::Done>().request_id, "same");
+}
+
+TEST(ZmqFront, CancelEndsTheStream) {
+  FakeNode node(FakeNode::hang_after(1));
+  CoordinatorHarness coordinator({&node});
+  WirePeer client(coordinator.app().zmq_endpoint());
+  client.send(generate("r"));
+  client.expect<wire::Tokens>();
+  client.send(wire::Cancel{"r"});
+  EXPECT_EQ(client.expect<wire::Done>().reason, "cancelled");
+  EXPECT_EQ(node.n_cancels(), 1u);
+}
+
+TEST(ZmqFront, AClientThatLeavesIsCancelledAtItsNextToken) {
+  FakeNode node(FakeNode::hang_after(1));
+  CoordinatorHarness coordinator({&node});
+  wire::Generate request;
+  {
+    WirePeer client(coordinator.app().zmq_endpoint());
+    client.send(generate("r"));
+    request = node.wait_request(0);
+    client.expect<wire::Tokens>();
+  }
+  // The connection's end reaches the coordinator a moment later.
+  for (uint32_t i = 1; node.n_cancels() == 0 && i < 200; ++i) {
+    node.say(FakeNode::piece(request, 0, i));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_GE(node.n_cancels(), 1u);
+}
+
+TEST(ZmqFront, BadMessagesAreAnsweredAndTheOthersGoOn) {
+  FakeNode node(FakeNode::hang_after(1));
+  CoordinatorHarness coordinator({&node});
+  WirePeer client(coordinator.app().zmq_endpoint());
+  client.send(generate("r"));
+  client.expect<wire::Tokens>();
+  const wire::Generate upstream = node.wait_request(0);
+  for (const std::string& bytes : {std::string(), std::string("\xc1"), std::string(40'000, '\x91'),
+                                   std::string((16u << 20) + 1, '\xc0')}) {
+    client.send_raw(bytes);
+    EXPECT_EQ(client.expect<wire::ErrorReply>().request_id, "");
+  }
+  client.send_frames({"", wire::encode(generate("framed"))});
+  EXPECT_EQ(client.expect<wire::ErrorReply>().code, ErrorCode::kInvalidRequest);
+  client.send(wire::Done{"r", "stop", {}});
+  EXPECT_EQ(client.expect<wire::ErrorReply>().param, "type");
+  node.say(wire::Done{upstream.request_id, "stop", {1, 0, 1}});
+  EXPECT_EQ(client.expect<wire::Done>().request_id, "r");
+}
+
+TEST(ZmqFront, QuestionsAboutTheClusterAreAnswered) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  WirePeer client(coordinator.app().zmq_endpoint());
+  client.send(wire::Hello{{1}, "client"});
+  EXPECT_EQ(client.expect<wire::Welcome>().models.at(0).id, "tiny");
+  client.send(wire::Hello{{2, 3}, "client"});
+  EXPECT_EQ(client.expect<wire::ErrorReply>().code, ErrorCode::kUnsupportedParameter);
+  client.send(wire::ModelsRequest{"q1"});
+  EXPECT_EQ(client.expect<wire::Models>().models.at(0).max_model_len, 2048u);
+  client.send(wire::StatusRequest{"q2"});
+  const auto status = client.expect<wire::ClusterStatus>();
+  EXPECT_EQ(status.request_id, "q2");
+  ASSERT_EQ(status.nodes.size(), 1u);
+  EXPECT_EQ(status.nodes[0].state, "ready");
+  EXPECT_EQ(status.nodes[0].endpoint, node.endpoint());
+  wire::Tokenize question;
+  question.request_id = "q3";
+  question.model = "tiny";
+  question.prompt = "AB";
+  client.send(question);
+  EXPECT_EQ(client.expect<wire::Tokenized>().tokens, (std::vector<int32_t>{65, 66}));
+}
+
+TEST(ZmqFront, RequestsSpreadOverTheNodes) {
+  FakeNode first, second;
+  CoordinatorHarness coordinator({&first, &second});
+  WirePeer client(coordinator.app().zmq_endpoint());
+  for (int i = 0; i < 4; ++i) client.send(generate(std::to_string(i)));
+  for (int i = 0; i < 4; ++i) client.expect<wire::Done>();
+  first.wait_request(1);
+  second.wait_request(1);
+}
+
+TEST(ZmqFront, ADeadNodeEndsItsStreamsWhileTheOthersGoOn) {
+  FakeNode dying(FakeNode::hang_after(1)), living(FakeNode::hang_after(1));
+  CoordinatorConfig config;
+  config.node_suspect_ms = 300;
+  config.node_dead_ms = 600;
+  CoordinatorHarness coordinator({&dying, &living}, config);
+  WirePeer client(coordinator.app().zmq_endpoint());
+  client.send(generate("a"));
+  client.send(generate("b"));
+  for (int i = 0; i < 2; ++i) client.expect<wire::Tokens>();
+  dying.die();
+  EXPECT_EQ(client.expect<wire::ErrorReply>().code, ErrorCode::kDecodeFailed);
+  living.say(wire::Done{living.wait_request(0).request_id, "stop", {1, 0, 1}});
+  client.expect<wire::Done>();
+}
+
+TEST(CoordinatorApp, AddressesOfOtherMachinesNeedInsecure) {
+  const std::pair<std::string CoordinatorConfig::*, std::string> fields[] = {
+      {&CoordinatorConfig::http, "0.0.0.0:0"},
+      {&CoordinatorConfig::admin, "192.168.0.1:0"},
+      {&CoordinatorConfig::zmq, "tcp://*:0"}};
+  for (const auto& [field, address] : fields) {
+    CoordinatorConfig config;
+    config.*field = address;
+    const auto refused = resolve(config);
+    ASSERT_FALSE(refused.has_value()) << address;
+    EXPECT_NE(refused.error().message.find("--insecure"), std::string::npos);
+    config.insecure = true;
+    EXPECT_TRUE(resolve(config).has_value());
+  }
+}
+
+TEST(CoordinatorApp, SettingsThatMakeNoSenseNameTheField) {
+  CoordinatorConfig config;
+  config.http = "8000";
+  EXPECT_EQ(resolve(config).error().param, "http");
+  config = {};
+  config.policy = "best";
+  EXPECT_EQ(resolve(config).error().param, "policy");
+  config = {};
+  config.http_threads = 0;
+  EXPECT_EQ(resolve(config).error().param, "http_threads");
+  config = {};
+  config.node_dead_ms = config.node_suspect_ms;
+  EXPECT_EQ(resolve(config).error().param, "node_dead_ms");
+  EXPECT_EQ(CoordinatorApp::start({}).error().param, "node");
+}
+
+TEST(CoordinatorApp, ABusyPortIsOneClearLine) {
+  FakeNode node;
+  CoordinatorHarness first({&node});
+  CoordinatorConfig config;
+  config.node = {node.endpoint()};
+  config.http = first.app().http_address();
+  config.zmq = "";
+  const auto second = CoordinatorApp::start(config);
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().message,
+            "cannot listen on " + first.app().http_address() + ": Address already in use");
+}
+
+}  // namespace
+}  // namespace lockstep
