@@ -206,8 +206,9 @@ bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
 
 void RankGroup::Impl::run_step(Rank& rank, int idx, InFlight& step) {
   const std::span<const std::byte> bytes(step.plan.data(), step.n_bytes);
-  RankOutcome outcome{StepStatus::kCommFailed, "a step before this one failed", false};
-  if (!broken) outcome = rank.run(bytes, *communicators[static_cast<size_t>(idx)]);
+  RankOutcome outcome = broken
+                            ? RankOutcome{StepStatus::kCommFailed, "a step before it failed", false}
+                            : rank.run(bytes, *communicators[static_cast<size_t>(idx)]);
   if (outcome.status != StepStatus::kOk) {
     broken = true;
   } else if (idx == 0) {

@@ -1,0 +1,110 @@
+// No allocation in the step loop: once warm, a step takes no memory on any thread, the ranks' and
+// the caller's. Counted by replacing this executable's operator new.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "node/model/rank_group.h"
+#include "tests/support/fake_model_file.h"
+
+namespace {
+
+std::atomic<bool> is_counting{false};
+std::atomic<int> n_allocations{0};
+
+void* allocate(std::size_t n_bytes) {
+  if (is_counting.load(std::memory_order_relaxed)) ++n_allocations;
+  void* memory = std::malloc(n_bytes > 0 ? n_bytes : 1);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t n_bytes) { return allocate(n_bytes); }
+void* operator new[](std::size_t n_bytes) { return allocate(n_bytes); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace lockstep {
+namespace {
+
+struct Case {
+  int n_ranks;
+  Isa isa;
+  WeightType type;
+};
+
+class StepAllocation : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Groups, StepAllocation,
+                         ::testing::Values(Case{1, best_isa(), WeightType::kQ4_1},
+                                           Case{2, best_isa(), WeightType::kQ4_1},
+                                           Case{2, best_isa(), WeightType::kF32},
+                                           Case{1, Isa::kPortable, WeightType::kQ8_0}));
+
+// One step of a 20-token chunk and two decodes that sample with everything switched on.
+std::span<const std::byte> mixed_plan(StepPlanBuilder& builder, uint64_t step) {
+  const std::array<int32_t, 20> chunk{1, 2, 3, 4};
+  builder.begin(step, 0);
+  for (int32_t slot = 0; slot < 3; ++slot) {
+    const std::array<BlockId, 2> blocks{BlockId{2 * slot}, BlockId{2 * slot + 1}};
+    const std::array<std::span<const BlockId>, 1> tables{blocks};
+    const auto n = slot == 0 ? chunk.size() : 1;
+    builder.add_sequence(slot, 0, std::span(chunk).first(n), tables);
+    const std::array<int32_t, 2> banned{3, 4};
+    SamplingRow row{.temperature = 0.8f,
+                    .top_p = 0.9f,
+                    .min_p = 0.01f,
+                    .repetition_penalty = 1.1f,
+                    .presence_penalty = 0.1f,
+                    .top_k = slot * 10,
+                    .n_logprobs = 5,
+                    .seed = 7,
+                    .slot = slot,
+                    .n_prompt = static_cast<int32_t>(n),
+                    .n_history = static_cast<int32_t>(n),
+                    .min_tokens_left = 1};
+    builder.add_sample(row, banned);
+  }
+  return builder.finish();
+}
+
+TEST_P(StepAllocation, AWarmStepTakesNoMemoryOnAnyThread) {
+  testing::FakeModelSpec spec;
+  spec.matrices = GetParam().type;
+  const testing::FakeModelFile file(spec);
+  RankGroupConfig config;
+  config.n_ranks = GetParam().n_ranks;
+  config.isa = GetParam().isa;
+  config.threads_per_rank = 2;
+  config.limits = {.max_tokens = 32, .max_seqs = 4, .max_samples = 4, .max_model_len = 32};
+  config.limits.max_banned = 8;
+  config.n_kv_blocks = 8;
+  MemoryLedger ledger;
+  RankGroup group(file, config, ledger);
+  StepPlanBuilder builder(config.limits);
+  StepResult result;
+  for (uint64_t step = 1; step <= 20; ++step) {
+    if (step == 5) is_counting = true;
+    group.submit(mixed_plan(builder, step));
+    group.wait_result(result);
+    ASSERT_EQ(result.status, StepStatus::kOk) << result.message;
+  }
+  is_counting = false;
+  EXPECT_EQ(n_allocations.exchange(0), 0);
+}
+
+TEST(AllocationCounter, Counts) {
+  is_counting = true;
+  delete new int;
+  is_counting = false;
+  EXPECT_GE(n_allocations.exchange(0), 1);
+}
+
+}  // namespace
+}  // namespace lockstep
