@@ -33,7 +33,7 @@ Result<HostPort> parse_host_port(std::string_view text) {
   std::string_view host = text.substr(0, colon);
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
-  if (host.empty() || (!bracketed && host.find(':') != std::string_view::npos)) {
+  if (host.empty() || host.find_first_of(bracketed ? "[]" : "[]:") != std::string_view::npos) {
     return bad_address(text);
   }
   address.host = host;

@@ -5,7 +5,7 @@
 #include "clients/cli/commands.h"
 #include "common/service/config.h"
 #include "node/model/model_file.h"
-#include "parallel/shard_plan.h"
+#include "node/model/possible_shards.h"
 
 namespace lockstep {
 namespace {
@@ -57,13 +57,11 @@ void print_types(const ModelFile& file) {
               static_cast<double>(all.bytes) * 1e-6);
 }
 
-void print_sharding(const ModelShape& shape) {
-  std::printf("leaves          attention %d, ffn %d\n", n_attention_leaves(shape),
-              n_ffn_leaves(shape));
+void print_sharding(const PossibleShards& shards) {
+  std::printf("leaves          attention %d, ffn %d\n", shards.n_attention_leaves,
+              shards.n_ffn_leaves);
   std::printf("tensor parallel");
-  for (int n_ranks = 1; n_ranks <= kMaxLeaves; ++n_ranks) {
-    if (make_shard_plan(shape, n_ranks)) std::printf(" %d", n_ranks);
-  }
+  for (const int n_ranks : shards.tensor_parallel_sizes) std::printf(" %d", n_ranks);
   std::printf("\n");
 }
 
@@ -82,7 +80,7 @@ int run_inspect(int argc, const char* const* argv) {
   const auto file = ModelFile::open(config.model);
   print_config(file->config());
   print_types(*file);
-  print_sharding(file->config().shape);
+  print_sharding(possible_shards(file->config()));
   if (config.tensors) {
     for (const Tensor& tensor : file->tensors()) {
       std::printf("%-40s %-5s %ld x %ld at %lu\n", tensor.name.c_str(), to_string(tensor.type),

@@ -122,7 +122,7 @@ Status ZmqClient::poll(Milliseconds timeout) {
   TRY(std::optional<wire::Message> message, receive(until));
   while (message) {
     dispatch(*message);
-    TRY(message, receive(Clock::time_point::min()));  // whatever else is here already
+    TRY(message, receive(Clock::now()));  // whatever else is here already
   }
   expire();
   return Ok{};

@@ -34,7 +34,7 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
   if (!open) return refuse(peer, request.request_id, open.error());
   const Result<SamplingParams> params = sampling_params(request, seeds_());
   if (!params) return refuse(peer, request.request_id, params.error());
-  const LiveRequest* live =
+  const PeerRequest* live =
       live_.add(peer, request.request_id, static_cast<size_t>(params->n), clock_.now());
   if (live == nullptr) {
     return refuse(peer, request.request_id,
@@ -59,7 +59,7 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
 
 void RequestServer::submit(RequestId id, const wire::Generate& request, SamplingParams params,
                            Result<std::vector<int32_t>> prompt) {
-  LiveRequest* live = live_.find(id);
+  PeerRequest* live = live_.find(id);
   if (live == nullptr) return;  // cancelled while its prompt was encoded
   const std::string peer = live->peer;
   const auto give_up = [&](const Error& error) {
@@ -79,7 +79,7 @@ void RequestServer::submit(RequestId id, const wire::Generate& request, Sampling
 }
 
 void RequestServer::cancel(const std::string& peer, const std::string& request_id) {
-  LiveRequest* live = live_.find(peer, request_id);
+  PeerRequest* live = live_.find(peer, request_id);
   if (live == nullptr) return;  // it ended; the last word is on its way
   if (live->submitted) return model_.engine.cancel(live->id);
   live_.erase(live->id);
@@ -96,7 +96,7 @@ void RequestServer::drop_peer(const std::string& peer) {
 
 void RequestServer::on_news(const StepNews& news, const std::set<std::string>& batched_peers) {
   for (const StepNews::Choice& choice : news.choices()) {
-    LiveRequest* live = live_.find(choice.event.request);
+    PeerRequest* live = live_.find(choice.event.request);
     if (live == nullptr) continue;  // its peer is gone
     const ChoiceEvent event = news.view(choice);
     observe(*live, event, choice.at);
@@ -115,18 +115,18 @@ void RequestServer::on_news(const StepNews& news, const std::set<std::string>& b
   for (const StepNews::End& ended : news.ends()) end(ended);
 }
 
-void RequestServer::send_tokens(LiveRequest& request, wire::Tokens tokens) {
+void RequestServer::send_tokens(PeerRequest& request, wire::Tokens tokens) {
   frame_.clear();
   wire::encode_tokens(tokens, frame_);
   if (!outbox_.try_send(request.peer, frame_)) mute(request);
 }
 
 // A stream never has a gap: once a piece could not be sent, no later one is.
-void RequestServer::mute(LiveRequest& request) {
+void RequestServer::mute(PeerRequest& request) {
   if (!std::exchange(request.muted, true)) model_.engine.cancel(request.id);
 }
 
-void RequestServer::observe(LiveRequest& request, const ChoiceEvent& event, Clock::TimePoint at) {
+void RequestServer::observe(PeerRequest& request, const ChoiceEvent& event, Clock::TimePoint at) {
   if (event.ids.empty()) return;
   auto& last = request.last_token[event.choice];
   if (last) {
@@ -137,7 +137,7 @@ void RequestServer::observe(LiveRequest& request, const ChoiceEvent& event, Cloc
   last = at;
 }
 
-wire::Tokens RequestServer::to_wire(const LiveRequest& request, const ChoiceEvent& event) const {
+wire::Tokens RequestServer::to_wire(const PeerRequest& request, const ChoiceEvent& event) const {
   wire::Tokens tokens;
   tokens.request_id = request.request_id;
   tokens.choice = event.choice;
@@ -164,7 +164,7 @@ wire::Tokens RequestServer::to_wire(const LiveRequest& request, const ChoiceEven
 }
 
 void RequestServer::end(const StepNews::End& ended) {
-  const LiveRequest* live = live_.find(ended.end.request);
+  const PeerRequest* live = live_.find(ended.end.request);
   if (live == nullptr) return;
   const std::string peer = live->peer;
   const std::string request_id = live->request_id;

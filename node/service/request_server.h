@@ -15,9 +15,9 @@
 #include "common/clock.h"
 #include "node/service/event_mailbox.h"
 #include "node/service/generate_params.h"
-#include "node/service/live_requests.h"
 #include "node/service/model_front.h"
 #include "node/service/outbox.h"
+#include "node/service/peer_requests.h"
 #include "node/service/probes.h"
 #include "node/service/text_worker.h"
 #include "wire/messages.h"
@@ -47,10 +47,10 @@ class RequestServer {
   Status check_open(const std::string& model) const;
   void submit(RequestId id, const wire::Generate& request, SamplingParams params,
               Result<std::vector<int32_t>> prompt);
-  void send_tokens(LiveRequest& request, wire::Tokens tokens);
-  void observe(LiveRequest& request, const ChoiceEvent& event, Clock::TimePoint at);
-  wire::Tokens to_wire(const LiveRequest& request, const ChoiceEvent& event) const;
-  void mute(LiveRequest& request);
+  void send_tokens(PeerRequest& request, wire::Tokens tokens);
+  void observe(PeerRequest& request, const ChoiceEvent& event, Clock::TimePoint at);
+  wire::Tokens to_wire(const PeerRequest& request, const ChoiceEvent& event) const;
+  void mute(PeerRequest& request);
   void end(const StepNews::End& end);
   void refuse(const std::string& peer, const std::string& request_id, const Error& error);
 
@@ -59,7 +59,7 @@ class RequestServer {
   TextWorker& worker_;
   NodeProbes& probes_;
   const Clock& clock_;
-  LiveRequests live_;
+  PeerRequests live_;
   std::map<std::string, wire::TokensBatch> batches_;  // by peer; of the news being sent
   std::string frame_;                                 // reused
   std::mt19937_64 seeds_;

@@ -140,6 +140,7 @@ Result<Interpreter::Flow> Interpreter::run(const For& node) {
   }
   const auto loop = std::make_shared<Loop>(Loop{list, 0});
   for (const Value& item : list->items) {
+    TRY([[maybe_unused]] const Ok paid, runtime_.work(0));  // an empty body costs too
     const Scopes::Entered scope(scopes_, false);
     scopes_.set("loop", Value::loop(loop));
     TRY([[maybe_unused]] const Ok assigned, assign(node.targets, item));

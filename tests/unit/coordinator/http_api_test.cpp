@@ -143,15 +143,18 @@ TEST(HttpApi, AFailureInMidStreamIsAnEventAndThenDone) {
 TEST(HttpApi, ADeadNodeEndsItsStreamWithinTwoSeconds) {
   FakeNode node(FakeNode::hang_after(1));
   CoordinatorConfig config;
-  config.node_suspect_ms = 300;
-  config.node_dead_ms = 600;
+  config.node_suspect_ms = 1000;
+  config.node_dead_ms = 2000;
   CoordinatorHarness coordinator({&node}, config);
   HttpClient client(coordinator.port());
   client.post("/v1/chat/completions", kChatStream);
-  node.wait_request(0);
+  ASSERT_EQ(client.read_head().status, 200);
+  std::string body;
+  client.read_chunk(body);
   node.die();
-  const HttpAnswer answer = client.read_answer();
-  const std::vector<std::string> data = events(answer.body);
+  while (client.read_chunk(body)) {
+  }
+  const std::vector<std::string> data = events(body);
   ASSERT_GE(data.size(), 2u);
   EXPECT_EQ(json::parse(data[data.size() - 2])["error"]["code"], "decode_failed");
   EXPECT_EQ(data.back(), "[DONE]");

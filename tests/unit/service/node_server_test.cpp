@@ -251,8 +251,9 @@ TEST(NodeServer, DrainFinishesWhatRunsAndRefusesWhatIsNew) {
   peer.send(NodeHarness::request("old", 20));
   peer.expect<wire::Accepted>();
   node.server().drain();
-  peer.send(wire::StatusRequest{"s"});
-  EXPECT_TRUE(peer.expect<wire::Heartbeat>().draining);
+  do {
+    peer.send(wire::StatusRequest{"s"});
+  } while (!peer.expect<wire::Heartbeat>().draining && !HasFailure());
   peer.send(NodeHarness::request("new", 20));
   const auto refused = peer.expect<wire::ErrorReply>();
   EXPECT_EQ(refused.request_id, "new");

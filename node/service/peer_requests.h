@@ -1,4 +1,4 @@
-// LiveRequests: the requests between their arrival and their last word, found by the engine's id
+// PeerRequests: the requests between their arrival and their last word, found by the engine's id
 // or by who asked. Loop thread only.
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace lockstep {
 
-struct LiveRequest {
+struct PeerRequest {
   RequestId id{};
   std::string peer;
   std::string request_id;  // the peer's
@@ -24,14 +24,14 @@ struct LiveRequest {
   std::vector<std::optional<Clock::TimePoint>> last_token;  // [n_choices]
 };
 
-class LiveRequests {
+class PeerRequests {
  public:
   // Null if the peer has a live request of this id.
-  LiveRequest* add(const std::string& peer, const std::string& request_id, size_t n_choices,
+  PeerRequest* add(const std::string& peer, const std::string& request_id, size_t n_choices,
                    Clock::TimePoint now) {
     const auto [place, is_new] = by_name_.try_emplace({peer, request_id}, RequestId{next_id_});
     if (!is_new) return nullptr;
-    LiveRequest request;
+    PeerRequest request;
     request.id = RequestId{next_id_++};
     request.peer = peer;
     request.request_id = request_id;
@@ -39,11 +39,11 @@ class LiveRequests {
     request.last_token.resize(n_choices);
     return &by_id_.emplace(request.id, std::move(request)).first->second;
   }
-  LiveRequest* find(RequestId id) {
+  PeerRequest* find(RequestId id) {
     const auto found = by_id_.find(id);
     return found == by_id_.end() ? nullptr : &found->second;
   }
-  LiveRequest* find(const std::string& peer, const std::string& request_id) {
+  PeerRequest* find(const std::string& peer, const std::string& request_id) {
     const auto found = by_name_.find({peer, request_id});
     return found == by_name_.end() ? nullptr : find(found->second);
   }
@@ -64,7 +64,7 @@ class LiveRequests {
   size_t size() const { return by_id_.size(); }
 
  private:
-  std::unordered_map<RequestId, LiveRequest> by_id_;
+  std::unordered_map<RequestId, PeerRequest> by_id_;
   std::map<std::pair<std::string, std::string>, RequestId> by_name_;  // (peer, request_id)
   uint64_t next_id_ = 1;
 };

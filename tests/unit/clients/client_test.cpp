@@ -1,0 +1,154 @@
+// The C++ client against a node with a null model, over loopback ZeroMQ.
+#include "clients/cpp/client.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/support/node_harness.h"
+
+namespace lockstep {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::NodeHarness;
+
+constexpr auto kPatience = testing::WirePeer::kPatience;
+
+std::unique_ptr<ZmqClient> connect(const std::string& endpoint) {
+  auto client = ZmqClient::connect(endpoint);
+  EXPECT_TRUE(client);
+  return std::move(*client);
+}
+
+TEST(ZmqClient, StreamsARequestToItsEnd) {
+  NodeHarness node;
+  const auto client = connect(node.endpoint());
+  uint64_t seed = 0;
+  testing::ChoiceOutput output;
+  StreamHandlers handlers;
+  handlers.on_accepted = [&](const wire::Accepted& m) { seed = m.seed; };
+  handlers.on_tokens = [&](const wire::Tokens& m) { testing::add_tokens(output, m); };
+  const Result<wire::Done> done =
+      client->generate(NodeHarness::request("", 12), handlers, kPatience);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->reason, "length");
+  EXPECT_EQ(done->usage.completion_tokens, 12u);
+  EXPECT_EQ(seed, 7u);
+  EXPECT_EQ(output.ids.size(), 12u);
+  EXPECT_FALSE(output.has_gap);
+}
+
+TEST(ZmqClient, RunsManyStreamsOverOneConnection) {
+  NodeHarness node;
+  const auto client = connect(node.endpoint());
+  std::map<std::string, testing::ChoiceOutput> outputs;
+  int n_ended = 0;
+  for (int i = 0; i < 16; ++i) {
+    StreamHandlers handlers;
+    handlers.on_tokens = [&](const wire::Tokens& m) {
+      testing::add_tokens(outputs[m.request_id], m);
+    };
+    const auto on_end = [&](const Result<wire::Done>& done) {
+      EXPECT_TRUE(done);
+      ++n_ended;
+    };
+    const auto request = NodeHarness::request("r" + std::to_string(i), 5 + i);
+    ASSERT_TRUE(client->start(request, handlers, on_end, kPatience));
+  }
+  while (client->n_live() > 0) ASSERT_TRUE(client->poll(1000ms));
+  EXPECT_EQ(n_ended, 16);
+  for (int i = 0; i < 16; ++i) {
+    EXPECT_EQ(outputs["r" + std::to_string(i)].ids.size(), static_cast<size_t>(5 + i));
+  }
+}
+
+TEST(ZmqClient, RefusalsCarryCodeAndField) {
+  NodeHarness node;
+  const auto client = connect(node.endpoint());
+  wire::Generate request = NodeHarness::request("", 5);
+  request.temperature = -1;
+  Result<wire::Done> done = client->generate(request, {}, kPatience);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(done.error().param, "temperature");
+  request = NodeHarness::request("", 5);
+  request.model = "other";
+  done = client->generate(request, {}, kPatience);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kModelNotFound);
+}
+
+TEST(ZmqClient, CancelFromACallbackEndsTheStream) {
+  NodeHarness node({.step_time = 5ms});
+  const auto client = connect(node.endpoint());
+  StreamHandlers handlers;
+  handlers.on_tokens = [&](const wire::Tokens& m) { EXPECT_TRUE(client->cancel(m.request_id)); };
+  const Result<wire::Done> done =
+      client->generate(NodeHarness::request("", 200), handlers, kPatience);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->reason, "cancelled");
+}
+
+TEST(ZmqClient, PastTheDeadlineTheRequestIsCancelledAtTheNode) {
+  NodeHarness node({.step_time = 5ms});  // so that the cancel comes before the end
+  const auto client = connect(node.endpoint());
+  node.executor().hold();
+  const Result<wire::Done> done = client->generate(NodeHarness::request("", 200), {}, 100ms);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kDeadlineExceeded);
+  node.executor().release();
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (node.engine().snapshot().n_cancelled == 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(2ms);
+  }
+  EXPECT_EQ(node.engine().snapshot().n_cancelled, 1u);
+  const Result<wire::Done> next = client->generate(NodeHarness::request("", 5), {}, kPatience);
+  EXPECT_TRUE(next) << "what is left of the late one is skipped";
+}
+
+TEST(ZmqClient, NobodyThereIsADeadlineNotAHang) {
+  const auto client = connect("tcp://127.0.0.1:1");
+  const auto begin = std::chrono::steady_clock::now();
+  const Result<wire::ClusterStatus> status = client->status(100ms);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kDeadlineExceeded);
+  EXPECT_FALSE(client->generate(NodeHarness::request("", 5), {}, 100ms));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+  EXPECT_FALSE(ZmqClient::connect("nonsense"));
+}
+
+TEST(ZmqClient, QuestionsAreAnsweredBesideAStream) {
+  NodeHarness node({.step_time = 2ms});
+  const auto client = connect(node.endpoint());
+  testing::ChoiceOutput output;
+  StreamHandlers handlers;
+  handlers.on_tokens = [&](const wire::Tokens& m) { testing::add_tokens(output, m); };
+  bool ended = false;
+  const auto on_end = [&](const Result<wire::Done>&) { ended = true; };
+  ASSERT_TRUE(client->start(NodeHarness::request("", 60), handlers, on_end, kPatience));
+  const Result<wire::ClusterStatus> status = client->status(kPatience);
+  ASSERT_TRUE(status) << status.error().message;
+  ASSERT_EQ(status->nodes.size(), 1u);
+  EXPECT_EQ(status->nodes[0].state, "ready");
+  EXPECT_EQ(status->nodes[0].load.n_blocks_total, 64);
+  const Result<wire::Models> models = client->models(kPatience);
+  ASSERT_TRUE(models);
+  EXPECT_EQ(models->models.at(0).id, "null");
+  wire::Tokenize text;
+  text.model = "null";
+  text.prompt = "abc";
+  const Result<wire::Tokenized> tokenized = client->tokenize(text, kPatience);
+  ASSERT_TRUE(tokenized);
+  EXPECT_EQ(tokenized->tokens, (std::vector<int32_t>{'a', 'b', 'c'}));
+  const Result<wire::Detokenized> back =
+      client->detokenize({"", "null", tokenized->tokens}, kPatience);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->prompt, "abc");
+  while (!ended) ASSERT_TRUE(client->poll(1000ms));
+  EXPECT_EQ(output.ids.size(), 60u);
+  EXPECT_FALSE(output.has_gap);
+}
+
+}  // namespace
+}  // namespace lockstep

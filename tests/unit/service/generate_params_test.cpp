@@ -1,0 +1,121 @@
+#include "node/service/generate_params.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace lockstep {
+namespace {
+
+wire::Generate request() {
+  wire::Generate m;
+  m.request_id = "r";
+  m.model = "null";
+  m.prompt_text = "x";
+  return m;
+}
+
+template <class Change>
+Error refused(const Change& change) {
+  wire::Generate m = request();
+  change(m);
+  const Result<SamplingParams> params = sampling_params(m, 1);
+  EXPECT_FALSE(params);
+  return params ? Error{} : params.error();
+}
+
+TEST(GenerateParams, DefaultsAreOpenAis) {
+  const Result<SamplingParams> params = sampling_params(request(), 99);
+  ASSERT_TRUE(params);
+  EXPECT_EQ(params->temperature, 1.0f);
+  EXPECT_EQ(params->top_p, 1.0f);
+  EXPECT_EQ(params->n, 1);
+  EXPECT_EQ(params->max_tokens, -1);
+  EXPECT_EQ(params->n_logprobs, -1);
+  EXPECT_EQ(params->seed, 99u);
+  EXPECT_TRUE(params->cache_prompt);
+}
+
+TEST(GenerateParams, EveryFieldReachesTheEngine) {
+  wire::Generate m = request();
+  m.max_tokens = 7;
+  m.min_tokens = 2;
+  m.temperature = 0.5;
+  m.top_p = 0.9;
+  m.min_p = 0.05;
+  m.top_k = 40;
+  m.repetition_penalty = 1.1;
+  m.presence_penalty = -0.5;
+  m.frequency_penalty = 0.25;
+  m.seed = 5;
+  m.n = 3;
+  m.stop = {"END"};
+  m.stop_token_ids = {2};
+  m.include_stop_str_in_output = true;
+  m.skip_special_tokens = false;
+  m.ignore_eos = true;
+  m.cache_prompt = false;
+  m.logprobs = 20;
+  const Result<SamplingParams> p = sampling_params(m, 1);
+  ASSERT_TRUE(p);
+  EXPECT_EQ(p->max_tokens, 7);
+  EXPECT_EQ(p->min_tokens, 2);
+  EXPECT_EQ(p->temperature, 0.5f);
+  EXPECT_EQ(p->top_p, 0.9f);
+  EXPECT_EQ(p->min_p, 0.05f);
+  EXPECT_EQ(p->top_k, 40);
+  EXPECT_EQ(p->repetition_penalty, 1.1f);
+  EXPECT_EQ(p->presence_penalty, -0.5f);
+  EXPECT_EQ(p->frequency_penalty, 0.25f);
+  EXPECT_EQ(p->seed, 5u);
+  EXPECT_EQ(p->n, 3);
+  EXPECT_EQ(p->stop.strings, std::vector<std::string>{"END"});
+  EXPECT_EQ(p->stop_token_ids, std::vector<int32_t>{2});
+  EXPECT_TRUE(p->stop.include_in_output);
+  EXPECT_FALSE(p->stop.skip_special_tokens);
+  EXPECT_TRUE(p->ignore_eos);
+  EXPECT_FALSE(p->cache_prompt);
+  EXPECT_EQ(p->n_logprobs, 20);
+}
+
+TEST(GenerateParams, NumbersOutOfRangeAreRefusedWithFieldAndValue) {
+  const double nan = std::nan("");
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const double bad : {nan, inf, -0.1, 1e300}) {
+    EXPECT_EQ(refused([&](auto& m) { m.temperature = bad; }).param, "temperature") << bad;
+  }
+  for (const double bad : {nan, inf, -0.1, 1.1}) {
+    EXPECT_EQ(refused([&](auto& m) { m.top_p = bad; }).param, "top_p") << bad;
+    EXPECT_EQ(refused([&](auto& m) { m.min_p = bad; }).param, "min_p") << bad;
+  }
+  for (const double bad : {nan, inf, 0.0, -1.0}) {
+    EXPECT_EQ(refused([&](auto& m) { m.repetition_penalty = bad; }).param, "repetition_penalty");
+  }
+  EXPECT_EQ(refused([&](auto& m) { m.presence_penalty = nan; }).param, "presence_penalty");
+  EXPECT_EQ(refused([&](auto& m) { m.frequency_penalty = -inf; }).param, "frequency_penalty");
+  for (const int64_t bad : {int64_t{0}, int64_t{-1}, int64_t{129}, int64_t{1} << 32}) {
+    const Error error = refused([&](auto& m) { m.n = bad; });
+    EXPECT_EQ(error.param, "n");
+    EXPECT_NE(error.message.find(std::to_string(bad)), std::string::npos) << error.message;
+    EXPECT_NE(error.message.find("128"), std::string::npos) << error.message;
+  }
+  EXPECT_EQ(refused([](auto& m) { m.logprobs = 21; }).param, "logprobs");
+  EXPECT_EQ(refused([](auto& m) { m.logprobs = -2; }).param, "logprobs");
+  EXPECT_EQ(refused([](auto& m) { m.top_k = -2; }).param, "top_k");
+  EXPECT_EQ(refused([](auto& m) { m.max_tokens = 0; }).param, "max_tokens");
+  EXPECT_EQ(refused([](auto& m) { m.max_tokens = int64_t{1} << 33; }).param, "max_tokens");
+  EXPECT_EQ(refused([](auto& m) { m.min_tokens = -1; }).param, "min_tokens");
+}
+
+TEST(GenerateParams, StopStringsAreFewAndNotEmpty) {
+  EXPECT_EQ(refused([](auto& m) { m.stop = {"a", ""}; }).param, "stop");
+  const Error error = refused([](auto& m) { m.stop.assign(17, "x"); });
+  EXPECT_NE(error.message.find("17"), std::string::npos) << error.message;
+  wire::Generate m = request();
+  m.stop.assign(16, "x");
+  EXPECT_TRUE(sampling_params(m, 1));
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,170 @@
+// RequestServer with the test's own hand on what its peers can take.
+#include "node/service/request_server.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/support/node_harness.h"
+
+namespace lockstep {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::NodeHarness;
+
+// The harness's engine and model, but news is taken and messages are sent by the test.
+class RequestServerTest : public ::testing::Test {
+ protected:
+  RequestServerTest() {
+    StepLimits limits;
+    limits.max_tokens = 64;
+    limits.max_seqs = limits.max_samples = 4;
+    limits.max_model_len = 256;
+    limits.max_banned = max_banned_ids(limits.max_seqs, tokenizer_);
+    executor_.emplace(testing::NullExecutor::Options{
+        .limits = limits, .n_kv_blocks = 64, .vocab_size = tokenizer_.vocab_size()});
+    executor_->on_submit = [this](const StepPlanView&) {
+      std::this_thread::sleep_for(step_time_.load());
+    };
+    EngineConfig config;
+    config.limits = limits;
+    config.n_kv_blocks = 64;
+    engine_.emplace(config, *executor_, tokenizer_, clock_, mailbox_);
+    model_.emplace(ModelFront{.engine = *engine_,
+                              .tokenizer = tokenizer_,
+                              .encode_chat = {},
+                              .name = "null",
+                              .fingerprint = {},
+                              .backend = {}});
+    server_.emplace(*model_, outbox_, worker_, probes_, clock_);
+    engine_->start();
+  }
+  ~RequestServerTest() override { engine_->stop(); }
+
+  template <class M>
+  std::vector<M> sent() const {
+    std::vector<M> out;
+    for (const std::string& body : sent_) {
+      const Result<wire::Message> message = wire::decode(body);
+      if (const auto* m = std::get_if<M>(&*message)) out.push_back(*m);
+    }
+    return out;
+  }
+  // Hands news over until nothing is live.
+  void run_to_the_end(const std::set<std::string>& batched = {}) {
+    const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kPatience;
+    StepNews news;
+    while (server_->n_live() > 0 && std::chrono::steady_clock::now() < deadline) {
+      mailbox_.take(news);
+      server_->on_news(news, batched);
+      std::this_thread::sleep_for(1ms);
+    }
+    EXPECT_EQ(server_->n_live(), 0u);
+  }
+
+  SteadyClock clock_;
+  testing::FakeTokenizer tokenizer_;
+  NodeProbes probes_;
+  EventMailbox mailbox_{clock_};
+  std::atomic<std::chrono::milliseconds> step_time_{0ms};
+  std::optional<testing::NullExecutor> executor_;
+  std::optional<Engine> engine_;
+  std::optional<ModelFront> model_;
+  std::vector<std::string> sent_;
+  size_t room_ = 1000000;
+  Outbox outbox_{[this](const std::string&, std::string_view body) -> Result<wire::SendResult> {
+    if (room_ == 0) return wire::SendResult::kFull;
+    --room_;
+    sent_.emplace_back(body);
+    return wire::SendResult::kSent;
+  }};
+  std::vector<TextWorker::Finish> finished_;  // of the worker's jobs; guarded by mutex_
+  std::mutex mutex_;
+  TextWorker worker_{1, [this](TextWorker::Finish f) {
+                       std::lock_guard lock(mutex_);
+                       finished_.push_back(std::move(f));
+                     }};
+  std::optional<RequestServer> server_;
+};
+
+TEST_F(RequestServerTest, ASlowReaderGetsNoGapButAnError) {
+  step_time_ = 3ms;  // one token a message
+  for (const bool batched : {false, true}) {
+    sent_.clear();
+    room_ = 4;  // accepted and a few tokens
+    server_->generate("slow", NodeHarness::request("r", 60));
+    run_to_the_end(batched ? std::set<std::string>{"slow"} : std::set<std::string>{});
+    EXPECT_FALSE(outbox_.empty()) << "the last word waits";
+    room_ = 1000;
+    outbox_.flush();
+    const auto errors = sent<wire::ErrorReply>();
+    ASSERT_EQ(errors.size(), 1u);
+    EXPECT_EQ(errors[0].code, ErrorCode::kOverloaded);
+    EXPECT_TRUE(sent<wire::Done>().empty());
+    testing::ChoiceOutput output;
+    for (const auto& tokens : sent<wire::Tokens>()) testing::add_tokens(output, tokens);
+    for (const auto& batch : sent<wire::TokensBatch>()) {
+      for (const auto& tokens : batch.items) testing::add_tokens(output, tokens);
+    }
+    EXPECT_FALSE(output.has_gap);
+    EXPECT_LT(output.ids.size(), 60u);
+    EXPECT_GT(output.ids.size(), 0u);
+  }
+}
+
+TEST_F(RequestServerTest, EveryRequestGetsExactlyOneLastWord) {
+  constexpr int kRequests = 200;
+  int n_cancelled = 0;
+  for (int i = 0; i < kRequests; ++i) {
+    const std::string id = std::to_string(i);
+    wire::Generate request = NodeHarness::request(id, 1 + i % 20);
+    if (i % 5 == 0) request.model = "other";
+    server_->generate("p", std::move(request));
+    if (i % 3 == 0) {
+      server_->cancel("p", id);
+      ++n_cancelled;
+    }
+  }
+  run_to_the_end();
+  std::map<std::string, int> last_words;
+  for (const auto& m : sent<wire::Done>()) ++last_words[m.request_id];
+  for (const auto& m : sent<wire::ErrorReply>()) ++last_words[m.request_id];
+  EXPECT_EQ(last_words.size(), static_cast<size_t>(kRequests));
+  for (const auto& [id, n] : last_words) EXPECT_EQ(n, 1) << id;
+}
+
+TEST_F(RequestServerTest, ARequestCancelledWhileItsPromptIsEncodedNeverRuns) {
+  wire::Generate request = NodeHarness::request("long", 5);
+  request.prompt_text = std::string(5000, 'x');
+  server_->generate("p", request);
+  EXPECT_EQ(server_->n_live(), 1u);
+  server_->cancel("p", "long");
+  ASSERT_EQ(sent<wire::ErrorReply>().size(), 1u);
+  EXPECT_EQ(sent<wire::ErrorReply>()[0].code, ErrorCode::kCancelled);
+  const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kPatience;
+  while (std::chrono::steady_clock::now() < deadline) {
+    std::lock_guard lock(mutex_);
+    if (finished_.empty()) continue;
+    finished_[0]();
+    break;
+  }
+  EXPECT_EQ(sent_.size(), 1u);
+  EXPECT_EQ(engine_->snapshot().n_accepted, 0u);
+}
+
+TEST_F(RequestServerTest, TooManyLongPromptsAreRefusedNotQueuedWithoutEnd) {
+  for (int i = 0; i < 50; ++i) {
+    wire::Generate request = NodeHarness::request(std::to_string(i), 5);
+    request.prompt_text = std::string(4 << 20, 'x');
+    server_->generate("p", std::move(request));
+  }
+  const auto errors = sent<wire::ErrorReply>();
+  ASSERT_FALSE(errors.empty());
+  EXPECT_EQ(errors[0].code, ErrorCode::kOverloaded);
+  server_->drop_peer("p");
+  EXPECT_EQ(server_->n_live(), 0u);
+}
+
+}  // namespace
+}  // namespace lockstep

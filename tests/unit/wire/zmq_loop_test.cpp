@@ -1,0 +1,137 @@
+#include "wire/zmq_loop.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+namespace lockstep::wire {
+namespace {
+
+using namespace std::chrono_literals;
+
+Socket make(Context& context, SocketKind kind) {
+  Result<Socket> socket = Socket::make(context, kind);
+  EXPECT_TRUE(socket);
+  return std::move(*socket);
+}
+
+TEST(ZmqLoop, AnswersPeersOnItsOwnThread) {
+  Context context;
+  ZmqLoop loop;
+  Socket router = make(context, SocketKind::kRouter);
+  ASSERT_TRUE(router.bind("tcp://127.0.0.1:0"));
+  const std::string endpoint = router.endpoint();
+  ZmqLoop::SocketId id{};
+  std::thread::id handler_thread;
+  id = loop.add(std::move(router), [&](Incoming& in) {
+    handler_thread = std::this_thread::get_id();
+    EXPECT_TRUE(loop.socket(id).send(in.peer, in.body + "!"));
+  });
+  loop.start();
+  Socket dealer = make(context, SocketKind::kDealer);
+  ASSERT_TRUE(dealer.connect(endpoint));
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(*dealer.wait_writable(5000ms));
+    ASSERT_EQ(*dealer.send("", std::to_string(i)), SendResult::kSent);
+  }
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(*dealer.wait_readable(5000ms));
+    EXPECT_EQ((*dealer.receive())->body, std::to_string(i) + "!");
+  }
+  loop.stop();
+  EXPECT_NE(handler_thread, std::this_thread::get_id());
+}
+
+TEST(ZmqLoop, TasksFromManyThreadsAllRunOnOne) {
+  ZmqLoop loop(100000);
+  loop.start();
+  int n_run = 0;  // no lock: only the loop's thread touches it
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 1000; ++i) EXPECT_TRUE(loop.post([&] { ++n_run; }));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::promise<int> total;
+  ASSERT_TRUE(loop.post([&] { total.set_value(n_run); }));
+  EXPECT_EQ(total.get_future().get(), 4000);
+}
+
+TEST(ZmqLoop, AFullTaskQueueSaysNo) {
+  ZmqLoop loop(2);
+  EXPECT_TRUE(loop.post([] {}));
+  EXPECT_TRUE(loop.post([] {}));
+  EXPECT_FALSE(loop.post([] {}));
+  loop.start();
+  loop.stop();
+  EXPECT_FALSE(loop.post([] {}));
+}
+
+TEST(ZmqLoop, AWakeUpIsNeverLost) {
+  ZmqLoop loop;
+  std::atomic<int> wanted{0};
+  std::atomic<int> seen{0};
+  loop.on_wake([&] { seen = wanted.load(); });
+  loop.start();
+  for (int i = 1; i <= 200; ++i) {
+    wanted = i;
+    loop.wake();
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (seen < i && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    ASSERT_EQ(seen, i);
+  }
+}
+
+TEST(ZmqLoop, TimersComeAgainAndAgain) {
+  ZmqLoop loop;
+  std::atomic<int> n_ticks{0};
+  std::promise<void> enough;
+  loop.every(5ms, [&] {
+    if (++n_ticks == 5) enough.set_value();
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  loop.start();
+  EXPECT_EQ(enough.get_future().wait_for(20s), std::future_status::ready);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 24ms);
+}
+
+TEST(ZmqLoop, SocketsComeAndGoWhileItRuns) {
+  Context context;
+  ZmqLoop loop;
+  loop.start();
+  std::promise<std::string> bound;
+  std::promise<std::string> heard;
+  loop.post([&] {
+    Socket router = make(context, SocketKind::kRouter);
+    EXPECT_TRUE(router.bind("tcp://127.0.0.1:0"));
+    const std::string endpoint = router.endpoint();
+    auto id = std::make_shared<ZmqLoop::SocketId>();
+    *id = loop.add(std::move(router), [&, id](Incoming& in) {
+      loop.remove(*id);  // its own handler
+      heard.set_value(in.body);
+    });
+    bound.set_value(endpoint);
+  });
+  Socket dealer = make(context, SocketKind::kDealer);
+  ASSERT_TRUE(dealer.connect(bound.get_future().get()));
+  ASSERT_TRUE(*dealer.wait_writable(5000ms));
+  ASSERT_EQ(*dealer.send("", "once"), SendResult::kSent);
+  EXPECT_EQ(heard.get_future().get(), "once");
+  ASSERT_TRUE(dealer.send("", "twice"));  // set_value would throw a second time
+  std::promise<void> turned;
+  loop.post([&] { turned.set_value(); });
+  turned.get_future().wait();
+}
+
+TEST(ZmqLoop, StopInTheMiddleOfThingsIsClean) {
+  for (int round = 0; round < 50; ++round) {
+    ZmqLoop loop;
+    loop.every(1ms, [] {});
+    loop.start();
+    for (int i = 0; i < round; ++i) loop.post([] {});
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::wire
