@@ -60,7 +60,7 @@ struct LinearArgs {
   Acts x;
   PackedWeights weights;
   View bias{};  // [n_rows] f32, optional; only with one subtree that is the whole tree
-  View out;   // [n_subtrees, n_tokens, n_rows] f32; row_stride may exceed n_tokens * n_rows
+  View out;     // [n_subtrees, n_tokens, n_rows] f32; row_stride may exceed n_tokens * n_rows
   int64_t out_token_stride = 0;  // elements from token to token; 0 = n_rows
 };
 

@@ -17,9 +17,6 @@ namespace {
 constexpr int64_t kDefaultMaxModelLen = 8192;
 constexpr int64_t kMaxThreads = 256;
 
-// Each row may ban the model's end ids and as many stop ids as a request can bring.
-constexpr int32_t kMaxBannedPerSeq = 96;
-
 void require_range(const char* field, int64_t value, int64_t low, int64_t high) {
   if (value < low || value > high) {
     throw LoadError(str(field, ": ", value, " is outside ", low, " to ", high));
@@ -76,7 +73,6 @@ StepLimits resolve_limits(const NodeConfig& config, const ModelFile& file) {
   limits.max_samples = limits.max_seqs;
   limits.max_model_len = static_cast<int32_t>(max_model_len);
   limits.block_size = static_cast<int32_t>(config.block_size);
-  limits.max_banned = limits.max_seqs * kMaxBannedPerSeq;
   return limits;
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
+#include "node/engine/admission.h"
 
 namespace lockstep {
 namespace {
@@ -21,15 +22,16 @@ NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
     template_.emplace(value_or_throw(ChatTemplate::parse(source)));
   }
   ranks_config_ = resolve_rank_config(config, *file_);
+  StepLimits& limits = ranks_config_.limits;
+  limits.max_banned = max_banned_ids(limits.max_seqs, *tokenizer_);
   ranks_ = std::make_unique<RankGroup>(*file_, ranks_config_, ledger_);
   EngineConfig engine_config;
-  engine_config.limits = ranks_config_.limits;
+  engine_config.limits = limits;
   engine_config.n_kv_blocks = ranks_config_.n_kv_blocks;
   engine_ = std::make_unique<Engine>(engine_config, *ranks_, *tokenizer_, clock_, sink);
-  log(LogLevel::kInfo,
-      str("model ready name=", name_, " backend=", ranks_->backend_name(),
-          " max_model_len=", max_model_len(), " kv_blocks=", ranks_config_.n_kv_blocks,
-          " block_size=", ranks_config_.limits.block_size));
+  log(LogLevel::kInfo, str("model ready name=", name_, " backend=", ranks_->backend_name(),
+                           " max_model_len=", max_model_len(), " kv_blocks=",
+                           ranks_config_.n_kv_blocks, " block_size=", limits.block_size));
 }
 
 Result<std::vector<int32_t>> NodeEngine::encode_chat(
