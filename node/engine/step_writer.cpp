@@ -41,7 +41,7 @@ StepWriter::StepWriter(const StepLimits& limits, const Tokenizer& tokenizer)
 }
 
 std::span<const std::byte> StepWriter::write(const Schedule& schedule) {
-  builder_.begin(schedule.step, /*epoch=*/0);
+  builder_.begin(schedule.step);
   for (const ScheduledChunk& chunk : schedule.chunks) {
     add_chunk(chunk);
     if (chunk.samples) add_sample(chunk);

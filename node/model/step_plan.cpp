@@ -152,10 +152,9 @@ StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
   bytes_.reserve(step_plan_bytes(limits));
 }
 
-void StepPlanBuilder::begin(uint64_t step, uint64_t epoch) {
+void StepPlanBuilder::begin(uint64_t step) {
   header_ = {};
   header_.step = step;
-  header_.epoch = epoch;
   header_.n_groups = limits_.n_groups;
   for (auto* list :
        {&tokens_, &positions_, &seq_of_token_, &history_slots_, &sample_tokens_, &banned_}) {

@@ -22,7 +22,6 @@ struct StepPlanHeader {
   uint32_t magic = kMagic;
   uint32_t n_bytes = 0;
   uint64_t step = 0;
-  uint64_t epoch = 0;
   uint64_t digest = 0;
   int32_t n_tokens = 0;    // query rows: a decoding sequence adds one
   int32_t n_seqs = 0;      // sequences in this step
@@ -71,7 +70,7 @@ class StepPlanBuilder {
  public:
   explicit StepPlanBuilder(const StepLimits& limits);
 
-  void begin(uint64_t step, uint64_t epoch);
+  void begin(uint64_t step);
   // One sequence's chunk: tokens[i] at position first_position + i. block_tables[g] is the
   // sequence's table in group g and covers every position of the chunk.
   void add_sequence(int32_t history_slot, int32_t first_position, std::span<const int32_t> tokens,

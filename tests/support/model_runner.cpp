@@ -67,7 +67,7 @@ std::vector<Generation> ModelRunner::generate_together(const std::vector<Ids>& p
 }
 
 void ModelRunner::step(std::vector<Sequence>& sequences, int n_new) {
-  builder_.begin(++n_steps_, 0);
+  builder_.begin(++n_steps_);
   std::vector<Sequence*> sampled;
   for (size_t slot = 0; slot < sequences.size(); ++slot) {
     Sequence& s = sequences[slot];
@@ -113,7 +113,7 @@ std::vector<Logits> ModelRunner::forced_logits(const Ids& tokens) {
   const auto n_tokens = static_cast<int32_t>(tokens.size());
   for (int32_t first = 0; first < n_tokens; first += options_.max_seqs) {
     const int32_t n = std::min(options_.max_seqs, n_tokens - first);
-    builder_.begin(++n_steps_, 0);
+    builder_.begin(++n_steps_);
     for (int32_t i = first; i < first + n; ++i) {
       builder_.add_sequence(0, i, std::span(tokens).subspan(static_cast<size_t>(i), 1), tables);
       SamplingRow row;

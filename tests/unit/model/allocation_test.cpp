@@ -50,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(Groups, StepAllocation,
 // One step of a 20-token chunk and two decodes that sample with everything switched on.
 std::span<const std::byte> mixed_plan(StepPlanBuilder& builder, uint64_t step) {
   const std::array<int32_t, 20> chunk{1, 2, 3, 4};
-  builder.begin(step, 0);
+  builder.begin(step);
   for (int32_t slot = 0; slot < 3; ++slot) {
     const std::array<BlockId, 2> blocks{BlockId{2 * slot}, BlockId{2 * slot + 1}};
     const std::array<std::span<const BlockId>, 1> tables{blocks};

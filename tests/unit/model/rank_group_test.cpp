@@ -41,7 +41,7 @@ class Driver {
       : builder_(config.limits), group(file, config, ledger) {}
 
   std::span<const std::byte> plan(int32_t first_position, const Ids& tokens) {
-    builder_.begin(++n_steps, 0);
+    builder_.begin(++n_steps);
     const std::array<BlockId, 4> blocks{BlockId{0}, BlockId{1}, BlockId{2}, BlockId{3}};
     const std::array<std::span<const BlockId>, 1> tables{blocks};
     builder_.add_sequence(0, first_position, tokens, tables);
@@ -99,7 +99,7 @@ TEST_P(RankGroupOf, AStepWithoutSamplesOnlyFillsTheCache) {
 
   Driver split(file, config_of(GetParam()));
   StepPlanBuilder builder(config_of(GetParam()).limits);
-  builder.begin(1, 0);
+  builder.begin(1);
   const std::array<BlockId, 1> blocks{BlockId{0}};
   const std::array<std::span<const BlockId>, 1> tables{blocks};
   builder.add_sequence(0, 0, std::span(kPrompt).first(3), tables);

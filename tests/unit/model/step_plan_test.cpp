@@ -32,7 +32,7 @@ using Ints = std::vector<int32_t>;
 
 // Two sequences: a chunk of three tokens at 3 (blocks 0 and 1), and one token at 8 (block 2).
 std::span<const std::byte> build_two(StepPlanBuilder& builder) {
-  builder.begin(7, 2);
+  builder.begin(7);
   const auto a0 = blocks({5, 9}), a1 = blocks({1, 2});
   const std::array<std::span<const BlockId>, 2> a{a0, a1};
   builder.add_sequence(3, 3, Ints{100, 101, 102}, a);
@@ -48,7 +48,6 @@ TEST(StepPlan, RanksReadWhatTheBuilderCollected) {
   StepPlanBuilder builder(kLimits);
   const StepPlanView plan(build_two(builder));
   EXPECT_EQ(plan.header().step, 7u);
-  EXPECT_EQ(plan.header().epoch, 2u);
   EXPECT_EQ(plan.header().n_tokens, 4);
   EXPECT_EQ(plan.header().n_seqs, 2);
   EXPECT_EQ(plan.header().n_samples, 2);
@@ -72,7 +71,7 @@ TEST(StepPlan, RanksReadWhatTheBuilderCollected) {
 
 TEST(StepPlan, BannedIdsOfRowsLieOneAfterAnother) {
   StepPlanBuilder builder(kLimits);
-  builder.begin(1, 0);
+  builder.begin(1);
   const auto table = blocks({0});
   const std::array<std::span<const BlockId>, 2> tables{table, table};
   builder.add_sequence(0, 0, Ints{1}, tables);
@@ -114,7 +113,7 @@ TEST(StepPlan, AReusedBuilderTakesNoNewMemory) {
   const std::byte* first = builder.finish().data();
   const auto table = blocks({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
   const std::array<std::span<const BlockId>, 2> tables{table, table};
-  builder.begin(1, 0);
+  builder.begin(1);
   for (int s = 0; s < 4; ++s) {
     builder.add_sequence(s, 36, Ints{1, 2, 3, 4}, tables);
     builder.add_sample({}, s == 0 ? Ints{1, 2, 3} : Ints{});
@@ -126,7 +125,7 @@ TEST(StepPlan, AReusedBuilderTakesNoNewMemory) {
 
 TEST(StepPlan, AnEmptyPlanIsAPlan) {
   StepPlanBuilder builder(kLimits);
-  builder.begin(9, 0);
+  builder.begin(9);
   const StepPlanView plan(builder.finish());
   EXPECT_EQ(plan.header().step, 9u);
   EXPECT_TRUE(plan.tokens().empty());
@@ -138,7 +137,7 @@ using StepPlanDeathTest = testing::Test;
 TEST(StepPlanDeathTest, ATableThatMissesAPositionIsABug) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   StepPlanBuilder builder(kLimits);
-  builder.begin(1, 0);
+  builder.begin(1);
   const auto table = blocks({0});
   const std::array<std::span<const BlockId>, 2> tables{table, table};
   EXPECT_DEATH(builder.add_sequence(0, 3, Ints{1, 2}, tables), "CHECK failed");
