@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/model_runner.h"
+#include "tests/support/worst.h"
 
 namespace lockstep::testing {
 namespace {
@@ -52,11 +53,9 @@ std::vector<OracleCase> read_cases(const std::string& name) {
 }
 
 double max_difference(const Logits& actual, const std::vector<double>& expected) {
-  double worst = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    worst = std::max(worst, std::abs(static_cast<double>(actual[i]) - expected[i]));
-  }
-  return worst;
+  Worst worst;
+  for (size_t i = 0; i < expected.size(); ++i) worst.add(std::abs(actual[i] - expected[i]));
+  return worst.value();
 }
 
 class Oracle : public ::testing::TestWithParam<const char*> {};
@@ -73,20 +72,20 @@ TEST_P(Oracle, ForcedLogitsAndGreedyIdsAgree) {
   const std::string name = GetParam();
   const auto file = ModelFile::open(std::string(LOCKSTEP_TINY_MODELS) + "/" + name + "-f32.gguf");
   ModelRunner runner(*file, {.kv_dtype = DType::kF32, .chunk = 16, .max_seqs = 8});
-  double worst = 0;
+  Worst worst;
   for (const OracleCase& c : read_cases(name)) {
     Ids tokens = c.prompt;
     tokens.insert(tokens.end(), c.greedy.begin(), c.greedy.end());
     const std::vector<Logits> logits = runner.forced_logits(tokens);
     for (size_t row = 0; row < c.logits.size(); ++row) {
       const double difference = max_difference(logits[row], c.logits[row]);
-      worst = std::max(worst, difference);
+      worst.add(difference);
       ASSERT_LE(difference, kTolerance)
           << name << ", prompt of " << c.prompt.size() << ", row " << row;
     }
     EXPECT_EQ(runner.generate(c.prompt, static_cast<int>(c.greedy.size())).ids, c.greedy);
   }
-  RecordProperty("worst_difference", std::to_string(worst));
+  RecordProperty("worst_difference", std::to_string(worst.value()));
 }
 
 }  // namespace
