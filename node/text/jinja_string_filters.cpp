@@ -123,7 +123,8 @@ Result<Value> indent(Runtime& runtime, const Value& self, const CallArgs& args) 
     if (bound[0].as_int() > 1000) return runtime.fail("indent() is wider than 1000");
     margin.assign(static_cast<size_t>(std::max<int64_t>(bound[0].as_int(), 0)), ' ');
   }
-  const auto lines = split_lines(text + "\n");
+  const std::string ended = text + "\n";  // outlives `lines`, which point into it
+  const auto lines = split_lines(ended);
   TRY([[maybe_unused]] const Ok paid, runtime.make(text.size() + lines.size() * margin.size()));
   std::string out = bound[1].truthy() ? margin : "";
   for (size_t i = 0; i < lines.size(); ++i) {

@@ -74,6 +74,12 @@ TEST(ChatTemplate, TextInMessagesIsNeverATemplate) {
   EXPECT_EQ(render("{{ messages[0].content }}", one_question(content)), content);
 }
 
+TEST(ChatTemplate, LongTextIsIndentedToo) {  // lines once outlived the text they were cut from
+  const std::string line = repeat("long enough not to be stored in place ", 8);
+  EXPECT_EQ(render("{{ messages[0].content | indent(2) }}", one_question(line + "\n" + line)),
+            line + "\n  " + line);
+}
+
 TEST(ChatTemplate, EndlessWorkIsEnded) {
   const std::string loops = "{% set many = range(10000) %}" + repeat("{% for i in many %}", 3);
   const std::string busy = render_error(loops + "x" + repeat("{% endfor %}", 3)).message;
