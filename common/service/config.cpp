@@ -79,7 +79,10 @@ struct ToYaml {
   std::string operator()(const std::optional<int64_t>* v) const {
     return v->has_value() ? std::to_string(**v) : "";
   }
-  std::string operator()(const double* v) const { return str(*v); }
+  std::string operator()(const double* v) const {  // the shortest that reads back as the same
+    char digits[32];
+    return {digits, std::to_chars(std::begin(digits), std::end(digits), *v).ptr};
+  }
   std::string operator()(const std::string* v) const { return quote_yaml(*v); }
   std::string operator()(const std::vector<std::string>* v) const {
     std::string out = "[";

@@ -2,6 +2,8 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+
 #include "common/log.h"
 
 namespace lockstep {
@@ -55,13 +57,23 @@ Result<std::vector<YamlEntry>> parse_flat_yaml(std::string_view text, std::strin
 }
 
 std::string quote_yaml(std::string_view text) {
-  const bool plain = !text.empty() &&
-                     text.find_first_of("#,[]{}\"'\\\n\t&*!|>%@`?") == std::string_view::npos &&
-                     text.find(": ") == std::string_view::npos && text.front() != '-' &&
-                     text.front() != ' ' && text.back() != ' ' && text.back() != ':';
-  if (plain) return std::string(text);
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("_-./:+").find(c) != std::string_view::npos;
+  };
+  const bool is_null = text == "null" || text == "Null" || text == "NULL";
+  if (!text.empty() && !is_null && std::all_of(text.begin(), text.end(), is_plain) &&
+      text.front() != '-' && text.front() != ':' && text.back() != ':') {
+    return std::string(text);
+  }
   std::string out = "\"";
-  for (char c : text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+      out += "\\x";
+      out += "0123456789abcdef"[c >> 4];
+      out += "0123456789abcdef"[c & 0xF];
+      continue;
+    }
     if (c == '"' || c == '\\') out += '\\';
     out += c;
   }

@@ -110,6 +110,24 @@ TEST_F(ConfigTest, PrintedSettingsReadBackAsTheSame) {
   EXPECT_EQ(again.node, config.node);
 }
 
+TEST_F(ConfigTest, AnyValueIsPrintedSoThatItReadsBack) {
+  for (const char* text :
+       {"two\nlines", "tab\there", "cr\r", "\x01\x1f\x7f", "null", "~", "NULL", " x", "---", "a: b",
+        "a #b", "é \"\\\"", "true", "0x10", "=", "<<", "[a]"}) {
+    config.model = text;
+    config.node = {text, "", text};
+    config.top = 0.1234567890123;
+    Sample again;
+    ConfigSource reader("program", "");
+    reader.add(again);
+    const Status status = reader.apply_yaml(source.to_yaml(), "printed");
+    ASSERT_TRUE(status) << status.error().message << "\n" << source.to_yaml();
+    EXPECT_EQ(again.model, config.model);
+    EXPECT_EQ(again.node, config.node);
+    EXPECT_EQ(again.top, config.top);
+  }
+}
+
 TEST_F(ConfigTest, TwoStructsMayShareAField) {
   Sample second;
   source.add(second);
