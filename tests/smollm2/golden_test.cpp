@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -74,17 +72,6 @@ void for_each_position(ModelRunner& runner, const std::vector<GoldenCase>& cases
   }
 }
 
-std::string dequantised_model() {
-  const auto path = std::filesystem::temp_directory_path() / "lockstep-smollm2-f32.gguf";
-  if (std::filesystem::exists(path)) return path.string();
-  const std::string part = path.string() + ".part";
-  const std::string command = std::string("'") + LOCKSTEP_PYTHON + "' '" + LOCKSTEP_SOURCE_DIR +
-                              "/tests/reference/dequantize_to_f32.py' '" + LOCKSTEP_SMOLLM2 +
-                              "' '" + part + "'";
-  if (std::system(command.c_str()) == 0) std::filesystem::rename(part, path);
-  return path.string();
-}
-
 // F32 KV in both: neither reference rounds K and V.
 const RunnerOptions kForced{
     .threads_per_rank = 2, .kv_dtype = DType::kF32, .max_seqs = 64, .max_model_len = 512};
@@ -92,7 +79,7 @@ const RunnerOptions kForced{
 TEST(SmolLm2Golden, F32AgreesWithLlamaCpp) {
   const auto cases = read_cases(read_golden("smollm2_f32_llamacpp.json").at("cases"), "top10");
   ASSERT_EQ(cases.size(), 20u);
-  const auto file = ModelFile::open(dequantised_model());
+  const auto file = ModelFile::open(LOCKSTEP_SMOLLM2_F32);
   ModelRunner runner(*file, kForced);
   Worst worst;
   int n = 0, n_other_argmax = 0;
