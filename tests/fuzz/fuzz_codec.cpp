@@ -1,20 +1,36 @@
-// libFuzzer entry: any bytes decode to a message or an error, and a message that decoded encodes to
-// bytes that mean the same. Build with clang and -DLOCKSTEP_FUZZ=ON.
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>
-#include <string_view>
-
+// Any bytes decode to a message or to an error that says what is wrong, and a message that decoded
+// encodes to bytes that mean the same.
+#include "common/check.h"
+#include "tests/fuzz/target.h"
+#include "tests/unit/wire/samples.h"
 #include "wire/codec.h"
+#include "wire/utf8.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace lockstep::wire;  // NOLINT(google-build-using-namespace)
-  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  (void)check_json_depth(bytes, kMaxDepth);
-  const auto message = decode(bytes);
-  if (!message) return 0;
-  const std::string again = encode(*message);
-  const auto decoded = decode(again);
-  if (!decoded || encode(*decoded) != again) std::abort();
+namespace lockstep::testing {
+
+std::vector<std::string> fuzz_seeds() {
+  std::vector<std::string> seeds;
+  for (const wire::Message& message : wire::testing::one_of_each()) {
+    seeds.push_back(wire::encode(message));
+  }
+  return seeds;
+}
+
+}  // namespace lockstep::testing
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t n_bytes) {
+  using namespace lockstep;  // NOLINT(google-build-using-namespace)
+  std::string request_id;
+  const auto message = wire::decode(testing::as_text(data, n_bytes), &request_id);
+  CHECK(request_id.size() <= n_bytes && wire::is_valid_utf8(request_id));
+  if (!message) {
+    CHECK(!message.error().message.empty());
+    CHECK(wire::is_valid_utf8(message.error().message));
+    return 0;
+  }
+  const std::string encoded = wire::encode(*message);
+  const auto again = wire::decode(encoded);
+  CHECK(again.has_value());
+  CHECK(wire::encode(*again) == encoded);
   return 0;
 }

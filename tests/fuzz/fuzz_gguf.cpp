@@ -1,6 +1,18 @@
-// libFuzzer entry (-DLOCKSTEP_FUZZ=ON with clang). tests/unit/model/gguf_fuzz_test.cpp runs the
-// same target over seeded mutations with any compiler.
+// Any bytes are refused with a LoadError, or are a model all of whose promises can be used
+// (fuzz_gguf.h, which tests/unit/model/gguf_fuzz_test.cpp shares).
 #include "tests/fuzz/fuzz_gguf.h"
+
+#include "tests/fuzz/target.h"
+#include "tests/support/gguf_builder.h"
+
+namespace lockstep::testing {
+
+std::vector<std::string> fuzz_seeds() {
+  const Bytes bytes = GgufBuilder::tiny_llama().build();
+  return {std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())};
+}
+
+}  // namespace lockstep::testing
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t n_bytes) {
   lockstep::testing::open_as_gguf({reinterpret_cast<const std::byte*>(data), n_bytes});
