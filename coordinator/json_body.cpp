@@ -1,5 +1,6 @@
 #include "coordinator/json_body.h"
 
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,16 +88,27 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
   Error error_{ErrorCode::kInvalidRequest, "malformed JSON", ""};
 };
 
-}  // namespace
-
-Result<nlohmann::json> parse_json_object(std::string_view body) {
-  if (Status depth = wire::check_json_depth(body, kMaxJsonDepth); !depth) return depth.error();
+Result<json> parse_scanned(std::string_view body) {
   TreeBuilder builder;
   if (!json::sax_parse(body.begin(), body.end(), &builder)) return builder.take_error();
   json tree = builder.take_tree();
   if (!tree.is_object())
     return Error{ErrorCode::kInvalidRequest, "the body must be a JSON object", ""};
   return tree;
+}
+
+}  // namespace
+
+Result<json> parse_json_object(std::string_view body) {
+  if (Status scanned = wire::check_json_depth(body, kMaxJsonDepth); !scanned)
+    return scanned.error();
+  try {
+    return parse_scanned(body);
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kPayloadTooLarge,
+                 "there is no memory to read a body of " + std::to_string(body.size()) + " bytes",
+                 ""};
+  }
 }
 
 }  // namespace lockstep

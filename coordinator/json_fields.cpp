@@ -75,11 +75,14 @@ void JsonFields::read(const char* name, bool& out) {
   out = value->get<bool>();
 }
 
-void JsonFields::read(const char* name, std::string& out) {
+void JsonFields::read(const char* name, std::string& out, size_t max_bytes) {
   const json* value = wanted(name);
   if (value == nullptr) return;
   if (!value->is_string()) return fail(name, "must be a string, got " + describe(*value));
-  out = value->get<std::string>();
+  const auto& string = value->get_ref<const std::string&>();
+  if (string.size() > max_bytes)
+    return fail(name, str("must be at most ", max_bytes, " bytes long, got ", string.size()));
+  out = string;
 }
 
 void JsonFields::read(const char* name, std::optional<int64_t>& out, IntegerRange range) {
@@ -105,10 +108,12 @@ void JsonFields::read(const char* name, double& out, NumberRange range) {
   out = value->get<double>();
 }
 
-void JsonFields::read(const char* name, std::vector<int32_t>& out) {
+void JsonFields::read(const char* name, std::vector<int32_t>& out, size_t max_size) {
   const json* value = wanted(name);
   if (value == nullptr) return;
   if (!value->is_array()) return fail(name, "must be a list of token ids, got " + describe(*value));
+  if (value->size() > max_size)
+    return fail(name, str("must hold at most ", max_size, " token ids, got ", value->size()));
   std::vector<int32_t> ids;
   ids.reserve(value->size());
   for (const json& item : *value) {
@@ -120,7 +125,8 @@ void JsonFields::read(const char* name, std::vector<int32_t>& out) {
   out = std::move(ids);
 }
 
-void JsonFields::read_strings(const char* name, std::vector<std::string>& out, size_t max_size) {
+void JsonFields::read_strings(const char* name, std::vector<std::string>& out, size_t max_size,
+                              size_t max_bytes) {
   const json* value = wanted(name);
   if (value == nullptr) return;
   const json list = value->is_string() ? json::array({*value}) : *value;
@@ -132,7 +138,11 @@ void JsonFields::read_strings(const char* name, std::vector<std::string>& out, s
   for (const json& item : list) {
     if (!item.is_string() || item.get_ref<const std::string&>().empty())
       return fail(name, "must hold strings that are not empty, got " + describe(item));
-    strings.push_back(item.get<std::string>());
+    const auto& string = item.get_ref<const std::string&>();
+    if (string.size() > max_bytes)
+      return fail(name, str("must hold strings of at most ", max_bytes, " bytes, got one of ",
+                            string.size()));
+    strings.push_back(string);
   }
   out = std::move(strings);
 }

@@ -35,14 +35,16 @@ class JsonFields {
   const nlohmann::json* find(const char* name) const;
 
   void read(const char* name, bool& out);
-  void read(const char* name, std::string& out);
+  // At most `max_bytes` long.
+  void read(const char* name, std::string& out, size_t max_bytes = SIZE_MAX);
   void read(const char* name, int64_t& out, IntegerRange range = {});
   void read(const char* name, std::optional<int64_t>& out, IntegerRange range = {});
   void read(const char* name, double& out, NumberRange range = {});
-  // A list of token ids.
-  void read(const char* name, std::vector<int32_t>& out);
-  // A string, or a list of strings; at most `max_size` of them, none empty.
-  void read_strings(const char* name, std::vector<std::string>& out, size_t max_size);
+  // A list of at most `max_size` token ids.
+  void read(const char* name, std::vector<int32_t>& out, size_t max_size = SIZE_MAX);
+  // A string, or a list of strings; at most `max_size` of them, each of 1 to `max_bytes` bytes.
+  void read_strings(const char* name, std::vector<std::string>& out, size_t max_size,
+                    size_t max_bytes);
 
   void fail(const std::string& name, const std::string& problem,
             ErrorCode code = ErrorCode::kInvalidRequest);

@@ -8,13 +8,13 @@
 #include "coordinator/json_fields.h"
 #include "coordinator/openai_messages.h"
 #include "coordinator/openai_unsupported.h"
+#include "wire/limits.h"
 
 namespace lockstep {
 namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxStopStrings = 16;
 constexpr size_t kMaxPrompts = 1024;  // of one /v1/completions request
 constexpr int64_t kMaxChoices = 128;
 constexpr int64_t kMaxTopLogprobs = 20;
@@ -44,8 +44,8 @@ void read_sampling(JsonFields& fields, wire::Generate& out) {
 }
 
 void read_stopping(JsonFields& fields, wire::Generate& out) {
-  fields.read_strings("stop", out.stop, kMaxStopStrings);
-  fields.read("stop_token_ids", out.stop_token_ids);
+  fields.read_strings("stop", out.stop, wire::kMaxStopStrings, wire::kMaxStopBytes);
+  fields.read("stop_token_ids", out.stop_token_ids, wire::kMaxStopTokenIds);
   fields.read("include_stop_str_in_output", out.include_stop_str_in_output);
   fields.read("ignore_eos", out.ignore_eos);
 }
@@ -82,7 +82,7 @@ void read_stream(JsonFields& fields, OpenAiRequest& out) {
 wire::Generate read_common(JsonFields& fields, OpenAiRequest& out) {
   wire::Generate generate;
   fields.require("model");
-  fields.read("model", generate.model);
+  fields.read("model", generate.model, wire::kMaxModelNameBytes);
   read_length(fields, generate);
   read_sampling(fields, generate);
   read_stopping(fields, generate);
@@ -114,7 +114,8 @@ Status set_prompt(const json& value, wire::Generate& out) {
   return Ok{};
 }
 
-// `prompt`: a string, a list of strings, a list of ids, or a list of lists of ids.
+// `prompt`: a string, a list of strings, a list of ids, or a list of lists of ids. `common` is
+// copied for each, which is why everything in it is bounded (wire/limits.h).
 Result<std::vector<wire::Generate>> split_prompts(const json* value, const wire::Generate& common) {
   if (value == nullptr) return bad_prompt("is required");
   const bool is_list = value->is_array() && !value->empty() && !value->front().is_number();
@@ -163,7 +164,7 @@ Result<wire::Tokenize> parse_tokenize_request(std::string_view body) {
   TRY(const json request, parse_json_object(body));
   JsonFields fields(request);
   wire::Tokenize out;
-  fields.read("model", out.model);
+  fields.read("model", out.model, wire::kMaxModelNameBytes);
   fields.read("add_special_tokens", out.add_special_tokens);
   fields.read("return_token_strs", out.return_token_strs);
   const bool is_chat = fields.find("messages") != nullptr;
@@ -184,7 +185,7 @@ Result<wire::Detokenize> parse_detokenize_request(std::string_view body) {
   TRY(const json request, parse_json_object(body));
   JsonFields fields(request);
   wire::Detokenize out;
-  fields.read("model", out.model);
+  fields.read("model", out.model, wire::kMaxModelNameBytes);
   fields.require("tokens");
   fields.read("tokens", out.tokens);
   if (Status status = fields.status(); !status) return status.error();

@@ -25,8 +25,7 @@ void encode_tokens(const Tokens& tokens, std::string& out);
 // message's request_id could be read, so that even a bad message can be answered.
 Result<Message> decode(std::string_view bytes, std::string* request_id_out = nullptr);
 
-// Nesting depth check of raw MessagePack / JSON, before any tree is built.
-Status check_msgpack_depth(std::string_view bytes, int max_depth);
-Status check_json_depth(std::string_view text, int max_depth);
+// Bounds raw JSON before any tree is built of it: its nesting depth and its number of values.
+Status check_json_depth(std::string_view text, int max_depth, size_t max_values = kMaxValues);
 
 }  // namespace lockstep::wire

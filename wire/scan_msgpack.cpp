@@ -152,8 +152,4 @@ Status scan_msgpack(std::string_view bytes, const ScanLimits& limits) {
   return Scanner(bytes, limits).run();
 }
 
-Status check_msgpack_depth(std::string_view bytes, int max_depth) {
-  return scan_msgpack(bytes, {max_depth, ScanLimits{}.max_values});
-}
-
 }  // namespace lockstep::wire

@@ -228,6 +228,54 @@ TEST(OpenAiRequest, TooManyPromptsAreRefusedWithTheirNumber) {
   EXPECT_EQ(request.error().message, "prompt must hold at most 1024 prompts, got 1025");
 }
 
+// Each would be copied for every prompt.
+TEST(OpenAiRequest, WhatEveryPromptSharesIsBounded) {
+  const auto list = [](size_t n, const std::string& item) {
+    std::string out = item;
+    for (size_t i = 1; i < n; ++i) out += "," + item;
+    return "[" + out + "]";
+  };
+  const auto text = [](size_t n) { return '"' + std::string(n, 'x') + '"'; };
+  completion_fields(R"("stop":)" + list(16, text(1024)));
+  completion_fields(R"("stop_token_ids":)" + list(64, "5"));
+  const std::string big_stop = R"("stop":["a",)" + text(1025) + "]";
+  const std::string many_ids = R"("stop_token_ids":)" + list(65, "5");
+  expect_refused(parse_completion_request(completion(big_stop)),
+                 {big_stop.c_str(), "stop", "at most 1024 bytes, got one of 1025"},
+                 ErrorCode::kInvalidRequest);
+  expect_refused(parse_completion_request(completion(many_ids)),
+                 {many_ids.c_str(), "stop_token_ids", "at most 64 token ids, got 65"},
+                 ErrorCode::kInvalidRequest);
+}
+
+TEST(OpenAiRequest, AModelsNameIsBounded) {
+  const auto with_name = [](const std::string& rest, size_t n) {
+    return R"({"model":")" + std::string(n, 'm') + "\"," + rest + "}";
+  };
+  const std::string prompt = R"("prompt":"a")";
+  const std::string messages = R"("messages":[{"role":"user","content":"x"}])";
+  EXPECT_TRUE(parse_completion_request(with_name(prompt, 256)).has_value());
+  const auto expect_long = [](const auto& request) {
+    ASSERT_FALSE(request.has_value());
+    EXPECT_EQ(request.error().message, "model must be at most 256 bytes long, got 257");
+    EXPECT_EQ(request.error().param, "model");
+  };
+  expect_long(parse_completion_request(with_name(prompt, 257)));
+  expect_long(parse_chat_request(with_name(messages, 257)));
+  expect_long(parse_tokenize_request(with_name(prompt, 257)));
+  expect_long(parse_detokenize_request(with_name(R"("tokens":[1])", 257)));
+}
+
+TEST(OpenAiRequest, ABodyOfAMillionValuesIsRefusedBeforeItIsATree) {
+  std::string body = R"({"model":"m","prompt":"a","x":[0)";
+  for (int i = 0; i < 1 << 20; ++i) body += ",0";
+  const auto request = parse_completion_request(body + "]}");
+  ASSERT_FALSE(request.has_value());
+  EXPECT_EQ(request.error().code, ErrorCode::kInvalidRequest);
+  EXPECT_NE(request.error().message.find("more than 1048576 values"), std::string::npos)
+      << request.error().message;
+}
+
 TEST(OpenAiRequest, FieldsThatThisVersionDoesNotServeAreNamed) {
   const char* const fields[][2] = {
       {"tools", R"([{"type":"function"}])"},

@@ -149,10 +149,11 @@ TEST(CodecHostile, DepthIsCountedExactly) {
   const auto nested = [](int depth) {
     return std::string(static_cast<size_t>(depth - 1), '\x91') + '\x90';
   };
-  EXPECT_FALSE(check_msgpack_depth(nested(65), 64));
-  EXPECT_TRUE(check_msgpack_depth(nested(64), 64));
-  EXPECT_TRUE(check_msgpack_depth(packed({{"a", {{"b", {1, 2, {3}}}}}, {"c", {}}}), 4));
-  EXPECT_FALSE(check_msgpack_depth(packed({{"a", {{"b", {1, 2, {3}}}}}, {"c", {}}}), 3));
+  EXPECT_FALSE(scan_msgpack(nested(65), {.max_depth = 64}));
+  EXPECT_TRUE(scan_msgpack(nested(64), {.max_depth = 64}));
+  const std::string four_deep = packed({{"a", {{"b", {1, 2, {3}}}}}, {"c", {}}});
+  EXPECT_TRUE(scan_msgpack(four_deep, {.max_depth = 4}));
+  EXPECT_FALSE(scan_msgpack(four_deep, {.max_depth = 3}));
 }
 
 TEST(CodecHostile, DeclaredCountsMustFitTheBytes) {
@@ -175,7 +176,7 @@ TEST(CodecHostile, SmallBytesCannotBecomeAHugeTree) {
   ASSERT_FALSE(decoded);
   std::string empty_arrays("\xDD\x00\x20\x00\x00", 5);
   empty_arrays.append(0x200000, '\x90');
-  EXPECT_FALSE(check_msgpack_depth(empty_arrays, 64));
+  EXPECT_FALSE(scan_msgpack(empty_arrays, {}));
 }
 
 TEST(CodecHostile, OversizedMessagesAreRefusedUnread) {
@@ -224,6 +225,18 @@ TEST(CodecHostile, JsonDepthCountsBracketsOutsideStrings) {
   EXPECT_FALSE(check_json_depth(std::string(100000, '['), 64));
   EXPECT_FALSE(check_json_depth(std::string(100000, '{'), 64));
   EXPECT_TRUE(check_json_depth("\"\\", 1));
+}
+
+TEST(CodecHostile, JsonValuesAreCountedOutsideStrings) {
+  EXPECT_TRUE(check_json_depth("[1,2,3]", 64, 4));
+  EXPECT_FALSE(check_json_depth("[1,2,3,4]", 64, 4));
+  EXPECT_TRUE(check_json_depth(R"({"a":",,,,,,,,","b":"\",,,,"})", 64, 3));
+  EXPECT_FALSE(check_json_depth(R"([{},{},{}])", 64, 4));
+  const std::string commas = '[' + std::string(kMaxValues, ',') + ']';
+  const Status refused = check_json_depth(commas, 64);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("1048576 values"), std::string::npos)
+      << refused.error().message;
 }
 
 }  // namespace
