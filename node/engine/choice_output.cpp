@@ -17,19 +17,10 @@ bool ends_choice(int32_t id, int32_t n_outputs, const SamplingParams& params,
   return contains(params.stop_token_ids, id);
 }
 
-// Whether the decoder is between characters. Takes a copy: asking changes nothing.
-bool holds_nothing(StreamDecoder decoder) {
-  std::string rest;
-  decoder.finish(rest);
-  return rest.empty();
-}
-
 // Stop strings are looked for in the text after min_tokens, from a character's border on.
-void watch_for_stops(Choice& choice, const SamplingParams& params, const Tokenizer& tokenizer) {
-  if (choice.watches_for_stops || choice.sequence.n_outputs() < params.min_tokens) return;
-  if (!holds_nothing(choice.decoder)) return;
-  choice.decoder.start(tokenizer, params.stop);
-  choice.watches_for_stops = true;
+void watch_for_stops(Choice& choice, const SamplingParams& params) {
+  if (choice.sequence.n_outputs() < params.min_tokens || !choice.decoder.holds_nothing()) return;
+  choice.decoder.watch_for_stops();
 }
 
 void add_token(const SampledToken& token, const SamplingParams& params, EventBuffer& events) {
@@ -43,9 +34,7 @@ void add_token(const SampledToken& token, const SamplingParams& params, EventBuf
 
 void start_output(Choice& choice, const Tokenizer& tokenizer) {
   const SamplingParams& params = choice.sequence.owner().request.sampling;
-  choice.no_stops.skip_special_tokens = params.stop.skip_special_tokens;
-  choice.watches_for_stops = params.min_tokens == 0 || params.stop.strings.empty();
-  choice.decoder.start(tokenizer, choice.watches_for_stops ? params.stop : choice.no_stops);
+  choice.decoder.start(tokenizer, params.stop, /*watches_for_stops=*/params.min_tokens == 0);
 }
 
 std::optional<FinishReason> add_output(Choice& choice, const SampledToken& token,
@@ -73,7 +62,7 @@ std::optional<FinishReason> add_output(Choice& choice, const SampledToken& token
     events.end_choice(FinishReason::kLength);
     return FinishReason::kLength;
   }
-  watch_for_stops(choice, params, tokenizer);
+  if (!choice.decoder.watches_for_stops()) watch_for_stops(choice, params);
   return std::nullopt;
 }
 

@@ -15,9 +15,7 @@ namespace lockstep {
 
 struct Choice {
   Sequence sequence;
-  StreamDecoder decoder = {};
-  bool watches_for_stops = false;  // not before min_tokens
-  StopSpec no_stops = {};          // what the decoder works with until then
+  StreamDecoder decoder = {};  // watches for stop strings from min_tokens on
 };
 
 struct LiveRequest {

@@ -4,10 +4,12 @@
 
 namespace lockstep {
 
-void StreamDecoder::start(const Tokenizer& tokenizer, const StopSpec& stops) {
+void StreamDecoder::start(const Tokenizer& tokenizer, const StopSpec& stops,
+                          bool watches_for_stops) {
   tokenizer_ = &tokenizer;
   stops_ = &stops;
   matcher_.start(stops.strings);
+  watches_for_stops_ = watches_for_stops;
   bytes_.clear();
   held_.clear();
 }
@@ -15,6 +17,7 @@ void StreamDecoder::start(const Tokenizer& tokenizer, const StopSpec& stops) {
 // Takes one whole character; returns the stop string that it completes, or -1.
 int StreamDecoder::take(std::string_view character, std::string& out) {
   held_ += character;
+  if (!watches_for_stops_) return -1;
   int stop = -1;
   for (const char byte : character) stop = matcher_.feed(byte);
   if (stop >= 0) {

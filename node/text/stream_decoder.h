@@ -1,7 +1,7 @@
 // StreamDecoder: token by token to text, never splitting a UTF-8 character, holding back what may
 // be the start of a stop string. One per choice; engine thread. Concatenating every piece gives
 // exactly what decoding all ids at once would give (up to a stop), with U+FFFD for what is not
-// UTF-8. No allocation once warm.
+// UTF-8. No allocation once warm, which includes the first watch_for_stops().
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,15 @@ struct StopSpec {
 class StreamDecoder {
  public:
   StreamDecoder() = default;
-  // Begins a new text. `tokenizer` and `stops` must outlive it.
-  void start(const Tokenizer& tokenizer, const StopSpec& stops);
+  // Begins a new text. `tokenizer` and `stops` must outlive it. Stop strings are looked for at
+  // once, or not until watch_for_stops().
+  void start(const Tokenizer& tokenizer, const StopSpec& stops, bool watches_for_stops = true);
+
+  // Stop strings are looked for in what is pushed from here on. Not inside a character.
+  void watch_for_stops() { watches_for_stops_ = true; }
+  bool watches_for_stops() const { return watches_for_stops_; }
+  // Whether all text is out: neither a character nor a stop string has begun.
+  bool holds_nothing() const { return bytes_.empty() && held_.empty(); }
 
   // Takes one token and appends the text that is now certain to `out`. Returns the index of the
   // stop string that the text has reached, or -1: the one whose end comes first, of those the
@@ -40,6 +47,7 @@ class StreamDecoder {
   const Tokenizer* tokenizer_ = nullptr;
   const StopSpec* stops_ = nullptr;
   StopMatcher matcher_;
+  bool watches_for_stops_ = true;
   std::string bytes_;  // undelivered: an unfinished character
   std::string held_;   // undelivered: whole characters that may begin a stop string
 };

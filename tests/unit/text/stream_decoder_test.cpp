@@ -205,6 +205,33 @@ TEST(StreamDecoder, IsAsGoodAsNewAfterStart) {
   EXPECT_EQ(text, "aST");
 }
 
+TEST(StreamDecoder, AStopIsTextUntilItIsWatchedFor) {
+  const PieceTokenizer tokenizer({"STOP", "ST", "OP", "STOP"});
+  const StopSpec stops{{"STOP"}, false, true};
+  StreamDecoder decoder;
+  decoder.start(tokenizer, stops, /*watches_for_stops=*/false);
+  std::string text;
+  EXPECT_EQ(decoder.push(0, text), -1);
+  EXPECT_EQ(decoder.push(1, text), -1);
+  EXPECT_EQ(text, "STOPST") << "nothing may begin a stop, so nothing is held back";
+  decoder.watch_for_stops();
+  EXPECT_EQ(decoder.push(2, text), -1) << "half of it came before";
+  EXPECT_EQ(decoder.push(3, text), 0);
+  EXPECT_EQ(text, "STOPSTOP");
+}
+
+TEST(StreamDecoder, HoldsNothingBetweenCharactersOutsideAStop) {
+  const PieceTokenizer tokenizer({"a\xE4", "\xBD\xA0", "ST", "!"});
+  const StopSpec stops{{"STOP"}, false, true};
+  StreamDecoder decoder;
+  decoder.start(tokenizer, stops);
+  std::string text;
+  for (const int32_t id : {0, 1, 2, 3}) {
+    decoder.push(id, text);
+    EXPECT_EQ(decoder.holds_nothing(), id % 2 == 1) << "token " << id;
+  }
+}
+
 TEST(StreamDecoder, LongRepetitiveStopsAreNotSlow) {
   const std::string almost(20'000, 'a');
   const StopSpec stops{Pieces(16, almost + "b"), false, true};
