@@ -51,6 +51,10 @@ Status check_stops(const SamplingParams& s) {
   }
   for (const std::string& text : s.stop.strings) {
     if (text.empty()) return invalid("stop", "a stop string must not be empty");
+    if (text.size() > kMaxStopBytes) {
+      return invalid("stop", "a stop string has " + std::to_string(text.size()) +
+                                 " bytes, it may have at most " + std::to_string(kMaxStopBytes));
+    }
   }
   if (s.stop_token_ids.size() > static_cast<size_t>(kMaxStopTokenIds)) {
     return invalid("stop_token_ids", std::to_string(s.stop_token_ids.size()) +
@@ -73,6 +77,8 @@ Status Admission::check(GenerationRequest& request) const {
   TRY([[maybe_unused]] Ok sampling, check_sampling(request.sampling));
   TRY([[maybe_unused]] Ok stops, check_stops(request.sampling));
   TRY([[maybe_unused]] Ok ids, check_ids(request));
+  // A small vocabulary has no more to show.
+  request.sampling.n_logprobs = std::min(request.sampling.n_logprobs, tokenizer_.vocab_size());
   return check_length(request);
 }
 

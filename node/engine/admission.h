@@ -14,6 +14,7 @@ namespace lockstep {
 inline constexpr int32_t kMaxChoices = 128;      // n
 inline constexpr int32_t kMaxStopTokenIds = 64;  // per request
 inline constexpr size_t kMaxStopStrings = 16;    // per request
+inline constexpr size_t kMaxStopBytes = 1024;    // of one stop string
 
 // StepLimits::max_banned for a node: every row may ban all its stop ids.
 int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer);

@@ -61,6 +61,7 @@ void Engine::Impl::run() {
     mailbox.set_n_waiting(core.scheduler().n_requests_waiting());
     publish_snapshot();
     core.finish();
+    mailbox.set_n_waiting(core.scheduler().n_requests_waiting());
     publish_snapshot();
     is_idle = core.idle();
   } while (!mail.is_stopping || !core.idle());

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/log.h"
 #include "node/engine/invariants.h"
 
 namespace lockstep {
@@ -17,14 +18,6 @@ std::string non_finite_message(const Sequence& sequence) {
 
 std::string step_message(const StepResult& result) {
   return "step " + std::to_string(result.step) + " failed: " + result.message;
-}
-
-void size_result(StepResult& result, const StepLimits& limits) {
-  const size_t n = static_cast<size_t>(limits.max_samples);
-  result.ids.resize(n);
-  result.logprobs.resize(n);
-  result.top.resize(n * kMaxTopLogprobs);
-  result.finite.resize(n);
 }
 
 }  // namespace
@@ -46,7 +39,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
   CHECK(config.limits.max_samples >= scheduler_.max_running());
   const int depth = std::min(config.max_steps_in_flight, executor.max_steps_in_flight());
   schedules_.resize(static_cast<size_t>(std::max(depth, 1)));
-  size_result(result_, config.limits);
+  result_.resize(config.limits.max_samples);
 }
 
 void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
@@ -88,8 +81,15 @@ void EngineCore::finish() {
   } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty()) {
     fail_head();
   }
-  if (check_invariants(scheduler_, /*full=*/false) != 0) ++counters_.n_invariant_violations;
+  if (const int rule = check_invariants(scheduler_, /*full=*/false)) note_violation(rule);
   publish();
+}
+
+// Counted each time, told once: a wrong account stays wrong.
+void EngineCore::note_violation(int rule) {
+  if (counters_.n_invariant_violations++ > 0) return;
+  log(LogLevel::kError, str("engine invariant ", rule, " does not hold after step ", next_step_ - 1,
+                            " (docs/engine.md)"));
 }
 
 void EngineCore::submit_step(Schedule& schedule) {

@@ -60,6 +60,7 @@ class EngineCore {
   void end_open_choices(LiveRequest& request, FinishReason reason);
   void fail(LiveRequest& request, ErrorCode error, std::string message);
   void end_request(LiveRequest& request, FinishReason reason, ErrorCode error);
+  void note_violation(int rule);
   void publish();
 
   Schedule& schedule_of(uint64_t step) { return schedules_[step % schedules_.size()]; }

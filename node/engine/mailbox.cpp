@@ -100,7 +100,10 @@ void Mailbox::set_n_waiting(int32_t n_requests) {
 void Mailbox::forget(std::span<const RequestEnd> ends) {
   if (ends.empty()) return;
   std::lock_guard lock(mutex_);
-  for (const RequestEnd& end : ends) live_.erase(end.request);
+  for (const RequestEnd& end : ends) {
+    live_.erase(end.request);
+    std::erase(mail_.cancels, end.request);  // the id may be used again, by another request
+  }
 }
 
 }  // namespace lockstep

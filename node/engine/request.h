@@ -66,7 +66,8 @@ struct ChoiceEvent {
 // A request's last word: exactly one per submitted request.
 struct RequestEnd {
   RequestId request{};
-  FinishReason reason = FinishReason::kStop;  // of choice 0
+  // Of choice 0, unless the request as a whole was cancelled or failed.
+  FinishReason reason = FinishReason::kStop;
   Usage usage;
   ErrorCode error = ErrorCode::kInternal;  // when reason is kError
   std::string_view message;

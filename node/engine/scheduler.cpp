@@ -104,7 +104,7 @@ void Scheduler::admit(Sequence& sequence) {
   running_.push_back(&sequence);
 }
 
-void Scheduler::leave_line(std::deque<Sequence*>::iterator place) {
+void Scheduler::leave_line(const std::deque<Sequence*>::iterator& place) {
   if ((*place)->choice() == 0) --n_requests_waiting_;
   waiting_.erase(place);
 }

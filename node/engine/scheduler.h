@@ -72,7 +72,7 @@ class Scheduler {
   bool can_promise(const Sequence& sequence, const Schedule& so_far) const;
   void add_prompt_chunk(Sequence& sequence, bool admits, Schedule& out) const;
   void admit(Sequence& sequence);
-  void leave_line(std::deque<Sequence*>::iterator place);
+  void leave_line(const std::deque<Sequence*>::iterator& place);
   void release(Sequence& sequence);
 
   const StepLimits limits_;

@@ -18,17 +18,17 @@ BlockRef::~BlockRef() {
   if (pool_ != nullptr) pool_->drop_ref(id_);
 }
 
-Reservation& Reservation::operator=(Reservation&& other) noexcept {
+BlockPromise& BlockPromise::operator=(BlockPromise&& other) noexcept {
   std::swap(pool_, other.pool_);
   std::swap(n_left_, other.n_left_);
   return *this;
 }
 
-Reservation::~Reservation() {
+BlockPromise::~BlockPromise() {
   if (pool_ != nullptr) pool_->n_reserved_ -= n_left_;
 }
 
-BlockRef Reservation::take() {
+BlockRef BlockPromise::take() {
   CHECK(n_left_ > 0);
   --n_left_;
   --pool_->n_reserved_;
@@ -48,11 +48,11 @@ BlockPool::~BlockPool() {
   CHECK_EQ(n_reserved_, 0);
 }
 
-std::optional<Reservation> BlockPool::reserve(int32_t n_blocks) {
+std::optional<BlockPromise> BlockPool::reserve(int32_t n_blocks) {
   CHECK(n_blocks >= 0);
   if (n_blocks > n_blocks_available()) return std::nullopt;
   n_reserved_ += n_blocks;
-  return Reservation(*this, n_blocks);
+  return BlockPromise(*this, n_blocks);
 }
 
 BlockPool::Block& BlockPool::block(BlockId id) {

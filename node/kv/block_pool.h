@@ -52,20 +52,20 @@ class BlockRef {
 
 // A promise of blocks: take() cannot fail while n_blocks_left() > 0. What was not taken goes back
 // with the promise.
-class Reservation {
+class BlockPromise {
  public:
-  Reservation() = default;
-  Reservation(Reservation&& other) noexcept
+  BlockPromise() = default;
+  BlockPromise(BlockPromise&& other) noexcept
       : pool_(std::exchange(other.pool_, nullptr)), n_left_(std::exchange(other.n_left_, 0)) {}
-  Reservation& operator=(Reservation&& other) noexcept;
-  ~Reservation();
+  BlockPromise& operator=(BlockPromise&& other) noexcept;
+  ~BlockPromise();
 
   BlockRef take();
   int32_t n_blocks_left() const { return n_left_; }
 
  private:
   friend class BlockPool;
-  Reservation(BlockPool& pool, int32_t n_blocks) : pool_(&pool), n_left_(n_blocks) {}
+  BlockPromise(BlockPool& pool, int32_t n_blocks) : pool_(&pool), n_left_(n_blocks) {}
 
   BlockPool* pool_ = nullptr;
   int32_t n_left_ = 0;
@@ -79,7 +79,7 @@ class BlockPool {
   BlockPool& operator=(const BlockPool&) = delete;
 
   // All or nothing: nullopt if fewer than n_blocks are unpromised.
-  std::optional<Reservation> reserve(int32_t n_blocks);
+  std::optional<BlockPromise> reserve(int32_t n_blocks);
 
   int32_t n_blocks_total() const { return static_cast<int32_t>(blocks_.size()); }
   int32_t n_blocks(BlockState state) const { return n_by_state_[static_cast<size_t>(state)]; }
@@ -99,7 +99,7 @@ class BlockPool {
 
  private:
   friend class BlockRef;
-  friend class Reservation;
+  friend class BlockPromise;
   struct Block {
     uint32_t n_refs = 0;
     uint32_t generation = 0;

@@ -6,17 +6,17 @@
 
 namespace lockstep {
 
-void BlockTable::start(Reservation reservation, int32_t block_size) {
+void BlockTable::start(BlockPromise promise, int32_t block_size) {
   CHECK(blocks_.empty() && block_size > 0);
-  reservation_ = std::move(reservation);
+  promise_ = std::move(promise);
   block_size_ = block_size;
-  blocks_.reserve(static_cast<size_t>(reservation_.n_blocks_left()));
-  ids_.reserve(static_cast<size_t>(reservation_.n_blocks_left()));
+  blocks_.reserve(static_cast<size_t>(promise_.n_blocks_left()));
+  ids_.reserve(static_cast<size_t>(promise_.n_blocks_left()));
 }
 
 void BlockTable::grow(int32_t n_tokens) {
   while (n_slots() < n_tokens) {
-    blocks_.push_back(reservation_.take());
+    blocks_.push_back(promise_.take());
     ids_.push_back(blocks_.back().id());
   }
 }
@@ -24,7 +24,7 @@ void BlockTable::grow(int32_t n_tokens) {
 void BlockTable::clear() {
   blocks_.clear();
   ids_.clear();
-  reservation_ = Reservation();
+  promise_ = BlockPromise();
 }
 
 }  // namespace lockstep

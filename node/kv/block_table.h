@@ -1,5 +1,5 @@
 // BlockTable: the blocks that hold one sequence's keys and values in one KV group, in order of
-// position. Grows from its own reservation, so a sequence that was admitted never lacks a block.
+// position. Grows from its own promise, so a sequence that was admitted never lacks a block.
 // Engine thread only.
 #pragma once
 
@@ -19,7 +19,7 @@ constexpr int32_t n_blocks_for(int64_t n_tokens, int32_t block_size) {
 class BlockTable {
  public:
   // Begins an empty table. Takes host memory for all promised blocks now, so that grow() need not.
-  void start(Reservation reservation, int32_t block_size);
+  void start(BlockPromise promise, int32_t block_size);
   // Takes blocks until `n_tokens` positions are covered.
   void grow(int32_t n_tokens);
   // Returns the blocks and what is left of the promise.
@@ -27,11 +27,11 @@ class BlockTable {
 
   std::span<const BlockId> ids() const { return ids_; }
   int32_t n_blocks() const { return static_cast<int32_t>(ids_.size()); }
-  int32_t n_blocks_promised() const { return reservation_.n_blocks_left(); }  // still to come
-  int64_t n_slots() const { return int64_t{n_blocks()} * block_size_; }       // positions covered
+  int32_t n_blocks_promised() const { return promise_.n_blocks_left(); }  // still to come
+  int64_t n_slots() const { return int64_t{n_blocks()} * block_size_; }   // positions covered
 
  private:
-  Reservation reservation_;
+  BlockPromise promise_;
   int32_t block_size_ = 0;
   std::vector<BlockRef> blocks_;
   std::vector<BlockId> ids_;  // of blocks_, side by side as a StepPlan wants them

@@ -33,6 +33,14 @@ struct StepResult {
   std::vector<float> logprobs;    // [max_samples], of the sampled id
   std::vector<TokenLogprob> top;  // [max_samples, kMaxTopLogprobs], best first
   std::vector<uint8_t> finite;    // [max_samples], 0 = the row's logits held a NaN or an Inf
+
+  void resize(int32_t max_samples) {
+    const auto n = static_cast<size_t>(max_samples);
+    ids.resize(n);
+    logprobs.resize(n);
+    top.resize(n * kMaxTopLogprobs);
+    finite.resize(n);
+  }
 };
 
 class Executor {

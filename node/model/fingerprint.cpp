@@ -45,6 +45,44 @@ Digest128 Hasher::digest() const {
   return digest;
 }
 
+namespace {
+
+// What the forward pass reads from the model, beside the weights.
+void add_forward(const ModelConfig& model, Hasher& hasher) {
+  hasher.update(model.architecture);
+  hasher.update_u64(static_cast<uint64_t>(model.shape.n_heads));
+  hasher.update_u64(static_cast<uint64_t>(model.shape.n_kv_heads));
+  hasher.update_u64(std::bit_cast<uint32_t>(model.rms_eps));
+  hasher.update_u64(std::bit_cast<uint64_t>(model.rope_theta));
+  hasher.update_u64(static_cast<uint64_t>(model.n_rot));
+  hasher.update_u64(model.rope_style == RopeStyle::kNeighbours ? 1 : 0);
+  hasher.update_u64(model.rope_freq_divisors.size());
+  for (float divisor : model.rope_freq_divisors) {
+    hasher.update_u64(std::bit_cast<uint32_t>(divisor));
+  }
+}
+
+// What decides which ids a text becomes, which text ids become, and where an answer ends.
+void add_text(const TokenizerData& tokenizer, Hasher& hasher) {
+  hasher.update(tokenizer.model);
+  hasher.update(tokenizer.pre);
+  hasher.update(tokenizer.chat_template);
+  for (const auto* strings : {&tokenizer.tokens, &tokenizer.merges}) {
+    hasher.update_u64(strings->size());
+    for (const std::string& text : *strings) hasher.update(std::string_view(text));
+  }
+  for (const TokenType type : tokenizer.types) hasher.update_u64(static_cast<uint64_t>(type));
+  for (const int32_t id :
+       {tokenizer.bos_id, tokenizer.eos_id, tokenizer.unk_id, tokenizer.pad_id}) {
+    hasher.update_u64(static_cast<uint32_t>(id));
+  }
+  hasher.update_u64(tokenizer.extra_eog_ids.size());
+  for (const int32_t id : tokenizer.extra_eog_ids) hasher.update_u64(static_cast<uint32_t>(id));
+  hasher.update_u64(tokenizer.add_bos ? 1 : 0);
+}
+
+}  // namespace
+
 Digest128 combine_units(const ModelFile& file, std::vector<UnitDigest> units) {
   std::sort(units.begin(), units.end(), [](const UnitDigest& a, const UnitDigest& b) {
     return a.tensor != b.tensor ? a.tensor < b.tensor : a.unit < b.unit;
@@ -72,22 +110,16 @@ Digest128 combine_units(const ModelFile& file, std::vector<UnitDigest> units) {
   return hasher.digest();
 }
 
-std::string make_fingerprint(const Digest128& weights, const ModelConfig& model, DType kv_dtype) {
+std::string make_fingerprint(const Digest128& weights, const ModelConfig& model,
+                             const TokenizerData& tokenizer, DType kv_dtype) {
   Hasher hasher;
-  hasher.update(weights);
   hasher.update_u64(kNumericsContract);
   hasher.update(kBackendClass);
+  hasher.update(weights);
   hasher.update_u64(static_cast<uint64_t>(kv_dtype));
-  hasher.update(model.architecture);
-  hasher.update_u64(static_cast<uint64_t>(model.shape.n_heads));
-  hasher.update_u64(static_cast<uint64_t>(model.shape.n_kv_heads));
-  hasher.update_u64(std::bit_cast<uint32_t>(model.rms_eps));
-  hasher.update_u64(std::bit_cast<uint64_t>(model.rope_theta));
-  hasher.update_u64(static_cast<uint64_t>(model.n_rot));
-  hasher.update_u64(static_cast<uint64_t>(model.rope_style));
-  for (float divisor : model.rope_freq_divisors) {
-    hasher.update_u64(std::bit_cast<uint32_t>(divisor));
-  }
+  add_forward(model, hasher);
+  hasher.update_u64(kTextContract);
+  add_text(tokenizer, hasher);
   std::string text;
   for (std::byte b : hasher.digest()) {
     for (int shift : {4, 0}) text += "0123456789abcdef"[std::to_integer<int>(b) >> shift & 15];

@@ -1,4 +1,4 @@
-// The numerics fingerprint: nodes with equal fingerprints give equal tokens, whatever their
+// The fingerprint: nodes with equal fingerprints give equal tokens, whatever their
 // tensor-parallel degree. Weights are hashed while they are read, per tensor and unit; a unit is
 // what no rank ever owns half of (docs/numerics.md, section 7).
 #pragma once
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "node/model/model_file.h"
+#include "node/text/tokenizer.h"
 
 struct XXH3_state_s;  // xxHash's
 
@@ -20,6 +21,8 @@ namespace lockstep {
 
 // Raised with every change of a bit anywhere in docs/numerics.md.
 inline constexpr uint32_t kNumericsContract = 1;
+// Raised when the same tokenizer data gives other ids, text, stops or rendered templates.
+inline constexpr uint32_t kTextContract = 1;
 // Quantised linears sum integers, in the CPU's order.
 inline constexpr std::string_view kBackendClass = "int8-linear";
 
@@ -53,7 +56,9 @@ struct UnitDigest {
 // throws LoadError if they differ (the file changed while it was read).
 Digest128 combine_units(const ModelFile& file, std::vector<UnitDigest> units);
 
-// What /version and hello publish, 32 hexadecimal digits.
-std::string make_fingerprint(const Digest128& weights, const ModelConfig& model, DType kv_dtype);
+// What /version and hello publish, 32 hexadecimal digits: of the weights, what else the forward
+// pass reads from the model, the KV dtype, the tokenizer with its template, and both contracts.
+std::string make_fingerprint(const Digest128& weights, const ModelConfig& model,
+                             const TokenizerData& tokenizer, DType kv_dtype);
 
 }  // namespace lockstep

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/kv_layout.h"
+
 namespace lockstep::gguf {
 namespace {
 
@@ -119,10 +121,14 @@ class ConfigReader {
     const std::string length_key = key("attention.key_length");
     int64_t head_dim = config_.shape.hidden_dim / config_.shape.n_heads;
     if (metadata_.has(length_key)) {
-      head_dim = metadata_.integer(length_key, 1, kMaxHeads);
+      head_dim = metadata_.integer(length_key, 1, kMaxHeadDim);
     } else if (config_.shape.hidden_dim % config_.shape.n_heads != 0) {
       fail(metadata_.describe(key("attention.head_count")), ": ", config_.shape.n_heads,
            " heads do not divide the hidden dimension ", config_.shape.hidden_dim);
+    }
+    if (head_dim > kMaxHeadDim) {
+      fail(metadata_.describe(key("attention.head_count")), ": heads of ", head_dim,
+           " values, at most ", kMaxHeadDim, " are supported");
     }
     const auto value_length = metadata_.find_integer(key("attention.value_length"));
     if (value_length && *value_length != static_cast<uint64_t>(head_dim)) {

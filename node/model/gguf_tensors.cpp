@@ -118,6 +118,7 @@ void place(Tensor& tensor, std::span<const std::byte> file, uint64_t data_start)
 
 void check_no_overlap(const std::vector<Tensor>& tensors) {
   std::vector<const Tensor*> sorted;
+  sorted.reserve(tensors.size());
   for (const Tensor& tensor : tensors) sorted.push_back(&tensor);
   std::sort(sorted.begin(), sorted.end(),
             [](const Tensor* a, const Tensor* b) { return a->file_offset < b->file_offset; });

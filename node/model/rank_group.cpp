@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cfenv>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -24,6 +25,7 @@ namespace lockstep {
 namespace {
 
 constexpr int kMaxInFlight = 2;   // one runs while the engine plans the next
+constexpr int kExitHung = 70;     // EX_SOFTWARE of sysexits.h
 constexpr int kIdleSpins = 1000;  // tens of microseconds: the engine answers a step that fast
 
 ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
@@ -41,14 +43,6 @@ struct InFlight {
   std::vector<RankOutcome> outcomes;  // [n_ranks]
   int n_done = 0;                     // guarded by the group's mutex
 };
-
-void size_result(StepResult& result, const StepLimits& limits) {
-  const auto n = static_cast<size_t>(limits.max_samples);
-  result.ids.resize(n);
-  result.logprobs.resize(n);
-  result.finite.resize(n);
-  result.top.resize(n * kMaxTopLogprobs);
-}
 
 int severity(StepStatus status) {
   switch (status) {
@@ -82,6 +76,7 @@ struct RankGroup::Impl {
 
   void start_ranks(const ModelFile& file, MemoryLedger& ledger);
   void stop_ranks();
+  [[noreturn]] void give_up(uint64_t step) const;
   void run_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
   std::unique_ptr<Rank> build_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
   bool wait_for_plan(uint64_t n_run);
@@ -125,7 +120,7 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
   for (InFlight& step : ring) {
     step.plan.resize(step_plan_bytes(config.limits));
     step.outcomes.resize(plan.ranks.size());
-    size_result(step.result, config.limits);
+    step.result.resize(config.limits.max_samples);
   }
   make_communicators();
   try {
@@ -137,6 +132,14 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
 }
 
 RankGroup::Impl::~Impl() { stop_ranks(); }
+
+// A thread that hangs cannot be ended, so the process is: its supervisor starts it anew, and its
+// coordinator notices at once.
+void RankGroup::Impl::give_up(uint64_t step) const {
+  log(LogLevel::kError, str("step ", step, " takes longer than ", config.step_deadline.count(),
+                            " ms: a rank hangs; exiting"));
+  std::_Exit(kExitHung);
+}
 
 void RankGroup::Impl::stop_ranks() {
   {
@@ -159,7 +162,8 @@ void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return n_ready == config.n_ranks; });
   if (load_failure != nullptr) std::rethrow_exception(load_failure);
-  fingerprint = make_fingerprint(combine_units(file, std::move(digests)), model, config.kv_dtype);
+  fingerprint = make_fingerprint(combine_units(file, std::move(digests)), model, file.tokenizer(),
+                                 config.kv_dtype);
 }
 
 void RankGroup::Impl::run_rank(int idx, const ModelFile& file, MemoryLedger& ledger) {
@@ -250,7 +254,10 @@ void RankGroup::wait_result(StepResult& result) {
   InFlight& step = group.slot(group.n_answered);
   {
     std::unique_lock lock(group.mutex);
-    group.done.wait(lock, [&] { return step.n_done == group.config.n_ranks; });
+    const auto all_done = [&] { return step.n_done == group.config.n_ranks; };
+    if (!group.done.wait_for(lock, group.config.step_deadline, all_done)) {
+      group.give_up(step.result.step);
+    }
   }
   ++group.n_answered;
   const RankOutcome& outcome = worst(step.outcomes);
@@ -272,6 +279,13 @@ std::string RankGroup::backend_name() const {
 }
 
 std::string RankGroup::numerics_fingerprint() const { return impl_->fingerprint; }
+
+void check_kv_dtype(const ModelConfig& model, DType kv_dtype) {
+  const int head_dim = model.shape.head_dim;
+  if (kv_dtype != DType::kQ8_0 || head_dim % kBlockLen == 0) return;
+  throw LoadError(str("kv_cache_dtype: q8_0 needs heads of a multiple of ", kBlockLen,
+                      " values, the model's have ", head_dim));
+}
 
 int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config) {
   const ShardPlan plan = shard_or_throw(model, config.n_ranks);

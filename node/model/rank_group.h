@@ -23,7 +23,10 @@ struct RankGroupConfig {
   DType kv_dtype = DType::kF16;
   int32_t n_kv_blocks = 0;
   StepLimits limits;
-  std::chrono::milliseconds collective_deadline{10000};
+  // A rank that keeps the others waiting for longer is blamed; a step that takes longer ends the
+  // process with exit code 70, for a supervisor to start it anew.
+  std::chrono::milliseconds collective_deadline{10'000};
+  std::chrono::milliseconds step_deadline{60'000};
   // Tests only: sees the raw logits [n_samples, vocab_size] of every step, on rank 0's thread.
   std::function<void(uint64_t step, std::span<const float> logits)> on_logits;
 };
@@ -40,13 +43,16 @@ class RankGroup final : public Executor {
 
   const ModelConfig& model() const;
   std::string backend_name() const;  // "cpu/avx2 x2 threads x2 ranks"
-  // Digest of (weights, KV dtype, RoPE settings, contract version, back end class), hexadecimal.
+  // See make_fingerprint().
   std::string numerics_fingerprint() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// Throws LoadError if the model's heads cannot be kept in this type.
+void check_kv_dtype(const ModelConfig& model, DType kv_dtype);
 
 // Bytes of one KV block over all layers on the rank that holds most.
 int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config);

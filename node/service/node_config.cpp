@@ -76,6 +76,12 @@ StepLimits resolve_limits(const NodeConfig& config, const ModelFile& file) {
   return limits;
 }
 
+// Ten times what a slow core needs between two exchanges of a full step, so that only a rank that
+// hangs is late.
+std::chrono::milliseconds collective_deadline(const StepLimits& limits) {
+  return std::chrono::seconds{10} + std::chrono::milliseconds{10} * limits.max_tokens;
+}
+
 }  // namespace
 
 RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file) {
@@ -88,7 +94,10 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   ranks.threads_per_rank = config.threads_per_rank > 0 ? static_cast<int>(config.threads_per_rank)
                                                        : std::max(1, cores / ranks.n_ranks);
   ranks.kv_dtype = parse_kv_dtype(config.kv_cache_dtype);
+  check_kv_dtype(file.config(), ranks.kv_dtype);
   ranks.limits = resolve_limits(config, file);
+  ranks.collective_deadline = collective_deadline(ranks.limits);
+  ranks.step_deadline = 4 * ranks.collective_deadline;
   ranks.n_kv_blocks = config.num_kv_blocks > 0 ? static_cast<int32_t>(config.num_kv_blocks)
                                                : default_kv_blocks(file, ranks);
   if (ranks.n_kv_blocks < ranks.limits.max_blocks_per_seq()) {

@@ -104,6 +104,7 @@ TEST_F(AdmissionTest, BadFieldsAreRefusedByName) {
          r.sampling.stop.strings = {"a", ""};
        }},
       {"stop", [](auto& r) { r.sampling.stop.strings.assign(kMaxStopStrings + 1, "x"); }},
+      {"stop", [](auto& r) { r.sampling.stop.strings = {std::string(kMaxStopBytes + 1, 'x')}; }},
       {"stop_token_ids",
        [](auto& r) {
          r.sampling.stop_token_ids = {3, 5000};

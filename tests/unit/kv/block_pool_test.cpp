@@ -23,7 +23,7 @@ concept NamesABlock = requires(const BlockPool& pool, Id id) {
 static_assert(NamesABlock<BlockId>);
 static_assert(!NamesABlock<SeqId> && !NamesABlock<SlotId> && !NamesABlock<int32_t>);
 static_assert(!std::is_copy_constructible_v<BlockPool> &&
-              !std::is_copy_constructible_v<Reservation>);
+              !std::is_copy_constructible_v<BlockPromise>);
 
 BlockRef take_one(BlockPool& pool) { return pool.reserve(1)->take(); }
 
@@ -99,7 +99,7 @@ TEST(BlockPool, WhatWasNotTakenGoesBackWithThePromise) {
 
 TEST(BlockPool, AnAssignedPromiseReturnsTheOldOne) {
   BlockPool pool(4);
-  Reservation promise = std::move(*pool.reserve(3));
+  BlockPromise promise = std::move(*pool.reserve(3));
   promise = std::move(*pool.reserve(1));
   EXPECT_EQ(promise.n_blocks_left(), 1);
   EXPECT_EQ(pool.n_blocks_reserved(), 1);
@@ -133,7 +133,7 @@ TEST(BlockPool, AgreesWithANaiveAllocator) {
   SeededRandom random(20240611);
   constexpr int kBlocks = 13;
   BlockPool pool(kBlocks);
-  std::vector<Reservation> promises;
+  std::vector<BlockPromise> promises;
   std::vector<BlockRef> refs;
   std::map<BlockId, uint32_t> n_refs;
   int32_t n_promised = 0;
@@ -155,7 +155,7 @@ TEST(BlockPool, AgreesWithANaiveAllocator) {
       n_promised += n;
       promises.push_back(std::move(*promise));
     } else if (kind == 1 && !promises.empty()) {
-      Reservation& promise = promises[static_cast<size_t>(any(promises))];
+      BlockPromise& promise = promises[static_cast<size_t>(any(promises))];
       if (promise.n_blocks_left() == 0) continue;
       refs.push_back(promise.take());
       --n_promised;

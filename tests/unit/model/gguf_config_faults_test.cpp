@@ -52,6 +52,9 @@ const std::vector<GgufFault>& config_faults() {
       {"moreKvHeads",
        [](auto& b) { b.set_u32("llama.attention.head_count_kv", 4); },
        {"'llama.attention.head_count_kv'", "is 4", "1..2"}},
+      {"headsTooWide",
+       [](auto& b) { b.set_u32("llama.attention.key_length", 257); },
+       {"'llama.attention.key_length'", "257", "256"}},
       {"headsByLayer",
        [](auto& b) {
          b.set_i32s("llama.attention.head_count", {2, 4});

@@ -74,6 +74,35 @@ class Driver {
 
 const Ids kPrompt{5, 9, 11, 2, 7};
 
+TEST(RankGroup, HeadsThatQ8BlocksCannotHoldAreRefusedWithTheNumbers) {
+  FakeModelFile file{FakeModelSpec{}};
+  ModelConfig model = file.config();
+  model.shape.head_dim = 80;
+  EXPECT_NO_THROW(check_kv_dtype(model, DType::kF16));
+  try {
+    check_kv_dtype(model, DType::kQ8_0);
+    FAIL() << "accepted";
+  } catch (const LoadError& error) {
+    EXPECT_NE(std::string(error.what()).find("80"), std::string::npos) << error.what();
+  }
+}
+
+// A thread that hangs cannot be ended; the process can, and is started anew by its supervisor.
+TEST(RankGroupDeathTest, AStepPastItsDeadlineEndsTheProcessWithExitCode70) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto hang = [] {
+    const FakeModelFile file(FakeModelSpec{});
+    RankGroupConfig config = config_of(1);
+    config.step_deadline = std::chrono::milliseconds{100};
+    config.on_logits = [](uint64_t, std::span<const float>) {
+      std::this_thread::sleep_for(std::chrono::minutes{1});
+    };
+    Driver driver(file, config);
+    driver.run(0, kPrompt);
+  };
+  EXPECT_EXIT(hang(), ::testing::ExitedWithCode(70), "takes longer than 100 ms: a rank hangs");
+}
+
 class RankGroupOf : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Ranks, RankGroupOf, ::testing::Values(1, 2));
 

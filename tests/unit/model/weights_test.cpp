@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "common/load_error.h"
 #include "tests/support/fake_model_file.h"
@@ -268,17 +269,54 @@ TEST(Fingerprint, AFileThatChangesUnderTheRanksIsRefused) {
 TEST(Fingerprint, NamesEveryThingThatChangesTokens) {
   const FakeModelFile file(wide_spec());
   const Digest128 weights{};
-  const std::string base = make_fingerprint(weights, file.config(), DType::kF16);
+  TokenizerData text;
+  text.model = "gpt2";
+  text.pre = "gpt-2";
+  text.tokens = {"a", "b"};
+  text.types = {TokenType::kNormal, TokenType::kControl};
+  text.merges = {"a b"};
+  const std::string base = make_fingerprint(weights, file.config(), text, DType::kF16);
   EXPECT_EQ(base.size(), 32u);
-  EXPECT_EQ(base, make_fingerprint(weights, file.config(), DType::kF16));
-  EXPECT_NE(base, make_fingerprint(weights, file.config(), DType::kQ8_0));
-  ModelConfig changed = file.config();
-  changed.rope_theta = 500000.0;
-  EXPECT_NE(base, make_fingerprint(weights, changed, DType::kF16));
-  changed = file.config();
-  changed.rope_freq_divisors.assign(16, 1.0f);
-  EXPECT_NE(base, make_fingerprint(weights, changed, DType::kF16));
-  EXPECT_NE(base, make_fingerprint({std::byte{1}}, file.config(), DType::kF16));
+  EXPECT_EQ(base, make_fingerprint(weights, file.config(), text, DType::kF16));
+  EXPECT_NE(base, make_fingerprint(weights, file.config(), text, DType::kQ8_0));
+  EXPECT_NE(base, make_fingerprint({std::byte{1}}, file.config(), text, DType::kF16));
+
+  const std::vector<std::function<void(ModelConfig&)>> model_changes = {
+      [](ModelConfig& m) { m.architecture = "other"; },
+      [](ModelConfig& m) { m.shape.n_heads *= 2; },
+      [](ModelConfig& m) { m.shape.n_kv_heads *= 2; },
+      [](ModelConfig& m) { m.rms_eps *= 2; },
+      [](ModelConfig& m) { m.rope_theta *= 2; },
+      [](ModelConfig& m) { m.n_rot -= 2; },
+      [](ModelConfig& m) {
+        m.rope_style =
+            m.rope_style == RopeStyle::kNeighbours ? RopeStyle::kHalves : RopeStyle::kNeighbours;
+      },
+      [](ModelConfig& m) { m.rope_freq_divisors.assign(16, 1.0f); },
+  };
+  for (size_t i = 0; i < model_changes.size(); ++i) {
+    ModelConfig changed = file.config();
+    model_changes[i](changed);
+    EXPECT_NE(base, make_fingerprint(weights, changed, text, DType::kF16)) << "change " << i;
+  }
+  const std::vector<std::function<void(TokenizerData&)>> text_changes = {
+      [](TokenizerData& t) { t.model = "other"; },
+      [](TokenizerData& t) { t.pre = "qwen2"; },
+      [](TokenizerData& t) { t.tokens[1] = "c"; },
+      [](TokenizerData& t) { t.types[1] = TokenType::kNormal; },
+      [](TokenizerData& t) { t.merges.clear(); },
+      [](TokenizerData& t) { t.bos_id = 1; },
+      [](TokenizerData& t) { t.eos_id = 1; },
+      [](TokenizerData& t) { t.extra_eog_ids = {0}; },
+      [](TokenizerData& t) { t.add_bos = true; },
+      [](TokenizerData& t) { t.chat_template = "{{ 1 }}"; },
+  };
+  for (size_t i = 0; i < text_changes.size(); ++i) {
+    TokenizerData changed = text;
+    text_changes[i](changed);
+    EXPECT_NE(base, make_fingerprint(weights, file.config(), changed, DType::kF16))
+        << "change " << i;
+  }
 }
 
 }  // namespace

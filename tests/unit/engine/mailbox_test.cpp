@@ -1,0 +1,67 @@
+// Mail between any thread and the engine thread.
+#include "node/engine/mailbox.h"
+
+#include <gtest/gtest.h>
+
+namespace lockstep {
+namespace {
+
+std::unique_ptr<LiveRequest> request(uint64_t id) {
+  GenerationRequest r;
+  r.id = RequestId{id};
+  r.prompt = {1};
+  return std::make_unique<LiveRequest>(std::move(r));
+}
+
+void end(Mailbox& mailbox, uint64_t id) {
+  RequestEnd ended;
+  ended.request = RequestId{id};
+  mailbox.forget({&ended, 1});
+}
+
+TEST(Mailbox, ACancelIsForTheRequestThatWasLiveNotForTheNextOfItsId) {
+  Mailbox mailbox(8);
+  Mail mail;
+  ASSERT_TRUE(mailbox.post(request(1)));
+  mailbox.take(mail, false);
+  mailbox.post_cancel(RequestId{1});
+  end(mailbox, 1);  // by itself, before the engine read of the cancel
+  ASSERT_TRUE(mailbox.post(request(1)));
+  mailbox.take(mail, false);
+  EXPECT_EQ(mail.arrivals.size(), 1u);
+  EXPECT_TRUE(mail.cancels.empty());
+}
+
+TEST(Mailbox, AnIdIsTakenUntilItsLastWord) {
+  Mailbox mailbox(8);
+  ASSERT_TRUE(mailbox.post(request(1)));
+  EXPECT_EQ(mailbox.post(request(1)).error().code, ErrorCode::kConflict);
+  end(mailbox, 1);
+  EXPECT_TRUE(mailbox.post(request(1)));
+}
+
+TEST(Mailbox, WhatTheEngineHasNotAdmittedCountsAsQueued) {
+  Mailbox mailbox(2);
+  Mail mail;
+  ASSERT_TRUE(mailbox.post(request(1)));
+  ASSERT_TRUE(mailbox.post(request(2)));
+  EXPECT_EQ(mailbox.post(request(3)).error().code, ErrorCode::kOverloaded);
+  mailbox.take(mail, false);
+  EXPECT_EQ(mailbox.post(request(3)).error().code, ErrorCode::kOverloaded);
+  mailbox.set_n_waiting(1);
+  EXPECT_TRUE(mailbox.post(request(3)));
+}
+
+TEST(Mailbox, ACancelIsPostedOnce) {
+  Mailbox mailbox(8);
+  Mail mail;
+  ASSERT_TRUE(mailbox.post(request(1)));
+  mailbox.post_cancel(RequestId{1});
+  mailbox.post_cancel(RequestId{1});
+  mailbox.post_cancel(RequestId{2});  // never heard of
+  mailbox.take(mail, false);
+  EXPECT_EQ(mail.cancels, std::vector{RequestId{1}});
+}
+
+}  // namespace
+}  // namespace lockstep
