@@ -1,5 +1,6 @@
 #include "wire/socket.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "common/host_port.h"
@@ -27,6 +28,13 @@ void apply(zmq::socket_t& socket, SocketKind kind, const SocketOptions& options)
   if (kind == SocketKind::kRouter) socket.set(router_mandatory, true);
 }
 
+// Takes effect for what is bound afterwards.
+void bound_queues(zmq::socket_t& socket) {
+  using namespace zmq::sockopt;  // NOLINT(google-build-using-namespace)
+  socket.set(rcvhwm, std::min(socket.get(rcvhwm), kMaxBoundQueue));
+  socket.set(maxmsgsize, std::min(socket.get(maxmsgsize), kMaxBoundFrameBytes));
+}
+
 bool is_again(int error) { return error == EAGAIN || error == EINTR; }
 
 }  // namespace
@@ -44,6 +52,7 @@ Result<Socket> Socket::make(Context& context, SocketKind kind, const SocketOptio
 
 Status Socket::bind(const std::string& endpoint) {
   try {
+    bound_queues(socket_);
     // An IPv4 address bound with IPv6 on would come back as [::ffff:127.0.0.1].
     socket_.set(zmq::sockopt::ipv6, endpoint.find('[') != std::string::npos);
     socket_.bind(endpoint);

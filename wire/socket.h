@@ -27,15 +27,24 @@ class Context {
 enum class SocketKind { kRouter, kDealer };
 
 struct SocketOptions {
-  // Messages queued for one peer, each way; when full, send() says kFull.
+  // Messages queued for one peer, each way; when full, send() says kFull. bind() makes the way in
+  // shorter (kMaxBoundQueue).
   int high_water_mark = 10000;
   // A longer message costs its sender the connection, so this is larger than what decode() takes:
-  // in between the sender gets an error reply and keeps its other streams.
+  // in between the sender gets an error reply and keeps its other streams. bind() makes it smaller
+  // (kMaxBoundFrameBytes).
   int64_t max_frame_bytes = 4 * static_cast<int64_t>(kMaxMessageBytes);
   // ZMTP pings: a peer that is silent for the timeout is disconnected.
   std::chrono::milliseconds heartbeat_interval{500};
   std::chrono::milliseconds heartbeat_timeout{2000};
 };
+
+// Of a socket that binds: anybody may connect to it, and these times the number of peers is the
+// memory that unread messages can take. Further ones wait at the sender. Not shorter, because a
+// peer whose messages wait is not heard either, and loses its connection at heartbeat_timeout.
+inline constexpr int kMaxBoundQueue = 256;
+inline constexpr int64_t kMaxBoundFrameBytes =
+    static_cast<int64_t>(kMaxMessageBytes) + (int64_t{1} << 20);
 
 struct Incoming {
   std::string peer;  // ROUTER: who sent it; DEALER: empty

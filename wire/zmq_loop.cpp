@@ -14,8 +14,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// A peer that floods us may delay the others' messages and the timers by this many only.
+// A peer that floods us may delay the others' messages and the timers by so much only: a bound on
+// many small messages, and one on few that take long.
 constexpr int kMessagesPerTurn = 64;
+constexpr milliseconds kTimePerTurn{10};
 constexpr milliseconds kLongestWait{1000};
 
 }  // namespace
@@ -34,13 +36,6 @@ ZmqLoop::SocketId ZmqLoop::add(Socket socket, OnMessage on_message) {
   const auto id = SocketId{next_id_++};
   entries_.push_back(std::make_unique<Entry>(Entry{id, std::move(socket), std::move(on_message)}));
   return id;
-}
-
-// The entry itself goes at the start of the next turn: its handler may be running now.
-void ZmqLoop::remove(SocketId id) {
-  for (auto& entry : entries_) {
-    if (entry->id == id) entry->removed = true;
-  }
 }
 
 Socket& ZmqLoop::socket(SocketId id) {
@@ -86,7 +81,7 @@ void ZmqLoop::run() {
 }
 
 void ZmqLoop::poll() {
-  std::erase_if(entries_, [](const auto& entry) { return entry->removed; });
+  std::erase_if(entries_, [](const auto& entry) { return entry->broken; });
   items_.assign(1, {nullptr, wake_fd_, ZMQ_POLLIN, 0});
   for (auto& entry : entries_) items_.push_back({entry->socket.handle(), 0, ZMQ_POLLIN, 0});
   if (zmq_poll(items_.data(), static_cast<int>(items_.size()), until_next_timer().count()) <= 0) {
@@ -100,11 +95,12 @@ void ZmqLoop::poll() {
 }
 
 void ZmqLoop::read_from(Entry& entry) {
-  for (int n = 0; n < kMessagesPerTurn && !entry.removed; ++n) {
+  const auto end = steady_clock::now() + kTimePerTurn;
+  for (int n = 0; n < kMessagesPerTurn && (n == 0 || steady_clock::now() < end); ++n) {
     Result<std::optional<Incoming>> received = entry.socket.receive();
     if (!received) {
       log(LogLevel::kError, received.error().message);
-      entry.removed = true;
+      entry.broken = true;
       return;
     }
     if (!received->has_value()) return;

@@ -26,9 +26,8 @@ class ZmqLoop {
   ZmqLoop(const ZmqLoop&) = delete;
   ZmqLoop& operator=(const ZmqLoop&) = delete;
 
-  // Before start(), or on the loop's thread (a handler may remove its own socket).
+  // Before start(), or on the loop's thread.
   SocketId add(Socket socket, OnMessage on_message);
-  void remove(SocketId id);
   Socket& socket(SocketId id);
   void every(std::chrono::milliseconds interval, Task task);
   // Runs after wake(), once however often it was called in between.
@@ -49,7 +48,7 @@ class ZmqLoop {
     SocketId id;
     Socket socket;
     OnMessage on_message;
-    bool removed = false;
+    bool broken = false;  // receiving failed: closed at the start of the next turn
   };
   struct Timer {
     std::chrono::milliseconds interval;

@@ -104,6 +104,46 @@ TEST(Socket, AFullPeerDoesNotBlockTheRouter) {
   wait_message(dealer);
 }
 
+// Unread messages of a peer are bounded by what bind() allows, not by what the peer sends.
+TEST(Socket, WhoDoesNotReadHoldsItsPeersUp) {
+  Context context;
+  const SocketOptions patient{.high_water_mark = 1000, .heartbeat_interval = 0ms};
+  Socket router = make(context, SocketKind::kRouter, patient);
+  ASSERT_TRUE(router.bind("tcp://127.0.0.1:0"));
+  Socket dealer =
+      make(context, SocketKind::kDealer, {.high_water_mark = 1, .heartbeat_interval = 0ms});
+  ASSERT_TRUE(dealer.connect(router.endpoint()));
+  const std::string body(size_t{64} << 10, 'x');
+  constexpr int kManyMessages = 900;  // more than the queue and TCP's buffers hold
+  int n_sent = 0;
+  while (n_sent < kManyMessages && *dealer.wait_writable(1000ms)) {
+    if (*dealer.send("", body) == SendResult::kSent) ++n_sent;
+  }
+  EXPECT_GE(n_sent, kMaxBoundQueue);
+  EXPECT_LT(n_sent, kManyMessages);
+  wait_message(router);
+}
+
+TEST(Socket, AFrameThatIsFarTooLongIsNotTakenIn) {
+  Context context;
+  Socket router = make(context, SocketKind::kRouter);
+  ASSERT_TRUE(router.bind("tcp://127.0.0.1:0"));
+  Socket dealer = make(context, SocketKind::kDealer);
+  ASSERT_TRUE(dealer.connect(router.endpoint()));
+  const std::string just_right(kMaxMessageBytes + 1, 'x');  // for decode() to refuse
+  ASSERT_TRUE(*dealer.wait_writable(5000ms));
+  ASSERT_EQ(*dealer.send("", just_right), SendResult::kSent);
+  EXPECT_EQ(wait_message(router).body.size(), just_right.size());
+  ASSERT_EQ(*dealer.send("", std::string(kMaxMessageBytes + (2u << 20), 'x')), SendResult::kSent);
+  // It costs the connection; a new one follows by itself.
+  std::string body;
+  for (int i = 0; i < 200 && body.empty(); ++i) {
+    (void)dealer.send("", "after");
+    if (*router.wait_readable(100ms)) body = wait_message(router).body;
+  }
+  EXPECT_EQ(body.substr(0, 5), "after");
+}
+
 TEST(Socket, LocalEndpointsAreToldFromOpenOnes) {
   for (const char* local : {"tcp://127.0.0.1:5555", "tcp://localhost:0", "tcp://[::1]:5555",
                             "tcp://127.1.2.3:*", "ipc:///tmp/x", "inproc://x"}) {
