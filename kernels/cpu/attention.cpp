@@ -9,6 +9,7 @@
 #include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/fast_ops.h"
 #include "kernels/cpu/simd_portable.h"
+#include "kernels/index_checks.h"
 #include "kernels/kv_layout.h"
 
 namespace lockstep {
@@ -63,7 +64,7 @@ class Launch {
     const int max_rows = std::max(1, kMaxQueriesPerUnit / unit_heads_);
     const int32_t n_tokens = static_cast<int32_t>(args_.q.n_rows());
     for (int32_t row = 0; row < n_tokens; ++row) {
-      check_row(row);
+      check_attention_row(args_, row);
       const bool joins =
           n_runs_ > 0 && seq_of(row) == seq_of(row - 1) && runs_[n_runs_ - 1].n < max_rows;
       const int32_t first_tile = static_cast<int32_t>(first_key(row) / kTileKeys);
@@ -75,22 +76,6 @@ class Launch {
       run.n_tiles = end - run.first_tile;
       ++run.n;
       max_tiles_ = std::max(max_tiles_, run.n_tiles);
-    }
-  }
-
-  // What the row will read lies inside the tables and the pages.
-  void check_row(int32_t row) const {
-    const int64_t position = position_of(row);
-    const int64_t last_block = position / args_.kv.block_size;
-    CHECK(seq_of(row) >= 0 && seq_of(row) < args_.block_tables.n_rows());
-    CHECK(position >= 0 && last_block < args_.block_tables.shape[1]);
-    const int32_t* blocks = args_.block_tables.row<int32_t>(seq_of(row));
-    // A chunk's earlier blocks were checked with the row before it.
-    const bool follows =
-        row > 0 && seq_of(row - 1) == seq_of(row) && position_of(row - 1) + 1 == position;
-    const int64_t first_block = follows ? last_block : first_key(row) / args_.kv.block_size;
-    for (int64_t block = first_block; block <= last_block; ++block) {
-      CHECK(blocks[block] >= 0 && blocks[block] < args_.kv.n_blocks);
     }
   }
 

@@ -9,6 +9,7 @@
 #include "kernels/cpu/rope_row.h"
 #include "kernels/cpu/rope_row_impl.h"
 #include "kernels/cpu/simd_portable.h"
+#include "kernels/index_checks.h"
 #include "kernels/kv_layout.h"
 
 namespace lockstep {
@@ -26,10 +27,9 @@ class TokenRope {
  public:
   TokenRope(const RopeStoreArgs& args, const RopeRow& loops, int64_t token)
       : args_(args), loops_(loops), token_(token), n_pairs_(args.cos_sin.shape[1]) {
+    check_rope_row(args, token);
     const int64_t position = *args.positions.row<int32_t>(token);
     const int64_t slot = *args.slots.row<int32_t>(token);
-    CHECK(position >= 0 && position < args.cos_sin.shape[0]);
-    CHECK(slot >= 0 && slot < args.kv.n_blocks * args.kv.block_size);
     slot_ = {slot / args.kv.block_size, slot % args.kv.block_size};
     cos_sin_ = args.cos_sin.row<float>(position);
     for (int64_t i = 0; i < n_pairs_; ++i) {

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/index_checks.h"
 #include "kernels/reference/kv_slots.h"
 #include "kernels/reference/math.h"
 #include "kernels/reference/reference_ops.h"
@@ -101,6 +102,7 @@ class RowAttention {
 void attention(const AttentionArgs& args) {
   const int64_t head_dim = args.kv.head_dim;
   for (int64_t token = 0; token < args.q.n_rows(); ++token) {
+    check_attention_row(args, token);
     for (int64_t head = 0; head < args.q.shape[1]; ++head) {
       RowAttention(args, token, head).run(args.out.row<float>(token) + head * head_dim);
     }

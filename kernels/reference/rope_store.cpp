@@ -1,6 +1,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/index_checks.h"
 #include "kernels/reference/kv_slots.h"
 #include "kernels/reference/reference_ops.h"
 
@@ -29,6 +30,7 @@ void rope_store(const RopeStoreArgs& args) {
   const int64_t n_pairs = args.cos_sin.shape[1];
   std::vector<float> k(static_cast<size_t>(head_dim));
   for (int64_t token = 0; token < args.q.n_rows(); ++token) {
+    check_rope_row(args, token);
     const float* cos_sin = args.cos_sin.row<float>(*args.positions.row<int32_t>(token));
     const int64_t slot = *args.slots.row<int32_t>(token);
     for (int64_t head = 0; head < n_heads; ++head) {

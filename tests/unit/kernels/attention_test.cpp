@@ -310,12 +310,35 @@ TEST(Attention, StridedRowsAreReadAndWrittenInPlace) {
   }
 }
 
-TEST(AttentionDeathTest, ABlockOutsideThePagesIsRefused) {
+class AttentionDeathTest : public ::testing::TestWithParam<Isa> {};
+INSTANTIATE_TEST_SUITE_P(Isas, AttentionDeathTest, ::testing::ValuesIn(available_isas()),
+                         [](const auto& info) { return std::string(to_string(info.param)); });
+
+TEST_P(AttentionDeathTest, ABlockOutsideThePagesIsRefused) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   SeededRandom random(43);
   OneSequence one(random, {DType::kF16, 16, 1, 1, 16, 0}, 40);
   one.cache.drop_blocks_below(0, 16);  // still visible without a window
-  EXPECT_DEATH(one.run(best_isa(), 39, 40), "CHECK|attention.cpp");
+  EXPECT_DEATH(one.run(GetParam(), 39, 40), "index_checks.cpp");
+}
+
+TEST_P(AttentionDeathTest, ASequenceOrPositionOutsideTheTablesIsRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  SeededRandom random(44);
+  const AttentionShape shape{DType::kF16, 16, 1, 1, 16, 0};
+  OneSequence one(random, shape, 40);
+  const auto attend_row = [&](int32_t seq, int32_t position) {
+    StepRows rows;
+    rows.add(shape, one.data, 0, 39, 40);
+    rows.seqs = {seq};
+    rows.positions = {position};
+    attend(*make_cpu_stream(GetParam(), 1), shape, one.cache, rows);
+  };
+  attend_row(0, 39);
+  EXPECT_DEATH(attend_row(1, 39), "index_checks.cpp");
+  EXPECT_DEATH(attend_row(-1, 39), "index_checks.cpp");
+  EXPECT_DEATH(attend_row(0, 48), "index_checks.cpp");
+  EXPECT_DEATH(attend_row(0, -1), "index_checks.cpp");
 }
 
 }  // namespace

@@ -197,16 +197,22 @@ TEST(KvLayout, BlockBytesCoverBothPlanesAndAreAligned) {
   EXPECT_EQ(kv_block_bytes(DType::kQ8_0, 1, 1, 32), 128);  // 2 * 34, rounded up
 }
 
-TEST(RopeStoreDeathTest, ASlotOrPositionOutsideIsRefused) {
+class RopeStoreDeathTest : public ::testing::TestWithParam<Isa> {};
+INSTANTIATE_TEST_SUITE_P(Isas, RopeStoreDeathTest, ::testing::ValuesIn(available_isas()),
+                         [](const auto& info) { return std::string(to_string(info.param)); });
+
+TEST_P(RopeStoreDeathTest, ASlotOrPositionOutsideIsRefused) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   SeededRandom random(8);
   Step step(random, {{DType::kF16, 16, 1, 1, 32, 0}, RopeStyle::kHalves, 32});
-  const auto store = [&] { rope_store(step.args(), *make_cpu_stream(best_isa(), 1)); };
+  const auto store = [&] { rope_store(step.args(), *make_cpu_stream(GetParam(), 1)); };
   step.slots[9] = static_cast<int32_t>(step.cache.pages().n_blocks * 16);
-  EXPECT_DEATH(store(), "rope_store.cpp");
+  EXPECT_DEATH(store(), "index_checks.cpp");
+  step.slots[9] = -1;
+  EXPECT_DEATH(store(), "index_checks.cpp");
   step.slots[9] = 0;
   step.positions[9] = kMaxPositions;
-  EXPECT_DEATH(store(), "rope_store.cpp");
+  EXPECT_DEATH(store(), "index_checks.cpp");
 }
 
 }  // namespace
