@@ -69,11 +69,16 @@ Result<std::vector<int32_t>> encode_messages(const ModelFront& model,
   return model.encode_chat(chat_messages(messages));
 }
 
+// What a template writes around a message, or spends on it, in bytes of text.
+constexpr size_t kBytesPerMessage = 32;
+
 size_t text_bytes(const std::optional<std::string>& prompt,
                   const std::optional<std::vector<wire::ChatMessage>>& messages) {
   size_t n = prompt ? prompt->size() : 0;
   if (messages) {
-    for (const wire::ChatMessage& m : *messages) n += m.content.size();
+    for (const wire::ChatMessage& m : *messages) {
+      n += m.role.size() + m.name.size() + m.content.size() + kBytesPerMessage;
+    }
   }
   return n;
 }

@@ -24,7 +24,7 @@ Status check_model(const ModelFront& model, const std::string& name);
 Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Generate& request);
 Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Tokenize& request);
 
-// Bytes of text that encode_prompt would have to read.
+// Bytes of text that encode_prompt would have to read, markup between messages included.
 size_t prompt_text_bytes(const wire::Generate& request);
 size_t prompt_text_bytes(const wire::Tokenize& request);
 

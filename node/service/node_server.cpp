@@ -14,6 +14,7 @@ using std::chrono::steady_clock;
 constexpr milliseconds kTick{20};  // retries what slow peers did not take
 constexpr milliseconds kHungAfter{5000};
 constexpr milliseconds kLastWordLinger{1000};
+constexpr size_t kOtherTasks = 64;  // that may wait beside the text worker's: drain()
 
 wire::ModelInfo model_info(const ModelFront& model) {
   const auto max_model_len = static_cast<uint64_t>(model.engine.config().limits.max_model_len);
@@ -37,11 +38,12 @@ NodeServer::NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbe
       probes_(probes),
       config_(config),
       last_tick_(steady_clock::now().time_since_epoch()),
-      loop_(config.max_long_prompts + 64),  // every finished job finds room
+      loop_(config.max_long_prompts + kOtherTasks),
       outbox_([this](const std::string& peer, std::string_view body) {
         return loop_.socket(socket_).send(peer, body);
       }),
-      worker_(config.max_long_prompts, [this](TextWorker::Finish f) { loop_.post(std::move(f)); }),
+      worker_(config.max_long_prompts,
+              [this](TextWorker::Finish finish) { return loop_.post(std::move(finish)); }),
       texts_(model, outbox_, worker_),
       requests_(model, outbox_, worker_, probes, clock) {}
 
@@ -64,15 +66,19 @@ void NodeServer::start() {
 }
 
 void NodeServer::drain() {
-  loop_.post([this] {
+  const bool posted = loop_.post([this] {
     requests_.drain();
     model_.engine.drain();
     loop_.socket(socket_).set_linger(kLastWordLinger);
     send_heartbeats();
   });
+  if (!posted) log(LogLevel::kWarning, "drain: the node has stopped already");
 }
 
-void NodeServer::stop() { loop_.stop(); }
+void NodeServer::stop() {
+  worker_.stop();  // its jobs use the servers, and post to the loop
+  loop_.stop();
+}
 
 bool NodeServer::is_alive() const {
   return steady_clock::now().time_since_epoch() - last_tick_.load() < kHungAfter;

@@ -25,7 +25,7 @@ namespace lockstep {
 struct NodeServerConfig {
   std::string listen;  // "tcp://127.0.0.1:5556"; port 0 = a free one
   std::chrono::milliseconds heartbeat_interval{250};
-  size_t max_long_prompts = 64;  // that wait for the text worker
+  size_t max_long_prompts = 64;  // at the text worker, waiting or running
   wire::SocketOptions socket;
 };
 

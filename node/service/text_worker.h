@@ -1,8 +1,10 @@
 // TextWorker: runs templates and tokenising, short ones on the caller's thread and long ones on one
-// of its own, so that the service's loop never stands still for them. Jobs wait in a bounded
-// queue; a full one is an answer (overloaded), not a wait.
+// of its own, so that the service's loop never stands still for them. Jobs are counted from run()
+// until their outcome has run on the loop, and bounded; one more is refused (overloaded), and the
+// loop never has more than that many outcomes to take.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -14,34 +16,29 @@ class TextWorker {
  public:
   using Finish = std::function<void()>;      // what is to be done with the outcome, on the loop
   using Job = std::function<Finish()>;       // computes, on any thread
-  using Post = std::function<void(Finish)>;  // runs it on the loop's thread later
+  using Post = std::function<bool(Finish)>;  // runs it on the loop's thread later; false = cannot
 
-  TextWorker(size_t max_jobs, Post post) : jobs_(max_jobs), post_(std::move(post)) {
-    thread_ = std::thread([this] {
-      while (std::optional<Job> job = jobs_.wait_pop()) post_((*job)());
-    });
-  }
-  // Runs what is queued, then ends.
-  ~TextWorker() {
-    jobs_.close();
-    thread_.join();
-  }
+  // `post` must have room for max_jobs.
+  TextWorker(size_t max_jobs, Post post);
+  ~TextWorker();  // stop()
   TextWorker(const TextWorker&) = delete;
   TextWorker& operator=(const TextWorker&) = delete;
 
-  // Loop thread. False, and nothing is run, when there is much text and the queue is full.
-  bool run(size_t n_text_bytes, Job job) {
-    if (n_text_bytes > kMaxInlineTextBytes) return jobs_.try_push(job);
-    job()();
-    return true;
-  }
+  // Loop thread. False, and nothing is run, when there is much text and no room for it.
+  bool run(size_t n_text_bytes, Job job);
+
+  // Waits for the job that runs now and drops those that wait: afterwards no job runs, so what they
+  // refer to may go away. Not from a job.
+  void stop();
 
  private:
-  // Tokenises in well under a millisecond.
-  static constexpr size_t kMaxInlineTextBytes = 4096;
+  void run_jobs();
 
-  BoundedQueue<Job> jobs_;
+  const size_t max_jobs_;
   const Post post_;
+  std::atomic<bool> stopping_{false};
+  BoundedQueue<Job> jobs_;
+  size_t n_open_ = 0;  // loop thread: queued, running, or computed and not yet finished
   std::thread thread_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 
 namespace lockstep {
 namespace {
@@ -115,6 +116,22 @@ TEST(GenerateParams, StopStringsAreFewAndNotEmpty) {
   wire::Generate m = request();
   m.stop.assign(16, "x");
   EXPECT_TRUE(sampling_params(m, 1));
+}
+
+TEST(GenerateParams, EveryPartOfAMessageCountsAsTextToRead) {
+  wire::Generate m = request();
+  m.prompt_text = "12345";
+  EXPECT_EQ(prompt_text_bytes(m), 5u);
+  m.prompt_text.reset();
+  const std::string big(1000, 'x');
+  for (const wire::ChatMessage& message :
+       {wire::ChatMessage{big, "", ""}, wire::ChatMessage{"", big, ""},
+        wire::ChatMessage{"", "", big}}) {
+    m.messages = {message};
+    EXPECT_GE(prompt_text_bytes(m), 1000u);
+  }
+  m.messages.emplace(200);
+  EXPECT_GT(prompt_text_bytes(m), 4096u) << "a template spends time on an empty message too";
 }
 
 }  // namespace

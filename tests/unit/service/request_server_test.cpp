@@ -40,7 +40,10 @@ class RequestServerTest : public ::testing::Test {
     server_.emplace(*model_, outbox_, worker_, probes_, clock_);
     engine_->start();
   }
-  ~RequestServerTest() override { engine_->stop(); }
+  ~RequestServerTest() override {
+    worker_.stop();
+    engine_->stop();
+  }
 
   template <class M>
   std::vector<M> sent() const {
@@ -84,6 +87,7 @@ class RequestServerTest : public ::testing::Test {
   TextWorker worker_{1, [this](TextWorker::Finish f) {
                        std::lock_guard lock(mutex_);
                        finished_.push_back(std::move(f));
+                       return true;
                      }};
   std::optional<RequestServer> server_;
 };

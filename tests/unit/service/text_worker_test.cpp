@@ -1,0 +1,102 @@
+// TextWorker with a loop that runs only when the test says so.
+#include "node/service/text_worker.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <mutex>
+#include <vector>
+
+namespace lockstep {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr size_t kLong = 100000;  // bytes: not run on the caller's thread
+
+// What a worker posted, as the loop's task queue would hold it.
+class Posted {
+ public:
+  TextWorker::Post post() {
+    return [this](TextWorker::Finish finish) {
+      std::lock_guard lock(mutex_);
+      finishes_.push_back(std::move(finish));
+      return true;
+    };
+  }
+  // Waits until n are there and takes them.
+  std::vector<TextWorker::Finish> take(size_t n) {
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (size() < n && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(1ms);
+    }
+    std::lock_guard lock(mutex_);
+    EXPECT_EQ(finishes_.size(), n);
+    return std::exchange(finishes_, {});
+  }
+
+ private:
+  size_t size() {
+    std::lock_guard lock(mutex_);
+    return finishes_.size();
+  }
+  std::mutex mutex_;
+  std::vector<TextWorker::Finish> finishes_;  // guarded by mutex_
+};
+
+TEST(TextWorker, ShortTextsAreDoneAtOnce) {
+  Posted posted;
+  TextWorker worker(0, posted.post());
+  bool done = false;
+  EXPECT_TRUE(worker.run(10, [&] { return [&] { done = true; }; }));
+  EXPECT_TRUE(done);
+  EXPECT_FALSE(worker.run(kLong, [] { return [] {}; }));
+}
+
+// What is computed but not yet taken by the loop counts as well, so the loop's queue has a bound.
+TEST(TextWorker, HoldsNoMoreThanItsJobsUntilTheLoopHasTakenTheirOutcomes) {
+  Posted posted;
+  TextWorker worker(2, posted.post());
+  int n_finished = 0;
+  const TextWorker::Job job = [&] { return [&] { ++n_finished; }; };
+  for (int round = 1; round <= 3; ++round) {
+    EXPECT_TRUE(worker.run(kLong, job));
+    EXPECT_TRUE(worker.run(kLong, job));
+    const auto finishes = posted.take(2);
+    EXPECT_FALSE(worker.run(kLong, job)) << "both outcomes still wait";
+    for (const TextWorker::Finish& finish : finishes) finish();
+    EXPECT_EQ(n_finished, 2 * round);
+  }
+}
+
+TEST(TextWorker, StopEndsTheRunningJobAndRunsNoOther) {
+  Posted posted;
+  TextWorker worker(8, posted.post());
+  std::promise<void> release;
+  std::promise<void> running;
+  std::atomic<int> n_run{0};
+  EXPECT_TRUE(worker.run(kLong, [&] {
+    ++n_run;
+    running.set_value();
+    release.get_future().wait();
+    return [] {};
+  }));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(worker.run(kLong, [&] {
+      ++n_run;
+      return [] {};
+    }));
+  }
+  running.get_future().wait();
+  std::thread stopper([&] { worker.stop(); });
+  std::this_thread::sleep_for(20ms);
+  release.set_value();
+  stopper.join();
+  EXPECT_EQ(n_run, 1);
+  EXPECT_FALSE(worker.run(kLong, [] { return [] {}; }));
+}
+
+}  // namespace
+}  // namespace lockstep
