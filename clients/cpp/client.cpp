@@ -34,6 +34,12 @@ std::string request_id_of(const wire::Message& message) {
       message);
 }
 
+// An error that cannot say whose it is: the peer could not read that far.
+bool is_error_without_id(const wire::Message& message) {
+  const auto* error = std::get_if<wire::ErrorReply>(&message);
+  return error != nullptr && error->request_id.empty();
+}
+
 template <class T>
 Result<T> expect(Result<wire::Message> answer) {
   if (!answer) return std::move(answer.error());
@@ -66,6 +72,12 @@ std::string ZmqClient::new_request_id() { return str(id_prefix_, ++n_ids_); }
 
 Status ZmqClient::send(const wire::Message& message, Clock::time_point deadline) {
   const std::string body = wire::encode(message);
+  if (body.size() > wire::kMaxMessageBytes) {
+    return Error{ErrorCode::kPayloadTooLarge,
+                 str("the ", wire::type_name(message), " message has ", body.size(),
+                     " bytes; one may have ", wire::kMaxMessageBytes),
+                 ""};
+  }
   while (true) {
     TRY(const wire::SendResult sent, socket_.send("", body));
     if (sent == wire::SendResult::kSent) return Ok{};
@@ -108,10 +120,10 @@ Result<wire::Done> ZmqClient::generate(wire::Generate request, const StreamHandl
   TRY(const std::string request_id, start(std::move(request), handlers, on_end, timeout));
   while (!outcome) {
     const Status polled = poll(milliseconds{1000});
-    if (!polled) {
-      streams_.erase(request_id);  // it refers to this frame
-      return polled.error();
-    }
+    if (polled || outcome) continue;
+    tell_cancelled(request_id);
+    streams_.erase(request_id);  // it refers to this frame
+    return polled.error();
   }
   return *outcome;
 }
@@ -122,6 +134,7 @@ Status ZmqClient::poll(Milliseconds timeout) {
   TRY(std::optional<wire::Message> message, receive(until));
   while (message) {
     dispatch(*message);
+    if (Clock::now() >= until) break;     // a peer that never pauses must not keep us here
     TRY(message, receive(Clock::now()));  // whatever else is here already
   }
   expire();
@@ -139,7 +152,7 @@ void ZmqClient::dispatch(const wire::Message& message) {
   } else if (const auto* done = std::get_if<wire::Done>(&message)) {
     end(done->request_id, *done);
   } else if (const auto* error = std::get_if<wire::ErrorReply>(&message)) {
-    end(error->request_id, error_of(*error));
+    fail(*error);
   }
 }
 
@@ -147,6 +160,13 @@ void ZmqClient::deliver(const wire::Tokens& tokens) {
   const auto stream = streams_.find(tokens.request_id);
   if (stream == streams_.end() || !stream->second.handlers.on_tokens) return;
   stream->second.handlers.on_tokens(tokens);
+}
+
+// With one live stream an error without an id can only be about that one.
+void ZmqClient::fail(const wire::ErrorReply& error) {
+  if (!error.request_id.empty()) return end(error.request_id, error_of(error));
+  if (streams_.size() == 1) return end(std::string(streams_.begin()->first), error_of(error));
+  log(LogLevel::kWarning, "an error that names no request: " + error.message);
 }
 
 void ZmqClient::end(const std::string& request_id, const Result<wire::Done>& outcome) {
@@ -163,11 +183,15 @@ void ZmqClient::expire() {
     if (stream.deadline <= Clock::now()) late.push_back(id);
   }
   for (const std::string& id : late) {
-    // Best effort: a peer that cannot be told now is told by our silence.
-    const Status told = cancel(id);
-    if (!told) log(LogLevel::kDebug, told.error().message);
+    tell_cancelled(id);
     end(id, too_late("request " + id));
   }
+}
+
+// Best effort: a peer that cannot be told now is told by our silence.
+void ZmqClient::tell_cancelled(const std::string& request_id) {
+  const Status told = cancel(request_id);
+  if (!told) log(LogLevel::kDebug, told.error().message);
 }
 
 Status ZmqClient::cancel(const std::string& request_id) {
@@ -183,7 +207,9 @@ Result<wire::Message> ZmqClient::ask(const std::string& request_id, const wire::
     TRY(std::optional<wire::Message> message, receive(deadline));
     if (!message) return too_late(wire::type_name(question));
     if (request_id_of(*message) == request_id) return std::move(*message);
+    if (is_error_without_id(*message) && streams_.empty()) return std::move(*message);
     dispatch(*message);
+    if (Clock::now() >= deadline) return too_late(wire::type_name(question));
   }
 }
 

@@ -76,8 +76,10 @@ class ZmqClient {
   Result<std::optional<wire::Message>> receive(Clock::time_point deadline);
   void dispatch(const wire::Message& message);
   void deliver(const wire::Tokens& tokens);
+  void fail(const wire::ErrorReply& error);
   void end(const std::string& request_id, const Result<wire::Done>& outcome);
   void expire();
+  void tell_cancelled(const std::string& request_id);
 
   std::unique_ptr<wire::Context> context_;  // outlives the socket
   wire::Socket socket_;

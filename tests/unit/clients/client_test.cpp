@@ -1,16 +1,20 @@
-// The C++ client against a node with a null model, over loopback ZeroMQ.
+// The C++ client over loopback ZeroMQ, against a node with a null model, and against one that
+// misbehaves by a script.
 #include "clients/cpp/client.h"
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
+#include "tests/support/fake_node.h"
 #include "tests/support/node_harness.h"
 
 namespace lockstep {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::FakeNode;
 using testing::NodeHarness;
 
 constexpr auto kPatience = testing::WirePeer::kPatience;
@@ -148,6 +152,95 @@ TEST(ZmqClient, QuestionsAreAnsweredBesideAStream) {
   while (!ended) ASSERT_TRUE(client->poll(1000ms));
   EXPECT_EQ(output.ids.size(), 60u);
   EXPECT_FALSE(output.has_gap);
+}
+
+wire::ErrorReply error_without_id() {
+  return {"", ErrorCode::kInvalidRequest, "cannot be read", ""};
+}
+
+TEST(ZmqClient, AnErrorWithoutAnIdEndsTheOnlyStream) {
+  FakeNode node(FakeNode::silence());
+  const auto client = connect(node.endpoint());
+  std::thread peer([&] {
+    node.wait_request(0);
+    node.say(error_without_id());
+  });
+  const Result<wire::Done> done = client->generate(NodeHarness::request("r"), {}, kPatience);
+  peer.join();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(done.error().message, "cannot be read");
+}
+
+TEST(ZmqClient, AnErrorWithoutAnIdEndsNoneOfSeveralStreams) {
+  FakeNode node(FakeNode::silence());
+  const auto client = connect(node.endpoint());
+  const auto on_end = [](const Result<wire::Done>&) { ADD_FAILURE() << "it may be the other's"; };
+  for (const char* id : {"a", "b"}) {
+    ASSERT_TRUE(client->start(NodeHarness::request(id), {}, on_end, kPatience));
+  }
+  node.wait_request(1);
+  node.say(error_without_id());
+  ASSERT_TRUE(client->poll(200ms));
+  EXPECT_EQ(client->n_live(), 2u);
+}
+
+TEST(ZmqClient, AnErrorWithoutAnIdAnswersTheOnlyQuestion) {
+  FakeNode node(FakeNode::answer(1));
+  const auto client = connect(node.endpoint());
+  ASSERT_TRUE(client->generate(NodeHarness::request("known"), {}, kPatience));
+  std::atomic<bool> answered{false};
+  std::thread peer([&] {
+    while (!answered) {
+      node.say(error_without_id());
+      std::this_thread::sleep_for(2ms);
+    }
+  });
+  const Result<wire::Models> models = client->models(kPatience);
+  answered = true;
+  peer.join();
+  ASSERT_FALSE(models);
+  EXPECT_EQ(models.error().code, ErrorCode::kInvalidRequest);
+}
+
+TEST(ZmqClient, AMessageThatIsTooLongIsNotSent) {
+  FakeNode node;
+  const auto client = connect(node.endpoint());
+  wire::Generate request = NodeHarness::request("long");
+  request.prompt_text = std::string(wire::kMaxMessageBytes, 'x');
+  const Result<wire::Done> done = client->generate(request, {}, kPatience);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kPayloadTooLarge);
+  EXPECT_EQ(client->n_live(), 0u);
+}
+
+TEST(ZmqClient, ARequestIsCancelledWhenItsAnswersCannotBeRead) {
+  FakeNode node(FakeNode::silence());
+  const auto client = connect(node.endpoint());
+  std::thread peer([&] {
+    node.wait_request(0);
+    node.say(wire::Done{"", "length", {}});  // no reader accepts an empty id
+  });
+  EXPECT_FALSE(client->generate(NodeHarness::request("r"), {}, kPatience));
+  peer.join();
+  EXPECT_EQ(node.wait_cancels(1), std::vector<std::string>{"r"});
+  EXPECT_EQ(client->n_live(), 0u);
+}
+
+TEST(ZmqClient, TheDeadlineHoldsWhileTokensKeepComing) {
+  constexpr uint32_t kTokens = 400;
+  FakeNode node(FakeNode::hang_after(kTokens));
+  const auto client = connect(node.endpoint());
+  uint32_t n_tokens = 0;
+  StreamHandlers handlers;
+  handlers.on_tokens = [&](const wire::Tokens&) {
+    ++n_tokens;
+    std::this_thread::sleep_for(5ms);
+  };
+  const Result<wire::Done> done = client->generate(NodeHarness::request("r"), handlers, 200ms);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kDeadlineExceeded);
+  EXPECT_LT(n_tokens, kTokens);
 }
 
 }  // namespace
