@@ -51,7 +51,7 @@ class LocalGenerator final : public Generator {
     GenerationRequest request;
     request.id = RequestId{next_id_++};
     if (input.messages.empty()) {
-      request.prompt = node_.tokenizer().encode(input.prompt, false, true);
+      request.prompt = node_.tokenizer().encode(input.prompt, true, true);
     } else {
       TRY(request.prompt, node_.encode_chat(input.messages));
     }
