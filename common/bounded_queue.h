@@ -3,7 +3,6 @@
 // nullopt. Storage is taken once, at construction.
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -30,13 +29,7 @@ class BoundedQueue {
   }
   bool try_push(T&& value) { return try_push(value); }
 
-  // Blocks until a value, close() or the deadline.
-  template <class TimePoint>
-  std::optional<T> wait_pop_until(TimePoint deadline) {
-    std::unique_lock lock(mutex_);
-    not_empty_.wait_until(lock, deadline, [&] { return n_ > 0 || closed_; });
-    return pop_locked();
-  }
+  // Blocks until a value or close().
   std::optional<T> wait_pop() {
     std::unique_lock lock(mutex_);
     not_empty_.wait(lock, [&] { return n_ > 0 || closed_; });
@@ -53,10 +46,6 @@ class BoundedQueue {
       closed_ = true;
     }
     not_empty_.notify_all();
-  }
-  bool closed() const {
-    std::lock_guard lock(mutex_);
-    return closed_;
   }
   size_t size() const {
     std::lock_guard lock(mutex_);

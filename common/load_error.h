@@ -3,6 +3,9 @@
 #pragma once
 
 #include <stdexcept>
+#include <utility>
+
+#include "common/result.h"
 
 namespace lockstep {
 
@@ -10,5 +13,11 @@ class LoadError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+template <class T>
+T value_or_throw(Result<T> result) {
+  if (!result) throw LoadError(result.error().message);
+  return std::move(result).value();
+}
 
 }  // namespace lockstep

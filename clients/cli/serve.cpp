@@ -31,12 +31,6 @@ struct FrontFields {
   }
 };
 
-template <class T>
-T value_or_throw(Result<T> result) {
-  if (!result) throw LoadError(result.error().message);
-  return std::move(result).value();
-}
-
 AdminRoutes combined_routes(const NodeApp& node, const CoordinatorApp& coordinator,
                             std::shared_ptr<prometheus::Registry> registry) {
   Health health = node.health();

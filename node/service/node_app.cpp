@@ -10,12 +10,6 @@
 namespace lockstep {
 namespace {
 
-template <class T>
-T value_or_throw(Result<T> result) {
-  if (!result) throw LoadError(result.error().message);
-  return std::move(result).value();
-}
-
 void refuse_open_address(const char* field, const std::string& address) {
   throw LoadError(str(field, ": ", address,
                       " can be reached from other machines, and there are no keys yet; "

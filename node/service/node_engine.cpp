@@ -5,16 +5,6 @@
 #include "node/engine/admission.h"
 
 namespace lockstep {
-namespace {
-
-template <class T>
-T value_or_throw(Result<T> result) {
-  if (!result) throw LoadError(result.error().message);
-  return std::move(result).value();
-}
-
-}  // namespace
-
 NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
     : name_(served_name(config)), file_(ModelFile::open(config.model)) {
   tokenizer_ = value_or_throw(make_tokenizer(file_->tokenizer()));

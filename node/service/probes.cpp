@@ -169,11 +169,6 @@ void NodeProbes::attach(NodeFacts facts, std::function<EngineSnapshot()> snapsho
   impl_->source = Impl::Source{std::move(facts), std::move(snapshot), &ledger};
 }
 
-void NodeProbes::detach() {
-  std::lock_guard lock(impl_->mutex);
-  impl_->source.reset();
-}
-
 std::string NodeProbes::text() const {
   std::vector<MetricFamily> families = impl_->registry.Collect();
   {

@@ -37,10 +37,9 @@ class NodeProbes {
   void bad_message();
 
   // Once the model is loaded. `snapshot` and the ledger are read on whatever thread asks for
-  // text().
+  // text(), and must live as long as anyone may ask.
   void attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot,
               const MemoryLedger& ledger);
-  void detach();  // before what was attached goes away
 
   std::string text() const;  // Prometheus text format 0.0.4
 
