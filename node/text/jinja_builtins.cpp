@@ -71,15 +71,15 @@ const NamedBuiltin* method_of(const Value& object, std::string_view name) {
 
 Result<Value> range(Runtime& runtime, const Value&, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"start", "stop", "step"}, 1));
-  for (const Value& value : bound) {
-    if (!value.is_integral() && !value.is_undefined()) {
-      return runtime.fail("range() takes integers");
-    }
+  const auto is_integral = [](const Value& value) { return value.is_integral(); };
+  const std::vector<Value>& given = args.positional;
+  if (!args.named.empty() || !std::all_of(given.begin(), given.end(), is_integral)) {
+    return runtime.fail("range() takes integers");
   }
-  const bool one = bound[1].is_undefined();
+  const bool one = given.size() == 1;
   const int64_t start = one ? 0 : bound[0].as_int();
   const int64_t stop = one ? bound[0].as_int() : bound[1].as_int();
-  const int64_t step = bound[2].is_undefined() ? 1 : bound[2].as_int();
+  const int64_t step = given.size() < 3 ? 1 : bound[2].as_int();
   if (step == 0) return runtime.fail("the step of range() cannot be zero");
   std::vector<Value> numbers;
   for (int64_t i = start; step > 0 ? i < stop : i > stop;) {

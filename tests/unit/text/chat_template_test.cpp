@@ -74,6 +74,14 @@ TEST(ChatTemplate, TextInMessagesIsNeverATemplate) {
   EXPECT_EQ(render("{{ messages[0].content }}", one_question(content)), content);
 }
 
+TEST(ChatTemplate, ARangeUpToNothingIsAnError) {
+  for (const char* arguments : {"nope", "1, nope", "1, 2, nope", "none", "1, stop=3", "'3'"}) {
+    const std::string source = "{{ range(" + std::string(arguments) + ") }}";
+    EXPECT_EQ(render_error(source).message, "chat template, line 1: range() takes integers");
+  }
+  EXPECT_EQ(render("{{ range(2) }}{{ range(1, 3) }}{{ range(3, 0, -2) }}"), "[0, 1][1, 2][3, 1]");
+}
+
 TEST(ChatTemplate, LongTextIsIndentedToo) {  // lines once outlived the text they were cut from
   const std::string line = repeat("long enough not to be stored in place ", 8);
   EXPECT_EQ(render("{{ messages[0].content | indent(2) }}", one_question(line + "\n" + line)),
