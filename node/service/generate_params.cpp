@@ -8,11 +8,16 @@
 
 #include "common/log.h"
 #include "node/engine/admission.h"
+#include "wire/limits.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+// The engine refuses what no door lets in.
+static_assert(wire::kMaxStopStrings == kMaxStopStrings && wire::kMaxStopBytes == kMaxStopBytes &&
+              wire::kMaxStopTokenIds == kMaxStopTokenIds);
+
 constexpr double kAny = 1e30;  // no limit, but finite as a float
 
 // Collects the first field that is out of its range, so that the checks read as a table.
@@ -51,7 +56,17 @@ void check_stop_strings(const std::vector<std::string>& stop, FieldChecks& check
   }
   for (const std::string& text : stop) {
     if (text.empty()) checks.refuse("stop", "must not hold an empty string");
+    if (text.size() > kMaxStopBytes) {
+      checks.refuse("stop", str("holds a string of ", text.size(), " bytes; at most ",
+                                kMaxStopBytes, " are taken"));
+    }
   }
+}
+
+void check_stop_token_ids(const std::vector<int32_t>& ids, FieldChecks& checks) {
+  if (ids.size() <= kMaxStopTokenIds) return;
+  checks.refuse("stop_token_ids",
+                str("takes at most ", kMaxStopTokenIds, " ids, not ", ids.size()));
 }
 
 std::vector<ChatMessage> chat_messages(const std::vector<wire::ChatMessage>& messages) {
@@ -105,6 +120,7 @@ Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t s
   out.min_tokens = checks.integer("min_tokens", request.min_tokens, 0, kMaxInt32);
   out.n_logprobs = checks.integer("logprobs", request.logprobs, -1, kMaxTopLogprobs);
   check_stop_strings(request.stop, checks);
+  check_stop_token_ids(request.stop_token_ids, checks);
   if (checks.error()) return *checks.error();
   out.stop_token_ids = request.stop_token_ids;
   out.ignore_eos = request.ignore_eos;
@@ -117,6 +133,12 @@ Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t s
 
 Status check_model(const ModelFront& model, const std::string& name) {
   if (name == model.name) return Ok{};
+  if (name.size() > wire::kMaxModelNameBytes) {
+    return Error{ErrorCode::kInvalidRequest,
+                 str("model must be a name of at most ", wire::kMaxModelNameBytes, " bytes, not ",
+                     name.size()),
+                 "model"};
+  }
   return Error{ErrorCode::kModelNotFound,
                "the model '" + name + "' is not served here; '" + model.name + "' is", "model"};
 }

@@ -16,7 +16,7 @@ namespace lockstep {
 // refuse. `seed` is used when the request brings none.
 Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed);
 
-// kModelNotFound unless the name is this model's.
+// kModelNotFound unless the name is this model's; kInvalidRequest for one too long to be repeated.
 Status check_model(const ModelFront& model, const std::string& name);
 
 // The prompt as ids. Special tokens spelled out in a text prompt count as such, as in vLLM and

@@ -118,6 +118,19 @@ TEST(GenerateParams, StopStringsAreFewAndNotEmpty) {
   EXPECT_TRUE(sampling_params(m, 1));
 }
 
+TEST(GenerateParams, StopStringsAndIdsHaveASize) {
+  Error error = refused([](auto& m) { m.stop = {"x", std::string(1025, 'y')}; });
+  EXPECT_EQ(error.param, "stop");
+  EXPECT_NE(error.message.find("1025"), std::string::npos) << error.message;
+  error = refused([](auto& m) { m.stop_token_ids.assign(65, 1); });
+  EXPECT_EQ(error.param, "stop_token_ids");
+  EXPECT_NE(error.message.find("65"), std::string::npos) << error.message;
+  wire::Generate m = request();
+  m.stop = {std::string(1024, 'y')};
+  m.stop_token_ids.assign(64, 1);
+  EXPECT_TRUE(sampling_params(m, 1));
+}
+
 TEST(GenerateParams, EveryPartOfAMessageCountsAsTextToRead) {
   wire::Generate m = request();
   m.prompt_text = "12345";

@@ -406,6 +406,21 @@ TEST(NodeServer, StopsWhileLongPromptsWait) {
   peer.receive();  // at least one has been handled; the rest is cut off
 }
 
+TEST(NodeServer, AModelNameThatIsTooLongIsNotRepeated) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  wire::Generate request = NodeHarness::request("r");
+  request.model.assign(1 << 20, 'm');
+  peer.send(request);
+  auto error = peer.expect<wire::ErrorReply>();
+  EXPECT_EQ(error.code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(error.param, "model");
+  EXPECT_LT(error.message.size(), 200u);
+  peer.send(wire::Tokenize{"t", request.model, "x", std::nullopt, true, false});
+  error = peer.expect<wire::ErrorReply>();
+  EXPECT_LT(error.message.size(), 200u);
+}
+
 TEST(NodeServer, ABusyPortIsOneClearError) {
   NodeHarness node;
   NodeServerConfig config;
