@@ -9,6 +9,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -107,8 +108,7 @@ class Client:
                messages: Sequence[Mapping[str, str]] | None = None, request_id: str | None = None,
                timeout: float | None = None, **sampling: Any) -> Iterator[Piece]:
         """Yields pieces as they come. `sampling` has the names of the HTTP fields: max_tokens,
-        temperature, top_p, top_k, min_p, seed, n, stop, logprobs, ... Leaving the loop early
-        cancels the request."""
+        seed, n, stop, logprobs, ... Leaving the loop early cancels the request."""
         request_id = request_id or self._new_id()
         deadline = self._deadline(timeout)
         n = int(sampling.get("n", 1))
@@ -123,9 +123,11 @@ class Client:
                     result.prompt_token_ids = message.get("prompt_token_ids", [])
                 elif message["type"] == "tokens":
                     yield self._take(result, message)
-        except (GeneratorExit, Timeout):
-            self.cancel(request_id)
-            raise
+        except BaseException as error:
+            if isinstance(error, Timeout) or not isinstance(error, LockstepError):
+                with suppress(Timeout, zmq.ZMQError):
+                    self.cancel(request_id)
+            raise  # another LockstepError ended the request
         result.reason, result.usage = message["reason"], message["usage"]
         self.last = result
 
