@@ -1,0 +1,132 @@
+"""The `lockstep` command: what it prints, and how it refuses."""
+
+import json
+import subprocess
+
+import pytest
+from processes import BIN, TINY, cluster, free_port
+
+MODEL = TINY / "tiny-9-q8_0.gguf"
+COMMANDS = ["serve", "chat", "complete", "status", "inspect", "bench"]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    with cluster(MODEL, node_flags=["--max-model-len", "512"]) as c:
+        yield c
+
+
+def lockstep(*arguments, stdin=""):
+    """(exit code, standard output, standard error)."""
+    done = subprocess.run([BIN / "lockstep", *map(str, arguments)], capture_output=True, text=True,
+                          timeout=60, input=stdin)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("prompt, sampling", [
+    ("Once upon a time", ["--temperature", "0"]),
+    ("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n", ["--temperature", "0"]),
+    ("1, 2, 3, <|im_start|>", ["--seed", "7"]),
+])
+def test_complete_is_the_same_in_process_and_over_the_wire(tiny, prompt, sampling):
+    ask = ["--prompt", prompt, "--max-tokens", "24", *sampling]
+    code, here, err = lockstep("complete", MODEL, "--max-model-len", "512", *ask)
+    assert code == 0 and len(here) > 1, err
+    assert lockstep("complete", "--connect", tiny.zmq, *ask) == (0, here, "")
+
+
+def test_chat_is_the_same_in_process_and_over_the_wire(tiny):
+    ask = ["--system", "Be brief.", "--prompt", "Hello", "--max-tokens", "16", "--temperature", "0"]
+    code, here, err = lockstep("chat", MODEL, *ask)
+    assert code == 0 and len(here) > 1, err
+    assert lockstep("chat", "--connect", tiny.zmq, *ask) == (0, here, "")
+
+
+def test_chat_reads_lines_and_remembers_them(tiny):
+    ask = ["chat", "--connect", tiny.zmq, "--max-tokens", "8", "--temperature", "0", "--stats"]
+    code, out, err = lockstep(*ask, stdin="Hello\nHello\n")
+    assert code == 0 and out
+    first, second = [line for line in err.splitlines() if "new tokens" in line]
+    assert "KV blocks in use" in first and "tokens/s" in first
+    n_first, n_second = (int(line.split("[")[1].split()[0]) for line in (first, second))
+    assert n_second > n_first + 8, "the second prompt holds the first answer"
+
+
+def test_status_shows_each_node_on_a_line(tiny):
+    code, out, _ = lockstep("status", "--connect", tiny.zmq)
+    assert code == 0
+    running, node = out.splitlines()
+    assert running == "0 requests running"
+    assert " ready model=m " in node and "kv_blocks_active=0 " in node
+
+
+def test_status_of_nobody_fails_in_one_line():
+    code, out, err = lockstep("status", "--connect", f"tcp://127.0.0.1:{free_port()}")
+    assert code == 1 and out == "" and len(err.splitlines()) == 1 and "no answer" in err
+
+
+def test_inspect_prints_the_models_numbers_and_tensors():
+    code, out, _ = lockstep("inspect", MODEL)
+    numbers = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert code == 0 and int(numbers["layers"]) > 0 and int(numbers["hidden_dim"]) > 0
+    assert "Q8_0" in numbers or "q8_0" in numbers
+    assert " 1" in out.splitlines()[-1] and out.splitlines()[-1].startswith("tensor parallel")
+    code, longer, _ = lockstep("inspect", MODEL, "--tensors")
+    assert code == 0 and longer.startswith(out) and "blk.0.attn_q.weight" in longer
+
+
+def test_bench_prints_json_with_fixed_keys():
+    code, out, err = lockstep("bench", MODEL, "--prompt-tokens", "8,16", "--gen-tokens", "4",
+                              "--parallel", "1,2", "--json")
+    assert code == 0, err
+    cases = json.loads(out)
+    assert [(c["prompt_tokens"], c["parallel"]) for c in cases] == [(8, 1), (8, 2), (16, 1), (16, 2)]
+    for case in cases:
+        assert set(case) == {"prompt_tokens", "gen_tokens", "parallel", "prefill_tokens_per_s",
+                             "decode_tokens_per_s", "ttft_ms", "peak_rss_bytes"}
+        assert case["gen_tokens"] == 4 and all(value > 0 for value in case.values()), case
+
+
+def test_bench_prints_a_table():
+    code, out, _ = lockstep("bench", "--model", MODEL, "--prompt-tokens", "8", "--gen-tokens", "2",
+                            "--parallel", "1")
+    assert code == 0 and len(out.splitlines()) == 3 and "prefill tokens/s" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_the_settings(command):
+    code, out, err = lockstep(command, "--help")
+    assert code == 0 and err == "" and "--" in out
+    assert command in lockstep("--help")[1]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["bench", MODEL, "--prompt-tokens", "8,x"], ["prompt_tokens", "'x'"]),
+    (["bench", MODEL, "--gen-tokens", "0"], ["gen_tokens"]),
+    (["bench", MODEL, "--parallel", "0"], ["parallel", "'0'"]),
+    (["complete", MODEL], ["--prompt"]),
+    (["complete", "--prompt", "x"], ["--connect"]),
+    (["chat", "missing.gguf", "--prompt", "x"], ["missing.gguf"]),
+    (["chat", "--connect", "nonsense", "--prompt", "x"], ["nonsense"]),
+    (["inspect"], ["model"]),
+    (["inspect", MODEL, "--tensor"], ["--tensors"]),
+    (["status", "--connect", "nonsense"], ["nonsense"]),
+    (["status", "--wait-ready", "soon"], ["wait", "soon"]),
+    (["serve"], ["model"]),
+])
+def test_bad_arguments_are_one_line_and_exit_code_two(arguments, words):
+    code, out, err = lockstep(*arguments)
+    assert code == 2 and out == "" and len(err.splitlines()) == 1, (out, err)
+    assert all(word in err for word in words), err
+
+
+def test_an_unknown_command_shows_the_usage():
+    for arguments in ([], ["sing"]):
+        code, out, err = lockstep(*arguments)
+        assert code == 2 and out == "" and "usage: lockstep COMMAND" in err
+
+
+def test_a_refused_request_is_one_line_and_exit_code_one(tiny):
+    code, out, err = lockstep("complete", "--connect", tiny.zmq, "--prompt", "x", "--temperature",
+                              "-1")
+    assert code == 1 and "temperature" in err and len(err.splitlines()) == 1
