@@ -50,7 +50,7 @@ std::string label_value(const std::string& text) {
 }  // namespace
 
 bool ClusterView::ready() const {
-  const auto takes_work = [](const Node& n) { return n.is_present() && !n.load.draining; };
+  const auto takes_work = [](const Node& node) { return node.takes_work(); };
   return !draining && std::any_of(nodes.begin(), nodes.end(), takes_work);
 }
 

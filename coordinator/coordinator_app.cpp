@@ -17,6 +17,15 @@ struct CoordinatorApp::Parts {
   explicit Parts(std::shared_ptr<prometheus::Registry> owner)
       : registry(std::move(owner)), probes(registry) {}
 
+  // Requests that still run hang together: their coroutines, which die with `http`, call `relay`,
+  // which holds their queues, whose timers are of `http`. So all threads end first, then the relay
+  // lets go of the queues, and then the order of destruction is right.
+  ~Parts() {
+    if (http != nullptr) http->stop();
+    if (relay != nullptr) relay->stop();
+  }
+
+  const SteadyClock clock;
   std::shared_ptr<prometheus::Registry> registry;
   CoordinatorProbes probes;
   IdMint ids;
@@ -29,9 +38,9 @@ struct CoordinatorApp::Parts {
 namespace {
 
 AdminRoutes admin_routes(const Relay& relay, std::shared_ptr<prometheus::Registry> registry) {
-  const auto alive = [] { return true; };
-  AdminRoutes routes = health_routes(
-      {.live = alive, .ready = [&relay] { return relay.view()->ready(); }, .started = alive});
+  AdminRoutes routes = health_routes({.live = [&relay] { return relay.alive(); },
+                                      .ready = [&relay] { return relay.view()->ready(); },
+                                      .started = [&relay] { return relay.started(); }});
   routes["/metrics"] = [registry = std::move(registry)] {
     AdminResponse response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -52,7 +61,7 @@ Result<std::unique_ptr<CoordinatorApp>> CoordinatorApp::start(
   const bool serves_admin = registry == nullptr;
   if (serves_admin) registry = std::make_shared<prometheus::Registry>();
   auto parts = std::make_unique<Parts>(std::move(registry));
-  TRY(parts->relay, Relay::make(std::move(settings.relay), parts->probes));
+  TRY(parts->relay, Relay::make(std::move(settings.relay), parts->probes, parts->clock));
   parts->routes = std::make_unique<ApiRoutes>(*parts->relay, parts->ids, settings.keep_alive);
   HttpHandler handler = [routes = parts->routes.get()](const HttpRequest& request,
                                                        HttpReply& reply) {
@@ -77,6 +86,7 @@ std::string CoordinatorApp::admin_address() const {
   return parts_->admin == nullptr ? "" : to_string(parts_->admin->address());
 }
 bool CoordinatorApp::ready() const { return parts_->relay->view()->ready(); }
+bool CoordinatorApp::alive() const { return parts_->relay->alive(); }
 
 bool CoordinatorApp::drain(std::chrono::milliseconds timeout, const std::function<bool()>& hurry) {
   constexpr std::chrono::milliseconds kStep{100};

@@ -28,6 +28,7 @@ class CoordinatorApp {
   std::string zmq_endpoint() const;   // empty = none
   std::string admin_address() const;  // empty when the caller serves it
   bool ready() const;                 // a node takes requests
+  bool alive() const;                 // its ZeroMQ thread does not hang
 
   // Refuses new work and lets what runs finish. True if all of it did in time; `hurry`, asked
   // every 100 ms, ends the wait early.

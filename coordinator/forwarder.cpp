@@ -50,7 +50,7 @@ Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, co
       router_(router),
       table_(nodes.nodes().size()),
       n_foreign_(nodes.nodes().size(), 0),
-      random_(std::random_device()()) {}
+      seeds_(config.seed) {}
 
 void Forwarder::submit(const Client& client, wire::Generate request) {
   if (request.n < 1 || request.n > kMaxChoices) {
@@ -109,14 +109,17 @@ void Forwarder::dispatch(const Client& client, Request request, size_t n_choices
         if (r.model.empty()) r.model = *nodes_.default_model();
       },
       request);
-  const std::optional<NodeId> node = choose_node(model_of(request));
-  if (!node)
-    return refuse(client, id_of(request), {ErrorCode::kNoNodeReady, "no node is ready", ""});
   if (auto* generate = std::get_if<wire::Generate>(&request); generate && !generate->seed)
-    generate->seed = choose_seed();
+    generate->seed = seeds_.next();
+  const std::string upstream_id = str(id_prefix_, n_dispatched_++);
+  const std::optional<NodeId> node =
+      send_to_some_node(model_of(request), with_id(request, upstream_id));
+  if (!node)
+    return refuse(client, id_of(request),
+                  {ErrorCode::kNoNodeReady, "no node takes requests now", ""});
 
   auto entry = std::make_unique<Inflight>();
-  entry->upstream_id = str(id_prefix_, n_dispatched_++);
+  entry->upstream_id = upstream_id;
   entry->client = client;
   entry->request_id = id_of(request);
   entry->node = *node;
@@ -124,34 +127,41 @@ void Forwarder::dispatch(const Client& client, Request request, size_t n_choices
   entry->choices.resize(n_choices);
   entry->started = clock_.now();
   entry->deadline = entry->started + config_.request_timeout;
-  const bool sent = links_.send(*node, with_id(request, entry->upstream_id));
-  if (!sent)
-    return refuse(client, entry->request_id,
-                  {ErrorCode::kNoNodeReady, "the node does not take requests now", ""});
   entry->request = std::move(request);
   table_.add(std::move(entry));
   probes_.request_started();
 }
 
-// A node that is merely quiet may still be the only one there is; better late than refused.
-std::optional<NodeId> Forwarder::choose_node(const std::string& model) {
-  const std::optional<NodeId> ready = router_.pick(candidates(model, NodeState::kReady));
-  return ready ? ready : router_.pick(candidates(model, NodeState::kSuspect));
+// A link that takes nothing now is passed over. nullopt when nobody is left.
+std::optional<NodeId> Forwarder::send_to_some_node(const std::string& model,
+                                                   const wire::Message& message) {
+  std::vector<NodeId> refused;
+  while (const std::optional<NodeId> node = choose_node(model, refused)) {
+    if (links_.send(*node, message)) return node;
+    refused.push_back(*node);
+  }
+  return std::nullopt;
 }
 
-std::vector<RouteCandidate> Forwarder::candidates(const std::string& model, NodeState state) const {
+// A node that is merely quiet may still be the only one there is; better late than refused.
+std::optional<NodeId> Forwarder::choose_node(const std::string& model,
+                                             const std::vector<NodeId>& except) {
+  const std::optional<NodeId> ready = router_.pick(candidates(model, NodeState::kReady, except));
+  return ready ? ready : router_.pick(candidates(model, NodeState::kSuspect, except));
+}
+
+std::vector<RouteCandidate> Forwarder::candidates(const std::string& model, NodeState state,
+                                                  const std::vector<NodeId>& except) const {
   std::vector<RouteCandidate> out;
   for (const Node& node : nodes_.nodes()) {
-    if (node.state != state || node.load.draining || !node.serves(model)) continue;
+    if (node.state != state || !node.takes_work() || !node.serves(model)) continue;
+    if (std::find(except.begin(), except.end(), node.id) != except.end()) continue;
     out.push_back({.node = node.id,
                    .n_sequences = n_foreign_[raw(node.id)] + table_.n_choices(node.id),
                    .capacity = node.welcome.max_num_seqs});
   }
   return out;
 }
-
-// 53 bits: exact in every language's JSON.
-uint64_t Forwarder::choose_seed() { return config_.seed ? *config_.seed : random_() >> 11; }
 
 void Forwarder::cancel(const std::string& client_key, const std::string& request_id) {
   Inflight* request = table_.find(client_key, request_id);

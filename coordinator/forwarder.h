@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -24,6 +23,7 @@
 #include "coordinator/node_table.h"
 #include "coordinator/probes.h"
 #include "coordinator/router.h"
+#include "coordinator/seed_source.h"
 
 namespace lockstep {
 
@@ -78,9 +78,10 @@ class Forwarder {
   void drop(Inflight& request);
   bool refuses(const Client& client, const Request& request, size_t n_choices);
   bool repeats(const Client& client, const Request& request);
-  std::optional<NodeId> choose_node(const std::string& model);
-  std::vector<RouteCandidate> candidates(const std::string& model, NodeState state) const;
-  uint64_t choose_seed();
+  std::optional<NodeId> send_to_some_node(const std::string& model, const wire::Message& message);
+  std::optional<NodeId> choose_node(const std::string& model, const std::vector<NodeId>& except);
+  std::vector<RouteCandidate> candidates(const std::string& model, NodeState state,
+                                         const std::vector<NodeId>& except) const;
 
   void on_accepted(Inflight& request, wire::Accepted message);
   void on_tokens(NodeId node, wire::Tokens message);
@@ -101,7 +102,7 @@ class Forwarder {
   Router router_;
   InflightTable table_;
   std::vector<int64_t> n_foreign_;  // [n_nodes] choices of others, by the last heartbeat
-  std::mt19937_64 random_;
+  SeedSource seeds_;
   uint64_t n_dispatched_ = 0;
   bool draining_ = false;
 };

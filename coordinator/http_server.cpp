@@ -39,9 +39,12 @@ HttpServer::HttpServer(HttpServerConfig config, HttpHandler handler, IdMint& ids
                                              return draining_.load();
                                            }} {}
 
-HttpServer::~HttpServer() {
+HttpServer::~HttpServer() { stop(); }
+
+void HttpServer::stop() {
   io_.stop();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 Status HttpServer::listen() {

@@ -30,7 +30,7 @@ class HttpServer {
   // Listens and starts the threads.
   static Result<std::unique_ptr<HttpServer>> start(HttpServerConfig config, HttpHandler handler,
                                                    IdMint& ids, CoordinatorProbes& probes);
-  ~HttpServer();  // closes every connection
+  ~HttpServer();  // stop(); closes every connection
 
   const HostPort& address() const { return address_; }  // with the port that was taken
 
@@ -38,6 +38,8 @@ class HttpServer {
   void begin_drain();
   // True once no connection is left.
   bool wait_drained(std::chrono::milliseconds timeout);
+  // Ends the threads. Requests stay where they are, unanswered, until this object goes.
+  void stop();
 
  private:
   HttpServer(HttpServerConfig config, HttpHandler handler, IdMint& ids, CoordinatorProbes& probes);

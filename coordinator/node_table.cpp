@@ -25,7 +25,7 @@ const char* state_name(const Node& node) {
 
 NodeTable::NodeTable(const std::vector<std::string>& endpoints, const Clock& clock,
                      NodeTimeouts timeouts)
-    : clock_(clock), timeouts_(timeouts) {
+    : clock_(clock), timeouts_(timeouts), last_expire_(clock.now()) {
   for (const std::string& endpoint : endpoints) {
     Node node;
     node.id = NodeId{static_cast<uint32_t>(nodes_.size())};
@@ -73,11 +73,20 @@ NodeTable::Change NodeTable::hear(Node& node) {
   return Change::kReady;
 }
 
+void NodeTable::forgive_own_absence(Clock::TimePoint now) {
+  const auto uncounted = now - last_expire_ - timeouts_.suspect / 2;
+  last_expire_ = now;
+  if (uncounted <= Clock::TimePoint::duration::zero()) return;
+  for (Node& node : nodes_) node.heard = std::min(node.heard + uncounted, now);
+}
+
 std::vector<NodeId> NodeTable::expire() {
+  const Clock::TimePoint now = clock_.now();
+  forgive_own_absence(now);
   std::vector<NodeId> died;
   for (Node& node : nodes_) {
     if (!node.is_present()) continue;
-    const auto silence = clock_.now() - node.heard;
+    const auto silence = now - node.heard;
     if (silence >= timeouts_.dead) {
       node.state = NodeState::kDead;
       died.push_back(node.id);

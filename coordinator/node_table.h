@@ -9,6 +9,10 @@
 //
 // Every node that is not kReady is greeted again every kHelloInterval. A welcome or heartbeat with
 // another epoch means that the node restarted: what it carried is gone.
+//
+// Silence is counted from expire() to expire(), at most half of kSuspect's time each: when our own
+// thread was away for longer, what the nodes said meanwhile waits unread, and it was not they who
+// were silent.
 #pragma once
 
 #include <chrono>
@@ -36,12 +40,13 @@ struct Node {
   NodeState state = NodeState::kConnecting;
   wire::Welcome welcome;   // meaningful once it was kReady
   wire::Heartbeat load;    // the last one; counters are zero until it came
-  Clock::TimePoint heard;  // last message of the present epoch
+  Clock::TimePoint heard;  // last message of the present epoch; later by our own absences
   std::optional<Clock::TimePoint> greeted;
 
   bool serves(const std::string& model) const;
   bool is_present() const { return state == NodeState::kReady || state == NodeState::kSuspect; }
-  bool takes_work() const { return state == NodeState::kReady && !load.draining; }
+  // Ready or suspect: a node that is merely quiet may be the only one there is.
+  bool takes_work() const { return is_present() && !load.draining; }
 };
 
 // "connecting", "ready", "suspect", "dead", "draining"
@@ -63,7 +68,8 @@ class NodeTable {
   Change on_heartbeat(NodeId id, const wire::Heartbeat& heartbeat);
   Change on_other_message(NodeId id);
 
-  // Nodes that were declared dead since the last call; moves the quiet ones on.
+  // Nodes that were declared dead since the last call; moves the quiet ones on. To be called often
+  // in `timeouts.suspect`.
   std::vector<NodeId> expire();
   // Nodes to greet now.
   std::vector<NodeId> due_for_hello() const;
@@ -80,12 +86,14 @@ class NodeTable {
 
  private:
   Change hear(Node& node);
+  void forgive_own_absence(Clock::TimePoint now);
 
   // constant after construction
   const Clock& clock_;
   const NodeTimeouts timeouts_;
   // zio thread
   std::vector<Node> nodes_;  // [n_nodes], by NodeId
+  Clock::TimePoint last_expire_;
 };
 
 }  // namespace lockstep

@@ -29,15 +29,17 @@ class Relay::FrontSink final : public ReplySink {
   const std::string peer_;
 };
 
-Result<std::unique_ptr<Relay>> Relay::make(RelayConfig config, CoordinatorProbes& probes) {
-  std::unique_ptr<Relay> relay(new Relay(std::move(config), probes));
+Result<std::unique_ptr<Relay>> Relay::make(RelayConfig config, CoordinatorProbes& probes,
+                                           const Clock& clock) {
+  std::unique_ptr<Relay> relay(new Relay(std::move(config), probes, clock));
   if (Status opened = relay->open_sockets(); !opened) return opened.error();
   return relay;
 }
 
-Relay::Relay(RelayConfig config, CoordinatorProbes& probes)
+Relay::Relay(RelayConfig config, CoordinatorProbes& probes, const Clock& clock)
     : config_(std::move(config)),
       probes_(probes),
+      clock_(clock),
       nodes_(config_.node_endpoints, clock_, config_.timeouts),
       forwarder_(nodes_, Router(config_.policy), *this, clock_, probes_, config_.forwarder),
       desk_(forwarder_, [this] { return present_view(); }),
@@ -68,7 +70,7 @@ Status Relay::open_sockets() {
 }
 
 void Relay::start() {
-  started_ = true;
+  running_ = true;
   loop_.start();
 }
 
@@ -84,8 +86,13 @@ void Relay::stop() {
     forwarder_.drop_everything();
     cancelled->set_value();
   });
-  if (posted && started_) cancelled->get_future().wait_for(kCloseLinger);
+  if (posted && running_) cancelled->get_future().wait_for(kCloseLinger);
   loop_.stop();
+  links_are_closed_ = true;
+  forwarder_.drop_everything();  // what came in between
+  std::vector<Command> unread;
+  std::lock_guard lock(mutex_);
+  unread.swap(inbox_);
 }
 
 bool Relay::submit(Client client, wire::Message message) {
@@ -113,6 +120,7 @@ std::shared_ptr<const ClusterView> Relay::view() const {
 }
 
 bool Relay::send(NodeId node, const wire::Message& message) {
+  if (links_are_closed_) return false;
   wire::Socket& socket = loop_.socket(node_sockets_[raw(node)]);
   const Result<wire::SendResult> sent = socket.send("", wire::encode(message));
   if (!sent) log(LogLevel::kWarning, sent.error().message);
@@ -193,6 +201,7 @@ void Relay::drain_inbox() {
 }
 
 void Relay::tick() {
+  last_tick_ = clock_.now();
   for (NodeId node : nodes_.expire()) {
     log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " is dead"));
     forwarder_.on_node_lost(node);

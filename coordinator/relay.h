@@ -32,18 +32,23 @@ struct RelayConfig {
 
 class Relay final : public ClusterClient, private NodeLinks {
  public:
-  static Result<std::unique_ptr<Relay>> make(RelayConfig config, CoordinatorProbes& probes);
+  static Result<std::unique_ptr<Relay>> make(RelayConfig config, CoordinatorProbes& probes,
+                                             const Clock& clock);
   ~Relay() override;
 
   void start();
   // Refuses new requests; what runs goes on.
   void begin_drain();
-  // Ends the thread; requests still running are cancelled at their nodes.
+  // Ends the thread; requests still running are cancelled at their nodes, and every ReplySink is
+  // let go of. Nothing may be submitted from then on.
   void stop();
 
   bool submit(Client client, wire::Message message) override;
   void drop_client(std::string client_key) override;
   std::shared_ptr<const ClusterView> view() const override;
+  // Any thread. The zio thread has begun its work; it was at it within the last kHungAfter.
+  bool started() const { return last_tick_.load() != Clock::TimePoint{}; }
+  bool alive() const { return !started() || clock_.now() - last_tick_.load() < kHungAfter; }
   // The endpoint that clients use, with the real port.
   const std::string& zmq_endpoint() const { return zmq_endpoint_; }
 
@@ -53,8 +58,9 @@ class Relay final : public ClusterClient, private NodeLinks {
     std::optional<wire::Message> message;  // absent: the client is gone
   };
   class FrontSink;
+  static constexpr std::chrono::seconds kHungAfter{5};
 
-  Relay(RelayConfig config, CoordinatorProbes& probes);
+  Relay(RelayConfig config, CoordinatorProbes& probes, const Clock& clock);
   Status open_sockets();
   bool send(NodeId node, const wire::Message& message) override;
   void on_node_bytes(NodeId node, wire::Incoming& incoming);
@@ -68,13 +74,13 @@ class Relay final : public ClusterClient, private NodeLinks {
   void publish_view();
 
   // owner's thread
-  bool started_ = false;
+  bool running_ = false;
   // constant after start()
   const RelayConfig config_;
   CoordinatorProbes& probes_;
-  const SteadyClock clock_;
+  const Clock& clock_;
   std::string zmq_endpoint_;
-  // zio thread
+  // zio thread; the owner's when there is none
   wire::Context context_;
   NodeTable nodes_;
   Forwarder forwarder_;
@@ -82,7 +88,9 @@ class Relay final : public ClusterClient, private NodeLinks {
   std::vector<wire::ZmqLoop::SocketId> node_sockets_;  // [n_nodes]
   std::optional<wire::ZmqLoop::SocketId> front_;
   std::vector<std::string> unreachable_;  // client keys to drop when the present message is done
+  bool links_are_closed_ = false;
   std::atomic<bool> draining_{false};
+  std::atomic<Clock::TimePoint> last_tick_{Clock::TimePoint{}};
   // guarded by mutex_
   mutable std::mutex mutex_;
   std::vector<Command> inbox_;

@@ -70,6 +70,13 @@ class ForwarderTest : public ::testing::Test {
     welcome.max_num_seqs = 4;
     nodes_.on_welcome(NodeId{node}, welcome);
   }
+  // Time goes by, seen by the node table.
+  void watch_nodes(milliseconds time) {
+    for (; time > milliseconds{0}; time -= milliseconds{100}) {
+      clock_.advance(milliseconds{100});
+      nodes_.expire();
+    }
+  }
   wire::Generate generate(const std::string& id = "r", int64_t n = 1) {
     wire::Generate out;
     out.request_id = id;
@@ -175,14 +182,13 @@ TEST_F(ForwarderTest, OnlyNodesWithTheModelGetIt) {
 
 TEST_F(ForwarderTest, ASuspectGetsWorkOnlyIfNobodyElseCan) {
   node_is_ready(0);
-  clock_.advance(milliseconds(1000));
-  nodes_.expire();
+  watch_nodes(milliseconds(1000));
   node_is_ready(1);
   forwarder_->submit(client(), generate("a"));
   forwarder_->submit(client(), generate("b"));
+  EXPECT_EQ(links_.sent.size(), 2u);
   for (const auto& [node, message] : links_.sent) EXPECT_EQ(node, NodeId{1});
-  clock_.advance(milliseconds(900));
-  nodes_.expire();
+  watch_nodes(milliseconds(900));
   forwarder_->submit(client(), generate("c"));
   EXPECT_EQ(links_.all<wire::Generate>().size(), 3u);
 }
@@ -399,6 +405,22 @@ TEST_F(ForwarderTest, ALinkThatTakesNothingRefusesAtOnce) {
   forwarder_->submit(client(), generate());
   EXPECT_EQ(only_error().code, ErrorCode::kNoNodeReady);
   EXPECT_EQ(forwarder_->n_inflight(), 0u);
+}
+
+TEST_F(ForwarderTest, ANodeWhoseLinkTakesNothingIsPassedOver) {
+  node_is_ready(0);
+  watch_nodes(milliseconds(1000));  // a suspect is better than nobody
+  node_is_ready(1);
+  links_.cut_off[1] = true;
+  for (const char* id : {"a", "b"}) {
+    forwarder_->submit(client(), generate(id));
+    ASSERT_EQ(links_.all<wire::Generate>().size(), forwarder_->n_inflight());
+    EXPECT_EQ(links_.last_node(), NodeId{0});
+  }
+  EXPECT_TRUE(replies_->got.empty());
+  forwarder_->check_invariants();
+  tokens({1}, 0);
+  EXPECT_EQ(replies_->all<wire::Tokens>().size(), 1u);
 }
 
 TEST_F(ForwarderTest, WhileDrainingNewRequestsAreRefusedAndOldOnesFinish) {

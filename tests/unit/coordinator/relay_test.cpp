@@ -1,0 +1,137 @@
+// Relay: its thread stalls, hangs and ends, by a clock that the test turns.
+#include "coordinator/relay.h"
+
+#include <gtest/gtest.h>
+#include <prometheus/registry.h>
+
+#include <future>
+#include <thread>
+
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_node.h"
+
+namespace lockstep {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::FakeNode;
+
+// Keeps the zio thread busy from the first answer on until it is let go.
+class StallingReplies final : public ReplySink {
+ public:
+  void deliver(wire::Message) override {
+    begun_.set_value();
+    let_go_.get_future().wait();
+  }
+  void wait_stalled() { begun_.get_future().wait(); }
+  void let_go() { let_go_.set_value(); }
+
+ private:
+  std::promise<void> begun_, let_go_;
+};
+
+class LastReplies final : public ReplySink {
+ public:
+  void deliver(wire::Message message) override {
+    if (!std::holds_alternative<wire::Accepted>(message) &&
+        !std::holds_alternative<wire::Tokens>(message))
+      last_word_.set_value(std::move(message));
+  }
+  // Waits for it.
+  wire::Message last_word() { return last_word_.get_future().get(); }
+
+ private:
+  std::promise<wire::Message> last_word_;
+};
+
+template <class Condition>
+bool wait_until(Condition condition) {
+  for (int i = 0; i < 2000 && !condition(); ++i) std::this_thread::sleep_for(10ms);
+  return condition();
+}
+
+class RelayTest : public ::testing::Test {
+ protected:
+  void make(const FakeNode& node) {
+    RelayConfig config;
+    config.node_endpoints = {node.endpoint()};
+    Result<std::unique_ptr<Relay>> relay = Relay::make(std::move(config), probes_, clock_);
+    ASSERT_TRUE(relay.has_value());
+    relay_ = std::move(*relay);
+  }
+  void start_and_wait_ready() {
+    relay_->start();
+    // The FakeClock stands still: a hello that was lost would never be said again.
+    const bool ready = wait_until([&] {
+      clock_.advance(1ms);
+      return relay_->view()->ready();
+    });
+    ASSERT_TRUE(ready);
+  }
+  static wire::Generate generate() {
+    wire::Generate out;
+    out.request_id = "r";
+    out.model = "tiny";
+    out.prompt_text = "Hi";
+    return out;
+  }
+
+  testing::FakeClock clock_;
+  CoordinatorProbes probes_{std::make_shared<prometheus::Registry>()};
+  std::unique_ptr<Relay> relay_;
+};
+
+TEST_F(RelayTest, AStallOfItsThreadEndsNoStream) {
+  FakeNode node(FakeNode::hang_after(1));
+  make(node);
+  start_and_wait_ready();
+  const auto replies = std::make_shared<LastReplies>();
+  ASSERT_TRUE(relay_->submit({"streaming", replies}, generate()));
+  const wire::Generate request = node.wait_request(0);
+  const auto stall = std::make_shared<StallingReplies>();
+  ASSERT_TRUE(relay_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
+  stall->wait_stalled();
+  clock_.advance(10s);
+  node.say(wire::Done{request.request_id, "stop", {1, 0, 1}});  // waits unread
+  stall->let_go();
+  EXPECT_TRUE(std::holds_alternative<wire::Done>(replies->last_word()));
+}
+
+TEST_F(RelayTest, AHungThreadIsNotAlive) {
+  FakeNode node;
+  make(node);
+  EXPECT_FALSE(relay_->started());
+  EXPECT_TRUE(relay_->alive());
+  start_and_wait_ready();
+  EXPECT_TRUE(relay_->started());
+  const auto stall = std::make_shared<StallingReplies>();
+  ASSERT_TRUE(relay_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
+  stall->wait_stalled();
+  EXPECT_TRUE(relay_->alive());
+  clock_.advance(5s);
+  EXPECT_FALSE(relay_->alive());
+  stall->let_go();
+  EXPECT_TRUE(wait_until([&] { return relay_->alive(); }));
+}
+
+// HTTP's sinks hold timers of a context that goes after the relay stopped.
+TEST_F(RelayTest, AfterTheStopItHoldsNobodysReplies) {
+  FakeNode node(FakeNode::hang_after(1));
+  make(node);
+  auto unread = std::make_shared<LastReplies>();
+  ASSERT_TRUE(relay_->submit({"unread", unread}, generate()));  // before the thread runs
+  relay_->stop();
+  EXPECT_EQ(unread.use_count(), 1);
+
+  make(node);
+  start_and_wait_ready();
+  auto running = std::make_shared<LastReplies>();
+  ASSERT_TRUE(relay_->submit({"running", running}, generate()));
+  node.wait_request(0);
+  relay_->stop();
+  EXPECT_EQ(running.use_count(), 1);
+  relay_->drop_client("running");  // as its coroutine does when it is destroyed
+}
+
+}  // namespace
+}  // namespace lockstep
