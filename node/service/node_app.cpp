@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "common/load_error.h"
 #include "common/log.h"
@@ -96,7 +97,7 @@ void NodeApp::drain() {
 }
 
 void NodeApp::stop() {
-  if (!server_) return;
+  if (!server_ || std::exchange(stopped_, true)) return;
   if (!drained()) {
     drain();
     engine_->engine().stop();  // every request gets its last word

@@ -46,6 +46,7 @@ class NodeApp {
   void start_admin(const std::string& address);
   void serve(const NodeConfig& config);
 
+  bool stopped_ = false;  // owner's thread
   std::atomic<Stage> stage_{Stage::kLoading};
   SteadyClock clock_;
   NodeProbes probes_;
