@@ -147,7 +147,10 @@ asio::awaitable<void> ApiRoutes::ask(Result<wire::Message> question, HttpReply& 
   HttpResponse response =
       error_response({ErrorCode::kOverloaded, "too many requests are waiting", ""});
   if (cluster_.submit({client_key, queue}, std::move(*question))) {
+    std::function<void()> on_gone = [queue] { queue->peer_gone(); };
+    reply.watch_peer(std::move(on_gone));
     const ReplyQueue::News news = co_await queue->wait(kPatience);
+    if (news == ReplyQueue::News::kPeerGone) co_return;
     if (news == ReplyQueue::News::kMessages) {
       const std::vector<wire::Message> answers = queue->take();
       response = answer_of(answers.front());

@@ -3,6 +3,7 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -29,6 +30,7 @@ struct CoordinatorApp::Parts {
   std::shared_ptr<prometheus::Registry> registry;
   CoordinatorProbes probes;
   IdMint ids;
+  std::optional<SeedSource> seeds;
   std::unique_ptr<Relay> relay;
   std::unique_ptr<ApiRoutes> routes;
   std::unique_ptr<HttpServer> http;
@@ -54,15 +56,14 @@ AdminRoutes admin_routes(const Relay& relay, std::shared_ptr<prometheus::Registr
 
 Result<std::unique_ptr<CoordinatorApp>> CoordinatorApp::start(
     const CoordinatorConfig& config, std::shared_ptr<prometheus::Registry> registry) {
-  TRY(CoordinatorSettings settings, resolve(config));
-  if (config.node.empty())
-    return Error{ErrorCode::kInvalidRequest, "node is missing: name at least one with --node",
-                 "node"};
+  TRY(CoordinatorSettings settings, resolve_with_node(config));
   const bool serves_admin = registry == nullptr;
   if (serves_admin) registry = std::make_shared<prometheus::Registry>();
   auto parts = std::make_unique<Parts>(std::move(registry));
   TRY(parts->relay, Relay::make(std::move(settings.relay), parts->probes, parts->clock));
-  parts->routes = std::make_unique<ApiRoutes>(*parts->relay, parts->ids, settings.keep_alive);
+  parts->seeds.emplace(settings.seed);
+  parts->routes =
+      std::make_unique<ApiRoutes>(*parts->relay, parts->ids, *parts->seeds, settings.keep_alive);
   HttpHandler handler = [routes = parts->routes.get()](const HttpRequest& request,
                                                        HttpReply& reply) {
     return routes->handle(request, reply);

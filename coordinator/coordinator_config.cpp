@@ -1,5 +1,7 @@
 #include "coordinator/coordinator_config.h"
 
+#include <boost/asio/ip/address.hpp>
+#include <string_view>
 #include <utility>
 
 #include "common/log.h"
@@ -13,14 +15,50 @@ Error bad(const std::string& field, const std::string& problem) {
   return Error{ErrorCode::kInvalidRequest, field + " " + problem, field};
 }
 
+Error open_address(const std::string& field, const std::string& text) {
+  return bad(field, "'" + text +
+                        "' can be reached from other machines and there are no keys yet: "
+                        "--insecure allows it");
+}
+
 Result<HostPort> listen_address(const std::string& field, const std::string& text, bool insecure) {
   Result<HostPort> address = parse_host_port(text);
   if (!address) return bad(field, "must be HOST:PORT, got '" + text + "'");
-  if (!insecure && !is_loopback_host(address->host))
-    return bad(field, "'" + text +
-                          "' can be reached from other machines and there are no keys "
-                          "yet: --insecure allows it");
+  if (!insecure && !is_loopback_host(address->host)) return open_address(field, text);
   return address;
+}
+
+// The HTTP server asks no resolver.
+Status check_is_numeric(const std::string& field, const HostPort& address) {
+  boost::system::error_code error;
+  boost::asio::ip::make_address(address.host, error);
+  if (!error || address.host == "localhost") return Ok{};
+  return bad(field, "must name an IP address or localhost, got '" + address.host + "'");
+}
+
+// Of ZeroMQ: "tcp://HOST:PORT" or "ipc://PATH".
+Status check_endpoint(const std::string& field, const std::string& text) {
+  const std::string_view endpoint = text;
+  const bool is_ipc = endpoint.starts_with("ipc://") && endpoint.size() > 6;
+  const bool is_tcp = endpoint.starts_with("tcp://") && parse_host_port(endpoint.substr(6));
+  if (is_ipc || is_tcp) return Ok{};
+  return bad(field, "must be tcp://HOST:PORT or ipc://PATH, got '" + text + "'");
+}
+
+Status check_node_endpoint(const std::string& text) {
+  if (Status status = check_endpoint("node", text); !status) return status;
+  if (!text.starts_with("tcp://")) return Ok{};
+  const Result<HostPort> address = parse_host_port(std::string_view(text).substr(6));
+  if (address->port != 0 && address->host != "*") return Ok{};
+  return bad("node", "must name the host and port to connect to, got '" + text + "'");
+}
+
+Status check_zmq(const CoordinatorConfig& config) {
+  if (config.zmq.empty()) return Ok{};
+  if (Status status = check_endpoint("zmq", config.zmq); !status) return status;
+  if (!config.insecure && !wire::is_local_endpoint(config.zmq))
+    return open_address("zmq", config.zmq);
+  return Ok{};
 }
 
 Status check_numbers(const CoordinatorConfig& config) {
@@ -59,6 +97,11 @@ HttpServerConfig http_config(const CoordinatorConfig& config, HostPort address) 
   return http;
 }
 
+std::optional<uint64_t> seed_of(const CoordinatorConfig& config) {
+  if (!config.seed) return std::nullopt;
+  return static_cast<uint64_t>(*config.seed);
+}
+
 RelayConfig relay_config(const CoordinatorConfig& config, RoutingPolicy policy) {
   RelayConfig relay;
   relay.zmq_endpoint = config.zmq;
@@ -66,7 +109,7 @@ RelayConfig relay_config(const CoordinatorConfig& config, RoutingPolicy policy) 
   relay.policy = policy;
   relay.timeouts.suspect = milliseconds(config.node_suspect_ms);
   relay.timeouts.dead = milliseconds(config.node_dead_ms);
-  if (config.seed) relay.forwarder.seed = static_cast<uint64_t>(*config.seed);
+  relay.forwarder.seed = seed_of(config);
   relay.forwarder.max_inflight = static_cast<size_t>(config.max_inflight);
   relay.forwarder.request_timeout = milliseconds(config.request_timeout_ms);
   return relay;
@@ -77,19 +120,25 @@ RelayConfig relay_config(const CoordinatorConfig& config, RoutingPolicy policy) 
 Result<CoordinatorSettings> resolve(const CoordinatorConfig& config) {
   if (Status numbers = check_numbers(config); !numbers) return numbers.error();
   TRY(HostPort http, listen_address("http", config.http, config.insecure));
+  TRY([[maybe_unused]] const Ok numeric, check_is_numeric("http", http));
   TRY(HostPort admin, listen_address("admin", config.admin, config.insecure));
   TRY(const RoutingPolicy policy, routing_policy_from_string(config.policy));
-  const bool zmq_is_open = !config.zmq.empty() && !wire::is_local_endpoint(config.zmq);
-  if (zmq_is_open && !config.insecure)
-    return bad("zmq", "'" + config.zmq +
-                          "' can be reached from other machines and there are no "
-                          "keys yet: --insecure allows it");
+  TRY([[maybe_unused]] const Ok zmq, check_zmq(config));
+  for (const std::string& node : config.node) {
+    if (Status status = check_node_endpoint(node); !status) return status.error();
+  }
   CoordinatorSettings settings;
   settings.http = http_config(config, std::move(http));
   settings.admin = std::move(admin);
   settings.relay = relay_config(config, policy);
+  settings.seed = seed_of(config);
   settings.keep_alive = milliseconds(config.keep_alive_ms);
   return settings;
+}
+
+Result<CoordinatorSettings> resolve_with_node(const CoordinatorConfig& config) {
+  if (config.node.empty()) return bad("node", "is missing: name at least one with --node");
+  return resolve(config);
 }
 
 }  // namespace lockstep

@@ -68,14 +68,18 @@ struct CoordinatorConfig {
   }
 };
 
-// The settings, checked: addresses parse, are loopback unless `insecure`, numbers make sense. The
-// Error's `param` is the field.
+// The settings, checked: addresses parse, listeners are loopback unless `insecure`, numbers make
+// sense. The Error's `param` is the field.
 struct CoordinatorSettings {
   HttpServerConfig http;
   HostPort admin;
   RelayConfig relay;
+  std::optional<uint64_t> seed;
   std::chrono::milliseconds keep_alive{};
 };
+// `lockstep serve` has no node yet when it checks; its own comes later.
 Result<CoordinatorSettings> resolve(const CoordinatorConfig& config);
+// And there is a node: whatever start() refuses without touching the network.
+Result<CoordinatorSettings> resolve_with_node(const CoordinatorConfig& config);
 
 }  // namespace lockstep

@@ -1,11 +1,10 @@
 #include "coordinator/generate_handler.h"
 
-#include <charconv>
-#include <optional>
 #include <utility>
 
+#include "coordinator/event_stream.h"
 #include "coordinator/http_error.h"
-#include "coordinator/sse.h"
+#include "coordinator/prompt_id.h"
 
 namespace lockstep {
 namespace {
@@ -13,42 +12,7 @@ namespace {
 namespace asio = boost::asio;
 using News = ReplyQueue::News;
 
-// The request_id of a prompt is its index.
-size_t prompt_index(const std::string& request_id) {
-  size_t index = 0;
-  std::from_chars(request_id.data(), request_id.data() + request_id.size(), index);
-  return index;
-}
-
 HttpHeaders seed_header(uint64_t seed) { return {{"X-Lockstep-Seed", std::to_string(seed)}}; }
-
-// A stream's state between two waits.
-struct Stream {
-  StreamedAnswer answer;
-  size_t n_unaccepted;  // prompts that no node has accepted yet; the 200 waits for them
-  uint64_t seed = 0;
-  std::string text;  // events to send
-  std::optional<Error> error;
-
-  void take(const wire::Message& message) {
-    std::vector<std::string> chunks;
-    if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
-      answer.accepted(prompt_index(accepted->request_id), *accepted, chunks);
-      seed = accepted->seed;
-      --n_unaccepted;
-    } else if (const auto* tokens = std::get_if<wire::Tokens>(&message)) {
-      answer.tokens(prompt_index(tokens->request_id), *tokens, chunks);
-    } else if (const auto* done = std::get_if<wire::Done>(&message)) {
-      answer.done(*done);
-      if (answer.complete()) answer.finish(chunks);
-    } else if (const auto* failed = std::get_if<wire::ErrorReply>(&message)) {
-      if (!error) error = Error{failed->code, failed->message, failed->param};
-    }
-    if (error) return;
-    for (const std::string& chunk : chunks) sse::append_event(chunk, text);
-  }
-  bool over() const { return error || answer.complete(); }
-};
 
 }  // namespace
 
@@ -59,11 +23,14 @@ AnswerHeader GenerateHandler::header(OpenAiEndpoint endpoint) {
           .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
 }
 
+// One seed for all prompts, so that the one that is reported reproduces them all.
 bool GenerateHandler::submit(const OpenAiRequest& request, const std::string& client_key,
                              const Queue& queue) {
+  const uint64_t seed = request.common().seed ? *request.common().seed : seeds_.next();
   for (size_t i = 0; i < request.prompts.size(); ++i) {
     wire::Generate prompt = request.prompts[i];
-    prompt.request_id = std::to_string(i);
+    prompt.request_id = prompt_id(i);
+    prompt.seed = seed;
     if (!cluster_.submit({client_key, queue}, std::move(prompt))) return false;
   }
   return true;
@@ -130,33 +97,29 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
 // error becomes an event.
 asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& request, Queue queue,
                                                      HttpReply& reply) {
-  Stream stream{StreamedAnswer(request, header(request.endpoint)), request.prompts.size(), 0, "",
-                std::nullopt};
+  EventStream stream(request, header(request.endpoint));
   bool begun = false;
   while (!stream.over()) {
     const News news = co_await queue->wait(keep_alive_);
     if (news == News::kPeerGone) co_return false;
     for (const wire::Message& message : queue->take()) stream.take(message);
-    if (!begun && stream.n_unaccepted > 0) {
-      if (!stream.error) continue;
-      HttpResponse refusal = error_response(*stream.error);
+    if (!begun && !stream.accepted()) {
+      if (!stream.error()) continue;
+      HttpResponse refusal = error_response(*stream.error());
       co_await reply.send(std::move(refusal));
       co_return false;
     }
     if (!begun) {
-      HttpHeaders headers = seed_header(stream.seed);
+      HttpHeaders headers = seed_header(stream.seed());
       begun = co_await reply.begin_events(std::move(headers));
       if (!begun) co_return false;
     }
-    if (news == News::kTimeout) stream.text = sse::kKeepAlive;
-    if (stream.error) sse::append_event(error_body(*stream.error), stream.text);
-    if (stream.over()) stream.text += sse::kDone;
-    std::string text = std::exchange(stream.text, {});
+    std::string text = stream.take_text(news == News::kTimeout);
     const bool sent = co_await reply.send_events(std::move(text));
     if (!sent) co_return false;
   }
   co_await reply.end_events();
-  co_return !stream.error;
+  co_return !stream.error();
 }
 
 }  // namespace lockstep

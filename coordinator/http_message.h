@@ -40,7 +40,8 @@ class HttpReply {
   virtual boost::asio::awaitable<bool> end_events() = 0;
 
   // Calls `on_gone` once on the executor if the client closes its side before the answer is
-  // complete. Bytes that it sends meanwhile (a pipelined request) are kept.
+  // complete. Bytes that it sends meanwhile (a pipelined request) are kept; too many of them close
+  // the connection.
   virtual void watch_peer(std::function<void()> on_gone) = 0;
 };
 

@@ -257,11 +257,16 @@ class Session final : public HttpSession,
     error_code error;
     const size_t n = stream_.socket().read_some(buffer_.prepare(kReadBytes), error);
     buffer_.commit(n);
-    if (error && error != asio::error::would_block) {
-      is_open_ = false;
-      return on_gone_();
-    }
-    if (buffer_.size() < kMaxPipelinedBytes) wait_readable();
+    const bool is_closed = error && error != asio::error::would_block;
+    if (is_closed || buffer_.size() >= kMaxPipelinedBytes) return peer_is_gone();
+    wait_readable();
+  }
+
+  // Also a peer that sends more than we keep: unread bytes would hide its leaving.
+  void peer_is_gone() {
+    is_open_ = false;
+    stream_.close();
+    on_gone_();
   }
 
   void end_watch() {

@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;
   if (source.check_only()) {
-    if (const auto settings = lockstep::resolve(config); !settings)
+    if (const auto settings = lockstep::resolve_with_node(config); !settings)
       return lockstep::fail(settings.error().message);
     std::puts("ok");
     return 0;

@@ -151,9 +151,9 @@ void Relay::apply(NodeId node, NodeTable::Change change) {
   if (change == NodeTable::Change::kNone) return;
   const Node& entry = nodes_.node(node);
   log(LogLevel::kInfo, str("node ", entry.endpoint, " is ", state_name(entry)));
+  publish_view();  // who hears of its loss may ask at once who is left
   if (change != NodeTable::Change::kReady) forwarder_.on_node_lost(node);
   drop_unreachable();
-  publish_view();
 }
 
 void Relay::on_client_bytes(wire::Incoming& incoming) {
@@ -202,7 +202,9 @@ void Relay::drain_inbox() {
 
 void Relay::tick() {
   last_tick_ = clock_.now();
-  for (NodeId node : nodes_.expire()) {
+  const std::vector<NodeId> died = nodes_.expire();
+  if (!died.empty()) publish_view();
+  for (NodeId node : died) {
     log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " is dead"));
     forwarder_.on_node_lost(node);
   }

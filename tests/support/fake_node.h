@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -35,6 +36,13 @@ class FakeNode {
   const std::string& endpoint() const { return endpoint_; }
   // Stops in mid-sentence, as a killed process does.
   void die() { loop_.stop(); }
+  // From now on tokenize and detokenize get no answer.
+  void ignore_questions() { ignores_questions_ = true; }
+  // Waits for as many of them.
+  void wait_questions(size_t n) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [&] { return n_questions_ >= n; }));
+  }
   // Says something about a request that it got.
   void say(wire::Message message) {
     loop_.post([this, message = std::move(message)] {
@@ -124,6 +132,8 @@ class FakeNode {
       send(incoming.peer, wire::Done{cancel->request_id, "cancelled", {2, 0, 0}});
       return note([&] { cancels_.push_back(cancel->request_id); });
     }
+    note([&] { ++n_questions_; });
+    if (ignores_questions_) return;
     if (auto* text = std::get_if<wire::Tokenize>(&*message)) return tokenize(incoming.peer, *text);
     if (auto* ids = std::get_if<wire::Detokenize>(&*message)) {
       const std::string letters(ids->tokens.begin(), ids->tokens.end());
@@ -175,10 +185,12 @@ class FakeNode {
   wire::Context context_;
   wire::ZmqLoop::SocketId socket_{};
   std::set<std::string> peers_;  // loop thread
+  std::atomic<bool> ignores_questions_{false};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<wire::Generate> requests_;  // guarded by mutex_
   std::vector<std::string> cancels_;      // guarded by mutex_
+  size_t n_questions_ = 0;                // guarded by mutex_
   wire::ZmqLoop loop_;                    // last: its thread uses all of the above
 };
 

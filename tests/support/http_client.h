@@ -5,12 +5,14 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <map>
 #include <string>
 
@@ -108,6 +110,11 @@ class HttpClient {
     while (fill()) {
     }
     return std::exchange(buffer_, "");
+  }
+  // True if nothing comes and the connection stays for so long.
+  bool is_silent(std::chrono::milliseconds time) {
+    pollfd wanted{fd_, POLLIN, 0};
+    return buffer_.empty() && poll(&wanted, 1, static_cast<int>(time.count())) == 0;
   }
   // True if the server closes the connection before it says anything more.
   bool at_end() { return buffer_.empty() && !fill(); }

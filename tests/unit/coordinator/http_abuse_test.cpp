@@ -141,6 +141,21 @@ TEST_F(HttpAbuse, BytesSentWhileWaitingAreTheNextRequest) {
   EXPECT_EQ(slow.n_cancels(), 0u);
 }
 
+// Who sends more than we keep while it waits is cut off, so that its leaving cannot go unnoticed.
+TEST_F(HttpAbuse, AFloodOfPipelinedBytesEndsTheRequest) {
+  for (const char* stream : {"true", "false"}) {
+    FakeNode slow(FakeNode::hang_after(1));
+    CoordinatorHarness coordinator({&slow});
+    HttpClient client(coordinator.port());
+    client.post("/v1/completions",
+                std::string(R"({"model":"tiny","prompt":"a","stream":)") + stream + "}");
+    const std::string id = slow.wait_request(0).request_id;
+    client.send(std::string(1 << 20, 'x'));
+    EXPECT_EQ(slow.wait_cancels(1).at(0), id);
+    client.read_to_end();
+  }
+}
+
 TEST_F(HttpAbuse, ContinueIsSaidToThoseWhoAsk) {
   HttpClient client(coordinator_.port());
   client.send("POST /tokenize HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 14\r\n\r\n");
@@ -177,6 +192,7 @@ TEST(HttpLimits, MoreConnectionsThanAllowedWaitTheirTurn) {
   EXPECT_EQ(second->get("/health").status, 200);
   HttpClient third(coordinator.port());
   third.request("GET", "/health");
+  EXPECT_TRUE(third.is_silent(std::chrono::milliseconds(300)));
   first.reset();
   EXPECT_EQ(third.read_answer().status, 200);
 }

@@ -106,6 +106,22 @@ TEST(HttpApi, AStreamOfSeveralPromptsCarriesEveryIndex) {
   for (const auto& [index, text] : texts) EXPECT_EQ(text, "t0 t1 t2 ") << index;
 }
 
+TEST(HttpApi, TheReportedSeedIsThatOfEveryPrompt) {
+  const std::string ask = R"({"model":"tiny","prompt":["a","b","c"]})";
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  const std::string seed = coordinator.post("/v1/completions", ask).headers.at("x-lockstep-seed");
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(std::to_string(*node.wait_request(i).seed), seed);
+  EXPECT_NE(coordinator.post("/v1/completions", ask).headers.at("x-lockstep-seed"), seed);
+
+  CoordinatorConfig config;
+  config.seed = 7;
+  FakeNode other;
+  CoordinatorHarness seeded({&other}, config);
+  EXPECT_EQ(seeded.post("/v1/completions", ask).headers.at("x-lockstep-seed"), "7");
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(other.wait_request(i).seed, 7u);
+}
+
 TEST(HttpApi, RefusalsBeforeAcceptanceArePlainHttpErrors) {
   FakeNode node(FakeNode::refuse(ErrorCode::kContextLengthExceeded, "9 > 8", "messages"));
   CoordinatorHarness coordinator({&node});
@@ -140,7 +156,7 @@ TEST(HttpApi, AFailureInMidStreamIsAnEventAndThenDone) {
   EXPECT_EQ(data.back(), "[DONE]");
 }
 
-TEST(HttpApi, ADeadNodeEndsItsStreamWithinTwoSeconds) {
+TEST(HttpApi, ADeadNodeEndsItsStreamWithAnErrorAndDone) {
   FakeNode node(FakeNode::hang_after(1));
   CoordinatorConfig config;
   config.node_suspect_ms = 1000;
@@ -182,6 +198,19 @@ TEST(HttpApi, ADisconnectWhileWaitingCancels) {
     client.close();
     EXPECT_EQ(node.wait_cancels(1)[0], id);
   }
+}
+
+TEST(HttpApi, ADisconnectWhileTokenizingIsNoticed) {
+  FakeNode node;
+  node.ignore_questions();
+  CoordinatorHarness coordinator({&node});
+  for (const auto& [path, body] : {std::pair("/tokenize", R"({"prompt":"AB"})"),
+                                   std::pair("/detokenize", R"({"tokens":[65]})")}) {
+    HttpClient client(coordinator.port());
+    client.post(path, body);
+  }
+  node.wait_questions(2);
+  EXPECT_EQ(node.wait_cancels(2).size(), 2u);
 }
 
 TEST(HttpApi, OneBadPromptEndsTheOthers) {
@@ -355,6 +384,37 @@ TEST(HttpApi, AnImpatientShutdownCancelsWhatRuns) {
   EXPECT_FALSE(coordinator->app().drain(std::chrono::seconds(20), [] { return true; }));
   coordinator.reset();
   EXPECT_GE(node.wait_cancels(1).size(), 1u);
+}
+
+// For the sanitizers: nothing that a running request holds is used after it is gone.
+TEST(HttpApi, AShutdownInTheMiddleOfTokensIsClean) {
+  for (int round = 0; round < 5; ++round) {
+    FakeNode node(FakeNode::hang_after(1));
+    auto coordinator = std::make_unique<CoordinatorHarness>(std::vector<FakeNode*>{&node});
+    HttpClient client(coordinator->port());
+    client.post("/v1/chat/completions", kChatStream);
+    const wire::Generate request = node.wait_request(0);
+    std::atomic<bool> over{false};
+    std::thread talk([&] {
+      for (uint32_t i = 1; !over; ++i) {
+        node.say(FakeNode::piece(request, 0, i));
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+      }
+    });
+    client.read_head();
+    coordinator.reset();
+    over = true;
+    talk.join();
+    EXPECT_EQ(node.wait_cancels(1).at(0), request.request_id);
+  }
+}
+
+TEST(HttpApi, ProbesOfALiveCoordinatorSayOk) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  for (const char* path : {"/livez", "/startupz", "/readyz"})
+    EXPECT_EQ(HttpClient(coordinator.admin_port()).get(path).status, 200) << path;
+  EXPECT_TRUE(coordinator.app().alive());
 }
 
 TEST(HttpApi, WhatHappensIsCounted) {

@@ -172,7 +172,38 @@ TEST(CoordinatorApp, SettingsThatMakeNoSenseNameTheField) {
   config = {};
   config.node_dead_ms = config.node_suspect_ms;
   EXPECT_EQ(resolve(config).error().param, "node_dead_ms");
+}
+
+// What start() would refuse, --check refuses too.
+TEST(CoordinatorApp, SettingsThatCannotStartAreRefusedByTheCheck) {
+  EXPECT_EQ(resolve_with_node({}).error().param, "node");
   EXPECT_EQ(CoordinatorApp::start({}).error().param, "node");
+  const auto with_node = [](const std::string& node) {
+    CoordinatorConfig config;
+    config.node = {"tcp://127.0.0.1:5556", node};
+    return resolve_with_node(config);
+  };
+  for (const char* good : {"tcp://node-1:5556", "tcp://[::1]:5556", "ipc:///run/node"})
+    EXPECT_TRUE(with_node(good).has_value()) << good;
+  for (const char* wrong : {"", "127.0.0.1:5556", "tcp://127.0.0.1", "tcp://127.0.0.1:0",
+                            "tcp://*:5556", "http://127.0.0.1:5556", "ipc://"}) {
+    const auto refused = with_node(wrong);
+    ASSERT_FALSE(refused.has_value()) << wrong;
+    EXPECT_EQ(refused.error().param, "node");
+    EXPECT_NE(refused.error().message.find("'" + std::string(wrong) + "'"), std::string::npos);
+  }
+  for (const char* wrong : {"5555", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "udp://x:1"}) {
+    CoordinatorConfig config;
+    config.zmq = wrong;
+    config.insecure = true;
+    ASSERT_FALSE(resolve(config).has_value()) << wrong;
+    EXPECT_EQ(resolve(config).error().param, "zmq");
+  }
+  CoordinatorConfig config;
+  config.http = "my-host:8000";
+  config.insecure = true;
+  ASSERT_FALSE(resolve(config).has_value());
+  EXPECT_EQ(resolve(config).error().param, "http");
 }
 
 TEST(CoordinatorApp, ABusyPortIsOneClearLine) {

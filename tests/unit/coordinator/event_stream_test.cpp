@@ -1,0 +1,77 @@
+// EventStream: what is sent, and when a comment stands in for it.
+#include "coordinator/event_stream.h"
+
+#include <gtest/gtest.h>
+
+namespace lockstep {
+namespace {
+
+class EventStreamTest : public ::testing::Test {
+ protected:
+  EventStreamTest() {
+    OpenAiRequest request;
+    request.endpoint = OpenAiEndpoint::kCompletions;
+    request.prompts.resize(2);
+    stream_.emplace(request, AnswerHeader{});
+  }
+  void accept(const char* id) { stream_->take(wire::Accepted{id, 9, "", {}, 1}); }
+  void tokens(const char* id) {
+    wire::Tokens message;
+    message.request_id = id;
+    message.ids = {5};
+    message.text = "hello";
+    stream_->take(message);
+  }
+
+  std::optional<EventStream> stream_;
+};
+
+TEST_F(EventStreamTest, EveryPromptMustBeAccepted) {
+  accept("0");
+  EXPECT_FALSE(stream_->accepted());
+  accept("1");
+  EXPECT_TRUE(stream_->accepted());
+  EXPECT_EQ(stream_->seed(), 9u);
+}
+
+TEST_F(EventStreamTest, SilenceIsFilledWithAComment) {
+  accept("0");
+  accept("1");
+  EXPECT_EQ(stream_->take_text(false), "");
+  EXPECT_EQ(stream_->take_text(true), ": keep-alive\n\n");
+}
+
+// They may come between the end of the wait and the look at the queue.
+TEST_F(EventStreamTest, ACommentNeverReplacesTokens) {
+  accept("0");
+  accept("1");
+  tokens("0");
+  const std::string text = stream_->take_text(true);
+  EXPECT_NE(text.find("hello"), std::string::npos) << text;
+  EXPECT_EQ(text.find("keep-alive"), std::string::npos) << text;
+}
+
+TEST_F(EventStreamTest, ACommentNeverReplacesTheEnd) {
+  accept("0");
+  accept("1");
+  stream_->take(wire::Done{"0", "stop", {}});
+  EXPECT_FALSE(stream_->over());
+  stream_->take(wire::Done{"1", "stop", {}});
+  EXPECT_TRUE(stream_->over());
+  EXPECT_EQ(stream_->take_text(true), "data: [DONE]\n\n");
+}
+
+TEST_F(EventStreamTest, AnErrorIsTheLastEvent) {
+  accept("0");
+  accept("1");
+  stream_->take(wire::ErrorReply{"1", ErrorCode::kDecodeFailed, "nan", ""});
+  tokens("0");
+  EXPECT_TRUE(stream_->over());
+  const std::string text = stream_->take_text(true);
+  EXPECT_NE(text.find("decode_failed"), std::string::npos) << text;
+  EXPECT_EQ(text.find("hello"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("data: [DONE]\n\n")) << text;
+}
+
+}  // namespace
+}  // namespace lockstep
