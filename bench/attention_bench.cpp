@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/ledger.h"
 #include "kernels/kv_layout.h"
 #include "kernels/ops.h"
 
@@ -91,7 +92,10 @@ double peak_fma_per_second(Isa isa) {
 }
 
 void run(benchmark::State& state, Isa isa, Problem& problem) {
-  const auto stream = make_cpu_stream(isa, 1);
+  MemoryLedger ledger;
+  const StreamLimits limits{.max_tokens = problem.args.q.n_rows(),
+                            .head_dim = problem.args.kv.head_dim};
+  const auto stream = make_cpu_stream({.isa = isa, .limits = limits}, ledger);
   const double peak = peak_fma_per_second(isa);
   for (auto _ : state) attention(problem.args, *stream);
   using benchmark::Counter;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/ledger.h"
 #include "kernels/ops.h"
 
 namespace lockstep {
@@ -51,7 +52,8 @@ void run(benchmark::State& state, Isa isa, SamplingRow row) {
   args.top_logprobs = view(top_logprobs.data(), {1, kMaxTopLogprobs});
   args.finite = view(&finite, {1});
   args.scratch = scratch;
-  const auto stream = make_cpu_stream(isa, 1);
+  MemoryLedger ledger;
+  const auto stream = make_cpu_stream({.isa = isa, .limits = {}}, ledger);
   const bool changes_logits = row.repetition_penalty != 1.0f;
   for (auto _ : state) {
     if (changes_logits) std::copy(source.begin(), source.end(), logits.begin());

@@ -16,6 +16,8 @@
 
 namespace lockstep {
 
+class MemoryLedger;
+
 // Activations quantised per 32 values: x ~ scale * q.
 struct QuantizedActs {
   View q;      // [n_tokens, k] u8 storage of int8, -127..127
@@ -214,8 +216,22 @@ class Stream {
   virtual void launch(const SampleArgs&) = 0;
 };
 
-// `n_threads` includes the calling thread. CHECKs that the machine has `isa`.
-std::unique_ptr<Stream> make_cpu_stream(Isa isa, int n_threads);
+// The largest ops a stream will be given; its scratch is sized for them once.
+struct StreamLimits {
+  int64_t max_tokens = 0;  // rows of attention
+  int64_t max_dim = 0;     // values in a row of rms_norm and silu_mul
+  int head_dim = 0;        // of attention
+};
+
+struct CpuStreamOptions {
+  Isa isa = best_isa();
+  int n_threads = 1;             // of this stream, the calling thread included
+  int n_threads_in_process = 1;  // of all streams; threads spin while there are processors for them
+  StreamLimits limits;
+};
+
+// CHECKs that the machine has the instruction set. Throws std::bad_alloc; ledger must outlive it.
+std::unique_ptr<Stream> make_cpu_stream(const CpuStreamOptions& options, MemoryLedger& ledger);
 
 void embed(const EmbedArgs& args, Stream& stream);
 void rms_norm(const RmsNormArgs& args, Stream& stream);

@@ -40,8 +40,11 @@ class Communicator {
   virtual void abort() = 0;
 };
 
-// Ranks as threads of one process. `deadline` bounds each call's wait for its peers.
+// Ranks as threads of one process. `deadline` bounds each call's wait for its peers, which spins
+// first if the process has a processor for each of `n_threads_in_process`, the ranks' teams
+// included.
 std::vector<std::unique_ptr<Communicator>> make_local_group(int n_ranks,
-                                                            std::chrono::milliseconds deadline);
+                                                            std::chrono::milliseconds deadline,
+                                                            int n_threads_in_process = 1);
 
 }  // namespace lockstep

@@ -29,8 +29,8 @@ struct Offer {
 };
 
 struct Group {
-  Group(int n_ranks, std::chrono::milliseconds deadline)
-      : barrier(n_ranks, deadline),
+  Group(int n_ranks, int n_threads_in_process, std::chrono::milliseconds deadline)
+      : barrier(n_ranks, n_threads_in_process, deadline),
         offers{std::vector<Offer>(static_cast<size_t>(n_ranks)),
                std::vector<Offer>(static_cast<size_t>(n_ranks))},
         staging(static_cast<size_t>(2 * n_ranks * kMaxStagedBytes)) {}
@@ -149,9 +149,10 @@ const char* to_string(CommResult result) {
 }
 
 std::vector<std::unique_ptr<Communicator>> make_local_group(int n_ranks,
-                                                            std::chrono::milliseconds deadline) {
+                                                            std::chrono::milliseconds deadline,
+                                                            int n_threads_in_process) {
   CHECK(n_ranks >= 1);
-  auto group = std::make_shared<Group>(n_ranks, deadline);
+  auto group = std::make_shared<Group>(n_ranks, n_threads_in_process, deadline);
   std::vector<std::unique_ptr<Communicator>> ranks;
   for (int r = 0; r < n_ranks; ++r) {
     ranks.push_back(std::make_unique<LocalCommunicator>(r, n_ranks, group));

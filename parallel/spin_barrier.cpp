@@ -1,18 +1,14 @@
 #include "parallel/spin_barrier.h"
 
-#include <thread>
+#include <algorithm>
+
+#include "common/spinning.h"
 
 namespace lockstep {
 
 namespace {
 
-// About 50 microseconds of polling; none where the threads outnumber the cores, because the peer
-// that is waited for may need this very core.
-constexpr int kSpins = 2000;
-
-int spins_for(int n_threads) {
-  return n_threads <= static_cast<int>(std::thread::hardware_concurrency()) ? kSpins : 0;
-}
+constexpr int kSpins = 2000;  // about 50 microseconds of polling
 
 void relax() {
 #if defined(__x86_64__)
@@ -22,8 +18,11 @@ void relax() {
 
 }  // namespace
 
-SpinBarrier::SpinBarrier(int n_threads, std::chrono::milliseconds deadline)
-    : n_threads_(n_threads), n_spins_(spins_for(n_threads)), deadline_(deadline) {}
+SpinBarrier::SpinBarrier(int n_threads, int n_threads_in_process,
+                         std::chrono::milliseconds deadline)
+    : n_threads_(n_threads),
+      n_spins_(pays_to_spin(std::max(n_threads, n_threads_in_process)) ? kSpins : 0),
+      deadline_(deadline) {}
 
 CommResult SpinBarrier::arrive_and_wait() {
   if (aborted()) return CommResult::kAborted;

@@ -16,12 +16,14 @@ namespace lockstep {
 
 class SpinBarrier {
  public:
-  SpinBarrier(int n_threads, std::chrono::milliseconds deadline);
+  // n_threads meet here; n_threads_in_process compute beside each other.
+  SpinBarrier(int n_threads, int n_threads_in_process, std::chrono::milliseconds deadline);
 
   // kOk once all n_threads have called it; what each wrote before is then visible to all. A
   // thread that has met its peers gets kOk even if one of them aborts right after.
   [[nodiscard]] CommResult arrive_and_wait();
   void abort();  // any thread
+  bool spins() const { return n_spins_ > 0; }
   bool aborted() const { return aborted_.load(std::memory_order_acquire); }
 
  private:

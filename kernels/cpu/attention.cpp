@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/units.h"
 #include "kernels/cpu/attention_impl.h"
 #include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/fast_ops.h"
@@ -17,7 +18,7 @@ namespace {
 
 constexpr int kUnitsPerThread = 4;  // fewer leave a thread waiting for the last
 constexpr int64_t kMinTilesPerPart = 2;
-constexpr size_t kPartialsBytes = size_t{2} << 20;  // 8000 keys for 32 heads of 128
+constexpr int64_t kPartialsBytes = 2_MiB;  // 8000 keys for 32 heads of 128
 
 // Rows [first, first + n) of the step, all of one sequence, and the tiles of keys they see.
 struct RowRun {
@@ -27,7 +28,12 @@ struct RowRun {
   int32_t n_tiles;
 };
 
-constexpr size_t aligned(size_t n_bytes) { return (n_bytes + 63) / 64 * 64; }
+constexpr int64_t runs_bytes(int64_t n_tokens) {
+  return round_up(n_tokens * static_cast<int64_t>(sizeof(RowRun)), 64);
+}
+constexpr int64_t unit_bytes(int head_dim) {
+  return attention_scratch_floats(head_dim) * static_cast<int64_t>(sizeof(float));
+}
 
 // One launch: args and how its heads and rows are grouped.
 class Launch {
@@ -44,11 +50,10 @@ class Launch {
   }
 
   void run() {
-    const size_t runs_bytes = aligned(static_cast<size_t>(args_.q.n_rows()) * sizeof(RowRun));
-    std::byte* shared = team_.scratch(0, runs_bytes + kPartialsBytes + unit_bytes());
+    const int64_t n_runs_bytes = runs_bytes(args_.q.n_rows());
+    std::byte* shared = team_.shared_scratch(n_runs_bytes + kPartialsBytes);
     runs_ = reinterpret_cast<RowRun*>(shared);
-    partials_ = reinterpret_cast<float*>(shared + runs_bytes);
-    caller_scratch_ = reinterpret_cast<float*>(shared + runs_bytes + kPartialsBytes);
+    partials_ = reinterpret_cast<float*>(shared + n_runs_bytes);
     cut_rows();
     const int n_parts = parts_per_unit();
     if (n_parts == 1) {
@@ -84,10 +89,10 @@ class Launch {
   int parts_per_unit() const {
     const int n_units = n_runs_ * units_per_run_;
     const int n_wanted = team_.n_threads() * kUnitsPerThread;
-    const size_t partials = static_cast<size_t>(args_.q.n_rows() * n_heads_ * max_tiles_ *
-                                                partial_floats(args_.kv.head_dim));
+    const int64_t n_partials =
+        args_.q.n_rows() * n_heads_ * max_tiles_ * partial_floats(args_.kv.head_dim);
     if (team_.n_threads() == 1 || n_units == 0 || n_units >= n_wanted) return 1;
-    if (partials * sizeof(float) > kPartialsBytes) return 1;
+    if (n_partials > kPartialsBytes / static_cast<int64_t>(sizeof(float))) return 1;
     const int64_t worth = std::max<int64_t>(1, max_tiles_ / kMinTilesPerPart);
     return static_cast<int>(std::min<int64_t>(worth, (n_wanted + n_units - 1) / n_units));
   }
@@ -146,17 +151,13 @@ class Launch {
     rows.n_heads = std::min(unit_heads_, group_ - first_in_group(index));
     rows.scale = args_.scale;
     rows.window = args_.window;
-    rows.scratch = thread == 0 ? caller_scratch_
-                               : reinterpret_cast<float*>(team_.scratch(thread, unit_bytes()));
+    rows.scratch = reinterpret_cast<float*>(team_.scratch(thread, unit_bytes(head_dim)));
     return rows;
   }
 
   int first_in_group(int index) const { return index / args_.kv.n_kv_heads * unit_heads_; }
   int64_t first_head(int index) const {
     return int64_t{index} % args_.kv.n_kv_heads * group_ + first_in_group(index);
-  }
-  size_t unit_bytes() const {
-    return static_cast<size_t>(attention_scratch_floats(args_.kv.head_dim)) * sizeof(float);
   }
 
   int32_t seq_of(int32_t row) const { return *args_.seq_of_token.row<int32_t>(row); }
@@ -174,14 +175,18 @@ class Launch {
   const int unit_heads_;  // of them in one unit
   const int units_per_run_;
 
-  RowRun* runs_ = nullptr;  // in thread 0's scratch, as are the partials and its own unit's
+  RowRun* runs_ = nullptr;  // in the team's shared scratch, as are the partials
   float* partials_ = nullptr;
-  float* caller_scratch_ = nullptr;
   int n_runs_ = 0;
   int32_t max_tiles_ = 0;  // of any run
 };
 
 }  // namespace
+
+ScratchBytes attention_scratch_bytes(const StreamLimits& limits) {
+  return {.shared = runs_bytes(limits.max_tokens) + kPartialsBytes,
+          .per_thread = unit_bytes(limits.head_dim)};
+}
 
 constinit const AttentionLoops kAttentionPortable = simd::RowsAttention<simd::Portable>::loops();
 

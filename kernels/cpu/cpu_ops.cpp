@@ -1,5 +1,7 @@
 #include "kernels/cpu/cpu_ops.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/fast_ops.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/row_ops.h"
@@ -14,8 +16,19 @@ void alone(const Args& args, ThreadTeam&) {
   op(args);
 }
 
+ScratchBytes no_scratch_bytes(const StreamLimits& /*limits*/) { return {}; }
+
+// Of the ops that have any; one op runs at a time.
+ScratchBytes portable_scratch_bytes(const StreamLimits& limits) {
+  const ScratchBytes attention = attention_scratch_bytes(limits);
+  const ScratchBytes elementwise = elementwise_scratch_bytes(limits);
+  return {std::max(attention.shared, elementwise.shared),
+          std::max(attention.per_thread, elementwise.per_thread)};
+}
+
 CpuOps reference_ops() {
   CpuOps ops;
+  ops.scratch_bytes = no_scratch_bytes;
   ops.embed = alone<reference::embed>;
   ops.quantize = alone<reference::quantize>;
   ops.linear = alone<reference::linear>;
@@ -33,6 +46,7 @@ CpuOps reference_ops() {
 
 CpuOps portable_ops() {
   CpuOps ops;
+  ops.scratch_bytes = portable_scratch_bytes;
   ops.embed = embed_rows;
   ops.quantize = quantize_portable;
   ops.linear = linear_portable;

@@ -25,6 +25,9 @@ struct CpuOps {
   template <class Args>
   using Op = void (*)(const Args&, ThreadTeam&);
 
+  // What scratch the ops need of the team.
+  ScratchBytes (*scratch_bytes)(const StreamLimits& limits) = nullptr;
+
   Op<EmbedArgs> embed = nullptr;
   Op<RmsNormArgs> rms_norm = nullptr;
   Op<QuantizeArgs> quantize = nullptr;

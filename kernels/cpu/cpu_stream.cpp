@@ -15,9 +15,14 @@ bool has(Isa isa) {
 
 }  // namespace
 
-CpuStream::CpuStream(Isa isa, int n_threads)
-    : ops_(cpu_ops(isa)), name_(std::string("cpu/") + to_string(isa)), team_(n_threads) {
-  CHECK(has(isa));
+CpuStream::CpuStream(const CpuStreamOptions& options, MemoryLedger& ledger)
+    : ops_(cpu_ops(options.isa)),
+      name_(std::string("cpu/") + to_string(options.isa)),
+      team_({.n_threads = options.n_threads,
+             .n_threads_in_process = options.n_threads_in_process,
+             .scratch = ops_.scratch_bytes(options.limits)},
+            ledger) {
+  CHECK(has(options.isa));
 }
 
 template <class Args>
@@ -39,8 +44,8 @@ void CpuStream::launch(const ConcatColumnsArgs& args) { run(ops_.concat_columns,
 void CpuStream::launch(const ResolveTokensArgs& args) { run(ops_.resolve_tokens, args); }
 void CpuStream::launch(const SampleArgs& args) { run(ops_.sample, args); }
 
-std::unique_ptr<Stream> make_cpu_stream(Isa isa, int n_threads) {
-  return std::make_unique<CpuStream>(isa, n_threads);
+std::unique_ptr<Stream> make_cpu_stream(const CpuStreamOptions& options, MemoryLedger& ledger) {
+  return std::make_unique<CpuStream>(options, ledger);
 }
 
 }  // namespace lockstep

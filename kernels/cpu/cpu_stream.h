@@ -12,7 +12,7 @@ namespace lockstep {
 
 class CpuStream final : public Stream {
  public:
-  CpuStream(Isa isa, int n_threads);
+  CpuStream(const CpuStreamOptions& options, MemoryLedger& ledger);
 
   const char* name() const override { return name_.c_str(); }
   void wait() override {}

@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kMinValues = 8192;  // of a run of rows that is worth waking a thread for
 
+constexpr int64_t row_bytes(int64_t dim) { return dim * static_cast<int64_t>(sizeof(float)); }
+
 // make(row, y) for every row; y goes to the f32 output, the int8 output, or both.
 template <class MakeRow>
 void for_rows(int64_t n_rows, int64_t dim, const Acts& out, QuantizeRow quantize_row,
@@ -19,8 +21,7 @@ void for_rows(int64_t n_rows, int64_t dim, const Acts& out, QuantizeRow quantize
   team.run_ranges(n_rows, kMinValues / dim + 1, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t row = begin; row < end; ++row) {
       float* y = out.f32 ? out.f32.row<float>(row)
-                         : reinterpret_cast<float*>(
-                               team.scratch(thread, static_cast<size_t>(dim) * sizeof(float)));
+                         : reinterpret_cast<float*>(team.scratch(thread, row_bytes(dim)));
       make(row, y);
       if (out.quantized.q) quantize_row(y, dim, row_of(out.quantized, row));
     }
@@ -43,6 +44,10 @@ void run(const SiluMulArgs& args, SiluRow silu_row, QuantizeRow quantize_row, Th
 }
 
 }  // namespace
+
+ScratchBytes elementwise_scratch_bytes(const StreamLimits& limits) {
+  return {.shared = 0, .per_thread = row_bytes(limits.max_dim)};
+}
 
 void norm_row_portable(const float* x, const float* weight, int64_t n, float eps, float* y) {
   simd::norm_row<simd::Portable>(x, weight, n, eps, y);

@@ -1,11 +1,15 @@
 // What the tables of cpu_ops.cpp hold for norm, rope, attention, silu and sampling: one function
-// per op and instruction set. How an op is cut over threads is in <op>.cpp.
+// per op and instruction set, and the scratch they need. How an op is cut over threads is in
+// <op>.cpp.
 #pragma once
 
 #include "kernels/cpu/thread_team.h"
 #include "kernels/ops.h"
 
 namespace lockstep {
+
+ScratchBytes attention_scratch_bytes(const StreamLimits& limits);
+ScratchBytes elementwise_scratch_bytes(const StreamLimits& limits);
 
 void rms_norm_portable(const RmsNormArgs& args, ThreadTeam& team);
 void rms_norm_avx2(const RmsNormArgs& args, ThreadTeam& team);

@@ -3,11 +3,10 @@
 #include <immintrin.h>
 
 #include <chrono>
-#include <limits>
-#include <memory>
-#include <new>
 
 #include "common/check.h"
+#include "common/spinning.h"
+#include "common/units.h"
 #include "kernels/cpu/float_mode.h"
 
 namespace lockstep {
@@ -15,7 +14,7 @@ namespace {
 
 constexpr std::chrono::microseconds kSpinTime{40};
 constexpr int kPausesPerLook = 16;  // between looks at the clock
-constexpr size_t kScratchAlignment = 64;
+constexpr int64_t kPageBytes = 4096;
 
 // Pauses until ready() or kSpinTime is over; says whether it became ready.
 template <class Ready>
@@ -30,29 +29,25 @@ bool spin_until(const Ready& ready) {
   return ready();
 }
 
+// So that no two threads touch the same page first.
+ScratchBytes in_pages(const ScratchBytes& bytes) {
+  return {round_up(bytes.shared, kPageBytes), round_up(bytes.per_thread, kPageBytes)};
+}
+
 uint32_t next_of(uint64_t ticket) { return static_cast<uint32_t>(ticket); }
 uint32_t n_chunks_of(uint64_t ticket) { return static_cast<uint32_t>(ticket >> 32); }
 
 }  // namespace
 
-// Padded, so that two threads' bookkeeping never shares a cache line.
-struct alignas(64) ThreadTeam::Scratch {
-  struct Free {
-    void operator()(std::byte* p) const {
-      ::operator delete[](p, std::align_val_t{kScratchAlignment});
-    }
-  };
-  std::unique_ptr<std::byte[], Free> bytes;
-  size_t n_bytes = 0;
-};
-
-ThreadTeam::ThreadTeam(int n_threads)
-    : n_threads_(n_threads),
-      spins_(static_cast<unsigned>(n_threads) <= std::thread::hardware_concurrency()),
-      scratch_(static_cast<size_t>(n_threads)) {
-  CHECK(n_threads >= 1);
-  workers_.reserve(static_cast<size_t>(n_threads - 1));
-  for (int thread = 1; thread < n_threads; ++thread) {
+ThreadTeam::ThreadTeam(const ThreadTeamOptions& options, MemoryLedger& ledger)
+    : n_threads_(options.n_threads),
+      spins_(pays_to_spin(std::max(options.n_threads, options.n_threads_in_process))),
+      scratch_bytes_(in_pages(options.scratch)),
+      scratch_(ledger, MemoryTag::kActivations,
+               scratch_bytes_.shared + n_threads_ * scratch_bytes_.per_thread) {
+  CHECK(n_threads_ >= 1);
+  workers_.reserve(static_cast<size_t>(n_threads_ - 1));
+  for (int thread = 1; thread < n_threads_; ++thread) {
     workers_.emplace_back([this, thread] { work(thread); });
   }
 }
@@ -120,14 +115,14 @@ uint32_t ThreadTeam::wait_for_job(uint32_t seen) const {
   return epoch_.load(std::memory_order_acquire);
 }
 
-std::byte* ThreadTeam::scratch(int thread, size_t n_bytes) {
-  Scratch& own = scratch_[static_cast<size_t>(thread)];
-  if (own.n_bytes < n_bytes) {
-    own.bytes.reset();
-    own.bytes.reset(new (std::align_val_t{kScratchAlignment}) std::byte[n_bytes]);
-    own.n_bytes = n_bytes;
-  }
-  return own.bytes.get();
+std::byte* ThreadTeam::scratch(int thread, int64_t n_bytes) const {
+  CHECK(n_bytes <= scratch_bytes_.per_thread);
+  return scratch_.data() + scratch_bytes_.shared + thread * scratch_bytes_.per_thread;
+}
+
+std::byte* ThreadTeam::shared_scratch(int64_t n_bytes) const {
+  CHECK(n_bytes <= scratch_bytes_.shared);
+  return scratch_.data();
 }
 
 }  // namespace lockstep

@@ -1,7 +1,8 @@
 // ThreadTeam: the threads of one CPU stream, the caller being thread 0. run() hands out chunks from
 // one counter, so that the share of a thread which the system has put aside is done by those that
 // run; the caller waits for chunks, never for threads. Idle workers spin for some tens of
-// microseconds (the next op of a step comes sooner) and then sleep. run() allocates nothing.
+// microseconds (the next op of a step comes sooner), if the process has a processor for each of its
+// threads, and then sleep. run() and scratch() allocate nothing.
 //
 // One thread at a time may call run(), and not from inside a chunk.
 #pragma once
@@ -13,16 +14,31 @@
 #include <thread>
 #include <vector>
 
+#include "common/buffer.h"
+
 namespace lockstep {
+
+// What ops may ask of a team's scratch.
+struct ScratchBytes {
+  int64_t shared = 0;  // for all threads of the op that is on
+  int64_t per_thread = 0;
+};
+
+struct ThreadTeamOptions {
+  int n_threads = 1;             // including the caller
+  int n_threads_in_process = 1;  // of all teams
+  ScratchBytes scratch;
+};
 
 class ThreadTeam {
  public:
-  explicit ThreadTeam(int n_threads);  // including the caller; at least 1
+  ThreadTeam(const ThreadTeamOptions& options, MemoryLedger& ledger);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
   ThreadTeam& operator=(const ThreadTeam&) = delete;
 
   int n_threads() const { return n_threads_; }
+  bool spins() const { return spins_; }  // idle threads poll for a while before they sleep
 
   // fn(chunk, thread) once for every chunk in [0, n_chunks), in no order; returns when all are
   // done. thread in [0, n_threads) is the one that runs it, for per-thread scratch.
@@ -49,13 +65,13 @@ class ThreadTeam {
     run(n, [&](int i, int thread) { fn(n_items * i / n, n_items * (i + 1) / n, thread); });
   }
 
-  // Scratch of one thread, 64-byte aligned, contents undefined. Grows on first need and is kept;
-  // only `thread` itself may ask, and a later call may move it.
-  std::byte* scratch(int thread, size_t n_bytes);
+  // Scratch, 64-byte aligned, contents undefined: of one thread, and of the op that is on. CHECKs
+  // that it was made this large.
+  std::byte* scratch(int thread, int64_t n_bytes) const;
+  std::byte* shared_scratch(int64_t n_bytes) const;
 
  private:
   using Call = void (*)(const void* context, int chunk, int thread);
-  struct Scratch;
 
   static constexpr int kRunsPerThread = 8;
 
@@ -67,7 +83,9 @@ class ThreadTeam {
 
   // constant after construction
   const int n_threads_;
-  const bool spins_;  // more threads than processors would only take time from each other
+  const bool spins_;
+  const ScratchBytes scratch_bytes_;
+  const Buffer scratch_;  // | shared | of thread 0 | of thread 1 | …; touched first where used
 
   // The job. Written by the caller while no chunk is out; read only by holders of a chunk.
   Call call_ = nullptr;
@@ -79,7 +97,6 @@ class ThreadTeam {
   alignas(64) std::atomic<uint32_t> epoch_{0};  // grows with every job; what idle workers watch
   std::atomic<bool> stop_{false};
 
-  std::vector<Scratch> scratch_;
   std::vector<std::thread> workers_;
 };
 

@@ -19,13 +19,24 @@ BlockStoreShape kv_shape(const ModelConfig& model, const RankShard& shard,
           .head_dim = model.shape.head_dim};
 }
 
+CpuStreamOptions stream_options(const ModelConfig& model, const RankShard& shard,
+                                const RankGroupConfig& config) {
+  return {.isa = config.isa,
+          .n_threads = config.threads_per_rank,
+          .n_threads_in_process = config.n_ranks * config.threads_per_rank,
+          .limits = {.max_tokens = config.limits.max_tokens,
+                     .max_dim = std::max(model.shape.hidden_dim, shard.n_ffn),
+                     .head_dim = model.shape.head_dim}};
+}
+
 }  // namespace
 
 Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
            const View& cos_sin, MemoryLedger& ledger)
     : rank_(rank),
       config_(config),
-      stream_(make_cpu_stream(config.isa, config.threads_per_rank)),
+      stream_(make_cpu_stream(
+          stream_options(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger)),
       loaded_(load_weights(file, plan, rank, ledger)),
       kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
       workspace_(file.config(), plan, rank, loaded_.weights, config.limits, ledger),

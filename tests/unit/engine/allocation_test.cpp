@@ -2,6 +2,7 @@
 // thread. Counted by replacing this executable's operator new.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -14,9 +15,10 @@ namespace {
 thread_local bool is_counting = false;
 std::atomic<int> n_allocations{0};
 
-void* allocate(std::size_t n_bytes) {
+void* allocate(std::size_t n_bytes, std::size_t alignment = alignof(std::max_align_t)) {
   if (is_counting) ++n_allocations;
-  void* memory = std::malloc(n_bytes > 0 ? n_bytes : 1);
+  const std::size_t n_whole = (std::max<std::size_t>(n_bytes, 1) + alignment - 1) / alignment;
+  void* memory = std::aligned_alloc(alignment, n_whole * alignment);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
@@ -25,9 +27,19 @@ void* allocate(std::size_t n_bytes) {
 
 void* operator new(std::size_t n_bytes) { return allocate(n_bytes); }
 void* operator new[](std::size_t n_bytes) { return allocate(n_bytes); }
+void* operator new(std::size_t n_bytes, std::align_val_t alignment) {
+  return allocate(n_bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t n_bytes, std::align_val_t alignment) {
+  return allocate(n_bytes, static_cast<std::size_t>(alignment));
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace lockstep::testing {

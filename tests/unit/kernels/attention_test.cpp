@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "tests/support/equal_bits.h"
+#include "tests/support/test_stream.h"
 #include "tests/unit/kernels/attention_support.h"
 
 namespace lockstep {
@@ -13,6 +14,7 @@ namespace {
 using testing::attend;
 using testing::AttentionShape;
 using testing::equal_bits;
+using testing::make_stream;
 using testing::PagedCache;
 using testing::SeededRandom;
 using testing::SequenceData;
@@ -37,7 +39,7 @@ AttentionShape random_shape(SeededRandom& random) {
 
 std::vector<float> attend_with(Isa isa, int n_threads, const AttentionShape& shape,
                                PagedCache& cache, const StepRows& rows) {
-  return attend(*make_cpu_stream(isa, n_threads), shape, cache, rows);
+  return attend(*make_stream(isa, n_threads), shape, cache, rows);
 }
 
 // One sequence of n tokens in pages of its own.
@@ -301,7 +303,7 @@ TEST(Attention, StridedRowsAreReadAndWrittenInPlace) {
     args.scale = shape.scale();
     args.out = view(wide_out.data(), {10, width});
     args.out.row_stride = 200;
-    attention(args, *make_cpu_stream(isa, 2));
+    attention(args, *make_stream(isa, 2));
     for (int64_t t = 0; t < 10; ++t) {
       ASSERT_TRUE(equal_bits(std::span<const float>(expected.data() + t * width, width),
                              std::span<const float>(wide_out.data() + t * 200, width)));
@@ -332,7 +334,7 @@ TEST_P(AttentionDeathTest, ASequenceOrPositionOutsideTheTablesIsRefused) {
     rows.add(shape, one.data, 0, 39, 40);
     rows.seqs = {seq};
     rows.positions = {position};
-    attend(*make_cpu_stream(GetParam(), 1), shape, one.cache, rows);
+    attend(*make_stream(GetParam(), 1), shape, one.cache, rows);
   };
   attend_row(0, 39);
   EXPECT_DEATH(attend_row(1, 39), "index_checks.cpp");

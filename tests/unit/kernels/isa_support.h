@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/ops.h"
+#include "tests/support/test_stream.h"
 
 namespace lockstep::testing {
 
@@ -15,14 +16,14 @@ template <class Fn>
 void for_each_stream(const Fn& fn) {
   for (Isa isa : available_isas().subspan(1)) {
     for (int n_threads = 1; n_threads <= 3; ++n_threads) {
-      const std::unique_ptr<Stream> stream = make_cpu_stream(isa, n_threads);
+      const std::unique_ptr<Stream> stream = make_stream(isa, n_threads);
       SCOPED_TRACE(std::string(stream->name()) + ", threads " + std::to_string(n_threads));
       fn(*stream);
     }
   }
 }
 
-inline std::unique_ptr<Stream> reference_stream() { return make_cpu_stream(Isa::kReference, 1); }
+inline std::unique_ptr<Stream> reference_stream() { return make_stream(Isa::kReference, 1); }
 
 // The int8 form of n_tokens rows of k values.
 struct QuantizedBuffer {

@@ -1,37 +1,20 @@
 // Matrices in file order, packed, and activations for them: what the tests of the linear ops share.
 #pragma once
 
-#include <gtest/gtest.h>
-
-#include <bit>
-#include <cmath>
 #include <cstring>
-#include <string>
 #include <vector>
 
 #include "kernels/fp16.h"
 #include "kernels/ops.h"
 #include "kernels/quant.h"
 #include "tests/support/random.h"
+#include "tests/support/test_stream.h"
 
 namespace lockstep::testing {
 
 inline constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
                                            WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1,
                                            WeightType::kQ5_0, WeightType::kQ5_1};
-
-// Equal bits, or NaN on both sides (docs/numerics.md, section 0).
-inline ::testing::AssertionResult same_bits(std::span<const float> expected,
-                                            std::span<const float> actual) {
-  if (expected.size() != actual.size()) return ::testing::AssertionFailure() << "sizes differ";
-  for (size_t i = 0; i < expected.size(); ++i) {
-    if (std::isnan(expected[i]) && std::isnan(actual[i])) continue;
-    if (std::bit_cast<uint32_t>(expected[i]) == std::bit_cast<uint32_t>(actual[i])) continue;
-    return ::testing::AssertionFailure()
-           << "index " << i << ": expected " << expected[i] << ", got " << actual[i];
-  }
-  return ::testing::AssertionSuccess();
-}
 
 // A matrix as a file has it.
 struct FileMatrix {
@@ -161,7 +144,7 @@ struct TestActs {
     scale.resize(x.size() / kBlockLen);
     sum.resize(scale.size());
     q_sum.resize(scale.size());
-    auto stream = make_cpu_stream(Isa::kReference, 1);
+    auto stream = make_stream(Isa::kReference, 1);
     quantize({.x = view(x.data(), {n_tokens, k}), .out = quantized(0, k)}, *stream);
   }
 
@@ -195,20 +178,6 @@ inline std::vector<float> run_linear(const PackedMatrix& packed, TestActs& acts,
   if (bias != nullptr) args.bias = view(bias, {weights.n_rows});
   linear(args, stream);
   return out;
-}
-
-// Every back end this machine has, with 1, 2 and 3 threads, but the reference, which is compared
-// to.
-template <class Fn>
-void for_each_stream(const Fn& fn) {
-  for (Isa isa : available_isas()) {
-    if (isa == Isa::kReference) continue;
-    for (int n_threads : {1, 2, 3}) {
-      SCOPED_TRACE(std::string(to_string(isa)) + ", threads " + std::to_string(n_threads));
-      auto stream = make_cpu_stream(isa, n_threads);
-      fn(*stream);
-    }
-  }
 }
 
 }  // namespace lockstep::testing

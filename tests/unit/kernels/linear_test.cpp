@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "tests/support/equal_bits.h"
+#include "tests/unit/kernels/isa_support.h"
 #include "tests/unit/kernels/linear_support.h"
 
 namespace lockstep::testing {
@@ -15,10 +17,10 @@ void expect_equal_to_reference(const PackedMatrix& packed, TestActs& acts,
                                const float* bias = nullptr) {
   const PackedWeights& w = packed.weights;
   SCOPED_TRACE(describe(w.type, w.n_rows, w.k, acts.n_tokens));
-  auto reference = make_cpu_stream(Isa::kReference, 1);
+  auto reference = make_stream(Isa::kReference, 1);
   const std::vector<float> expected = run_linear(packed, acts, *reference, bias);
   for_each_stream([&](Stream& stream) {
-    EXPECT_TRUE(same_bits(expected, run_linear(packed, acts, stream, bias)));
+    EXPECT_TRUE(equal_bits(expected, run_linear(packed, acts, stream, bias)));
   });
 }
 
@@ -97,7 +99,7 @@ TEST(Linear, LongLeavesAreSummedInLanes) {
 TEST(Linear, PartialsOfEverySplitJoinToTheBitsOfOneRank) {
   SeededRandom random(6);
   constexpr int64_t kRows = 21, kTokens = 3;
-  auto stream = make_cpu_stream(best_isa(), 2);
+  auto stream = make_stream(best_isa(), 2);
   for (WeightType type : {WeightType::kQ4_1, WeightType::kF32}) {
     for (int n_leaves = 1; n_leaves <= kMaxLeaves; ++n_leaves) {
       const int64_t k = n_leaves * 96;
@@ -132,7 +134,7 @@ TEST(Linear, PartialsOfEverySplitJoinToTheBitsOfOneRank) {
                         .n_leaves = n_leaves,
                         .residual = view(residual.data(), {kTokens, kRows})},
                        *stream);
-          EXPECT_TRUE(same_bits(expected, residual))
+          EXPECT_TRUE(equal_bits(expected, residual))
               << to_string(type) << " leaves " << n_leaves << " cuts " << cut << ", " << cut2;
         }
       }
@@ -149,10 +151,10 @@ TEST(Linear, BiasIsAddedOnceAfterTheTree) {
     const std::vector<float> bias = random.activations(37);
     expect_equal_to_reference(packed, acts, bias.data());
 
-    auto reference = make_cpu_stream(Isa::kReference, 1);
+    auto reference = make_stream(Isa::kReference, 1);
     std::vector<float> expected = run_linear(packed, acts, *reference);
     for (size_t i = 0; i < expected.size(); ++i) expected[i] = expected[i] + bias[i % 37];
-    EXPECT_TRUE(same_bits(expected, run_linear(packed, acts, *reference, bias.data())));
+    EXPECT_TRUE(equal_bits(expected, run_linear(packed, acts, *reference, bias.data())));
   }
 }
 
@@ -196,7 +198,7 @@ TEST(Linear, ZerosSubnormalsInfinityAndNanReachTheOutputAsInTheReference) {
     const FileMatrix matrix = random_matrix(random, type, 20, kK);
     expect_equal_to_reference(pack(matrix, {1, 0, 1}), acts);
 
-    auto stream = make_cpu_stream(best_isa(), 1);
+    auto stream = make_stream(best_isa(), 1);
     const std::vector<float> out = run_linear(pack(matrix, {1, 0, 1}), acts, *stream);
     EXPECT_TRUE(std::isfinite(out[0]));
     EXPECT_FALSE(std::isfinite(out[5 * 20])) << "a row with Inf must not look healthy";
@@ -208,7 +210,7 @@ TEST(Linear, ZerosSubnormalsInfinityAndNanReachTheOutputAsInTheReference) {
 TEST(Linear, TheReferenceIsADotProduct) {
   SeededRandom random(10);
   constexpr int64_t kRows = 24, kTokens = 2;
-  auto reference = make_cpu_stream(Isa::kReference, 1);
+  auto reference = make_stream(Isa::kReference, 1);
   for (WeightType type : kAllTypes) {
     for (int64_t k : {64, 576, 2304}) {
       const FileMatrix matrix = random_matrix(random, type, kRows, k);
@@ -240,7 +242,7 @@ TEST(Linear, TheReferenceIsADotProduct) {
 TEST(Linear, WritesOnlyItsOwnColumnsOfAWiderMatrix) {
   SeededRandom random(11);
   for (Isa isa : available_isas()) {
-    auto stream = make_cpu_stream(isa, 2);
+    auto stream = make_stream(isa, 2);
     for (WeightType type : {WeightType::kQ4_1, WeightType::kF32}) {
       const FileMatrix matrix = random_matrix(random, type, 19, 64);
       const PackedMatrix packed = pack(matrix, {1, 0, 1});
@@ -278,7 +280,7 @@ TEST(LinearDeathTest, TheDoorRefusesWrongShapes) {
   SeededRandom random(13);
   const PackedMatrix packed = pack(random_matrix(random, WeightType::kQ4_1, 16, 64), {2, 0, 2});
   TestActs acts(random.activations(2 * 64), 2, 64);
-  auto stream = make_cpu_stream(Isa::kPortable, 1);
+  auto stream = make_stream(Isa::kPortable, 1);
   std::vector<float> out(64);
   const LinearArgs good{.x = acts.of(WeightType::kQ4_1, 0, 64),
                         .weights = packed.weights,

@@ -2,6 +2,8 @@
 #include <cfloat>
 #include <limits>
 
+#include "tests/support/equal_bits.h"
+#include "tests/unit/kernels/isa_support.h"
 #include "tests/unit/kernels/linear_support.h"
 
 namespace lockstep::testing {
@@ -31,12 +33,12 @@ Quantized quantize_with(Stream& stream, const std::vector<float>& x, int64_t k) 
 void expect_equal(const Quantized& expected, const Quantized& actual) {
   EXPECT_EQ(expected.q, actual.q);
   EXPECT_EQ(expected.q_sum, actual.q_sum);
-  EXPECT_TRUE(same_bits(expected.scale, actual.scale));
-  EXPECT_TRUE(same_bits(expected.sum, actual.sum));
+  EXPECT_TRUE(equal_bits(expected.scale, actual.scale));
+  EXPECT_TRUE(equal_bits(expected.sum, actual.sum));
 }
 
 void expect_equal_to_reference(const std::vector<float>& x, int64_t k) {
-  auto reference = make_cpu_stream(Isa::kReference, 1);
+  auto reference = make_stream(Isa::kReference, 1);
   const Quantized expected = quantize_with(*reference, x, k);
   for_each_stream([&](Stream& stream) { expect_equal(expected, quantize_with(stream, x, k)); });
 }
@@ -67,7 +69,7 @@ TEST(Quantize, BlocksThatAreNotFiniteAreMarkedAndOthersAreNot) {
       std::vector<float> x = random.activations(96);
       x[32 + at] = bad;
       expect_equal_to_reference(x, 96);
-      auto reference = make_cpu_stream(Isa::kReference, 1);
+      auto reference = make_stream(Isa::kReference, 1);
       const Quantized out = quantize_with(*reference, x, 96);
       EXPECT_TRUE(std::isnan(out.scale[1]) && std::isnan(out.sum[1]));
       EXPECT_EQ(out.q_sum[1], 0);
@@ -78,7 +80,7 @@ TEST(Quantize, BlocksThatAreNotFiniteAreMarkedAndOthersAreNot) {
 }
 
 TEST(Quantize, TinyBlocksAreZeroAndTheLimitIsNot) {
-  auto reference = make_cpu_stream(Isa::kReference, 1);
+  auto reference = make_stream(Isa::kReference, 1);
   for (float largest :
        {0.0f, -0.0f, std::numeric_limits<float>::denorm_min(), std::nextafter(0x1p-96f, 0.0f)}) {
     std::vector<float> x(32, -largest);
@@ -96,7 +98,7 @@ TEST(Quantize, TinyBlocksAreZeroAndTheLimitIsNot) {
 TEST(Quantize, ValuesComeBackWithinHalfAStep) {
   SeededRandom random(33);
   const std::vector<float> x = random.activations(64 * 32);
-  auto reference = make_cpu_stream(Isa::kReference, 1);
+  auto reference = make_stream(Isa::kReference, 1);
   const Quantized out = quantize_with(*reference, x, 32);
   for (size_t i = 0; i < x.size(); ++i) {
     const double step = out.scale[i / 32];

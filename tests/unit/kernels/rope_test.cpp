@@ -14,6 +14,7 @@ namespace {
 using testing::AttentionShape;
 using testing::equal_bits;
 using testing::for_each_stream;
+using testing::make_stream;
 using testing::PagedCache;
 using testing::reference_stream;
 using testing::SeededRandom;
@@ -142,7 +143,7 @@ TEST(RopeStore, RotatesPairsOfItsStyleAndPassesTheRestThrough) {
 TEST(RopeStore, TouchesNoSlotButItsOwn) {
   SeededRandom random(6);
   Step step(random, {{DType::kF16, 16, 2, 2, 32, 0}, RopeStyle::kHalves, 32});
-  rope_store(step.args(), *make_cpu_stream(best_isa(), 2));
+  rope_store(step.args(), *make_stream(best_isa(), 2));
   float k[32], v[32];
   for (int64_t position = 0; position < kMaxPositions; ++position) {
     reference::load_slot(step.cache.pages(), step.cache.slot(0, position), 1, k, v);
@@ -205,7 +206,7 @@ TEST_P(RopeStoreDeathTest, ASlotOrPositionOutsideIsRefused) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   SeededRandom random(8);
   Step step(random, {{DType::kF16, 16, 1, 1, 32, 0}, RopeStyle::kHalves, 32});
-  const auto store = [&] { rope_store(step.args(), *make_cpu_stream(GetParam(), 1)); };
+  const auto store = [&] { rope_store(step.args(), *make_stream(GetParam(), 1)); };
   step.slots[9] = static_cast<int32_t>(step.cache.pages().n_blocks * 16);
   EXPECT_DEATH(store(), "index_checks.cpp");
   step.slots[9] = -1;

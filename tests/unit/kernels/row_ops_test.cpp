@@ -3,6 +3,8 @@
 #include <limits>
 
 #include "kernels/cpu/cpu_ops.h"
+#include "tests/support/equal_bits.h"
+#include "tests/unit/kernels/isa_support.h"
 #include "tests/unit/kernels/linear_support.h"
 
 namespace lockstep::testing {
@@ -10,7 +12,7 @@ namespace {
 
 template <class Fn>
 void for_each_stream_and_reference(const Fn& fn) {
-  fn(*make_cpu_stream(Isa::kReference, 1));
+  fn(*make_stream(Isa::kReference, 1));
   for_each_stream(fn);
 }
 
@@ -25,13 +27,13 @@ TEST(Streams, EveryInstructionSetOffersEveryOp) {
 }
 
 TEST(Streams, AreNamedAfterTheirInstructionSet) {
-  EXPECT_STREQ(make_cpu_stream(Isa::kPortable, 1)->name(), "cpu/portable");
+  EXPECT_STREQ(make_stream(Isa::kPortable, 1)->name(), "cpu/portable");
   const auto isas = available_isas();
   EXPECT_EQ(isas[0], Isa::kReference);
   EXPECT_EQ(isas[1], Isa::kPortable);
   EXPECT_EQ(isas.back(), best_isa());
   for (Isa isa : isas) {
-    EXPECT_EQ(std::string("cpu/") + to_string(isa), make_cpu_stream(isa, 2)->name());
+    EXPECT_EQ(std::string("cpu/") + to_string(isa), make_stream(isa, 2)->name());
   }
 }
 
@@ -56,7 +58,7 @@ TEST(Embed, RowsAreDequantisedScaledAndNeverNegativeZero) {
              .scale = 3.5f,
              .out = view(out.data(), {8, 64})},
             stream);
-      EXPECT_TRUE(same_bits(expected, out)) << to_string(type);
+      EXPECT_TRUE(equal_bits(expected, out)) << to_string(type);
       for (float v : out) EXPECT_FALSE(v == 0.0f && std::signbit(v));
     });
   }
@@ -74,7 +76,7 @@ TEST(Embed, SlicesOfTheVocabularyAddUpToTheWhole) {
   const PackedMatrix high = pack(half, {1, 0, 1});
   std::vector<int32_t> ids(40);
   for (int i = 0; i < 40; ++i) ids[i] = i;
-  auto stream = make_cpu_stream(best_isa(), 2);
+  auto stream = make_stream(best_isa(), 2);
   const auto run = [&](const PackedMatrix& table, int64_t first_row) {
     std::vector<float> out(40 * 32);
     embed({.ids = view(ids.data(), {40}),
@@ -87,7 +89,7 @@ TEST(Embed, SlicesOfTheVocabularyAddUpToTheWhole) {
   const std::vector<float> a = run(low, 0), b = run(high, 20);
   std::vector<float> sum(a.size());
   for (size_t i = 0; i < sum.size(); ++i) sum[i] = a[i] + b[i];
-  EXPECT_TRUE(same_bits(run(whole, 0), sum));
+  EXPECT_TRUE(equal_bits(run(whole, 0), sum));
 }
 
 TEST(AddPartials, EveryBackEndGivesTheBitsOfTheReference) {
@@ -120,7 +122,7 @@ TEST(AddPartials, EveryBackEndGivesTheBitsOfTheReference) {
           expected[at] = expected[at] + y;
         }
         for_each_stream_and_reference(
-            [&](Stream& stream) { EXPECT_TRUE(same_bits(expected, run(stream))); });
+            [&](Stream& stream) { EXPECT_TRUE(equal_bits(expected, run(stream))); });
       }
     }
   }
@@ -187,7 +189,7 @@ TEST(ResolveTokens, KnownIdsAreRememberedAndUnknownOnesLookedUp) {
 TEST(RowOpsDeathTest, RowsAndSlotsOutsideTheirTablesEndTheProcess) {
   std::vector<float> x(20), out(20);
   const int32_t rows[] = {2};
-  auto stream = make_cpu_stream(best_isa(), 1);
+  auto stream = make_stream(best_isa(), 1);
   EXPECT_DEATH(
       gather_rows(
           {.x = view(x.data(), {2, 10}), .rows = view(rows, {1}), .out = view(out.data(), {1, 10})},

@@ -14,6 +14,7 @@ namespace {
 
 using testing::equal_samples;
 using testing::for_each_stream;
+using testing::make_stream;
 using testing::random_logits;
 using testing::reference_stream;
 using testing::SampleBatch;
@@ -74,7 +75,7 @@ TEST(Sample, AWholeVocabularyDrawsWhatTheReferenceDraws) {
   const SampleBatch batch = random_batch(random, 49152, 12);
   const Sampled expected = batch.run(*reference_stream());
   for (Isa isa : available_isas().subspan(1)) {
-    ASSERT_TRUE(equal_samples(expected, batch.run(*make_cpu_stream(isa, 2)))) << to_string(isa);
+    ASSERT_TRUE(equal_samples(expected, batch.run(*make_stream(isa, 2)))) << to_string(isa);
   }
 }
 
@@ -149,7 +150,7 @@ void expect_distribution(const std::vector<float>& z, const std::vector<double>&
     batch.add(z, row, {}, output);
   }
   std::vector<int> counts(z.size());
-  for (int32_t id : batch.run(*make_cpu_stream(best_isa(), 2)).ids) ++counts[id];
+  for (int32_t id : batch.run(*make_stream(best_isa(), 2)).ids) ++counts[id];
   double chi_square = 0;
   double pooled_expected = 0, pooled_count = 0;  // bins of fewer than 5 are one bin
   int n_bins = 0;
@@ -347,7 +348,7 @@ TEST(Sample, TheDrawDependsOnSeedIndexAndChoiceAndNothingElse) {
   for (size_t i = 0; i < 90; i += 11) {
     SampleBatch alone(400);
     alone.add(z, batch.rows[i]);
-    EXPECT_EQ(alone.run(*make_cpu_stream(best_isa(), 2)).ids[0], ids[i]);
+    EXPECT_EQ(alone.run(*make_stream(best_isa(), 2)).ids[0], ids[i]);
   }
 }
 
@@ -369,7 +370,7 @@ TEST(Sample, LogprobsAreOfTheRawLogits) {
     row.output_idx = i;
     batch.add(z, row, everything);
   }
-  const Sampled got = batch.run(*make_cpu_stream(best_isa(), 1));
+  const Sampled got = batch.run(*make_stream(best_isa(), 1));
   const double tolerance = 200 * 0x1p-24 * std::log(sum) + 20 * 0x1p-24;
   for (size_t i = 0; i < 10; ++i) {
     const auto exact = [&](int32_t id) { return z[id] - max - std::log(sum); };
@@ -427,7 +428,7 @@ TEST(Sample, TheTokenIsAppendedToTheHistoryOfItsSlot) {
   SamplingRow row;
   row.temperature = 0.0f;
   batch.add({0.0f, 1.0f, 2.0f, 3.0f, 0.0f}, row, {1, 2}, {4});
-  const Sampled got = batch.run(*make_cpu_stream(best_isa(), 1));
+  const Sampled got = batch.run(*make_stream(best_isa(), 1));
   EXPECT_EQ(std::vector<int32_t>(got.history.begin(), got.history.begin() + 5),
             (std::vector<int32_t>{1, 2, 4, 3, -7}));
 }
@@ -437,13 +438,13 @@ TEST(SampleDeathTest, ARowThatNamesWhatIsNotThereIsRefused) {
   SampleBatch batch(5);
   batch.add(std::vector<float>(5), {});
   batch.rows[0].n_history = 64;
-  EXPECT_DEATH(batch.run(*make_cpu_stream(best_isa(), 1)), "sampling.h");
+  EXPECT_DEATH(batch.run(*make_stream(best_isa(), 1)), "sampling.h");
   batch.rows[0].n_history = 0;
   batch.rows[0].n_banned = 1;
-  EXPECT_DEATH(batch.run(*make_cpu_stream(best_isa(), 1)), "sampling.h");
+  EXPECT_DEATH(batch.run(*make_stream(best_isa(), 1)), "sampling.h");
   batch.rows[0].n_banned = 0;
   batch.rows[0].slot = 1;
-  EXPECT_DEATH(batch.run(*make_cpu_stream(best_isa(), 1)), "sampling.h");
+  EXPECT_DEATH(batch.run(*make_stream(best_isa(), 1)), "sampling.h");
 }
 
 }  // namespace

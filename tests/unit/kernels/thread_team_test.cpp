@@ -13,9 +13,19 @@
 namespace lockstep::testing {
 namespace {
 
+// A team with processors for all, and a page of scratch.
+struct Team : ThreadTeam {
+  explicit Team(int n_threads)
+      : ThreadTeam({.n_threads = n_threads, .scratch = {100, 1000}}, ledger()) {}
+  static MemoryLedger& ledger() {
+    static MemoryLedger ledger;
+    return ledger;
+  }
+};
+
 TEST(ThreadTeam, RunsEveryChunkOnce) {
   for (int n_threads : {1, 2, 3, 8}) {
-    ThreadTeam team(n_threads);
+    Team team(n_threads);
     for (int n_chunks : {0, 1, 2, 3, 7, 64, 1000}) {
       std::vector<int> runs(static_cast<size_t>(n_chunks), 0);
       team.run(n_chunks, [&](int chunk, int thread) {
@@ -28,7 +38,7 @@ TEST(ThreadTeam, RunsEveryChunkOnce) {
 }
 
 TEST(ThreadTeam, WhatARunWroteIsVisibleToTheCallerAndTheNextRun) {
-  ThreadTeam team(3);
+  Team team(3);
   std::vector<int64_t> values(60, 0);
   for (int round = 1; round <= 2000; ++round) {
     team.run(60, [&](int chunk, int /*thread*/) { values[(chunk + round) % 60] += 1; });
@@ -38,7 +48,7 @@ TEST(ThreadTeam, WhatARunWroteIsVisibleToTheCallerAndTheNextRun) {
 
 TEST(ThreadTeam, RangesCoverAllItemsInOrderWithoutOverlap) {
   for (int n_threads : {1, 2, 3}) {
-    ThreadTeam team(n_threads);
+    Team team(n_threads);
     for (int64_t n_items : {0, 1, 5, 16, 17, 1000}) {
       for (int64_t min_items : {1, 4, 2000}) {
         std::vector<std::atomic<int>> seen(static_cast<size_t>(n_items));
@@ -56,7 +66,7 @@ TEST(ThreadTeam, RangesCoverAllItemsInOrderWithoutOverlap) {
 
 // A thread that is put aside in its chunk keeps only that chunk; the others are taken over.
 TEST(ThreadTeam, ASlowThreadKeepsOnlyItsOwnChunk) {
-  ThreadTeam team(2);
+  Team team(2);
   for (int round = 0; round < 5; ++round) {
     std::atomic<bool> slow_taken{false};
     std::atomic<int> others_done{0};
@@ -75,7 +85,7 @@ TEST(ThreadTeam, ASlowThreadKeepsOnlyItsOwnChunk) {
 }
 
 TEST(ThreadTeam, WorkersThatSleptTakePartAgain) {
-  ThreadTeam team(2);
+  Team team(2);
   for (int round = 0; round < 5; ++round) {
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
     std::atomic<int> n_waiting{0};
@@ -95,7 +105,7 @@ TEST(ThreadTeam, EveryThreadComputesWithDenormalsWhateverTheCallerHas) {
   _mm_setcsr(before | 0x8040u);  // FTZ and DAZ, as -ffast-math start-up code sets them
   {
     const FloatMode float_mode;
-    ThreadTeam team(3);
+    Team team(3);
     std::atomic<int> n_kept{0};
     team.run(300, [&](int /*chunk*/, int /*thread*/) {
       volatile float tiny = std::numeric_limits<float>::min();
@@ -108,7 +118,7 @@ TEST(ThreadTeam, EveryThreadComputesWithDenormalsWhateverTheCallerHas) {
 }
 
 TEST(ThreadTeam, ScratchIsAlignedOwnAndKept) {
-  ThreadTeam team(3);
+  Team team(3);
   std::vector<std::byte*> mine(3, nullptr);
   for (int round = 0; round < 20; ++round) {
     team.run(30, [&](int chunk, int thread) {
@@ -124,9 +134,48 @@ TEST(ThreadTeam, ScratchIsAlignedOwnAndKept) {
   }
 }
 
+TEST(ThreadTeam, SharedScratchIsNobodysOwn) {
+  Team team(2);
+  std::byte* shared = team.shared_scratch(100);
+  std::fill_n(shared, 100, std::byte{1});
+  for (int thread = 0; thread < 2; ++thread) {
+    std::fill_n(team.scratch(thread, 1000), 1000, std::byte{2});
+  }
+  EXPECT_EQ(std::count(shared, shared + 100, std::byte{1}), 100);
+}
+
+TEST(ThreadTeam, ItsScratchIsInTheLedgerWhileItLives) {
+  MemoryLedger ledger;
+  {
+    const ThreadTeam team({.n_threads = 3, .scratch = {100, 1000}}, ledger);
+    EXPECT_GE(ledger.bytes(MemoryTag::kActivations), 100 + 3 * 1000);
+  }
+  EXPECT_EQ(ledger.bytes(MemoryTag::kActivations), 0);
+}
+
+TEST(ThreadTeamDeathTest, MoreScratchThanWasReservedIsRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Team team(2);
+  EXPECT_DEATH(team.scratch(1, 5000), "thread_team.cpp");
+  EXPECT_DEATH(team.shared_scratch(5000), "thread_team.cpp");
+}
+
+// Alone the team has a processor for each thread, but not beside the other teams of its process.
+TEST(ThreadTeam, SpinsOnlyWhileTheProcessHasAProcessorForEveryThread) {
+  const auto n_processors = static_cast<int>(std::thread::hardware_concurrency());
+  const auto spins = [](int n_threads, int n_threads_in_process) {
+    const ThreadTeamOptions options{
+        .n_threads = n_threads, .n_threads_in_process = n_threads_in_process, .scratch = {}};
+    return ThreadTeam(options, Team::ledger()).spins();
+  };
+  EXPECT_TRUE(spins(1, n_processors));
+  EXPECT_FALSE(spins(1, n_processors + 1));
+  EXPECT_FALSE(spins(n_processors + 1, 1));
+}
+
 TEST(ThreadTeam, ManyTeamsComeAndGo) {
   for (int i = 0; i < 200; ++i) {
-    ThreadTeam team(1 + i % 4);
+    Team team(1 + i % 4);
     std::atomic<int> n{0};
     team.run(i % 5, [&](int, int) { ++n; });
     EXPECT_EQ(n, i % 5);

@@ -2,6 +2,7 @@
 // the caller's. Counted by replacing this executable's operator new.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -15,9 +16,10 @@ namespace {
 std::atomic<bool> is_counting{false};
 std::atomic<int> n_allocations{0};
 
-void* allocate(std::size_t n_bytes) {
+void* allocate(std::size_t n_bytes, std::size_t alignment = alignof(std::max_align_t)) {
   if (is_counting.load(std::memory_order_relaxed)) ++n_allocations;
-  void* memory = std::malloc(n_bytes > 0 ? n_bytes : 1);
+  const std::size_t n_whole = (std::max<std::size_t>(n_bytes, 1) + alignment - 1) / alignment;
+  void* memory = std::aligned_alloc(alignment, n_whole * alignment);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
@@ -26,9 +28,19 @@ void* allocate(std::size_t n_bytes) {
 
 void* operator new(std::size_t n_bytes) { return allocate(n_bytes); }
 void* operator new[](std::size_t n_bytes) { return allocate(n_bytes); }
+void* operator new(std::size_t n_bytes, std::align_val_t alignment) {
+  return allocate(n_bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t n_bytes, std::align_val_t alignment) {
+  return allocate(n_bytes, static_cast<std::size_t>(alignment));
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace lockstep {
@@ -47,14 +59,15 @@ INSTANTIATE_TEST_SUITE_P(Groups, StepAllocation,
                                            Case{2, best_isa(), WeightType::kF32},
                                            Case{1, Isa::kPortable, WeightType::kQ8_0}));
 
-// One step of a 20-token chunk and two decodes that sample with everything switched on.
+// One step of a chunk, longer from step to step, and two decodes that sample with everything
+// switched on.
 std::span<const std::byte> mixed_plan(StepPlanBuilder& builder, uint64_t step) {
-  const std::array<int32_t, 20> chunk{1, 2, 3, 4};
+  const std::array<int32_t, 24> chunk{1, 2, 3, 4};
   builder.begin(step);
   for (int32_t slot = 0; slot < 3; ++slot) {
     const std::array<BlockId, 2> blocks{BlockId{2 * slot}, BlockId{2 * slot + 1}};
     const std::array<std::span<const BlockId>, 1> tables{blocks};
-    const auto n = slot == 0 ? chunk.size() : 1;
+    const size_t n = slot == 0 ? 4 + step : 1;
     builder.add_sequence(slot, 0, std::span(chunk).first(n), tables);
     const std::array<int32_t, 2> banned{3, 4};
     SamplingRow row{.temperature = 0.8f,
@@ -102,8 +115,12 @@ TEST_P(StepAllocation, AWarmStepTakesNoMemoryOnAnyThread) {
 TEST(AllocationCounter, Counts) {
   is_counting = true;
   delete new int;
+  struct alignas(64) Line {
+    char bytes[64];
+  };
+  delete new Line;
   is_counting = false;
-  EXPECT_GE(n_allocations.exchange(0), 1);
+  EXPECT_GE(n_allocations.exchange(0), 2);
 }
 
 }  // namespace

@@ -1,0 +1,18 @@
+// make_stream: a CPU stream for any op that a test runs.
+#pragma once
+
+#include <memory>
+
+#include "common/ledger.h"
+#include "kernels/kv_layout.h"
+#include "kernels/ops.h"
+
+namespace lockstep::testing {
+
+inline std::unique_ptr<Stream> make_stream(Isa isa, int n_threads) {
+  static MemoryLedger ledger;
+  const StreamLimits limits{.max_tokens = 4096, .max_dim = 65536, .head_dim = kMaxHeadDim};
+  return make_cpu_stream({.isa = isa, .n_threads = n_threads, .limits = limits}, ledger);
+}
+
+}  // namespace lockstep::testing
