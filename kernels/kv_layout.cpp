@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common/check.h"
+#include "common/units.h"
 #include "kernels/fp16.h"
 #include "kernels/reference/math.h"
 
@@ -56,7 +57,7 @@ int64_t kv_head_bytes(DType dtype, int block_size, int head_dim) {
 
 int64_t kv_block_bytes(DType dtype, int block_size, int n_kv_heads, int head_dim) {
   const int64_t n_bytes = 2 * n_kv_heads * kv_head_bytes(dtype, block_size, head_dim);
-  return (n_bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment;
+  return round_up(n_bytes, kBlockAlignment);
 }
 
 KvHeadBlock kv_head_block(const KvPages& kv, int64_t block, int head) {

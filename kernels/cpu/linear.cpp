@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/units.h"
 #include "kernels/packed_layout.h"
 
 namespace lockstep {
@@ -14,9 +15,6 @@ constexpr int64_t kTokenGroup =
     8;  // tokens that share unpacked weights; blocks are multiples of it
 constexpr int64_t kMinWork = 65536;  // multiply-adds that are worth a thread's attention
 constexpr int64_t kChunksPerThread = 4;
-
-constexpr int64_t ceil_div(int64_t n, int64_t by) { return (n + by - 1) / by; }
-constexpr int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
 
 // One linear op as its chunks see it.
 struct Linear {

@@ -1,20 +1,14 @@
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <limits>
 
 #include "kernels/cpu/quantize.h"
+#include "kernels/reference/math.h"
 
 namespace lockstep {
 namespace {
 
 constexpr uint32_t kInfinityBits = 0x7f800000u;
-
-// rint for |x| < 2^22: the sum's last bit is worth 1, so adding rounds, to even.
-float rint_small(float x) {
-  constexpr float kShift = 0x1.8p23f;
-  return (x + kShift) - kShift;
-}
 
 void put_zeros(float scale, float sum, int64_t b, const QuantizedRow& out) {
   std::fill_n(out.q + b * kBlockLen, kBlockLen, int8_t{0});
@@ -38,7 +32,7 @@ void quantize_block(const float* x, int64_t b, const QuantizedRow& out) {
   const float inverse = 127.0f / amax;
   int32_t q_sum = 0;
   for (int k = 0; k < kBlockLen; ++k) {
-    const int32_t q = static_cast<int32_t>(rint_small(x[k] * inverse));
+    const int32_t q = static_cast<int32_t>(reference::rint_small(x[k] * inverse));
     out.q[b * kBlockLen + k] = static_cast<int8_t>(q);
     q_sum += q;
   }

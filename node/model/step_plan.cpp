@@ -5,7 +5,6 @@
 #include <type_traits>
 
 #include "common/check.h"
-#include "common/units.h"
 
 namespace lockstep {
 
@@ -173,7 +172,7 @@ void StepPlanBuilder::add_sequence(int32_t history_slot, int32_t first_position,
   CHECK(first_position >= 0 && first_position + n <= limits_.max_model_len);
   CHECK(history_slot >= 0 && history_slot < limits_.max_seqs);
   CHECK_EQ(block_tables.size(), static_cast<size_t>(limits_.n_groups));
-  const int32_t n_blocks = (first_position + n + limits_.block_size - 1) / limits_.block_size;
+  const auto n_blocks = static_cast<int32_t>(ceil_div(first_position + n, limits_.block_size));
 
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   for (int32_t i = 0; i < n; ++i) {

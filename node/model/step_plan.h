@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/units.h"
 #include "kernels/ops.h"
 
 namespace lockstep {
@@ -40,7 +41,9 @@ struct StepLimits {
   int32_t block_size = 16;
   int32_t n_groups = 1;
   int32_t max_banned = 0;
-  int32_t max_blocks_per_seq() const { return (max_model_len + block_size - 1) / block_size; }
+  int32_t max_blocks_per_seq() const {
+    return static_cast<int32_t>(ceil_div(max_model_len, block_size));
+  }
 };
 size_t step_plan_bytes(const StepLimits& limits);
 // What the header's `digest` must be.
