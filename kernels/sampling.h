@@ -4,6 +4,7 @@
 #include <cfloat>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 #include "common/check.h"
 #include "kernels/ops.h"
@@ -21,6 +22,13 @@ inline void check_row(const SampleArgs& args, const SamplingRow& row) {
   CHECK(row.banned_first >= 0 && row.n_banned >= 0);
   CHECK(row.n_banned == 0 ||
         int64_t{row.banned_first} + row.n_banned <= static_cast<int64_t>(args.banned.size()));
+}
+
+// The ids that the row may not give yet.
+inline std::span<const int32_t> banned_of(const SampleArgs& args, const SamplingRow& row) {
+  if (row.min_tokens_left <= 0 || row.n_banned == 0) return {};
+  return args.banned.subspan(static_cast<size_t>(row.banned_first),
+                             static_cast<size_t>(row.n_banned));
 }
 
 // A penalised logit. Finite whatever the penalties are, so that one row's parameters cannot make it

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "common/check.h"
+#include "common/units.h"
 #include "kernels/cpu/candidates.h"
 #include "kernels/cpu/fast_ops.h"
 #include "kernels/cpu/sample_scan.h"
@@ -20,12 +21,8 @@ namespace {
 constexpr int kAreas = 4;  // rows sampled at a time
 constexpr int64_t kAlignment = 64;
 
-constexpr int64_t aligned(int64_t n_bytes) {
-  return (n_bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-constexpr int64_t n_chunks(int64_t vocab_size) {
-  return (vocab_size + kSampleChunk - 1) / kSampleChunk;
-}
+constexpr int64_t aligned(int64_t n_bytes) { return round_up(n_bytes, kAlignment); }
+constexpr int64_t n_chunks(int64_t vocab_size) { return ceil_div(vocab_size, kSampleChunk); }
 
 // One row's share of SampleArgs::scratch.
 struct Area {
@@ -128,12 +125,11 @@ class RowSampler {
 
   // Banned ids become -Inf, which no pass takes for a candidate. Says whether there were any.
   bool remove_banned() {
-    if (row_.min_tokens_left <= 0 || row_.n_banned <= 0) return false;
-    for (int32_t i = 0; i < row_.n_banned; ++i) {
-      const int32_t id = args_.banned[static_cast<size_t>(row_.banned_first + i)];
+    const std::span<const int32_t> banned = banned_of(args_, row_);
+    for (int32_t id : banned) {
       if (in_vocab(id)) z(id) = -std::numeric_limits<float>::infinity();
     }
-    return true;
+    return !banned.empty();
   }
 
   // Of the sampled id, before penalties. That is never a banned one, but id 0 when all are banned.

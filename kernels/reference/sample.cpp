@@ -71,9 +71,7 @@ class RowSampler {
   }
 
   void remove_banned() {
-    if (row_.min_tokens_left <= 0) return;
-    for (int32_t i = 0; i < row_.n_banned; ++i) {
-      const int32_t id = args_.banned[static_cast<size_t>(row_.banned_first + i)];
+    for (int32_t id : banned_of(args_, row_)) {
       if (id >= 0 && id < vocab_size_) kept_[static_cast<size_t>(id)] = false;
     }
   }
