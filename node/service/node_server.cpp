@@ -182,7 +182,8 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
          str("none of the offered protocol versions; supported: [", wire::kProtocolVersion, "]"),
          "versions"});
   }
-  if (message.role == "coordinator" && coordinators_.insert(peer).second) {
+  const bool is_coordinator = message.role == "coordinator";
+  if (is_coordinator && coordinators_.insert(peer).second) {
     log(LogLevel::kInfo, "a coordinator connected");
   }
   const EngineConfig& engine = model_.engine.config();
@@ -195,6 +196,8 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
   welcome.max_num_seqs = engine.limits.max_seqs;
   welcome.backend = model_.backend;
   outbox_.send(peer, welcome);
+  // So that its status never shows a node without a load.
+  if (is_coordinator) outbox_.try_send(peer, wire::encode(heartbeat()));
 }
 
 template <class M>

@@ -63,7 +63,7 @@ def test_status_names_the_node_and_its_load(client):
     assert status["type"] == "cluster_status"
     (node,) = status["nodes"]
     assert node["state"] == "ready" and node["model"] == "m"
-    assert node["load"]["n_blocks_total"] > 0
+    wait_for(lambda: client.status()["nodes"][0]["load"]["n_blocks_total"] > 0, 10, "a heartbeat")
 
 
 def test_models_lists_what_is_served(client):
