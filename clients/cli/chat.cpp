@@ -69,6 +69,7 @@ std::optional<std::string> answer(const GenerationInput& input, const TalkConfig
     std::fflush(stdout);
   });
   std::fputc('\n', stdout);
+  std::fflush(stdout);  // before what goes to standard error
   if (!outcome) {
     std::fprintf(stderr, "lockstep: %s\n", outcome.error().message.c_str());
     return std::nullopt;
