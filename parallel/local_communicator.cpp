@@ -154,6 +154,7 @@ std::vector<std::unique_ptr<Communicator>> make_local_group(int n_ranks,
   CHECK(n_ranks >= 1);
   auto group = std::make_shared<Group>(n_ranks, n_threads_in_process, deadline);
   std::vector<std::unique_ptr<Communicator>> ranks;
+  ranks.reserve(static_cast<size_t>(n_ranks));
   for (int r = 0; r < n_ranks; ++r) {
     ranks.push_back(std::make_unique<LocalCommunicator>(r, n_ranks, group));
   }
