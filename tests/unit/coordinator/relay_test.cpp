@@ -93,6 +93,7 @@ TEST_F(RelayTest, AStallOfItsThreadEndsNoStream) {
   stall->wait_stalled();
   clock_.advance(10s);
   node.say(wire::Done{request.request_id, "stop", {1, 0, 1}});  // waits unread
+  std::this_thread::sleep_for(100ms);  // so that the tick, which goes by real time, comes first
   stall->let_go();
   EXPECT_TRUE(std::holds_alternative<wire::Done>(replies->last_word()));
 }
