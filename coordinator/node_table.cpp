@@ -43,7 +43,7 @@ NodeTable::Change NodeTable::on_welcome(NodeId id, const wire::Welcome& welcome)
   node.welcome = welcome;
   node.heard = clock_.now();
   node.state = NodeState::kReady;
-  if (had_streams && is_new_epoch) return Change::kRestarted;
+  if (had_streams && (is_new_epoch || welcome.new_peer)) return Change::kRestarted;
   return was_ready ? Change::kNone : Change::kReady;
 }
 

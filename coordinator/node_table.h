@@ -8,7 +8,8 @@
 //                                  └──────────────────── welcome ────────────────────┘
 //
 // Every node that is not kReady is greeted again every kHelloInterval. A welcome or heartbeat with
-// another epoch means that the node restarted: what it carried is gone.
+// another epoch means that the node restarted, a welcome to a new peer that our connection broke:
+// what it carried for us is gone.
 //
 // Silence is counted from expire() to expire(), at most half of kSuspect's time each: when our own
 // thread was away for longer, what the nodes said meanwhile waits unread, and it was not they who
@@ -61,7 +62,7 @@ class NodeTable {
   enum class Change {
     kNone,
     kReady,      // it may get work now
-    kRestarted,  // a new epoch: kReady, and every stream of the old one is lost
+    kRestarted,  // a new epoch or connection: kReady, and every stream of the old one is lost
     kLost,       // it restarted but has not said welcome yet: streams lost, no new work
   };
   Change on_welcome(NodeId id, const wire::Welcome& welcome);

@@ -254,6 +254,7 @@ struct Fields<Welcome> {
     v.required("n_kv_blocks", m.n_kv_blocks);
     v.required("max_num_seqs", m.max_num_seqs);
     v.field("backend", m.backend);
+    v.field("new_peer", m.new_peer);
   }
 };
 

@@ -167,6 +167,7 @@ struct Welcome {
   int64_t n_kv_blocks = 0;
   int64_t max_num_seqs = 0;
   std::string backend;
+  bool new_peer = false;  // the first on this connection: what an earlier one carried was cancelled
 };
 
 // Every 250 ms from a node to each coordinator that said hello; also the reply to StatusRequest

@@ -116,7 +116,7 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
     : config(group_config),
       model(file.config()),
       plan(shard_or_throw(model, config.n_ranks)),
-      rope(model, config.limits.max_model_len) {
+      rope(model, config.limits.max_model_len, ledger) {
   for (InFlight& step : ring) {
     step.plan.resize(step_plan_bytes(config.limits));
     step.outcomes.resize(plan.ranks.size());
@@ -152,7 +152,8 @@ void RankGroup::Impl::stop_ranks() {
 }
 
 void RankGroup::Impl::make_communicators() {
-  communicators = make_local_group(config.n_ranks, config.collective_deadline);
+  communicators = make_local_group(config.n_ranks, config.collective_deadline,
+                                   config.n_ranks * config.threads_per_rank);
 }
 
 void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {

@@ -3,13 +3,23 @@
 #include "node/model/rope_table.h"
 
 #include <cmath>
+#include <vector>
 
 #include "common/check.h"
 
 namespace lockstep {
+namespace {
 
-RopeTable::RopeTable(const ModelConfig& model, int64_t n_positions)
-    : n_positions_(n_positions), n_pairs_(model.n_rot / 2) {
+int64_t bytes_of(int64_t n_positions, int64_t n_pairs) {
+  return n_positions * n_pairs * 2 * static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace
+
+RopeTable::RopeTable(const ModelConfig& model, int64_t n_positions, MemoryLedger& ledger)
+    : n_positions_(n_positions),
+      n_pairs_(model.n_rot / 2),
+      values_(ledger, MemoryTag::kOther, bytes_of(n_positions, n_pairs_)) {
   const auto n_pairs = static_cast<size_t>(n_pairs_);
   CHECK(model.rope_freq_divisors.empty() || model.rope_freq_divisors.size() == n_pairs);
   std::vector<double> inv_freq(n_pairs);
@@ -19,16 +29,16 @@ RopeTable::RopeTable(const ModelConfig& model, int64_t n_positions)
       inv_freq[i] /= static_cast<double>(model.rope_freq_divisors[i]);
     }
   }
-  values_.reserve(static_cast<size_t>(n_positions) * n_pairs * 2);
+  float* value = values_.as<float>();
   for (int64_t position = 0; position < n_positions; ++position) {
     for (size_t i = 0; i < n_pairs; ++i) {
       const double angle = static_cast<double>(position) * inv_freq[i];
-      values_.push_back(static_cast<float>(std::cos(angle)));
-      values_.push_back(static_cast<float>(std::sin(angle)));
+      *value++ = static_cast<float>(std::cos(angle));
+      *value++ = static_cast<float>(std::sin(angle));
     }
   }
 }
 
-View RopeTable::cos_sin() const { return view(values_.data(), {n_positions_, n_pairs_, 2}); }
+View RopeTable::cos_sin() const { return view(values_.as<float>(), {n_positions_, n_pairs_, 2}); }
 
 }  // namespace lockstep

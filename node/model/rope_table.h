@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "common/buffer.h"
 #include "kernels/view.h"
 #include "node/model/model_config.h"
 
@@ -12,14 +12,16 @@ namespace lockstep {
 
 class RopeTable {
  public:
-  RopeTable(const ModelConfig& model, int64_t n_positions);
+  // The ledger must outlive the table.
+  RopeTable(const ModelConfig& model, int64_t n_positions, MemoryLedger& ledger);
 
   View cos_sin() const;  // [n_positions, n_rot / 2, 2] f32
 
  private:
+  // constant after construction
   int64_t n_positions_;
   int64_t n_pairs_;
-  std::vector<float> values_;
+  Buffer values_;  // [n_positions, n_pairs, 2] f32
 };
 
 }  // namespace lockstep

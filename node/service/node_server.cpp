@@ -183,9 +183,8 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
          "versions"});
   }
   const bool is_coordinator = message.role == "coordinator";
-  if (is_coordinator && coordinators_.insert(peer).second) {
-    log(LogLevel::kInfo, "a coordinator connected");
-  }
+  const bool is_new = is_coordinator && coordinators_.insert(peer).second;
+  if (is_new) log(LogLevel::kInfo, "a coordinator connected");
   const EngineConfig& engine = model_.engine.config();
   wire::Welcome welcome;
   welcome.epoch = model_.epoch;
@@ -195,6 +194,7 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
   welcome.n_kv_blocks = engine.n_kv_blocks;
   welcome.max_num_seqs = engine.limits.max_seqs;
   welcome.backend = model_.backend;
+  welcome.new_peer = is_new;
   outbox_.send(peer, welcome);
   // So that its status never shows a node without a load.
   if (is_coordinator) outbox_.try_send(peer, wire::encode(heartbeat()));

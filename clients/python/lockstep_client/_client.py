@@ -76,8 +76,8 @@ class Client:
         self.last: Result | None = None  # of the latest stream() that came to its end
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        for option, value in ((zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.RCVHWM, 0)):  # wire §3
+            self._socket.setsockopt(option, value)
         self._prefix = uuid.uuid4().hex[:12]
         self._ids = itertools.count(1)
         try:

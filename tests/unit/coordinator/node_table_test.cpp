@@ -127,6 +127,16 @@ TEST_F(NodeTableTest, ANewEpochIsARestart) {
   EXPECT_EQ(table_.node(a_).load.n_running, 0) << "the old epoch's load is void";
 }
 
+TEST_F(NodeTableTest, ANewConnectionToTheSameEpochLosesTheStreamsOfTheOldOne) {
+  wire::Welcome first = welcome(7);
+  first.new_peer = true;
+  EXPECT_EQ(table_.on_welcome(a_, first), Change::kReady) << "there were no streams";
+  watch(milliseconds(1000));
+  EXPECT_EQ(table_.on_welcome(a_, first), Change::kRestarted);
+  EXPECT_EQ(state(), NodeState::kReady);
+  EXPECT_EQ(table_.on_welcome(a_, welcome(7)), Change::kNone) << "a second hello of the same";
+}
+
 TEST_F(NodeTableTest, AHeartbeatOfAnotherEpochMeansThatTheStreamsAreLost) {
   table_.on_welcome(a_, welcome(7));
   EXPECT_EQ(table_.on_heartbeat(a_, heartbeat(8)), Change::kLost);

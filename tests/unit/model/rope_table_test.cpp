@@ -15,6 +15,11 @@ ModelConfig rope_of(int n_rot, double theta) {
   return model;
 }
 
+MemoryLedger& ledger() {
+  static MemoryLedger ledger;
+  return ledger;
+}
+
 float cos_of(const RopeTable& table, int64_t position, int64_t pair) {
   return table.cos_sin().row<float>(position)[2 * pair];
 }
@@ -23,12 +28,21 @@ float sin_of(const RopeTable& table, int64_t position, int64_t pair) {
 }
 
 TEST(RopeTable, CoversEveryPositionAndPair) {
-  const RopeTable table(rope_of(64, 10000.0), 100);
+  const RopeTable table(rope_of(64, 10000.0), 100, ledger());
   expect(table.cos_sin(), {100, 32, 2});
 }
 
+TEST(RopeTable, IsInTheLedgerWhileItLives) {
+  MemoryLedger own;
+  {
+    const RopeTable table(rope_of(64, 10000.0), 100, own);
+    EXPECT_EQ(own.bytes(MemoryTag::kOther), 100 * 32 * 2 * 4);
+  }
+  EXPECT_EQ(own.bytes(MemoryTag::kOther), 0);
+}
+
 TEST(RopeTable, PositionZeroTurnsNothing) {
-  const RopeTable table(rope_of(8, 10000.0), 1);
+  const RopeTable table(rope_of(8, 10000.0), 1, ledger());
   for (int pair = 0; pair < 4; ++pair) {
     EXPECT_EQ(cos_of(table, 0, pair), 1.0f);
     EXPECT_EQ(sin_of(table, 0, pair), 0.0f);
@@ -37,7 +51,7 @@ TEST(RopeTable, PositionZeroTurnsNothing) {
 
 // theta = 10^4 over 8 dimensions: the pairs turn by 1, 1/10, 1/100 and 1/1000 a position.
 TEST(RopeTable, PairsTurnSlowerAndSlower) {
-  const RopeTable table(rope_of(8, 10000.0), 4);
+  const RopeTable table(rope_of(8, 10000.0), 4, ledger());
   const double step[] = {1.0, 0.1, 0.01, 0.001};
   for (int pair = 0; pair < 4; ++pair) {
     EXPECT_FLOAT_EQ(cos_of(table, 3, pair), static_cast<float>(std::cos(3 * step[pair])));
@@ -48,14 +62,14 @@ TEST(RopeTable, PairsTurnSlowerAndSlower) {
 TEST(RopeTable, DivisorsSlowAPairDown) {
   ModelConfig model = rope_of(4, 10000.0);
   model.rope_freq_divisors = {1.0f, 8.0f};
-  const RopeTable table(model, 9);
+  const RopeTable table(model, 9, ledger());
   EXPECT_FLOAT_EQ(sin_of(table, 8, 0), static_cast<float>(std::sin(8.0)));
   EXPECT_FLOAT_EQ(sin_of(table, 8, 1), static_cast<float>(std::sin(0.01)));
 }
 
 // Far positions keep the precision of double: float angles would be off by 1e-3 here.
 TEST(RopeTable, FarPositionsAreComputedInDouble) {
-  const RopeTable table(rope_of(64, 500000.0), 20001);
+  const RopeTable table(rope_of(64, 500000.0), 20001, ledger());
   const double angle = 20000.0 * std::pow(500000.0, -2.0 / 64);
   EXPECT_EQ(cos_of(table, 20000, 1), static_cast<float>(std::cos(angle)));
   EXPECT_EQ(sin_of(table, 20000, 1), static_cast<float>(std::sin(angle)));

@@ -279,6 +279,7 @@ TEST(NodeServer, CoordinatorsGetHeartbeatsAndBatches) {
   EXPECT_EQ(welcome.models.at(0).id, "null");
   EXPECT_EQ(welcome.n_kv_blocks, 64);
   EXPECT_EQ(welcome.max_num_seqs, 16);
+  EXPECT_TRUE(welcome.new_peer);
   coordinator.expect<wire::Heartbeat>();  // at once; then at intervals
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 3; ++i) {
