@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -13,6 +14,9 @@
 
 namespace lockstep {
 namespace {
+
+// A page fault maps what the page cache has around it, too: Linux's fault_around_bytes.
+constexpr uintptr_t kFaultWindow = 64 << 10;
 
 [[noreturn]] void fail_with_errno(const char* what) {
   throw LoadError(std::string("cannot ") + what + ": " + std::strerror(errno));
@@ -57,13 +61,14 @@ void MappedFile::release(const std::byte* data, int64_t n_bytes) const {
   const auto first = static_cast<uint64_t>(data - bytes_.data());
   CHECK(n_bytes >= 0 && first <= bytes_.size() &&
         static_cast<uint64_t>(n_bytes) <= bytes_.size() - first);
-  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  const uint64_t begin = (first + page - 1) / page * page;
-  const uint64_t end = (first + static_cast<uint64_t>(n_bytes)) / page * page;
-  if (begin >= end) return;
-  // The mapping starts on a page, so offsets and addresses are aligned alike. Advice may fail; then
-  // the pages simply stay.
-  ::madvise(const_cast<std::byte*>(bytes_.data() + begin), end - begin, MADV_DONTNEED);  // NOLINT
+  if (n_bytes == 0) return;
+  // Whole windows of addresses, as a fault maps them.
+  const auto start = reinterpret_cast<uintptr_t>(bytes_.data());
+  const uintptr_t last = start + first + static_cast<uint64_t>(n_bytes) - 1;
+  const uintptr_t begin = std::max(start, (start + first) / kFaultWindow * kFaultWindow);
+  const uintptr_t end = std::min(start + bytes_.size(), (last / kFaultWindow + 1) * kFaultWindow);
+  // Advice may fail; then the pages simply stay.
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // NOLINT
 }
 
 }  // namespace lockstep

@@ -19,8 +19,8 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
-  // Drops the whole pages inside [data, data + n_bytes) from this process; they would be read again
-  // from the file. Neighbours that share a first or last page keep it.
+  // Drops the pages of [data, data + n_bytes) from this process, with all that reading them mapped
+  // around them. Whatever of it is wanted again is read again from the file.
   void release(const std::byte* data, int64_t n_bytes) const;
 
  private:

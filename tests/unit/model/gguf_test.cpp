@@ -164,16 +164,6 @@ TEST(Gguf, ReleasedPagesLeaveTheProcessAndCanBeReadAgain) {
   EXPECT_EQ(sum(), before);
 }
 
-TEST(Gguf, ReleaseKeepsPagesThatANeighbourShares) {
-  const auto file = open_tiny("tiny-9-f32");
-  const auto page = static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
-  const std::byte* file_start = file->tensors()[0].data - file->tensors()[0].file_offset;
-  const std::byte first = *static_cast<const volatile std::byte*>(file_start);
-  EXPECT_EQ(first, std::byte{'G'});
-  file->release(file_start + 1, page - 2);  // no whole page
-  EXPECT_EQ(resident_pages(file_start, page), 1);
-}
-
 TEST(Gguf, AModelBuiltHereIsValid) {
   const ModelConfig config = config_of(GgufBuilder::tiny_llama());
   EXPECT_EQ(config.shape.head_dim, 16);

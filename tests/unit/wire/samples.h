@@ -73,7 +73,7 @@ inline std::vector<Message> one_of_each() {
       Detokenize{"d-1", "tiny", {1, 2}},
       Detokenized{"d-1", "text"},
       Hello{{1, 2}, "observer"},
-      Welcome{1, 9, "abc", {{"tiny", 1, 2}}, 32, 64, 8, "cpu/avx2"},
+      Welcome{1, 9, "abc", {{"tiny", 1, 2}}, 32, 64, 8, "cpu/avx2", true},
       full_heartbeat(),
       ClusterStatus{"s-1", {{"tcp://127.0.0.1:5556", "ready", "tiny", "abc", full_heartbeat()}}, 2},
   };
