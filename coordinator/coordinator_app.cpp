@@ -91,6 +91,7 @@ bool CoordinatorApp::alive() const { return parts_->relay->alive(); }
 
 bool CoordinatorApp::drain(std::chrono::milliseconds timeout, const std::function<bool()>& hurry) {
   constexpr std::chrono::milliseconds kStep{100};
+  constexpr std::chrono::milliseconds kLastWords{1000};  // to be written to whoever reads
   parts_->relay->begin_drain();
   parts_->http->begin_drain();
   const auto deadline = std::chrono::steady_clock::now() + timeout;
@@ -99,6 +100,8 @@ bool CoordinatorApp::drain(std::chrono::milliseconds timeout, const std::functio
     std::this_thread::sleep_for(kStep);  // the view is newer than the last HTTP request after this
     if (parts_->relay->view()->n_inflight == 0) return true;
   }
+  parts_->relay->end_everything();
+  parts_->http->wait_drained(kLastWords);
   return false;
 }
 

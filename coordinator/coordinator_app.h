@@ -31,7 +31,7 @@ class CoordinatorApp {
   bool alive() const;                 // its ZeroMQ thread does not hang
 
   // Refuses new work and lets what runs finish. True if all of it did in time; `hurry`, asked
-  // every 100 ms, ends the wait early.
+  // every 100 ms, ends the wait early. What still runs then is cancelled and told so.
   bool drain(std::chrono::milliseconds timeout, const std::function<bool()>& hurry);
 
  private:

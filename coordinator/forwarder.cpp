@@ -175,8 +175,11 @@ void Forwarder::drop_client(const std::string& client_key) {
   for (Inflight* request : table_.of_client(client_key)) drop(*request);
 }
 
-void Forwarder::drop_everything() {
-  for (Inflight* request : table_.all()) drop(*request);
+void Forwarder::end_everything() {
+  for (Inflight* request : table_.all()) {
+    links_.send(request->node, wire::Cancel{request->upstream_id});
+    end_with_error(*request, {ErrorCode::kCancelled, "the server is shutting down", ""});
+  }
 }
 
 void Forwarder::drop(Inflight& request) {

@@ -55,8 +55,8 @@ class Forwarder {
   void cancel(const std::string& client_key, const std::string& request_id);
   // The client is gone: cancels everything it has and sends it nothing more.
   void drop_client(const std::string& client_key);
-  // Every client is: the coordinator ends.
-  void drop_everything();
+  // The coordinator ends: every request is cancelled and gets its last word.
+  void end_everything();
 
   // From nodes.
   void on_node_message(NodeId node, wire::Message message);

@@ -80,16 +80,20 @@ void Relay::begin_drain() {
 }
 
 // The nodes hear of it before the sockets close; a loop that hangs does not hold us up.
-void Relay::stop() {
-  const auto cancelled = std::make_shared<std::promise<void>>();
-  const bool posted = loop_.post([this, cancelled] {
-    forwarder_.drop_everything();
-    cancelled->set_value();
+void Relay::end_everything() {
+  const auto ended = std::make_shared<std::promise<void>>();
+  const bool posted = loop_.post([this, ended] {
+    forwarder_.end_everything();
+    ended->set_value();
   });
-  if (posted && running_) cancelled->get_future().wait_for(kCloseLinger);
+  if (posted && running_) ended->get_future().wait_for(kCloseLinger);
+}
+
+void Relay::stop() {
+  end_everything();
   loop_.stop();
   links_are_closed_ = true;
-  forwarder_.drop_everything();  // what came in between
+  forwarder_.end_everything();  // what came in between
   std::vector<Command> unread;
   std::lock_guard lock(mutex_);
   unread.swap(inbox_);

@@ -39,8 +39,10 @@ class Relay final : public ClusterClient, private NodeLinks {
   void start();
   // Refuses new requests; what runs goes on.
   void begin_drain();
-  // Ends the thread; requests still running are cancelled at their nodes, and every ReplySink is
-  // let go of. Nothing may be submitted from then on.
+  // Cancels what runs, at its nodes too, and says so to whoever waits for it.
+  void end_everything();
+  // Ends everything, then the thread; every ReplySink is let go of. Nothing may be submitted from
+  // then on.
   void stop();
 
   bool submit(Client client, wire::Message message) override;

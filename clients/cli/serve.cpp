@@ -35,7 +35,9 @@ AdminRoutes combined_routes(const NodeApp& node, const CoordinatorApp& coordinat
                             std::shared_ptr<prometheus::Registry> registry) {
   Health health = node.health();
   const auto node_ready = health.ready;
+  const auto node_live = health.live;
   health.ready = [node_ready, &coordinator] { return node_ready() && coordinator.ready(); };
+  health.live = [node_live, &coordinator] { return node_live() && coordinator.alive(); };
   AdminRoutes routes = health_routes(health);
   routes["/metrics"] = [&node, registry] {
     const std::string text = prometheus::TextSerializer().Serialize(registry->Collect());

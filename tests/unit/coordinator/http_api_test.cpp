@@ -381,7 +381,15 @@ TEST(HttpApi, AnImpatientShutdownCancelsWhatRuns) {
   HttpClient client(coordinator->port());
   client.post("/v1/chat/completions", kChatStream);
   node.wait_request(0);
+  ASSERT_EQ(client.read_head().status, 200);
   EXPECT_FALSE(coordinator->app().drain(std::chrono::seconds(20), [] { return true; }));
+  std::string body;
+  while (client.read_chunk(body)) {
+  }
+  const std::vector<std::string> data = events(body);
+  ASSERT_GE(data.size(), 2u);
+  EXPECT_EQ(json::parse(data[data.size() - 2])["error"]["code"], "cancelled");
+  EXPECT_EQ(data.back(), "[DONE]");
   coordinator.reset();
   EXPECT_GE(node.wait_cancels(1).size(), 1u);
 }

@@ -19,6 +19,20 @@ wire::Generate generate(const std::string& id) {
   return out;
 }
 
+TEST(ZmqFront, AShutdownIsTheLastWordOfWhatStillRuns) {
+  FakeNode node(FakeNode::hang_after(1));
+  CoordinatorHarness coordinator({&node});
+  WirePeer client(coordinator.app().zmq_endpoint());
+  client.send(generate("mine"));
+  client.expect<wire::Accepted>();
+  client.expect<wire::Tokens>();
+  EXPECT_FALSE(coordinator.app().drain(std::chrono::seconds(20), [] { return true; }));
+  const auto last = client.expect<wire::ErrorReply>();
+  EXPECT_EQ(last.request_id, "mine");
+  EXPECT_EQ(last.code, ErrorCode::kCancelled);
+  EXPECT_EQ(node.wait_cancels(1).size(), 1u);
+}
+
 TEST(ZmqFront, AStreamComesUnderTheClientsId) {
   FakeNode node;
   CoordinatorHarness coordinator({&node});
