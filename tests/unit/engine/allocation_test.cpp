@@ -25,6 +25,9 @@ void* allocate(std::size_t n_bytes, std::size_t alignment = alignof(std::max_ali
 
 }  // namespace
 
+// g++ 12 inlines one half of a pair and then misses the other.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 void* operator new(std::size_t n_bytes) { return allocate(n_bytes); }
 void* operator new[](std::size_t n_bytes) { return allocate(n_bytes); }
 void* operator new(std::size_t n_bytes, std::align_val_t alignment) {

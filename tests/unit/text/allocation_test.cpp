@@ -21,6 +21,9 @@ void* allocate(std::size_t n_bytes) {
 
 }  // namespace
 
+// g++ 12 inlines one half of a pair and then misses the other.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 void* operator new(std::size_t n_bytes) { return allocate(n_bytes); }
 void* operator new[](std::size_t n_bytes) { return allocate(n_bytes); }
 void operator delete(void* memory) noexcept { std::free(memory); }
