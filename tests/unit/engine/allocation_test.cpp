@@ -4,46 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
+#include "tests/support/counting_new.h"
 #include "tests/unit/engine/harness.h"
-
-namespace {
-
-thread_local bool is_counting = false;
-std::atomic<int> n_allocations{0};
-
-void* allocate(std::size_t n_bytes, std::size_t alignment = alignof(std::max_align_t)) {
-  if (is_counting) ++n_allocations;
-  const std::size_t n_whole = (std::max<std::size_t>(n_bytes, 1) + alignment - 1) / alignment;
-  void* memory = std::aligned_alloc(alignment, n_whole * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-// g++ 12 inlines one half of a pair and then misses the other.
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
-
-void* operator new(std::size_t n_bytes) { return allocate(n_bytes); }
-void* operator new[](std::size_t n_bytes) { return allocate(n_bytes); }
-void* operator new(std::size_t n_bytes, std::align_val_t alignment) {
-  return allocate(n_bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t n_bytes, std::align_val_t alignment) {
-  return allocate(n_bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace lockstep::testing {
 namespace {
@@ -53,8 +17,8 @@ class CountingSink final : public EngineSink {
  public:
   void on_events(const EventBatch& batch) override {
     ++n_batches_;
-    if (n_batches_ == 10) is_counting = true;
-    if (n_batches_ == 50) is_counting = false;
+    if (n_batches_ == 10) is_counting_this_thread = true;
+    if (n_batches_ == 50) is_counting_this_thread = false;
     n_ends += static_cast<int>(batch.ends.size());
   }
   std::atomic<int> n_ends{0};
@@ -89,9 +53,9 @@ TEST_P(AllocationTest, ADecodeStepAllocatesNothing) {
 
 TEST(Allocation, TheCounterCounts) {
   n_allocations = 0;
-  is_counting = true;
+  is_counting_this_thread = true;
   delete new int;
-  is_counting = false;
+  is_counting_this_thread = false;
   EXPECT_GE(n_allocations, 1);
 }
 

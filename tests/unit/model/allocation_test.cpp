@@ -5,46 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdlib>
-#include <new>
 
 #include "node/model/rank_group.h"
+#include "tests/support/counting_new.h"
 #include "tests/support/fake_model_file.h"
-
-namespace {
-
-std::atomic<bool> is_counting{false};
-std::atomic<int> n_allocations{0};
-
-void* allocate(std::size_t n_bytes, std::size_t alignment = alignof(std::max_align_t)) {
-  if (is_counting.load(std::memory_order_relaxed)) ++n_allocations;
-  const std::size_t n_whole = (std::max<std::size_t>(n_bytes, 1) + alignment - 1) / alignment;
-  void* memory = std::aligned_alloc(alignment, n_whole * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-// g++ 12 inlines one half of a pair and then misses the other.
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
-
-void* operator new(std::size_t n_bytes) { return allocate(n_bytes); }
-void* operator new[](std::size_t n_bytes) { return allocate(n_bytes); }
-void* operator new(std::size_t n_bytes, std::align_val_t alignment) {
-  return allocate(n_bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t n_bytes, std::align_val_t alignment) {
-  return allocate(n_bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace lockstep {
 namespace {
@@ -106,24 +70,24 @@ TEST_P(StepAllocation, AWarmStepTakesNoMemoryOnAnyThread) {
   StepPlanBuilder builder(config.limits);
   StepResult result;
   for (uint64_t step = 1; step <= 20; ++step) {
-    if (step == 5) is_counting = true;
+    if (step == 5) testing::is_counting_all_threads = true;
     group.submit(mixed_plan(builder, step));
     group.wait_result(result);
     ASSERT_EQ(result.status, StepStatus::kOk) << result.message;
   }
-  is_counting = false;
-  EXPECT_EQ(n_allocations.exchange(0), 0);
+  testing::is_counting_all_threads = false;
+  EXPECT_EQ(testing::n_allocations.exchange(0), 0);
 }
 
 TEST(AllocationCounter, Counts) {
-  is_counting = true;
+  testing::is_counting_all_threads = true;
   delete new int;
   struct alignas(64) Line {
     char bytes[64];
   };
   delete new Line;
-  is_counting = false;
-  EXPECT_GE(n_allocations.exchange(0), 2);
+  testing::is_counting_all_threads = false;
+  EXPECT_GE(testing::n_allocations.exchange(0), 2);
 }
 
 }  // namespace
