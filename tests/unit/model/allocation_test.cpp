@@ -82,7 +82,8 @@ TEST_P(StepAllocation, AWarmStepTakesNoMemoryOnAnyThread) {
 TEST(AllocationCounter, Counts) {
   testing::is_counting_all_threads = true;
   ::operator delete(::operator new(1));  // unlike `delete new int`, never optimised away
-  ::operator delete(::operator new(1, std::align_val_t{64}), std::align_val_t{64});
+  const auto line = std::align_val_t(64);
+  ::operator delete(::operator new(1, line), line);
   testing::is_counting_all_threads = false;
   EXPECT_GE(testing::n_allocations.exchange(0), 2);
 }
