@@ -126,7 +126,8 @@ class Cluster:
         def ready():
             for process in [self.coordinator, *self.nodes]:
                 assert process.child.poll() is None, process.output()
-            return answers(self.admin)
+            return answers(self.admin) and metric(
+                self.admin, "lockstep_coordinator_nodes", state="ready") == len(self.nodes)
         wait_for(ready, 60, "cluster ready")
         return self
 
