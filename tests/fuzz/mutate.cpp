@@ -5,24 +5,14 @@
 #include <cstring>
 #include <iterator>
 
+#include "tests/support/hard_numbers.h"
+
 namespace lockstep::testing {
 namespace {
 
 constexpr size_t kMaxBytes = 64 << 10;
 constexpr size_t kMaxPiece = 32;
 constexpr size_t kMaxEdits = 6;
-constexpr uint64_t kNumbers[] = {0,
-                                 1,
-                                 0x7f,
-                                 0xff,
-                                 0x7fffffff,
-                                 0x80000000,
-                                 0xffffffff,
-                                 uint64_t{1} << 32,
-                                 uint64_t{1} << 61,
-                                 uint64_t{1} << 63,
-                                 ~uint64_t{0},
-                                 ~uint64_t{0} - 31};
 
 // Not a std distribution: those differ between standard libraries.
 size_t below(size_t n, std::mt19937_64& random) { return n == 0 ? 0 : random() % n; }
@@ -32,7 +22,7 @@ std::string piece_of(const std::string& text, std::mt19937_64& random) {
 }
 
 void overwrite_number(std::string& input, size_t at, std::mt19937_64& random) {
-  const uint64_t number = kNumbers[below(std::size(kNumbers), random)];
+  const uint64_t number = kHardNumbers[below(std::size(kHardNumbers), random)];
   const size_t n_bytes = size_t{1} << below(4, random);
   std::memcpy(input.data() + at, &number, std::min(n_bytes, input.size() - at));
 }

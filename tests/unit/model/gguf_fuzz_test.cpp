@@ -7,26 +7,13 @@
 
 #include "tests/fuzz/fuzz_gguf.h"
 #include "tests/support/gguf_builder.h"
+#include "tests/support/hard_numbers.h"
 #include "tests/support/random.h"
 
 namespace lockstep::testing {
 namespace {
 
 constexpr int kInputs = 20000;
-
-// Numbers that parsers get wrong.
-constexpr uint64_t kNumbers[] = {0,
-                                 1,
-                                 0x7f,
-                                 0xff,
-                                 0x7fffffff,
-                                 0x80000000,
-                                 0xffffffff,
-                                 uint64_t{1} << 32,
-                                 uint64_t{1} << 61,
-                                 uint64_t{1} << 63,
-                                 ~uint64_t{0},
-                                 ~uint64_t{0} - 31};
 
 void mutate(Bytes& bytes, size_t header_bytes, SeededRandom& random) {
   if (bytes.size() < 16) return;
@@ -40,7 +27,7 @@ void mutate(Bytes& bytes, size_t header_bytes, SeededRandom& random) {
       bytes[at] ^= static_cast<std::byte>(1 << random.integer(0, 7));
       break;
     case 2: {
-      const uint64_t number = kNumbers[random.integer(0, std::size(kNumbers) - 1)];
+      const uint64_t number = kHardNumbers[random.integer(0, std::size(kHardNumbers) - 1)];
       std::memcpy(bytes.data() + at, &number, random.chance(0.5) ? 4 : 8);
       break;
     }

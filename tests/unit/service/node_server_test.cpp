@@ -268,6 +268,16 @@ TEST(NodeServer, DrainFinishesWhatRunsAndRefusesWhatIsNew) {
   EXPECT_TRUE(node.server().drained());
 }
 
+TEST(NodeServer, AWelcomeTellsWhetherItsConnectionIsNew) {
+  NodeHarness node;
+  WirePeer coordinator(node.endpoint());
+  coordinator.send(wire::Hello{});
+  EXPECT_TRUE(coordinator.expect<wire::Welcome>().new_peer);
+  coordinator.expect<wire::Heartbeat>();
+  coordinator.send(wire::Hello{});
+  EXPECT_FALSE(coordinator.expect<wire::Welcome>().new_peer) << "its streams go on";
+}
+
 TEST(NodeServer, CoordinatorsGetHeartbeatsAndBatches) {
   NodeHarness node;
   WirePeer coordinator(node.endpoint());
