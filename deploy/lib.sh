@@ -11,7 +11,8 @@ build_packages=(g++ cmake ninja-build pkg-config python3 python3-venv ca-certifi
   libboost1.81-dev libzmq3-dev cppzmq-dev prometheus-cpp-dev libcurl4-openssl-dev zlib1g-dev
   libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libpcre2-dev
   libxxhash-dev)
-test_packages=(libgtest-dev libgmock-dev libbenchmark-dev git curl)
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev libboost-context1.81-dev git curl
+  prometheus)
 lint_packages=(clang-format clang-tidy clang libclang-rt-14-dev)
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
