@@ -1,0 +1,319 @@
+"""deploy/k8s/base: what kubectl renders is valid, and its parts agree with each other and with the
+binaries. Nothing here talks to a cluster."""
+
+import copy
+import re
+import shutil
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from manifests import BASE, BIN, ROOT, TINY, TOOLS, WORKLOADS, Base, component, render, run
+
+BASE_DOCUMENTS = Base()
+KUBERNETES = "1.37"
+MODEL = TINY / "tiny-9-f32.gguf"
+# Maps whose keys are names of ours, so that no schema can know them.
+FREE_KEYS = {"labels", "matchLabels", "data", "limits", "requests"}
+UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
+
+both = pytest.mark.parametrize("which", WORKLOADS)
+
+
+@pytest.fixture
+def base():
+    return BASE_DOCUMENTS
+
+
+def validate(text, folder):
+    path = folder / "rendered.yaml"
+    path.write_text(text)
+    return run(TOOLS / "kubernetes-validate", "--strict", "-k", KUBERNETES, path)
+
+
+def is_valid(document):
+    try:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        return True
+    except kubernetes_validate.ValidationError:
+        return False
+
+
+def fields(node, path=()):
+    """The path of every field of the schema: ("spec", "ports", 0, "name")."""
+    if isinstance(node, list):
+        for i, item in enumerate(node):
+            yield from fields(item, (*path, i))
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield (*path, key)
+            is_free = key in FREE_KEYS or (key == "selector" and "matchLabels" not in value)
+            if not is_free:
+                yield from fields(value, (*path, key))
+
+
+def misspelt(document, path):
+    changed = copy.deepcopy(document)
+    parent = changed
+    for step in path[:-1]:
+        parent = parent[step]
+    parent[path[-1] + "s"] = parent.pop(path[-1])
+    return changed
+
+
+def matches(selector, labels):
+    assert set(selector) == {"matchLabels"}, "only matchLabels is understood here"
+    return selector["matchLabels"].items() <= labels.items()
+
+
+def selected(base, selector):
+    return {which for which in WORKLOADS
+            if matches(selector, base.pod(which)["metadata"]["labels"])}
+
+
+def quantity(text):
+    """Bytes, or cores."""
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi|m|)", str(text)).groups()
+    return int(number) / 1000 if unit == "m" else int(number) * UNITS.get(unit, 1)
+
+
+def effective(base, which, folder):
+    """Every setting that the process runs with, defaults included."""
+    code, out = run(BIN / f"lockstep-{which}", "--config", base.write_settings(which, folder),
+                    "--print-config")
+    assert code == 0, out
+    return yaml.safe_load(out)
+
+
+def port_of(address):
+    return int(address.rsplit(":", 1)[1])
+
+
+# Schemas
+
+
+def test_the_base_renders_and_passes_strict_validation(base, tmp_path):
+    code, out = validate(base.text, tmp_path)
+    assert code == 0 and out.count("passed") == len(base.documents), out
+
+
+@pytest.mark.parametrize("kind", sorted({d["kind"] for d in BASE_DOCUMENTS.documents}))
+def test_every_misspelt_field_is_refused(base, kind):
+    document = base.all(kind)[0]
+    assert is_valid(document)
+    paths = [p for p in fields(document) if p not in {("apiVersion",), ("kind",)}]
+    assert paths
+    assert [p for p in paths if is_valid(misspelt(document, p))] == []
+
+
+@pytest.mark.parametrize("name, field", [("node.yaml", "readinessProbe:"),
+                                         ("coordinator.yaml", "maxUnavailable:"),
+                                         ("network-policy.yaml", "policyTypes:")])
+def test_a_misspelt_field_in_the_sources_is_refused(tmp_path, name, field):
+    copied = shutil.copytree(BASE, tmp_path / "base")
+    source = copied / name
+    assert field in source.read_text()
+    source.write_text(source.read_text().replace(field, field[:-1] + "s:"))
+    code, out = validate(render(copied), tmp_path)
+    assert code != 0 and field[:-1] + "s" in out
+
+
+def test_a_misspelt_field_of_the_kustomization_is_refused(tmp_path):
+    copied = shutil.copytree(BASE, tmp_path / "base")
+    source = copied / "kustomization.yaml"
+    source.write_text(source.read_text().replace("configMapGenerator:", "configMapGenerators:"))
+    code, out = run(TOOLS / "kubectl", "kustomize", copied)
+    assert code != 0 and "configMapGenerators" in out
+
+
+# Names and numbers
+
+
+def test_every_object_carries_the_common_labels(base):
+    for document in base.documents:
+        labels = document["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == labels["app.kubernetes.io/part-of"] == "lockstep"
+        assert labels["app.kubernetes.io/component"] in WORKLOADS
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Service", "PodDisruptionBudget",
+                                  "NetworkPolicy"])
+def test_selectors_choose_the_pods_of_their_component(base, kind):
+    assert base.all(kind)
+    for document in base.all(kind):
+        spec = document["spec"]
+        selector = spec["podSelector" if kind == "NetworkPolicy" else "selector"]
+        if kind == "Service":
+            selector = {"matchLabels": selector}
+        assert selected(base, selector) == {component(document)}
+        for spread in spec.get("template", {}).get("spec", {}).get("topologySpreadConstraints", []):
+            assert selected(base, spread["labelSelector"]) == {component(document)}
+
+
+@both
+def test_services_lead_to_every_port_of_the_container(base, which):
+    ports = base.get("Service", which)["spec"]["ports"]
+    assert {p["targetPort"]: p["port"] for p in ports} == base.ports(which)
+
+
+@both
+def test_containers_name_the_ports_of_the_settings(base, which, tmp_path):
+    settings = effective(base, which, tmp_path)
+    listeners = {"coordinator": {"http": "http", "zmq": "zmq", "admin": "admin"},
+                 "node": {"zmq": "listen", "admin": "admin"}}[which]
+    assert base.ports(which) == {port: port_of(settings[s]) for port, s in listeners.items()}
+    assert all("0.0.0.0:" in settings[s] for s in listeners.values())
+
+
+def test_coordinators_know_every_pod_of_the_stateful_set_and_no_other(base, tmp_path):
+    workload = base.workload("node")
+    service = base.get("Service", "node")
+    assert workload["spec"]["serviceName"] == service["metadata"]["name"]
+    assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"]
+    pods = [f"{workload['metadata']['name']}-{i}" for i in range(workload["spec"]["replicas"])]
+    port = base.ports("node")["zmq"]
+    assert effective(base, "coordinator", tmp_path)["node"] == [
+        f"tcp://{pod}.{service['metadata']['name']}:{port}" for pod in pods]
+
+
+@both
+def test_the_binaries_accept_the_settings(base, which, tmp_path):
+    model = ["--model", MODEL] if which == "node" else []
+    code, out = run(BIN / f"lockstep-{which}", "--config", base.write_settings(which, tmp_path),
+                    *model, "--check")
+    assert (code, out) == (0, "ok\n")
+
+
+@both
+def test_pods_read_the_settings_and_the_model_where_they_are_mounted(base, which, tmp_path):
+    container, spec = base.container(which), base.pod(which)["spec"]
+    mounts = {m["name"]: m for m in container["volumeMounts"]}
+    volumes = {v["name"]: v for v in spec["volumes"]}
+    assert mounts.keys() == volumes.keys() and all(m["readOnly"] for m in mounts.values())
+    assert container["command"] == [f"lockstep-{which}"]
+    assert container["args"] == ["--config", f"{mounts['config']['mountPath']}/{which}.yaml"]
+    generated = base.get("ConfigMap", which)["metadata"]["name"]
+    assert volumes["config"]["configMap"] == {"name": generated}
+    assert re.fullmatch(rf"lockstep-{which}-\w{{10}}", generated)
+    if which == "node":
+        model = effective(base, which, tmp_path)["model"]
+        assert model.rpartition("/")[0] == mounts["model"]["mountPath"]
+        assert volumes["model"]["persistentVolumeClaim"]["readOnly"]
+
+
+@both
+def test_the_image_is_of_this_version(base, which):
+    version = re.search(r"project\(lockstep VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text())
+    assert base.container(which)["image"] == f"lockstep:{version.group(1)}"
+
+
+# Life of a pod
+
+
+@both
+def test_each_probe_asks_its_path_on_the_admin_port(base, which):
+    container = base.container(which)
+    for probe, path in [("startupProbe", "/startupz"), ("readinessProbe", "/readyz"),
+                        ("livenessProbe", "/livez")]:
+        assert container[probe]["httpGet"] == {"path": path, "port": "admin"}
+
+
+@both
+def test_a_pod_may_drain_before_it_is_killed(base, which, tmp_path):
+    pause = (base.container(which).get("lifecycle", {}).get("preStop", {}).get("sleep", {})
+             .get("seconds", 0))
+    drain = effective(base, "coordinator", tmp_path)["drain_timeout_ms"] / 1000
+    assert base.pod(which)["spec"]["terminationGracePeriodSeconds"] >= pause + drain + 10
+
+
+@both
+def test_an_eviction_leaves_a_pod_that_serves(base, which):
+    budget = base.get("PodDisruptionBudget", which)["spec"]["maxUnavailable"]
+    assert 1 <= budget < base.workload(which)["spec"]["replicas"]
+
+
+@both
+def test_pods_are_restricted(base, which):
+    spec, container = base.pod(which)["spec"], base.container(which)
+    assert spec["automountServiceAccountToken"] is False
+    pod = spec["securityContext"]
+    assert pod["runAsNonRoot"] and pod["runAsUser"] > 0 and pod["runAsGroup"] > 0
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False,
+                                            "readOnlyRootFilesystem": True,
+                                            "capabilities": {"drop": ["ALL"]}}
+
+
+@both
+def test_settings_fit_the_limits_of_the_pod(base, which, tmp_path):
+    resources = base.container(which)["resources"]
+    requests, limits = ({k: quantity(v) for k, v in resources[r].items()}
+                        for r in ("requests", "limits"))
+    assert requests.keys() == limits.keys() == {"cpu", "memory"}
+    assert requests["memory"] == limits["memory"] and requests["cpu"] <= limits["cpu"]
+    settings = effective(base, which, tmp_path)
+    if which == "node":
+        threads = settings["tensor_parallel_size"] * settings["threads_per_rank"]
+        assert 0 < threads < requests["cpu"] and settings["num_kv_blocks"] > 0
+    else:
+        bodies = settings["max_connections"] * settings["max_body_bytes"]
+        assert bodies <= limits["memory"] / 2
+
+
+# Who reaches what
+
+
+def admits(base, which, port, namespace, labels, is_ours):
+    """Whether the NetworkPolicies let a pod with these labels, in a namespace with these labels
+    (ours or not), connect to that port. As the API's documentation defines it: a pod that no policy
+    selects is open; else some rule has to match."""
+    def is_peer(peer):
+        in_namespace = (matches(peer["namespaceSelector"], namespace)
+                        if "namespaceSelector" in peer else is_ours)
+        return in_namespace and ("podSelector" not in peer or matches(peer["podSelector"], labels))
+
+    policies = [p["spec"] for p in base.all("NetworkPolicy")
+                if which in selected(base, p["spec"]["podSelector"])
+                and "Ingress" in p["spec"]["policyTypes"]]
+    return not policies or any(
+        ("from" not in rule or any(is_peer(peer) for peer in rule["from"]))
+        and ("ports" not in rule or any(p["port"] == port and p["protocol"] == "TCP"
+                                        for p in rule["ports"]))
+        for policy in policies for rule in policy.get("ingress", []))
+
+
+def test_each_port_is_open_to_those_who_use_it_and_nobody_else(base):
+    ours = {"kubernetes.io/metadata.name": "lockstep"}
+    clients = {"kubernetes.io/metadata.name": "shop", "lockstep-clients": "true"}
+    monitoring = {"kubernetes.io/metadata.name": "monitoring"}
+    sources = {
+        "client": (clients, {"app": "shop"}, False),
+        "prometheus": (monitoring, {"app.kubernetes.io/name": "prometheus"}, False),
+        "other pod of monitoring": (monitoring, {"app.kubernetes.io/name": "grafana"}, False),
+        "prometheus by name only": (ours, {"app.kubernetes.io/name": "prometheus"}, True),
+        "coordinator": (ours, base.pod("coordinator")["metadata"]["labels"], True),
+        "coordinator of another namespace":
+            ({}, base.pod("coordinator")["metadata"]["labels"], False),
+        "node": (ours, base.pod("node")["metadata"]["labels"], True),
+        "stranger beside us": (ours, {"app": "stranger"}, True),
+        "stranger": ({}, {}, False),
+    }
+    users = {("coordinator", "http"): {"client"}, ("coordinator", "zmq"): {"client"},
+             ("coordinator", "admin"): {"prometheus"}, ("node", "zmq"): {"coordinator"},
+             ("node", "admin"): {"prometheus"}}
+    assert users.keys() == {(which, port) for which in WORKLOADS for port in base.ports(which)}
+    for (which, port), expected in users.items():
+        admitted = {name for name, source in sources.items() if admits(base, which, port, *source)}
+        assert admitted == expected, (which, port)
+
+
+def test_network_rules_name_ports_that_exist(base):
+    for policy in base.all("NetworkPolicy"):
+        named = [p["port"] for rule in policy["spec"]["ingress"] for p in rule["ports"]]
+        assert sorted(named) == sorted(base.ports(component(policy)))
+
+
+def test_nothing_goes_out_of_a_node(base):
+    spec = base.get("NetworkPolicy", "node")["spec"]
+    assert "Egress" in spec["policyTypes"] and not spec.get("egress")
