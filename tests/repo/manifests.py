@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,12 @@ def render(folder=BASE):
 
 def component(document):
     return document["metadata"]["labels"]["app.kubernetes.io/component"]
+
+
+def quantity(text):
+    """Bytes, or cores."""
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi|m|)", str(text)).groups()
+    return int(number) * {"Mi": 1 << 20, "Gi": 1 << 30, "m": 0.001, "": 1}[unit]
 
 
 class Base:

@@ -37,7 +37,8 @@ def arguments(stage, word):
 
 def copies(stage):
     """[(sources, destination)], options dropped."""
-    words = ([w for w in rest.split() if not w.startswith("--")] for rest in arguments(stage, "COPY"))
+    words = [[w for w in rest.split() if not w.startswith("--")]
+             for rest in arguments(stage, "COPY")]
     return [(w[:-1], w[-1]) for w in words]
 
 

@@ -9,14 +9,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from manifests import BASE, BIN, ROOT, TINY, TOOLS, WORKLOADS, Base, component, render, run
+from manifests import (BASE, BIN, ROOT, TINY, TOOLS, WORKLOADS, Base, component, quantity, render,
+                       run)
 
 BASE_DOCUMENTS = Base()
 KUBERNETES = "1.37"
 MODEL = TINY / "tiny-9-f32.gguf"
 # Maps whose keys are names of ours, so that no schema can know them.
 FREE_KEYS = {"labels", "matchLabels", "data", "limits", "requests"}
-UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
 
 both = pytest.mark.parametrize("which", WORKLOADS)
 
@@ -70,12 +70,6 @@ def matches(selector, labels):
 def selected(base, selector):
     return {which for which in WORKLOADS
             if matches(selector, base.pod(which)["metadata"]["labels"])}
-
-
-def quantity(text):
-    """Bytes, or cores."""
-    number, unit = re.fullmatch(r"(\d+)(Mi|Gi|m|)", str(text)).groups()
-    return int(number) / 1000 if unit == "m" else int(number) * UNITS.get(unit, 1)
 
 
 def effective(base, which, folder):
