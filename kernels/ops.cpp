@@ -61,6 +61,15 @@ int n_owned_subtrees(const LeafRange& leaves) {
   return n;
 }
 
+void expect_partials(const AddPartialsArgs& args) {
+  const int64_t n_tokens = extent(args.residual, 2, 0);
+  const int64_t dim = args.residual.shape[1];
+  expect_f32(args.residual, {n_tokens, dim});
+  expect_f32(args.partials, {static_cast<int64_t>(args.layout.size()), n_tokens, dim});
+  plan_joins(args.layout, args.n_leaves);  // CHECKs that the partials make one tree
+  if (args.bias) expect_f32(args.bias, {dim});
+}
+
 void expect_pages(const KvPages& kv) {
   CHECK(kv.data != nullptr || kv.n_blocks == 0);
   CHECK(kv.block_size > 0 && kv.n_kv_heads > 0 && kv.head_dim > 0);
@@ -119,13 +128,12 @@ void linear(const LinearArgs& args, Stream& stream) {
   stream.launch(args);
 }
 
-void add_partials(const AddPartialsArgs& args, Stream& stream) {
-  const int64_t n_tokens = extent(args.residual, 2, 0);
-  const int64_t dim = args.residual.shape[1];
-  expect_f32(args.residual, {n_tokens, dim});
-  expect_f32(args.partials, {static_cast<int64_t>(args.layout.size()), n_tokens, dim});
-  plan_joins(args.layout, args.n_leaves);  // CHECKs that the partials make one tree
-  if (args.bias) expect_f32(args.bias, {dim});
+void add_rms_norm(const AddRmsNormArgs& args, Stream& stream) {
+  expect_partials(args.add);
+  const int64_t n_tokens = args.add.residual.n_rows();
+  const int64_t dim = args.add.residual.shape[1];
+  expect_f32(args.weight, {dim});
+  expect_outputs(args.out, n_tokens, dim);
   stream.launch(args);
 }
 

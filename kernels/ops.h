@@ -66,14 +66,23 @@ struct LinearArgs {
   int64_t out_token_stride = 0;  // elements from token to token; 0 = n_rows
 };
 
-// residual[t] += the tree over every rank's partials. Partial (rank r, subtree s) lies at index
-// r * max_subtrees + s, as the all-gather laid them out.
+// What add_rms_norm begins with: residual[t] += the tree over every rank's partials. Partial (rank
+// r, subtree s) lies at index r * max_subtrees + s, as the all-gather laid them out.
 struct AddPartialsArgs {
   View partials;                    // [n_ranks * max_subtrees, n_tokens, dim] f32
   std::span<const Subtree> layout;  // [n_ranks * max_subtrees], n == 0 marks padding
   int n_leaves = 1;                 // of the whole tree
   View bias{};                      // [dim] f32, optional; added to the sum, before the residual
   View residual;                    // [n_tokens, dim] f32, in and out
+};
+
+// The end of one matrix of the residual stream and the beginning of the next, in one pass over a
+// row: the partials join the residual, and out = rms_norm of what it has become.
+struct AddRmsNormArgs {
+  AddPartialsArgs add;
+  View weight;  // [dim] f32
+  float eps = 1e-5f;
+  Acts out;
 };
 
 enum class RopeStyle : uint8_t {
@@ -206,7 +215,7 @@ class Stream {
   virtual void launch(const RmsNormArgs&) = 0;
   virtual void launch(const QuantizeArgs&) = 0;
   virtual void launch(const LinearArgs&) = 0;
-  virtual void launch(const AddPartialsArgs&) = 0;
+  virtual void launch(const AddRmsNormArgs&) = 0;
   virtual void launch(const RopeStoreArgs&) = 0;
   virtual void launch(const AttentionArgs&) = 0;
   virtual void launch(const SiluMulArgs&) = 0;
@@ -237,7 +246,7 @@ void embed(const EmbedArgs& args, Stream& stream);
 void rms_norm(const RmsNormArgs& args, Stream& stream);
 void quantize(const QuantizeArgs& args, Stream& stream);
 void linear(const LinearArgs& args, Stream& stream);
-void add_partials(const AddPartialsArgs& args, Stream& stream);
+void add_rms_norm(const AddRmsNormArgs& args, Stream& stream);
 void rope_store(const RopeStoreArgs& args, Stream& stream);
 void attention(const AttentionArgs& args, Stream& stream);
 void silu_mul(const SiluMulArgs& args, Stream& stream);

@@ -32,7 +32,7 @@ CpuOps reference_ops() {
   ops.embed = alone<reference::embed>;
   ops.quantize = alone<reference::quantize>;
   ops.linear = alone<reference::linear>;
-  ops.add_partials = alone<reference::add_partials>;
+  ops.add_rms_norm = alone<reference::add_rms_norm>;
   ops.gather_rows = alone<reference::gather_rows>;
   ops.concat_columns = alone<reference::concat_columns>;
   ops.resolve_tokens = alone<reference::resolve_tokens>;
@@ -50,11 +50,11 @@ CpuOps portable_ops() {
   ops.embed = embed_rows;
   ops.quantize = quantize_portable;
   ops.linear = linear_portable;
-  ops.add_partials = add_partials_rows;
   ops.gather_rows = alone<reference::gather_rows>;
   ops.concat_columns = concat_columns_rows;
   ops.resolve_tokens = alone<reference::resolve_tokens>;
   ops.rms_norm = rms_norm_portable;
+  ops.add_rms_norm = add_rms_norm_portable;
   ops.rope_store = rope_store_portable;
   ops.attention = attention_portable;
   ops.silu_mul = silu_mul_portable;
@@ -67,6 +67,7 @@ CpuOps avx2_ops() {
   ops.quantize = quantize_avx2;
   ops.linear = linear_avx2;
   ops.rms_norm = rms_norm_avx2;
+  ops.add_rms_norm = add_rms_norm_avx2;
   ops.rope_store = rope_store_avx2;
   ops.attention = attention_avx2;
   ops.silu_mul = silu_mul_avx2;
@@ -79,6 +80,7 @@ CpuOps avx512_ops() {
   ops.quantize = quantize_avx512;
   ops.linear = linear_avx512;
   ops.rms_norm = rms_norm_avx512;
+  ops.add_rms_norm = add_rms_norm_avx512;
   ops.rope_store = rope_store_avx512;
   ops.attention = attention_avx512;
   ops.silu_mul = silu_mul_avx512;

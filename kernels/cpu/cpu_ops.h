@@ -32,7 +32,7 @@ struct CpuOps {
   Op<RmsNormArgs> rms_norm = nullptr;
   Op<QuantizeArgs> quantize = nullptr;
   Op<LinearArgs> linear = nullptr;
-  Op<AddPartialsArgs> add_partials = nullptr;
+  Op<AddRmsNormArgs> add_rms_norm = nullptr;
   Op<RopeStoreArgs> rope_store = nullptr;
   Op<AttentionArgs> attention = nullptr;
   Op<SiluMulArgs> silu_mul = nullptr;

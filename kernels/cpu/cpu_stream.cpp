@@ -35,7 +35,7 @@ void CpuStream::launch(const EmbedArgs& args) { run(ops_.embed, args); }
 void CpuStream::launch(const RmsNormArgs& args) { run(ops_.rms_norm, args); }
 void CpuStream::launch(const QuantizeArgs& args) { run(ops_.quantize, args); }
 void CpuStream::launch(const LinearArgs& args) { run(ops_.linear, args); }
-void CpuStream::launch(const AddPartialsArgs& args) { run(ops_.add_partials, args); }
+void CpuStream::launch(const AddRmsNormArgs& args) { run(ops_.add_rms_norm, args); }
 void CpuStream::launch(const RopeStoreArgs& args) { run(ops_.rope_store, args); }
 void CpuStream::launch(const AttentionArgs& args) { run(ops_.attention, args); }
 void CpuStream::launch(const SiluMulArgs& args) { run(ops_.silu_mul, args); }

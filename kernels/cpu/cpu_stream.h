@@ -21,7 +21,7 @@ class CpuStream final : public Stream {
   void launch(const RmsNormArgs& args) override;
   void launch(const QuantizeArgs& args) override;
   void launch(const LinearArgs& args) override;
-  void launch(const AddPartialsArgs& args) override;
+  void launch(const AddRmsNormArgs& args) override;
   void launch(const RopeStoreArgs& args) override;
   void launch(const AttentionArgs& args) override;
   void launch(const SiluMulArgs& args) override;

@@ -1,9 +1,10 @@
-// rms_norm and silu_mul: rows over threads. A row that is wanted as int8 only is made in scratch
-// and quantised while it is still in the first-level cache.
+// rms_norm, add_rms_norm and silu_mul: rows over threads. A row that is wanted as int8 only is made
+// in scratch and quantised while it is still in the first-level cache.
 #include "kernels/cpu/elementwise.h"
 
 #include "kernels/cpu/elementwise_impl.h"
 #include "kernels/cpu/fast_ops.h"
+#include "kernels/cpu/partials_tree.h"
 #include "kernels/cpu/quantize.h"
 #include "kernels/cpu/simd_portable.h"
 
@@ -33,6 +34,17 @@ void run(const RmsNormArgs& args, NormRow norm_row, QuantizeRow quantize_row, Th
   const float* weight = args.weight.row<float>(0);
   for_rows(args.x.n_rows(), dim, args.out, quantize_row, team, [&](int64_t row, float* y) {
     norm_row(args.x.row<float>(row), weight, dim, args.eps, y);
+  });
+}
+
+void run(const AddRmsNormArgs& args, NormRow norm_row, QuantizeRow quantize_row, ThreadTeam& team) {
+  const View& residual = args.add.residual;
+  const int64_t dim = residual.row_size();
+  const float* weight = args.weight.row<float>(0);
+  const PartialsTree tree(args.add);
+  for_rows(residual.n_rows(), dim, args.out, quantize_row, team, [&](int64_t row, float* y) {
+    tree.add_to_residual(row);
+    norm_row(residual.row<float>(row), weight, dim, args.eps, y);
   });
 }
 
@@ -66,11 +78,20 @@ void rms_norm_avx512(const RmsNormArgs& args, ThreadTeam& team) {
   run(args, norm_row_avx512, quantize_row_avx512, team);
 }
 
+void add_rms_norm_portable(const AddRmsNormArgs& args, ThreadTeam& team) {
+  run(args, norm_row_portable, quantize_row_portable, team);
+}
 void silu_mul_portable(const SiluMulArgs& args, ThreadTeam& team) {
   run(args, silu_row_portable, quantize_row_portable, team);
 }
+void add_rms_norm_avx2(const AddRmsNormArgs& args, ThreadTeam& team) {
+  run(args, norm_row_avx2, quantize_row_avx2, team);
+}
 void silu_mul_avx2(const SiluMulArgs& args, ThreadTeam& team) {
   run(args, silu_row_avx2, quantize_row_avx2, team);
+}
+void add_rms_norm_avx512(const AddRmsNormArgs& args, ThreadTeam& team) {
+  run(args, norm_row_avx512, quantize_row_avx512, team);
 }
 void silu_mul_avx512(const SiluMulArgs& args, ThreadTeam& team) {
   run(args, silu_row_avx512, quantize_row_avx512, team);

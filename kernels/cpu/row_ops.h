@@ -12,7 +12,6 @@ void quantize_avx512(const QuantizeArgs& args, ThreadTeam& team);
 
 // These are bound by memory; compiled once, for every instruction set.
 void embed_rows(const EmbedArgs& args, ThreadTeam& team);
-void add_partials_rows(const AddPartialsArgs& args, ThreadTeam& team);
 void concat_columns_rows(const ConcatColumnsArgs& args, ThreadTeam& team);
 
 }  // namespace lockstep

@@ -11,7 +11,7 @@ void embed(const EmbedArgs& args);
 void rms_norm(const RmsNormArgs& args);
 void quantize(const QuantizeArgs& args);
 void linear(const LinearArgs& args);
-void add_partials(const AddPartialsArgs& args);
+void add_rms_norm(const AddRmsNormArgs& args);
 void rope_store(const RopeStoreArgs& args);
 void attention(const AttentionArgs& args);
 void silu_mul(const SiluMulArgs& args);

@@ -106,6 +106,11 @@ CommResult Transformer::embed_tokens(const StepPlanView& plan) {
       .ids = tokens, .table = weights_.embedding, .first_row = shard_.first_vocab, .out = residual};
   if (plan_.ranks.size() == 1) {
     embed(args, stream_);
+    rms_norm({.x = residual,
+              .weight = weights_.layers.front().attention_norm,
+              .eps = model_.rms_eps,
+              .out = ws_.normed.acts(in_.n_tokens, hidden_)},
+             stream_);
     return CommResult::kOk;
   }
   // Each rank has the rows of its part of the vocabulary and zeros for the rest, so any tree over
@@ -115,7 +120,7 @@ CommResult Transformer::embed_tokens(const StepPlanView& plan) {
   args.first_row = shard_.first_vocab;
   args.out = view(ws_.partials, {in_.n_tokens, hidden_});
   embed(args, stream_);
-  return exchange(embedding_tree_, residual);
+  return exchange(embedding_tree_, residual, weights_.layers.front().attention_norm);
 }
 
 CommResult Transformer::run_layer(int idx) {
@@ -134,7 +139,10 @@ CommResult Transformer::run_layer(int idx) {
     gather_rows({.x = all_residual, .rows = in_.sample_rows, .out = residual}, stream_);
   }
   if (auto r = project_attention(layer, attended, residual); r != CommResult::kOk) return r;
-  return feed_forward(layer, residual);
+  const View& next_norm = is_last(idx)
+                              ? weights_.output_norm
+                              : weights_.layers[static_cast<size_t>(idx) + 1].attention_norm;
+  return feed_forward(layer, residual, next_norm);
 }
 
 // Fills ws_.attended, unless this is the last layer of a step that samples nothing: then only the
@@ -143,13 +151,7 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
   at("qkv");
   const int64_t n = in_.n_tokens;
   const int64_t stride = attended_dim_ + 2 * kv_dim_;
-  const Acts normed = ws_.normed.acts(n, hidden_);
-  rms_norm({.x = view(ws_.residual, {n, hidden_}),
-            .weight = layer.attention_norm,
-            .eps = model_.rms_eps,
-            .out = normed},
-           stream_);
-  multiply(layer.qkv, normed, n, ws_.qkv, stride);
+  multiply(layer.qkv, ws_.normed.acts(n, hidden_), n, ws_.qkv, stride);
 
   at("rope");
   const int64_t head_dim = model_.shape.head_dim;
@@ -184,17 +186,15 @@ CommResult Transformer::project_attention(const LayerWeights& layer, const View&
   Acts x = ws_.quantized_attended.acts(attended.n_rows(), attended_dim_);
   if (layer.o.reads_quantized()) quantize({.x = attended, .out = x.quantized}, stream_);
   x.f32 = attended;
-  return add_product(layer.o, x, attention_tree_, residual);
+  return add_product(layer.o, x, attention_tree_, residual, layer.ffn_norm);
 }
 
-CommResult Transformer::feed_forward(const LayerWeights& layer, const View& residual) {
+CommResult Transformer::feed_forward(const LayerWeights& layer, const View& residual,
+                                     const View& next_norm) {
   at("gate and up");
   const int64_t n = residual.n_rows();
-  const Acts normed = ws_.normed.acts(n, hidden_);
-  rms_norm({.x = residual, .weight = layer.ffn_norm, .eps = model_.rms_eps, .out = normed},
-           stream_);
   const int64_t stride = 2 * shard_.n_ffn;
-  multiply(layer.gate_up, normed, n, ws_.gate_up, stride);
+  multiply(layer.gate_up, ws_.normed.acts(n, hidden_), n, ws_.gate_up, stride);
   at("silu");
   const Acts gated = ws_.gated.acts(n, shard_.n_ffn);
   silu_mul({.gate = columns_of(ws_.gate_up, n, shard_.n_ffn, stride),
@@ -202,18 +202,13 @@ CommResult Transformer::feed_forward(const LayerWeights& layer, const View& resi
             .out = gated},
            stream_);
   at("down");
-  return add_product(layer.down, gated, ffn_tree_, residual);
+  return add_product(layer.down, gated, ffn_tree_, residual, next_norm);
 }
 
 CommResult Transformer::run_head(const StepPlanView& plan, const LogitsHook& on_logits) {
   at("output head");
   const int64_t n = in_.n_samples;
   const Acts normed = ws_.normed.acts(n, hidden_);
-  rms_norm({.x = view(ws_.sampled_residual, {n, hidden_}),
-            .weight = weights_.output_norm,
-            .eps = model_.rms_eps,
-            .out = normed},
-           stream_);
   const View logits = view(ws_.logits, {n, model_.shape.vocab_size});
   if (plan_.ranks.size() == 1) {
     multiply(weights_.head, normed, n, ws_.logits, model_.shape.vocab_size);
@@ -290,7 +285,7 @@ void Transformer::multiply(const Matrix& matrix, const Acts& x, int64_t n_tokens
 }
 
 CommResult Transformer::add_product(const Matrix& matrix, const Acts& x, const Tree& tree,
-                                    const View& residual) {
+                                    const View& residual, const View& next_norm) {
   const PackedWeights& weights = matrix.parts.front().weights;
   int64_t n_owned = 0;
   for (int i = 0; i < tree.max_subtrees; ++i) {
@@ -302,10 +297,10 @@ CommResult Transformer::add_product(const Matrix& matrix, const Acts& x, const T
           .bias = {},
           .out = view(ws_.partials, {n_owned, residual.n_rows(), hidden_})},
          stream_);
-  return exchange(tree, residual);
+  return exchange(tree, residual, next_norm);
 }
 
-CommResult Transformer::exchange(const Tree& tree, const View& residual) {
+CommResult Transformer::exchange(const Tree& tree, const View& residual, const View& next_norm) {
   const int64_t n_tokens = residual.n_rows();
   View partials = view(ws_.partials, {tree.max_subtrees, n_tokens, hidden_});
   if (plan_.ranks.size() > 1) {
@@ -314,11 +309,14 @@ CommResult Transformer::exchange(const Tree& tree, const View& residual) {
     if (auto r = communicator_->all_gather(partials, all, stream_); r != CommResult::kOk) return r;
     partials = all;
   }
-  add_partials({.partials = partials,
-                .layout = tree.layout,
-                .n_leaves = tree.n_leaves,
-                .bias = {},
-                .residual = residual},
+  add_rms_norm({.add = {.partials = partials,
+                        .layout = tree.layout,
+                        .n_leaves = tree.n_leaves,
+                        .bias = {},
+                        .residual = residual},
+                .weight = next_norm,
+                .eps = model_.rms_eps,
+                .out = ws_.normed.acts(n_tokens, hidden_)},
                stream_);
   return CommResult::kOk;
 }

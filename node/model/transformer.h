@@ -1,11 +1,12 @@
 // Transformer: the forward pass of one rank, written once against ops.h and driven by ModelConfig;
 // families add facts there, not loops here. Runs one StepPlan at a time on the rank's thread:
 //
-//   resolve tokens, embed
-//   per layer: norm, qkv, rope and store, attention, o, + residual, norm, gate_up, silu, down, +
-//   of the sampled rows: norm, output head, logits of all ranks side by side, sample on rank 0
+//   resolve tokens, embed, norm
+//   per layer: qkv, rope and store, attention, o, + norm, gate_up, silu, down, + norm
+//   of the sampled rows: output head, logits of all ranks side by side, sample on rank 0
 //
-// "+" is the exchange: every rank's partial sums are gathered and all ranks finish the same tree.
+// "+" is the exchange: every rank's partial sums are gathered, all ranks finish the same tree and
+// add it to the residual; the norm of what that gives is the next matrix's input.
 #pragma once
 
 #include <functional>
@@ -58,7 +59,7 @@ class Transformer {
   void attend(int idx, const LayerWeights& layer);
   CommResult project_attention(const LayerWeights& layer, const View& attended,
                                const View& residual);
-  CommResult feed_forward(const LayerWeights& layer, const View& residual);
+  CommResult feed_forward(const LayerWeights& layer, const View& residual, const View& next_norm);
   CommResult run_head(const StepPlanView& plan, const LogitsHook& on_logits);
   CommResult sample_rows(const StepPlanView& plan, const View& logits);
   void record_samples(const StepPlanView& plan);
@@ -67,8 +68,10 @@ class Transformer {
   void multiply(const Matrix& matrix, const Acts& x, int64_t n_tokens, float* out, int64_t stride);
   // One partial sum per subtree of the matrix that this rank owns, then the exchange.
   CommResult add_product(const Matrix& matrix, const Acts& x, const Tree& tree,
-                         const View& residual);
-  CommResult exchange(const Tree& tree, const View& residual);
+                         const View& residual, const View& next_norm);
+  // Adds everybody's ws_.partials to the residual and leaves its norm, weighted by next_norm [dim],
+  // in ws_.normed, from which the next matrix reads.
+  CommResult exchange(const Tree& tree, const View& residual, const View& next_norm);
   View history() const;
   bool is_last(int layer) const { return layer == model_.n_layers - 1; }
   void at(const char* op) { op_ = op; }

@@ -180,4 +180,16 @@ inline std::vector<float> run_linear(const PackedMatrix& packed, TestActs& acts,
   return out;
 }
 
+// add_rms_norm with weights of one: the norm, [n_tokens, dim]. The residual is changed in place.
+inline std::vector<float> add_and_norm(const AddPartialsArgs& add, Stream& stream) {
+  const int64_t n_tokens = add.residual.n_rows(), dim = add.residual.row_size();
+  const std::vector<float> ones(static_cast<size_t>(dim), 1.0f);
+  std::vector<float> normed(static_cast<size_t>(n_tokens * dim), -7.0f);
+  add_rms_norm({.add = add,
+                .weight = view(ones.data(), {dim}),
+                .out = {.f32 = view(normed.data(), {n_tokens, dim})}},
+               stream);
+  return normed;
+}
+
 }  // namespace lockstep::testing

@@ -94,8 +94,8 @@ TEST(Linear, LongLeavesAreSummedInLanes) {
   }
 }
 
-// All of K on one rank, or cut at any leaf over two or three ranks: the same bits after
-// add_partials.
+// All of K on one rank, or cut at any leaf over two or three ranks: the same bits once
+// they are added up.
 TEST(Linear, PartialsOfEverySplitJoinToTheBitsOfOneRank) {
   SeededRandom random(6);
   constexpr int64_t kRows = 21, kTokens = 3;
@@ -128,7 +128,7 @@ TEST(Linear, PartialsOfEverySplitJoinToTheBitsOfOneRank) {
           add_rank(cut, cut2);
           add_rank(cut2, n_leaves);
           std::vector<float> residual = before;
-          add_partials({.partials = view(partials.data(),
+          add_and_norm({.partials = view(partials.data(),
                                          {static_cast<int64_t>(layout.size()), kTokens, kRows}),
                         .layout = layout,
                         .n_leaves = n_leaves,

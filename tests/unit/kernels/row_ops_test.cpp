@@ -1,4 +1,4 @@
-// embed, add_partials, gather_rows, concat_columns, resolve_tokens; and the streams themselves.
+// embed, add_rms_norm, gather_rows, concat_columns, resolve_tokens; and the streams themselves.
 #include <algorithm>
 #include <limits>
 
@@ -19,7 +19,7 @@ void for_each_stream_and_reference(const Fn& fn) {
 TEST(Streams, EveryInstructionSetOffersEveryOp) {
   for (Isa isa : {Isa::kReference, Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
     const CpuOps& ops = cpu_ops(isa);
-    EXPECT_TRUE(ops.embed && ops.rms_norm && ops.quantize && ops.linear && ops.add_partials &&
+    EXPECT_TRUE(ops.embed && ops.rms_norm && ops.quantize && ops.linear && ops.add_rms_norm &&
                 ops.rope_store && ops.attention && ops.silu_mul && ops.gather_rows &&
                 ops.concat_columns && ops.resolve_tokens && ops.sample)
         << to_string(isa);
@@ -92,9 +92,9 @@ TEST(Embed, SlicesOfTheVocabularyAddUpToTheWhole) {
   EXPECT_TRUE(equal_bits(run(whole, 0), sum));
 }
 
-TEST(AddPartials, EveryBackEndGivesTheBitsOfTheReference) {
+TEST(AddRmsNorm, AddsTheTreeToTheResidualAndNormalisesIt) {
   SeededRandom random(42);
-  for (int64_t dim : {1, 37, 128, 300}) {
+  for (int64_t dim : {1, 37, 128, 300, 576}) {
     for (int64_t n_tokens : {1, 5}) {
       const std::vector<Subtree> layout{{4, 2}, {0, 0}, {2, 2}, {0, 2}, {6, 1}};  // of 7
       const int64_t n = std::ssize(layout);
@@ -104,15 +104,15 @@ TEST(AddPartials, EveryBackEndGivesTheBitsOfTheReference) {
       const std::vector<float> before = random.activations(n_tokens * dim);
       const std::vector<float> bias = random.activations(dim);
       for (bool with_bias : {false, true}) {
+        std::vector<float> residual;
         const auto run = [&](Stream& stream) {
-          std::vector<float> residual = before;
+          residual = before;
           AddPartialsArgs args{.partials = view(partials.data(), {n, n_tokens, dim}),
                                .layout = layout,
                                .n_leaves = 7,
                                .residual = view(residual.data(), {n_tokens, dim})};
           if (with_bias) args.bias = view(bias.data(), {dim});
-          add_partials(args, stream);
-          return residual;
+          return add_and_norm(args, stream);
         };
         std::vector<float> expected = before;
         const auto part = [&](int i, size_t at) { return partials[i * n_tokens * dim + at]; };
@@ -121,8 +121,16 @@ TEST(AddPartials, EveryBackEndGivesTheBitsOfTheReference) {
           if (with_bias) y = y + bias[at % dim];
           expected[at] = expected[at] + y;
         }
-        for_each_stream_and_reference(
-            [&](Stream& stream) { EXPECT_TRUE(equal_bits(expected, run(stream))); });
+        const std::vector<float> ones(dim, 1.0f);
+        std::vector<float> normed(expected.size());
+        rms_norm({.x = view(expected.data(), {n_tokens, dim}),
+                  .weight = view(ones.data(), {dim}),
+                  .out = {.f32 = view(normed.data(), {n_tokens, dim})}},
+                 *reference_stream());
+        for_each_stream_and_reference([&](Stream& stream) {
+          EXPECT_TRUE(equal_bits(normed, run(stream)));
+          EXPECT_TRUE(equal_bits(expected, residual));
+        });
       }
     }
   }

@@ -1,5 +1,5 @@
 // The end of a row-parallel matrix: every rank's subtrees become one tree, which joins the
-// residual.
+// residual; and the norm of it, with which the next matrix begins.
 #include <algorithm>
 
 #include "kernels/reference/reference_ops.h"
@@ -19,8 +19,6 @@ float node_sum(const AddPartialsArgs& args, int first, int width, int64_t at) {
   return left + node_sum(args, first + half, half, at);
 }
 
-}  // namespace
-
 void add_partials(const AddPartialsArgs& args) {
   const int64_t dim = args.residual.shape[1];
   for (int64_t t = 0; t < args.residual.n_rows(); ++t) {
@@ -31,6 +29,13 @@ void add_partials(const AddPartialsArgs& args) {
       residual[d] = residual[d] + y;
     }
   }
+}
+
+}  // namespace
+
+void add_rms_norm(const AddRmsNormArgs& args) {
+  add_partials(args.add);
+  rms_norm({.x = args.add.residual, .weight = args.weight, .eps = args.eps, .out = args.out});
 }
 
 }  // namespace lockstep::reference

@@ -1,0 +1,61 @@
+// What kernels share of docs/numerics.md: exp, maxima, sums over the 32 lanes of a warp. All lanes of
+// a warp call the warp_* functions together, and all get the result.
+#pragma once
+
+#include <cuda_runtime.h>
+
+namespace lockstep::cuda {
+
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+
+// An index or size that would make memory unsafe: the device stops, and with it its process.
+__device__ inline void device_check(bool condition) {
+  if (!condition) __trap();
+}
+
+// Section 3.
+__device__ inline float contract_exp(float x) {
+  if (x != x) return x;
+  if (x < -87.0f) return 0.0f;
+  if (x > 88.0f) return __int_as_float(0x7f800000);
+  const float n = rintf(x * 0x1.715476p+0f);  // 1 / ln 2
+  float r = fmaf(n, -0x1.62e4p-1f, x);        // ln 2 in two parts
+  r = fmaf(n, -0x1.7f7d1cp-20f, r);
+  float p = 0x1.6a23cap-10f;
+  p = fmaf(p, r, 0x1.123a2p-7f);
+  p = fmaf(p, r, 0x1.5558f2p-5f);
+  p = fmaf(p, r, 0x1.555492p-3f);
+  p = fmaf(p, r, 0x1.fffffcp-2f);
+  p = fmaf(p, r * r, r);
+  const float power_of_two = __int_as_float((static_cast<int>(n) + 127) << 23);
+  return (p + 1.0f) * power_of_two;
+}
+
+// NaN if either is.
+__device__ inline float max_or_nan(float a, float b) {
+  if (a != a || b != b) return a + b;
+  return a > b ? a : b;
+}
+
+// The tree of neighbours over the lanes. A lane adds its sum to its neighbour's on every level, and
+// a + b is b + a, so every lane ends with the same bits.
+__device__ inline float warp_tree_sum(float x) {
+  for (int distance = 1; distance < 32; distance *= 2) {
+    x = x + __shfl_xor_sync(kAllLanes, x, distance);
+  }
+  return x;
+}
+
+__device__ inline float warp_max_or_nan(float x) {
+  for (int distance = 1; distance < 32; distance *= 2) {
+    x = max_or_nan(x, __shfl_xor_sync(kAllLanes, x, distance));
+  }
+  return x;
+}
+
+__device__ inline int warp_sum(int x) {
+  for (int distance = 1; distance < 32; distance *= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
+  return x;
+}
+
+}  // namespace lockstep::cuda

@@ -1,0 +1,202 @@
+// Q8_0 GEMV (1 to 4 tokens at a time) with the bits of docs/numerics.md section 2.
+//
+// A tile of 16 rows is summed in chains, one per leaf and lane; the blocks of a chain lie one after
+// another (kernels/packed_layout.h). A warp takes a chain: lane = half * 16 + row, where each half
+// multiplies 16 of a block's 32 values. The integer sum of the two halves is exact, so only the
+// chain's own fma has an order. Chains then meet in shared memory: lanes, then leaves.
+//
+//   warp load j of a block's 8: | rows 0-15, values 4j..4j+3 |   64 bytes for each half
+#include <cuda_fp16.h>
+
+#include "kernels/cuda/device_math.cuh"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launches.h"
+#include "kernels/packed_layout.h"
+
+namespace lockstep::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kThreads = kWarps * kWarpSize;
+constexpr int kBlocksPerSm = 4;                       // without a figure ptxas spills to fit more
+constexpr int kMaxTokens = 4;                         // that share one read of the weights
+constexpr int kMaxChains = kMaxLeaves * kNumLanes;    // of the tiles of one block
+constexpr int kQuantsPerLoad = 4;                     // int8 in a word
+constexpr int kLoadsPerHalf = kBlockLen / 2 / kQuantsPerLoad;
+constexpr int kQuantsOffset = 2 * kTileRows;          // behind the f16 scales
+static_assert(block_layout(WeightType::kQ8_0).quants == kQuantsOffset);
+constexpr int kBlockBytes = static_cast<int>(block_layout(WeightType::kQ8_0).bytes);
+
+struct LinearParams {
+  const std::byte* weights = nullptr;
+  int64_t bytes_per_tile = 0;
+  int n_rows = 0, n_tiles = 0, n_tokens = 0;
+  int n_leaves = 0;  // that this rank owns
+  int n_blocks = 0;  // of a leaf
+  int n_lanes = 0;   // of a leaf
+  int warps_per_tile = 1;
+  const int8_t* q = nullptr;  // 16-byte aligned, like its rows
+  const float* scale = nullptr;
+  int64_t q_stride = 0, scale_stride = 0;
+  int n_subtrees = 0;
+  Subtree subtrees[kMaxLeaves];  // by the leaves that this rank owns, counted from 0
+  const float* bias = nullptr;
+  float* out = nullptr;
+  int64_t out_subtree_stride = 0, out_token_stride = 0;
+};
+
+// The 16 values of a token that this half of the warp multiplies.
+struct HalfBlock {
+  int words[kLoadsPerHalf];
+};
+
+__device__ inline HalfBlock load_acts(const int8_t* q) {
+  const int4 v = __ldg(reinterpret_cast<const int4*>(q));
+  return {{v.x, v.y, v.z, v.w}};
+}
+
+// The chain of one lane of one leaf, for the row of this thread and every token.
+template <int kTokens>
+__device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte* tile, int chain, int first_token,
+                          float (&acc)[kTokens]) {
+  const int thread_lane = static_cast<int>(threadIdx.x % kWarpSize);
+  const int row = thread_lane % kTileRows;
+  const int half = thread_lane / kTileRows;
+  const int leaf = chain / p.n_lanes;
+  const int lane = chain % p.n_lanes;
+  const int n_even = p.n_blocks / p.n_lanes;  // every lane has these, the first n_odd one more
+  const int n_odd = p.n_blocks % p.n_lanes;
+  const int n = n_even + (lane < n_odd ? 1 : 0);
+  const int place = leaf * p.n_blocks + lane * n_even + (lane < n_odd ? lane : n_odd);
+  const std::byte* block = tile + static_cast<int64_t>(place) * kBlockBytes;
+  int column_block = leaf * p.n_blocks + lane;
+#pragma unroll 4
+  for (int i = 0; i < n; ++i, block += kBlockBytes, column_block += p.n_lanes) {
+    const auto* scales = reinterpret_cast<const unsigned short*>(block);
+    const float w_scale = __half2float(__ushort_as_half(__ldg(scales + row)));
+    const auto* words = reinterpret_cast<const int*>(block + kQuantsOffset);
+    int w[kLoadsPerHalf];
+#pragma unroll
+    for (int j = 0; j < kLoadsPerHalf; ++j) {
+      w[j] = __ldg(words + (half * kLoadsPerHalf + j) * kTileRows + row);
+    }
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      if (first_token + t >= p.n_tokens) break;
+      const int64_t token = first_token + t;
+      const HalfBlock x = load_acts(p.q + token * p.q_stride + column_block * kBlockLen +
+                                    half * kLoadsPerHalf * kQuantsPerLoad);
+      int isum = 0;
+#pragma unroll
+      for (int j = 0; j < kLoadsPerHalf; ++j) isum = __dp4a(w[j], x.words[j], isum);
+      isum += __shfl_xor_sync(kAllLanes, isum, kTileRows);
+      const float x_scale = __ldg(p.scale + token * p.scale_stride + column_block);
+      acc[t] = fmaf(w_scale * x_scale, static_cast<float>(isum), acc[t]);
+    }
+  }
+}
+
+// The tree of neighbours over values[0], values[stride], …, in place; the sum ends in values[0].
+__device__ __forceinline__ float sum_neighbours(float* values, int n, int stride) {
+  for (; n > 1; n = n / 2 + n % 2) {
+    for (int i = 0; i < n / 2; ++i) {
+      values[i * stride] = values[2 * i * stride] + values[(2 * i + 1) * stride];
+    }
+    if (n % 2 == 1) values[n / 2 * stride] = values[(n - 1) * stride];
+  }
+  return values[0];
+}
+
+template <int kTokens>
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm) gemv(const __grid_constant__ LinearParams p) {
+  // [chain of this block's tiles][row][token]
+  __shared__ float sums[kMaxChains * kTileRows * kTokens];
+  constexpr int kChainStride = kTileRows * kTokens;
+  const int warp = static_cast<int>(threadIdx.x / kWarpSize);
+  const int thread_lane = static_cast<int>(threadIdx.x % kWarpSize);
+  const int tiles_per_block = kWarps / p.warps_per_tile;
+  const int first_tile = static_cast<int>(blockIdx.x) * tiles_per_block;
+  const int first_token = static_cast<int>(blockIdx.y) * kTokens;
+  const int n_chains = p.n_leaves * p.n_lanes;
+
+  const int my_tile = warp / p.warps_per_tile;
+  if (first_tile + my_tile < p.n_tiles) {
+    const std::byte* tile = p.weights + (first_tile + my_tile) * p.bytes_per_tile;
+    for (int chain = warp % p.warps_per_tile; chain < n_chains; chain += p.warps_per_tile) {
+      float acc[kTokens] = {};
+      sum_chain<kTokens>(p, tile, chain, first_token, acc);
+      if (thread_lane >= kTileRows) continue;  // both halves hold the same
+      float* sum = sums + (my_tile * n_chains + chain) * kChainStride + thread_lane * kTokens;
+#pragma unroll
+      for (int t = 0; t < kTokens; ++t) sum[t] = acc[t];
+    }
+  }
+  __syncthreads();  // every chain of every tile is summed
+
+  for (int i = static_cast<int>(threadIdx.x); i < tiles_per_block * kChainStride; i += kThreads) {
+    const int tile = i / kChainStride;
+    const int row = (first_tile + tile) * kTileRows + i % kChainStride / kTokens;
+    const int token = first_token + i % kTokens;
+    if (row >= p.n_rows || token >= p.n_tokens) continue;
+    float* leaves = sums + tile * n_chains * kChainStride + i % kChainStride;
+    const int leaf_stride = p.n_lanes * kChainStride;
+    for (int leaf = 0; leaf < p.n_leaves; ++leaf) {
+      sum_neighbours(leaves + leaf * leaf_stride, p.n_lanes, kChainStride);
+    }
+    for (int s = 0; s < p.n_subtrees; ++s) {
+      const Subtree subtree = p.subtrees[s];
+      float y = sum_neighbours(leaves + subtree.first * leaf_stride, subtree.n, leaf_stride);
+      if (p.bias != nullptr) y = y + p.bias[row];
+      p.out[s * p.out_subtree_stride + token * p.out_token_stride + row] = y;
+    }
+  }
+}
+
+// Warps that share a tile: as many as it has chains to give them.
+int warps_for(int n_chains) {
+  int warps = kWarps;
+  while (warps > n_chains) warps /= 2;
+  return warps;
+}
+
+template <int kTokens>
+void launch_gemv(const LinearParams& p, cudaStream_t stream) {
+  const dim3 grid(blocks_for(p.n_tiles, kWarps / p.warps_per_tile),
+                  blocks_for(p.n_tokens, kTokens));
+  launch(gemv<kTokens>, grid, kThreads, stream, p);
+}
+
+}  // namespace
+
+void linear_q8_0(const LinearArgs& args, cudaStream_t stream) {
+  const PackedWeights& weights = args.weights;
+  const QuantizedActs& x = args.x.quantized;
+  const LeafCut cut(weights.leaf_k());
+  LinearParams p;
+  p.weights = weights.data;
+  p.bytes_per_tile = tile_bytes(weights.type, weights.k);
+  p.n_rows = static_cast<int>(weights.n_rows);
+  p.n_tiles = static_cast<int>(blocks_for(weights.n_rows, kTileRows));
+  p.n_tokens = static_cast<int>(args.out.shape[1]);
+  p.n_leaves = weights.leaves.n;
+  p.n_blocks = static_cast<int>(cut.n_blocks);
+  p.n_lanes = cut.n_lanes;
+  p.warps_per_tile = warps_for(p.n_leaves * p.n_lanes);
+  p.q = static_cast<const int8_t*>(x.q.data);
+  p.scale = static_cast<const float*>(x.scale.data);
+  p.q_stride = x.q.row_stride;
+  p.scale_stride = x.scale.row_stride;
+  CHECK(reinterpret_cast<uintptr_t>(p.q) % sizeof(int4) == 0 && p.q_stride % sizeof(int4) == 0);
+  for (const Subtree& s : owned_subtrees(weights.leaves)) {
+    p.subtrees[p.n_subtrees++] = {s.first - weights.leaves.first, s.n};
+  }
+  if (args.bias) p.bias = args.bias.row<float>(0);
+  p.out = static_cast<float*>(args.out.data);
+  p.out_subtree_stride = args.out.row_stride;
+  p.out_token_stride = args.out_token_stride != 0 ? args.out_token_stride : weights.n_rows;
+  if (p.n_tokens == 1) return launch_gemv<1>(p, stream);
+  if (p.n_tokens == 2) return launch_gemv<2>(p, stream);
+  launch_gemv<kMaxTokens>(p, stream);
+}
+
+}  // namespace lockstep::cuda

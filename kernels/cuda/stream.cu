@@ -1,0 +1,52 @@
+#include "kernels/cuda/stream.h"
+
+#include "common/units.h"
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/kv_layout.h"
+
+namespace lockstep::cuda {
+namespace {
+
+constexpr int64_t kAttentionScratchBytes = 32_MiB;
+
+[[noreturn]] void no_kernel(const char* op) {
+  check_failed(__FILE__, __LINE__, "CUDA has no kernel for this yet", op);
+}
+
+}  // namespace
+
+CudaStream::CudaStream(int device_idx, const StreamLimits& limits)
+    : name_("cuda:" + std::to_string(device_idx)), attention_scratch_(kAttentionScratchBytes) {
+  CHECK(limits.head_dim <= kMaxHeadDim);
+  CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+}
+
+CudaStream::~CudaStream() {
+  wait();
+  CUDA_CHECK(cudaStreamDestroy(stream_));
+}
+
+void CudaStream::wait() { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+
+void CudaStream::launch(const RmsNormArgs& args) { rms_norm(args, stream_); }
+void CudaStream::launch(const AddRmsNormArgs& args) { add_rms_norm(args, stream_); }
+void CudaStream::launch(const RopeStoreArgs& args) { rope_store(args, stream_); }
+
+void CudaStream::launch(const LinearArgs& args) {
+  if (args.weights.type != WeightType::kQ8_0) no_kernel("linear with weights other than Q8_0");
+  linear_q8_0(args, stream_);
+}
+
+void CudaStream::launch(const AttentionArgs& args) {
+  attention(args, attention_scratch_, stream_);
+}
+
+void CudaStream::launch(const EmbedArgs& /*args*/) { no_kernel("embed"); }
+void CudaStream::launch(const QuantizeArgs& /*args*/) { no_kernel("quantize"); }
+void CudaStream::launch(const SiluMulArgs& /*args*/) { no_kernel("silu_mul"); }
+void CudaStream::launch(const GatherRowsArgs& /*args*/) { no_kernel("gather_rows"); }
+void CudaStream::launch(const ConcatColumnsArgs& /*args*/) { no_kernel("concat_columns"); }
+void CudaStream::launch(const ResolveTokensArgs& /*args*/) { no_kernel("resolve_tokens"); }
+void CudaStream::launch(const SampleArgs& /*args*/) { no_kernel("sample"); }
+
+}  // namespace lockstep::cuda

@@ -1,0 +1,48 @@
+// CudaStream: the ops of one GPU, queued in order; wait() returns when all of them are done. An op
+// that has no CUDA kernel yet ends the process when it is launched (CUDA does not serve models in
+// this version). Owned and used by one rank thread.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <string>
+
+#include "kernels/cuda/launches.h"
+#include "kernels/ops.h"
+
+namespace lockstep::cuda {
+
+class CudaStream final : public Stream {
+ public:
+  CudaStream(int device_idx, const StreamLimits& limits);
+  ~CudaStream() override;
+  CudaStream(const CudaStream&) = delete;
+  CudaStream& operator=(const CudaStream&) = delete;
+
+  const char* name() const override { return name_.c_str(); }
+  void wait() override;
+  // For others that queue work behind the ops: collectives, timers.
+  cudaStream_t handle() const { return stream_; }
+
+  void launch(const EmbedArgs& args) override;
+  void launch(const RmsNormArgs& args) override;
+  void launch(const QuantizeArgs& args) override;
+  void launch(const LinearArgs& args) override;
+  void launch(const AddRmsNormArgs& args) override;
+  void launch(const RopeStoreArgs& args) override;
+  void launch(const AttentionArgs& args) override;
+  void launch(const SiluMulArgs& args) override;
+  void launch(const GatherRowsArgs& args) override;
+  void launch(const ConcatColumnsArgs& args) override;
+  void launch(const ResolveTokensArgs& args) override;
+  void launch(const SampleArgs& args) override;
+
+ private:
+  // constant after construction
+  const std::string name_;  // "cuda:0"
+  cudaStream_t stream_ = nullptr;
+
+  AttentionScratch attention_scratch_;
+};
+
+}  // namespace lockstep::cuda

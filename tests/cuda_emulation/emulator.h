@@ -1,0 +1,68 @@
+// The CUDA execution model on one CPU thread, so that kernels/cuda can be run, bit for bit and
+// under sanitizers, where no GPU is. A block's threads are fibers; blocks run one after another.
+// The order in which threads get to run is a test's choice, so that a missing barrier shows.
+//
+// Models: shared memory, __syncthreads, warp shuffles, votes and __syncwarp under a mask, traps.
+// Reports: barriers and shuffles that not all threads reach, a lane outside its own mask.
+// Does not model: timing, memory banks, races between blocks, memory ordering.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned vx = 1, unsigned vy = 1, unsigned vz = 1) : x(vx), y(vy), z(vz) {}
+};
+
+namespace lockstep::cuda_emulation {
+
+// What a kernel did that a GPU would hang or fault on.
+class KernelFault : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A __syncthreads() in the source.
+struct BarrierSite {
+  std::string file;
+  int line = 0;
+  auto operator<=>(const BarrierSite&) const = default;
+};
+
+struct ThreadOrder {
+  enum Kind : uint8_t { kForward, kReverse, kSeeded };
+  Kind kind = kForward;
+  uint64_t seed = 0;  // of kSeeded: another shuffle for every block
+};
+
+struct Options {
+  ThreadOrder order;
+  // As if it had been deleted: how a test proves that a barrier is needed.
+  std::optional<BarrierSite> deleted_barrier;
+};
+
+// Of all launches from now on, in this OS thread.
+void set_options(const Options& options);
+// Where threads have met since set_options, in this OS thread.
+std::vector<BarrierSite> barriers_reached();
+
+// Runs body() once per thread of the grid. Throws KernelFault.
+void run_grid(dim3 grid, dim3 block, const std::function<void()>& body);
+
+// --- What the running kernel sees; called from inside body only. ---
+struct ThreadIndices {
+  dim3 thread_idx{0, 0, 0}, block_idx{0, 0, 0}, block_dim, grid_dim;
+};
+const ThreadIndices& this_thread();
+void sync_threads(const char* file, int line);
+// Lane's value of every lane in `mask` once all of them have called; `what` for reports.
+void exchange(unsigned mask, uint64_t mine, uint64_t (&of_lane)[32], const char* what);
+[[noreturn]] void trap(const char* what);
+
+}  // namespace lockstep::cuda_emulation

@@ -1,0 +1,131 @@
+// Stands in for the toolkit's <cuda_runtime.h> when kernels/cuda is compiled by a C++ compiler: the
+// words of CUDA C++, its built-ins, and the part of the run-time API that kernels/cuda calls, over
+// host memory and at once. What a device would leave unset is filled with NaNs.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "tests/cuda_emulation/emulator.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __grid_constant__
+#define __shared__ static thread_local  // a block's threads are fibers of one OS thread
+
+#define threadIdx (::lockstep::cuda_emulation::this_thread().thread_idx)
+#define blockIdx (::lockstep::cuda_emulation::this_thread().block_idx)
+#define blockDim (::lockstep::cuda_emulation::this_thread().block_dim)
+#define gridDim (::lockstep::cuda_emulation::this_thread().grid_dim)
+#define __syncthreads() ::lockstep::cuda_emulation::sync_threads(__FILE__, __LINE__)
+#define __trap() ::lockstep::cuda_emulation::trap(__func__)
+
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+
+// --- Built-ins of device code ---
+
+template <class T>
+T __ldg(const T* p) {
+  return *p;
+}
+
+// Values of up to 8 bytes of all lanes in `mask`, as bits.
+template <class T, class Pick>
+T cuda_emulation_pick(unsigned mask, T mine, const char* what, const Pick& pick_lane) {
+  static_assert(sizeof(T) <= 8);
+  uint64_t bits = 0, of_lane[32];
+  std::memcpy(&bits, &mine, sizeof mine);
+  lockstep::cuda_emulation::exchange(mask, bits, of_lane, what);
+  T picked;
+  std::memcpy(&picked, &of_lane[pick_lane(static_cast<int>(threadIdx.x % 32))], sizeof picked);
+  return picked;
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T mine, int lane_mask) {
+  return cuda_emulation_pick(mask, mine, "__shfl_xor_sync",
+                             [=](int lane) { return lane ^ lane_mask; });
+}
+
+template <class T>
+T __shfl_sync(unsigned mask, T mine, int source) {
+  return cuda_emulation_pick(mask, mine, "__shfl_sync", [=](int) { return source & 31; });
+}
+
+inline int __any_sync(unsigned mask, int predicate) {
+  uint64_t of_lane[32];
+  lockstep::cuda_emulation::exchange(mask, predicate != 0 ? 1 : 0, of_lane, "__any_sync");
+  bool any = false;
+  for (int lane = 0; lane < 32; ++lane) any = any || ((mask >> lane & 1) != 0 && of_lane[lane]);
+  return any ? 1 : 0;
+}
+
+inline void __syncwarp(unsigned mask = ~0u) {
+  uint64_t of_lane[32];
+  lockstep::cuda_emulation::exchange(mask, 0, of_lane, "__syncwarp");
+}
+
+inline int __dp4a(int a, int b, int c) {
+  for (int i = 0; i < 32; i += 8) c += static_cast<int8_t>(a >> i) * static_cast<int8_t>(b >> i);
+  return c;
+}
+
+inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
+inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
+
+// --- The run-time API ---
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+struct cuda_emulation_stream;
+using cudaStream_t = cuda_emulation_stream*;
+inline constexpr unsigned cudaStreamNonBlocking = 1;
+
+struct cudaDeviceProp {
+  char name[256];
+  size_t totalGlobalMem;
+  int major, minor;
+};
+
+const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetDeviceCount(int* n);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaMalloc(void** data, size_t n_bytes);
+cudaError_t cudaFree(void* data);
+cudaError_t cudaMallocHost(void** data, size_t n_bytes);
+cudaError_t cudaFreeHost(void* data);
+cudaError_t cudaMemcpy(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes = 0;
+  cudaStream_t stream = nullptr;
+};
+
+template <class... Parameters, class... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
+  if (config->stream != nullptr) cudaStreamSynchronize(config->stream);
+  lockstep::cuda_emulation::run_grid(config->gridDim, config->blockDim,
+                                     [&] { kernel(static_cast<Parameters>(arguments)...); });
+  return cudaSuccess;
+}
