@@ -31,8 +31,13 @@ const Histogram::BucketBoundaries kEndToEnd = {.01, .04, .1,  .3,  .5,  .8,  1, 
                                                2,   2.5, 5,   10,  15,  20,  30,   40,
                                                50,  60,  120, 240, 480, 960, 1920, 7680};
 
-constexpr std::array<std::string_view, 5> kOutcomes = {"stop", "length", "cancelled",
-                                                       "disconnected", "internal"};
+// What is there from the start, so that its rate begins at 0 and a first failure is an increase.
+constexpr std::array<std::string_view, 7> kOutcomes = {
+    "stop",    "length", "cancelled", "disconnected", "decode_failed", "deadline_exceeded",
+    "internal"};
+constexpr std::array kRefusals = {ErrorCode::kInvalidRequest, ErrorCode::kModelNotFound,
+                                  ErrorCode::kConflict, ErrorCode::kOverloaded,
+                                  ErrorCode::kNoNodeReady};
 
 // Labels come from closed sets: what a node makes up is "other".
 std::string outcome_label(std::string_view outcome) {
@@ -59,6 +64,7 @@ struct CoordinatorProbes::Metrics {
         itl(histogram("inter_token_seconds", "Between two tokens of a choice", kBetweenTokens)),
         e2e(histogram("request_seconds", "Dispatch to the last word", kEndToEnd)) {
     for (std::string_view outcome : kOutcomes) outcomes.Add({{"outcome", std::string(outcome)}});
+    for (ErrorCode code : kRefusals) refusals.Add({{"code", std::string(to_string(code))}});
     for (const char* source : {"computed", "cache"}) prompt.Add({{"source", source}});
   }
 

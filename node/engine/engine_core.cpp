@@ -240,6 +240,7 @@ EngineSnapshot EngineCore::snapshot() const {
     s.n_blocks_total += pool.n_blocks_total();
     s.n_blocks_free += pool.n_blocks_free();
     s.n_blocks_active += pool.n_blocks(BlockState::kActive);
+    s.n_blocks_promised += pool.n_blocks_reserved();
   }
   return s;
 }

@@ -71,7 +71,8 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.gauge("sequences_running", "Sequences that hold KV blocks.", s.n_running);
   out.gauge("sequences_waiting", "Sequences that wait for their turn.", s.n_waiting);
   out.begin("kv_blocks", "KV blocks by state; they sum to the pool.", MetricType::Gauge);
-  out.add(s.n_blocks_free, {{"state", "free"}});
+  out.add(s.n_blocks_free - s.n_blocks_promised, {{"state", "free"}});
+  out.add(s.n_blocks_promised, {{"state", "promised"}});
   out.add(s.n_blocks_active, {{"state", "active"}});
   const double used = s.n_blocks_total > 0 ? double(s.n_blocks_active) / s.n_blocks_total : 0;
   out.gauge("kv_cache_usage_ratio", "Part of the KV pool in use, 0 to 1.", used);
@@ -112,7 +113,7 @@ struct NodeProbes::Impl {
 
   Impl() {
     // Known outcomes from the start, so that their rates begin at 0.
-    for (const char* outcome : {"stop", "length", "cancelled"})
+    for (const char* outcome : {"stop", "length", "cancelled", "disconnected", "decode_failed"})
       requests.Add({{"outcome", outcome}});
     prometheus::BuildGauge()
         .Name("lockstep_build_info")

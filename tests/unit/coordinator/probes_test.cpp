@@ -1,0 +1,61 @@
+// CoordinatorProbes: the page that Prometheus reads of a coordinator.
+#include "coordinator/probes.h"
+
+#include <gtest/gtest.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <string>
+
+namespace lockstep {
+namespace {
+
+struct Page {
+  bool has(const std::string& line) const {
+    return text().find("lockstep_coordinator_" + line + "\n") != std::string::npos;
+  }
+  std::string text() const { return prometheus::TextSerializer().Serialize(registry->Collect()); }
+
+  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
+  CoordinatorProbes probes{registry};
+};
+
+// A counter that appears with its first event has no increase: the alert would miss that one.
+TEST(CoordinatorProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
+  Page page;
+  for (const char* outcome : {"stop", "length", "cancelled", "disconnected", "decode_failed",
+                              "deadline_exceeded", "internal"})
+    EXPECT_TRUE(page.has(std::string("requests_total{outcome=\"") + outcome + "\"} 0"))
+        << outcome << "\n"
+        << page.text();
+  for (const char* code :
+       {"invalid_request", "model_not_found", "conflict", "overloaded", "no_node_ready"})
+    EXPECT_TRUE(page.has(std::string("requests_refused_total{code=\"") + code + "\"} 0"))
+        << code << "\n"
+        << page.text();
+  for (const char* source : {"computed", "cache"})
+    EXPECT_TRUE(page.has(std::string("prompt_tokens_total{source=\"") + source + "\"} 0"));
+}
+
+TEST(CoordinatorProbes, AnOutcomeThatANodeMadeUpIsOther) {
+  Page page;
+  page.probes.request_started();
+  page.probes.request_finished("because", std::chrono::milliseconds{5});
+  page.probes.request_started();
+  page.probes.request_finished("decode_failed", std::chrono::milliseconds{5});
+  EXPECT_TRUE(page.has("requests_total{outcome=\"other\"} 1")) << page.text();
+  EXPECT_TRUE(page.has("requests_total{outcome=\"decode_failed\"} 1")) << page.text();
+  EXPECT_TRUE(page.has("requests_running 0")) << page.text();
+  EXPECT_EQ(page.text().find("because"), std::string::npos);
+}
+
+TEST(CoordinatorProbes, CachedAndComputedSumToThePrompt) {
+  Page page;
+  page.probes.usage(10, 4);
+  page.probes.usage(3, 7);  // a node that counts wrong never makes a counter fall
+  EXPECT_TRUE(page.has("prompt_tokens_total{source=\"computed\"} 6")) << page.text();
+  EXPECT_TRUE(page.has("prompt_tokens_total{source=\"cache\"} 11")) << page.text();
+}
+
+}  // namespace
+}  // namespace lockstep

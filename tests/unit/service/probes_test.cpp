@@ -1,0 +1,65 @@
+// NodeProbes: the page that Prometheus reads of a node, from a snapshot made by hand.
+#include "node/service/probes.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace lockstep {
+namespace {
+
+struct Page {
+  void attach() {
+    probes.attach(
+        {"m", "cpu", "f00d"}, [this] { return snapshot; }, ledger);
+  }
+  bool has(const std::string& line) const {
+    return probes.text().find("lockstep_" + line + "\n") != std::string::npos;
+  }
+
+  EngineSnapshot snapshot;
+  MemoryLedger ledger;
+  NodeProbes probes;
+};
+
+TEST(NodeProbes, FreePromisedAndActiveBlocksSumToThePool) {
+  Page page;
+  page.attach();
+  page.snapshot.n_blocks_total = 100;
+  page.snapshot.n_blocks_free = 70;
+  page.snapshot.n_blocks_promised = 45;
+  page.snapshot.n_blocks_active = 30;
+  EXPECT_TRUE(page.has("kv_blocks{state=\"free\"} 25")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{state=\"promised\"} 45")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{state=\"active\"} 30")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_cache_usage_ratio 0.3")) << page.probes.text();
+}
+
+TEST(NodeProbes, ANodeWithoutAPoolUsesNothingOfIt) {
+  Page page;
+  page.attach();
+  EXPECT_TRUE(page.has("kv_cache_usage_ratio 0")) << page.probes.text();
+}
+
+// A counter that appears with its first event has no increase: the alert would miss that one.
+TEST(NodeProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
+  Page page;
+  page.attach();
+  for (const char* outcome : {"stop", "length", "cancelled", "disconnected", "decode_failed"})
+    EXPECT_TRUE(page.has(std::string("requests_total{outcome=\"") + outcome + "\"} 0"))
+        << outcome << "\n"
+        << page.probes.text();
+  for (const char* cause : {"non_finite_logits", "step_failed"})
+    EXPECT_TRUE(page.has(std::string("decode_failures_total{cause=\"") + cause + "\"} 0"));
+  for (const char* tag : {"weights", "kv", "activations", "load", "text", "wire", "other"})
+    EXPECT_TRUE(page.has(std::string("memory_bytes{tag=\"") + tag + "\"} 0"));
+}
+
+TEST(NodeProbes, BeforeTheModelIsLoadedThereIsNoEngineToShow) {
+  Page page;
+  EXPECT_NE(page.probes.text().find("lockstep_build_info"), std::string::npos);
+  EXPECT_EQ(page.probes.text().find("lockstep_kv_blocks"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lockstep
