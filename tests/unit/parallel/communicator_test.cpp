@@ -25,7 +25,7 @@ class IdleStream final : public Stream {
   void launch(const RmsNormArgs&) override {}
   void launch(const QuantizeArgs&) override {}
   void launch(const LinearArgs&) override {}
-  void launch(const AddPartialsArgs&) override {}
+  void launch(const AddRmsNormArgs&) override {}
   void launch(const RopeStoreArgs&) override {}
   void launch(const AttentionArgs&) override {}
   void launch(const SiluMulArgs&) override {}
