@@ -1,0 +1,216 @@
+"""The shipped Prometheus configuration, alerts and Grafana board against a real Prometheus, which
+reads a real coordinator and node under load. The last test ends the node.
+"""
+
+import json
+import shutil
+import subprocess
+import threading
+import types
+
+import grafana_board
+import numpy as np
+import pytest
+from gguf import GGUFReader
+from processes import TINY, cluster, request, wait_for
+from prometheus_server import SHIPPED, Prometheus
+
+N_BLOCKS = 64
+# Prompt and output fill 16 blocks of 16 tokens: four clients take the pool, the others wait.
+N_CLIENTS, N_PROMPT, N_OUTPUT = 7, 56, 200
+POISON = 77  # the token whose embedding is NaN
+ALERTS = {"LockstepDecodeFailures", "LockstepKvPressure", "LockstepNodeGone"}
+
+
+def poisoned_model(path):
+    """tiny-9 in F32, but what follows POISON has no finite logits."""
+    shutil.copy(TINY / "tiny-9-f32.gguf", path)
+    embeddings = next(t for t in GGUFReader(path).tensors if t.name == "token_embd.weight")
+    row_bytes = embeddings.n_bytes // int(embeddings.shape[1])
+    with open(path, "r+b") as file:
+        file.seek(int(embeddings.data_offset) + POISON * row_bytes)
+        file.write(np.full(row_bytes // 4, np.nan, np.float32).tobytes())
+    return path
+
+
+class Load:
+    """Clients that ask again as soon as they are answered, until stop(); one asks the impossible
+    of the model. `statuses` counts what they got; None is a broken connection."""
+
+    def __init__(self, c):
+        self.c = c
+        self.stopping = threading.Event()
+        self.statuses = []
+        self.threads = [threading.Thread(target=self.ask_for_ever, args=(i,))
+                        for i in range(N_CLIENTS)]
+        self.threads.append(threading.Thread(target=self.fail_for_ever))
+        for thread in self.threads:
+            thread.start()
+
+    def ask(self, prompt, **extra):
+        body = dict(model="m", prompt=prompt, max_tokens=N_OUTPUT, ignore_eos=True, **extra)
+        try:
+            self.statuses.append(request(self.c.http, "POST", "/v1/completions", body)[0])
+        except OSError:
+            self.statuses.append(None)
+
+    def ask_for_ever(self, i):
+        while not self.stopping.is_set():
+            self.ask([1 + i] * N_PROMPT)
+
+    def fail_for_ever(self):
+        while not self.stopping.wait(0.2):
+            self.ask([5, POISON])
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A cluster under load that Prometheus has read for a while: .c, .load, .prometheus"""
+    folder = tmp_path_factory.mktemp("watched")
+    flags = ["--max-model-len", "512", "--num-kv-blocks", str(N_BLOCKS)]
+    with cluster(poisoned_model(folder / "poisoned.gguf"), node_flags=flags) as c:
+        targets = {"lockstep-node": {"lockstep-node-0": c.node_admins[0]},
+                   "lockstep-coordinator": {"10-1-2-3": c.admin}}
+        with Prometheus(folder, targets) as prometheus:
+            wait_for(prometheus.is_up, 60, "both targets up")
+            load = Load(c)
+            try:
+                yield types.SimpleNamespace(c=c, load=load, prometheus=prometheus)
+            finally:
+                load.stop()
+
+
+def test_both_jobs_are_read_with_namespace_and_pod(watched):
+    found = [labels for labels, value in watched.prometheus.query("up") if value == 1]
+    expected = [{"job": "lockstep-node", "instance": "lockstep-node-0"},
+                {"job": "lockstep-coordinator", "instance": "10-1-2-3"}]
+    for labels in expected:
+        assert dict(labels, namespace="lockstep", __name__="up") in found
+    assert len(found) == 2
+
+
+def test_every_panel_shows_something_under_load(watched):
+    board = grafana_board.load()
+    found = []
+
+    def nothing_is_missing():
+        found[:] = grafana_board.problems(board, watched.prometheus)
+        return not found
+    try:
+        wait_for(nothing_is_missing, 60)
+    except AssertionError:
+        raise AssertionError("\n".join(found)) from None
+
+
+def test_a_typo_anywhere_in_the_board_is_noticed(watched):
+    board = grafana_board.load()
+    values = grafana_board.all_selected(board, watched.prometheus, "3s")
+    unnoticed = []
+    targets = [t for panel in grafana_board.panels(board) for t in panel.get("targets", [])]
+    assert len(targets) > 20
+    for target in targets:
+        for name in grafana_board.metric_names(target["expr"]):
+            wrong = dict(target, expr=target["expr"].replace(name, name[:-1]))
+            if grafana_board.problem(watched.prometheus, values, wrong)[0] != "no series":
+                unnoticed.append(wrong["expr"])
+    assert unnoticed == []
+
+
+@pytest.mark.parametrize("old, new, complaint", [
+    ("$instance", "$node", "unknown variables"),
+    ("{{state}}", "{{stat}}", "the series lack what the legend"),
+    ('"options": "promised"', '"options": "promisd"', "no series is called promisd"),
+    ('state=\\"free\\"', 'state=\\"fre\\"', "no series"),
+    ("label_values(lockstep_model_info{", "label_values(lockstep_model{", "has no values")])
+def test_other_mistakes_in_the_board_are_noticed(watched, old, new, complaint):
+    text = grafana_board.SHIPPED.read_text()
+    assert old in text
+    wrong = json.loads(text.replace(old, new))
+    try:
+        found = "\n".join(grafana_board.problems(wrong, watched.prometheus))
+    except AssertionError as error:
+        found = str(error)
+    assert complaint in found
+
+
+def test_what_an_operator_looks_for_is_there_with_its_value(watched):
+    """Of the counters that are 0 in a healthy cluster, these are not in this one."""
+    prometheus = watched.prometheus
+
+    def value(expression):
+        samples = prometheus.query(expression)
+        assert len(samples) == 1, (expression, samples)
+        return samples[0][1]
+
+    assert value("sum(lockstep_kv_blocks)") == N_BLOCKS
+    wait_for(lambda: value("max_over_time(lockstep_sequences_waiting[10s])") > 0, 60, "a queue")
+    wait_for(lambda: value("sum(max_over_time(lockstep_kv_blocks{state='promised'}[10s]))") > 0,
+             60, "promised blocks")
+    wait_for(lambda: value("rate(lockstep_generation_tokens_total[3s])") > 0, 60, "tokens")
+    for metric in ('lockstep_decode_failures_total{cause="non_finite_logits"}',
+                   'lockstep_coordinator_requests_total{outcome="decode_failed"}'):
+        wait_for(lambda: value(f"increase({metric}[10m])") > 0, 60, metric)
+    assert value('lockstep_decode_failures_total{cause="step_failed"}') == 0
+    assert value('sum(lockstep_prompt_cached_tokens_total)') == 0
+    assert 500 in watched.load.statuses and 200 in watched.load.statuses
+    assert set(watched.load.statuses) == {200, 500}
+
+
+def page(port):
+    status, text = request(port, "GET", "/metrics")
+    assert status == 200
+    return text
+
+
+def check_metrics(text):
+    return subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                          capture_output=True)
+
+
+@pytest.mark.parametrize("who", ["node", "coordinator"])
+def test_promtool_finds_no_fault_with_the_pages(watched, who):
+    text = page(watched.c.admin if who == "coordinator" else watched.c.node_admins[0])
+    good = check_metrics(text)
+    assert (good.returncode, good.stderr) == (0, ""), good.stderr
+    assert check_metrics(text.replace("_requests_total", "_requests_count")).returncode != 0
+
+
+def test_rules_and_board_name_exported_metrics_only(watched):
+    text = page(watched.c.admin) + page(watched.c.node_admins[0])
+    exported = {line.split("{")[0].split(" ")[0] for line in text.splitlines()
+                if not line.startswith("#")}
+    used = grafana_board.metric_names((SHIPPED / "alerts.yml").read_text())
+    used += grafana_board.metric_names(grafana_board.SHIPPED.read_text())
+    assert len(set(used)) > 15
+    assert [name for name in used if name not in exported] == []
+
+
+def test_the_alerts_are_loaded_and_those_of_this_load_fire(watched):
+    prometheus = watched.prometheus
+    rules = prometheus.rules()
+    assert {rule["name"] for rule in rules} == ALERTS
+    wait_for(lambda: all(rule["health"] == "ok" for rule in prometheus.rules()), 60, "evaluation")
+    node = {"job": "lockstep-node", "namespace": "lockstep", "instance": "lockstep-node-0"}
+    wait_for(lambda: prometheus.alerts("LockstepDecodeFailures", cause="non_finite_logits", **node),
+             60, "the alert that names the cause")
+    wait_for(lambda: prometheus.alerts("LockstepKvPressure", severity="warning", **node), 60,
+             "the alert of a pool that is spoken for")
+    assert prometheus.alerts("LockstepNodeGone") == []
+    assert prometheus.alerts("LockstepDecodeFailures", cause="node_lost") == []
+    annotation = grafana_board.load()["annotations"]["list"][0]
+    shown = prometheus.query(grafana_board.fill_in(annotation["expr"], {"namespace": ".*"}))
+    assert {labels["alertname"] for labels, _ in shown} >= ALERTS - {"LockstepNodeGone"}
+
+
+def test_a_node_that_ends_is_noticed_by_prometheus_and_by_the_coordinator(watched):
+    watched.load.stop()
+    watched.c.nodes[0].stop()
+    for seen_by, job in (("prometheus", "lockstep-node"), ("coordinator", "lockstep-coordinator")):
+        wait_for(lambda: watched.prometheus.alerts("LockstepNodeGone", seen_by=seen_by, job=job),
+                 60, f"the alert of {seen_by}")
+    assert watched.prometheus.query('up{job="lockstep-coordinator"}')[0][1] == 1
