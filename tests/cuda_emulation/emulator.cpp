@@ -8,6 +8,8 @@
 #include <random>
 #include <set>
 
+thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+
 namespace lockstep::cuda_emulation {
 namespace {
 
@@ -52,7 +54,7 @@ struct Exchange {
 
 struct Thread {
   context::fiber fiber;
-  ThreadIndices indices;
+  dim3 idx;
   std::string waits_at;  // empty: can run
   bool done = false;
 };
@@ -65,20 +67,15 @@ thread_local Settings settings;
 
 class Block {
  public:
-  Block(dim3 grid, dim3 block, StackPool& stacks) : threads_(block.x * block.y * block.z) {
+  Block(dim3 block, StackPool& stacks) : threads_(block.x * block.y * block.z) {
     exchanges_.resize((threads_.size() + kWarpSize - 1) / kWarpSize);
     for (unsigned i = 0; i < threads_.size(); ++i) {
-      ThreadIndices& at = threads_[i].indices;
-      at.thread_idx = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
-      at.block_dim = block;
-      at.grid_dim = grid;
+      threads_[i].idx = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
     }
     stacks_ = &stacks;
   }
 
-  void run(dim3 block_idx, const std::function<void()>& body, std::vector<size_t> order);
-
-  const ThreadIndices& indices() const { return threads_[current_].indices; }
+  void run(const std::function<void()>& body, const std::vector<size_t>& order);
   void sync_threads(const std::string& where);
   void exchange(unsigned mask, uint64_t mine, uint64_t (&of_lane)[kWarpSize], const char* what);
   [[noreturn]] void fault(const std::string& what);
@@ -104,12 +101,9 @@ class Block {
 
 thread_local Block* running = nullptr;
 
-void Block::run(dim3 block_idx, const std::function<void()>& body, std::vector<size_t> order) {
+void Block::run(const std::function<void()>& body, const std::vector<size_t>& order) {
   n_alive_ = threads_.size();
-  for (Thread& thread : threads_) {
-    thread.indices.block_idx = block_idx;
-    start(thread, body);
-  }
+  for (Thread& thread : threads_) start(thread, body);
   running = this;
   while (run_each_once(order)) {
   }
@@ -141,6 +135,7 @@ bool Block::run_each_once(const std::vector<size_t>& order) {
     if (thread.done || !thread.waits_at.empty()) continue;
     any = true;
     current_ = i;
+    threadIdx = thread.idx;
     thread.fiber = std::move(thread.fiber).resume();
     if (!fault_.empty()) return false;
   }
@@ -244,15 +239,15 @@ void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
   thread_local StackPool stacks;
   const ThreadOrder order = settings.options.order;
   std::mt19937_64 engine(order.seed);
-  Block threads(grid, block, stacks);
+  Block threads(block, stacks);
+  blockDim = block;
+  gridDim = grid;
   for (size_t b : shuffled(size_t{grid.x} * grid.y * grid.z, order, engine)) {
     const auto i = static_cast<unsigned>(b);
-    const dim3 block_idx(i % grid.x, i / grid.x % grid.y, i / (grid.x * grid.y));
-    threads.run(block_idx, body, shuffled(block.x * block.y * block.z, order, engine));
+    blockIdx = {i % grid.x, i / grid.x % grid.y, i / (grid.x * grid.y)};
+    threads.run(body, shuffled(block.x * block.y * block.z, order, engine));
   }
 }
-
-const ThreadIndices& this_thread() { return running->indices(); }
 
 void sync_threads(const char* file, int line) {
   const BarrierSite site{file, line};

@@ -20,6 +20,9 @@ struct dim3 {
   constexpr dim3(unsigned vx = 1, unsigned vy = 1, unsigned vz = 1) : x(vx), y(vy), z(vz) {}
 };
 
+// CUDA's built-in variables: of the kernel thread that is running.
+extern thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+
 namespace lockstep::cuda_emulation {
 
 // What a kernel did that a GPU would hang or fault on.
@@ -56,10 +59,6 @@ std::vector<BarrierSite> barriers_reached();
 void run_grid(dim3 grid, dim3 block, const std::function<void()>& body);
 
 // --- What the running kernel sees; called from inside body only. ---
-struct ThreadIndices {
-  dim3 thread_idx{0, 0, 0}, block_idx{0, 0, 0}, block_dim, grid_dim;
-};
-const ThreadIndices& this_thread();
 void sync_threads(const char* file, int line);
 // Lane's value of every lane in `mask` once all of them have called; `what` for reports.
 void exchange(unsigned mask, uint64_t mine, uint64_t (&of_lane)[32], const char* what);

@@ -21,10 +21,6 @@
 #define __grid_constant__
 #define __shared__ static thread_local  // a block's threads are fibers of one OS thread
 
-#define threadIdx (::lockstep::cuda_emulation::this_thread().thread_idx)
-#define blockIdx (::lockstep::cuda_emulation::this_thread().block_idx)
-#define blockDim (::lockstep::cuda_emulation::this_thread().block_dim)
-#define gridDim (::lockstep::cuda_emulation::this_thread().grid_dim)
 #define __syncthreads() ::lockstep::cuda_emulation::sync_threads(__FILE__, __LINE__)
 #define __trap() ::lockstep::cuda_emulation::trap(__func__)
 
@@ -101,6 +97,7 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int* n);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetLastError();
 cudaError_t cudaMalloc(void** data, size_t n_bytes);
 cudaError_t cudaFree(void* data);
 cudaError_t cudaMallocHost(void** data, size_t n_bytes);

@@ -1,0 +1,94 @@
+#include <cmath>
+
+#include "bench/gpu/bit_cases.h"
+#include "bench/gpu/paged_data.h"
+
+namespace lockstep::gpu_check {
+namespace {
+
+// Rows [first, end) of one sequence.
+struct Chunk {
+  int64_t first, end;
+};
+
+struct AttentionCase {
+  uint64_t seed;
+  PagedShape shape;
+  std::vector<Chunk> chunks;  // one per sequence
+  int64_t window = 0;
+
+  std::string text() const {
+    std::string text = shape.text() + ", positions";
+    for (const Chunk& c : chunks) {
+      text += " " + std::to_string(c.first) + "-" + std::to_string(c.end - 1);
+    }
+    return text + (window > 0 ? ", window " + std::to_string(window) : "");
+  }
+};
+
+std::vector<Output> run(const AttentionCase& c, Side& side) {
+  Random random(c.seed);
+  const PagedShape& s = c.shape;
+  int64_t n_rows = 0, max_tokens = 0;
+  for (const Chunk& chunk : c.chunks) {
+    n_rows += chunk.end - chunk.first;
+    max_tokens = std::max(max_tokens, chunk.end);
+  }
+  PagedData cache(random, s, std::ssize(c.chunks), max_tokens);
+  std::vector<int32_t> positions, seqs;
+  for (int64_t seq = 0; seq < std::ssize(c.chunks); ++seq) {
+    const Chunk& chunk = c.chunks[static_cast<size_t>(seq)];
+    for (int64_t t = 0; t < chunk.end; ++t) cache.fill(random, seq, t);
+    for (int64_t t = chunk.first; t < chunk.end; ++t) {
+      positions.push_back(static_cast<int32_t>(t));
+      seqs.push_back(static_cast<int32_t>(seq));
+    }
+  }
+  const int64_t q_dim = int64_t{s.n_heads()} * s.head_dim;
+  const int64_t stride = q_dim + 8;  // as inside a wider row
+  std::vector<float> q = random.activations(n_rows * stride);
+  std::vector<float> out(static_cast<size_t>(n_rows * q_dim), -1.0f);
+
+  AttentionArgs args;
+  args.q = view(side.place(q), {n_rows, s.n_heads(), s.head_dim});
+  args.q.row_stride = stride;
+  args.kv = cache.place(side);
+  args.positions = side.in(positions, {n_rows});
+  args.seq_of_token = side.in(seqs, {n_rows});
+  args.block_tables = cache.place_tables(side);
+  args.scale = static_cast<float>(1.0 / std::sqrt(double(s.head_dim)));
+  args.window = c.window;
+  args.out = side.out("out", out, {n_rows, q_dim});
+  attention(args, side.stream());
+  return side.outputs();
+}
+
+}  // namespace
+
+std::vector<BitCase> attention_cases(Sizes sizes) {
+  std::vector<AttentionCase> cases;
+  uint64_t seed = 1;
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    cases.push_back({seed++, {dtype, 16, 2, 3, 64}, {{70, 71}, {0, 1}, {199, 200}}});
+    cases.push_back({seed++, {dtype, 32, 1, 1, 96}, {{60, 67}}});
+    cases.push_back({seed++, {dtype, 16, 1, 5, 32}, {{150, 151}, {10, 12}}, 40});
+    if (dtype == DType::kQ8_0) continue;
+    cases.push_back({seed++, {dtype, 5, 1, 2, 18}, {{0, 3}, {64, 65}}});
+    cases.push_back({seed++, {dtype, 8, 2, 1, 80}, {{130, 131}}, 64});
+  }
+  cases.push_back({seed++, {DType::kF16, 16, 1, 1, 256}, {{65, 66}}});
+  cases.push_back({seed++, {DType::kF16, 64, 1, 2, 32}, {{16450, 16451}}});  // 3 passes
+  if (sizes == Sizes::kLarge) {
+    cases.push_back({seed++, {DType::kF16, 16, 8, 4, 128}, {{3999, 4000}, {17, 18}, {1023, 1024}}});
+    cases.push_back({seed++, {DType::kF16, 16, 3, 3, 64}, {{0, 300}}});
+    cases.push_back({seed++, {DType::kQ8_0, 16, 8, 4, 128}, {{2000, 2001}}});
+    cases.push_back({seed++, {DType::kBF16, 16, 2, 6, 128}, {{500, 520}, {40, 41}}, 256});
+  }
+  std::vector<BitCase> list;
+  for (const AttentionCase& c : cases) {
+    list.push_back({"attention", c.text(), [c](Side& side) { return run(c, side); }});
+  }
+  return list;
+}
+
+}  // namespace lockstep::gpu_check

@@ -1,0 +1,30 @@
+// The cases that a back end with kernels of its own must pass: an op on data of odd sizes, whose
+// outputs are to have the bits of kernels/reference. tests/cuda_emulation runs them on the CPU,
+// deploy/gpu_check.sh on a GPU.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/gpu/side.h"
+
+namespace lockstep::gpu_check {
+
+struct BitCase {
+  std::string op;    // "add_rms_norm"
+  std::string what;  // "dim 576, 5 tokens, 3 nodes"
+  std::function<std::vector<Output>(Side&)> run;
+};
+
+enum class Sizes {
+  kSmall,  // milliseconds each on an emulated device
+  kLarge,  // also those of real models
+};
+std::vector<BitCase> norm_cases(Sizes sizes);
+std::vector<BitCase> linear_cases(Sizes sizes);
+std::vector<BitCase> rope_cases(Sizes sizes);
+std::vector<BitCase> attention_cases(Sizes sizes);
+std::vector<BitCase> all_bit_cases(Sizes sizes);
+
+}  // namespace lockstep::gpu_check

@@ -1,0 +1,47 @@
+// A paged KV cache of some sequences on the host, blocks dealt out of order, every byte that nobody
+// wrote 0xff (a NaN in every float type). For the cases of rope_store and attention.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bench/gpu/side.h"
+#include "kernels/kv_layout.h"
+
+namespace lockstep::gpu_check {
+
+struct PagedShape {
+  DType dtype = DType::kF16;
+  int block_size = 16;
+  int n_kv_heads = 1;
+  int group = 1;  // query heads per KV head
+  int head_dim = 64;
+
+  int n_heads() const { return n_kv_heads * group; }
+  std::string text() const;
+};
+
+class PagedData {
+ public:
+  PagedData(Random& random, const PagedShape& shape, int64_t n_seqs, int64_t max_tokens);
+
+  // A slot of a sequence's position: block id * block size + offset.
+  int32_t slot(int64_t seq, int64_t position) const;
+  // Writes random K and V to every head of one position.
+  void fill(Random& random, int64_t seq, int64_t position);
+
+  // Places the pages; `name` makes them an output.
+  KvPages place(Side& side, const char* name = nullptr);
+  View place_tables(Side& side) { return side.in(tables_, {n_seqs_, blocks_per_seq_}); }
+
+ private:
+  KvPages host_pages();
+
+  const PagedShape shape_;
+  const int64_t n_seqs_;
+  const int64_t blocks_per_seq_;
+  std::vector<int32_t> tables_;
+  std::vector<std::byte> bytes_;
+};
+
+}  // namespace lockstep::gpu_check

@@ -1,0 +1,97 @@
+// The CUDA kernels, run by the emulator, against kernels/reference: the same bits, in whatever
+// order the threads of a block get to run.
+#include <gtest/gtest.h>
+
+#include "bench/gpu/bit_cases.h"
+#include "kernels/cuda/device.h"
+#include "kernels/kv_layout.h"
+#include "tests/cuda_emulation/emulator.h"
+
+namespace lockstep {
+namespace {
+
+using cuda_emulation::BarrierSite;
+using cuda_emulation::KernelFault;
+using cuda_emulation::Options;
+using cuda_emulation::ThreadOrder;
+using gpu_check::BitCase;
+using gpu_check::Difference;
+using gpu_check::Output;
+
+const std::vector<BitCase>& cases() {
+  static const std::vector<BitCase> all = all_bit_cases(gpu_check::Sizes::kSmall);
+  return all;
+}
+
+// Of a case, once per process.
+const std::vector<Output>& expected(size_t i) {
+  static std::vector<std::vector<Output>> known(cases().size());
+  if (known[i].empty()) {
+    gpu_check::ReferenceSide reference;
+    known[i] = cases()[i].run(reference);
+  }
+  return known[i];
+}
+
+class EmulatedGpu {
+ public:
+  // What differs from the reference in case i.
+  Difference run(size_t i) {
+    gpu_check::DeviceSide side(*device_, *stream_);
+    return gpu_check::compare(expected(i), cases()[i].run(side));
+  }
+
+ private:
+  std::unique_ptr<Device> device_ = cuda::open_device(0);
+  std::unique_ptr<Stream> stream_ = device_->make_stream({.head_dim = kMaxHeadDim});
+};
+
+class ThreadOrders : public testing::TestWithParam<ThreadOrder> {};
+INSTANTIATE_TEST_SUITE_P(Orders, ThreadOrders,
+                         testing::Values(ThreadOrder{ThreadOrder::kForward},
+                                         ThreadOrder{ThreadOrder::kReverse},
+                                         ThreadOrder{ThreadOrder::kSeeded, 20261121}));
+
+TEST_P(ThreadOrders, EveryKernelGivesTheBitsOfTheReference) {
+  cuda_emulation::set_options({.order = GetParam(), .deleted_barrier = {}});
+  EmulatedGpu gpu;
+  for (size_t i = 0; i < cases().size(); ++i) {
+    const Difference difference = gpu.run(i);
+    EXPECT_EQ(difference.n_different, 0)
+        << cases()[i].op << ", " << cases()[i].what << ": first " << difference.first;
+    EXPECT_GT(difference.n_values, 0);
+  }
+}
+
+// Whether the bits, or the emulator, say that something is wrong.
+bool goes_red(const Options& options) {
+  cuda_emulation::set_options(options);
+  EmulatedGpu gpu;
+  for (size_t i = 0; i < cases().size(); ++i) {
+    try {
+      if (gpu.run(i).n_different > 0) return true;
+    } catch (const KernelFault&) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Removes each barrier in turn: in one of these orders its lack must be seen.
+TEST(Barriers, NoneCanBeRemovedUnseen) {
+  cuda_emulation::set_options({});
+  EmulatedGpu gpu;
+  for (size_t i = 0; i < cases().size(); ++i) gpu.run(i);
+  const std::vector<BarrierSite> sites = cuda_emulation::barriers_reached();
+  EXPECT_GE(sites.size(), 6u);
+  for (const BarrierSite& site : sites) {
+    const bool seen = goes_red({{ThreadOrder::kForward}, site}) ||
+                      goes_red({{ThreadOrder::kReverse}, site}) ||
+                      goes_red({{ThreadOrder::kSeeded, 1}, site});
+    EXPECT_TRUE(seen) << site.file << ":" << site.line << " is not needed";
+  }
+  cuda_emulation::set_options({});
+}
+
+}  // namespace
+}  // namespace lockstep
