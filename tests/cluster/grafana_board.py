@@ -77,7 +77,7 @@ def problem(prometheus, values, target):
     return None, legends
 
 
-def problems(board, prometheus, rate_interval="3s"):
+def problems(board, prometheus, rate_interval="5s"):
     """One line for every target that shows nothing now, and every override that meets no series."""
     values = all_selected(board, prometheus, rate_interval)
     found = []
