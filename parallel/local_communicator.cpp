@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "parallel/communicator.h"
+#include "parallel/dense_view.h"
 #include "parallel/spin_barrier.h"
 
 namespace lockstep {
@@ -15,11 +16,7 @@ namespace {
 
 constexpr int64_t kMaxStagedBytes = 64 * 1024;
 
-int64_t dense_bytes(const View& v) {
-  CHECK(v.dtype == DType::kF32 || v.dtype == DType::kI32);
-  CHECK(v.n_dims >= 1 && (v.shape[0] <= 1 || v.row_stride == v.row_size()));
-  return v.shape[0] * v.row_size() * 4;
-}
+int64_t dense_bytes(const View& v) { return dense_values(v) * 4; }
 
 // What one rank brings to a meeting. Written by its owner before, read by all after.
 struct Offer {

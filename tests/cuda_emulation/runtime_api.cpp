@@ -13,7 +13,17 @@ constexpr int kDevices = 8;
 }  // namespace
 
 const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : error == cudaErrorNotReady ? "not ready" : "no memory";
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorMemoryAllocation:
+      return "no memory";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorNotReady:
+      return "not ready";
+  }
+  return "unknown error";
 }
 
 cudaError_t cudaGetDeviceCount(int* n) {
@@ -27,7 +37,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int /*device*/) { return cudaSuccess; }
+cudaError_t cudaSetDevice(int device) {
+  return device >= 0 && device < kDevices ? cudaSuccess : cudaErrorInvalidDevice;
+}
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 cudaError_t cudaMalloc(void** data, size_t n_bytes) {

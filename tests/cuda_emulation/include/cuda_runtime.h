@@ -81,7 +81,12 @@ inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
 
 // --- The run-time API ---
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorNotReady = 600
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 struct cuda_emulation_stream;
 using cudaStream_t = cuda_emulation_stream*;

@@ -1,0 +1,31 @@
+// NcclValues: where the ranks' 64-bit values of agree() and barrier() lie on one rank: a row of
+// them on the device, its pinned copy on the host, and a stream of their own.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace lockstep {
+
+class NcclValues {
+ public:
+  NcclValues() = default;
+  ~NcclValues();  // waits for the device
+  NcclValues(const NcclValues&) = delete;
+  NcclValues& operator=(const NcclValues&) = delete;
+
+  // On this thread's device, once.
+  cudaError_t allocate(int n_ranks);
+
+  uint64_t* device() const { return device_; }  // [n_ranks]
+  uint64_t* host() const { return host_; }      // [n_ranks], pinned
+  cudaStream_t stream() const { return stream_; }
+
+ private:
+  uint64_t* device_ = nullptr;
+  uint64_t* host_ = nullptr;
+  cudaStream_t stream_ = nullptr;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,37 @@
+// What tests tell the emulated NCCL to do wrong, and what they ask it. Its library is opened at run
+// time like the real one, so they find these two functions by name.
+#pragma once
+
+namespace lockstep::nccl_emulation {
+
+struct Faults {
+  int version = 22809;
+  // Times that a communicator says ncclInProgress after each call that may take a while.
+  int n_polls = 3;
+  bool no_unique_id = false;
+
+  // The faults below hit this rank; -1: every rank.
+  int rank = -1;
+  int join_result = 0;  // an ncclResult_t that ncclCommInitRankConfig returns at once
+  bool joining_never_ends = false;
+  int issue_result = 0;             // an ncclResult_t that collectives return at once
+  bool issuing_never_ends = false;  // collectives stay ncclInProgress and never reach the stream
+  int async_error = 0;              // an ncclResult_t that shows up while a collective runs
+  int n_slow_polls = 0;             // of the stream, for which its part of a collective is not done
+  bool finalizing_never_ends = false;
+  bool abort_never_returns = false;  // until the faults change
+  // As between hosts: when one rank aborts, the others get ncclRemoteError.
+  bool peers_notice = false;
+};
+
+struct Stats {
+  int n_live = 0;  // communicators not yet destroyed or aborted
+  int n_destroyed = 0;
+  int n_aborted = 0;
+  int n_intrusions = 0;  // calls on a communicator while another thread was inside it
+};
+
+using SetFaults = void(const Faults& faults);  // "nccl_emulation_set_faults"
+using GetStats = Stats();                      // "nccl_emulation_stats"
+
+}  // namespace lockstep::nccl_emulation

@@ -1,0 +1,129 @@
+// The kinds of groups that a test of Communicator runs on: threads of this process on host memory,
+// NCCL's communicator over the emulated NCCL and devices, and over real ones where there are any.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/load_error.h"
+#include "parallel/nccl_group.h"
+#include "tests/support/host_device.h"
+
+namespace lockstep::testing {
+
+// What one rank has. Its thread owns all of it.
+struct TestRank {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Stream> stream;
+  std::unique_ptr<Communicator> communicator;
+};
+
+class GroupKind {
+ public:
+  virtual ~GroupKind() = default;
+  virtual std::string name() const = 0;  // letters, digits and underscores
+  virtual int max_ranks() const = 0;
+  virtual std::vector<TestRank> make(int n_ranks, std::chrono::milliseconds deadline) const = 0;
+};
+
+class InProcessKind final : public GroupKind {
+ public:
+  std::string name() const override { return "in_process"; }
+  int max_ranks() const override { return 8; }
+  std::vector<TestRank> make(int n_ranks, std::chrono::milliseconds deadline) const override {
+    std::vector<TestRank> ranks;
+    for (auto& communicator : make_local_group(n_ranks, deadline)) {
+      auto device = std::make_unique<HostDevice>();
+      auto stream = device->make_stream({});
+      ranks.push_back({std::move(device), std::move(stream), std::move(communicator)});
+    }
+    return ranks;
+  }
+};
+
+class NcclKind final : public GroupKind {
+ public:
+  NcclKind(std::string name, CudaModule module, std::unique_ptr<NcclLibrary> library)
+      : name_(std::move(name)), module_(module), library_(std::move(library)) {
+    std::string why_none;
+    for (const CudaDeviceInfo& device : module_.devices(why_none)) {
+      device_idxs_.push_back(device.idx);
+    }
+  }
+
+  std::string name() const override { return name_; }
+  int max_ranks() const override { return static_cast<int>(device_idxs_.size()); }
+  std::vector<TestRank> make(int n_ranks, std::chrono::milliseconds deadline) const override {
+    const std::vector<int> idxs(device_idxs_.begin(), device_idxs_.begin() + n_ranks);
+    auto group = value_or_throw(make_nccl_group(*library_, idxs, {.call = deadline}));
+    std::vector<TestRank> ranks;
+    for (size_t r = 0; r < group.size(); ++r) {
+      auto device = module_.open(idxs[r]);
+      auto stream = device->make_stream({});
+      ranks.push_back({std::move(device), std::move(stream), std::move(group[r])});
+    }
+    return ranks;
+  }
+
+ private:
+  // constant after construction
+  const std::string name_;
+  const CudaModule module_;
+  const std::unique_ptr<NcclLibrary> library_;
+  std::vector<int> device_idxs_;
+};
+
+// Where the real NCCL is, if it was found; else the loader's own search must find it.
+inline std::string real_nccl_path() {
+#ifdef LOCKSTEP_NCCL_LIBRARY
+  return LOCKSTEP_NCCL_LIBRARY;
+#else
+  return "";
+#endif
+}
+
+// NCCL over this machine's GPUs, or nullptr and why not.
+inline std::unique_ptr<GroupKind> nccl_on_real_devices(std::string& why_none) {
+  auto module = CudaModule::load(std::string(LOCKSTEP_BIN_DIR) + "/liblockstep_cuda.so");
+  if (!module) {
+    why_none = module.error().message;
+    return nullptr;
+  }
+  if (module->devices(why_none).empty()) return nullptr;
+  auto library = open_nccl(*module, real_nccl_path());
+  if (!library) {
+    why_none = library.error().message;
+    return nullptr;
+  }
+  return std::make_unique<NcclKind>("nccl", *module, std::move(*library));
+}
+
+// Made once; they last as long as the process.
+inline const std::vector<std::unique_ptr<GroupKind>>& all_group_kinds() {
+  static const auto kinds = [] {
+    std::vector<std::unique_ptr<GroupKind>> found;
+    found.push_back(std::make_unique<InProcessKind>());
+#ifdef LOCKSTEP_EMULATED_NCCL
+    auto module = value_or_throw(CudaModule::load(LOCKSTEP_EMULATED_CUDA));
+    auto library = value_or_throw(open_nccl(module, LOCKSTEP_EMULATED_NCCL));
+    found.push_back(std::make_unique<NcclKind>("emulated_nccl", module, std::move(library)));
+#endif
+    std::string why_none;
+    if (auto real = nccl_on_real_devices(why_none)) found.push_back(std::move(real));
+    return found;
+  }();
+  return kinds;
+}
+
+// Calls body(rank) once per rank, each on its own thread.
+inline void on_ranks(std::vector<TestRank>& ranks, const std::function<void(TestRank&)>& body) {
+  std::vector<std::thread> threads;
+  for (TestRank& rank : ranks) threads.emplace_back([&] { body(rank); });
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace lockstep::testing

@@ -1,0 +1,105 @@
+// Finding NCCL by name: what is missing, too old or not NCCL at all is named.
+#include <dlfcn.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/emulated_nccl.h"
+#include "tests/support/rank_groups.h"
+
+namespace lockstep {
+namespace {
+
+using testing::EmulatedNccl;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// First, since whatever loads a libnccl.so.2 shows it to the loader's search from then on.
+TEST(NcclLibrary, AMissingLibraryIsNamedWithEveryPlaceThatWasTried) {
+  const auto module = CudaModule::load(LOCKSTEP_EMULATED_CUDA);
+  ASSERT_TRUE(module.has_value()) << module.error().message;
+  const auto library = open_nccl(*module, "/nonexistent/our-nccl.so");
+  if (dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL) != nullptr) {
+    EXPECT_TRUE(library.has_value()) << "this machine's loader finds one";
+    return;
+  }
+  ASSERT_FALSE(library.has_value());
+  EXPECT_EQ(library.error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(library.error().message, HasSubstr("/nonexistent/our-nccl.so"));
+  EXPECT_THAT(library.error().message, HasSubstr("libnccl.so.2"));
+}
+
+TEST(NcclLibrary, IsFoundByItsPathAndSaysItsVersion) {
+  EmulatedNccl nccl;
+  EXPECT_EQ(nccl.library().version(), "2.28.9");
+}
+
+TEST(NcclLibrary, IsFoundByItsNameAloneWhereTheLoaderKnowsIt) {
+  EmulatedNccl nccl;  // once loaded, the loader does
+  const auto library = open_nccl(nccl.module(), "");
+  ASSERT_TRUE(library.has_value()) << library.error().message;
+  EXPECT_EQ((*library)->version(), "2.28.9");
+}
+
+TEST(NcclLibrary, APathThatDoesNotExistIsNamedUnlessTheNameFindsIt) {
+  EmulatedNccl nccl;
+  EXPECT_TRUE(open_nccl(nccl.module(), "/nonexistent/libnccl.so.2").has_value());
+}
+
+TEST(NcclLibrary, EveryMissingFunctionIsNamed) {
+  EmulatedNccl nccl;
+  const auto library = open_nccl(nccl.module(), LOCKSTEP_INCOMPLETE_NCCL);
+  ASSERT_FALSE(library.has_value());
+  EXPECT_EQ(library.error().code, ErrorCode::kConfigMismatch);
+  for (const char* name :
+       {"ncclGetUniqueId", "ncclCommInitRankConfig", "ncclCommGetAsyncError", "ncclCommFinalize",
+        "ncclCommDestroy", "ncclCommAbort", "ncclAllGather", "ncclBroadcast", "ncclGetLastError"}) {
+    EXPECT_THAT(library.error().message, HasSubstr(name));
+  }
+  EXPECT_THAT(library.error().message, Not(HasSubstr("ncclGetVersion")));
+}
+
+TEST(NcclLibrary, AnOldVersionIsRefusedNamingBoth) {
+  EmulatedNccl nccl;
+  nccl.set({.version = 22505});
+  const auto library = open_nccl(nccl.module(), LOCKSTEP_EMULATED_NCCL);
+  ASSERT_FALSE(library.has_value());
+  EXPECT_EQ(library.error().code, ErrorCode::kConfigMismatch);
+  EXPECT_THAT(library.error().message, HasSubstr("2.25.5"));
+  EXPECT_THAT(library.error().message, HasSubstr("2.26.2"));
+  nccl.set({.version = 22602});
+  EXPECT_TRUE(open_nccl(nccl.module(), LOCKSTEP_EMULATED_NCCL).has_value());
+}
+
+TEST(NcclLibrary, AGroupIdThatCannotBeMadeSaysWhatNcclSaid) {
+  EmulatedNccl nccl;
+  nccl.set({.no_unique_id = true});
+  const auto id = nccl.library().make_group_id();
+  ASSERT_FALSE(id.has_value());
+  EXPECT_THAT(id.error().message, HasSubstr("as the test wanted"));
+  const std::vector<int> devices{0, 1};
+  EXPECT_FALSE(make_nccl_group(nccl.library(), devices, {}).has_value());
+}
+
+#ifdef LOCKSTEP_NCCL_LIBRARY
+// The library that the nodes would use. Where no driver is, every step ends in words, not in a
+// crash.
+TEST(NcclLibrary, TheRealOneIsBoundAndExplainsAMissingDriver) {
+  EmulatedNccl emulated;
+  const auto library = open_nccl(emulated.module(), LOCKSTEP_NCCL_LIBRARY);
+  ASSERT_TRUE(library.has_value()) << library.error().message;
+  EXPECT_THAT((*library)->version(), HasSubstr("2."));
+  const auto id = (*library)->make_group_id();
+  std::printf("NCCL %s: group id %s\n", (*library)->version().c_str(),
+              id ? "made" : id.error().message.c_str());
+  // With a driver the communicator's own tests go on from here, on the devices.
+  if (!id || dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL) != nullptr) return;
+  const auto joined = (*library)->join({.group_id = *id});
+  ASSERT_FALSE(joined.has_value());
+  EXPECT_EQ(joined.error().code, ErrorCode::kInternal);
+  EXPECT_THAT(joined.error().message, HasSubstr("rank 0 of 1"));
+  std::printf("%s\n", joined.error().message.c_str());
+}
+#endif
+
+}  // namespace
+}  // namespace lockstep
