@@ -24,7 +24,7 @@ def pod_name_in_dns(job, name):
 
 
 def with_targets(config, targets):
-    """`config` (parsed prometheus.yml) with {job: {pod: port}} in place of what DNS would answer."""
+    """`config` (parsed prometheus.yml) with {job: {pod: port}} in place of DNS answers."""
     for job in config["scrape_configs"]:
         job["static_configs"] = [
             {"targets": [f"127.0.0.1:{port}"],

@@ -3,6 +3,7 @@ reads a real coordinator and node under load. The last test ends the node.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -19,6 +20,7 @@ N_BLOCKS = 64
 # Prompt and output fill 16 blocks of 16 tokens: four clients take the pool, the others wait.
 N_CLIENTS, N_PROMPT, N_OUTPUT = 7, 56, 200
 POISON = 77  # the token whose embedding is NaN
+METRICS_PAGE = SHIPPED.parents[1] / "docs" / "metrics.md"
 ALERTS = {"LockstepDecodeFailures", "LockstepKvPressure", "LockstepNodeGone"}
 
 
@@ -167,6 +169,18 @@ def page(port):
     return text
 
 
+def table(text):
+    """What a metrics page offers as the table of docs/metrics.md."""
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
+    rows = ["| metric | type | labels | |", "|---|---|---|---|"]
+    for name, what in sorted(re.findall(r"^# HELP (\w+) (.*)$", text, re.M)):
+        suffix = "_count" if kinds[name] == "histogram" else ""
+        labels = re.search(rf"^{name}{suffix}(?:\{{(.*)\}})? ", text, re.M)[1] or ""
+        labels = ", ".join(f"`{label}`" for label in re.findall(r'(\w+)="', labels))
+        rows.append(f"| `{name}` | {kinds[name]} | {labels} | {what} |")
+    return "\n".join(rows) + "\n"
+
+
 def check_metrics(text):
     return subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
                           capture_output=True)
@@ -178,6 +192,15 @@ def test_promtool_finds_no_fault_with_the_pages(watched, who):
     good = check_metrics(text)
     assert (good.returncode, good.stderr) == (0, ""), good.stderr
     assert check_metrics(text.replace("_requests_total", "_requests_count")).returncode != 0
+
+
+@pytest.mark.parametrize("who", ["node", "coordinator"])
+def test_the_documentation_lists_what_the_pages_hold(watched, who):
+    wait_for(lambda: 200 in watched.load.statuses, 60, "an answer, for it is counted")
+    expected = table(page(watched.c.admin if who == "coordinator" else watched.c.node_admins[0]))
+    section = METRICS_PAGE.read_text().split(f"## {who.capitalize()}\n")[1].split("\n## ")[0]
+    assert expected.count("\n") > 10
+    assert expected in section, f"the table of {METRICS_PAGE.name} has to be\n{expected}"
 
 
 def test_rules_and_board_name_exported_metrics_only(watched):

@@ -26,7 +26,8 @@ MUTATIONS = {
         "a misspelt counter": (COUNTED, COUNTED.replace("failures_total", "failure_total")),
         "the cause is summed away": ("by (namespace, job, instance, cause)",
                                      "by (namespace, job, instance)"),
-        "all failures since the start": (COUNTED, "(lockstep_decode_failures_total) > 0\n        labels"),
+        "all failures since the start": (COUNTED, COUNTED.replace("(increase", "")
+                                         .replace("[10m])", "")),
         "a restart counts as failures": (COUNTED, COUNTED.replace("(increase", "(abs(delta")
                                          .replace("[10m])", "[10m]))")),
         "forgotten too soon": (COUNTED, COUNTED.replace("10m", "1m")),
