@@ -91,6 +91,7 @@ class Side {
 class ReferenceSide final : public Side {
  public:
   ReferenceSide();
+  using Side::place;
   Stream& stream() override { return *stream_; }
   void* place(void* data, int64_t /*n_bytes*/) override { return data; }
 
@@ -108,6 +109,7 @@ class ReferenceSide final : public Side {
 class DeviceSide final : public Side {
  public:
   DeviceSide(Device& device, Stream& stream) : device_(device), stream_(stream) {}
+  using Side::place;
   Stream& stream() override { return stream_; }
   void* place(void* data, int64_t n_bytes) override;
 

@@ -10,8 +10,6 @@
 namespace lockstep::cuda {
 namespace {
 
-constexpr int kMinComputeVersion = 75;  // what this toolkit can still compile for
-
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(const CudaDeviceInfo& info)
@@ -73,11 +71,15 @@ std::vector<CudaDeviceInfo> list_devices(std::string& why_none) {
     cudaDeviceProp properties{};
     CUDA_CHECK(cudaGetDeviceProperties(&properties, idx));
     const int version = 10 * properties.major + properties.minor;
-    if (version < kMinComputeVersion) continue;
+    if (version < LOCKSTEP_CUDA_LOWEST) continue;
     devices.push_back(
         {idx, properties.name, version, static_cast<int64_t>(properties.totalGlobalMem)});
   }
-  if (devices.empty()) why_none = n == 0 ? "no device" : "no device of compute capability 7.5";
+  if (devices.empty()) {
+    why_none = "none of " + std::to_string(n) + " devices has compute capability " +
+               std::to_string(LOCKSTEP_CUDA_LOWEST / 10) + "." +
+               std::to_string(LOCKSTEP_CUDA_LOWEST % 10);
+  }
   return devices;
 }
 

@@ -1,9 +1,8 @@
-// What liblockstep_cuda.so shows to kernels/cuda_module.cpp; everything else in it is hidden.
+// What kernels/cuda_module.cpp finds in liblockstep_cuda.so.
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/device.h"
-
-#define LOCKSTEP_EXPORT extern "C" __attribute__((visibility("default")))
+#include "kernels/cuda/export.h"
 
 namespace lockstep {
 namespace {

@@ -8,6 +8,8 @@
 #include <random>
 #include <set>
 
+#include "tests/cuda_emulation/stack_switch.h"
+
 thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace lockstep::cuda_emulation {
@@ -39,7 +41,12 @@ class StackPool {
 
 struct PooledStack {
   StackPool* pool;
-  context::stack_context allocate() { return pool->allocate(); }
+  StackBounds* bounds;  // of what was allocated, out
+  context::stack_context allocate() {
+    context::stack_context stack = pool->allocate();
+    *bounds = {static_cast<char*>(stack.sp) - stack.size, stack.size};
+    return stack;
+  }
   void deallocate(context::stack_context& stack) { pool->deallocate(stack); }
 };
 
@@ -54,6 +61,7 @@ struct Exchange {
 
 struct Thread {
   context::fiber fiber;
+  StackBounds stack;
   dim3 idx;
   std::string waits_at;  // empty: can run
   bool done = false;
@@ -82,7 +90,8 @@ class Block {
 
  private:
   void start(Thread& thread, const std::function<void()>& body);
-  bool run_each_once(const std::vector<size_t>& order);
+  void run_to_end(Thread& thread, const std::function<void()>& body);
+  bool run_each_once(const std::vector<size_t>& order, const std::function<void()>& body);
   void wait_at(const std::string& where);
   void release_barrier_if_complete();
   Exchange& exchange_of(unsigned mask);
@@ -95,6 +104,7 @@ class Block {
   size_t n_alive_ = 0;
   size_t current_ = 0;
   context::fiber scheduler_;
+  StackBounds scheduler_stack_;
   StackPool* stacks_ = nullptr;
   std::string fault_;
 };
@@ -103,32 +113,48 @@ thread_local Block* running = nullptr;
 
 void Block::run(const std::function<void()>& body, const std::vector<size_t>& order) {
   n_alive_ = threads_.size();
-  for (Thread& thread : threads_) start(thread, body);
+  for (Thread& thread : threads_) {
+    thread.done = false;
+    thread.waits_at.clear();
+  }
   running = this;
-  while (run_each_once(order)) {
+  while (run_each_once(order, body)) {
   }
   running = nullptr;
   const std::string trouble = !fault_.empty() ? fault_ : n_alive_ > 0 ? stuck() : "";
-  for (Thread& thread : threads_) thread.fiber = {};  // unwinds those that are stuck
+  for (Thread& thread : threads_) {
+    if (!thread.fiber) continue;
+    const StackSwitch to_fiber(thread.stack);
+    thread.fiber = {};  // unwinds one that is stuck
+  }
   if (!trouble.empty()) throw KernelFault(trouble);
 }
 
 void Block::start(Thread& thread, const std::function<void()>& body) {
-  thread.done = false;
-  thread.waits_at.clear();
-  thread.fiber = context::fiber(std::allocator_arg, PooledStack{stacks_},
+  thread.fiber = context::fiber(std::allocator_arg, PooledStack{stacks_, &thread.stack},
                                 [this, &body, &thread](context::fiber&& scheduler) {
+                                  scheduler_stack_ = StackSwitch::entered();
                                   scheduler_ = std::move(scheduler);
-                                  body();
-                                  thread.done = true;
-                                  --n_alive_;
-                                  release_barrier_if_complete();
+                                  run_to_end(thread, body);
                                   return std::move(scheduler_);
                                 });
 }
 
+void Block::run_to_end(Thread& thread, const std::function<void()>& body) {
+  try {
+    body();
+  } catch (...) {  // Boost unwinds a fiber that is stuck
+    StackSwitch::leave_for_good(scheduler_stack_);
+    throw;
+  }
+  thread.done = true;
+  --n_alive_;
+  release_barrier_if_complete();
+  StackSwitch::leave_for_good(scheduler_stack_);
+}
+
 // False once nobody can run any more.
-bool Block::run_each_once(const std::vector<size_t>& order) {
+bool Block::run_each_once(const std::vector<size_t>& order, const std::function<void()>& body) {
   bool any = false;
   for (size_t i : order) {
     Thread& thread = threads_[i];
@@ -136,6 +162,8 @@ bool Block::run_each_once(const std::vector<size_t>& order) {
     any = true;
     current_ = i;
     threadIdx = thread.idx;
+    if (!thread.fiber) start(thread, body);
+    const StackSwitch to_fiber(thread.stack);
     thread.fiber = std::move(thread.fiber).resume();
     if (!fault_.empty()) return false;
   }
@@ -144,6 +172,7 @@ bool Block::run_each_once(const std::vector<size_t>& order) {
 
 void Block::wait_at(const std::string& where) {
   threads_[current_].waits_at = where;
+  const StackSwitch to_scheduler(scheduler_stack_);
   scheduler_ = std::move(scheduler_).resume();
 }
 

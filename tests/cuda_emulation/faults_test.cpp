@@ -1,0 +1,152 @@
+// What would make device memory unsafe stops the device instead; and what is only larger than one
+// launch can hold does not show in the bits.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bench/gpu/paged_data.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/launches.h"
+#include "tests/cuda_emulation/emulator.h"
+
+namespace lockstep {
+namespace {
+
+using cuda_emulation::KernelFault;
+using gpu_check::DeviceSide;
+using gpu_check::PagedData;
+using gpu_check::PagedShape;
+using gpu_check::Random;
+using gpu_check::ReferenceSide;
+using gpu_check::Side;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+// Rows of two sequences, and what attention over them takes.
+struct Rows {
+  static constexpr int64_t kRows = 6;
+  const PagedShape shape{DType::kF16, 16, 2, 2, 32};
+  Random random{1};
+  PagedData cache{random, shape, 2, 200};
+  std::vector<int32_t> positions{0, 63, 64, 130, 199, 17}, seqs{0, 0, 0, 0, 0, 1};
+  std::vector<float> q = random.activations(kRows * 4 * 32);
+  std::vector<float> out = std::vector<float>(q.size(), -1.0f);
+
+  Rows() {
+    for (int64_t t = 0; t < 200; ++t) {
+      cache.fill(random, 0, t);
+      cache.fill(random, 1, t);
+    }
+  }
+  AttentionArgs args(Side& side) {
+    AttentionArgs args;
+    args.q = side.in(q, {kRows, 4, 32});
+    args.kv = cache.place(side);
+    args.positions = side.in(positions, {kRows});
+    args.seq_of_token = side.in(seqs, {kRows});
+    args.block_tables = cache.place_tables(side);
+    args.scale = 0.25f;
+    args.out = side.out("out", out, {kRows, 4 * 32});
+    return args;
+  }
+};
+
+class CudaFaults : public testing::Test {
+ protected:
+  // The message of the fault that attention ends in.
+  auto attend(Rows& rows) {
+    return [this, &rows] {
+      DeviceSide side(*device_, *stream_);
+      attention(rows.args(side), *stream_);
+    };
+  }
+  std::unique_ptr<Device> device_ = cuda::open_device(0);
+  std::unique_ptr<Stream> stream_ = device_->make_stream({});
+};
+
+TEST_F(CudaFaults, APositionBeyondTheBlockTableTraps) {
+  Rows rows;
+  rows.positions[3] = 208;  // 13 blocks of 16 hold 0 to 207
+  EXPECT_THAT(attend(rows), ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
+  rows.positions[3] = -1;
+  EXPECT_THAT(attend(rows), ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
+}
+
+TEST_F(CudaFaults, ASequenceThatIsNotThereTraps) {
+  Rows rows;
+  rows.seqs[5] = 2;
+  EXPECT_THAT(attend(rows), ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
+}
+
+TEST_F(CudaFaults, ABlockOutsideThePagesTraps) {
+  Rows rows;
+  DeviceSide side(*device_, *stream_);
+  AttentionArgs args = rows.args(side);
+  args.kv.n_blocks = 20;  // of 27
+  EXPECT_THAT([&] { attention(args, *stream_); },
+              ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
+}
+
+TEST_F(CudaFaults, ASlotOutsideThePagesTraps) {
+  Random random(2);
+  PagedData cache(random, {DType::kF16, 16, 1, 1, 32}, 1, 16);
+  std::vector<float> qkv = random.activations(3 * 32), cos_sin(2 * 16 * 2, 0.5f);
+  std::vector<int32_t> position{1}, slot{2 * 16};  // blocks 0 and 1 exist
+  const auto store = [&] {
+    DeviceSide side(*device_, *stream_);
+    float* data = side.place(qkv);
+    RopeStoreArgs args;
+    args.q = view(data, {1, 1, 32});
+    args.k = view(data + 32, {1, 1, 32});
+    args.v = view(data + 64, {1, 1, 32});
+    args.positions = side.in(position, {1});
+    args.slots = side.in(slot, {1});
+    args.cos_sin = side.in(cos_sin, {2, 16, 2});
+    args.kv = cache.place(side);
+    rope_store(args, *stream_);
+  };
+  EXPECT_THAT(store, ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
+  slot[0] = 2 * 16 - 1;
+  EXPECT_NO_THROW(store());
+  position[0] = 2;
+  EXPECT_THAT(store, ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
+}
+
+// From room for two tiles of one row (a pass for every tile, a run for every row) to plenty.
+TEST(CudaAttention, ScratchOfAnySizeGivesTheSameBits) {
+  Rows rows;
+  ReferenceSide reference;
+  attention(rows.args(reference), reference.stream());
+  const auto expected = reference.outputs();
+  const std::unique_ptr<Device> device = cuda::open_device(0);
+  const std::unique_ptr<Stream> stream = device->make_stream({});
+  const int64_t tile_bytes = 4 * (32 + 2) * 4;  // of one row's heads
+  for (const int64_t n_tiles : {2, 3, 5, 8, 13, 100}) {
+    Rows again;
+    DeviceSide side(*device, *stream);
+    const cuda::AttentionScratch scratch(n_tiles * tile_bytes);
+    cuda::attention(again.args(side), scratch, nullptr);
+    const auto difference = gpu_check::compare(expected, side.outputs());
+    EXPECT_EQ(difference.n_different, 0) << n_tiles << " tiles, first " << difference.first;
+  }
+}
+
+TEST(CudaStreamDeathTest, AnOpWithoutAKernelSaysSo) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const std::unique_ptr<Device> device = cuda::open_device(0);
+  const std::unique_ptr<Stream> stream = device->make_stream({});
+  EXPECT_STREQ(stream->name(), "cuda:0");
+  std::vector<float> x(64);
+  const View rows = view(x.data(), {1, 64});
+  EXPECT_DEATH(silu_mul({.gate = rows, .up = rows, .out = {.f32 = rows}}, *stream),
+               "CUDA has no kernel for this yet: silu_mul");
+}
+
+TEST(CudaDevice, MoreMemoryThanThereIsIsAnAnswer) {
+  const std::unique_ptr<Device> device = cuda::open_device(3);
+  EXPECT_EQ(device->name(), "cuda:3 emulated GPU 3");
+  EXPECT_THROW(device->allocate(int64_t{1} << 40), std::bad_alloc);
+  device->release(device->allocate(1000));
+}
+
+}  // namespace
+}  // namespace lockstep
