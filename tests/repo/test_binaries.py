@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 
 BIN = pathlib.Path(os.environ["LOCKSTEP_BIN"])
@@ -21,6 +22,45 @@ def test_the_coordinator_links_no_kernels():
     linked = subprocess.run(["ldd", str(BIN / "lockstep-coordinator")], capture_output=True,
                             text=True, check=True).stdout
     assert "cuda" not in linked and "nccl" not in linked
+
+
+def needed(path):
+    """The libraries that the dynamic linker must find before the program or library can start."""
+    out = subprocess.run(["readelf", "-d", str(path)], capture_output=True, text=True, check=True)
+    return re.findall(r"\(NEEDED\).*\[(.+)\]", out.stdout)
+
+
+def test_nothing_links_cuda_or_nccl():
+    """A CPU pod carries none of it; the module brings its own run-time library and looks for the
+    driver and NCCL when it is asked for a device."""
+    programs = [BIN / name for name in ("lockstep", "lockstep-node", "lockstep-coordinator",
+                                        "lockstep-gpu-check")]
+    for path in programs + list(BIN.glob("*.so")):
+        names = needed(path)
+        assert "libc.so.6" in names
+        assert not [n for n in names if re.search("cuda|cublas|nccl|nvidia", n)], (path.name, names)
+
+
+def test_the_module_shows_its_entries_and_hides_the_rest():
+    for path in BIN.glob("liblockstep_cuda.so"):
+        shown = [line.split()[-1] for line in symbols(path, "-D", "--defined-only")
+                 if line.split()[1] == "T"]
+        assert {"lockstep_cuda_abi", "lockstep_cuda_list_devices"} <= set(shown)
+        assert [name for name in shown if not name.startswith("lockstep_")] == []
+
+
+def test_the_gpu_check_says_so_where_there_is_no_gpu():
+    run = subprocess.run([str(BIN / "lockstep-gpu-check")], capture_output=True, text=True)
+    if run.returncode == 2:
+        assert re.search(r"^(no GPU: |no CUDA module at )\S", run.stdout, re.M), run.stdout
+    else:
+        assert run.returncode == 0 and "every bit is the reference's" in run.stdout, run.stdout
+
+
+def test_the_gpu_check_refuses_what_it_does_not_know():
+    run = subprocess.run([str(BIN / "lockstep-gpu-check"), "--jsn", "x"], capture_output=True,
+                         text=True)
+    assert run.returncode == 64 and run.stderr.startswith("usage:")
 
 
 def test_the_kernels_call_no_libm_transcendentals():

@@ -72,6 +72,15 @@ def test_the_engine_is_built_with_the_standard_library_alone():
     assert bad == []
 
 
+def test_the_gpu_check_is_built_with_the_standard_library_alone():
+    """deploy/gpu_check.sh runs where there is no Boost, no ZeroMQ and no GoogleTest."""
+    allowed = {"common", "kernels", "bench"}
+    for path in sorted((ROOT / "bench" / "gpu").glob("*.[hc]*")):
+        text = path.read_text()
+        assert not LIBRARIES.search(text) and "gtest" not in text, path
+        assert {include.split("/")[0] for include in INCLUDE.findall(text)} <= allowed, path
+
+
 def test_headers_form_no_cycle():
     edges = {path: [i for i in INCLUDE.findall(text)] for path, text in sources()}
     done, stack = set(), []
