@@ -107,6 +107,7 @@ __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ Nor
   __shared__ float inverse_rms;
   if (warp == 0) {
     float squares = 0.0f;
+#pragma unroll 8
     for (int d = lane; d < p.dim; d += kWarpSize) squares = fmaf(x[d], x[d], squares);
     const float mean = warp_tree_sum(squares) / static_cast<float>(p.dim);
     if (lane == 0) inverse_rms = 1.0f / sqrtf(mean + p.eps);
@@ -128,10 +129,14 @@ void set_outputs(const View& weight, float eps, const Acts& out, NormParams& p) 
   p.out = static_cast<float*>(out.f32.data);
   p.out_stride = out.f32.row_stride;
   const QuantizedActs& q = out.quantized;
-  p.quantized = {static_cast<int8_t*>(q.q.data), static_cast<float*>(q.scale.data),
-                 static_cast<float*>(q.sum.data), static_cast<int32_t*>(q.q_sum.data),
-                 q.q.row_stride,                  q.scale.row_stride,
-                 q.sum.row_stride,                q.q_sum.row_stride};
+  p.quantized = {static_cast<int8_t*>(q.q.data),
+                 static_cast<float*>(q.scale.data),
+                 static_cast<float*>(q.sum.data),
+                 static_cast<int32_t*>(q.q_sum.data),
+                 q.q.row_stride,
+                 q.scale.row_stride,
+                 q.sum.row_stride,
+                 q.q_sum.row_stride};
 }
 
 unsigned join_bit(int into, int from) {

@@ -1,10 +1,11 @@
-// Paged attention in strict order (docs/numerics.md section 4), in two kernels. Tiles of 64 keys are
-// independent of each other, so that one long sequence fills the device:
+// Paged attention in strict order (docs/numerics.md section 4), in two kernels. Tiles of 64 keys
+// are independent of each other, so that one long sequence fills the device:
 //   attend_tiles   a block takes one tile of one row and up to kHeads query heads of one KV head,
 //                  and leaves the tile's m, l and o of each in scratch
 //   merge_tiles    a block takes one row and head, and merges tiles ascending
-// Scratch holds kMaxSlots tiles of a row at most. Longer contexts take several passes, between which
-// the merged state waits in scratch; rows that do not fit are taken in runs. Neither shows in bits.
+// Scratch holds kMaxSlots tiles of a row at most. Longer contexts take several passes, between
+// which the merged state waits in scratch; rows that do not fit are taken in runs. Neither shows in
+// bits.
 //
 // A step of one row per sequence (decoding) is what this is made for. Prefill gives the same bits,
 // but reads the keys anew for every row.
@@ -21,8 +22,8 @@ namespace {
 constexpr int kTileKeys = 64;
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarpSize;
-constexpr int kHeads = 4;  // that share one reading of the keys
-constexpr int kMaxSlots = 128;
+constexpr int kHeads = 4;                // that share one reading of the keys
+constexpr int kMaxSlots = kThreads;      // merging gives each tile a thread
 constexpr int64_t kMaxGridRows = 65535;  // CUDA's limit
 
 // What one tile of one row and head adds up to, or several merged: m, l, then o [head_dim].
@@ -49,9 +50,9 @@ struct AttentionParams {
   int n_heads = 0, heads_per_kv = 0;
   KvParams kv;
 
-  int first_row = 0;   // of this run
-  int first_tile = 0;  // of this pass
-  int n_slots = 0;     // tiles of a pass
+  int first_row = 0;          // of this run
+  int first_tile = 0;         // of this pass
+  int n_slots = 0;            // tiles of a pass
   float* partials = nullptr;  // [rows of the run, n_heads, n_slots] Partial
   float* states = nullptr;    // [rows of the run, n_heads] Partial
 
@@ -106,7 +107,7 @@ __device__ void score_tile(const AttentionParams& p, const float (*q)[kMaxHeadDi
   const Plane plane = k_plane(p.kv, block_of(p, table, key), kv_head);
   const int slot = key % p.kv.block_size;
   float s[kHeadsPerHalf] = {};
-#pragma unroll 8
+#pragma unroll 16
   for (int d = 0; d < p.kv.head_dim; ++d) {
     const float k = load_kv<dtype>(plane, slot, d);
 #pragma unroll
@@ -150,7 +151,7 @@ __device__ void weigh_values(const AttentionParams& p, const float (*probabiliti
                              const Partial (&partials)[kHeads]) {
   for (int d = static_cast<int>(threadIdx.x); d < p.kv.head_dim; d += kThreads) {
     float o[kHeads] = {};
-#pragma unroll 4
+#pragma unroll 8
     for (int key = begin; key < end; ++key) {
       const Plane plane = v_plane(p.kv, block_of(p, table, key), kv_head);
       const float v = load_kv<dtype>(plane, key % p.kv.block_size, d);
@@ -166,7 +167,8 @@ __device__ void weigh_values(const AttentionParams& p, const float (*probabiliti
 
 // Grid: tile of the pass, (KV head, run of kHeads of its query heads), row of the run.
 template <DType dtype>
-__global__ void __launch_bounds__(kThreads) attend_tiles(const __grid_constant__ AttentionParams p) {
+__global__ void __launch_bounds__(kThreads)
+    attend_tiles(const __grid_constant__ AttentionParams p) {
   __shared__ float q[kHeads][kMaxHeadDim];
   __shared__ float scores[kHeads][kTileKeys];  // then probabilities
   const int runs_per_kv = (p.heads_per_kv + kHeads - 1) / kHeads;
@@ -205,8 +207,43 @@ __global__ void __launch_bounds__(kThreads) attend_tiles(const __grid_constant__
   weigh_values<dtype>(p, scores, table, kv_head, n_heads, begin, end, partials);
 }
 
+// The factors by which a state and a tile are scaled when they are merged.
+struct Rescale {
+  float state, tile;
+};
+
+// What merging needs of the maxima, for all tiles of a pass at once: a maximum has no order, so the
+// running one is scanned in parallel, and only the sums are left to be taken tile by tile. A thread
+// is a tile. m_before: of the state that the first tile joins, if there is one. Gives rescale[0, n)
+// and returns the maximum of all.
+__device__ float scan_maxima(const AttentionParams& p, int run_row, int head, int first, int n,
+                             bool joins_state, float m_before, Rescale (&rescale)[kMaxSlots]) {
+  __shared__ float m_of_warp[kWarps];
+  __shared__ float m_through[kMaxSlots];
+  const int i = static_cast<int>(threadIdx.x);
+  const int lane = i % kWarpSize;
+  const float m_of_tile = i < n ? p.partial(run_row, head, first - p.first_tile + i).m() : 0.0f;
+  float m = i == 0 && joins_state ? max_or_nan(m_before, m_of_tile) : m_of_tile;
+  for (int distance = 1; distance < kWarpSize; distance *= 2) {
+    const float left = __shfl_up_sync(kAllLanes, m, static_cast<unsigned>(distance));
+    if (lane >= distance) m = max_or_nan(left, m);
+  }
+  if (lane == kWarpSize - 1) m_of_warp[i / kWarpSize] = m;
+  __syncthreads();  // every warp's maximum is there
+  for (int warp = 0; warp < i / kWarpSize; ++warp) m = max_or_nan(m_of_warp[warp], m);
+  m_through[i] = m;
+  __syncthreads();  // everybody's is there
+  if (i < n) {
+    const float before = i == 0 ? m_before : m_through[i - 1];
+    rescale[i] = {contract_exp(before - m), contract_exp(m_of_tile - m)};
+  }
+  __syncthreads();  // the factors are there
+  return m_through[n - 1];
+}
+
 // Grid: head, row of the run.
 __global__ void __launch_bounds__(kThreads) merge_tiles(const __grid_constant__ AttentionParams p) {
+  __shared__ Rescale rescale[kMaxSlots];
   const int head = static_cast<int>(blockIdx.x);
   const int run_row = static_cast<int>(blockIdx.y);
   const int row = p.first_row + run_row;
@@ -214,31 +251,30 @@ __global__ void __launch_bounds__(kThreads) merge_tiles(const __grid_constant__ 
   const int first = keys.first_tile() > p.first_tile ? keys.first_tile() : p.first_tile;
   const int end_of_pass = p.first_tile + p.n_slots;
   const int end = keys.last_tile() + 1 < end_of_pass ? keys.last_tile() + 1 : end_of_pass;
-  if (first >= end) return;
-  const bool is_last = end == keys.last_tile() + 1;
-  const bool begins = first == keys.first_tile();
+  const int n = end - first;
+  if (n <= 0) return;
 
-  // Every thread follows m and l for itself.
-  const Partial state = begins ? p.partial(run_row, head, first - p.first_tile)
-                               : p.state(run_row, head);
-  const int next = begins ? first + 1 : first;
+  // The row's first tile is its first state.
+  const bool joins_state = first > keys.first_tile();
+  const Partial state =
+      joins_state ? p.state(run_row, head) : p.partial(run_row, head, first - p.first_tile);
   const float m_before = state.m(), l_before = state.l();
-  __syncthreads();  // everybody has read the state before it is replaced
+  const float m = scan_maxima(p, run_row, head, first, n, joins_state, m_before, rescale);
+
+  const bool is_last = end == keys.last_tile() + 1;
   for (int d = static_cast<int>(threadIdx.x); d < p.kv.head_dim; d += kThreads) {
-    float m = m_before, l = l_before, o = state.o(d);
-    for (int tile = next; tile < end; ++tile) {
-      const Partial partial = p.partial(run_row, head, tile - p.first_tile);
-      const float m_new = max_or_nan(m, partial.m());
-      const float a = contract_exp(m - m_new);
-      const float b = contract_exp(partial.m() - m_new);
-      l = fmaf(partial.l(), b, l * a);
-      o = fmaf(partial.o(d), b, o * a);
-      m = m_new;
+    float l = l_before, o = state.o(d);
+#pragma unroll 8
+    for (int i = joins_state ? 0 : 1; i < n; ++i) {
+      const Partial tile = p.partial(run_row, head, first - p.first_tile + i);
+      l = fmaf(tile.l(), rescale[i].tile, l * rescale[i].state);
+      o = fmaf(tile.o(d), rescale[i].tile, o * rescale[i].state);
     }
     if (is_last) {
       p.out[row * p.out_stride + head * p.kv.head_dim + d] = o * (1.0f / l);
       continue;
     }
+    // Everybody has read the old state's m and l before scan_maxima's barriers.
     const Partial kept = p.state(run_row, head);
     kept.o(d) = o;
     if (d == 0) {
@@ -301,9 +337,8 @@ void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaS
     for (p.first_tile = 0; p.first_tile < n_tiles; p.first_tile += p.n_slots) {
       const dim3 grid(static_cast<unsigned>(std::min(p.n_slots, n_tiles - p.first_tile)), runs,
                       rows);
-      for_kv_dtype(args.kv.dtype, [&]<DType dtype>() {
-        launch(attend_tiles<dtype>, grid, kThreads, stream, p);
-      });
+      for_kv_dtype(args.kv.dtype,
+                   [&]<DType dtype>() { launch(attend_tiles<dtype>, grid, kThreads, stream, p); });
       launch(merge_tiles, dim3(static_cast<unsigned>(p.n_heads), rows), kThreads, stream, p);
     }
   }

@@ -1,9 +1,8 @@
-// Times work on a CudaStream by the device's own clock. The work is captured in a graph and replayed,
-// so that neither the host's launches nor the gaps between them are measured.
-#include "kernels/cuda/bench_entries.h"
-
+// Times work on a CudaStream by the device's own clock. The work is captured in a graph and
+// replayed, so that neither the host's launches nor the gaps between them are measured.
 #include <functional>
 
+#include "kernels/cuda/bench_entries.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/export.h"
 #include "kernels/cuda/stream.h"

@@ -1,10 +1,9 @@
-#include "kernels/cuda/device.h"
-
 #include <cuda_runtime.h>
 
 #include <new>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/stream.h"
 
 namespace lockstep::cuda {

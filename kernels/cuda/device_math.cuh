@@ -1,5 +1,5 @@
-// What kernels share of docs/numerics.md: exp, maxima, sums over the 32 lanes of a warp. All lanes of
-// a warp call the warp_* functions together, and all get the result.
+// What kernels share of docs/numerics.md: exp, maxima, sums over the 32 lanes of a warp. All lanes
+// of a warp call the warp_* functions together, and all get the result.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -31,8 +31,8 @@ inline KvParams kv_params(const KvPages& kv) {
           kv.head_dim};
 }
 
-// K or V of one head in one block: value d of a slot lies at d * dim_stride + slot * slot_stride, and
-// of q8_0, its scale likewise with d / 32, behind the block's values.
+// K or V of one head in one block: value d of a slot lies at d * dim_stride + slot * slot_stride,
+// and of q8_0, its scale likewise with d / 32, behind the block's values.
 struct Plane {
   std::byte* data;
   int n_values;  // block_size * head_dim

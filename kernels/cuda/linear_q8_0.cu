@@ -18,12 +18,12 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarpSize;
-constexpr int kBlocksPerSm = 4;                       // without a figure ptxas spills to fit more
-constexpr int kMaxTokens = 4;                         // that share one read of the weights
-constexpr int kMaxChains = kMaxLeaves * kNumLanes;    // of the tiles of one block
-constexpr int kQuantsPerLoad = 4;                     // int8 in a word
+constexpr int kBlocksPerSm = 4;                     // without a figure ptxas spills to fit more
+constexpr int kMaxTokens = 4;                       // that share one read of the weights
+constexpr int kMaxChains = kMaxLeaves * kNumLanes;  // of the tiles of one block
+constexpr int kQuantsPerLoad = 4;                   // int8 in a word
 constexpr int kLoadsPerHalf = kBlockLen / 2 / kQuantsPerLoad;
-constexpr int kQuantsOffset = 2 * kTileRows;          // behind the f16 scales
+constexpr int kQuantsOffset = 2 * kTileRows;  // behind the f16 scales
 static_assert(block_layout(WeightType::kQ8_0).quants == kQuantsOffset);
 constexpr int kBlockBytes = static_cast<int>(block_layout(WeightType::kQ8_0).bytes);
 
@@ -57,8 +57,8 @@ __device__ inline HalfBlock load_acts(const int8_t* q) {
 
 // The chain of one lane of one leaf, for the row of this thread and every token.
 template <int kTokens>
-__device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte* tile, int chain, int first_token,
-                          float (&acc)[kTokens]) {
+__device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte* tile, int chain,
+                                          int first_token, float (&acc)[kTokens]) {
   const int thread_lane = static_cast<int>(threadIdx.x % kWarpSize);
   const int row = thread_lane % kTileRows;
   const int half = thread_lane / kTileRows;
@@ -108,7 +108,8 @@ __device__ __forceinline__ float sum_neighbours(float* values, int n, int stride
 }
 
 template <int kTokens>
-__global__ void __launch_bounds__(kThreads, kBlocksPerSm) gemv(const __grid_constant__ LinearParams p) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm)
+    gemv(const __grid_constant__ LinearParams p) {
   // [chain of this block's tiles][row][token]
   __shared__ float sums[kMaxChains * kTileRows * kTokens];
   constexpr int kChainStride = kTileRows * kTokens;

@@ -1,7 +1,6 @@
-#include "kernels/cuda/stream.h"
-
 #include "common/units.h"
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/stream.h"
 #include "kernels/kv_layout.h"
 
 namespace lockstep::cuda {
@@ -37,9 +36,7 @@ void CudaStream::launch(const LinearArgs& args) {
   linear_q8_0(args, stream_);
 }
 
-void CudaStream::launch(const AttentionArgs& args) {
-  attention(args, attention_scratch_, stream_);
-}
+void CudaStream::launch(const AttentionArgs& args) { attention(args, attention_scratch_, stream_); }
 
 void CudaStream::launch(const EmbedArgs& /*args*/) { no_kernel("embed"); }
 void CudaStream::launch(const QuantizeArgs& /*args*/) { no_kernel("quantize"); }

@@ -54,6 +54,13 @@ T __shfl_xor_sync(unsigned mask, T mine, int lane_mask) {
 }
 
 template <class T>
+T __shfl_up_sync(unsigned mask, T mine, unsigned delta) {
+  return cuda_emulation_pick(mask, mine, "__shfl_up_sync", [=](int lane) {
+    return lane >= static_cast<int>(delta) ? lane - static_cast<int>(delta) : lane;
+  });
+}
+
+template <class T>
 T __shfl_sync(unsigned mask, T mine, int source) {
   return cuda_emulation_pick(mask, mine, "__shfl_sync", [=](int) { return source & 31; });
 }
