@@ -25,7 +25,8 @@ void break_rows(std::vector<float>& x, int64_t n_tokens, int64_t dim) {
   x[static_cast<size_t>(dim + 1)] = std::numeric_limits<float>::infinity();
   for (int64_t d = 0; d < dim; ++d) {
     x[static_cast<size_t>(2 * dim + d)] = 0.0f;
-    if (n_tokens > 3) x[static_cast<size_t>(3 * dim + d)] *= 0x1p-120f;
+    // Below and just above what is quantised as zeros, once 1 / sqrt(eps) has multiplied it.
+    if (n_tokens > 3) x[static_cast<size_t>(3 * dim + d)] *= d < dim / 2 ? 0x1p-120f : 0x1p-102f;
   }
 }
 

@@ -50,7 +50,11 @@ class ThreadOrders : public testing::TestWithParam<ThreadOrder> {};
 INSTANTIATE_TEST_SUITE_P(Orders, ThreadOrders,
                          testing::Values(ThreadOrder{ThreadOrder::kForward},
                                          ThreadOrder{ThreadOrder::kReverse},
-                                         ThreadOrder{ThreadOrder::kSeeded, 20261121}));
+                                         ThreadOrder{ThreadOrder::kSeeded, 20261121}),
+                         [](const auto& info) {
+                           constexpr const char* kNames[] = {"Forward", "Reverse", "Seeded"};
+                           return std::string(kNames[info.param.kind]);
+                         });
 
 TEST_P(ThreadOrders, EveryKernelGivesTheBitsOfTheReference) {
   cuda_emulation::set_options({.order = GetParam(), .deleted_barrier = {}});
