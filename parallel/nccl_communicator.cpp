@@ -80,7 +80,7 @@ NcclCommunicator::NcclCommunicator(const NcclApi& api, const NcclRank& rank)
       aborted_(rank.aborted ? rank.aborted : std::make_shared<std::atomic<bool>>(false)),
       log_(rank.log),
       values_(std::make_shared<NcclValues>()),
-      handle_(api_, rank.device_idx, values_) {
+      handle_(api_, rank, values_) {
   CHECK(rank.rank >= 0 && rank.rank < rank.size);
 }
 
@@ -142,7 +142,7 @@ CommResult NcclCommunicator::agree(uint64_t value) {
   }
   // Every rank has these values or is about to, and comes to the same end by itself. To abort would
   // turn the mismatch of a peer that is still receiving into an abort.
-  ended_ = true;
+  disagreed_ = true;
   return CommResult::kMismatch;
 }
 
@@ -167,7 +167,7 @@ CommResult NcclCommunicator::exchange_values(uint64_t mine, TimePoint until) {
 }
 
 CommResult NcclCommunicator::enter() {
-  if (ended_) return CommResult::kAborted;
+  if (disagreed_) return CommResult::kAborted;
   if (*aborted_) return fail(CommResult::kAborted);
   CUDA_CHECK(cudaSetDevice(device_idx_));
   return CommResult::kOk;
@@ -198,7 +198,6 @@ CommResult NcclCommunicator::wait_for(const Done& done, TimePoint until) {
 }
 
 CommResult NcclCommunicator::fail(CommResult why) {
-  ended_ = true;
   *aborted_ = true;
   handle_.abort();
   return why;

@@ -1,10 +1,12 @@
 // NcclCommunicator: one rank, one GPU, over NCCL. It moves bytes and adds nothing: ncclAllReduce
 // picks algorithm and order by size and topology, so its sums are not the fixed tree of
-// docs/numerics.md. Here every rank gathers all partials and add_partials ends the tree.
+// docs/numerics.md. Here every rank gathers all partials, and the op that reads them ends the tree.
 //
 // Every call is queued on its stream and polled for until it is done, the deadline passes or the
-// group is aborted; so it costs the host the time until the device has caught up (some ten
-// microseconds when it is idle), and no step can be queued ahead of a collective.
+// group is aborted. What that costs: the host waits until the device has caught up, no step can be
+// queued ahead of a collective, and NCCL starts a thread for each call of a communicator that does
+// not block (groupLaunchNonBlocking in its group.cc). A step captured in a graph would be free of
+// all three.
 //
 // NCCL allows one thread inside a communicator. So abort() only raises the flag that the ranks of
 // this process share, and each owner, polling, sees it and ends its own part. Ranks of other
@@ -30,7 +32,7 @@ class NcclCommunicator final : public Communicator {
   static Result<std::unique_ptr<Communicator>> join(const NcclApi& api, const NcclRank& rank);
 
   NcclCommunicator(const NcclApi& api, const NcclRank& rank);
-  // Returns within NcclHandle::kCloseGrace twice over, whatever state the group is in.
+  // Returns within twice NcclDeadlines::close, whatever state the group is in.
   ~NcclCommunicator() override;
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
@@ -73,8 +75,8 @@ class NcclCommunicator final : public Communicator {
 
   const std::shared_ptr<NcclValues> values_;
   NcclHandle handle_;
-  bool ended_ = false;   // every later call fails
-  std::string failure_;  // what NCCL said, if it was NCCL that failed
+  bool disagreed_ = false;  // every later call fails
+  std::string failure_;     // what NCCL said, if it was NCCL that failed
 };
 
 }  // namespace lockstep

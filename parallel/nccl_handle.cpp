@@ -36,7 +36,7 @@ ncclResult_t NcclHandle::state() const {
 
 void NcclHandle::close() {
   if (comm_ == nullptr) return;
-  const auto until = std::chrono::steady_clock::now() + kCloseGrace;
+  const auto until = std::chrono::steady_clock::now() + close_deadline_;
   ncclResult_t state = api_.comm_finalize(comm_);
   while (state == ncclInProgress && std::chrono::steady_clock::now() < until) {
     std::this_thread::sleep_for(kPoll);
@@ -57,7 +57,7 @@ void NcclHandle::abort() {
     memory.reset();
     returned.set_value();
   }).detach();
-  has_returned.wait_for(kCloseGrace);
+  has_returned.wait_for(close_deadline_);
 }
 
 }  // namespace lockstep

@@ -13,12 +13,12 @@ namespace lockstep {
 
 class NcclHandle {
  public:
-  // How long NCCL may take to end a communicator.
-  static constexpr std::chrono::milliseconds kCloseGrace{2000};
-
   // `memory`, that NCCL may be told to read or write, is kept until NCCL is done with it.
-  NcclHandle(const NcclApi& api, int device_idx, std::shared_ptr<void> memory)
-      : api_(api), device_idx_(device_idx), memory_(std::move(memory)) {}
+  NcclHandle(const NcclApi& api, const NcclRank& rank, std::shared_ptr<void> memory)
+      : api_(api),
+        device_idx_(rank.device_idx),
+        close_deadline_(rank.deadlines.close),
+        memory_(std::move(memory)) {}
   ~NcclHandle() { abort(); }
   NcclHandle(const NcclHandle&) = delete;
   NcclHandle& operator=(const NcclHandle&) = delete;
@@ -32,14 +32,15 @@ class NcclHandle {
   // For a healthy communicator with nothing under way. abort() if it turns out not to be.
   void close();
   // Ends whatever is under way, on the device as well, on a thread of its own: if NCCL does not
-  // return within the grace (such aborts are on record, and only the end of the process cures
-  // them), that thread and the memory stay with it.
+  // return in time (such aborts are on record, and only the end of the process cures them), that
+  // thread and the memory stay with it.
   void abort();
 
  private:
   // constant after construction
   const NcclApi& api_;
   const int device_idx_;
+  const std::chrono::milliseconds close_deadline_;
   const std::shared_ptr<void> memory_;
 
   ncclComm_t comm_ = nullptr;

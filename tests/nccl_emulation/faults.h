@@ -6,7 +6,8 @@ namespace lockstep::nccl_emulation {
 
 struct Faults {
   int version = 22809;
-  // Times that a communicator says ncclInProgress after each call that may take a while.
+  // Times that a communicator says ncclInProgress after each call that may take a while. 0: what
+  // is issued is on the stream at once, and ncclSuccess is returned.
   int n_polls = 3;
   bool no_unique_id = false;
 
@@ -19,7 +20,8 @@ struct Faults {
   int async_error = 0;              // an ncclResult_t that shows up while a collective runs
   int n_slow_polls = 0;             // of the stream, for which its part of a collective is not done
   bool finalizing_never_ends = false;
-  bool abort_never_returns = false;  // until the faults change
+  // Until the faults change; what its last collective receives into is written to all that time.
+  bool abort_never_returns = false;
   // As between hosts: when one rank aborts, the others get ncclRemoteError.
   bool peers_notice = false;
 };
@@ -27,6 +29,8 @@ struct Faults {
 struct Stats {
   int n_live = 0;  // communicators not yet destroyed or aborted
   int n_destroyed = 0;
+  int n_gathers = 0;
+  int n_broadcasts = 0;
   int n_aborted = 0;
   int n_intrusions = 0;  // calls on a communicator while another thread was inside it
 };

@@ -64,8 +64,8 @@ struct ncclComm {
   std::shared_ptr<Member> member;
   Doing doing = Doing::kJoining;
   int n_polls_left = 0;
-  std::function<void()> issue;  // what kIssuing ends with
-  bool collective_pending = false;
+  std::function<void()> issue;    // what kIssuing ends with
+  std::byte* receives = nullptr;  // the last collective
 };
 
 namespace {
@@ -171,7 +171,13 @@ ncclResult_t collective(ncclComm_t comm, cudaStream_t stream, Part part) {
   part.member = comm->member;
   part.number = comm->member->n_collectives++;
   part.n_polls_left = hits(*comm->member) ? faults.n_slow_polls : 0;
-  comm->collective_pending = true;
+  ++(part.root < 0 ? stats.n_gathers : stats.n_broadcasts);
+  comm->receives = static_cast<std::byte*>(part.receive);
+  if (faults.n_polls == 0) {
+    lock.unlock();
+    stream->run(part);
+    return ncclSuccess;
+  }
   comm->issue = [stream, part] { stream->run(part); };
   return begin(comm, ncclComm::Doing::kIssuing);
 }
@@ -244,7 +250,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
   {
     std::lock_guard lock(mutex);
     *state = ncclInProgress;
-    const bool is_hit = comm->collective_pending && hits(*comm->member);
+    const bool is_hit = comm->receives != nullptr && hits(*comm->member);
     if (faults.async_error != 0 && is_hit) {
       *state = static_cast<ncclResult_t>(faults.async_error);
     } else if (faults.peers_notice && comm->member->group->n_aborted > 0) {
@@ -289,7 +295,10 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   Visit visit(comm);
   std::unique_lock lock(mutex);
-  faults_changed.wait(lock, [&] { return !faults.abort_never_returns || !hits(*comm->member); });
+  if (faults.abort_never_returns && hits(*comm->member)) {
+    faults_changed.wait(lock, [] { return !faults.abort_never_returns; });
+    *comm->receives = std::byte{0xff};
+  }
   comm->member->aborted = true;
   ++comm->member->group->n_aborted;
   --stats.n_live;

@@ -38,6 +38,8 @@ class EmulatedNccl {
     stats.n_destroyed -= before_.n_destroyed;
     stats.n_aborted -= before_.n_aborted;
     stats.n_intrusions -= before_.n_intrusions;
+    stats.n_gathers -= before_.n_gathers;
+    stats.n_broadcasts -= before_.n_broadcasts;
     return stats;
   }
 
