@@ -281,6 +281,7 @@ void Forwarder::on_node_lost(NodeId node) {
   n_foreign_[raw(node)] = 0;
   for (Inflight* request : table_.of_node(node)) {
     links_.send(node, wire::Cancel{request->upstream_id});  // in case it was only slow
+    probes_.request_lost();
     end_with_error(*request,
                    {ErrorCode::kDecodeFailed, "the node that ran this request was lost", ""});
   }

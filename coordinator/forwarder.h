@@ -61,6 +61,7 @@ class Forwarder {
   // From nodes.
   void on_node_message(NodeId node, wire::Message message);
   void on_heartbeat(NodeId node);  // after the node table took it
+  // It is dead, restarted, or the connection to it broke in between.
   void on_node_lost(NodeId node);
 
   // Ends what ran into its deadline.

@@ -60,6 +60,8 @@ struct CoordinatorProbes::Metrics {
         generated(counters("generation_tokens_total", "Tokens sent to clients").Add({})),
         stale(counters("stale_tokens_total", "Token messages dropped as duplicates or zombies")
                   .Add({})),
+        lost(counters("requests_lost_total", "Requests that ended because their node was lost")
+                 .Add({})),
         ttft(histogram("time_to_first_token_seconds", "Dispatch to first token", kFirstToken)),
         itl(histogram("inter_token_seconds", "Between two tokens of a choice", kBetweenTokens)),
         e2e(histogram("request_seconds", "Dispatch to the last word", kEndToEnd)) {
@@ -93,7 +95,7 @@ struct CoordinatorProbes::Metrics {
   prometheus::Family<Counter>&outcomes, &refusals, &http, &prompt;
   Gauge& running;
   prometheus::Family<Gauge>& node_states;
-  Counter &generated, &stale;
+  Counter &generated, &stale, &lost;
   Histogram &ttft, &itl, &e2e;
 };
 
@@ -112,6 +114,8 @@ void CoordinatorProbes::request_finished(std::string_view outcome, Duration end_
 void CoordinatorProbes::request_refused(std::string_view error_code) {
   metrics_->refusals.Add({{"code", std::string(error_code)}}).Increment();
 }
+
+void CoordinatorProbes::request_lost() { metrics_->lost.Increment(); }
 
 void CoordinatorProbes::usage(uint64_t prompt_tokens, uint64_t cached_tokens) {
   const uint64_t n_computed = prompt_tokens - std::min(cached_tokens, prompt_tokens);

@@ -23,6 +23,8 @@ class CoordinatorProbes {
   // `outcome`: a finish_reason, an error code, or "disconnected".
   void request_finished(std::string_view outcome, Duration end_to_end);
   void request_refused(std::string_view error_code);
+  // Its node died, restarted or was cut off; beside request_finished(), which counts it too.
+  void request_lost();
   void usage(uint64_t prompt_tokens, uint64_t cached_tokens);
   void first_token(Duration since_start);
   // `n_tokens` arrived `gap` after the ones before.

@@ -1,5 +1,5 @@
 """The shipped Prometheus configuration, alerts and Grafana board against a real Prometheus, which
-reads a real coordinator and node under load. The last test ends the node.
+reads a real coordinator and node under load. The last test kills the node.
 """
 
 import json
@@ -13,7 +13,7 @@ import grafana_board
 import numpy as np
 import pytest
 from gguf import GGUFReader
-from processes import TINY, cluster, request, wait_for
+from processes import TINY, cluster, metric, request, wait_for
 from prometheus_server import SHIPPED, Prometheus
 
 N_BLOCKS = 64
@@ -37,12 +37,14 @@ def poisoned_model(path):
 
 class Load:
     """Clients that ask again as soon as they are answered, until stop(); one asks the impossible
-    of the model. `statuses` counts what they got; None is a broken connection."""
+    of the model. `statuses` are what they got, None for a broken connection; `errors` what an
+    answer other than 200 said."""
 
     def __init__(self, c):
         self.c = c
         self.stopping = threading.Event()
         self.statuses = []
+        self.errors = []
         self.threads = [threading.Thread(target=self.ask_for_ever, args=(i,))
                         for i in range(N_CLIENTS)]
         self.threads.append(threading.Thread(target=self.fail_for_ever))
@@ -52,9 +54,13 @@ class Load:
     def ask(self, prompt, **extra):
         body = dict(model="m", prompt=prompt, max_tokens=N_OUTPUT, ignore_eos=True, **extra)
         try:
-            self.statuses.append(request(self.c.http, "POST", "/v1/completions", body)[0])
+            status, answer = request(self.c.http, "POST", "/v1/completions", body)
         except OSError:
             self.statuses.append(None)
+            return
+        self.statuses.append(status)
+        if status != 200:
+            self.errors.append(answer["error"]["message"])
 
     def ask_for_ever(self, i):
         while not self.stopping.is_set():
@@ -158,6 +164,7 @@ def test_what_an_operator_looks_for_is_there_with_its_value(watched):
                    'lockstep_coordinator_requests_total{outcome="decode_failed"}'):
         wait_for(lambda: value(f"increase({metric}[10m])") > 0, 60, metric)
     assert value('lockstep_decode_failures_total{cause="step_failed"}') == 0
+    assert value('lockstep_coordinator_requests_lost_total') == 0
     assert value('sum(lockstep_prompt_cached_tokens_total)') == 0
     assert 500 in watched.load.statuses and 200 in watched.load.statuses
     assert set(watched.load.statuses) == {200, 500}
@@ -230,10 +237,30 @@ def test_the_alerts_are_loaded_and_those_of_this_load_fire(watched):
     assert {labels["alertname"] for labels, _ in shown} >= ALERTS - {"LockstepNodeGone"}
 
 
-def test_a_node_that_ends_is_noticed_by_prometheus_and_by_the_coordinator(watched):
-    watched.load.stop()
-    watched.c.nodes[0].stop()
+def kill_under_load(node, load):
+    """How many clients were told that their node was lost. Nobody asks again after it died: a
+    client that waits for its answer may have one request with the node."""
+    node.child.kill()
+    node.child.wait()
+    load.stop()
+    return sum("node that ran this request was lost" in error for error in load.errors)
+
+
+def test_a_killed_node_is_noticed_with_the_requests_that_it_took_along(watched):
+    prometheus = watched.prometheus
+    wait_for(lambda: metric(watched.c.admin, "lockstep_coordinator_requests_running") >= N_CLIENTS,
+             60, "every client waits for an answer")
+    n_lost = kill_under_load(watched.c.nodes[0], watched.load)
+    assert 0 < n_lost <= len(watched.load.threads)
+    assert metric(watched.c.admin, "lockstep_coordinator_requests_lost_total") == n_lost
+    wait_for(lambda: prometheus.query("lockstep_coordinator_requests_lost_total")[0][1] == n_lost,
+             60, "the counter in Prometheus")
+    who = {"job": "lockstep-coordinator", "namespace": "lockstep", "instance": "10-1-2-3"}
+    wait_for(lambda: prometheus.alerts("LockstepDecodeFailures", cause="node_lost", **who), 60,
+             "the alert of what was lost with the node")
+    assert prometheus.alerts("LockstepDecodeFailures", cause="non_finite_logits"), \
+        "what the node counted itself is not over because it died"
     for seen_by, job in (("prometheus", "lockstep-node"), ("coordinator", "lockstep-coordinator")):
-        wait_for(lambda: watched.prometheus.alerts("LockstepNodeGone", seen_by=seen_by, job=job),
+        wait_for(lambda: prometheus.alerts("LockstepNodeGone", seen_by=seen_by, job=job),
                  60, f"the alert of {seen_by}")
-    assert watched.prometheus.query('up{job="lockstep-coordinator"}')[0][1] == 1
+    assert prometheus.query('up{job="lockstep-coordinator"}')[0][1] == 1

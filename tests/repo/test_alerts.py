@@ -8,17 +8,14 @@ import subprocess
 
 import pytest
 import yaml
-from kubernetes_validate import ValidationError, validate
+from manifests import Base, component
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
-BASE = ROOT / "deploy" / "k8s" / "base"
 
 CRITICAL = "labels:\n          severity: critical\n          "
 COUNTED = "(increase(lockstep_decode_failures_total[10m])) > 0\n        labels"
-UNLESS = """
-          unless
-          sum by (namespace) (increase(lockstep_decode_failures_total[10m])) > 0"""
+LOST = "(increase(lockstep_coordinator_requests_lost_total[10m])) > 0"
 
 # What the cases must notice in alerts.yml: {alert: {mutation: (text, what it becomes)}}.
 MUTATIONS = {
@@ -31,15 +28,24 @@ MUTATIONS = {
         "a restart counts as failures": (COUNTED, COUNTED.replace("(increase", "(abs(delta")
                                          .replace("[10m])", "[10m]))")),
         "forgotten too soon": (COUNTED, COUNTED.replace("10m", "1m")),
-        "every way to end is a lost node": ('{outcome="decode_failed"}', ""),
-        "hanging up is a lost node": ('outcome="decode_failed"', 'outcome="disconnected"'),
-        "a counted cause is a lost node too": (UNLESS, ""),
-        "failures anywhere hide a lost node": (
-            UNLESS, UNLESS.replace("unless", "unless on ()").replace(" by (namespace)", "")),
-        "a lost node is said too early": ("for: 1m\n        " + CRITICAL + "cause",
-                                          "for: 0m\n        " + CRITICAL + "cause"),
+        "a misspelt counter of lost requests": (LOST, LOST.replace("lost_total", "loss_total")),
+        "whatever fails is a lost node": (LOST, LOST.replace(
+            "requests_lost_total", 'requests_total{outcome="decode_failed"}')),
+        "all lost since the start": (LOST, LOST.replace("(increase", "").replace("[10m])", "")),
+        "a restart counts as lost": (LOST, LOST.replace("(increase", "(abs(delta")
+                                     .replace("[10m])", "[10m]))")),
+        "lost requests are forgotten too soon": (LOST, LOST.replace("10m", "1m")),
+        "a counted cause hides a lost node": (LOST, LOST + " unless on (namespace) sum by "
+                                              "(namespace) " + COUNTED.partition("\n")[0]),
+        "a lost node is said late": (LOST, LOST + "\n        for: 1m"),
+        "which coordinator is summed away": ("by (namespace, job, instance) ", "by (namespace) "),
+        "a lost node has another cause": ("cause: node_lost", "cause: step_failed"),
         "less severe": ("severity: critical", "severity: warning"),
-        "no number in the text": ('About {{ printf "%.0f" $value }} request(s)', "Some requests"),
+        "a lost node is less severe": (CRITICAL + "cause",
+                                       CRITICAL.replace("critical", "warning") + "cause"),
+        "no number in the text": ('About {{ printf "%.0f" $value }} request(s) in', "Requests in"),
+        "no number of what was lost": ('About {{ printf "%.0f" $value }} request(s) of',
+                                       "Requests of"),
     },
     "LockstepKvPressure": {
         "a misspelt gauge": ("lockstep_sequences_waiting[2m]", "lockstep_sequence_waiting[2m]"),
@@ -88,12 +94,6 @@ def replace(file, old, new):
     text = file.read_text()
     assert old in text, f"{file.name} has no {old!r}"
     file.write_text(text.replace(old, new))
-
-
-def services(*files):
-    """{name: Service} of these files."""
-    found = [doc for file in files for doc in yaml.safe_load_all(file.read_text())]
-    return {doc["metadata"]["name"]: doc for doc in found if doc["kind"] == "Service"}
 
 
 def test_the_configuration_is_valid():
@@ -146,32 +146,14 @@ def test_the_cases_notice(copied, alert, mutation):
 
 def test_every_job_asks_an_admin_port_that_a_headless_service_names():
     """_admin._tcp.SERVICE.NAMESPACE.svc has answers only for a named port of a headless Service."""
-    known = services(BASE / "node.yaml", BASE / "coordinator.yaml",
-                     PROMETHEUS / "coordinator-admin.yaml")
+    base = Base()
+    known = {service["metadata"]["name"]: service for service in base.all("Service")}
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     components = {}
     for job in config["scrape_configs"]:
         port, _, service, *_ = job["dns_sd_configs"][0]["names"][0].split(".")
         spec = known[service]["spec"]
         assert spec["clusterIP"] == "None" and spec["publishNotReadyAddresses"]
-        assert port.lstrip("_") in [p["name"] for p in spec["ports"]]
-        components[job["job_name"]] = spec["selector"]["app.kubernetes.io/component"]
+        components[job["job_name"]] = component(known[service])
+        assert {p["name"]: p["targetPort"] for p in spec["ports"]}[port.lstrip("_")] == "admin"
     assert components == {"lockstep-node": "node", "lockstep-coordinator": "coordinator"}
-
-
-def test_the_coordinators_admin_service_meets_the_coordinators_pods():
-    ours = services(PROMETHEUS / "coordinator-admin.yaml")["lockstep-coordinator-admin"]
-    docs = list(yaml.safe_load_all((BASE / "coordinator.yaml").read_text()))
-    deployment = next(doc for doc in docs if doc["kind"] == "Deployment")
-    ports = {port["name"]: port["containerPort"] for container in
-             deployment["spec"]["template"]["spec"]["containers"] for port in container["ports"]}
-    assert ours["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
-    assert [ports[port["targetPort"]] for port in ours["spec"]["ports"]] == [9100]
-
-
-def test_the_service_is_what_kubernetes_accepts():
-    service = yaml.safe_load((PROMETHEUS / "coordinator-admin.yaml").read_text())
-    validate(service, "1.37", strict=True)
-    service["spec"]["publishNotReadyAdresses"] = service["spec"].pop("publishNotReadyAddresses")
-    with pytest.raises(ValidationError):
-        validate(service, "1.37", strict=True)

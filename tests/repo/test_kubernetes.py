@@ -94,11 +94,11 @@ def test_the_base_renders_and_passes_strict_validation(base, tmp_path):
 
 @pytest.mark.parametrize("kind", sorted({d["kind"] for d in BASE_DOCUMENTS.documents}))
 def test_every_misspelt_field_is_refused(base, kind):
-    document = base.all(kind)[0]
-    assert is_valid(document)
-    paths = [p for p in fields(document) if p not in {("apiVersion",), ("kind",)}]
-    assert paths
-    assert [p for p in paths if is_valid(misspelt(document, p))] == []
+    for document in base.all(kind):
+        assert is_valid(document)
+        paths = [p for p in fields(document) if p not in {("apiVersion",), ("kind",)}]
+        assert paths
+        assert [p for p in paths if is_valid(misspelt(document, p))] == []
 
 
 @pytest.mark.parametrize("name, field", [("node.yaml", "readinessProbe:"),
@@ -146,9 +146,25 @@ def test_selectors_choose_the_pods_of_their_component(base, kind):
 
 
 @both
-def test_services_lead_to_every_port_of_the_container(base, which):
-    ports = base.get("Service", which)["spec"]["ports"]
-    assert {p["targetPort"]: p["port"] for p in ports} == base.ports(which)
+def test_services_lead_to_every_port_of_the_container_once(base, which):
+    services = [s["spec"] for s in base.all("Service") if component(s) == which]
+    ports = [(p["name"], p["targetPort"], p["port"]) for s in services for p in s["ports"]]
+    assert sorted(ports) == [(name, name, port) for name, port in sorted(base.ports(which).items())]
+
+
+@both
+def test_admin_ports_are_not_balanced_but_found_pod_by_pod(base, which):
+    """Probes and metrics are a pod's own, also before it is ready."""
+    for service in base.all("Service"):
+        spec = service["spec"]
+        if component(service) == which and "admin" in [p["name"] for p in spec["ports"]]:
+            assert spec["clusterIP"] == "None" and spec["publishNotReadyAddresses"]
+
+
+def test_clients_reach_coordinators_through_one_address(base):
+    balanced = {s["metadata"]["name"]: sorted(p["name"] for p in s["spec"]["ports"])
+                for s in base.all("Service") if s["spec"].get("clusterIP") != "None"}
+    assert balanced == {"lockstep-coordinator": ["http", "zmq"]}
 
 
 @both

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
 
 #include <map>
 
@@ -106,8 +107,15 @@ class ForwarderTest : public ::testing::Test {
     return errors.empty() ? Error{} : Error{errors[0].code, errors[0].message, errors[0].param};
   }
 
+  // The page that Prometheus would read has this line, lockstep_coordinator_ in front.
+  bool page_has(const std::string& line) const {
+    const std::string page = prometheus::TextSerializer().Serialize(registry_->Collect());
+    return page.find("lockstep_coordinator_" + line + "\n") != std::string::npos;
+  }
+
   testing::FakeClock clock_;
-  CoordinatorProbes probes_{std::make_shared<prometheus::Registry>()};
+  std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  CoordinatorProbes probes_{registry_};
   NodeTable nodes_{{"tcp://a", "tcp://b"}, clock_};
   FakeLinks links_;
   std::shared_ptr<FakeReplies> replies_ = std::make_shared<FakeReplies>();
@@ -301,6 +309,37 @@ TEST_F(ForwarderTest, ALostNodeEndsItsStreamsAndNoOthers) {
   EXPECT_EQ(replies_->all<wire::ErrorReply>()[0].request_id, "a");
   EXPECT_EQ(forwarder_->n_inflight(), 1u);
   forwarder_->check_invariants();
+}
+
+TEST_F(ForwarderTest, WhatEndedWithItsNodeIsCountedByRequest) {
+  node_is_ready(0);
+  forwarder_->submit(client(), generate("a"));
+  forwarder_->submit(client(), generate("b", 3));
+  forwarder_->submit(client(), wire::Tokenize{"t", "m", "Hi", {}, {}, {}});
+  EXPECT_TRUE(page_has("requests_lost_total 0"));
+  forwarder_->on_node_lost(NodeId{0});
+  EXPECT_TRUE(page_has("requests_lost_total 3")) << "one for the three choices of b";
+  EXPECT_TRUE(page_has("requests_total{outcome=\"decode_failed\"} 3"));
+  forwarder_->on_node_lost(NodeId{0});  // dead first, then back with a new epoch
+  EXPECT_TRUE(page_has("requests_lost_total 3"));
+}
+
+TEST_F(ForwarderTest, WhatEndedBeforeOrRunsElsewhereIsNotLostWithANode) {
+  node_is_ready(0);
+  forwarder_->submit(client(), generate("answered"));
+  done();
+  forwarder_->submit(client(), generate("failed by its node"));
+  forwarder_->on_node_message(NodeId{0},
+                              wire::ErrorReply{upstream(), ErrorCode::kDecodeFailed, "NaN", ""});
+  forwarder_->submit(client("gone"), generate("of a client that left"));
+  forwarder_->drop_client("gone");
+  node_is_ready(1);
+  forwarder_->submit(client(), generate("on either"));
+  forwarder_->submit(client(), generate("on the other"));
+  forwarder_->on_node_lost(NodeId{0});
+  EXPECT_TRUE(page_has("requests_lost_total 1"));
+  EXPECT_TRUE(page_has("requests_total{outcome=\"decode_failed\"} 2"));
+  EXPECT_EQ(forwarder_->n_inflight(), 1u);
 }
 
 TEST_F(ForwarderTest, AZombiesTokensAreAnsweredWithCancel) {

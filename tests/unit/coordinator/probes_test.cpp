@@ -35,18 +35,19 @@ TEST(CoordinatorProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
         << page.text();
   for (const char* source : {"computed", "cache"})
     EXPECT_TRUE(page.has(std::string("prompt_tokens_total{source=\"") + source + "\"} 0"));
+  EXPECT_TRUE(page.has("requests_lost_total 0")) << page.text();
 }
 
 TEST(CoordinatorProbes, AnOutcomeThatANodeMadeUpIsOther) {
   Page page;
   page.probes.request_started();
-  page.probes.request_finished("because", std::chrono::milliseconds{5});
+  page.probes.request_finished("made_up", std::chrono::milliseconds{5});
   page.probes.request_started();
   page.probes.request_finished("decode_failed", std::chrono::milliseconds{5});
   EXPECT_TRUE(page.has("requests_total{outcome=\"other\"} 1")) << page.text();
   EXPECT_TRUE(page.has("requests_total{outcome=\"decode_failed\"} 1")) << page.text();
   EXPECT_TRUE(page.has("requests_running 0")) << page.text();
-  EXPECT_EQ(page.text().find("because"), std::string::npos);
+  EXPECT_EQ(page.text().find("made_up"), std::string::npos);
 }
 
 TEST(CoordinatorProbes, CachedAndComputedSumToThePrompt) {
