@@ -46,15 +46,17 @@ class EmulatedGpu {
   std::unique_ptr<Stream> stream_ = device_->make_stream({.head_dim = kMaxHeadDim});
 };
 
+std::string order_name(const testing::TestParamInfo<ThreadOrder>& info) {
+  constexpr const char* kNames[] = {"Forward", "Reverse", "Seeded"};
+  return kNames[info.param.kind];
+}
+
 class ThreadOrders : public testing::TestWithParam<ThreadOrder> {};
 INSTANTIATE_TEST_SUITE_P(Orders, ThreadOrders,
                          testing::Values(ThreadOrder{ThreadOrder::kForward},
                                          ThreadOrder{ThreadOrder::kReverse},
                                          ThreadOrder{ThreadOrder::kSeeded, 20261121}),
-                         [](const auto& info) {
-                           constexpr const char* kNames[] = {"Forward", "Reverse", "Seeded"};
-                           return std::string(kNames[info.param.kind]);
-                         });
+                         order_name);
 
 TEST_P(ThreadOrders, EveryKernelGivesTheBitsOfTheReference) {
   cuda_emulation::set_options({.order = GetParam(), .deleted_barrier = {}});
