@@ -28,7 +28,8 @@ struct NcclGroupId {
 struct NcclDeadlines {
   std::chrono::milliseconds join{60'000};  // until all ranks have joined and met once
   std::chrono::milliseconds call{10'000};  // each call's, as in communicator.h
-  std::chrono::milliseconds close{2'000};  // what NCCL may take to end a communicator
+  // What NCCL may take to end a communicator; a call that fails takes up to this on top.
+  std::chrono::milliseconds close{2'000};
 };
 
 struct NcclRank {
