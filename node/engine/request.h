@@ -31,6 +31,7 @@ struct SamplingParams {
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
   bool cache_prompt = true;
+  std::string cache_salt;  // prompts are only shared within one salt; empty = no salt
   StopSpec stop;
 };
 
