@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <cstdlib>
 
 #include "tests/support/emulated_nccl.h"
 #include "tests/support/rank_groups.h"
@@ -13,27 +12,10 @@ namespace lockstep {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::AnyOf;
 using testing::EmulatedNccl;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-// In a process of its own: whatever loads a libnccl.so.2 shows it to the loader from then on.
-TEST(NcclLibrary, AMissingLibraryIsNamedWithEveryPlaceThatWasTried) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const auto try_to_open = [] {
-    const auto module = value_or_throw(CudaModule::load(LOCKSTEP_EMULATED_CUDA));
-    const auto library = open_nccl(module, "/nonexistent/our-nccl.so");
-    const bool is_right = library || library.error().code == ErrorCode::kNotFound;
-    std::fputs(library ? "this machine's loader knows one" : library.error().message.c_str(),
-               stderr);
-    std::exit(is_right ? 0 : 1);
-  };
-  EXPECT_EXIT(try_to_open(), ::testing::ExitedWithCode(0),
-              AnyOf(AllOf(HasSubstr("/nonexistent/our-nccl.so"), HasSubstr("libnccl.so.2")),
-                    HasSubstr("loader knows one")));
-}
 
 TEST(NcclLibrary, IsFoundByItsPathAndSaysItsVersion) {
   EmulatedNccl nccl;
