@@ -1,5 +1,6 @@
 // Device: where Views live. It hands out memory of its own, moves bytes in and out of it, and makes
-// the streams whose ops read and write it. One object per rank; calls from that rank's thread only.
+// the streams whose ops read and write it. One object per rank, used by one thread at a time, which
+// need not be the one that made it.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +27,8 @@ class Device {
   virtual void upload(void* device_data, const void* host_data, int64_t n_bytes) = 0;
   virtual void download(void* host_data, const void* device_data, int64_t n_bytes) = 0;
 
-  // The device must outlive its streams.
-  virtual std::unique_ptr<Stream> make_stream(const StreamLimits& limits) = 0;
+  // The device and the ledger must outlive the stream. Throws std::bad_alloc.
+  virtual std::unique_ptr<Stream> make_stream(const StreamLimits& limits, MemoryLedger& ledger) = 0;
 };
 
 // Memory of a device, returned by the destructor and booked in a ledger. Both must outlive it.

@@ -31,7 +31,7 @@ void pause(steady_clock::time_point polling_since) {
 cudaStream_t queue_of(Stream& stream) {
   auto* queue = dynamic_cast<cuda::CudaStream*>(&stream);
   CHECK(queue != nullptr);
-  return queue->handle();
+  return queue->on_device();
 }
 
 bool is_done(cudaStream_t stream) {

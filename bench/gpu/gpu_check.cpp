@@ -176,7 +176,8 @@ int run(const Options& options) {
   }
 
   const std::unique_ptr<Device> device = module->open(devices.front().idx);
-  const std::unique_ptr<Stream> stream = device->make_stream({.head_dim = kMaxHeadDim});
+  MemoryLedger ledger;
+  const std::unique_ptr<Stream> stream = device->make_stream({.head_dim = kMaxHeadDim}, ledger);
   report.device = device->name();
   report.bits = check_bits(*device, *stream);
   print_bits(report.bits);

@@ -306,15 +306,6 @@ AttentionParams params_of(const AttentionArgs& args) {
 
 }  // namespace
 
-AttentionScratch::AttentionScratch(int64_t n_bytes)
-    : n_floats_(n_bytes / static_cast<int64_t>(sizeof(float))) {
-  void* data = nullptr;
-  CUDA_CHECK(cudaMalloc(&data, static_cast<size_t>(n_bytes)));
-  data_ = static_cast<float*>(data);
-}
-
-AttentionScratch::~AttentionScratch() { CUDA_CHECK(cudaFree(data_)); }
-
 void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaStream_t stream) {
   AttentionParams p = params_of(args);
   CHECK(p.kv.head_dim <= kMaxHeadDim);
@@ -323,12 +314,12 @@ void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaS
   // The host does not see positions: as many tiles as the block tables can name.
   const int n_tiles = (p.max_blocks * p.kv.block_size + kTileKeys - 1) / kTileKeys;
   const int64_t floats_of_tile = int64_t{p.n_heads} * partial_floats(p.kv.head_dim);
-  const int64_t fits = scratch.n_floats() / floats_of_tile;  // tiles of whole rows, states included
+  const int64_t fits = scratch.n_floats / floats_of_tile;  // tiles of whole rows, states included
   CHECK(fits >= 2);
   const int64_t rows_at_once = std::min({n_rows, fits / 2, kMaxGridRows});
   const int64_t slots = std::min<int64_t>({fits / rows_at_once - 1, kMaxSlots, n_tiles});
   p.n_slots = static_cast<int>(slots);
-  p.states = scratch.data();
+  p.states = scratch.data;
   p.partials = p.states + rows_at_once * floats_of_tile;
   const unsigned runs = blocks_for(p.heads_per_kv, kHeads) * static_cast<unsigned>(p.kv.n_kv_heads);
   for (int64_t row = 0; row < n_rows; row += rows_at_once) {

@@ -51,7 +51,7 @@ class Graph {
 cudaStream_t handle_of(Stream& stream) {
   auto* cuda_stream = dynamic_cast<cuda::CudaStream*>(&stream);
   CHECK(cuda_stream != nullptr);
-  return cuda_stream->handle();
+  return cuda_stream->on_device();
 }
 
 }  // namespace

@@ -6,10 +6,10 @@
 
 #include "common/check.h"
 
-#define CUDA_CHECK(call)                                                              \
-  do {                                                                                \
-    const cudaError_t cuda_error_ = (call);                                           \
-    if (cuda_error_ != cudaSuccess) [[unlikely]]                                      \
-      ::lockstep::check_failed(__FILE__, __LINE__, #call,                             \
-                               std::string(cudaGetErrorString(cuda_error_)));         \
+#define CUDA_CHECK(call)                                                      \
+  do {                                                                        \
+    const cudaError_t cuda_error_ = (call);                                   \
+    if (cuda_error_ != cudaSuccess) [[unlikely]]                              \
+      ::lockstep::check_failed(__FILE__, __LINE__, #call,                     \
+                               std::string(cudaGetErrorString(cuda_error_))); \
   } while (false)

@@ -30,7 +30,10 @@ class CudaDevice final : public Device {
     return static_cast<std::byte*>(data);
   }
 
-  void release(std::byte* data) override { CUDA_CHECK(cudaFree(data)); }
+  void release(std::byte* data) override {
+    CUDA_CHECK(cudaSetDevice(idx_));
+    CUDA_CHECK(cudaFree(data));
+  }
 
   void upload(void* device_data, const void* host_data, int64_t n_bytes) override {
     copy(device_data, host_data, n_bytes, cudaMemcpyHostToDevice);
@@ -39,9 +42,8 @@ class CudaDevice final : public Device {
     copy(host_data, device_data, n_bytes, cudaMemcpyDeviceToHost);
   }
 
-  std::unique_ptr<Stream> make_stream(const StreamLimits& limits) override {
-    CUDA_CHECK(cudaSetDevice(idx_));
-    return std::make_unique<CudaStream>(idx_, limits);
+  std::unique_ptr<Stream> make_stream(const StreamLimits& limits, MemoryLedger& ledger) override {
+    return std::make_unique<CudaStream>(*this, idx_, limits, ledger);
   }
 
  private:

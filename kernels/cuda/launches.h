@@ -1,5 +1,5 @@
-// One function per op with a CUDA kernel: the arguments of ops.h, which have passed its door, become
-// a launch on a stream. They return before the device has done anything.
+// One function per op with a CUDA kernel: the arguments of ops.h, which have passed its door,
+// become a launch on a stream. They return before the device has done anything.
 //
 // An op lives in <op>.cu: the kernel, the plain struct of what it reads (parameters of a kernel are
 // copied to the device, so Views are taken apart first), and the function that is declared here.
@@ -12,20 +12,10 @@
 
 namespace lockstep::cuda {
 
-// What attention leaves between its two kernels. One per stream.
-class AttentionScratch {
- public:
-  explicit AttentionScratch(int64_t n_bytes);
-  ~AttentionScratch();
-  AttentionScratch(const AttentionScratch&) = delete;
-  AttentionScratch& operator=(const AttentionScratch&) = delete;
-
-  float* data() const { return data_; }
-  int64_t n_floats() const { return n_floats_; }
-
- private:
-  float* data_ = nullptr;
-  int64_t n_floats_ = 0;
+// Where attention leaves what its two kernels pass on. One per stream.
+struct AttentionScratch {
+  float* data = nullptr;
+  int64_t n_floats = 0;
 };
 
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream);

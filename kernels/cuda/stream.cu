@@ -14,9 +14,15 @@ constexpr int64_t kAttentionScratchBytes = 32_MiB;
 
 }  // namespace
 
-CudaStream::CudaStream(int device_idx, const StreamLimits& limits)
-    : name_("cuda:" + std::to_string(device_idx)), attention_scratch_(kAttentionScratchBytes) {
+CudaStream::CudaStream(Device& device, int device_idx, const StreamLimits& limits,
+                       MemoryLedger& ledger)
+    : device_idx_(device_idx), name_("cuda:" + std::to_string(device_idx)) {
   CHECK(limits.head_dim <= kMaxHeadDim);
+  if (limits.head_dim > 0) {
+    attention_scratch_ =
+        DeviceBuffer(device, ledger, MemoryTag::kActivations, kAttentionScratchBytes);
+  }
+  CUDA_CHECK(cudaSetDevice(device_idx_));
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
 }
 
@@ -25,18 +31,27 @@ CudaStream::~CudaStream() {
   CUDA_CHECK(cudaStreamDestroy(stream_));
 }
 
-void CudaStream::wait() { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+void CudaStream::wait() { CUDA_CHECK(cudaStreamSynchronize(on_device())); }
 
-void CudaStream::launch(const RmsNormArgs& args) { rms_norm(args, stream_); }
-void CudaStream::launch(const AddRmsNormArgs& args) { add_rms_norm(args, stream_); }
-void CudaStream::launch(const RopeStoreArgs& args) { rope_store(args, stream_); }
+cudaStream_t CudaStream::on_device() const {
+  CUDA_CHECK(cudaSetDevice(device_idx_));
+  return stream_;
+}
+
+void CudaStream::launch(const RmsNormArgs& args) { rms_norm(args, on_device()); }
+void CudaStream::launch(const AddRmsNormArgs& args) { add_rms_norm(args, on_device()); }
+void CudaStream::launch(const RopeStoreArgs& args) { rope_store(args, on_device()); }
 
 void CudaStream::launch(const LinearArgs& args) {
   if (args.weights.type != WeightType::kQ8_0) no_kernel("linear with weights other than Q8_0");
-  linear_q8_0(args, stream_);
+  linear_q8_0(args, on_device());
 }
 
-void CudaStream::launch(const AttentionArgs& args) { attention(args, attention_scratch_, stream_); }
+void CudaStream::launch(const AttentionArgs& args) {
+  const AttentionScratch scratch{attention_scratch_.as<float>(),
+                                 attention_scratch_.bytes() / int64_t{sizeof(float)}};
+  attention(args, scratch, on_device());
+}
 
 void CudaStream::launch(const EmbedArgs& /*args*/) { no_kernel("embed"); }
 void CudaStream::launch(const QuantizeArgs& /*args*/) { no_kernel("quantize"); }

@@ -1,6 +1,6 @@
 // CudaStream: the ops of one GPU, queued in order; wait() returns when all of them are done. An op
 // that has no CUDA kernel yet ends the process when it is launched (CUDA does not serve models in
-// this version). Owned and used by one rank thread.
+// this version). One thread at a time; it need not be the one that made it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,21 +8,25 @@
 #include <string>
 
 #include "kernels/cuda/launches.h"
+#include "kernels/device.h"
 #include "kernels/ops.h"
 
 namespace lockstep::cuda {
 
 class CudaStream final : public Stream {
  public:
-  CudaStream(int device_idx, const StreamLimits& limits);
+  // `device` is the device_idx-th; it and the ledger must outlive the stream. Throws
+  // std::bad_alloc.
+  CudaStream(Device& device, int device_idx, const StreamLimits& limits, MemoryLedger& ledger);
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
 
   const char* name() const override { return name_.c_str(); }
   void wait() override;
-  // For others that queue work behind the ops: collectives, timers.
-  cudaStream_t handle() const { return stream_; }
+  // For others that queue work behind the ops: collectives, timers. Makes the stream's device the
+  // calling thread's, since CUDA launches to the streams of no other.
+  cudaStream_t on_device() const;
 
   void launch(const EmbedArgs& args) override;
   void launch(const RmsNormArgs& args) override;
@@ -39,10 +43,11 @@ class CudaStream final : public Stream {
 
  private:
   // constant after construction
+  const int device_idx_;
   const std::string name_;  // "cuda:0"
   cudaStream_t stream_ = nullptr;
 
-  AttentionScratch attention_scratch_;
+  DeviceBuffer attention_scratch_;
 };
 
 }  // namespace lockstep::cuda

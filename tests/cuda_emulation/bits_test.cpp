@@ -42,8 +42,9 @@ class EmulatedGpu {
   }
 
  private:
+  MemoryLedger ledger_;
   std::unique_ptr<Device> device_ = cuda::open_device(0);
-  std::unique_ptr<Stream> stream_ = device_->make_stream({.head_dim = kMaxHeadDim});
+  std::unique_ptr<Stream> stream_ = device_->make_stream({.head_dim = kMaxHeadDim}, ledger_);
 };
 
 std::string order_name(const testing::TestParamInfo<ThreadOrder>& info) {

@@ -55,6 +55,10 @@ void set_options(const Options& options);
 // Where threads have met since set_options, in this OS thread.
 std::vector<BarrierSite> barriers_reached();
 
+// The devices that calls of this OS thread have made a context on, ascending. A call that names no
+// device makes one on the thread's current device, which is 0 until it is set.
+std::vector<int> devices_used();
+
 // Runs body() once per thread of the grid. Throws KernelFault.
 void run_grid(dim3 grid, dim3 block, const std::function<void()>& body);
 

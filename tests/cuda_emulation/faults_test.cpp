@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <thread>
+
 #include "bench/gpu/paged_data.h"
+#include "common/units.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/launches.h"
 #include "tests/cuda_emulation/emulator.h"
@@ -59,8 +63,9 @@ class CudaFaults : public testing::Test {
       attention(rows.args(side), *stream_);
     };
   }
+  MemoryLedger ledger_;
   std::unique_ptr<Device> device_ = cuda::open_device(0);
-  std::unique_ptr<Stream> stream_ = device_->make_stream({});
+  std::unique_ptr<Stream> stream_ = device_->make_stream({.head_dim = 32}, ledger_);
 };
 
 TEST_F(CudaFaults, APositionBeyondTheBlockTableTraps) {
@@ -117,14 +122,15 @@ TEST(CudaAttention, ScratchOfAnySizeGivesTheSameBits) {
   ReferenceSide reference;
   attention(rows.args(reference), reference.stream());
   const auto expected = reference.outputs();
+  MemoryLedger ledger;
   const std::unique_ptr<Device> device = cuda::open_device(0);
-  const std::unique_ptr<Stream> stream = device->make_stream({});
-  const int64_t tile_bytes = 4 * (32 + 2) * 4;  // of one row's heads
+  const std::unique_ptr<Stream> stream = device->make_stream({}, ledger);
+  const int64_t tile_floats = 4 * (32 + 2);  // of one row's heads
   for (const int64_t n_tiles : {2, 3, 5, 8, 13, 100}) {
     Rows again;
     DeviceSide side(*device, *stream);
-    const cuda::AttentionScratch scratch(n_tiles * tile_bytes);
-    cuda::attention(again.args(side), scratch, nullptr);
+    std::vector<float> scratch(static_cast<size_t>(n_tiles * tile_floats), NAN);
+    cuda::attention(again.args(side), {scratch.data(), std::ssize(scratch)}, nullptr);
     const auto difference = gpu_check::compare(expected, side.outputs());
     EXPECT_EQ(difference.n_different, 0) << n_tiles << " tiles, first " << difference.first;
   }
@@ -132,8 +138,9 @@ TEST(CudaAttention, ScratchOfAnySizeGivesTheSameBits) {
 
 TEST(CudaStreamDeathTest, AnOpWithoutAKernelSaysSo) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
+  MemoryLedger ledger;
   const std::unique_ptr<Device> device = cuda::open_device(0);
-  const std::unique_ptr<Stream> stream = device->make_stream({});
+  const std::unique_ptr<Stream> stream = device->make_stream({}, ledger);
   EXPECT_STREQ(stream->name(), "cuda:0");
   std::vector<float> x(64);
   const View rows = view(x.data(), {1, 64});
@@ -146,6 +153,57 @@ TEST(CudaDevice, MoreMemoryThanThereIsIsAnAnswer) {
   EXPECT_EQ(device->name(), "cuda:3 emulated GPU 3");
   EXPECT_THROW(device->allocate(int64_t{1} << 40), std::bad_alloc);
   device->release(device->allocate(1000));
+}
+
+TEST(CudaDevice, AStreamBooksItsScratchAndHasNoneWithoutAttention) {
+  MemoryLedger ledger;
+  const std::unique_ptr<Device> device = cuda::open_device(0);
+  const auto collectives_only = device->make_stream({}, ledger);
+  EXPECT_EQ(ledger.bytes(MemoryTag::kActivations), 0);
+  device->make_stream({.head_dim = 128}, ledger).reset();
+  EXPECT_EQ(ledger.peak_bytes(MemoryTag::kActivations), 32_MiB);
+  EXPECT_EQ(ledger.bytes(MemoryTag::kActivations), 0);
+}
+
+// A rank is made by one thread and used by another, whose current device is 0 like any new
+// thread's.
+TEST(CudaDevice, AnyThreadMayUseADeviceAndNoneTouchesAnother) {
+  MemoryLedger ledger;
+  std::unique_ptr<Device> device = cuda::open_device(3);
+  std::unique_ptr<Stream> stream = device->make_stream({.head_dim = 32}, ledger);
+  std::byte* memory = device->allocate(1000);
+  Rows rows;
+  auto side = std::make_unique<DeviceSide>(*device, *stream);
+  const AttentionArgs args = rows.args(*side);
+  std::thread([&] {
+    EXPECT_NO_THROW({
+      attention(args, *stream);
+      stream->wait();
+    });
+    EXPECT_EQ(cuda_emulation::devices_used(), std::vector<int>{3});
+  }).join();
+  std::thread([&] {
+    device->release(memory);
+    side.reset();
+    stream.reset();
+    EXPECT_EQ(cuda_emulation::devices_used(), std::vector<int>{3});
+  }).join();
+}
+
+TEST(CudaDevice, ALaunchToAStreamOfAnotherDeviceIsReported) {
+  const std::unique_ptr<Device> other = cuda::open_device(1);
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+  cudaLaunchConfig_t config{};
+  config.stream = stream;
+  EXPECT_THAT(
+      [&] {
+        cudaLaunchKernelEx(
+            &config, +[](int) {}, 0);
+      },
+      ThrowsMessage<KernelFault>(HasSubstr("a stream of device 1 by a thread whose")));
+  cudaStreamDestroy(stream);
 }
 
 }  // namespace

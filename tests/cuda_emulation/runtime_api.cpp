@@ -1,6 +1,7 @@
 // The emulated devices: host memory, of which every byte that nobody wrote is 0xff.
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <thread>
 
 #include "cuda_runtime.h"
@@ -8,9 +9,28 @@
 
 namespace {
 
+using lockstep::cuda_emulation::KernelFault;
+
 constexpr int kDevices = 8;
+thread_local int current_device = 0;
+thread_local std::set<int> used_devices;
+
+// What every call does that needs a context.
+void use_device() { used_devices.insert(current_device); }
 
 }  // namespace
+
+std::vector<int> lockstep::cuda_emulation::devices_used() {
+  return {used_devices.begin(), used_devices.end()};
+}
+
+void cuda_emulation_check_launch(const cudaLaunchConfig_t& config) {
+  use_device();
+  if (config.stream != nullptr && config.stream->device != current_device) {
+    throw KernelFault("launched to a stream of device " + std::to_string(config.stream->device) +
+                      " by a thread whose device is " + std::to_string(current_device));
+  }
+}
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
@@ -38,11 +58,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return device >= 0 && device < kDevices ? cudaSuccess : cudaErrorInvalidDevice;
+  if (device < 0 || device >= kDevices) return cudaErrorInvalidDevice;
+  current_device = device;
+  return cudaSuccess;
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 cudaError_t cudaMalloc(void** data, size_t n_bytes) {
+  use_device();
   if (n_bytes > size_t{1} << 30 || posix_memalign(data, 256, n_bytes) != 0) {
     return cudaErrorMemoryAllocation;
   }
@@ -51,6 +74,7 @@ cudaError_t cudaMalloc(void** data, size_t n_bytes) {
 }
 
 cudaError_t cudaFree(void* data) {
+  use_device();
   std::free(data);
   return cudaSuccess;
 }
@@ -59,6 +83,7 @@ cudaError_t cudaMallocHost(void** data, size_t n_bytes) { return cudaMalloc(data
 cudaError_t cudaFreeHost(void* data) { return cudaFree(data); }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t n_bytes, cudaMemcpyKind /*kind*/) {
+  use_device();
   std::memcpy(to, from, n_bytes);
   return cudaSuccess;
 }
@@ -70,21 +95,25 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n_bytes, cudaMemc
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
-  *stream = new cuda_emulation_stream;
+  use_device();
+  *stream = new cuda_emulation_stream{current_device, {}};
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  use_device();
   delete stream;
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  use_device();
   while (stream != nullptr && !stream->is_done()) std::this_thread::yield();
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  use_device();
   return stream->is_done() ? cudaSuccess : cudaErrorNotReady;
 }
 

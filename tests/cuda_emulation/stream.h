@@ -8,6 +8,7 @@
 #include <utility>
 
 struct cuda_emulation_stream {
+  int device = 0;
   // Tried in order, whenever somebody asks after the stream; one that returns true is done.
   std::deque<std::function<bool()>> queue;
 

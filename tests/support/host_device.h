@@ -29,14 +29,13 @@ class HostDevice final : public Device {
     std::memcpy(host_data, device_data, static_cast<size_t>(n_bytes));
   }
 
-  std::unique_ptr<Stream> make_stream(const StreamLimits& limits) override {
-    return make_cpu_stream({.isa = Isa::kReference, .limits = limits}, ledger_);
+  std::unique_ptr<Stream> make_stream(const StreamLimits& limits, MemoryLedger& ledger) override {
+    return make_cpu_stream({.isa = Isa::kReference, .limits = limits}, ledger);
   }
 
  private:
   static constexpr std::align_val_t kAlignment{256};
   const std::string name_ = "host";
-  MemoryLedger ledger_;
 };
 
 }  // namespace lockstep::testing

@@ -15,8 +15,9 @@
 
 namespace lockstep::testing {
 
-// What one rank has. Its thread owns all of it.
+// What one rank has. Made by any thread, used by the rank's.
 struct TestRank {
+  std::unique_ptr<MemoryLedger> ledger;
   std::unique_ptr<Device> device;
   std::unique_ptr<Stream> stream;
   std::unique_ptr<Communicator> communicator;
@@ -37,9 +38,11 @@ class InProcessKind final : public GroupKind {
   std::vector<TestRank> make(int n_ranks, std::chrono::milliseconds deadline) const override {
     std::vector<TestRank> ranks;
     for (auto& communicator : make_local_group(n_ranks, deadline)) {
+      auto ledger = std::make_unique<MemoryLedger>();
       auto device = std::make_unique<HostDevice>();
-      auto stream = device->make_stream({});
-      ranks.push_back({std::move(device), std::move(stream), std::move(communicator)});
+      auto stream = device->make_stream({}, *ledger);
+      ranks.push_back(
+          {std::move(ledger), std::move(device), std::move(stream), std::move(communicator)});
     }
     return ranks;
   }
@@ -62,9 +65,11 @@ class NcclKind final : public GroupKind {
     auto group = value_or_throw(make_nccl_group(*library_, idxs, {.call = deadline}));
     std::vector<TestRank> ranks;
     for (size_t r = 0; r < group.size(); ++r) {
+      auto ledger = std::make_unique<MemoryLedger>();
       auto device = module_.open(idxs[r]);
-      auto stream = device->make_stream({});
-      ranks.push_back({std::move(device), std::move(stream), std::move(group[r])});
+      auto stream = device->make_stream({}, *ledger);
+      ranks.push_back(
+          {std::move(ledger), std::move(device), std::move(stream), std::move(group[r])});
     }
     return ranks;
   }

@@ -108,7 +108,7 @@ struct cudaDeviceProp {
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int* n);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
-cudaError_t cudaSetDevice(int device);
+cudaError_t cudaSetDevice(int device);  // of this OS thread
 cudaError_t cudaGetLastError();
 cudaError_t cudaMalloc(void** data, size_t n_bytes);
 cudaError_t cudaFree(void* data);
@@ -130,9 +130,13 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream = nullptr;
 };
 
+// Throws KernelFault for what a device would refuse to launch.
+void cuda_emulation_check_launch(const cudaLaunchConfig_t& config);
+
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
+  cuda_emulation_check_launch(*config);
   if (config->stream != nullptr) cudaStreamSynchronize(config->stream);
   lockstep::cuda_emulation::run_grid(config->gridDim, config->blockDim,
                                      [&] { kernel(static_cast<Parameters>(arguments)...); });

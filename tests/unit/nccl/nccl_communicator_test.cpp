@@ -91,9 +91,11 @@ class NcclCommunicatorTest : public ::testing::Test {
   std::vector<TestRank> with_devices(std::vector<std::unique_ptr<Communicator>> group) {
     std::vector<TestRank> ranks;
     for (auto& communicator : group) {
+      auto ledger = std::make_unique<MemoryLedger>();
       auto device = nccl_.module().open(communicator->rank());
-      auto stream = device->make_stream({});
-      ranks.push_back({std::move(device), std::move(stream), std::move(communicator)});
+      auto stream = device->make_stream({}, *ledger);
+      ranks.push_back(
+          {std::move(ledger), std::move(device), std::move(stream), std::move(communicator)});
     }
     return ranks;
   }
