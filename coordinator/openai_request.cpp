@@ -53,6 +53,7 @@ void read_stopping(JsonFields& fields, wire::Generate& out) {
 void read_output(JsonFields& fields, wire::Generate& out) {
   fields.read("skip_special_tokens", out.skip_special_tokens);
   fields.read("cache_prompt", out.cache_prompt);
+  fields.read("cache_salt", out.cache_salt, wire::kMaxCacheSaltBytes);
   fields.read("return_token_ids", out.return_token_ids);
 }
 

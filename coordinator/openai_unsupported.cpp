@@ -53,7 +53,6 @@ constexpr UnsupportedField kUnsupported[] = {
     {"chat_template_kwargs", if_empty},
     {"add_generation_prompt", if_true},
     {"continue_final_message", if_false},
-    {"cache_salt", never},
     {"priority", if_zero},
 };
 

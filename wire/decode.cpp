@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "wire/codec.h"
 #include "wire/field_reader.h"
+#include "wire/limits.h"
 #include "wire/message_types.h"
 #include "wire/scan.h"
 #include "wire/utf8.h"
@@ -32,6 +33,12 @@ Status exactly_one(bool has_prompt, bool has_messages) {
 }
 template <>
 Status check(const Generate& m) {
+  if (m.cache_salt.size() > kMaxCacheSaltBytes) {
+    return Error{ErrorCode::kInvalidRequest,
+                 str("cache_salt must be at most ", kMaxCacheSaltBytes, " bytes long, not ",
+                     m.cache_salt.size()),
+                 "cache_salt"};
+  }
   return exactly_one(m.prompt_text || m.prompt_ids, m.messages.has_value());
 }
 template <>

@@ -52,6 +52,7 @@ struct Fields<Generate> {
     v.field("skip_special_tokens", m.skip_special_tokens);
     v.field("ignore_eos", m.ignore_eos);
     v.field("cache_prompt", m.cache_prompt);
+    v.field("cache_salt", m.cache_salt);
     v.field("return_token_ids", m.return_token_ids);
     v.field("logprobs", m.logprobs);
     v.field("add_special_tokens", m.add_special_tokens);

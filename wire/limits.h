@@ -10,5 +10,6 @@ inline constexpr size_t kMaxModelNameBytes = 256;
 inline constexpr size_t kMaxStopStrings = 16;
 inline constexpr size_t kMaxStopBytes = 1024;  // of one stop string
 inline constexpr size_t kMaxStopTokenIds = 64;
+inline constexpr size_t kMaxCacheSaltBytes = 256;
 
 }  // namespace lockstep::wire

@@ -46,6 +46,7 @@ struct Generate {
   bool skip_special_tokens = true;
   bool ignore_eos = false;
   bool cache_prompt = true;
+  std::string cache_salt;  // at most kMaxCacheSaltBytes; empty = none
   bool return_token_ids = false;
   int64_t logprobs = -1;           // -1 none, 0 the sampled token's, n the top n as well
   bool add_special_tokens = true;  // text prompts of completions

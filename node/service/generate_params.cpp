@@ -125,6 +125,7 @@ Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t s
   out.stop_token_ids = request.stop_token_ids;
   out.ignore_eos = request.ignore_eos;
   out.cache_prompt = request.cache_prompt;
+  out.cache_salt = request.cache_salt;
   out.stop.strings = request.stop;
   out.stop.include_in_output = request.include_stop_str_in_output;
   out.stop.skip_special_tokens = request.skip_special_tokens;

@@ -58,6 +58,15 @@ def test_a_cancelled_request_still_gets_its_last_word(tiny, client):
     assert client.models()
 
 
+def test_a_cache_salt_is_a_keyword_with_a_length(client):
+    ask = {"model": "m", "prompt": "Hello", "max_tokens": 3, "seed": 1, "ignore_eos": True}
+    assert client.generate(cache_salt="acme", **ask).ids == client.generate(**ask).ids
+    with pytest.raises(LockstepError) as refused:
+        client.generate(cache_salt="s" * 257, **ask)
+    assert (refused.value.code, refused.value.param) == ("invalid_request", "cache_salt")
+    assert "256" in refused.value.message and "257" in refused.value.message
+
+
 def test_status_names_the_node_and_its_load(client):
     status = client.status()
     assert status["type"] == "cluster_status"

@@ -18,7 +18,7 @@ std::vector<std::string> fuzz_seeds() {
       R"({"model":"m","prompt":"Hi","max_tokens":7,"min_tokens":2,"top_k":-1,"min_p":0.25,)"
       R"("repetition_penalty":1.1,"presence_penalty":-2,"frequency_penalty":2e0,"logprobs":20,)"
       R"("stop":"x","stop_token_ids":[1,2147483647],"ignore_eos":true,"return_token_ids":true})",
-      R"({"model":"m","prompt":[[1,2],[3]],"echo":false,"best_of":1,"suffix":null,"user":"u"})",
+      R"({"model":"m","prompt":[[1,2],[3]],"cache_salt":"acme","echo":false,"best_of":1,"suffix":null,"user":"u"})",
       R"({"model":"m","prompt":["a","b"],"tools":[],"response_format":{"type":"text"}})",
       R"({"prompt":"text","add_special_tokens":false,"return_token_strs":true})",
       R"({"model":"m","tokens":[1,2,3]})",

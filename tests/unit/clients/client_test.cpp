@@ -81,6 +81,14 @@ TEST(ZmqClient, RefusalsCarryCodeAndField) {
   done = client->generate(request, {}, kPatience);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::kModelNotFound);
+  request = NodeHarness::request("", 5);
+  request.cache_salt = std::string(257, 's');
+  done = client->generate(request, {}, kPatience);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().param, "cache_salt");
+  EXPECT_EQ(done.error().message, "cache_salt must be at most 256 bytes long, not 257");
+  request.cache_salt = "acme";
+  EXPECT_TRUE(client->generate(request, {}, kPatience));
 }
 
 TEST(ZmqClient, CancelFromACallbackEndsTheStream) {

@@ -37,6 +37,7 @@ TEST(OpenAiRequest, AbsentFieldsAreOpenAisDefaults) {
   EXPECT_FALSE(g.seed.has_value());
   EXPECT_EQ(g.logprobs, -1);
   EXPECT_TRUE(g.cache_prompt);
+  EXPECT_EQ(g.cache_salt, "");
   ASSERT_TRUE(g.messages.has_value());
   EXPECT_EQ(g.messages->front().content, "Hi");
   EXPECT_FALSE(completion_fields("").max_tokens.has_value());
@@ -54,7 +55,7 @@ TEST(OpenAiRequest, EveryFieldArrives) {
       R"("max_tokens":7,"min_tokens":2,"temperature":0,"top_p":0.5,"min_p":0.25,"top_k":40,
          "repetition_penalty":1.5,"presence_penalty":-2,"frequency_penalty":2,"seed":-1,"n":3,
          "stop":["a","b"],"stop_token_ids":[1,2],"include_stop_str_in_output":true,
-         "skip_special_tokens":false,"ignore_eos":true,"cache_prompt":false,
+         "skip_special_tokens":false,"ignore_eos":true,"cache_prompt":false,"cache_salt":"acmé",
          "return_token_ids":true,"logprobs":true,"top_logprobs":5)");
   EXPECT_EQ(g.max_tokens, 7);
   EXPECT_EQ(g.min_tokens, 2);
@@ -73,6 +74,7 @@ TEST(OpenAiRequest, EveryFieldArrives) {
   EXPECT_FALSE(g.skip_special_tokens);
   EXPECT_TRUE(g.ignore_eos);
   EXPECT_FALSE(g.cache_prompt);
+  EXPECT_EQ(g.cache_salt, "acmé");
   EXPECT_TRUE(g.return_token_ids);
   EXPECT_EQ(g.logprobs, 5);
 }
@@ -194,6 +196,8 @@ TEST(OpenAiRequest, BadValuesNameTheFieldAndTheNumbers) {
       {R"("top_logprobs":2)", "top_logprobs", "requires logprobs"},
       {R"("logprobs":true,"top_logprobs":21)", "top_logprobs", "from 0 to 20, got 21"},
       {R"("ignore_eos":0)", "ignore_eos", "true or false"},
+      {R"("cache_salt":5)", "cache_salt", "must be a string, got 5"},
+      {R"("cache_salt":["a"])", "cache_salt", "must be a string, got an array"},
   };
   for (const Refusal& refusal : refusals)
     expect_refused(parse_chat_request(chat(refusal.fields)), refusal, ErrorCode::kInvalidRequest);
@@ -266,6 +270,20 @@ TEST(OpenAiRequest, AModelsNameIsBounded) {
   expect_long(parse_detokenize_request(with_name(R"("tokens":[1])", 257)));
 }
 
+TEST(OpenAiRequest, ACacheSaltIsOptionalAndBounded) {
+  const auto salt = [](const std::string& value) { return R"("cache_salt":")" + value + '"'; };
+  EXPECT_EQ(completion_fields(salt("acme")).cache_salt, "acme");
+  EXPECT_EQ(completion_fields(salt("")).cache_salt, "");
+  EXPECT_EQ(completion_fields(R"("cache_salt":null)").cache_salt, "");
+  const std::string full(256, 's');
+  EXPECT_EQ(chat_fields(salt(full)).cache_salt, full);
+  const std::string accents = salt(full.substr(2) + "éé");  // 256 characters, 258 bytes
+  const Refusal refusal{accents.c_str(), "cache_salt", "at most 256 bytes long, got 258"};
+  expect_refused(parse_chat_request(chat(accents)), refusal, ErrorCode::kInvalidRequest);
+  expect_refused(parse_completion_request(completion(accents)), refusal,
+                 ErrorCode::kInvalidRequest);
+}
+
 TEST(OpenAiRequest, ABodyOfAMillionValuesIsRefusedBeforeItIsATree) {
   std::string body = R"({"model":"m","prompt":"a","x":[0)";
   for (int i = 0; i < 1 << 20; ++i) body += ",0";
@@ -293,7 +311,6 @@ TEST(OpenAiRequest, FieldsThatThisVersionDoesNotServeAreNamed) {
       {"best_of", "2"},
       {"guided_json", "{}"},
       {"guided_regex", R"("a")"},
-      {"cache_salt", R"("s")"},
       {"priority", "1"},
       {"truncate_prompt_tokens", "5"},
   };

@@ -36,6 +36,7 @@ TEST(GenerateParams, DefaultsAreOpenAis) {
   EXPECT_EQ(params->n_logprobs, -1);
   EXPECT_EQ(params->seed, 99u);
   EXPECT_TRUE(params->cache_prompt);
+  EXPECT_EQ(params->cache_salt, "");
 }
 
 TEST(GenerateParams, EveryFieldReachesTheEngine) {
@@ -57,6 +58,7 @@ TEST(GenerateParams, EveryFieldReachesTheEngine) {
   m.skip_special_tokens = false;
   m.ignore_eos = true;
   m.cache_prompt = false;
+  m.cache_salt = "acme";
   m.logprobs = 20;
   const Result<SamplingParams> p = sampling_params(m, 1);
   ASSERT_TRUE(p);
@@ -77,6 +79,7 @@ TEST(GenerateParams, EveryFieldReachesTheEngine) {
   EXPECT_FALSE(p->stop.skip_special_tokens);
   EXPECT_TRUE(p->ignore_eos);
   EXPECT_FALSE(p->cache_prompt);
+  EXPECT_EQ(p->cache_salt, "acme");
   EXPECT_EQ(p->n_logprobs, 20);
 }
 

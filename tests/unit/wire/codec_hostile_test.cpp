@@ -36,6 +36,9 @@ TEST(CodecHostile, WrongTypesNameTheField) {
                                                            {"stop", 7},
                                                            {"seed", -1},
                                                            {"ignore_eos", 1},
+                                                           {"cache_salt", 7},
+                                                           {"cache_salt", {"a"}},
+                                                           {"cache_salt", "a\xFF"},
                                                            {"model", 5},
                                                            {"prompt", true},
                                                            {"messages", "hello"},
@@ -92,6 +95,17 @@ TEST(CodecHostile, RequestIdHasALength) {
   EXPECT_NE(refused(message).message.find("129"), std::string::npos);
   message.erase("request_id");
   EXPECT_EQ(refused(message).param, "request_id");
+}
+
+TEST(CodecHostile, ACacheSaltHasALength) {
+  json message = generate();
+  message["cache_salt"] = std::string(256, 'x');
+  EXPECT_TRUE(decode(packed(message)));
+  message["cache_salt"] = std::string(257, 'x');
+  const Error error = refused(message);
+  EXPECT_EQ(error.code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(error.param, "cache_salt");
+  EXPECT_EQ(error.message, "cache_salt must be at most 256 bytes long, not 257");
 }
 
 TEST(CodecHostile, OtherVersionsAreRefusedWithTheSupportedOnes) {

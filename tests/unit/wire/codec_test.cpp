@@ -82,6 +82,7 @@ TEST(Codec, GenerateKeepsItsValues) {
   EXPECT_EQ(m.stop, (std::vector<std::string>{"\n\n", "END"}));
   EXPECT_FALSE(m.prompt_text);
   EXPECT_FALSE(m.cache_prompt);
+  EXPECT_EQ(m.cache_salt, "acmé");
 }
 
 TEST(Codec, PromptIsATextOrAListOfIds) {
@@ -121,6 +122,25 @@ TEST(Codec, GoldenBytesOfCancelAndError) {
   EXPECT_EQ(encode(ErrorReply{"", ErrorCode::kOverloaded, "full", ""}),
             from_hex("84 a1 76 01 a4 74797065 a5 6572726f72 a4 636f6465 aa 6f7665726c6f61646564"
                      "a7 6d657373616765 a4 66756c6c"));
+}
+
+// "cache_salt" stands where it was asked for and nowhere else: to a peer that does not know it, a
+// request without one has the bytes it always had.
+TEST(Codec, GoldenBytesOfACacheSalt) {
+  Generate m;
+  m.request_id = "a1";
+  m.model = "m";
+  m.prompt_text = "hi";
+  const std::string without = encode(m);
+  m.cache_salt = "acme";
+  std::string with = encode(m);
+  const std::string field = from_hex("aa 63616368655f73616c74 a4 61636d65");
+  const size_t at = with.find(field);
+  ASSERT_NE(at, std::string::npos);
+  with.erase(at, field.size());
+  ASSERT_EQ(with.substr(0, 3), from_hex("de 0016")) << "a map of 22";
+  with[2] = 0x15;
+  EXPECT_EQ(with, without);
 }
 
 TEST(Codec, HotTokenFrameIsTheSameAsEncode) {
@@ -182,6 +202,7 @@ TEST(Codec, UnknownFieldsAreSkippedAndAbsentOnesDefaulted) {
   EXPECT_EQ(m.n, 1);
   EXPECT_FALSE(m.seed);
   EXPECT_TRUE(m.cache_prompt);
+  EXPECT_EQ(m.cache_salt, "");
 }
 
 TEST(Codec, OneStopStringStandsForAList) {

@@ -30,6 +30,7 @@ inline Generate full_generate() {
   m.skip_special_tokens = false;
   m.ignore_eos = true;
   m.cache_prompt = false;
+  m.cache_salt = "acmé";
   m.return_token_ids = true;
   m.logprobs = 5;
   m.add_special_tokens = false;
