@@ -71,6 +71,7 @@ NodeConfig engine_settings(const BenchConfig& config, int max_prompt, int max_pa
   node.tensor_parallel_size = config.tensor_parallel_size;
   node.threads_per_rank = config.threads;
   node.kv_cache_dtype = config.kv_cache_dtype;
+  node.prefix_cache = false;  // cases have prompts in common, and each is to be computed
   node.max_num_seqs = max_parallel;
   node.max_num_batched_tokens = std::max<int64_t>(config.max_num_batched_tokens, max_parallel);
   node.max_model_len = max_prompt + config.gen_tokens;

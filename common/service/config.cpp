@@ -95,6 +95,21 @@ bool is_list(const ConfigField& field) {
   return std::holds_alternative<std::vector<std::string>*>(field.target);
 }
 
+void flip(const ConfigField& field) {
+  bool* value = std::get<bool*>(field.target);  // only switches have an opposite
+  *value = !*value;
+}
+
+// For a switch's opposite: the entry that gives the switch itself the same value. Else null.
+const YamlEntry* contradicted(const YamlEntry& entry, const ConfigField& field,
+                              const std::vector<YamlEntry>& entries) {
+  if (!field.is_reversed_by(entry.key)) return nullptr;
+  const auto other = std::find_if(entries.begin(), entries.end(), [&](const YamlEntry& candidate) {
+    return candidate.key == field.name && candidate.values == entry.values;
+  });
+  return other == entries.end() ? nullptr : &*other;
+}
+
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -125,7 +140,7 @@ void ConfigSource::positional(std::string field_name) { positional_ = std::move(
 
 const ConfigField* ConfigSource::find(std::string_view name) const {
   for (const ConfigField& field : fields_.fields()) {
-    if (field.name == name) return &field;
+    if (field.name == name || field.is_reversed_by(name)) return &field;
   }
   return nullptr;
 }
@@ -133,12 +148,15 @@ const ConfigField* ConfigSource::find(std::string_view name) const {
 std::string ConfigSource::nearest(std::string_view name) const {
   std::string best;
   size_t best_distance = std::max<size_t>(3, name.size() / 2);
+  const auto consider = [&](const std::string& candidate) {
+    const size_t distance = edit_distance(name, candidate);
+    if (distance >= best_distance) return;
+    best_distance = distance;
+    best = candidate;
+  };
   for (const ConfigField& field : fields_.fields()) {
-    const size_t distance = edit_distance(name, field.name);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = field.name;
-    }
+    consider(field.name);
+    if (!field.opposite.empty()) consider(field.opposite);
   }
   return best;
 }
@@ -146,8 +164,12 @@ std::string ConfigSource::nearest(std::string_view name) const {
 Status ConfigSource::apply_flag(std::string_view field_name,
                                 const std::vector<std::string>& values) {
   for (const ConfigField& field : fields_.fields()) {
-    if (field.name != field_name) continue;
-    TRY([[maybe_unused]] Ok done, std::visit(Assign{field, values}, field.target));
+    const bool reversed = field.is_reversed_by(field_name);
+    if (field.name != field_name && !reversed) continue;
+    ConfigField named = field;  // an error says the name that was given
+    named.name = field_name;
+    TRY([[maybe_unused]] Ok done, std::visit(Assign{named, values}, field.target));
+    if (reversed) flip(field);
   }
   return Ok{};
 }
@@ -167,6 +189,12 @@ Status ConfigSource::apply_yaml(std::string_view text, std::string_view file_nam
     if (entry.is_list != is_list(*field)) {
       return Error{ErrorCode::kInvalidRequest,
                    str(where, entry.key, entry.is_list ? " takes one value" : " takes a list"),
+                   entry.key};
+    }
+    if (const YamlEntry* other = contradicted(entry, *field, entries)) {
+      return Error{ErrorCode::kInvalidRequest,
+                   str(where, entry.key, ": ", entry.values.back(), " contradicts ", other->key,
+                       ": ", other->values.back(), " on line ", other->line),
                    entry.key};
     }
     Status applied = apply_flag(entry.key, entry.values);

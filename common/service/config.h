@@ -13,8 +13,11 @@
 //   if (auto exit_code = source.load(argc, argv)) return *exit_code;
 //
 // One list gives the YAML keys (block_size:), the flags (--block-size), --help and --print-config.
-// Precedence: default, then --config FILE, then flags. An unknown or duplicate key, an unknown flag
-// and a value of the wrong type are errors that name file, line and the nearest name.
+// A switch may have a second name that says the opposite (no_cache_prompt for prefix_cache), for
+// what other programs call it: read like any other, never printed, and an error beside a first name
+// that says otherwise. Precedence: default, then --config FILE, then flags. An unknown or duplicate
+// key, an unknown flag and a value of the wrong type are errors that name file, line and the
+// nearest name.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +40,9 @@ struct ConfigField {
   std::string name;  // as in YAML: block_size
   std::string unit;  // "tokens", "bytes"; empty for names and switches
   std::string help;
+  std::string opposite;  // a switch's second name, which sets it to the reverse; empty = none
+
+  bool is_reversed_by(std::string_view key) const { return !key.empty() && key == opposite; }
 };
 
 // Collects fields; pass it to visit_fields.
@@ -44,7 +50,12 @@ class FieldList {
  public:
   template <class T>
   void operator()(T& field, std::string name, std::string unit, std::string help) {
-    fields_.push_back({FieldTarget(&field), std::move(name), std::move(unit), std::move(help)});
+    fields_.push_back({FieldTarget(&field), std::move(name), std::move(unit), std::move(help), ""});
+  }
+  void operator()(bool& field, std::string name, std::string unit, std::string help,
+                  std::string opposite) {
+    fields_.push_back({FieldTarget(&field), std::move(name), std::move(unit), std::move(help),
+                       std::move(opposite)});
   }
   const std::vector<ConfigField>& fields() const { return fields_; }
 

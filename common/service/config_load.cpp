@@ -37,10 +37,25 @@ void add_option(const ConfigField& field, const std::string& positional, CLI::Ap
   const std::string help = field.help + (field.unit.empty() ? "" : " [" + field.unit + "]");
   if (is_switch(field)) {
     app.add_flag(flag + ",!--no-" + flag.substr(2), given.switches[field.name], help);
+    if (field.opposite.empty()) return;
+    app.add_flag(flag_name(field.opposite), given.switches[field.opposite],
+                 "the opposite of " + flag);
     return;
   }
   const std::string names = field.name == positional ? field.name + "," + flag : flag;
   app.add_option(names, given.values[field.name], help)->take_all()->expected(1);
+}
+
+// A switch and its opposite were given the same value.
+Status check_opposite(const ConfigField& field, const CLI::App& app, const Given& given) {
+  if (field.opposite.empty()) return Ok{};
+  const std::string flag = flag_name(field.name), opposite = flag_name(field.opposite);
+  const bool value = given.switches.at(field.name);
+  if (app.count(flag) == 0 || app.count(opposite) == 0) return Ok{};
+  if (value != given.switches.at(field.opposite)) return Ok{};
+  const char* text = value ? "=true" : "=false";
+  return Error{ErrorCode::kInvalidRequest,
+               str(flag, text, " and ", opposite, text, " contradict each other"), field.name};
 }
 
 // "--blok-size=8" -> "blok_size"
@@ -87,6 +102,10 @@ std::optional<int> ConfigSource::load(int argc, const char* const* argv) {
     const std::string guess = nearest(field_like(extras.front()));
     return fail(program_, str("unexpected argument '", extras.front(), "'",
                               guess.empty() ? "" : "; did you mean '" + flag_name(guess) + "'?"));
+  }
+  for (const ConfigField& field : fields_.fields()) {
+    const Status agreed = check_opposite(field, app, given);
+    if (!agreed) return fail(program_, agreed.error().message);
   }
   check_only_ = given.check;
   if (!given.file.empty()) {

@@ -109,6 +109,14 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   return ranks;
 }
 
+EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConfig& ranks) {
+  EngineConfig engine;
+  engine.limits = ranks.limits;
+  engine.n_kv_blocks = ranks.n_kv_blocks;
+  engine.prefix_cache = config.prefix_cache;
+  return engine;
+}
+
 std::string served_name(const NodeConfig& config) {
   if (!config.served_model_name.empty()) return config.served_model_name;
   const std::filesystem::path path(config.model);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "node/engine/engine.h"
 #include "node/model/model_file.h"
 #include "node/model/rank_group.h"
 
@@ -22,6 +23,7 @@ struct NodeConfig {
   int64_t max_num_seqs = 16;
   int64_t max_num_batched_tokens = 512;
   std::string kv_cache_dtype = "f16";
+  bool prefix_cache = true;
   int64_t verbosity = 1;
   bool insecure = false;
 
@@ -42,6 +44,8 @@ struct NodeConfig {
     v(max_num_batched_tokens, "max_num_batched_tokens", "tokens",
       "of one step; long prompts are prefilled in chunks of what decoding leaves of it");
     v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
+    v(prefix_cache, "prefix_cache", "",
+      "keep the KV blocks of prompts and answers for requests that begin alike", "no_cache_prompt");
     v(verbosity, "verbosity", "", "0 = warnings, 1 = also what happens, 2 = also details");
   }
   template <class V>
@@ -56,6 +60,9 @@ struct NodeConfig {
 // The settings, checked and with every default filled in from the model and the machine. Throws
 // LoadError naming field and numbers.
 RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file);
+
+// The engine's part of the settings, for ranks with these.
+EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConfig& ranks);
 
 // served_model_name, or the file's name without directory and .gguf.
 std::string served_name(const NodeConfig& config);

@@ -13,6 +13,7 @@ struct Sample {
   int64_t block_size = 16;
   double top = 0.5;
   bool insecure = false;
+  bool cache = true;
   std::vector<std::string> node;
   std::optional<int64_t> seed;
   template <class V>
@@ -21,6 +22,7 @@ struct Sample {
     v(block_size, "block_size", "tokens", "tokens per KV block");
     v(top, "top", "", "a number");
     v(insecure, "insecure", "", "allow other than loopback");
+    v(cache, "cache", "", "remember", "forget_all");
     v(node, "node", "", "endpoints of nodes");
     v(seed, "seed", "", "the seed of requests that bring none");
   }
@@ -126,6 +128,49 @@ TEST_F(ConfigTest, AnyValueIsPrintedSoThatItReadsBack) {
     EXPECT_EQ(again.node, config.node);
     EXPECT_EQ(again.top, config.top);
   }
+}
+
+TEST_F(ConfigTest, TheOppositeOfASwitchIsAnotherNameForIt) {
+  EXPECT_EQ(load({"--forget-all"}), std::nullopt);
+  EXPECT_FALSE(config.cache);
+  EXPECT_EQ(load({"--forget-all=false"}), std::nullopt);
+  EXPECT_TRUE(config.cache);
+  EXPECT_EQ(load({"--no-cache", "--forget-all"}), std::nullopt) << "they say the same";
+  EXPECT_FALSE(config.cache);
+  EXPECT_EQ(yaml_error("forget_all: false\ncache: true\n"), "");
+  EXPECT_TRUE(config.cache);
+  EXPECT_EQ(yaml_error("forget_all: true\n"), "");
+  EXPECT_FALSE(config.cache);
+  EXPECT_EQ(source.to_yaml().find("forget_all"), std::string::npos);
+}
+
+TEST_F(ConfigTest, AFlagOverridesTheOppositeInTheFile) {
+  const std::string path = ::testing::TempDir() + "config_test_opposite.yaml";
+  std::ofstream(path) << "cache: true\n";
+  EXPECT_EQ(load({"--config", path.c_str(), "--forget-all"}), std::nullopt);
+  EXPECT_FALSE(config.cache);
+  std::ofstream(path) << "forget_all: true\n";
+  EXPECT_EQ(load({"--config", path.c_str(), "--cache"}), std::nullopt);
+  EXPECT_TRUE(config.cache);
+  std::remove(path.c_str());
+}
+
+TEST_F(ConfigTest, ASwitchThatContradictsItsOppositeExitsWithTwo) {
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(load({"--cache", "--forget-all"}), 2);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "program: --cache=true and --forget-all=true contradict each other\n");
+  EXPECT_EQ(load({"--no-cache", "--forget-all=false"}), 2);
+  EXPECT_EQ(yaml_error("cache: true\ntop: 1\nforget_all: true\n"),
+            "f.yaml:3: forget_all: true contradicts cache: true on line 1");
+  EXPECT_EQ(yaml_error("forget_all: false\ncache: false\n"),
+            "f.yaml:1: forget_all: false contradicts cache: false on line 2");
+}
+
+TEST_F(ConfigTest, BadValuesOfAnOppositeAreToldUnderItsName) {
+  EXPECT_EQ(yaml_error("forget_all: yes\n"), "f.yaml:1: forget_all: 'yes' is not true or false");
+  EXPECT_EQ(yaml_error("forget_al: true\n"),
+            "f.yaml:1: unknown key 'forget_al'; did you mean 'forget_all'?");
 }
 
 TEST_F(ConfigTest, TwoStructsMayShareAField) {
