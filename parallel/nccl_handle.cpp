@@ -42,18 +42,20 @@ void NcclHandle::close() {
     std::this_thread::sleep_for(kPoll);
     state = this->state();
   }
-  if (state != ncclSuccess) return abort();
-  api_.comm_destroy(std::exchange(comm_, nullptr));
+  end(state == ncclSuccess ? api_.comm_destroy : api_.comm_abort);
 }
 
 void NcclHandle::abort() {
-  if (comm_ == nullptr) return;
+  if (comm_ != nullptr) end(api_.comm_abort);
+}
+
+void NcclHandle::end(decltype(&ncclCommAbort) end) {
   std::promise<void> returned;
   const std::future<void> has_returned = returned.get_future();
-  std::thread([returned = std::move(returned), abort = api_.comm_abort, device_idx = device_idx_,
-               memory = memory_, comm = std::exchange(comm_, nullptr)]() mutable {
+  std::thread([returned = std::move(returned), end, device_idx = device_idx_, memory = memory_,
+               comm = std::exchange(comm_, nullptr)]() mutable {
     cudaSetDevice(device_idx);
-    abort(comm);
+    end(comm);
     memory.reset();
     returned.set_value();
   }).detach();

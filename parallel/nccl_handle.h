@@ -29,14 +29,16 @@ class NcclHandle {
   ncclResult_t state() const;
   ncclComm_t get() const { return comm_; }
 
-  // For a healthy communicator with nothing under way. abort() if it turns out not to be.
+  // For a healthy communicator with nothing under way. Aborted if it turns out not to be.
   void close();
-  // Ends whatever is under way, on the device as well, on a thread of its own: if NCCL does not
-  // return in time (such aborts are on record, and only the end of the process cures them), that
-  // thread and the memory stay with it.
+  // Ends whatever is under way, on the device as well.
   void abort();
 
  private:
+  // NCCL's last call, on a thread of its own: if it does not return in time (such aborts are on
+  // record, and only the end of the process cures them), that thread and the memory stay with it.
+  void end(decltype(&ncclCommAbort) end);
+
   // constant after construction
   const NcclApi& api_;
   const int device_idx_;

@@ -1,3 +1,9 @@
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
 #include "common/units.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/stream.h"
@@ -7,6 +13,24 @@ namespace lockstep::cuda {
 namespace {
 
 constexpr int64_t kAttentionScratchBytes = 32_MiB;
+
+// What is queued takes milliseconds. Only a collective whose abort hangs takes longer.
+constexpr std::chrono::milliseconds kLongestEnd{1'000};
+constexpr std::chrono::microseconds kPoll{100};
+
+// A stream that does not become idle, with the memory that it may still write. CUDA would wait to
+// destroy or free either, so they stay until the process ends.
+struct LeftBehind {
+  cudaStream_t stream = nullptr;
+  DeviceBuffer scratch;
+};
+
+void leave_behind(LeftBehind left) {
+  static std::mutex mutex;
+  static auto& all = *std::make_unique<std::vector<LeftBehind>>().release();  // never destroyed
+  std::lock_guard lock(mutex);
+  all.push_back(std::move(left));
+}
 
 [[noreturn]] void no_kernel(const char* op) {
   check_failed(__FILE__, __LINE__, "CUDA has no kernel for this yet", op);
@@ -27,8 +51,21 @@ CudaStream::CudaStream(Device& device, int device_idx, const StreamLimits& limit
 }
 
 CudaStream::~CudaStream() {
-  wait();
-  CUDA_CHECK(cudaStreamDestroy(stream_));
+  if (idle_before(std::chrono::steady_clock::now() + kLongestEnd)) {
+    CUDA_CHECK(cudaStreamDestroy(stream_));
+  } else {
+    leave_behind({stream_, std::move(attention_scratch_)});
+  }
+}
+
+bool CudaStream::idle_before(std::chrono::steady_clock::time_point until) const {
+  for (;;) {
+    const cudaError_t state = cudaStreamQuery(on_device());
+    if (state == cudaSuccess) return true;
+    if (state != cudaErrorNotReady) CUDA_CHECK(state);
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(kPoll);
+  }
 }
 
 void CudaStream::wait() { CUDA_CHECK(cudaStreamSynchronize(on_device())); }

@@ -5,6 +5,7 @@
 
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <string>
 
 #include "kernels/cuda/launches.h"
@@ -18,6 +19,9 @@ class CudaStream final : public Stream {
   // `device` is the device_idx-th; it and the ledger must outlive the stream. Throws
   // std::bad_alloc.
   CudaStream(Device& device, int device_idx, const StreamLimits& limits, MemoryLedger& ledger);
+  // Waits for what is queued; but a stream that is not idle after a second is left behind with its
+  // scratch, which then stays booked. (A device that hangs holds up cudaFree as well: a process
+  // with one should end rather than tidy up.)
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
@@ -42,6 +46,8 @@ class CudaStream final : public Stream {
   void launch(const SampleArgs& args) override;
 
  private:
+  bool idle_before(std::chrono::steady_clock::time_point until) const;
+
   // constant after construction
   const int device_idx_;
   const std::string name_;  // "cuda:0"

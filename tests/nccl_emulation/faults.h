@@ -22,6 +22,7 @@ struct Faults {
   bool finalizing_never_ends = false;
   // Until the faults change; what its last collective receives into is written to all that time.
   bool abort_never_returns = false;
+  bool destroying_never_returns = false;  // until the faults change
   // As between hosts: when one rank aborts, the others get ncclRemoteError.
   bool peers_notice = false;
 };

@@ -284,7 +284,10 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   Visit visit(comm);
-  std::lock_guard lock(mutex);
+  std::unique_lock lock(mutex);
+  if (faults.destroying_never_returns && hits(*comm->member)) {
+    faults_changed.wait(lock, [] { return !faults.destroying_never_returns; });
+  }
   --stats.n_live;
   ++stats.n_destroyed;
   visit.comm_is_gone();
