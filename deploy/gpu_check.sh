@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the CUDA kernels alone and checks them on this machine's GPU: bits against the reference,
 # then speed. Needs nvcc, CMake and Ninja and nothing else; installs nothing. Under five minutes.
-# Exit code 0: every bit is right; 1: one is not; 2: there is no GPU.
+# Exit code 0: every bit is right; 1: one is not, or it cannot be said; 2: there is no GPU.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage="usage: deploy/gpu_check.sh [JSON FILE]"

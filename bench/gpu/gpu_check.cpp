@@ -1,9 +1,11 @@
 // lockstep-gpu-check: what the CUDA kernels do on the GPUs of this machine. Prints the devices and
 // the libraries that were found, compares every kernel's bits with kernels/reference, then times
-// them; --json FILE writes the same for machines. Exit code 0; 1 if a bit differs; 2 without a GPU.
+// them; --json FILE writes the same for machines. Exit code 0; 1 if a bit differs or nothing can be
+// said; 2 without a GPU or a module for one.
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -150,11 +152,16 @@ std::string json_of(const Report& report) {
   return out.str();
 }
 
+int cannot_write(const std::string& path) {
+  std::printf("cannot write %s: %s\n", path.c_str(), std::strerror(errno));
+  return 1;
+}
+
 int run(const Options& options) {
   Result<CudaModule> module = CudaModule::load(options.module);
   if (!module) {
     std::printf("%s\n", module.error().message.c_str());
-    return 2;
+    return module.error().code == ErrorCode::kNotFound ? 2 : 1;
   }
   Report report;
   report.versions = module->versions();
@@ -174,6 +181,11 @@ int run(const Options& options) {
     std::printf("no GPU: %s\n", why_none.c_str());
     return 2;
   }
+  std::ofstream json;  // opened now: a name that cannot be written shall not cost minutes
+  if (!options.json.empty()) {
+    json.open(options.json);
+    if (!json) return cannot_write(options.json);
+  }
 
   const std::unique_ptr<Device> device = module->open(devices.front().idx);
   MemoryLedger ledger;
@@ -186,7 +198,11 @@ int run(const Options& options) {
   CHECK(time != nullptr && copy != nullptr);
   report.timings = gpu_check::time_kernels(*device, *stream, *time, *copy);
   print_timings(report.timings);
-  if (!options.json.empty()) std::ofstream(options.json) << json_of(report);
+  if (json.is_open()) {
+    json << json_of(report);
+    json.close();
+    if (!json) return cannot_write(options.json);
+  }
   const bool equal = std::all_of(report.bits.begin(), report.bits.end(),
                                  [](const BitResult& r) { return r.difference.n_different == 0; });
   std::printf("\n%s\n", equal ? "every bit is the reference's" : "BITS DIFFER");
