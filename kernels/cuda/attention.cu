@@ -3,7 +3,7 @@
 //   attend_tiles   a block takes one tile of one row and up to kHeads query heads of one KV head,
 //                  and leaves the tile's m, l and o of each in scratch
 //   merge_tiles    a block takes one row and head, and merges tiles ascending
-// Scratch holds kMaxSlots tiles of a row at most. Longer contexts take several passes, between
+// Scratch holds kMaxPassTiles tiles of a row at most. Longer contexts take several passes, between
 // which the merged state waits in scratch; rows that do not fit are taken in runs. Neither shows in
 // bits.
 //
@@ -23,7 +23,8 @@ constexpr int kTileKeys = 64;
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kHeads = 4;                // that share one reading of the keys
-constexpr int kMaxSlots = kThreads;      // merging gives each tile a thread
+constexpr int kMaxPassTiles = kThreads;  // merging gives each tile a thread
+constexpr int kKeysInFlight = 16;        // whose values a thread loads before it uses the first
 constexpr int64_t kMaxGridRows = 65535;  // CUDA's limit
 
 // What one tile of one row and head adds up to, or several merged: m, l, then o [head_dim].
@@ -52,12 +53,12 @@ struct AttentionParams {
 
   int first_row = 0;          // of this run
   int first_tile = 0;         // of this pass
-  int n_slots = 0;            // tiles of a pass
-  float* partials = nullptr;  // [rows of the run, n_heads, n_slots] Partial
+  int n_pass_tiles = 0;       // tiles of a pass
+  float* partials = nullptr;  // [rows of the run, n_heads, n_pass_tiles] Partial
   float* states = nullptr;    // [rows of the run, n_heads] Partial
 
-  __device__ Partial partial(int row, int head, int slot) const {
-    const int64_t i = (static_cast<int64_t>(row) * n_heads + head) * n_slots + slot;
+  __device__ Partial partial(int row, int head, int pass_tile) const {
+    const int64_t i = (static_cast<int64_t>(row) * n_heads + head) * n_pass_tiles + pass_tile;
     return {partials + i * partial_floats(kv.head_dim)};
   }
   __device__ Partial state(int row, int head) const {
@@ -80,12 +81,22 @@ __device__ inline Keys keys_of(const AttentionParams& p, int row) {
   return {begin, position + 1};
 }
 
-// The block that holds a key of the row's sequence.
-__device__ inline int block_of(const AttentionParams& p, const int32_t* table, int key) {
+// Where a key of the row's sequence lies. Worked out and checked once per key, before the loops
+// over dims and keys: no load of theirs could be moved above the check.
+struct KeyPlace {
+  int block, slot;
+};
+
+__device__ inline KeyPlace place_of(const AttentionParams& p, const int32_t* table, int key) {
   const int block = table[key / p.kv.block_size];
   device_check(block >= 0 && block < p.kv.n_blocks);
-  return block;
+  return {block, key % p.kv.block_size};
 }
+
+// A value of each head, side by side so that one load fetches them.
+struct alignas(sizeof(float) * kHeads) OfHeads {
+  float of[kHeads];
+};
 
 __device__ inline const int32_t* table_of(const AttentionParams& p, int row) {
   const int seq = p.seq_of_token[row];
@@ -93,48 +104,49 @@ __device__ inline const int32_t* table_of(const AttentionParams& p, int row) {
   return p.block_tables + seq * p.table_stride;
 }
 
-// scores[head][key] for the keys of the tile that are visible. A thread is a key; the two halves of
-// the block take every other head.
+// The scores of the tile's visible keys. A thread is a key; the two halves of the block take every
+// other head.
 template <DType dtype>
 __device__ void score_tile(const AttentionParams& p, const float (*q)[kMaxHeadDim],
-                           const int32_t* table, int kv_head, int n_heads, int begin, int end,
-                           float (*scores)[kTileKeys]) {
+                           const KeyPlace* places, int kv_head, int n_heads, int begin, int end,
+                           OfHeads* scores) {
   constexpr int kHalves = kThreads / kTileKeys;
   constexpr int kHeadsPerHalf = kHeads / kHalves;
   const int half = static_cast<int>(threadIdx.x) / kTileKeys;
   const int key = begin / kTileKeys * kTileKeys + static_cast<int>(threadIdx.x) % kTileKeys;
   if (key < begin || key >= end || half >= n_heads) return;
-  const Plane plane = k_plane(p.kv, block_of(p, table, key), kv_head);
-  const int slot = key % p.kv.block_size;
+  const KeyPlace place = places[key % kTileKeys];
+  const Plane plane = k_plane(p.kv, place.block, kv_head);
   float s[kHeadsPerHalf] = {};
 #pragma unroll 16
   for (int d = 0; d < p.kv.head_dim; ++d) {
-    const float k = load_kv<dtype>(plane, slot, d);
+    const float k = load_kv<dtype>(plane, place.slot, d);
 #pragma unroll
     for (int i = 0; i < kHeadsPerHalf; ++i) s[i] = fmaf(q[half + i * kHalves][d], k, s[i]);
   }
 #pragma unroll
   for (int i = 0; i < kHeadsPerHalf; ++i) {
     const int head = half + i * kHalves;
-    if (head < n_heads) scores[head][key % kTileKeys] = s[i] * p.scale;
+    if (head < n_heads) scores[key % kTileKeys].of[head] = s[i] * p.scale;
   }
 }
 
 // Turns one head's scores into probabilities, and gives the tile's m and l. A warp takes a head.
-__device__ void softmax_tile(float* scores, int begin, int end, const Partial& partial) {
+__device__ void softmax_tile(OfHeads* scores, int head, int begin, int end,
+                             const Partial& partial) {
   const int lane = static_cast<int>(threadIdx.x % kWarpSize);
   const int tile_begin = begin / kTileKeys * kTileKeys;
   const auto visible = [&](int i) { return tile_begin + i >= begin && tile_begin + i < end; };
-  float m = scores[begin - tile_begin];  // a visible one
+  float m = scores[begin - tile_begin].of[head];  // a visible one
   for (int i = lane; i < kTileKeys; i += kWarpSize) {
-    if (visible(i)) m = max_or_nan(m, scores[i]);
+    if (visible(i)) m = max_or_nan(m, scores[i].of[head]);
   }
   m = warp_max_or_nan(m);  // after which every lane has read what it needs of the scores
   float l = 0.0f;
   for (int i = lane; i < kTileKeys; i += kWarpSize) {
     if (!visible(i)) continue;
-    const float probability = contract_exp(scores[i] - m);
-    scores[i] = probability;
+    const float probability = contract_exp(scores[i].of[head] - m);
+    scores[i].of[head] = probability;
     l = l + probability;
   }
   l = warp_tree_sum(l);
@@ -144,19 +156,32 @@ __device__ void softmax_tile(float* scores, int begin, int end, const Partial& p
   }
 }
 
-// o[d] of every head: a thread is a dim, keys ascending.
+// o[d] of every head: a thread is a dim, keys ascending. Beyond the end the last key is loaded
+// again and what it would add is dropped: a branch would keep the loads from being in flight
+// together.
 template <DType dtype>
-__device__ void weigh_values(const AttentionParams& p, const float (*probabilities)[kTileKeys],
-                             const int32_t* table, int kv_head, int n_heads, int begin, int end,
+__device__ void weigh_values(const AttentionParams& p, const OfHeads* probabilities,
+                             const KeyPlace* places, int kv_head, int n_heads, int begin, int end,
                              const Partial (&partials)[kHeads]) {
   for (int d = static_cast<int>(threadIdx.x); d < p.kv.head_dim; d += kThreads) {
     float o[kHeads] = {};
-#pragma unroll 8
-    for (int key = begin; key < end; ++key) {
-      const Plane plane = v_plane(p.kv, block_of(p, table, key), kv_head);
-      const float v = load_kv<dtype>(plane, key % p.kv.block_size, d);
+    for (int first = begin; first < end; first += kKeysInFlight) {
+      float v[kKeysInFlight];
 #pragma unroll
-      for (int i = 0; i < kHeads; ++i) o[i] = fmaf(probabilities[i][key % kTileKeys], v, o[i]);
+      for (int u = 0; u < kKeysInFlight; ++u) {
+        const int key = first + u < end ? first + u : end - 1;
+        const KeyPlace place = places[key % kTileKeys];
+        v[u] = load_kv<dtype>(v_plane(p.kv, place.block, kv_head), place.slot, d);
+      }
+#pragma unroll
+      for (int u = 0; u < kKeysInFlight; ++u) {
+        const OfHeads probability = probabilities[(first + u) % kTileKeys];
+#pragma unroll
+        for (int i = 0; i < kHeads; ++i) {
+          const float sum = fmaf(probability.of[i], v[u], o[i]);
+          o[i] = first + u < end ? sum : o[i];
+        }
+      }
     }
 #pragma unroll
     for (int i = 0; i < kHeads; ++i) {
@@ -170,7 +195,8 @@ template <DType dtype>
 __global__ void __launch_bounds__(kThreads)
     attend_tiles(const __grid_constant__ AttentionParams p) {
   __shared__ float q[kHeads][kMaxHeadDim];
-  __shared__ float scores[kHeads][kTileKeys];  // then probabilities
+  __shared__ OfHeads scores[kTileKeys];  // then probabilities
+  __shared__ KeyPlace places[kTileKeys];
   const int runs_per_kv = (p.heads_per_kv + kHeads - 1) / kHeads;
   const int kv_head = static_cast<int>(blockIdx.y) / runs_per_kv;
   const int first_in_group = static_cast<int>(blockIdx.y) % runs_per_kv * kHeads;
@@ -197,14 +223,17 @@ __global__ void __launch_bounds__(kThreads)
     const float* head = p.q + row * p.q_stride + (first_head + i) * p.kv.head_dim;
     for (int d = static_cast<int>(threadIdx.x); d < p.kv.head_dim; d += kThreads) q[i][d] = head[d];
   }
-  __syncthreads();  // q is there
-  score_tile<dtype>(p, q, table, kv_head, n_heads, begin, end, scores);
+  if (const int key = begin + static_cast<int>(threadIdx.x); key < end) {
+    places[key % kTileKeys] = place_of(p, table, key);
+  }
+  __syncthreads();  // q and the places are there
+  score_tile<dtype>(p, q, places, kv_head, n_heads, begin, end, scores);
   __syncthreads();  // every score is there
   for (int i = warp; i < n_heads; i += kWarps) {
-    softmax_tile(scores[i], begin, end, p.partial(run_row, first_head + i, tile - p.first_tile));
+    softmax_tile(scores, i, begin, end, p.partial(run_row, first_head + i, tile - p.first_tile));
   }
   __syncthreads();  // every probability is there
-  weigh_values<dtype>(p, scores, table, kv_head, n_heads, begin, end, partials);
+  weigh_values<dtype>(p, scores, places, kv_head, n_heads, begin, end, partials);
 }
 
 // The factors by which a state and a tile are scaled when they are merged.
@@ -217,9 +246,9 @@ struct Rescale {
 // is a tile. m_before: of the state that the first tile joins, if there is one. Gives rescale[0, n)
 // and returns the maximum of all.
 __device__ float scan_maxima(const AttentionParams& p, int run_row, int head, int first, int n,
-                             bool joins_state, float m_before, Rescale (&rescale)[kMaxSlots]) {
+                             bool joins_state, float m_before, Rescale (&rescale)[kMaxPassTiles]) {
   __shared__ float m_of_warp[kWarps];
-  __shared__ float m_through[kMaxSlots];
+  __shared__ float m_through[kMaxPassTiles];
   const int i = static_cast<int>(threadIdx.x);
   const int lane = i % kWarpSize;
   const float m_of_tile = i < n ? p.partial(run_row, head, first - p.first_tile + i).m() : 0.0f;
@@ -243,13 +272,13 @@ __device__ float scan_maxima(const AttentionParams& p, int run_row, int head, in
 
 // Grid: head, row of the run.
 __global__ void __launch_bounds__(kThreads) merge_tiles(const __grid_constant__ AttentionParams p) {
-  __shared__ Rescale rescale[kMaxSlots];
+  __shared__ Rescale rescale[kMaxPassTiles];
   const int head = static_cast<int>(blockIdx.x);
   const int run_row = static_cast<int>(blockIdx.y);
   const int row = p.first_row + run_row;
   const Keys keys = keys_of(p, row);
   const int first = keys.first_tile() > p.first_tile ? keys.first_tile() : p.first_tile;
-  const int end_of_pass = p.first_tile + p.n_slots;
+  const int end_of_pass = p.first_tile + p.n_pass_tiles;
   const int end = keys.last_tile() + 1 < end_of_pass ? keys.last_tile() + 1 : end_of_pass;
   const int n = end - first;
   if (n <= 0) return;
@@ -316,17 +345,20 @@ void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaS
   const int64_t floats_of_tile = int64_t{p.n_heads} * partial_floats(p.kv.head_dim);
   const int64_t fits = scratch.n_floats / floats_of_tile;  // tiles of whole rows, states included
   CHECK(fits >= 2);
-  const int64_t rows_at_once = std::min({n_rows, fits / 2, kMaxGridRows});
-  const int64_t slots = std::min<int64_t>({fits / rows_at_once - 1, kMaxSlots, n_tiles});
-  p.n_slots = static_cast<int>(slots);
+  // Rather fewer rows at once than more passes over each: a pass of few tiles is two small
+  // launches.
+  const int64_t tiles_wanted = std::min(n_tiles, kMaxPassTiles);
+  const int64_t rows_that_fit = std::max<int64_t>(fits / (1 + tiles_wanted), 1);
+  const int64_t rows_at_once = std::min({n_rows, rows_that_fit, kMaxGridRows});
+  p.n_pass_tiles = static_cast<int>(std::min(fits / rows_at_once - 1, tiles_wanted));
   p.states = scratch.data;
   p.partials = p.states + rows_at_once * floats_of_tile;
   const unsigned runs = blocks_for(p.heads_per_kv, kHeads) * static_cast<unsigned>(p.kv.n_kv_heads);
   for (int64_t row = 0; row < n_rows; row += rows_at_once) {
     p.first_row = static_cast<int>(row);
     const auto rows = static_cast<unsigned>(std::min(rows_at_once, n_rows - row));
-    for (p.first_tile = 0; p.first_tile < n_tiles; p.first_tile += p.n_slots) {
-      const dim3 grid(static_cast<unsigned>(std::min(p.n_slots, n_tiles - p.first_tile)), runs,
+    for (p.first_tile = 0; p.first_tile < n_tiles; p.first_tile += p.n_pass_tiles) {
+      const dim3 grid(static_cast<unsigned>(std::min(p.n_pass_tiles, n_tiles - p.first_tile)), runs,
                       rows);
       for_kv_dtype(args.kv.dtype,
                    [&]<DType dtype>() { launch(attend_tiles<dtype>, grid, kThreads, stream, p); });
