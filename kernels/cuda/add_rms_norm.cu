@@ -10,7 +10,8 @@
 namespace lockstep::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 512;
+constexpr int kDepth = 4;  // values of a thread that are loaded before the first is stored
 
 // Where a row of int8 activations goes; q is null if it is not wanted.
 struct QuantizedOut {
@@ -66,12 +67,23 @@ __device__ float tree_sum(const Partials& partials, int64_t at) {
   return sum[0];
 }
 
+// For all that the compiler knows, a store changes what a later load reads. So kDepth values are
+// loaded (beyond the end, the last one again) before any of them is stored; here and in norm_row.
 __device__ void add_to_residual(const NormParams& p, int64_t token) {
   float* residual = p.residual + token * p.x_stride;
-  for (int d = static_cast<int>(threadIdx.x); d < p.dim; d += kThreads) {
-    float y = tree_sum(p.partials, token * p.dim + d);
-    if (p.partials.bias != nullptr) y = y + p.partials.bias[d];
-    residual[d] = residual[d] + y;
+  for (int first = static_cast<int>(threadIdx.x); first < p.dim; first += kThreads * kDepth) {
+    float sum[kDepth];
+#pragma unroll
+    for (int u = 0; u < kDepth; ++u) {
+      const int d = first + u * kThreads < p.dim ? first + u * kThreads : p.dim - 1;
+      float y = tree_sum(p.partials, token * p.dim + d);
+      if (p.partials.bias != nullptr) y = y + p.partials.bias[d];
+      sum[u] = residual[d] + y;
+    }
+#pragma unroll
+    for (int u = 0; u < kDepth; ++u) {
+      if (first + u * kThreads < p.dim) residual[first + u * kThreads] = sum[u];
+    }
   }
 }
 
@@ -107,7 +119,7 @@ __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ Nor
   __shared__ float inverse_rms;
   if (warp == 0) {
     float squares = 0.0f;
-#pragma unroll 8
+#pragma unroll 32
     for (int d = lane; d < p.dim; d += kWarpSize) squares = fmaf(x[d], x[d], squares);
     const float mean = warp_tree_sum(squares) / static_cast<float>(p.dim);
     if (lane == 0) inverse_rms = 1.0f / sqrtf(mean + p.eps);
@@ -115,11 +127,23 @@ __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ Nor
   __syncthreads();  // inverse_rms is there
   const float r = inverse_rms;
 
-  for (int first = warp * kWarpSize; first < p.dim; first += kThreads) {
-    const int d = first + lane;
-    const float y = d < p.dim ? (x[d] * r) * p.weight[d] : 0.0f;
-    if (p.out != nullptr && d < p.dim) p.out[token * p.out_stride + d] = y;
-    if (p.quantized.q != nullptr) quantize_block(y, p.quantized, token, first / kBlockLen);
+  for (int first = warp * kWarpSize; first < p.dim; first += kThreads * kDepth) {
+    float y[kDepth];
+#pragma unroll
+    for (int u = 0; u < kDepth; ++u) {
+      const int d = first + u * kThreads + lane;
+      const int there = d < p.dim ? d : p.dim - 1;
+      y[u] = (x[there] * r) * p.weight[there];
+    }
+#pragma unroll
+    for (int u = 0; u < kDepth; ++u) {
+      const int block = first + u * kThreads;  // its first value
+      const int d = block + lane;
+      if (block >= p.dim) break;
+      if (p.out != nullptr && d < p.dim) p.out[token * p.out_stride + d] = y[u];
+      if (p.quantized.q == nullptr) continue;
+      quantize_block(d < p.dim ? y[u] : 0.0f, p.quantized, token, block / kBlockLen);
+    }
   }
 }
 

@@ -25,7 +25,6 @@ constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kHeads = 4;                // that share one reading of the keys
 constexpr int kMaxPassTiles = kThreads;  // merging gives each tile a thread
 constexpr int kKeysInFlight = 16;        // whose values a thread loads before it uses the first
-constexpr int64_t kMaxGridRows = 65535;  // CUDA's limit
 
 // What one tile of one row and head adds up to, or several merged: m, l, then o [head_dim].
 struct Partial {
@@ -349,7 +348,7 @@ void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaS
   // launches.
   const int64_t tiles_wanted = std::min(n_tiles, kMaxPassTiles);
   const int64_t rows_that_fit = std::max<int64_t>(fits / (1 + tiles_wanted), 1);
-  const int64_t rows_at_once = std::min({n_rows, rows_that_fit, kMaxGridRows});
+  const int64_t rows_at_once = std::min<int64_t>({n_rows, rows_that_fit, kMaxGridRows});
   p.n_pass_tiles = static_cast<int>(std::min(fits / rows_at_once - 1, tiles_wanted));
   p.states = scratch.data;
   p.partials = p.states + rows_at_once * floats_of_tile;

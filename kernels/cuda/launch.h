@@ -10,12 +10,14 @@
 namespace lockstep::cuda {
 
 inline constexpr int kWarpSize = 32;
+inline constexpr unsigned kMaxGridRows = 65535;  // CUDA's limit of a grid's y and z
 
 // A grid without blocks launches nothing.
 template <class Params>
 void launch(void (*kernel)(Params), dim3 grid, int n_threads, cudaStream_t stream,
             const Params& params) {
   if (grid.x == 0 || grid.y == 0) return;
+  CHECK(grid.y <= kMaxGridRows && grid.z <= kMaxGridRows);
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(n_threads));

@@ -20,7 +20,8 @@ struct AttentionScratch {
 
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
 void add_rms_norm(const AddRmsNormArgs& args, cudaStream_t stream);
-void linear_q8_0(const LinearArgs& args, cudaStream_t stream);
+// n_sms: multiprocessors of the device, which a grid should fill.
+void linear_q8_0(const LinearArgs& args, int n_sms, cudaStream_t stream);
 void rope_store(const RopeStoreArgs& args, cudaStream_t stream);
 void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaStream_t stream);
 

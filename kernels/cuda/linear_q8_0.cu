@@ -18,7 +18,6 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarpSize;
-constexpr int kBlocksPerSm = 4;                     // without a figure ptxas spills to fit more
 constexpr int kMaxTokens = 4;                       // that share one read of the weights
 constexpr int kMaxChains = kMaxLeaves * kNumLanes;  // of the tiles of one block
 constexpr int kQuantsPerLoad = 4;                   // int8 in a word
@@ -27,6 +26,14 @@ constexpr int kQuantsOffset = 2 * kTileRows;  // behind the f16 scales
 static_assert(block_layout(WeightType::kQ8_0).quants == kQuantsOffset);
 constexpr int kBlockBytes = static_cast<int>(block_layout(WeightType::kQ8_0).bytes);
 
+// What is traded for what, by tokens: blocks of a chain whose loads are in flight together, and
+// CUDA blocks that an SM shall hold. The second bounds the registers of a thread (an SM's 65536 /
+// 256 threads / 4 = 64), so it is the largest that the first leaves room for without a spill.
+template <int kTokens>
+constexpr int kDepth = kTokens == 1 ? 4 : 2;
+template <int kTokens>
+constexpr int kBlocksPerSm = kTokens == kMaxTokens ? 3 : 4;
+
 struct LinearParams {
   const std::byte* weights = nullptr;
   int64_t bytes_per_tile = 0;
@@ -34,7 +41,7 @@ struct LinearParams {
   int n_leaves = 0;  // that this rank owns
   int n_blocks = 0;  // of a leaf
   int n_lanes = 0;   // of a leaf
-  int warps_per_tile = 1;
+  int warps_per_tile = 1, tiles_per_block = 1;
   const int8_t* q = nullptr;  // 16-byte aligned, like its rows
   const float* scale = nullptr;
   int64_t q_stride = 0, scale_stride = 0;
@@ -55,13 +62,58 @@ __device__ inline HalfBlock load_acts(const int8_t* q) {
   return {{v.x, v.y, v.z, v.w}};
 }
 
+// Adds the next blocks of a chain of which n are left, kDepth of them or all. Beyond the last block
+// and token the last is loaded again, and what a block would add is dropped: a branch would keep
+// the loads from being in flight together.
+template <int kTokens>
+__device__ __forceinline__ void add_blocks(const LinearParams& p, const std::byte* block,
+                                           int column_block, int n, int first_token,
+                                           float (&acc)[kTokens]) {
+  const int thread_lane = static_cast<int>(threadIdx.x % kWarpSize);
+  const int row = thread_lane % kTileRows;
+  const int half = thread_lane / kTileRows;
+  int w[kDepth<kTokens>][kLoadsPerHalf];
+  float w_scale[kDepth<kTokens>];
+  HalfBlock x[kDepth<kTokens>][kTokens];
+  float x_scale[kDepth<kTokens>][kTokens];
+#pragma unroll
+  for (int u = 0; u < kDepth<kTokens>; ++u) {
+    const int i = u < n ? u : n - 1;
+    const std::byte* at = block + int64_t{i} * kBlockBytes;
+    const auto* scales = reinterpret_cast<const unsigned short*>(at);
+    w_scale[u] = __half2float(__ushort_as_half(__ldg(scales + row)));
+    const auto* words = reinterpret_cast<const int*>(at + kQuantsOffset);
+#pragma unroll
+    for (int j = 0; j < kLoadsPerHalf; ++j) {
+      w[u][j] = __ldg(words + (half * kLoadsPerHalf + j) * kTileRows + row);
+    }
+    const int column = column_block + i * p.n_lanes;
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      const int64_t token = first_token + t < p.n_tokens ? first_token + t : p.n_tokens - 1;
+      x[u][t] = load_acts(p.q + token * p.q_stride + column * kBlockLen +
+                          half * kLoadsPerHalf * kQuantsPerLoad);
+      x_scale[u][t] = __ldg(p.scale + token * p.scale_stride + column);
+    }
+  }
+#pragma unroll
+  for (int u = 0; u < kDepth<kTokens>; ++u) {
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      int isum = 0;
+#pragma unroll
+      for (int j = 0; j < kLoadsPerHalf; ++j) isum = __dp4a(w[u][j], x[u][t].words[j], isum);
+      isum += __shfl_xor_sync(kAllLanes, isum, kTileRows);
+      const float sum = fmaf(w_scale[u] * x_scale[u][t], static_cast<float>(isum), acc[t]);
+      acc[t] = u < n ? sum : acc[t];
+    }
+  }
+}
+
 // The chain of one lane of one leaf, for the row of this thread and every token.
 template <int kTokens>
 __device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte* tile, int chain,
                                           int first_token, float (&acc)[kTokens]) {
-  const int thread_lane = static_cast<int>(threadIdx.x % kWarpSize);
-  const int row = thread_lane % kTileRows;
-  const int half = thread_lane / kTileRows;
   const int leaf = chain / p.n_lanes;
   const int lane = chain % p.n_lanes;
   const int n_even = p.n_blocks / p.n_lanes;  // every lane has these, the first n_odd one more
@@ -69,30 +121,10 @@ __device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte
   const int n = n_even + (lane < n_odd ? 1 : 0);
   const int place = leaf * p.n_blocks + lane * n_even + (lane < n_odd ? lane : n_odd);
   const std::byte* block = tile + static_cast<int64_t>(place) * kBlockBytes;
-  int column_block = leaf * p.n_blocks + lane;
-#pragma unroll 4
-  for (int i = 0; i < n; ++i, block += kBlockBytes, column_block += p.n_lanes) {
-    const auto* scales = reinterpret_cast<const unsigned short*>(block);
-    const float w_scale = __half2float(__ushort_as_half(__ldg(scales + row)));
-    const auto* words = reinterpret_cast<const int*>(block + kQuantsOffset);
-    int w[kLoadsPerHalf];
-#pragma unroll
-    for (int j = 0; j < kLoadsPerHalf; ++j) {
-      w[j] = __ldg(words + (half * kLoadsPerHalf + j) * kTileRows + row);
-    }
-#pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      if (first_token + t >= p.n_tokens) break;
-      const int64_t token = first_token + t;
-      const HalfBlock x = load_acts(p.q + token * p.q_stride + column_block * kBlockLen +
-                                    half * kLoadsPerHalf * kQuantsPerLoad);
-      int isum = 0;
-#pragma unroll
-      for (int j = 0; j < kLoadsPerHalf; ++j) isum = __dp4a(w[j], x.words[j], isum);
-      isum += __shfl_xor_sync(kAllLanes, isum, kTileRows);
-      const float x_scale = __ldg(p.scale + token * p.scale_stride + column_block);
-      acc[t] = fmaf(w_scale * x_scale, static_cast<float>(isum), acc[t]);
-    }
+  const int column_block = leaf * p.n_blocks + lane;
+  for (int i = 0; i < n; i += kDepth<kTokens>) {
+    add_blocks<kTokens>(p, block + int64_t{i} * kBlockBytes, column_block + i * p.n_lanes, n - i,
+                        first_token, acc);
   }
 }
 
@@ -108,16 +140,15 @@ __device__ __forceinline__ float sum_neighbours(float* values, int n, int stride
 }
 
 template <int kTokens>
-__global__ void __launch_bounds__(kThreads, kBlocksPerSm)
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm<kTokens>)
     gemv(const __grid_constant__ LinearParams p) {
   // [chain of this block's tiles][row][token]
   __shared__ float sums[kMaxChains * kTileRows * kTokens];
   constexpr int kChainStride = kTileRows * kTokens;
   const int warp = static_cast<int>(threadIdx.x / kWarpSize);
   const int thread_lane = static_cast<int>(threadIdx.x % kWarpSize);
-  const int tiles_per_block = kWarps / p.warps_per_tile;
-  const int first_tile = static_cast<int>(blockIdx.x) * tiles_per_block;
-  const int first_token = static_cast<int>(blockIdx.y) * kTokens;
+  const int first_tile = static_cast<int>(blockIdx.y) * p.tiles_per_block;
+  const int first_token = static_cast<int>(blockIdx.x) * kTokens;
   const int n_chains = p.n_leaves * p.n_lanes;
 
   const int my_tile = warp / p.warps_per_tile;
@@ -134,7 +165,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
   }
   __syncthreads();  // every chain of every tile is summed
 
-  for (int i = static_cast<int>(threadIdx.x); i < tiles_per_block * kChainStride; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < p.tiles_per_block * kChainStride;
+       i += static_cast<int>(blockDim.x)) {
     const int tile = i / kChainStride;
     const int row = (first_tile + tile) * kTileRows + i % kChainStride / kTokens;
     const int token = first_token + i % kTokens;
@@ -160,21 +192,30 @@ int warps_for(int n_chains) {
   return warps;
 }
 
+// Neighbours in the grid share a tile, which then comes from the L2 cache for all but the first
+// kTokens tokens. A CUDA block takes fewer tiles, down to one, where SMs would else have nothing to
+// do.
 template <int kTokens>
-void launch_gemv(const LinearParams& p, cudaStream_t stream) {
-  const dim3 grid(blocks_for(p.n_tiles, kWarps / p.warps_per_tile),
-                  blocks_for(p.n_tokens, kTokens));
-  launch(gemv<kTokens>, grid, kThreads, stream, p);
+void launch_gemv(LinearParams& p, int n_sms, cudaStream_t stream) {
+  const unsigned runs = blocks_for(p.n_tokens, kTokens);
+  const int64_t enough = int64_t{2} * n_sms;
+  p.tiles_per_block = kWarps / p.warps_per_tile;
+  while (p.tiles_per_block > 1 && blocks_for(p.n_tiles, p.tiles_per_block) * runs < enough) {
+    p.tiles_per_block /= 2;
+  }
+  launch(gemv<kTokens>, dim3(runs, blocks_for(p.n_tiles, p.tiles_per_block)),
+         p.tiles_per_block * p.warps_per_tile * kWarpSize, stream, p);
 }
 
 }  // namespace
 
-void linear_q8_0(const LinearArgs& args, cudaStream_t stream) {
+void linear_q8_0(const LinearArgs& args, int n_sms, cudaStream_t stream) {
   const PackedWeights& weights = args.weights;
   const QuantizedActs& x = args.x.quantized;
   const LeafCut cut(weights.leaf_k());
   LinearParams p;
   p.weights = weights.data;
+  CHECK(reinterpret_cast<uintptr_t>(p.weights) % sizeof(int) == 0);
   p.bytes_per_tile = tile_bytes(weights.type, weights.k);
   p.n_rows = static_cast<int>(weights.n_rows);
   p.n_tiles = static_cast<int>(blocks_for(weights.n_rows, kTileRows));
@@ -195,9 +236,9 @@ void linear_q8_0(const LinearArgs& args, cudaStream_t stream) {
   p.out = static_cast<float*>(args.out.data);
   p.out_subtree_stride = args.out.row_stride;
   p.out_token_stride = args.out_token_stride != 0 ? args.out_token_stride : weights.n_rows;
-  if (p.n_tokens == 1) return launch_gemv<1>(p, stream);
-  if (p.n_tokens == 2) return launch_gemv<2>(p, stream);
-  launch_gemv<kMaxTokens>(p, stream);
+  if (p.n_tokens == 1) return launch_gemv<1>(p, n_sms, stream);
+  if (p.n_tokens == 2) return launch_gemv<2>(p, n_sms, stream);
+  launch_gemv<kMaxTokens>(p, n_sms, stream);
 }
 
 }  // namespace lockstep::cuda

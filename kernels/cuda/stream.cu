@@ -47,6 +47,7 @@ CudaStream::CudaStream(Device& device, int device_idx, const StreamLimits& limit
         DeviceBuffer(device, ledger, MemoryTag::kActivations, kAttentionScratchBytes);
   }
   CUDA_CHECK(cudaSetDevice(device_idx_));
+  CUDA_CHECK(cudaDeviceGetAttribute(&n_sms_, cudaDevAttrMultiProcessorCount, device_idx_));
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
 }
 
@@ -81,7 +82,7 @@ void CudaStream::launch(const RopeStoreArgs& args) { rope_store(args, on_device(
 
 void CudaStream::launch(const LinearArgs& args) {
   if (args.weights.type != WeightType::kQ8_0) no_kernel("linear with weights other than Q8_0");
-  linear_q8_0(args, on_device());
+  linear_q8_0(args, n_sms_, on_device());
 }
 
 void CudaStream::launch(const AttentionArgs& args) {

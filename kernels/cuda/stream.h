@@ -51,6 +51,7 @@ class CudaStream final : public Stream {
   // constant after construction
   const int device_idx_;
   const std::string name_;  // "cuda:0"
+  int n_sms_ = 0;
   cudaStream_t stream_ = nullptr;
 
   DeviceBuffer attention_scratch_;

@@ -122,6 +122,22 @@ TEST(Emulator, ATrapEndsTheLaunchAndTheNextOneRuns) {
   EXPECT_EQ(n, 128);
 }
 
+TEST(Emulator, ALaunchThatADeviceRefusesIsReported) {
+  const auto launch = [](dim3 grid, dim3 block) {
+    return [=] {
+      const cudaLaunchConfig_t config{grid, block};
+      cudaLaunchKernelEx(
+          &config, +[](int) {}, 0);
+    };
+  };
+  EXPECT_THAT(launch({1, 65536}, {1}), ThrowsMessage<KernelFault>(HasSubstr("1 x 65536 x 1")));
+  EXPECT_THAT(launch({1, 1, 65536}, {1}), ThrowsMessage<KernelFault>(HasSubstr("1 x 1 x 65536")));
+  EXPECT_THAT(launch({1}, {32, 33}), ThrowsMessage<KernelFault>(HasSubstr("32 x 33 x 1 threads")));
+  EXPECT_THAT(launch({1}, {0}), ThrowsMessage<KernelFault>(HasSubstr("0 x 1 x 1 threads")));
+  EXPECT_THAT(launch({0}, {1}), ThrowsMessage<KernelFault>(HasSubstr("a grid without blocks")));
+  EXPECT_NO_THROW(launch({65536, 1, 2}, {1})());
+}
+
 TEST(Emulator, TheThreadOrderIsTheTestsChoice) {
   const auto first_to_run = [](cuda_emulation::ThreadOrder order) {
     cuda_emulation::set_options({.order = order, .deleted_barrier = {}});

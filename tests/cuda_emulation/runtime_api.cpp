@@ -12,8 +12,13 @@ namespace {
 using lockstep::cuda_emulation::KernelFault;
 
 constexpr int kDevices = 8;
+constexpr int kSms = 2;  // so few that small cases fill them as well as not
 thread_local int current_device = 0;
 thread_local std::set<int> used_devices;
+
+std::string text(dim3 n) {
+  return std::to_string(n.x) + " x " + std::to_string(n.y) + " x " + std::to_string(n.z);
+}
 
 // What every call does that needs a context.
 void use_device() { used_devices.insert(current_device); }
@@ -26,6 +31,16 @@ std::vector<int> lockstep::cuda_emulation::devices_used() {
 
 void cuda_emulation_check_launch(const cudaLaunchConfig_t& config) {
   use_device();
+  const auto [x, y, z] = config.gridDim;
+  if (x == 0 || y == 0 || z == 0) throw KernelFault("launched a grid without blocks");
+  if (x > INT32_MAX || y > 65535 || z > 65535) {
+    throw KernelFault("launched a grid of " + text(config.gridDim) + " blocks");
+  }
+  const dim3 block = config.blockDim;
+  const uint64_t n_threads = uint64_t{block.x} * block.y * block.z;
+  if (n_threads == 0 || n_threads > 1024 || block.z > 64) {
+    throw KernelFault("launched blocks of " + text(block) + " threads");
+  }
   if (config.stream != nullptr && config.stream->device != current_device) {
     throw KernelFault("launched to a stream of device " + std::to_string(config.stream->device) +
                       " by a thread whose device is " + std::to_string(current_device));
@@ -54,6 +69,11 @@ cudaError_t cudaGetDeviceCount(int* n) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {{}, size_t{1} << 30, 9, 0};
   std::snprintf(properties->name, sizeof properties->name, "emulated GPU %d", device);
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr /*attribute*/, int /*device*/) {
+  *value = kSms;
   return cudaSuccess;
 }
 

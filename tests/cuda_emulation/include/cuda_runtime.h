@@ -105,9 +105,12 @@ struct cudaDeviceProp {
   int major, minor;
 };
 
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int* n);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaSetDevice(int device);  // of this OS thread
 cudaError_t cudaGetLastError();
 cudaError_t cudaMalloc(void** data, size_t n_bytes);
