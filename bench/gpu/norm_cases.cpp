@@ -81,6 +81,8 @@ std::vector<BitCase> norm_cases(Sizes sizes) {
       {7, 5, 288, uneven, 7},
       {8, 5, 576, whole, 3, true},
       {9, 4, 64, leaves, 8, true, true},
+      {13, 1, 2720, uneven, 7, true},  // more than a block's threads take at once
+      {14, 2, 2051, whole, 3},
   };
   if (sizes == Sizes::kLarge) {
     cases.push_back({10, 64, 4096, leaves, 8});

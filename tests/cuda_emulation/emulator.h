@@ -1,8 +1,10 @@
-// The CUDA execution model on one CPU thread, so that kernels/cuda can be run, bit for bit and
-// under sanitizers, where no GPU is. A block's threads are fibers; blocks run one after another.
-// The order in which threads get to run is a test's choice, so that a missing barrier shows.
+// The CUDA execution model on one CPU thread at a time, so that kernels/cuda can be run, bit for
+// bit and under sanitizers, where no GPU is. A block's threads are fibers; blocks run one after
+// another. The order in which threads get to run is a test's choice, so that a missing barrier
+// shows.
 //
-// Models: shared memory, __syncthreads, warp shuffles, votes and __syncwarp under a mask, traps.
+// Models: shared memory (NaNs until a block writes it), __syncthreads, warp shuffles, votes and
+// __syncwarp under a mask, traps.
 // Reports: barriers and shuffles that not all threads reach, a lane outside its own mask.
 // Does not model: timing, memory banks, races between blocks, memory ordering.
 #pragma once

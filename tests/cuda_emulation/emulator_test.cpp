@@ -43,6 +43,16 @@ TEST(Emulator, SharedMemoryIsSeenByTheBlockAfterABarrier) {
   for (int i = 0; i < 64; ++i) EXPECT_EQ(out[static_cast<size_t>(i)], 63 - i);
 }
 
+TEST(Emulator, SharedMemoryThatABlockHasNotWrittenHoldsNans) {
+  std::vector<float> out(3);
+  run_grid(dim3(3), dim3(1), [&] {
+    __shared__ float value;
+    out[blockIdx.x] = value;
+    value = 1.0f;
+  });
+  EXPECT_THAT(out, ::testing::Each(::testing::IsNan()));
+}
+
 TEST(Emulator, ThreadsThatHaveEndedDoNotHoldABarrier) {
   int n_past = 0;
   run_grid(dim3(1), dim3(64), [&] {

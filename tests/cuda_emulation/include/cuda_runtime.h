@@ -19,7 +19,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
-#define __shared__ static thread_local  // a block's threads are fibers of one OS thread
+#define __shared__ __attribute__((section("cuda_shared"))) static  // see fill_shared_memory
 
 #define __syncthreads() ::lockstep::cuda_emulation::sync_threads(__FILE__, __LINE__)
 #define __trap() ::lockstep::cuda_emulation::trap(__func__)
