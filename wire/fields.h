@@ -270,6 +270,7 @@ struct Fields<Heartbeat> {
     v.field("n_waiting", m.n_waiting);
     v.field("n_blocks_total", m.n_blocks_total);
     v.field("n_blocks_free", m.n_blocks_free);
+    v.field("n_blocks_cached", m.n_blocks_cached);
     v.field("n_blocks_active", m.n_blocks_active);
     v.field("n_prompt_tokens", m.n_prompt_tokens);
     v.field("n_cached_tokens", m.n_cached_tokens);

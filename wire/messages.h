@@ -178,7 +178,7 @@ struct Heartbeat {
   uint64_t epoch = 0;
   uint64_t step = 0;
   int64_t n_running = 0, n_waiting = 0;
-  int64_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_active = 0;
+  int64_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
   bool draining = false;
 };

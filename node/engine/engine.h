@@ -28,8 +28,10 @@ struct EngineConfig {
 struct EngineSnapshot {
   uint64_t n_steps = 0;
   int32_t n_running = 0, n_waiting = 0;  // sequences
-  int32_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_active = 0;
-  int32_t n_blocks_promised = 0;  // of the free ones, those that admitted sequences may still take
+  int32_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
+  // Of the free ones, and then of the cached ones: what admitted sequences may still take.
+  int32_t n_blocks_promised = 0;
+  uint64_t n_blocks_evicted = 0;  // cached ones, to make room
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
   uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;
   uint64_t n_rejected = 0;

@@ -33,7 +33,9 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
         for (int i = 0; i < config.limits.n_groups; ++i) pools.emplace_back(config.n_kv_blocks);
         return pools;
       }()),
-      scheduler_(config.limits, pools_),
+      cache_(pools_, config.limits.block_size, config.prefix_cache),
+      block_size_(config.limits.block_size),
+      scheduler_(config.limits, pools_, cache_),
       writer_(config.limits, tokenizer),
       events_(config.limits.max_seqs) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
@@ -43,6 +45,12 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
 }
 
 void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
+  const SamplingParams& sampling = request->request.sampling;
+  if (cache_.is_enabled() && sampling.cache_prompt) {
+    request->takes_part_in_cache = true;
+    request->prefix =
+        prefix_hashes({.salt = sampling.cache_salt}, request->request.prompt, block_size_);
+  }
   for (Choice& choice : request->choices) {
     start_output(choice, tokenizer_);
     scheduler_.enqueue(choice.sequence);
@@ -98,6 +106,8 @@ void EngineCore::submit_step(Schedule& schedule) {
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (!chunk.admits || chunk.sequence->choice() != 0) continue;
     counters_.n_prompt_tokens += static_cast<uint64_t>(chunk.sequence->n_prompt());
+    counters_.n_cached_tokens += static_cast<uint64_t>(chunk.sequence->n_cached());
+    chunk.sequence->owner().usage.cached_tokens = static_cast<uint64_t>(chunk.sequence->n_cached());
   }
   if (n_in_flight_ == 0) busy_since_ = clock_.now();
   executor_.submit(writer_.write(schedule));
@@ -146,6 +156,7 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
     ++counters_.n_failed_nonfinite;
     fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
   } else if (chunk.samples) {
+    scheduler_.publish(sequence);
     take_sample(request.choices[sequence.choice()], sample_idx);
   }
 }
@@ -239,9 +250,11 @@ EngineSnapshot EngineCore::snapshot() const {
   for (const BlockPool& pool : pools_) {
     s.n_blocks_total += pool.n_blocks_total();
     s.n_blocks_free += pool.n_blocks_free();
+    s.n_blocks_cached += pool.n_blocks_cached();
     s.n_blocks_active += pool.n_blocks(BlockState::kActive);
     s.n_blocks_promised += pool.n_blocks_reserved();
   }
+  s.n_blocks_evicted = cache_.n_evicted();
   return s;
 }
 

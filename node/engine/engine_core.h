@@ -72,6 +72,8 @@ class EngineCore {
 
   // Declared before the requests, whose sequences hold blocks.
   KvPools pools_;  // [n_groups]
+  PrefixCache cache_;
+  const int32_t block_size_;
   Scheduler scheduler_;
   StepWriter writer_;
   std::vector<Schedule> schedules_;  // [steps allowed in flight], by step number

@@ -17,17 +17,34 @@ int check_progress(const Sequence& sequence) {
   return 0;
 }
 
+// The next token of a sequence goes to a block of its own.
+bool nobody_writes_what_is_kept(const Scheduler& scheduler, size_t group) {
+  for (const Sequence* sequence : scheduler.running()) {
+    const std::span<const BlockId> ids = sequence->tables()[group].ids();
+    const auto next = static_cast<size_t>(sequence->n_computed() / scheduler.limits().block_size);
+    for (size_t b = next; b < ids.size(); ++b) {
+      if (scheduler.pools()[group].is_kept(ids[b])) return false;
+    }
+  }
+  return true;
+}
+
 int check_ownership(const Scheduler& scheduler) {
   for (size_t group = 0; group < scheduler.pools().size(); ++group) {
     const BlockPool& pool = scheduler.pools()[group];
     std::vector<uint32_t> n_uses(static_cast<size_t>(pool.n_blocks_total()), 0);
     for (const Sequence* sequence : scheduler.running()) {
       for (BlockId id : sequence->tables()[group].ids()) ++n_uses[static_cast<size_t>(raw(id))];
+      const std::span<const BlockRef> passed = sequence->chain().refs();
+      for (size_t i = group; i < passed.size(); i += scheduler.pools().size()) {
+        ++n_uses[static_cast<size_t>(raw(passed[i].id()))];
+      }
     }
     for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
       const uint32_t n = n_uses[static_cast<size_t>(i)];
-      if (n > 1 || pool.n_refs(BlockId{i}) != n) return 4;
+      if (pool.n_refs(BlockId{i}) != n || (n > 1 && !pool.is_kept(BlockId{i}))) return 4;
     }
+    if (!nobody_writes_what_is_kept(scheduler, group)) return 4;
   }
   return 0;
 }
@@ -70,7 +87,7 @@ int check_invariants(const Scheduler& scheduler, bool full) {
   for (auto* check : {check_ownership, check_promises, check_slots}) {
     if (const int rule = check(scheduler)) return rule;
   }
-  return 0;
+  return scheduler.cache().check_invariants() == 0 ? 0 : 10;
 }
 
 int check_schedule(const Scheduler& scheduler, const Schedule& schedule) {

@@ -1,14 +1,17 @@
 // The engine's invariants, numbered as in docs/engine.md. Pools check 1-3 (node/kv/block_pool.h):
 //   1. blocks by state sum to the pool
-//   2. a block is on the free list exactly when it is free and has no references
+//   2. a block is free, cached or active exactly when it is on the free list, on the list of cached
+//      ones, or referenced
 //   3. promised blocks are there
-//   4. every reference to a block is one use in one live sequence's table, and no two sequences
-//      share a block
+//   4. every reference to a block is one use in one live sequence's table or chain; what two share
+//   is
+//      kept, and what is kept is written to by nobody
 //   5. n_computed + n_inflight <= slots of the table, in every KV group
 //   6. n_computed + n_inflight <= tokens known + samples in flight <= n_tokens_max
 //   7. a running sequence's blocks and promises are what n_tokens_max needs; a waiting one has none
 //   8. at most min(max_seqs, max_tokens) sequences run, each in a slot of its own
 //   9. a step holds at most max_tokens tokens, and every decoding sequence that may still grow
+//  10. the prefix cache's own (node/kv/prefix_cache.h)
 #pragma once
 
 #include "node/engine/scheduler.h"

@@ -33,9 +33,11 @@ struct LiveRequest {
   LiveRequest& operator=(const LiveRequest&) = delete;
 
   const GenerationRequest request;
-  std::vector<Choice> choices;  // [n]
-  int32_t n_choices_open = 0;   // have not ended yet
-  int32_t n_choices_held = 0;   // have not given everything back yet
+  bool takes_part_in_cache = false;  // reads the prefix cache and leaves blocks in it
+  PrefixHashes prefix;               // of the prompt, if it does
+  std::vector<Choice> choices;       // [n]
+  int32_t n_choices_open = 0;        // have not ended yet
+  int32_t n_choices_held = 0;        // have not given everything back yet
   Usage usage;
   FinishReason first_reason = FinishReason::kStop;  // of choice 0, once it has ended
   std::string message;                              // why it failed

@@ -53,10 +53,14 @@ void Sequence::transition(SeqState to) {
   state_ = to;
 }
 
-void Sequence::admit(SlotId slot, std::vector<BlockTable> tables) {
+void Sequence::admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain,
+                     int32_t n_cached) {
   transition(SeqState::kPrefilling);
+  CHECK(n_cached < n_prompt_);
   slot_ = slot;
   tables_ = std::move(tables);
+  chain_ = std::move(chain);
+  n_cached_ = n_computed_ = n_cached;
   const std::vector<int32_t>& prompt = owner_->request.prompt;
   tokens_.reserve(static_cast<size_t>(n_tokens_max_));
   tokens_.assign(prompt.begin(), prompt.end());
@@ -88,6 +92,8 @@ void Sequence::retire() { transition(SeqState::kRetiring); }
 void Sequence::release() {
   CHECK_EQ(n_inflight_, 0);
   transition(SeqState::kReleased);
+  for (BlockTable& table : tables_) table.clear();
+  PrefixCache::end_chain(chain_);
   tables_.clear();
   slot_ = SlotId{-1};
 }

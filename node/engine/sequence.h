@@ -3,7 +3,9 @@
 // Engine thread only.
 //
 // States, and who moves on:
-//   kWaiting -> kPrefilling   admitted: a slot and a promise of every block it can ever need
+//   kWaiting -> kPrefilling   admitted: a slot, the cached blocks that its prompt begins with, and
+//   a
+//                             promise of every other block it can ever need
 //   kPrefilling -> kDecoding  the chunk with the last prompt token was planned
 //   kPrefilling, kDecoding -> kRetiring   stopped, reached its length, was cancelled or failed
 //   kRetiring -> kReleased    no step in flight names it any more; blocks and slot are back
@@ -21,6 +23,7 @@
 
 #include "common/ids.h"
 #include "node/kv/block_table.h"
+#include "node/kv/prefix_cache.h"
 
 namespace lockstep {
 
@@ -48,7 +51,8 @@ class Sequence {
   int32_t n_prompt() const { return n_prompt_; }
   int32_t n_known() const { return static_cast<int32_t>(tokens_.size()); }
   int32_t n_outputs() const { return n_outputs_; }
-  int32_t n_computed() const { return n_computed_; }
+  int32_t n_computed() const { return n_computed_; }  // with keys and values, cached ones included
+  int32_t n_cached() const { return n_cached_; }      // of the prompt, found in the KV cache
   int32_t n_inflight() const { return n_inflight_; }
   int32_t n_samples_inflight() const { return n_samples_inflight_; }
   int32_t next_position() const { return n_computed_ + n_inflight_; }  // the next to be planned
@@ -62,8 +66,15 @@ class Sequence {
   SlotId slot() const { return slot_; }
   std::span<const BlockTable> tables() const { return tables_; }  // [n_groups], while running
 
-  // Admitted: holds a copy of the prompt, `slot` and one started table per KV group.
-  void admit(SlotId slot, std::vector<BlockTable> tables);
+  PrefixChain& chain() { return chain_; }
+  const PrefixChain& chain() const { return chain_; }
+  // Steps for which it has stood back for a sequence that computes what it wants to share.
+  int32_t n_steps_stood_back() const { return n_steps_stood_back_; }
+  void stand_back() { ++n_steps_stood_back_; }
+
+  // Admitted: holds a copy of the prompt, `slot` and one started table per KV group, whose first
+  // blocks hold the first n_cached tokens.
+  void admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached);
   // The next n_tokens are part of a step; `samples` = the token after them will be sampled.
   void plan_chunk(int32_t n_tokens, bool samples);
   // The step with that chunk is done.
@@ -85,6 +96,9 @@ class Sequence {
   SeqState state_ = SeqState::kWaiting;
   SlotId slot_{-1};
   std::vector<BlockTable> tables_;
+  PrefixChain chain_;
+  int32_t n_steps_stood_back_ = 0;
+  int32_t n_cached_ = 0;
   std::vector<int32_t> tokens_;  // empty while waiting
   int32_t n_outputs_ = 0;
   int32_t n_computed_ = 0;

@@ -53,6 +53,10 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
   const Sequence& sequence = *chunk.sequence;
   tables_.clear();
   for (const BlockTable& table : sequence.tables()) tables_.push_back(table.ids());
+  if (chunk.admits) {
+    builder_.add_cached(raw(sequence.slot()),
+                        sequence.tokens().first(static_cast<size_t>(chunk.first_position)));
+  }
   const bool is_known = chunk.first_position < sequence.n_known();
   CHECK(is_known || chunk.n_tokens == 1);
   const std::span<const int32_t> tokens =

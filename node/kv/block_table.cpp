@@ -6,12 +6,15 @@
 
 namespace lockstep {
 
-void BlockTable::start(BlockPromise promise, int32_t block_size) {
+void BlockTable::start(BlockPromise promise, int32_t block_size, std::vector<BlockRef> shared) {
   CHECK(blocks_.empty() && block_size > 0);
   promise_ = std::move(promise);
   block_size_ = block_size;
-  blocks_.reserve(static_cast<size_t>(promise_.n_blocks_left()));
-  ids_.reserve(static_cast<size_t>(promise_.n_blocks_left()));
+  blocks_ = std::move(shared);
+  const size_t n_all = blocks_.size() + static_cast<size_t>(promise_.n_blocks_left());
+  blocks_.reserve(n_all);
+  ids_.reserve(n_all);
+  for (const BlockRef& block : blocks_) ids_.push_back(block.id());
 }
 
 void BlockTable::grow(int32_t n_tokens) {
@@ -22,7 +25,7 @@ void BlockTable::grow(int32_t n_tokens) {
 }
 
 void BlockTable::clear() {
-  blocks_.clear();
+  while (!blocks_.empty()) blocks_.pop_back();
   ids_.clear();
   promise_ = BlockPromise();
 }

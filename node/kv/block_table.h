@@ -18,11 +18,14 @@ constexpr int32_t n_blocks_for(int64_t n_tokens, int32_t block_size) {
 
 class BlockTable {
  public:
-  // Begins an empty table. Takes host memory for all promised blocks now, so that grow() need not.
-  void start(BlockPromise promise, int32_t block_size);
+  // Begins with `shared` blocks, which hold the sequence's first tokens already and are not written
+  // to again, and a promise of the others. Takes host memory for all of them now, so that grow()
+  // need not.
+  void start(BlockPromise promise, int32_t block_size, std::vector<BlockRef> shared = {});
   // Takes blocks until `n_tokens` positions are covered.
   void grow(int32_t n_tokens);
-  // Returns the blocks and what is left of the promise.
+  // Returns the blocks, the last one first, and what is left of the promise. So of a sequence's
+  // cached blocks the ends are older than what they continue, and are evicted before it.
   void clear();
 
   std::span<const BlockId> ids() const { return ids_; }

@@ -28,6 +28,9 @@ struct Layout {
     sampling = end;
     end += static_cast<size_t>(h.n_samples) * sizeof(SamplingRow);
     banned = take(h.n_banned);
+    cached_ids = take(h.n_cached);
+    cached_slots = take(h.n_cached);
+    cached_positions = take(h.n_cached);
   }
   size_t kv_slots(int group) const { return groups + static_cast<size_t>(group) * group_bytes; }
   size_t block_tables(int group) const { return kv_slots(group) + bytes_of(n_tokens); }
@@ -43,7 +46,7 @@ struct Layout {
   int64_t n_tokens;
   size_t end = sizeof(StepPlanHeader);
   size_t tokens, positions, seq_of_token, history_slots, groups, group_bytes;
-  size_t sample_tokens, sampling, banned;
+  size_t sample_tokens, sampling, banned, cached_ids, cached_slots, cached_positions;
 };
 
 template <class T>
@@ -66,6 +69,7 @@ size_t step_plan_bytes(const StepLimits& limits) {
   header.n_groups = limits.n_groups;
   header.max_blocks = limits.max_blocks_per_seq();
   header.n_banned = limits.max_banned;
+  header.n_cached = limits.max_cached_tokens();
   return Layout(header).end;
 }
 
@@ -132,6 +136,16 @@ std::span<const int32_t> StepPlanView::banned() const {
   return section<int32_t>(bytes_, Layout(header()).banned, header().n_banned);
 }
 
+std::span<const int32_t> StepPlanView::cached_ids() const {
+  return section<int32_t>(bytes_, Layout(header()).cached_ids, header().n_cached);
+}
+std::span<const int32_t> StepPlanView::cached_slots() const {
+  return section<int32_t>(bytes_, Layout(header()).cached_slots, header().n_cached);
+}
+std::span<const int32_t> StepPlanView::cached_positions() const {
+  return section<int32_t>(bytes_, Layout(header()).cached_positions, header().n_cached);
+}
+
 StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
     : limits_(limits),
       kv_slots_(static_cast<size_t>(limits.n_groups)),
@@ -148,6 +162,9 @@ StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
   sample_tokens_.reserve(static_cast<size_t>(limits.max_samples));
   sampling_.reserve(static_cast<size_t>(limits.max_samples));
   banned_.reserve(static_cast<size_t>(limits.max_banned));
+  for (auto* list : {&cached_ids_, &cached_slots_, &cached_positions_}) {
+    list->reserve(static_cast<size_t>(limits.max_cached_tokens()));
+  }
   bytes_.reserve(step_plan_bytes(limits));
 }
 
@@ -155,8 +172,8 @@ void StepPlanBuilder::begin(uint64_t step) {
   header_ = {};
   header_.step = step;
   header_.n_groups = limits_.n_groups;
-  for (auto* list :
-       {&tokens_, &positions_, &seq_of_token_, &history_slots_, &sample_tokens_, &banned_}) {
+  for (auto* list : {&tokens_, &positions_, &seq_of_token_, &history_slots_, &sample_tokens_,
+                     &banned_, &cached_ids_, &cached_slots_, &cached_positions_}) {
     list->clear();
   }
   for (auto& list : kv_slots_) list.clear();
@@ -211,11 +228,22 @@ void StepPlanBuilder::add_sample(const SamplingRow& row, std::span<const int32_t
   ++header_.n_samples;
 }
 
+void StepPlanBuilder::add_cached(int32_t history_slot, std::span<const int32_t> tokens) {
+  CHECK(history_slot >= 0 && history_slot < limits_.max_seqs);
+  CHECK(cached_ids_.size() + tokens.size() <= static_cast<size_t>(limits_.max_cached_tokens()));
+  cached_ids_.insert(cached_ids_.end(), tokens.begin(), tokens.end());
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    cached_slots_.push_back(history_slot);
+    cached_positions_.push_back(static_cast<int32_t>(i));
+  }
+}
+
 int32_t StepPlanBuilder::n_tokens() const { return header_.n_tokens; }
 int32_t StepPlanBuilder::n_seqs() const { return header_.n_seqs; }
 
 std::span<const std::byte> StepPlanBuilder::finish() {
   header_.n_banned = static_cast<int32_t>(banned_.size());
+  header_.n_cached = static_cast<int32_t>(cached_ids_.size());
   const Layout layout(header_);
   header_.n_bytes = static_cast<uint32_t>(layout.end);
   header_.digest = 0;
@@ -234,6 +262,9 @@ std::span<const std::byte> StepPlanBuilder::finish() {
                 sampling_.size() * sizeof(SamplingRow));
   }
   put(bytes_, layout.banned, banned_);
+  put(bytes_, layout.cached_ids, cached_ids_);
+  put(bytes_, layout.cached_slots, cached_slots_);
+  put(bytes_, layout.cached_positions, cached_positions_);
   std::memcpy(bytes_.data(), &header_, sizeof(header_));
   header_.digest = step_plan_digest(bytes_);
   std::memcpy(bytes_.data(), &header_, sizeof(header_));

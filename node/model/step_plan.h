@@ -4,7 +4,7 @@
 // first collective of the step.
 //
 //   | header | tokens | positions | seq_of_token | history_slots | per group: kv_slots,
-//   block_tables | sample_tokens | sampling rows | banned ids |
+//   block_tables | sample_tokens | sampling rows | banned ids | cached ids, slots, positions |
 #pragma once
 
 #include <cstddef>
@@ -30,6 +30,8 @@ struct StepPlanHeader {
   int32_t n_groups = 1;    // KV groups
   int32_t max_blocks = 0;  // columns of the block tables
   int32_t n_banned = 0;
+  int32_t n_cached = 0;  // tokens that this step's new sequences found in the KV cache
+  int32_t unused = 0;    // the header is a multiple of 8 bytes
 };
 
 // The most a plan of this node can hold; sizes every buffer once, at start.
@@ -41,6 +43,7 @@ struct StepLimits {
   int32_t block_size = 16;
   int32_t n_groups = 1;
   int32_t max_banned = 0;
+  int32_t max_cached_tokens() const { return max_model_len; }  // of one step's new sequences
   int32_t max_blocks_per_seq() const {
     return static_cast<int32_t>(ceil_div(max_model_len, block_size));
   }
@@ -63,6 +66,10 @@ class StepPlanView {
   std::span<const int32_t> sample_tokens() const;          // [n_samples], index into tokens
   std::span<const SamplingRow> sampling() const;           // [n_samples]
   std::span<const int32_t> banned() const;
+  // Tokens with keys and values already, which no row forwards: only their histories learn them.
+  std::span<const int32_t> cached_ids() const;        // [n_cached]
+  std::span<const int32_t> cached_slots() const;      // [n_cached], row of the token history
+  std::span<const int32_t> cached_positions() const;  // [n_cached]
 
  private:
   std::span<const std::byte> bytes_;
@@ -80,6 +87,8 @@ class StepPlanBuilder {
                     std::span<const std::span<const BlockId>> block_tables);
   // Samples after the last token added.
   void add_sample(const SamplingRow& row, std::span<const int32_t> banned = {});
+  // The first tokens of a sequence that is new in this step and found them in the KV cache.
+  void add_cached(int32_t history_slot, std::span<const int32_t> tokens);
   int32_t n_tokens() const;
   int32_t n_seqs() const;
   // The finished plan; valid until the next begin().
@@ -94,6 +103,7 @@ class StepPlanBuilder {
   std::vector<int32_t> tokens_, positions_, seq_of_token_, history_slots_;
   std::vector<std::vector<int32_t>> kv_slots_, block_tables_;
   std::vector<int32_t> sample_tokens_, banned_;
+  std::vector<int32_t> cached_ids_, cached_slots_, cached_positions_;
   std::vector<SamplingRow> sampling_;
   std::vector<std::byte> bytes_;
 };

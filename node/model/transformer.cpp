@@ -91,8 +91,21 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
   return in_.n_samples == 0 ? CommResult::kOk : run_head(plan, on_logits);
 }
 
+// Resolving ids that are known writes them to the history, which is all that is wanted here.
+void Transformer::remember_cached(const StepPlanView& plan) {
+  const int64_t n = plan.header().n_cached;
+  if (n == 0) return;
+  resolve_tokens({.ids = vector_of(plan.cached_ids()),
+                  .slots = vector_of(plan.cached_slots()),
+                  .positions = vector_of(plan.cached_positions()),
+                  .history = history(),
+                  .tokens = view(ws_.cached_tokens, {n})},
+                 stream_);
+}
+
 CommResult Transformer::embed_tokens(const StepPlanView& plan) {
   at("token resolution");
+  remember_cached(plan);
   const View tokens = view(ws_.tokens, {in_.n_tokens});
   resolve_tokens({.ids = vector_of(plan.tokens()),
                   .slots = vector_of(plan.history_slots()),

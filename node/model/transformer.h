@@ -54,6 +54,8 @@ class Transformer {
     int n_leaves = 1;
   };
 
+  // The penalties of later tokens count the tokens that no row forwards too.
+  void remember_cached(const StepPlanView& plan);
   CommResult embed_tokens(const StepPlanView& plan);
   CommResult run_layer(int idx);
   void attend(int idx, const LayerWeights& layer);

@@ -38,6 +38,7 @@ struct Workspace {
 
   // all phases; rows are up to max(max_tokens, max_samples)
   int32_t* tokens = nullptr;          // [max_tokens]
+  int32_t* cached_tokens = nullptr;   // [max_cached_tokens]: written, read by nobody
   float* residual = nullptr;          // [max_tokens, hidden_dim]
   float* sampled_residual = nullptr;  // [max_samples, hidden_dim]
   ActsBuffer normed;                  // [rows, hidden_dim]

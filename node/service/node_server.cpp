@@ -144,6 +144,7 @@ wire::Heartbeat NodeServer::heartbeat() const {
   h.n_waiting = s.n_waiting;
   h.n_blocks_total = s.n_blocks_total;
   h.n_blocks_free = s.n_blocks_free;
+  h.n_blocks_cached = s.n_blocks_cached;
   h.n_blocks_active = s.n_blocks_active;
   h.n_prompt_tokens = s.n_prompt_tokens;
   h.n_cached_tokens = s.n_cached_tokens;

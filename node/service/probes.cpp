@@ -6,6 +6,7 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "common/error_code.h"
@@ -71,11 +72,17 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.gauge("sequences_running", "Sequences that hold KV blocks.", s.n_running);
   out.gauge("sequences_waiting", "Sequences that wait for their turn.", s.n_waiting);
   out.begin("kv_blocks", "KV blocks by state; they sum to the pool.", MetricType::Gauge);
-  out.add(s.n_blocks_free - s.n_blocks_promised, {{"state", "free"}});
+  // Promises are kept from the free blocks first, then by evicting cached ones.
+  const int32_t n_promised_free = std::min(s.n_blocks_promised, s.n_blocks_free);
+  out.add(s.n_blocks_free - n_promised_free, {{"state", "free"}});
+  out.add(s.n_blocks_cached - (s.n_blocks_promised - n_promised_free), {{"state", "cached"}});
   out.add(s.n_blocks_promised, {{"state", "promised"}});
   out.add(s.n_blocks_active, {{"state", "active"}});
   const double used = s.n_blocks_total > 0 ? double(s.n_blocks_active) / s.n_blocks_total : 0;
   out.gauge("kv_cache_usage_ratio", "Part of the KV pool in use, 0 to 1.", used);
+  out.begin("kv_evictions_total", "Cached KV blocks evicted, by tier and cause.",
+            MetricType::Counter);
+  out.add(static_cast<double>(s.n_blocks_evicted), {{"tier", "device"}, {"cause", "room"}});
   out.begin("decode_failures_total", "Requests that failed while decoding, by cause.",
             MetricType::Counter);
   out.add(static_cast<double>(s.n_failed_nonfinite), {{"cause", "non_finite_logits"}});

@@ -133,7 +133,7 @@ def test_a_typo_anywhere_in_the_board_is_noticed(watched):
     ("$instance", "$node", "unknown variables"),
     ("{{state}}", "{{stat}}", "the series lack what the legend"),
     ('"options": "promised"', '"options": "promisd"', "no series is called promisd"),
-    ('state=\\"free\\"', 'state=\\"fre\\"', "no series"),
+    ('state=~\\"free|cached\\"', 'state=~\\"fre\\"', "no series"),
     ("label_values(lockstep_model_info{", "label_values(lockstep_model{", "has no values")])
 def test_other_mistakes_in_the_board_are_noticed(watched, old, new, complaint):
     text = grafana_board.SHIPPED.read_text()
@@ -165,7 +165,7 @@ def test_what_an_operator_looks_for_is_there_with_its_value(watched):
         wait_for(lambda: value(f"increase({metric}[10m])") > 0, 60, metric)
     assert value('lockstep_decode_failures_total{cause="step_failed"}') == 0
     assert value('lockstep_coordinator_requests_lost_total') == 0
-    assert value('sum(lockstep_prompt_cached_tokens_total)') == 0
+    assert 0 <= value('sum(lockstep_prompt_cached_tokens_total)') < value('sum(lockstep_prompt_tokens_total)')
     assert 500 in watched.load.statuses and 200 in watched.load.statuses
     assert set(watched.load.statuses) == {200, 500}
 

@@ -11,7 +11,7 @@
 
 namespace lockstep::testing {
 
-class FakeTokenizer final : public Tokenizer {
+class FakeTokenizer : public Tokenizer {
  public:
   static constexpr int32_t kEnd = 256;
   static constexpr int32_t kFirstWord = 257;

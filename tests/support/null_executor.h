@@ -141,6 +141,9 @@ class NullExecutor final : public Executor {
   }
 
   void resolve_and_store(const StepPlanView& plan) {
+    for (size_t i = 0; i < plan.cached_ids().size(); ++i) {
+      history(plan.cached_slots()[i], plan.cached_positions()[i]) = plan.cached_ids()[i];
+    }
     for (size_t i = 0; i < plan.tokens().size(); ++i) {
       const int32_t position = plan.positions()[i];
       int32_t& known = history(plan.history_slots()[i], position);

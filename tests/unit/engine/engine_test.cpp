@@ -60,7 +60,7 @@ struct Running {
   void expect_all_blocks_free() const {
     wait_until([&] {
       const EngineSnapshot s = engine.snapshot();
-      return s.n_blocks_free == s.n_blocks_total && s.n_running + s.n_waiting == 0;
+      return s.n_blocks_active == 0 && s.n_running + s.n_waiting == 0;
     });
   }
 
@@ -275,7 +275,7 @@ TEST_P(EngineTest, EveryAcceptedRequestHasExactlyOneEnd) {
       EXPECT_GE(s.n_steps, last.n_steps);
       EXPECT_GE(s.n_output_tokens, last.n_output_tokens);
       EXPECT_GE(s.n_accepted, s.n_stopped + s.n_length + s.n_cancelled + s.n_failed);
-      EXPECT_EQ(s.n_blocks_free + s.n_blocks_active, s.n_blocks_total);
+      EXPECT_EQ(s.n_blocks_free + s.n_blocks_cached + s.n_blocks_active, s.n_blocks_total);
       last = s;
       std::this_thread::yield();
     }

@@ -140,7 +140,7 @@ class CoreHarness {
   void expect_empty() const {
     EXPECT_TRUE(core.idle());
     const EngineSnapshot s = core.snapshot();
-    EXPECT_EQ(s.n_blocks_free, s.n_blocks_total);
+    EXPECT_EQ(s.n_blocks_free + s.n_blocks_cached, s.n_blocks_total);
     EXPECT_EQ(s.n_running + s.n_waiting, 0);
   }
   const Transcript& choice(uint64_t id, uint32_t choice = 0) const {

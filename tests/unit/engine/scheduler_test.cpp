@@ -12,7 +12,9 @@ namespace {
 
 // A scheduler whose sequences never end by themselves: results are "a token", always.
 struct Line {
-  Line(const StepLimits& limits, int32_t n_blocks) : scheduler(limits, pools(limits, n_blocks)) {}
+  Line(const StepLimits& limits, int32_t n_blocks)
+      : cache(pools(limits, n_blocks), limits.block_size, /*enabled=*/false),
+        scheduler(limits, pools_, cache) {}
   ~Line() {
     for (auto& request : requests) {
       for (Choice& choice : request->choices) {
@@ -52,6 +54,7 @@ struct Line {
   }
 
   KvPools pools_;
+  PrefixCache cache;
   std::vector<std::unique_ptr<LiveRequest>> requests;
   Scheduler scheduler;
   Schedule schedule;

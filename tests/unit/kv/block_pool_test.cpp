@@ -112,7 +112,7 @@ TEST(BlockPoolDeathTest, ALeakedBlockIsLoud) {
         BlockPool pool(1);
         leaked = take_one(pool);
       },
-      "n_blocks_free");
+      "BlockState::kActive");
 }
 
 TEST(BlockPoolDeathTest, TakingMoreThanPromisedIsABug) {

@@ -116,11 +116,25 @@ TEST(StepPlan, AReusedBuilderTakesNoNewMemory) {
   builder.begin(1);
   for (int s = 0; s < 4; ++s) {
     builder.add_sequence(s, 36, Ints{1, 2, 3, 4}, tables);
+    builder.add_cached(s, Ints(static_cast<size_t>(kLimits.max_cached_tokens() / 4), 7));
     builder.add_sample({}, s == 0 ? Ints{1, 2, 3} : Ints{});
   }
   const auto plan = builder.finish();
   EXPECT_EQ(plan.data(), first);
   EXPECT_EQ(plan.size(), step_plan_bytes(kLimits)) << "the largest plan is what the limits say";
+}
+
+TEST(StepPlan, CachedTokensComeWithTheirSlotsAndPositions) {
+  StepPlanBuilder builder(kLimits);
+  builder.begin(1);
+  builder.add_cached(2, Ints{5, 6, 7});
+  builder.add_cached(0, Ints{});
+  builder.add_cached(1, Ints{8});
+  const StepPlanView plan(builder.finish());
+  EXPECT_EQ(Ints(plan.cached_ids().begin(), plan.cached_ids().end()), (Ints{5, 6, 7, 8}));
+  EXPECT_EQ(Ints(plan.cached_slots().begin(), plan.cached_slots().end()), (Ints{2, 2, 2, 1}));
+  EXPECT_EQ(Ints(plan.cached_positions().begin(), plan.cached_positions().end()),
+            (Ints{0, 1, 2, 0}));
 }
 
 TEST(StepPlan, AnEmptyPlanIsAPlan) {

@@ -47,7 +47,7 @@ void expect_all_blocks_back(NodeHarness& node) {
   const auto deadline = std::chrono::steady_clock::now() + WirePeer::kPatience;
   while (std::chrono::steady_clock::now() < deadline) {
     const EngineSnapshot s = node.engine().snapshot();
-    if (s.n_running == 0 && s.n_waiting == 0 && s.n_blocks_free == s.n_blocks_total) return;
+    if (s.n_running == 0 && s.n_waiting == 0 && s.n_blocks_active == 0) return;
     std::this_thread::sleep_for(2ms);
   }
   ADD_FAILURE() << node.engine().snapshot().n_blocks_active << " blocks are still held";

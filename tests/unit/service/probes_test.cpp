@@ -22,14 +22,33 @@ struct Page {
   NodeProbes probes;
 };
 
-TEST(NodeProbes, FreePromisedAndActiveBlocksSumToThePool) {
+// Promises are kept from the free blocks first, then by evicting cached ones.
+TEST(NodeProbes, PromisesBeyondTheFreeBlocksAreOfCachedOnes) {
   Page page;
   page.attach();
   page.snapshot.n_blocks_total = 100;
-  page.snapshot.n_blocks_free = 70;
+  page.snapshot.n_blocks_free = 20;
+  page.snapshot.n_blocks_cached = 50;
   page.snapshot.n_blocks_promised = 45;
   page.snapshot.n_blocks_active = 30;
-  EXPECT_TRUE(page.has("kv_blocks{state=\"free\"} 25")) << page.probes.text();
+  page.snapshot.n_blocks_evicted = 7;
+  EXPECT_TRUE(page.has("kv_blocks{state=\"free\"} 0")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{state=\"cached\"} 25"));
+  EXPECT_TRUE(page.has("kv_blocks{state=\"promised\"} 45"));
+  EXPECT_TRUE(page.has("kv_blocks{state=\"active\"} 30"));
+  EXPECT_TRUE(page.has("kv_evictions_total{tier=\"device\",cause=\"room\"} 7"));
+}
+
+TEST(NodeProbes, FreeCachedPromisedAndActiveBlocksSumToThePool) {
+  Page page;
+  page.attach();
+  page.snapshot.n_blocks_total = 100;
+  page.snapshot.n_blocks_free = 60;
+  page.snapshot.n_blocks_cached = 10;
+  page.snapshot.n_blocks_promised = 45;
+  page.snapshot.n_blocks_active = 30;
+  EXPECT_TRUE(page.has("kv_blocks{state=\"free\"} 15")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{state=\"cached\"} 10"));
   EXPECT_TRUE(page.has("kv_blocks{state=\"promised\"} 45")) << page.probes.text();
   EXPECT_TRUE(page.has("kv_blocks{state=\"active\"} 30")) << page.probes.text();
   EXPECT_TRUE(page.has("kv_cache_usage_ratio 0.3")) << page.probes.text();

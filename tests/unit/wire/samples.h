@@ -54,7 +54,7 @@ inline Tokens full_tokens() {
 }
 
 inline Heartbeat full_heartbeat() {
-  return {"s-1", 9, 100, 3, 4, 128, 60, 68, 1000, 200, 3000, true};
+  return {"s-1", 9, 100, 3, 4, 128, 50, 10, 68, 1000, 200, 3000, true};
 }
 
 inline std::vector<Message> one_of_each() {

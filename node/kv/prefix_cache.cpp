@@ -1,0 +1,183 @@
+#include "node/kv/prefix_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+
+namespace lockstep {
+namespace {
+
+std::span<const int32_t> block_of(std::span<const int32_t> tokens, int32_t block, int32_t size) {
+  return tokens.subspan(static_cast<size_t>(block) * static_cast<size_t>(size),
+                        static_cast<size_t>(size));
+}
+
+}  // namespace
+
+PrefixHashes prefix_hashes(PrefixKey key, std::span<const int32_t> tokens, int32_t block_size) {
+  PrefixHashes hashes;
+  hashes.root = prefix_hash(key);
+  hashes.key = std::move(key);
+  const auto n_blocks = static_cast<int32_t>(tokens.size()) / block_size;
+  hashes.blocks.reserve(static_cast<size_t>(n_blocks));
+  uint64_t hash = hashes.root;
+  for (int32_t b = 0; b < n_blocks; ++b) {
+    hash = prefix_hash(hash, block_of(tokens, b, block_size));
+    hashes.blocks.push_back(hash);
+  }
+  return hashes;
+}
+
+PrefixCache::PrefixCache(KvPools& pools, int32_t block_size, bool enabled)
+    : pools_(pools),
+      block_size_(block_size),
+      enabled_(enabled),
+      index_(enabled ? pools.front().n_blocks_total() : 0, block_size,
+             static_cast<int>(pools.size())),
+      blocks_(pools.size()) {
+  for (const BlockPool& pool : pools_) {
+    CHECK_EQ(pool.n_blocks_total(), pools_.front().n_blocks_total());
+  }
+}
+
+void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tokens,
+                        int32_t max_blocks, std::vector<BlockId>& nodes) const {
+  nodes.clear();
+  const int32_t root = index_.root_of(hashes.key);
+  if (root < 0) return;
+  BlockId parent = PrefixIndex::kNone;
+  const int32_t n = std::min(max_blocks, static_cast<int32_t>(hashes.blocks.size()));
+  for (int32_t b = 0; b < n; ++b) {
+    parent = index_.find(root, parent, hashes.blocks[static_cast<size_t>(b)],
+                         block_of(tokens, b, block_size_));
+    if (parent == PrefixIndex::kNone) return;
+    nodes.push_back(parent);
+  }
+}
+
+int32_t PrefixCache::n_cached_of(std::span<const BlockId> nodes, int group) const {
+  const BlockPool& pool = pools_[static_cast<size_t>(group)];
+  return static_cast<int32_t>(std::ranges::count_if(nodes, [&](BlockId node) {
+    return pool.state(index_.block_of_group(node, group)) == BlockState::kCached;
+  }));
+}
+
+std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> nodes, int group) {
+  std::vector<BlockRef> blocks;
+  blocks.reserve(nodes.size());
+  for (BlockId node : nodes) {
+    blocks.push_back(pools_[static_cast<size_t>(group)].share(index_.block_of_group(node, group)));
+  }
+  return blocks;
+}
+
+PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const BlockId> nodes,
+                                     int32_t max_blocks) {
+  PrefixChain chain;
+  if (!enabled_) return chain;
+  chain.publishes_ = true;
+  chain.key_ = hashes.key;
+  chain.hash_ = nodes.empty() ? hashes.root : hashes.blocks[nodes.size() - 1];
+  chain.n_groups_ = pools_.size();
+  chain.refs_.reserve(static_cast<size_t>(max_blocks) * pools_.size());
+  for (BlockId node : nodes) pass(node, chain);
+  return chain;
+}
+
+void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, int32_t n_tokens,
+                          std::span<const std::span<const BlockId>> tables) {
+  for (int32_t b = chain.n_blocks(); chain.publishes_ && (b + 1) * block_size_ <= n_tokens; ++b) {
+    const std::span<const int32_t> block_tokens = block_of(tokens, b, block_size_);
+    const BlockId parent =
+        b == 0 ? PrefixIndex::kNone : chain.refs_[chain.refs_.size() - chain.n_groups_].id();
+    chain.hash_ = prefix_hash(chain.hash_, block_tokens);
+    const int32_t root = index_.root_of(chain.key_);
+    const BlockId known =
+        root < 0 ? PrefixIndex::kNone : index_.find(root, parent, chain.hash_, block_tokens);
+    if (known == PrefixIndex::kNone) {
+      for (size_t g = 0; g < pools_.size(); ++g) {
+        blocks_[g] = tables[g][static_cast<size_t>(b)];
+        pools_[g].keep(blocks_[g]);
+      }
+      index_.insert(chain.key_, parent, chain.hash_, block_tokens, blocks_);
+      pass(blocks_.front(), chain);
+    } else if (can_share(known)) {
+      pass(known, chain);
+    } else {
+      chain.publishes_ = false;
+    }
+  }
+}
+
+void PrefixCache::pass(BlockId node, PrefixChain& chain) {
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    chain.refs_.push_back(pools_[g].share(index_.block_of_group(node, static_cast<int>(g))));
+  }
+}
+
+bool PrefixCache::can_share(BlockId node) const {
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    const BlockState state = pools_[g].state(index_.block_of_group(node, static_cast<int>(g)));
+    if (state == BlockState::kCached && pools_[g].n_blocks_available() == 0) return false;
+  }
+  return true;
+}
+
+void PrefixCache::end_chain(PrefixChain& chain) {
+  while (!chain.refs_.empty()) chain.refs_.pop_back();
+  chain.publishes_ = false;
+}
+
+void PrefixCache::make_room(std::span<const int32_t> n_blocks) {
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    while (pools_[g].n_blocks_free() < n_blocks[g]) {
+      evict_oldest();
+      ++n_evicted_;
+    }
+  }
+}
+
+int32_t PrefixCache::clear() {
+  int32_t n = 0;
+  while (pools_.front().n_blocks_cached() > 0) {
+    evict_oldest();
+    n += static_cast<int32_t>(pools_.size());
+  }
+  return n;
+}
+
+// A node's blocks are referenced together in every group, so they are cached together too.
+void PrefixCache::evict_oldest() {
+  const BlockId node = pools_.front().oldest_cached();
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    blocks_[g] = index_.block_of_group(node, static_cast<int>(g));
+  }
+  index_.remove(node);
+  for (size_t g = 0; g < pools_.size(); ++g) pools_[g].evict(blocks_[g]);
+}
+
+int PrefixCache::check_invariants() const {
+  if (const int rule = index_.check_invariants()) return rule;
+  std::vector<std::vector<bool>> indexed(pools_.size());
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    indexed[g].resize(static_cast<size_t>(pools_[g].n_blocks_total()));
+  }
+  if (enabled_) {
+    for (int32_t i = 0; i < pools_.front().n_blocks_total(); ++i) {
+      if (!index_.contains(BlockId{i})) continue;
+      for (size_t g = 0; g < pools_.size(); ++g) {
+        const BlockId block = index_.block_of_group(BlockId{i}, static_cast<int>(g));
+        indexed[g][static_cast<size_t>(raw(block))] = true;
+      }
+    }
+  }
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    for (int32_t i = 0; i < pools_[g].n_blocks_total(); ++i) {
+      if (pools_[g].is_kept(BlockId{i}) != indexed[g][static_cast<size_t>(i)]) return 3;
+    }
+  }
+  return 0;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,104 @@
+// PrefixCache: the blocks that sequences leave behind, for others that begin alike. Binds the pools
+// (whose block is it) to the index (what is in it): finds the longest cached prefix of a prompt,
+// takes in blocks that are full and proven, and evicts the ones unused for longest when room is
+// needed. Knows no bytes. Engine thread only.
+//
+// A sequence follows its own tokens down the trie with a PrefixChain, which holds references to
+// every node it has passed, and lets go of them end first after its tables are gone. So whoever
+// references a node references all that come before it, and what is oldest among the unreferenced
+// ones has no children: evicting it never leaves a gap.
+//
+// Invariants (numbered as in docs/kv-cache.md and check_invariants()):
+//   1, 2. the index's own
+//   3. a block is kept by its pool exactly when the index has it, in every KV group
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/ids.h"
+#include "node/kv/block_pool.h"
+#include "node/kv/prefix_index.h"
+
+namespace lockstep {
+
+// Of a prompt: its key and the hash of the prefix up to the end of each of its full blocks.
+struct PrefixHashes {
+  PrefixKey key;
+  uint64_t root = 0;
+  std::vector<uint64_t> blocks;  // [n_tokens / block_size]
+};
+PrefixHashes prefix_hashes(PrefixKey key, std::span<const int32_t> tokens, int32_t block_size);
+
+// The nodes that one sequence's tokens have passed.
+class PrefixChain {
+ public:
+  int32_t n_blocks() const { return static_cast<int32_t>(refs_.size() / n_groups_); }
+  bool publishes() const { return publishes_; }
+  std::span<const BlockRef> refs() const { return refs_; }  // [n_blocks, n_groups]
+
+ private:
+  friend class PrefixCache;
+  bool publishes_ = false;  // takes part in the cache at all, and can still be followed
+  PrefixKey key_;
+  uint64_t hash_ = 0;  // of the last node, or of the key
+  size_t n_groups_ = 1;
+  std::vector<BlockRef> refs_;  // of the nodes from the root on; a node is its block in group 0
+};
+
+class PrefixCache {
+ public:
+  // The pools, one per KV group and equally large, must outlive it. Disabled, it finds and takes in
+  // nothing.
+  PrefixCache(KvPools& pools, int32_t block_size, bool enabled);
+
+  bool is_enabled() const { return enabled_; }
+
+  // The nodes of the longest cached prefix of at most max_blocks full blocks, into `nodes`. Changes
+  // nothing.
+  void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_blocks,
+             std::vector<BlockId>& nodes) const;
+  // Of these nodes, how many blocks of a group nobody references: sharing makes them unavailable.
+  int32_t n_cached_of(std::span<const BlockId> nodes, int group) const;
+
+  // References to what the nodes hold in a group, for a sequence's table.
+  std::vector<BlockRef> share(std::span<const BlockId> nodes, int group);
+  // Begins a sequence's chain at nodes that its tables share already; room for max_blocks, so that
+  // publish() need not allocate.
+  PrefixChain start_chain(const PrefixHashes& hashes, std::span<const BlockId> nodes,
+                          int32_t max_blocks);
+  // Takes in the full blocks among the first n_tokens of a sequence, which are forwarded and
+  // proven, beyond those that its chain has passed. tables: [n_groups], the sequence's block ids.
+  // What the index has already stays as it is, the first insert wins: the sequence goes on with its
+  // own block, and its chain with the one that is known. That one must be referenced too; where
+  // every block is spoken for, the chain ends here.
+  void publish(PrefixChain& chain, std::span<const int32_t> tokens, int32_t n_tokens,
+               std::span<const std::span<const BlockId>> tables);
+  // Lets go of the chain's nodes, the last one first. After the sequence's tables.
+  static void end_chain(PrefixChain& chain);
+
+  // Evicts until every group has n_blocks free ones. CHECKs that it can.
+  void make_room(std::span<const int32_t> n_blocks);
+  // Evicts everything that nobody references. The number of blocks over all groups.
+  int32_t clear();
+
+  const PrefixIndex& index() const { return index_; }
+  uint64_t n_evicted() const { return n_evicted_; }  // blocks of group 0, for room
+  // The number of the first invariant that does not hold, or 0. Walks every block.
+  int check_invariants() const;
+
+ private:
+  void evict_oldest();
+  bool can_share(BlockId node) const;
+  void pass(BlockId node, PrefixChain& chain);
+
+  KvPools& pools_;
+  const int32_t block_size_;
+  const bool enabled_;
+  PrefixIndex index_;
+  std::vector<BlockId> blocks_;  // [n_groups], of the node at hand
+  uint64_t n_evicted_ = 0;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,124 @@
+#include "node/kv/prefix_index.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "common/check.h"
+
+namespace lockstep {
+namespace {
+
+// MurmurHash3's finaliser (Austin Appleby): every bit of the input reaches every bit of the output.
+constexpr uint64_t mix(uint64_t x) {
+  x = (x ^ x >> 33) * 0xff51afd7ed558ccdULL;
+  x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53ULL;
+  return x ^ x >> 33;
+}
+
+}  // namespace
+
+uint64_t prefix_hash(const PrefixKey& key) {
+  uint64_t hash = mix(key.salt.size() + 1);
+  for (char c : key.salt) hash = mix(hash ^ static_cast<unsigned char>(c));
+  return hash;
+}
+
+uint64_t prefix_hash(uint64_t parent, std::span<const int32_t> block_tokens) {
+  uint64_t hash = parent;
+  for (int32_t token : block_tokens) hash = mix(hash + static_cast<uint32_t>(token) + 1);
+  return hash;
+}
+
+PrefixIndex::PrefixIndex(int32_t n_blocks, int32_t block_size, int n_groups)
+    : block_size_(block_size), n_groups_(n_groups) {
+  CHECK(n_blocks >= 0 && block_size > 0 && n_groups >= 1);
+  const auto n = static_cast<size_t>(n_blocks);
+  nodes_.resize(n);
+  tokens_.resize(n * static_cast<size_t>(block_size));
+  other_groups_.resize(n * static_cast<size_t>(n_groups - 1), kNone);
+  buckets_.assign(std::bit_ceil(2 * n + 1), -1);
+}
+
+std::span<const int32_t> PrefixIndex::tokens_of(BlockId block) const {
+  const auto size = static_cast<size_t>(block_size_);
+  return std::span(tokens_).subspan(static_cast<size_t>(raw(block)) * size, size);
+}
+
+bool PrefixIndex::is(BlockId block, int32_t root, BlockId parent, uint64_t hash,
+                     std::span<const int32_t> tokens) const {
+  const Node& n = node(block);
+  return n.hash == hash && n.parent == parent && n.root->second.id == root &&
+         std::ranges::equal(tokens_of(block), tokens);
+}
+
+int32_t PrefixIndex::root_of(const PrefixKey& key) const {
+  const auto root = roots_.find(key);
+  return root == roots_.end() ? -1 : root->second.id;
+}
+
+BlockId PrefixIndex::find(int32_t root, BlockId parent, uint64_t hash,
+                          std::span<const int32_t> tokens) const {
+  for (int32_t i = buckets_[bucket_of(hash)]; i >= 0; i = node(BlockId{i}).next_in_bucket) {
+    if (is(BlockId{i}, root, parent, hash, tokens)) return BlockId{i};
+  }
+  return kNone;
+}
+
+void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
+                         std::span<const int32_t> tokens, std::span<const BlockId> blocks) {
+  CHECK(static_cast<int>(blocks.size()) == n_groups_);
+  CHECK(static_cast<int32_t>(tokens.size()) == block_size_);
+  const BlockId id = blocks.front();
+  CHECK(!contains(id) && (parent == kNone || contains(parent)));
+  const auto [root, is_new] = roots_.try_emplace(key, Root{next_root_, 0});
+  if (is_new) ++next_root_;
+  ++root->second.n_nodes;
+  ++n_nodes_;
+  if (parent != kNone) ++node(parent).n_children;
+  std::ranges::copy(tokens, tokens_.begin() + int64_t{raw(id)} * block_size_);
+  std::copy(blocks.begin() + 1, blocks.end(),
+            other_groups_.begin() + int64_t{raw(id)} * (n_groups_ - 1));
+  int32_t& first = buckets_[bucket_of(hash)];
+  node(id) = {true, parent, root, hash, first, 0};
+  first = raw(id);
+}
+
+void PrefixIndex::remove(BlockId id) {
+  Node& removed = node(id);
+  CHECK(removed.in_use && removed.n_children == 0);
+  int32_t* link = &buckets_[bucket_of(removed.hash)];
+  while (*link != raw(id)) link = &node(BlockId{*link}).next_in_bucket;
+  *link = removed.next_in_bucket;
+  if (removed.parent != kNone) --node(removed.parent).n_children;
+  if (--removed.root->second.n_nodes == 0) roots_.erase(removed.root);
+  --n_nodes_;
+  removed = Node();
+}
+
+BlockId PrefixIndex::block_of_group(BlockId id, int group) const {
+  if (group == 0) return id;
+  return other_groups_[static_cast<size_t>(raw(id)) * static_cast<size_t>(n_groups_ - 1) +
+                       static_cast<size_t>(group - 1)];
+}
+
+int PrefixIndex::check_invariants() const {
+  std::vector<int32_t> n_children(nodes_.size(), 0);
+  int32_t n_nodes = 0;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const Node& n = nodes_[i];
+    if (!n.in_use) continue;
+    ++n_nodes;
+    if (n.parent != kNone) {
+      if (!contains(n.parent) || node(n.parent).root != n.root) return 1;
+      ++n_children[static_cast<size_t>(raw(n.parent))];
+    }
+    const BlockId id{static_cast<int32_t>(i)};
+    if (find(n.root->second.id, n.parent, n.hash, tokens_of(id)) != id) return 2;
+  }
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].in_use && nodes_[i].n_children != n_children[i]) return 1;
+  }
+  return n_nodes == n_nodes_ ? 0 : 2;
+}
+
+}  // namespace lockstep

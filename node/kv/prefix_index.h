@@ -1,0 +1,94 @@
+// PrefixIndex: which KV blocks hold which tokens. A trie of full blocks: a node is found by a
+// chained hash and decided by comparing its parent and its tokens, so a collision costs time and
+// never a token. Knows ids, not bytes and not who uses them. Engine thread only.
+//
+//   root of a key ── [t0 … t15] ── [t16 … t31] ── …      a node is named by its block in group 0
+//                         └─────── [u16 … u31]
+//
+// Invariants (numbered as in docs/kv-cache.md and check_invariants()):
+//   1. every node but those under a root has a parent, which counts it among its children
+//   2. every node is found by its own parent and tokens, and by nothing else
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/ids.h"
+
+namespace lockstep {
+
+// What must be equal, beside the tokens, for two prefixes to be one. The model, its KV dtype and
+// its RoPE settings are the node's own and the same for every request of this version.
+struct PrefixKey {
+  std::string salt;  // of the tenant; empty: none
+  auto operator<=>(const PrefixKey&) const = default;
+};
+
+// The hash of a prefix that ends with a block: of the key, then block by block.
+uint64_t prefix_hash(const PrefixKey& key);
+uint64_t prefix_hash(uint64_t parent, std::span<const int32_t> block_tokens);
+
+class PrefixIndex {
+ public:
+  // Blocks 0 … n_blocks - 1 of group 0. All memory but a key's is taken now.
+  PrefixIndex(int32_t n_blocks, int32_t block_size, int n_groups);
+
+  static constexpr BlockId kNone{-1};
+
+  // The root of a key, or -1 if it has no nodes. Good until the index changes.
+  int32_t root_of(const PrefixKey& key) const;
+  // The node for these tokens after `parent` (kNone: at the root), or kNone.
+  BlockId find(int32_t root, BlockId parent, uint64_t hash, std::span<const int32_t> tokens) const;
+  // Adds a node that find() did not know. blocks: [n_groups], the node's own first.
+  void insert(const PrefixKey& key, BlockId parent, uint64_t hash, std::span<const int32_t> tokens,
+              std::span<const BlockId> blocks);
+  // Forgets a node without children.
+  void remove(BlockId node);
+
+  bool contains(BlockId block) const { return node(block).in_use; }
+  bool has_children(BlockId block) const { return node(block).n_children > 0; }
+  BlockId parent(BlockId block) const { return node(block).parent; }
+  BlockId block_of_group(BlockId node, int group) const;  // what the node holds in that KV group
+  int32_t n_nodes() const { return n_nodes_; }
+  int32_t n_keys() const { return static_cast<int32_t>(roots_.size()); }
+
+  // The number of the first invariant that does not hold, or 0. Walks every node.
+  int check_invariants() const;
+
+ private:
+  struct Root {
+    int32_t id = 0;  // never used again
+    int32_t n_nodes = 0;
+  };
+  using Roots = std::map<PrefixKey, Root>;
+  struct Node {
+    bool in_use = false;
+    BlockId parent = kNone;
+    Roots::iterator root;
+    uint64_t hash = 0;
+    int32_t next_in_bucket = -1;
+    int32_t n_children = 0;
+  };
+
+  const Node& node(BlockId block) const { return nodes_[static_cast<size_t>(raw(block))]; }
+  Node& node(BlockId block) { return nodes_[static_cast<size_t>(raw(block))]; }
+  std::span<const int32_t> tokens_of(BlockId block) const;
+  size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
+  bool is(BlockId block, int32_t root, BlockId parent, uint64_t hash,
+          std::span<const int32_t> tokens) const;
+
+  const int32_t block_size_;
+  const int n_groups_;
+  std::vector<Node> nodes_;            // [n_blocks]
+  std::vector<int32_t> tokens_;        // [n_blocks, block_size]
+  std::vector<BlockId> other_groups_;  // [n_blocks, n_groups - 1]
+  std::vector<int32_t> buckets_;       // first node of each, or -1
+  Roots roots_;                        // of the keys that have nodes
+  int32_t next_root_ = 0;
+  int32_t n_nodes_ = 0;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,246 @@
+// The prefix cache seen from the engine: what a request finds there, what it leaves, and that
+// nobody's tokens depend on it. NullExecutor fails where a page or a history does not hold what it
+// should.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "tests/support/random.h"
+#include "tests/unit/engine/harness.h"
+
+namespace lockstep::testing {
+namespace {
+
+std::vector<int32_t> counting(int32_t first, int32_t n) {
+  std::vector<int32_t> tokens(static_cast<size_t>(n));
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+std::vector<int32_t> operator+(std::vector<int32_t> a, const std::vector<int32_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+uint64_t cached_tokens(const CoreHarness& h, uint64_t id) {
+  return h.ending(id).usage.cached_tokens;
+}
+
+// Block size 4 throughout (small_config).
+TEST(PrefixReuse, ASecondEqualPromptIsReadFromTheCacheButForItsLastToken) {
+  CoreHarness h(small_config());
+  for (uint64_t id : {1, 2}) {
+    ASSERT_TRUE(h.accept(request_of(id, counting(1, 12), 3)));
+    h.run();
+  }
+  EXPECT_EQ(cached_tokens(h, 1), 0u);
+  EXPECT_EQ(cached_tokens(h, 2), 8u);  // 12 would leave nothing to forward
+  EXPECT_EQ(h.core.snapshot().n_cached_tokens, 8u);
+  EXPECT_EQ(h.core.snapshot().n_prompt_tokens, 24u);
+  EXPECT_EQ(h.core.snapshot().n_query_rows, (12u + 2u) + (4u + 2u));
+}
+
+TEST(PrefixReuse, ATurnGoesOnFromThePromptAndTheAnswerBeforeIt) {
+  CoreHarness h(small_config());
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 10), 7)));
+  h.run();
+  const std::vector<int32_t> answer = h.choice(1).ids;
+  ASSERT_TRUE(h.accept(request_of(2, counting(1, 10) + answer + counting(40, 3), 4)));
+  h.run();
+  // 16 of 17 tokens of the first turn were forwarded: the last output never was.
+  EXPECT_EQ(cached_tokens(h, 2), 16u);
+}
+
+TEST(PrefixReuse, OnlyWholeEqualBlocksFromTheBeginningAreShared) {
+  CoreHarness h(small_config());
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 12), 1)));
+  h.run();
+  std::vector<int32_t> other = counting(1, 12);
+  other[5] = 99;
+  ASSERT_TRUE(h.accept(request_of(2, other, 1)));
+  h.run();
+  EXPECT_EQ(cached_tokens(h, 2), 4u);
+  std::vector<int32_t> shifted = counting(5, 12);  // its first block is the other's second
+  ASSERT_TRUE(h.accept(request_of(3, shifted, 1)));
+  h.run();
+  EXPECT_EQ(cached_tokens(h, 3), 0u);
+}
+
+TEST(PrefixReuse, SaltsDoNotShare) {
+  CoreHarness h(small_config());
+  const auto ask = [&](uint64_t id, const char* salt) {
+    GenerationRequest request = request_of(id, counting(1, 12), 1);
+    request.sampling.cache_salt = salt;
+    EXPECT_TRUE(h.accept(std::move(request)));
+    h.run();
+    return cached_tokens(h, id);
+  };
+  EXPECT_EQ(ask(1, "a"), 0u);
+  EXPECT_EQ(ask(2, "b"), 0u);
+  EXPECT_EQ(ask(3, ""), 0u);
+  EXPECT_EQ(ask(4, "a"), 8u);
+  EXPECT_EQ(ask(5, "b"), 8u);
+}
+
+TEST(PrefixReuse, WithoutCachePromptNothingIsReadAndNothingLeft) {
+  CoreHarness h(small_config());
+  const auto ask = [&](uint64_t id, bool cache_prompt) {
+    GenerationRequest request = request_of(id, counting(1, 12), 1);
+    request.sampling.cache_prompt = cache_prompt;
+    EXPECT_TRUE(h.accept(std::move(request)));
+    h.run();
+    return cached_tokens(h, id);
+  };
+  EXPECT_EQ(ask(1, false), 0u);
+  EXPECT_EQ(h.core.snapshot().n_blocks_cached, 0);
+  EXPECT_EQ(ask(2, true), 0u);
+  EXPECT_EQ(ask(3, false), 0u);
+  EXPECT_EQ(ask(4, true), 8u);
+}
+
+TEST(PrefixReuse, SwitchedOffThePoolIsEmptyWhenIdle) {
+  EngineConfig config = small_config();
+  config.prefix_cache = false;
+  CoreHarness h(config);
+  for (uint64_t id : {1, 2}) {
+    ASSERT_TRUE(h.accept(request_of(id, counting(1, 12), 3)));
+    h.run();
+    EXPECT_EQ(cached_tokens(h, id), 0u);
+    EXPECT_EQ(h.core.snapshot().n_blocks_free, h.core.snapshot().n_blocks_total);
+  }
+}
+
+TEST(PrefixReuse, TheChoicesOfARequestShareItsPrompt) {
+  CoreHarness h(small_config());
+  GenerationRequest request = request_of(1, counting(1, 14), 4);
+  request.sampling.n = 3;
+  ASSERT_TRUE(h.accept(std::move(request)));
+  h.run();
+  // The second and third stood back, then forwarded the last two prompt tokens each.
+  EXPECT_EQ(h.core.snapshot().n_query_rows, (14u + 3u) + 2 * (2u + 3u));
+  EXPECT_EQ(cached_tokens(h, 1), 0u);  // of the request's own first prefill
+  CoreHarness alone(small_config());
+  GenerationRequest uncached = request_of(1, counting(1, 14), 4);
+  uncached.sampling.n = 3;
+  uncached.sampling.cache_prompt = false;
+  ASSERT_TRUE(alone.accept(std::move(uncached)));
+  alone.run();
+  for (uint32_t choice = 0; choice < 3; ++choice) {
+    EXPECT_TRUE(h.choice(1, choice) == alone.choice(1, choice));
+  }
+}
+
+TEST(PrefixReuse, TwoThatArriveTogetherComputeTheirPrefixOnce) {
+  CoreHarness h(small_config());
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 24) + counting(80, 2), 2)));
+  ASSERT_TRUE(h.accept(request_of(2, counting(1, 24) + counting(90, 2), 2)));
+  ASSERT_TRUE(h.accept(request_of(3, counting(50, 6), 2)));  // overtakes the one that stands back
+  h.run();
+  EXPECT_EQ(cached_tokens(h, 1) + cached_tokens(h, 2), 24u);
+  EXPECT_EQ(cached_tokens(h, 3), 0u);
+}
+
+TEST(PrefixReuse, WhoStandsBackGoesOnWhenTheOtherIsCancelled) {
+  CoreHarness h(small_config());
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 40), 2)));
+  ASSERT_TRUE(h.accept(request_of(2, counting(1, 40), 2)));
+  h.turn();
+  h.core.cancel(RequestId{1});
+  h.run();
+  EXPECT_EQ(h.ending(2).reason, FinishReason::kLength);
+}
+
+TEST(PrefixReuse, WhatIsOldestIsEvictedForWhoNeedsRoom) {
+  EngineConfig config = small_config();
+  config.n_kv_blocks = 8;
+  CoreHarness h(config);
+  const auto ask = [&](uint64_t id, int32_t first) {
+    EXPECT_TRUE(h.accept(request_of(id, counting(first, 12), 1)));
+    h.run();
+    return cached_tokens(h, id);
+  };
+  EXPECT_EQ(ask(1, 1), 0u);    // leaves 3 blocks
+  EXPECT_EQ(ask(2, 101), 0u);  // and 3 more: 6 of 8
+  EXPECT_EQ(ask(3, 1), 8u);    // used again
+  EXPECT_EQ(ask(4, 201), 0u);  // needs 4 of which 2 are free: the second's end goes
+  EXPECT_GT(h.core.snapshot().n_blocks_evicted, 0u);
+  EXPECT_EQ(ask(5, 1), 8u);
+  EXPECT_LT(ask(6, 101), 8u);
+}
+
+TEST(PrefixReuse, APoisonedSequenceLeavesNothingBehind) {
+  auto options = executor_options(small_config());
+  options.poison_token = 77;
+  CoreHarness h(small_config(), options);
+  std::vector<int32_t> prompt = counting(1, 12);
+  prompt[2] = 77;
+  ASSERT_TRUE(h.accept(request_of(1, prompt, 4)));
+  h.run();
+  EXPECT_EQ(h.ending(1).reason, FinishReason::kError);
+  EXPECT_EQ(h.core.snapshot().n_blocks_cached, 0);
+}
+
+// A penalty counts the tokens of the whole prompt, those that no row forwards included: the
+// executor compares history and pages.
+TEST(PrefixReuse, TheHistoryKnowsTheTokensThatWereNotForwarded) {
+  CoreHarness h(small_config());
+  for (uint64_t id : {1, 2, 3}) {
+    ASSERT_TRUE(h.accept(request_of(id, counting(static_cast<int32_t>(id % 2) * 50 + 1, 20), 6)));
+    ASSERT_TRUE(h.accept(request_of(id + 10, counting(1, 20), 6)));
+    h.run();
+  }
+  EXPECT_EQ(cached_tokens(h, 13), 16u);
+}
+
+// Conversations, branches and strangers in a pool of a third of what they want, at both depths: the
+// transcript of each equals the one it has alone and uncached.
+TEST(PrefixReuse, NobodysTokensDependOnTheCache) {
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    SeededRandom random(seed);
+    EngineConfig config = small_config(static_cast<int>(seed % 2) + 1);
+    config.n_kv_blocks = static_cast<int32_t>(random.integer(16, 40));
+    CoreHarness h(config);
+    EngineConfig plain = small_config();
+    plain.prefix_cache = false;
+    std::vector<std::vector<int32_t>> said = {{}};
+    uint64_t id = 0;
+    for (int round = 0; round < 30; ++round) {
+      std::vector<GenerationRequest> requests;
+      for (int64_t i = random.integer(1, 4); i > 0; --i) {
+        std::vector<int32_t> prompt =
+            said[static_cast<size_t>(random.integer(0, std::ssize(said) - 1))];
+        if (prompt.size() > 40) prompt.resize(static_cast<size_t>(random.integer(1, 40)));
+        for (int64_t n = random.integer(1, 9); n > 0; --n) {
+          prompt.push_back(static_cast<int32_t>(random.integer(0, 60)));
+        }
+        requests.push_back(request_of(++id, prompt, static_cast<int32_t>(random.integer(1, 12))));
+        requests.back().sampling.n = static_cast<int32_t>(random.integer(1, 2));
+        requests.back().sampling.cache_prompt = random.chance(0.9);
+        if (random.chance(0.2)) requests.back().sampling.cache_salt = "s";
+      }
+      for (const GenerationRequest& request : requests) ASSERT_TRUE(h.accept(request));
+      for (int64_t n = random.integer(0, 3); n > 0; --n) h.turn();
+      const bool cancels = random.chance(0.2);
+      if (cancels) h.core.cancel(requests.front().id);
+      h.run();
+      for (const GenerationRequest& request : requests) {
+        if (h.ending(static_cast<uint64_t>(request.id)).reason == FinishReason::kCancelled)
+          continue;
+        CoreHarness solo(plain);
+        ASSERT_TRUE(solo.accept(request));
+        solo.run();
+        for (uint32_t c = 0; c < static_cast<uint32_t>(request.sampling.n); ++c) {
+          const uint64_t number = static_cast<uint64_t>(request.id);
+          ASSERT_TRUE(h.choice(number, c) == solo.choice(number, c)) << "request " << number;
+        }
+        said.push_back(request.prompt + h.choice(static_cast<uint64_t>(request.id)).ids);
+      }
+    }
+    const EngineSnapshot s = h.core.snapshot();
+    EXPECT_GT(s.n_cached_tokens, 0u);
+    EXPECT_LT(s.n_cached_tokens, s.n_prompt_tokens);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::testing

@@ -1,0 +1,140 @@
+// PrefixIndex: found by hash, decided by tokens; and against a naive map of whole prefixes.
+#include "node/kv/prefix_index.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <utility>
+
+#include "tests/support/random.h"
+
+namespace lockstep {
+namespace {
+
+using testing::SeededRandom;
+using Tokens = std::vector<int32_t>;
+constexpr BlockId kNone = PrefixIndex::kNone;
+
+TEST(PrefixIndex, ANodeIsItsParentAndItsTokens) {
+  PrefixIndex index(8, 2, 1);
+  const PrefixKey key;
+  const Tokens ab{1, 2}, cd{3, 4};
+  EXPECT_EQ(index.root_of(key), -1);
+  const std::vector<BlockId> first{BlockId{5}}, second{BlockId{2}}, third{BlockId{0}};
+  index.insert(key, kNone, 10, ab, first);
+  index.insert(key, BlockId{5}, 20, cd, second);
+  index.insert(key, kNone, 30, cd, third);  // the same tokens at another place
+  const int32_t root = index.root_of(key);
+  EXPECT_EQ(index.find(root, kNone, 10, ab), BlockId{5});
+  EXPECT_EQ(index.find(root, BlockId{5}, 20, cd), BlockId{2});
+  EXPECT_EQ(index.find(root, kNone, 30, cd), BlockId{0});
+  EXPECT_EQ(index.find(root, BlockId{0}, 20, cd), kNone);
+  EXPECT_EQ(index.parent(BlockId{2}), BlockId{5});
+  EXPECT_TRUE(index.has_children(BlockId{5}));
+  EXPECT_EQ(index.check_invariants(), 0);
+}
+
+TEST(PrefixIndex, EqualHashesAreToldApart) {
+  PrefixIndex index(8, 2, 1);
+  const PrefixKey a{"a"}, b{"b"};
+  const uint64_t hash = 7;
+  index.insert(a, kNone, hash, Tokens{1, 2}, std::vector<BlockId>{BlockId{0}});
+  index.insert(a, kNone, hash, Tokens{1, 3}, std::vector<BlockId>{BlockId{1}});
+  index.insert(a, BlockId{0}, hash, Tokens{1, 2}, std::vector<BlockId>{BlockId{2}});
+  index.insert(b, kNone, hash, Tokens{1, 2}, std::vector<BlockId>{BlockId{3}});
+  EXPECT_EQ(index.find(index.root_of(a), kNone, hash, Tokens{1, 2}), BlockId{0});
+  EXPECT_EQ(index.find(index.root_of(a), kNone, hash, Tokens{1, 3}), BlockId{1});
+  EXPECT_EQ(index.find(index.root_of(a), BlockId{0}, hash, Tokens{1, 2}), BlockId{2});
+  EXPECT_EQ(index.find(index.root_of(b), kNone, hash, Tokens{1, 2}), BlockId{3});
+  EXPECT_EQ(index.find(index.root_of(a), kNone, hash, Tokens{9, 9}), kNone);
+  index.remove(BlockId{1});  // from the middle of its bucket
+  EXPECT_EQ(index.find(index.root_of(a), kNone, hash, Tokens{1, 2}), BlockId{0});
+  EXPECT_EQ(index.find(index.root_of(a), kNone, hash, Tokens{1, 3}), kNone);
+  EXPECT_EQ(index.check_invariants(), 0);
+}
+
+TEST(PrefixIndex, AKeyIsForgottenWithItsLastNode) {
+  PrefixIndex index(4, 1, 1);
+  const PrefixKey key{"salt"};
+  index.insert(key, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{0}});
+  const int32_t before = index.root_of(key);
+  index.remove(BlockId{0});
+  EXPECT_EQ(index.n_keys(), 0);
+  EXPECT_EQ(index.find(before, kNone, 1, Tokens{1}), kNone);
+  index.insert(key, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{0}});
+  EXPECT_NE(index.root_of(key), before);
+}
+
+TEST(PrefixIndex, EveryGroupHasItsOwnBlock) {
+  PrefixIndex index(4, 1, 3);
+  index.insert({}, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{2}, BlockId{0}, BlockId{3}});
+  EXPECT_EQ(index.block_of_group(BlockId{2}, 0), BlockId{2});
+  EXPECT_EQ(index.block_of_group(BlockId{2}, 1), BlockId{0});
+  EXPECT_EQ(index.block_of_group(BlockId{2}, 2), BlockId{3});
+}
+
+TEST(PrefixIndex, HashesDependOnKeyOrderAndLength) {
+  const Tokens ab{1, 2}, ba{2, 1};
+  const uint64_t root = prefix_hash(PrefixKey{});
+  EXPECT_NE(prefix_hash(root, ab), prefix_hash(root, ba));
+  EXPECT_NE(prefix_hash(root, ab), prefix_hash(prefix_hash(PrefixKey{"x"}), ab));
+  EXPECT_NE(prefix_hash(prefix_hash(root, ab), ab), prefix_hash(root, ab));
+  EXPECT_NE(prefix_hash(PrefixKey{}), prefix_hash(PrefixKey{std::string("\0", 1)}));
+  EXPECT_NE(prefix_hash(root, Tokens{0}), prefix_hash(root, Tokens{0, 0}));
+}
+
+TEST(PrefixIndexDeathTest, ANodeWithChildrenIsNotRemoved) {
+  PrefixIndex index(4, 1, 1);
+  index.insert({}, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{0}});
+  index.insert({}, BlockId{0}, 2, Tokens{2}, std::vector<BlockId>{BlockId{1}});
+  EXPECT_DEATH(index.remove(BlockId{0}), "n_children");
+}
+
+// Two tokens and a hash of two bits: collisions all over.
+TEST(PrefixIndex, AgreesWithAMapOfWholePrefixes) {
+  SeededRandom random(20261121);
+  constexpr int32_t kBlocks = 40;
+  PrefixIndex index(kBlocks, 2, 1);
+  std::map<std::pair<std::string, Tokens>, BlockId> known;  // key and whole prefix
+  std::vector<BlockId> unused;
+  for (int32_t i = 0; i < kBlocks; ++i) unused.push_back(BlockId{i});
+  for (int step = 0; step < 20000; ++step) {
+    const std::string salt = random.chance(0.3) ? "s" : "";
+    Tokens prefix;
+    BlockId parent = kNone;
+    for (int depth = 0; depth < 6; ++depth) {
+      const Tokens block{static_cast<int32_t>(random.integer(0, 1)),
+                         static_cast<int32_t>(random.integer(0, 1))};
+      prefix.insert(prefix.end(), block.begin(), block.end());
+      const auto hash = static_cast<uint64_t>(block[0] + depth % 2);
+      const auto expected = known.find({salt, prefix});
+      const BlockId found = index.find(index.root_of({salt}), parent, hash, block);
+      ASSERT_EQ(found, expected == known.end() ? kNone : expected->second) << "step " << step;
+      if (found == kNone) {
+        if (unused.empty()) break;
+        const BlockId id = unused.back();
+        unused.pop_back();
+        index.insert({salt}, parent, hash, block, std::vector<BlockId>{id});
+        known[{salt, prefix}] = id;
+        break;
+      }
+      parent = found;
+    }
+    for (auto node = known.begin(); node != known.end() && random.chance(0.5);) {
+      if (index.has_children(node->second) || random.chance(0.7)) {
+        ++node;
+        continue;
+      }
+      index.remove(node->second);
+      unused.push_back(node->second);
+      node = known.erase(node);
+    }
+    ASSERT_EQ(index.n_nodes(), static_cast<int32_t>(known.size()));
+    if (step % 50 == 0) {
+      ASSERT_EQ(index.check_invariants(), 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lockstep
