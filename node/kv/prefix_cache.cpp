@@ -138,15 +138,6 @@ void PrefixCache::make_room(std::span<const int32_t> n_blocks) {
   }
 }
 
-int32_t PrefixCache::clear() {
-  int32_t n = 0;
-  while (pools_.front().n_blocks_cached() > 0) {
-    evict_oldest();
-    n += static_cast<int32_t>(pools_.size());
-  }
-  return n;
-}
-
 // A node's blocks are referenced together in every group, so they are cached together too.
 void PrefixCache::evict_oldest() {
   const BlockId node = pools_.front().oldest_cached();

@@ -80,8 +80,6 @@ class PrefixCache {
 
   // Evicts until every group has n_blocks free ones. CHECKs that it can.
   void make_room(std::span<const int32_t> n_blocks);
-  // Evicts everything that nobody references. The number of blocks over all groups.
-  int32_t clear();
 
   const PrefixIndex& index() const { return index_; }
   uint64_t n_evicted() const { return n_evicted_; }  // blocks of group 0, for room

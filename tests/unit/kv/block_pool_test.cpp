@@ -105,6 +105,72 @@ TEST(BlockPool, AnAssignedPromiseReturnsTheOldOne) {
   EXPECT_EQ(pool.n_blocks_reserved(), 1);
 }
 
+TEST(BlockPool, AKeptBlockIsCachedUntilSomebodySharesIt) {
+  BlockPool pool(2);
+  BlockRef block = take_one(pool);
+  const BlockId id = block.id();
+  pool.keep(id);
+  block = BlockRef();
+  EXPECT_EQ(pool.state(id), BlockState::kCached);
+  EXPECT_EQ(pool.n_blocks_cached(), 1);
+  EXPECT_EQ(pool.n_blocks_free(), 1);
+  EXPECT_EQ(pool.check_invariants(true), 0);
+  BlockRef again = pool.share(id);
+  BlockRef twice = pool.share(id);
+  EXPECT_EQ(pool.state(id), BlockState::kActive);
+  EXPECT_EQ(pool.n_refs(id), 2u);
+  EXPECT_EQ(pool.check_invariants(true), 0);
+}
+
+TEST(BlockPool, TheBlockUnreferencedForLongestIsEvictedFirst) {
+  BlockPool pool(4);
+  std::vector<BlockRef> blocks;
+  std::vector<BlockId> ids;
+  for (int i = 0; i < 4; ++i) {
+    blocks.push_back(take_one(pool));
+    ids.push_back(blocks.back().id());
+    pool.keep(ids.back());
+  }
+  for (size_t i : {2, 0, 3, 1}) blocks[i] = BlockRef();
+  EXPECT_EQ(pool.oldest_cached(), ids[2]);
+  { const BlockRef used = pool.share(ids[2]); }  // and let go again: the newest now
+  std::vector<BlockId> evicted;
+  while (pool.n_blocks_cached() > 0) {
+    evicted.push_back(pool.oldest_cached());
+    pool.evict(evicted.back());
+    EXPECT_FALSE(pool.is_kept(evicted.back()));
+    EXPECT_EQ(pool.check_invariants(true), 0);
+  }
+  EXPECT_EQ(evicted, (std::vector<BlockId>{ids[0], ids[3], ids[1], ids[2]}));
+  EXPECT_EQ(pool.n_blocks_free(), 4);
+}
+
+TEST(BlockPool, PromisesMayCountOnCachedBlocks) {
+  BlockPool pool(3);
+  BlockRef block = take_one(pool);
+  const BlockId id = block.id();
+  pool.keep(id);
+  block = BlockRef();
+  EXPECT_EQ(pool.n_blocks_available(), 3);
+  auto promise = pool.reserve(3);
+  ASSERT_TRUE(promise);
+  EXPECT_FALSE(pool.reserve(1));
+  pool.evict(id);
+  std::vector<BlockRef> taken;
+  for (int i = 0; i < 3; ++i) taken.push_back(promise->take());
+  EXPECT_EQ(pool.check_invariants(true), 0);
+}
+
+TEST(BlockPoolDeathTest, ACachedBlockThatIsPromisedIsNotShared) {
+  BlockPool pool(1);
+  BlockRef block = take_one(pool);
+  const BlockId id = block.id();
+  pool.keep(id);
+  block = BlockRef();
+  auto promise = pool.reserve(1);
+  EXPECT_DEATH(pool.share(id), "n_blocks_available");
+}
+
 TEST(BlockPoolDeathTest, ALeakedBlockIsLoud) {
   BlockRef leaked;
   EXPECT_DEATH(
