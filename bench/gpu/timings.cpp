@@ -10,11 +10,35 @@
 namespace lockstep::gpu_check {
 namespace {
 
-// The shapes are an 8B Llama's.
+// The shapes are an 8B Llama's, but where a name says otherwise.
 constexpr int64_t kHidden = 4096, kFfn = 14336, kVocab = 128256;
 constexpr int kHeads = 32, kKvHeads = 8, kHeadDim = 128, kBlockSize = 16;
 constexpr int64_t kBeyondCaches = 256_MiB;  // every launch reads memory that others have pushed out
 constexpr int kRounds = 7;
+
+// A matrix of a model as one rank holds it.
+struct Matrix {
+  const char* what;
+  int64_t n_rows, leaf_k;
+  LeafRange leaves;
+};
+
+// By how many chains a tile has to give to warps: from one (qkv of a small model) to 128.
+constexpr Matrix kMatrices[] = {
+    {"qkv 6144 x 4096", int64_t{kHeads + 2 * kKvHeads} * kHeadDim, kHidden, {1, 0, 1}},
+    {"o 4096 x 8*512", kHidden, kHidden / 8, {8, 0, 8}},
+    {"gate_up 28672 x 4096", 2 * kFfn, kHidden, {1, 0, 1}},
+    {"down 4096 x 8*1792", kHidden, kFfn / 8, {8, 0, 8}},
+    {"head 128256 x 4096", kVocab, kHidden, {1, 0, 1}},
+    {"1 of 8 ranks: qkv 768 x 4096", 768, kHidden, {1, 0, 1}},
+    {"1 of 8 ranks: o 4096 x 512", kHidden, kHidden / 8, {8, 3, 1}},
+    {"1 of 8 ranks: gate_up 3584 x 4096", 2 * kFfn / 8, kHidden, {1, 0, 1}},
+    {"1 of 8 ranks: down 4096 x 1792", kHidden, kFfn / 8, {8, 3, 1}},
+    {"1.5B: qkv 2048 x 1536", 2048, 1536, {1, 0, 1}},  // a Qwen2.5's
+    {"1.5B: o 1536 x 6*256", 1536, 256, {6, 0, 6}},
+    {"1.5B: gate_up 17920 x 1536", 17920, 1536, {1, 0, 1}},
+    {"1.5B: down 1536 x 8*1120", 1536, 1120, {8, 0, 8}},
+};
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -32,7 +56,7 @@ class Bench {
 
   void copy();
   void add_rms_norm(int64_t n_tokens);
-  void linear(const char* what, int64_t n_rows, int64_t leaf_k, int n_leaves, int64_t n_tokens);
+  void linear(const Matrix& matrix, int64_t n_tokens);
   void rope_store(int64_t n_tokens);
   void attention(int64_t n_seqs, int64_t n_keys);
   std::vector<Timing> take() { return std::move(timings_); }
@@ -124,9 +148,9 @@ void Bench::add_rms_norm(int64_t n_tokens) {
   });
 }
 
-void Bench::linear(const char* what, int64_t n_rows, int64_t leaf_k, int n_leaves,
-                   int64_t n_tokens) {
-  const int64_t k = leaf_k * n_leaves;
+void Bench::linear(const Matrix& matrix, int64_t n_tokens) {
+  const auto& [what, n_rows, leaf_k, leaves] = matrix;
+  const int64_t k = leaf_k * leaves.n;
   const int64_t n_bytes = packed_bytes(WeightType::kQ8_0, n_rows, k);
   const int64_t n_sets = ceil_div(kBeyondCaches, n_bytes);
   std::byte* weights = noise(n_bytes * n_sets);
@@ -138,8 +162,8 @@ void Bench::linear(const char* what, int64_t n_rows, int64_t leaf_k, int n_leave
           [&](int64_t set) {
             LinearArgs args;
             args.x.quantized = x;
-            args.weights = {
-                WeightType::kQ8_0, n_rows, k, {n_leaves, 0, n_leaves}, weights + set * n_bytes};
+            args.weights = {WeightType::kQ8_0, matrix.n_rows, k, matrix.leaves,
+                            weights + set * n_bytes};
             args.out = y;
             lockstep::linear(args, stream_);
           });
@@ -208,12 +232,8 @@ std::vector<Timing> time_kernels(Device& device, Stream& stream, CudaTime& time,
   Bench bench(device, stream, time, copy);
   bench.copy();
   for (int64_t n : {1, 8, 64}) bench.add_rms_norm(n);
-  for (int64_t n : {1, 2, 4}) {
-    bench.linear("qkv 6144 x 4096", int64_t{kHeads + 2 * kKvHeads} * kHeadDim, kHidden, 1, n);
-    bench.linear("o 4096 x 8*512", kHidden, kHidden / 8, 8, n);
-    bench.linear("gate_up 28672 x 4096", 2 * kFfn, kHidden, 1, n);
-    bench.linear("down 4096 x 8*1792", kHidden, kFfn / 8, 8, n);
-    bench.linear("head 128256 x 4096", kVocab, kHidden, 1, n);
+  for (int64_t n : {1, 2, 4, 8, 16, 64}) {
+    for (const Matrix& matrix : kMatrices) bench.linear(matrix, n);
   }
   for (int64_t n : {1, 64}) bench.rope_store(n);
   for (int64_t n_seqs : {1, 16}) {

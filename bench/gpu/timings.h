@@ -17,7 +17,7 @@ struct Timing {
   double gb_per_s() const { return bytes / microseconds / 1e3; }
 };
 
-// The first is the copy. Some seconds; 3 GiB of the device.
+// The first is the copy. Below a minute; 3 GiB of the device.
 std::vector<Timing> time_kernels(Device& device, Stream& stream, CudaTime& time, CudaCopy& copy);
 
 }  // namespace lockstep::gpu_check

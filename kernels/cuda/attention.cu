@@ -157,12 +157,16 @@ __device__ void softmax_tile(OfHeads* scores, int head, int begin, int end,
 
 // o[d] of every head: a thread is a dim, keys ascending. Beyond the end the last key is loaded
 // again and what it would add is dropped: a branch would keep the loads from being in flight
-// together.
+// together. Warps stay whole for the same reason; threads beyond the dims do the last one's work.
 template <DType dtype>
 __device__ void weigh_values(const AttentionParams& p, const OfHeads* probabilities,
                              const KeyPlace* places, int kv_head, int n_heads, int begin, int end,
                              const Partial (&partials)[kHeads]) {
-  for (int d = static_cast<int>(threadIdx.x); d < p.kv.head_dim; d += kThreads) {
+  const int lane = static_cast<int>(threadIdx.x % kWarpSize);
+  const int first_of_warp = static_cast<int>(threadIdx.x) - lane;
+  for (int first_d = first_of_warp; first_d < p.kv.head_dim; first_d += kThreads) {
+    const int d = first_d + lane;
+    const int there = d < p.kv.head_dim ? d : p.kv.head_dim - 1;
     float o[kHeads] = {};
     for (int first = begin; first < end; first += kKeysInFlight) {
       float v[kKeysInFlight];
@@ -170,8 +174,9 @@ __device__ void weigh_values(const AttentionParams& p, const OfHeads* probabilit
       for (int u = 0; u < kKeysInFlight; ++u) {
         const int key = first + u < end ? first + u : end - 1;
         const KeyPlace place = places[key % kTileKeys];
-        v[u] = load_kv<dtype>(v_plane(p.kv, place.block, kv_head), place.slot, d);
+        v[u] = load_kv<dtype>(v_plane(p.kv, place.block, kv_head), place.slot, there);
       }
+      __syncwarp();  // which no load crosses: all are under way before the first is waited for
 #pragma unroll
       for (int u = 0; u < kKeysInFlight; ++u) {
         const OfHeads probability = probabilities[(first + u) % kTileKeys];
@@ -184,7 +189,7 @@ __device__ void weigh_values(const AttentionParams& p, const OfHeads* probabilit
     }
 #pragma unroll
     for (int i = 0; i < kHeads; ++i) {
-      if (i < n_heads) partials[i].o(d) = o[i];
+      if (i < n_heads && d < p.kv.head_dim) partials[i].o(d) = o[i];
     }
   }
 }
