@@ -1,8 +1,8 @@
-// KvLayout: bytes of one KV block of one layer on one rank, for the CPU back ends.
+// KvLayout: bytes of one KV block of one layer on one rank, the same on every back end.
 //
 //   block: | K of head 0 | K of head 1 | … | V of head 0 | V of head 1 | … |
-//   K of a head: [head_dim][block_size]   keys side by side, so that one SIMD lane is one key
-//   V of a head: [block_size][head_dim]   dims side by side, so that one SIMD lane is one dim
+//   K of a head: [head_dim][block_size]   keys side by side, so that a lane or thread is one key
+//   V of a head: [block_size][head_dim]   dims side by side, so that a lane or thread is one dim
 //
 // q8_0 keeps, after the int8 values of a head, f16 scales of every 32 dims of a slot:
 // K [head_dim / 32][block_size], V [block_size][head_dim / 32]; head_dim is a multiple of 32.

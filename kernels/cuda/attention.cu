@@ -162,10 +162,9 @@ template <DType dtype>
 __device__ void weigh_values(const AttentionParams& p, const OfHeads* probabilities,
                              const KeyPlace* places, int kv_head, int n_heads, int begin, int end,
                              const Partial (&partials)[kHeads]) {
-  const int lane = static_cast<int>(threadIdx.x % kWarpSize);
-  const int first_of_warp = static_cast<int>(threadIdx.x) - lane;
-  for (int first_d = first_of_warp; first_d < p.kv.head_dim; first_d += kThreads) {
-    const int d = first_d + lane;
+  if (static_cast<int>(threadIdx.x) / kWarpSize * kWarpSize >= p.kv.head_dim) return;
+  for (int first_d = 0; first_d < p.kv.head_dim; first_d += kThreads) {
+    const int d = first_d + static_cast<int>(threadIdx.x);
     const int there = d < p.kv.head_dim ? d : p.kv.head_dim - 1;
     float o[kHeads] = {};
     for (int first = begin; first < end; first += kKeysInFlight) {

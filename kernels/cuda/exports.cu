@@ -1,7 +1,7 @@
 // What kernels/cuda_module.cpp finds in liblockstep_cuda.so.
 #include <cuda_runtime.h>
 
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/devices.h"
 #include "kernels/cuda/export.h"
 
 namespace lockstep {

@@ -8,7 +8,7 @@
 
 #include "bench/gpu/paged_data.h"
 #include "common/units.h"
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/devices.h"
 #include "kernels/cuda/launches.h"
 #include "tests/cuda_emulation/emulator.h"
 

@@ -3,7 +3,7 @@
 #include <new>
 
 #include "kernels/cuda/cuda_check.h"
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/devices.h"
 #include "kernels/cuda/stream.h"
 
 namespace lockstep::cuda {
