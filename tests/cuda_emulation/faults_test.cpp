@@ -148,6 +148,22 @@ TEST(CudaStreamDeathTest, AnOpWithoutAKernelSaysSo) {
                "CUDA has no kernel for this yet: silu_mul");
 }
 
+TEST(CudaStreamDeathTest, WeightsThatAWordCannotBeLoadedFromAreRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  MemoryLedger ledger;
+  const std::unique_ptr<Device> device = cuda::open_device(0);
+  const std::unique_ptr<Stream> stream = device->make_stream({}, ledger);
+  alignas(16) std::byte data[1024] = {};
+  auto* q = reinterpret_cast<uint8_t*>(data);
+  auto* scale = reinterpret_cast<float*>(data);
+  LinearArgs args;
+  args.x.quantized = {view(q, {1, 32}), view(scale, {1, 1}), view(scale, {1, 1}),
+                      view(reinterpret_cast<int32_t*>(data), {1, 1})};
+  args.weights = {WeightType::kQ8_0, 1, 32, {1, 0, 1}, data + 2};
+  args.out = view(scale, {1, 1, 1});
+  EXPECT_DEATH(linear(args, *stream), "p.weights");
+}
+
 TEST(CudaDevice, MoreMemoryThanThereIsIsAnAnswer) {
   const std::unique_ptr<Device> device = cuda::open_device(3);
   EXPECT_EQ(device->name(), "cuda:3 emulated GPU 3");
