@@ -25,7 +25,7 @@ void BlockTable::grow(int32_t n_tokens) {
 }
 
 void BlockTable::clear() {
-  while (!blocks_.empty()) blocks_.pop_back();
+  blocks_.clear();
   ids_.clear();
   promise_ = BlockPromise();
 }

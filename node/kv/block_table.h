@@ -24,8 +24,7 @@ class BlockTable {
   void start(BlockPromise promise, int32_t block_size, std::vector<BlockRef> shared = {});
   // Takes blocks until `n_tokens` positions are covered.
   void grow(int32_t n_tokens);
-  // Returns the blocks, the last one first, and what is left of the promise. So of a sequence's
-  // cached blocks the ends are older than what they continue, and are evicted before it.
+  // Returns the blocks and what is left of the promise.
   void clear();
 
   std::span<const BlockId> ids() const { return ids_; }

@@ -49,6 +49,11 @@ TEST(PrefixReuse, ATurnGoesOnFromThePromptAndTheAnswerBeforeIt) {
   h.run();
   // 16 of 17 tokens of the first turn were forwarded: the last output never was.
   EXPECT_EQ(cached_tokens(h, 2), 16u);
+  // And what the second turn added to the chain that it shares is found by the third.
+  const std::vector<int32_t> first_turns = counting(1, 10) + answer + counting(40, 3);
+  ASSERT_TRUE(h.accept(request_of(3, first_turns + h.choice(2).ids + counting(50, 2), 1)));
+  h.run();
+  EXPECT_EQ(cached_tokens(h, 3), 20u);  // of 23 forwarded
 }
 
 TEST(PrefixReuse, OnlyWholeEqualBlocksFromTheBeginningAreShared) {
