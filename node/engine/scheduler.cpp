@@ -87,23 +87,27 @@ void Scheduler::match(const Sequence& sequence, Schedule& out) const {
                (sequence.n_prompt() - 1) / limits_.block_size, out.match);
 }
 
-// Whether somebody who runs, or is about to, computes the next block that this sequence would
-// share, and will publish it with its first token. out.match: the blocks that are there.
+// Whether somebody who runs, or is about to, computes blocks that this sequence would share, and
+// will publish them with its first token, soon enough. out.match: the blocks that are there.
 bool Scheduler::stands_back(const Sequence& sequence, const Schedule& so_far) const {
-  const size_t next = so_far.match.size();
-  const std::vector<uint64_t>& wanted = sequence.owner().prefix.blocks;
-  const auto n_useful = static_cast<size_t>((sequence.n_prompt() - 1) / limits_.block_size);
-  if (next >= std::min(wanted.size(), n_useful)) return false;
   if (sequence.n_steps_stood_back() >= kMaxStepsStoodBack) return false;
-  const auto computes_it = [&](const Sequence& other) {
+  const size_t next = so_far.match.size();
+  const auto n_useful = static_cast<size_t>((sequence.n_prompt() - 1) / limits_.block_size);
+  std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
+  wanted = wanted.first(std::min(wanted.size(), n_useful));
+  const auto is_worth_it = [&](const Sequence& other) {
     const std::vector<uint64_t>& theirs = other.owner().prefix.blocks;
-    return other.n_outputs() == 0 && theirs.size() > next && theirs[next] == wanted[next];
+    size_t end = next;
+    while (end < wanted.size() && end < theirs.size() && theirs[end] == wanted[end]) ++end;
+    const auto n_saved = static_cast<int32_t>(end - next) * limits_.block_size;
+    const int32_t n_left = other.n_prompt() - other.n_computed();
+    return n_saved > 0 && other.n_outputs() == 0 && n_left <= 2 * n_saved;
   };
   for (const Sequence* other : running_) {
-    if (other->is_running() && other->chain().publishes() && computes_it(*other)) return true;
+    if (other->is_running() && other->chain().publishes() && is_worth_it(*other)) return true;
   }
   return std::ranges::any_of(so_far.chunks, [&](const ScheduledChunk& chunk) {
-    return chunk.admits && computes_it(*chunk.sequence);
+    return chunk.admits && is_worth_it(*chunk.sequence);
   });
 }
 
