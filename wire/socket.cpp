@@ -20,8 +20,8 @@ void apply(zmq::socket_t& socket, SocketKind kind, const SocketOptions& options)
   socket.set(maxmsgsize, options.max_frame_bytes);
   socket.set(sndhwm, options.high_water_mark);
   socket.set(rcvhwm, options.high_water_mark);
-  // Else an attempt at a host that died lasts until the kernel gives up, two minutes, before its name
-  // is asked for again.
+  // Else an attempt at a host that died lasts until the kernel gives up, two minutes, before its
+  // name is asked for again.
   socket.set(connect_timeout, 2000);
   socket.set(reconnect_ivl, 50);
   socket.set(reconnect_ivl_max, 2000);
