@@ -24,7 +24,7 @@ namespace lockstep {
 // its RoPE settings are the node's own and the same for every request of this version.
 struct PrefixKey {
   std::string salt;  // of the tenant; empty: none
-  auto operator<=>(const PrefixKey&) const = default;
+  friend bool operator<(const PrefixKey& a, const PrefixKey& b) { return a.salt < b.salt; }
 };
 
 // The hash of a prefix that ends with a block: of the key, then block by block.
