@@ -52,14 +52,19 @@ void NcclHandle::abort() {
 void NcclHandle::end(decltype(&ncclCommAbort) end) {
   std::promise<void> returned;
   const std::future<void> has_returned = returned.get_future();
-  std::thread([returned = std::move(returned), end, device_idx = device_idx_, memory = memory_,
-               comm = std::exchange(comm_, nullptr)]() mutable {
+  std::thread ender([returned = std::move(returned), end, device_idx = device_idx_,
+                     memory = memory_, comm = std::exchange(comm_, nullptr)]() mutable {
     cudaSetDevice(device_idx);
     end(comm);
     memory.reset();
     returned.set_value();
-  }).detach();
-  has_returned.wait_for(close_deadline_);
+  });
+  // An end that hangs with its device is left behind; every other one is joined.
+  if (has_returned.wait_for(close_deadline_) == std::future_status::ready) {
+    ender.join();
+  } else {
+    ender.detach();
+  }
 }
 
 }  // namespace lockstep
