@@ -9,20 +9,12 @@
 
 #include "common/clock.h"
 #include "common/result.h"
+#include "node/engine/engine_config.h"
 #include "node/engine/request.h"
 #include "node/model/executor.h"
-#include "node/model/step_plan.h"
 #include "node/text/tokenizer.h"
 
 namespace lockstep {
-
-struct EngineConfig {
-  StepLimits limits;
-  int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
-  int32_t max_queued_requests = 1024;
-  int max_steps_in_flight = 1;  // 2 = plan a step while one runs
-  bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
-};
 
 // A consistent picture of the engine, for metrics and heartbeats. Counters only grow.
 struct EngineSnapshot {

@@ -1,0 +1,18 @@
+// EngineConfig: what an engine is built with. Plain data.
+#pragma once
+
+#include <cstdint>
+
+#include "node/model/step_plan.h"
+
+namespace lockstep {
+
+struct EngineConfig {
+  StepLimits limits;
+  int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
+  int32_t max_queued_requests = 1024;
+  int max_steps_in_flight = 1;  // 2 = plan a step while one runs
+  bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
+};
+
+}  // namespace lockstep
