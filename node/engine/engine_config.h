@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "node/kv/block_events.h"
 #include "node/model/step_plan.h"
 
 namespace lockstep {
@@ -13,6 +14,7 @@ struct EngineConfig {
   int32_t max_queued_requests = 1024;
   int max_steps_in_flight = 1;  // 2 = plan a step while one runs
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
+  BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
 };
 
 }  // namespace lockstep

@@ -34,11 +34,13 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
         return pools;
       }()),
       cache_(pools_, config.limits.block_size, config.prefix_cache),
+      block_events_(config.block_events),
       block_size_(config.limits.block_size),
       scheduler_(config.limits, pools_, cache_),
       writer_(config.limits, tokenizer),
       events_(config.limits.max_seqs) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
+  cache_.report_to(block_events_);
   const int depth = std::min(config.max_steps_in_flight, executor.max_steps_in_flight());
   schedules_.resize(static_cast<size_t>(std::max(depth, 1)));
   result_.resize(config.limits.max_samples);
@@ -89,6 +91,7 @@ void EngineCore::finish() {
   } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty()) {
     fail_head();
   }
+  if (block_events_ != nullptr) block_events_->end_turn();
   if (const int rule = check_invariants(scheduler_, /*full=*/false)) note_violation(rule);
   publish();
 }

@@ -73,6 +73,7 @@ class EngineCore {
   // Declared before the requests, whose sequences hold blocks.
   KvPools pools_;  // [n_groups]
   PrefixCache cache_;
+  BlockEventSink* const block_events_;  // or null
   const int32_t block_size_;
   Scheduler scheduler_;
   StepWriter writer_;

@@ -81,6 +81,10 @@ void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
   int32_t& first = buckets_[bucket_of(hash)];
   node(id) = {true, parent, root, hash, first, 0};
   first = raw(id);
+  if (sink_ != nullptr) {
+    const auto above = parent == kNone ? std::nullopt : std::optional(node(parent).hash);
+    sink_->stored({.hash = hash, .parent = above, .tokens = tokens, .salt = key.salt});
+  }
 }
 
 void PrefixIndex::remove(BlockId id) {
@@ -92,6 +96,7 @@ void PrefixIndex::remove(BlockId id) {
   if (removed.parent != kNone) --node(removed.parent).n_children;
   if (--removed.root->second.n_nodes == 0) roots_.erase(removed.root);
   --n_nodes_;
+  if (sink_ != nullptr) sink_->removed(removed.hash);
   removed = Node();
 }
 

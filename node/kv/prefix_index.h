@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "node/kv/block_events.h"
 
 namespace lockstep {
 
@@ -36,6 +37,9 @@ class PrefixIndex {
   // Blocks 0 … n_blocks - 1 of group 0. All memory but a key's is taken now.
   PrefixIndex(int32_t n_blocks, int32_t block_size, int n_groups);
 
+  // Who is told of every insert and remove from now on; null: nobody.
+  void report_to(BlockEventSink* sink) { sink_ = sink; }
+
   static constexpr BlockId kNone{-1};
 
   // The root of a key, or -1 if it has no nodes. Good until the index changes.
@@ -51,6 +55,11 @@ class PrefixIndex {
   bool contains(BlockId block) const { return node(block).in_use; }
   bool has_children(BlockId block) const { return node(block).n_children > 0; }
   BlockId parent(BlockId block) const { return node(block).parent; }
+  uint64_t hash(BlockId block) const { return node(block).hash; }
+  const PrefixKey& key(BlockId block) const { return node(block).root->first; }
+  std::span<const int32_t> tokens(BlockId block) const { return tokens_of(block); }
+  int32_t n_blocks() const { return static_cast<int32_t>(nodes_.size()); }
+  int32_t block_size() const { return block_size_; }
   BlockId block_of_group(BlockId node, int group) const;  // what the node holds in that KV group
   int32_t n_nodes() const { return n_nodes_; }
   int32_t n_keys() const { return static_cast<int32_t>(roots_.size()); }
@@ -89,6 +98,7 @@ class PrefixIndex {
   Roots roots_;                        // of the keys that have nodes
   int32_t next_root_ = 0;
   int32_t n_nodes_ = 0;
+  BlockEventSink* sink_ = nullptr;
 };
 
 }  // namespace lockstep
