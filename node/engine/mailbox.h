@@ -35,7 +35,8 @@ class Mailbox {
   // kOverloaded when full, kNoNodeReady once closed, kConflict if the id is live.
   Status post(std::unique_ptr<LiveRequest> request);
   void post_cancel(RequestId id);
-  // False, and the task is dropped, when kMaxTasks wait or the engine is stopping; else it is taken.
+  // False, and the task is dropped, when kMaxTasks wait or the engine is stopping; else it is
+  // taken.
   [[nodiscard]] bool post_task(EngineTask task);
   void close();  // refuse requests from now on
   void stop();   // close, and tell the engine thread to end
