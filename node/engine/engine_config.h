@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "node/kv/block_events.h"
+#include "node/kv/tenant_config.h"
 #include "node/model/step_plan.h"
 
 namespace lockstep {
@@ -13,6 +16,8 @@ struct EngineConfig {
   int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
   int32_t max_queued_requests = 1024;
   int max_steps_in_flight = 1;  // 2 = plan a step while one runs
+  // Never empty; kDefaultTenant is the first.
+  std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
   BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
 };
