@@ -19,7 +19,7 @@ struct Engine::Impl final : EngineSink {
       : config(engine_config),
         admission(config.limits, config.n_kv_blocks, tokenizer),
         sink(caller_sink),
-        mailbox(config.max_queued_requests),
+        mailbox(config.max_queued_requests, config.max_queued_tokens),
         core(config, executor, tokenizer, clock, *this),
         published(core.snapshot()) {}
 
@@ -36,6 +36,7 @@ struct Engine::Impl final : EngineSink {
 
   void run();
   void read_mail(bool wait);
+  void count_waiting();
 
   const EngineConfig config;
   const Admission admission;
@@ -58,13 +59,24 @@ void Engine::Impl::run() {
   do {
     read_mail(/*wait=*/core.idle());
     core.start();
-    mailbox.set_n_waiting(core.scheduler().n_requests_waiting());
+    count_waiting();
     publish_snapshot();
     core.finish();
-    mailbox.set_n_waiting(core.scheduler().n_requests_waiting());
+    count_waiting();
     publish_snapshot();
     is_idle = core.idle();
   } while (!mail.is_stopping || !core.idle());
+}
+
+// So that who submits meanwhile is told the truth about the queue.
+void Engine::Impl::count_waiting() {
+  int64_t n_tokens = 0;
+  if (config.max_queued_tokens > 0) {
+    for (const Sequence* sequence : core.scheduler().waiting()) {
+      if (sequence->choice() == 0) n_tokens += sequence->n_prompt();
+    }
+  }
+  mailbox.set_n_waiting(core.scheduler().n_requests_waiting(), n_tokens);
 }
 
 void Engine::Impl::read_mail(bool wait) {

@@ -15,7 +15,8 @@ struct EngineConfig {
   StepLimits limits;
   int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
   int32_t max_queued_requests = 1024;
-  int max_steps_in_flight = 1;  // 2 = plan a step while one runs
+  int64_t max_queued_tokens = 0;  // of the prompts of requests that wait; 0 = no limit
+  int max_steps_in_flight = 1;    // 2 = plan a step while one runs
   // Never empty; kDefaultTenant is the first.
   std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
