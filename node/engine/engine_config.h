@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "node/kv/block_events.h"
+#include "node/kv/eviction_policy.h"
 #include "node/kv/tenant_config.h"
 #include "node/model/step_plan.h"
 
@@ -20,6 +21,7 @@ struct EngineConfig {
   // Never empty; kDefaultTenant is the first.
   std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
+  EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
   BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
 };
 

@@ -33,7 +33,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
         for (int i = 0; i < config.limits.n_groups; ++i) pools.emplace_back(config.n_kv_blocks);
         return pools;
       }()),
-      cache_(pools_, config.limits.block_size, config.prefix_cache),
+      cache_(pools_, config.limits.block_size, config.prefix_cache, config.eviction_policy),
       cache_history_(config.n_kv_blocks, clock),
       block_events_(config.block_events),
       block_size_(config.limits.block_size),
@@ -78,6 +78,7 @@ void EngineCore::cancel_all() {
 }
 
 void EngineCore::start() {
+  cache_.advance(clock_.now());
   has_started_ = false;
   if (n_in_flight_ == max_in_flight()) return;
   Schedule& schedule = schedule_of(next_step_);
