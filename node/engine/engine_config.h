@@ -22,6 +22,7 @@ struct EngineConfig {
   std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
   EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
+  bool sanitize_kv = false;  // every invariant is checked after every turn, not the cheap ones only
   BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
 };
 
