@@ -141,12 +141,24 @@ struct Fields<Usage> {
 };
 
 template <>
+struct Fields<CacheReceipt> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("outcome", m.outcome);
+    v.required("matched_tokens", m.matched_tokens);
+    v.required("divergent_at", m.divergent_at);
+    v.field("evicted_seconds", m.evicted_seconds);
+  }
+};
+
+template <>
 struct Fields<Done> {
   template <class V, class M>
   static void visit(V& v, M& m) {
     v.request_id(m.request_id);
     v.required("reason", m.reason);
     v.required("usage", m.usage);
+    v.field("cache_receipt", m.cache_receipt);
   }
 };
 

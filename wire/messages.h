@@ -106,10 +106,19 @@ struct Usage {
   uint64_t completion_tokens = 0;
 };
 
+// What a prompt found in the prefix cache, and why not more.
+struct CacheReceipt {
+  std::string outcome;                    // "hit", "never_seen", "evicted", "not_committed", "off"
+  uint64_t matched_tokens = 0;            // of the prompt, read from the cache
+  uint64_t divergent_at = 0;              // position of the first token that was not cached
+  std::optional<double> evicted_seconds;  // how long ago, if it was evicted
+};
+
 struct Done {  // the last word of a request that ran; `reason` is choice 0's finish_reason
   std::string request_id;
   std::string reason;
   Usage usage;
+  std::optional<CacheReceipt> cache_receipt = std::nullopt;  // of a request that ran
 };
 
 struct ErrorReply {  // the last word of a request that did not; request_id empty: of the message

@@ -21,6 +21,7 @@ constexpr std::array kCommands{
     Command{"chat", lockstep::run_chat, "talk to a model, in process or over --connect"},
     Command{"complete", lockstep::run_complete, "continue a prompt, in process or over --connect"},
     Command{"status", lockstep::run_status, "what a running cluster is doing"},
+    Command{"top", lockstep::run_top, "what a node's KV cache holds and does, live"},
     Command{"inspect", lockstep::run_inspect, "what a model file holds"},
     Command{"bench", lockstep::run_bench, "tokens per second of a model on this machine"},
 };

@@ -22,11 +22,13 @@ namespace {
 
 struct FrontFields {
   CoordinatorConfig& coordinator;
+  NodeConfig& node;
   template <class V>
   void visit_fields(V& v) {
     coordinator.visit_front_fields(v);
     v(coordinator.admin, "admin", "",
       "HOST:PORT of health and metrics; port 0 = a free one, printed");
+    node.visit_admin_fields(v);
     v(coordinator.insecure, "insecure", "", "allow listening on other addresses than loopback");
   }
 };
@@ -45,6 +47,7 @@ AdminRoutes combined_routes(NodeApp& node, const CoordinatorApp& coordinator,
                          text + node.metrics_text()};
   };
   node.add_control_routes(routes);
+  routes["/v1/cache"] = [&node] { return node.cache_page(); };
   return routes;
 }
 
@@ -74,7 +77,7 @@ int run_serve(int argc, const char* const* argv) {
   NodeConfig node;
   CoordinatorConfig coordinator;
   EngineFields engine_fields{node};
-  FrontFields front_fields{coordinator};
+  FrontFields front_fields{coordinator, node};
   ConfigSource source("lockstep serve", "coordinator and node in one process");
   source.positional("model");
   source.add(engine_fields);

@@ -25,6 +25,17 @@ std::vector<KeyOccupancy> occupancy(const PrefixIndex& index) {
   return out;
 }
 
+std::vector<TenantOccupancy> occupancy(const KvPools& pools) {
+  std::vector<TenantOccupancy> out(static_cast<size_t>(pools.front().ledger().n_tenants()));
+  for (const BlockPool& pool : pools) {
+    for (size_t t = 0; t < out.size(); ++t) {
+      out[t].n_used += pool.ledger().n_used(static_cast<int32_t>(t));
+      out[t].n_cached += pool.ledger().n_cached(static_cast<int32_t>(t));
+    }
+  }
+  return out;
+}
+
 int32_t depth_of(const PrefixIndex& index, BlockId node) {
   int32_t depth = 0;
   for (; node != PrefixIndex::kNone; node = index.parent(node)) ++depth;
@@ -81,6 +92,7 @@ CacheReport make_cache_report(const EngineCore& core, const CacheReportLimits& l
   report.block_size = index.block_size();
   report.n_indexed = index.n_nodes();
   report.n_keys = index.n_keys();
+  report.tenants = occupancy(core.scheduler().pools());
   report.keys = occupancy(index);
   keep_greatest(report.keys, limits.n_keys, [](const KeyOccupancy& a, const KeyOccupancy& b) {
     return a.n_blocks > b.n_blocks;
@@ -94,6 +106,7 @@ CacheReport make_cache_report(const EngineCore& core, const CacheReportLimits& l
     const CacheHistory::Use use = core.cache_history().use_of(h.node, index.hash(h.node));
     report.prefixes.push_back({.hash = index.hash(h.node),
                                .key_hash = prefix_hash(index.key(h.node)),
+                               .has_salt = !index.key(h.node).salt.empty(),
                                .n_blocks = depth_of(index, h.node),
                                .n_children = n_children[static_cast<size_t>(raw(h.node))],
                                .n_hits = use.n_hits,

@@ -16,7 +16,8 @@ class EngineCore;
 struct HotPrefix {
   uint64_t hash = 0;
   uint64_t key_hash = 0;  // of its salt
-  int32_t n_blocks = 0;   // from the root on
+  bool has_salt = false;
+  int32_t n_blocks = 0;  // from the root on
   int32_t n_children = 0;
   uint64_t n_hits = 0;  // requests that found it
   Clock::TimePoint last_used;
@@ -29,12 +30,19 @@ struct KeyOccupancy {
   int32_t n_blocks = 0;
 };
 
+// Blocks of all KV groups that a tenant, by its number, is charged with.
+struct TenantOccupancy {
+  int32_t n_used = 0;  // active and promised
+  int32_t n_cached = 0;
+};
+
 struct CacheReport {
   bool is_enabled = false;
   int32_t block_size = 0;
-  int32_t n_indexed = 0;            // blocks of group 0 that can be found
-  int32_t n_keys = 0;               // salts, none included
-  std::vector<KeyOccupancy> keys;   // the largest first
+  int32_t n_indexed = 0;           // blocks of group 0 that can be found
+  int32_t n_keys = 0;              // salts, none included
+  std::vector<KeyOccupancy> keys;  // the largest first
+  std::vector<TenantOccupancy> tenants;
   std::vector<HotPrefix> prefixes;  // those that saved most first
 };
 

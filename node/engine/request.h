@@ -84,7 +84,7 @@ struct RequestEnd {
   // Of choice 0, unless the request as a whole was cancelled or failed.
   FinishReason reason = FinishReason::kStop;
   Usage usage;
-  CacheReceipt cache;                      // of choice 0, if it ran
+  std::optional<CacheReceipt> cache;       // of choice 0, if it ran
   ErrorCode error = ErrorCode::kInternal;  // when reason is kError
   std::string_view message;
 };

@@ -62,6 +62,9 @@ void NodeApp::start_admin(const std::string& address) {
   routes["/metrics"] = [this] {
     return AdminResponse{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text()};
   };
+  routes["/v1/cache"] = [this] {
+    return stage_ == Stage::kLoading ? CachePage::loading() : cache_page();
+  };
   add_control_routes(routes);
   const HostPort wanted = value_or_throw(parse_host_port(address));
   admin_ = value_or_throw(AdminHttp::start(wanted, std::move(routes)));
@@ -105,6 +108,7 @@ void NodeApp::serve(const NodeConfig& config) {
   probes_.attach(
       {front_->name, front_->backend, front_->fingerprint},
       [this] { return engine_->engine().snapshot(); }, engine_->ledger(), front_->block_events);
+  cache_page_ = std::make_unique<CachePage>(*front_, clock_, config.inspect_text);
   server_->start();
   engine_->engine().start();
   stage_ = Stage::kServing;

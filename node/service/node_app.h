@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/service/admin_http.h"
+#include "node/service/cache_page.h"
 #include "node/service/event_mailbox.h"
 #include "node/service/node_config.h"
 #include "node/service/node_engine.h"
@@ -38,8 +39,11 @@ class NodeApp {
 
   // For an admin server elsewhere in the process; any thread, while this lives.
   std::string metrics_text() const { return probes_.text(); }
-  Health health() const;
   void add_control_routes(AdminRoutes& routes);
+  Health health() const;
+  AdminResponse cache_page() const {
+    return cache_page_ ? cache_page_->get() : CachePage::loading();
+  }
 
  private:
   enum class Stage { kLoading, kServing, kDraining };
@@ -55,6 +59,7 @@ class NodeApp {
   std::unique_ptr<NodeEngine> engine_;
   std::optional<ModelFront> front_;
   std::unique_ptr<NodeServer> server_;
+  std::unique_ptr<CachePage> cache_page_;
   std::unique_ptr<AdminHttp> admin_;  // last: its handlers use all of the above
 };
 

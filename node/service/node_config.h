@@ -38,6 +38,7 @@ struct NodeConfig {
   int64_t cache_reuse = 0;
   double swap_space = 0;
   int64_t verbosity = 1;
+  bool inspect_text = false;
   bool insecure = false;
 
   // What the engine needs, without the addresses; `lockstep chat MODEL` has these only.
@@ -83,6 +84,11 @@ struct NodeConfig {
       "busy, a second");
   }
   template <class V>
+  void visit_admin_fields(V& v) {
+    v(inspect_text, "inspect_text", "",
+      "show on the admin port how the prompts that are reused most begin");
+  }
+  template <class V>
   void visit_fields(V& v) {
     visit_engine_fields(v);
     v(listen, "listen", "", "ZeroMQ endpoint for coordinators and clients");
@@ -92,6 +98,7 @@ struct NodeConfig {
       "empty = none");
     v(events_replay, "events_replay", "",
       "ZeroMQ endpoint of past KV events and snapshots; needs events");
+    visit_admin_fields(v);
     v(insecure, "insecure", "", "allow listening on other addresses than loopback");
   }
 };

@@ -11,14 +11,26 @@ wire::Usage usage_to_wire(const Usage& usage) {
   return {usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens};
 }
 
+std::optional<wire::CacheReceipt> receipt_to_wire(const std::optional<CacheReceipt>& receipt) {
+  if (!receipt) return std::nullopt;
+  wire::CacheReceipt out;
+  out.outcome = to_string(receipt->outcome);
+  out.matched_tokens = static_cast<uint64_t>(receipt->n_matched);
+  out.divergent_at = static_cast<uint64_t>(receipt->first_divergent);
+  if (receipt->outcome == CacheOutcome::kEvicted) {
+    out.evicted_seconds = std::chrono::duration<double>(receipt->evicted_for).count();
+  }
+  return out;
+}
+
 void log_end(const std::string& request_id, const RequestEnd& end) {
   if (!is_logged(LogLevel::kTrace)) return;
   const Usage& usage = end.usage;
   log(LogLevel::kTrace,
       str("request ended id=", quote_yaml(request_id), " reason=", to_string(end.reason),
           " prompt_tokens=", usage.prompt_tokens, " cached_tokens=", usage.cached_tokens,
-          " computed_tokens=", usage.prompt_tokens - usage.cached_tokens,
-          " completion_tokens=", usage.completion_tokens, " cache=", to_string(end.cache.outcome)));
+          " computed_tokens=", usage.prompt_tokens - usage.cached_tokens, " completion_tokens=",
+          usage.completion_tokens, " cache=", end.cache ? to_string(end.cache->outcome) : "none"));
 }
 
 const Error kSlowReader{ErrorCode::kOverloaded,
@@ -193,7 +205,8 @@ void RequestServer::end(const StepNews::End& ended) {
   }
   const std::string reason(to_string(ended.end.reason));
   probes_.request_ended(reason);
-  outbox_.send(peer, wire::Done{request_id, reason, usage_to_wire(ended.end.usage)});
+  outbox_.send(peer, wire::Done{request_id, reason, usage_to_wire(ended.end.usage),
+                                receipt_to_wire(ended.end.cache)});
 }
 
 void RequestServer::refuse(const std::string& peer, const std::string& request_id,

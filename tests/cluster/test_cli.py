@@ -7,7 +7,7 @@ import pytest
 from processes import BIN, TINY, cluster, free_port
 
 MODEL = TINY / "tiny-9-q8_0.gguf"
-COMMANDS = ["serve", "chat", "complete", "status", "inspect", "bench"]
+COMMANDS = ["serve", "chat", "complete", "status", "top", "inspect", "bench"]
 
 
 @pytest.fixture(scope="module")

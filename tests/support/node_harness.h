@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "node/engine/admission.h"
 #include "node/engine/engine.h"
+#include "node/service/cache_page.h"
 #include "node/service/node_server.h"
 #include "tests/support/fake_tokenizer.h"
 #include "tests/support/null_executor.h"
@@ -68,6 +69,10 @@ class NodeHarness {
   NodeServer& server() { return *server_; }
   BlockEventLog& block_events() { return block_events_; }
   Engine& engine() { return engine_; }
+  // A picture of the cache, as the admin port shows it.
+  std::string cache_page(bool with_text = false) {
+    return CachePage(model_, clock_, with_text).get().body;
+  }
   NullExecutor& executor() { return executor_; }
   NodeProbes& probes() { return probes_; }
   const ModelFront& model() const { return model_; }

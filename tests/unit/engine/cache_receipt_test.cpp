@@ -27,7 +27,7 @@ class CacheReceiptTest : public ::testing::Test {
  protected:
   explicit CacheReceiptTest(const EngineConfig& config = small_config()) : node(config) {
     node.sink.after = [this](const EventBatch& batch) {
-      for (const RequestEnd& end : batch.ends) receipts[raw(end.request)] = end.cache;
+      for (const RequestEnd& end : batch.ends) receipts[raw(end.request)] = end.cache.value();
     };
   }
   CacheReceipt ask(std::vector<int32_t> prompt, const std::string& salt = {}, bool cached = true) {
@@ -97,13 +97,31 @@ TEST_F(CacheReceiptTest, WhoWantedNoCacheIsToldSo) {
   EXPECT_EQ(ask(counting(1, 12), "", false).outcome, CacheOutcome::kOff);
 }
 
+TEST(CacheReceipt, WhatNeverRanHasNone) {
+  EngineConfig config = small_config();
+  config.limits.max_seqs = 1;
+  CoreHarness node(config);
+  bool has_receipt = true;
+  node.sink.after = [&](const EventBatch& batch) {
+    for (const RequestEnd& end : batch.ends) {
+      if (end.request == RequestId{2}) has_receipt = end.cache.has_value();
+    }
+  };
+  ASSERT_TRUE(node.accept(request_of(1, counting(1, 8), 4)));
+  ASSERT_TRUE(node.accept(request_of(2, counting(50, 8), 4)));
+  node.turn();
+  node.core.cancel(RequestId{2});  // still waits
+  EXPECT_FALSE(has_receipt);
+  node.run();
+}
+
 TEST(CacheReceipt, APrefixThatAnotherIsComputingIsNotCommittedYet) {
   EngineConfig config = small_config();
   config.limits.max_tokens = 12;
   CoreHarness node(config);
   std::map<uint64_t, CacheReceipt> receipts;
   node.sink.after = [&](const EventBatch& batch) {
-    for (const RequestEnd& end : batch.ends) receipts[raw(end.request)] = end.cache;
+    for (const RequestEnd& end : batch.ends) receipts[raw(end.request)] = end.cache.value();
   };
   // After two steps 10 tokens are left: too many to wait for to save 4, and room for 2 beside them.
   ASSERT_TRUE(node.accept(request_of(1, counting(1, 34), 1)));

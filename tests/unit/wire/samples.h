@@ -69,7 +69,7 @@ inline std::vector<Message> one_of_each() {
       Accepted{"r-1", 77, "token", {1, 2, 3}, 3},
       full_tokens(),
       TokensBatch{{full_tokens(), full_tokens()}},
-      Done{"r-1", "length", {10, 8, 20}},
+      Done{"r-1", "length", {10, 8, 20}, CacheReceipt{"evicted", 8, 9, 1.5}},
       ErrorReply{"r-1", ErrorCode::kContextLengthExceeded, "2048 > 1024", "max_tokens"},
       Cancel{"r-1"},
       StatusRequest{"s-1"},

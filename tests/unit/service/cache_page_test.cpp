@@ -1,0 +1,109 @@
+// GET /v1/cache and receipts of a node with a null model.
+#include "node/service/cache_page.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/support/node_harness.h"
+
+namespace lockstep {
+namespace {
+
+using nlohmann::json;
+using testing::NodeHarness;
+using testing::WirePeer;
+
+wire::Done ask(NodeHarness& node, const std::string& prompt, const std::string& salt = {}) {
+  WirePeer peer(node.endpoint());
+  wire::Generate request = NodeHarness::request("r", 2);
+  request.prompt_text = prompt;
+  request.cache_salt = salt;
+  peer.send(request);
+  return peer.expect<wire::Done>();
+}
+
+const std::string kSystem(48, 's');  // three blocks
+
+TEST(CachePage, ShowsOccupancyAndThePrefixesThatAreReused) {
+  NodeHarness node;
+  for (char c : {'a', 'b', 'c'}) ask(node, kSystem + std::string(20, c));
+  ask(node, std::string(40, 'x'), "tea");
+  const json page = json::parse(node.cache_page());
+  EXPECT_EQ(page["model"], "null");
+  EXPECT_EQ(page["block_size"], 16);
+  EXPECT_EQ(page["prefix_cache"], true);
+  const json& blocks = page["blocks"];
+  EXPECT_EQ(blocks["total"], 64);
+  EXPECT_EQ(blocks["free"].get<int>() + blocks["cached"].get<int>() + blocks["active"].get<int>(),
+            64);
+  EXPECT_EQ(page["indexed_blocks"], 3 + 3 + 2);
+  EXPECT_EQ(page["salts"]["count"], 2);
+  EXPECT_EQ(page["salts"]["largest"][0]["salt_hash"], nullptr);
+  EXPECT_EQ(page["salts"]["largest"][1]["blocks"], 2);
+  EXPECT_EQ(page["tenants"][0]["name"], "default");
+  EXPECT_EQ(page["tenants"][0]["cached"], blocks["cached"]);
+  ASSERT_EQ(page["prefixes"].size(), 1u);
+  const json& hot = page["prefixes"][0];
+  EXPECT_EQ(hot["hits"], 2);
+  EXPECT_EQ(hot["tokens"], 48);
+  EXPECT_EQ(hot["children"], 3);
+  EXPECT_FALSE(hot.contains("text"));
+  EXPECT_EQ(node.cache_page().find("sss"), std::string::npos);
+}
+
+TEST(CachePage, PromptsAreShownOnlyIfThatWasAskedForAtTheStart) {
+  NodeHarness node;
+  ask(node, kSystem + "a b c");
+  ask(node, kSystem + "d e f");
+  const json page = json::parse(node.cache_page(/*with_text=*/true));
+  EXPECT_EQ(page["prefixes"][0]["text"], kSystem);
+}
+
+TEST(CachePage, ALongStepDoesNotHoldItUp) {
+  NodeHarness::Options options;
+  options.step_time = std::chrono::milliseconds{700};
+  NodeHarness node(options);
+  CachePage page(node.model(), node.clock(), false);
+  EXPECT_EQ(page.get().status, 200);
+  WirePeer peer(node.endpoint());
+  peer.send(NodeHarness::request("r", 4));
+  peer.expect<wire::Tokens>();  // in the middle of the next step now
+  const auto begin = std::chrono::steady_clock::now();
+  const AdminResponse answer = page.get();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds{500});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_GT(json::parse(answer.body)["age_seconds"].get<double>(), 0.09);
+  peer.expect<wire::Done>();
+}
+
+TEST(CachePage, ANodeThatWasNeverAskedAndIsBusySaysSo) {
+  NodeHarness::Options options;
+  options.step_time = std::chrono::milliseconds{700};
+  NodeHarness node(options);
+  WirePeer peer(node.endpoint());
+  peer.send(NodeHarness::request("r", 3));
+  peer.expect<wire::Tokens>();
+  CachePage page(node.model(), node.clock(), false);
+  EXPECT_EQ(page.get().status, 503);
+  peer.expect<wire::Done>();
+}
+
+TEST(CacheReceiptOnTheWire, EveryRequestThatRanHasOne) {
+  NodeHarness node;
+  const auto first = ask(node, kSystem + "a").cache_receipt;
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->outcome, "never_seen");
+  EXPECT_EQ(first->matched_tokens, 0u);
+  EXPECT_FALSE(first->evicted_seconds);
+  const auto second = ask(node, kSystem + "a").cache_receipt;
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->outcome, "hit");
+  EXPECT_EQ(second->matched_tokens, 48u);
+  EXPECT_EQ(second->divergent_at, 49u);
+  EXPECT_EQ(ask(node, kSystem + "a", "tea").cache_receipt->outcome, "never_seen");
+}
+
+}  // namespace
+}  // namespace lockstep
