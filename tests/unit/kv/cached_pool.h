@@ -58,8 +58,9 @@ struct CachedPool {
     HeldSequence held{.tokens = std::move(tokens), .table = {}, .chain = {}};
     const auto n_tokens = static_cast<int32_t>(held.tokens.size());
     const PrefixHashes hashes = prefix_hashes(key, held.tokens, block_size);
-    std::vector<BlockId> nodes;
-    cache.match(hashes, held.tokens, n_tokens / block_size, nodes);
+    PrefixMatch match;
+    cache.match(hashes, held.tokens, n_tokens, match);
+    const std::vector<BlockId>& nodes = match.nodes;
     std::vector<BlockRef> shared = cache.share(nodes, 0, tenant);
     const int32_t n_all = n_blocks_for(n_tokens, block_size);
     const auto n_new = n_all - static_cast<int32_t>(nodes.size());
