@@ -33,6 +33,8 @@ void ClientDesk::on_message(const Client& client, wire::Message message) {
     client.replies->deliver(cluster_status(view_(), status->request_id));
   } else if (auto* models = std::get_if<wire::ModelsRequest>(&message)) {
     client.replies->deliver(wire::Models{models->request_id, view_().models});
+  } else if (auto* describe = std::get_if<wire::DescribeRequest>(&message)) {
+    client.replies->deliver(cluster_description(view_(), describe->request_id));
   } else if (auto* hello = std::get_if<wire::Hello>(&message)) {
     if (speaks_our_version(*hello)) return client.replies->deliver(welcome());
     client.replies->deliver(ErrorReply{"", ErrorCode::kUnsupportedParameter,

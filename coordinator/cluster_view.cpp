@@ -70,6 +70,17 @@ wire::ClusterStatus cluster_status(const ClusterView& view, std::string request_
   return status;
 }
 
+wire::Description cluster_description(const ClusterView& view, std::string request_id) {
+  wire::Description out;
+  out.request_id = std::move(request_id);
+  for (const Node& node : view.nodes) {
+    if (!node.is_present() || !node.welcome.description) continue;
+    out.nodes.push_back(*node.welcome.description);
+    out.nodes.back().endpoint = node.endpoint;
+  }
+  return out;
+}
+
 std::string gateway_metrics(const ClusterView& view) {
   const std::map<std::string, ModelLoad> loads = load_by_model(view);
   std::ostringstream out;

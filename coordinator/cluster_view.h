@@ -23,6 +23,9 @@ struct ClusterView {
 
 wire::ClusterStatus cluster_status(const ClusterView& view, std::string request_id);
 
+// The settings of every node that is there, as it said in its welcome.
+wire::Description cluster_description(const ClusterView& view, std::string request_id);
+
 // The gateway's /metrics: vLLM's names for the four figures that Gateway API Inference Extension
 // and stock dashboards read. Everything else is on the admin port.
 std::string gateway_metrics(const ClusterView& view);

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/service/admin_http.h"
 #include "coordinator/api_routes.h"
+#include "wire/description_json.h"
 
 namespace lockstep {
 
@@ -43,6 +44,10 @@ AdminRoutes admin_routes(const Relay& relay, std::shared_ptr<prometheus::Registr
   AdminRoutes routes = health_routes({.live = [&relay] { return relay.alive(); },
                                       .ready = [&relay] { return relay.view()->ready(); },
                                       .started = [&relay] { return relay.started(); }});
+  routes["/v1/describe"] = [&relay] {
+    return AdminResponse{200, "application/json",
+                         wire::description_json(cluster_description(*relay.view(), ""))};
+  };
   routes["/metrics"] = [registry = std::move(registry)] {
     AdminResponse response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";

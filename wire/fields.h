@@ -280,6 +280,7 @@ struct Fields<Welcome> {
     v.required("n_kv_blocks", m.n_kv_blocks);
     v.required("max_num_seqs", m.max_num_seqs);
     v.field("backend", m.backend);
+    v.field("description", m.description);
     v.field("new_peer", m.new_peer);
     v.field("events", m.events);
     v.field("events_replay", m.events_replay);
@@ -415,6 +416,7 @@ template <>
 struct Fields<NodeDescription> {
   template <class V, class M>
   static void visit(V& v, M& m) {
+    v.field("endpoint", m.endpoint);
     v.required("model", m.model);
     v.required("settings", m.settings);
     v.required("ranks", m.ranks);

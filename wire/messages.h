@@ -172,6 +172,21 @@ struct Detokenized {
   std::string prompt;
 };
 
+struct Setting {
+  std::string name;  // as a key of the settings file
+  std::string value;
+};
+struct RankSettings {
+  int64_t rank = 0;
+  std::vector<Setting> settings;  // as the rank has them in effect
+};
+struct NodeDescription {
+  std::string endpoint;  // as the coordinator calls it; empty from a node itself
+  std::string model;
+  std::vector<Setting> settings;  // as the node has them in effect
+  std::vector<RankSettings> ranks;
+};
+
 // A coordinator introduces itself to a node; the node answers Welcome.
 struct Hello {
   std::vector<int64_t> versions = {kProtocolVersion};
@@ -189,6 +204,7 @@ struct Welcome {
   bool new_peer = false;  // the first on this connection: what an earlier one carried was cancelled
   std::string events,
       events_replay;  // endpoints of the KV events, as the node binds them; or empty
+  std::optional<NodeDescription> description = {};  // a node's, for coordinators
 };
 
 // Every 250 ms from a node to each coordinator that said hello; also the reply to StatusRequest
@@ -253,19 +269,6 @@ struct SlotList {  // running ones first
 
 struct DescribeRequest {
   std::string request_id;
-};
-struct Setting {
-  std::string name;  // as a key of the settings file
-  std::string value;
-};
-struct RankSettings {
-  int64_t rank = 0;
-  std::vector<Setting> settings;  // as the rank has them in effect
-};
-struct NodeDescription {
-  std::string model;
-  std::vector<Setting> settings;  // as the node has them in effect
-  std::vector<RankSettings> ranks;
 };
 struct Description {
   std::string request_id;

@@ -108,9 +108,17 @@ void EngineCore::note_violation(int rule) {
                             " (docs/engine.md)"));
 }
 
+void EngineCore::fill_stale_blocks() {
+  sanitizers_.resize(pools_.size());
+  for (size_t group = 0; group < pools_.size(); ++group) {
+    executor_.fill_with_nan(static_cast<int>(group), sanitizers_[group].find_stale(pools_[group]));
+  }
+}
+
 void EngineCore::submit_step(Schedule& schedule) {
   schedule.step = next_step_++;
   scheduler_.commit(schedule);
+  if (sanitize_kv_) fill_stale_blocks();
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (!chunk.admits || chunk.sequence->choice() != 0) continue;
     counters_.n_prompt_tokens += static_cast<uint64_t>(chunk.sequence->n_prompt());

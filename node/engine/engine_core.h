@@ -18,6 +18,7 @@
 #include "node/engine/choice_output.h"
 #include "node/engine/engine.h"
 #include "node/engine/event_buffer.h"
+#include "node/engine/kv_sanitizer.h"
 #include "node/engine/live_request.h"
 #include "node/engine/scheduler.h"
 #include "node/engine/step_writer.h"
@@ -52,6 +53,7 @@ class EngineCore {
 
  private:
   void submit_step(Schedule& schedule);
+  void fill_stale_blocks();
   void note_admission(Sequence& sequence);
   void finish_step();
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
@@ -81,6 +83,7 @@ class EngineCore {
   BlockEventSink* const block_events_;  // or null
   const int32_t block_size_;
   const bool sanitize_kv_;
+  std::vector<KvSanitizer> sanitizers_;  // [n_groups]
   Scheduler scheduler_;
   StepWriter writer_;
   std::vector<Schedule> schedules_;  // [steps allowed in flight], by step number

@@ -1,5 +1,6 @@
 #include "node/kv/block_store.h"
 
+#include <cstring>
 #include <new>
 
 #include "common/check.h"
@@ -43,6 +44,14 @@ KvPages BlockStore::pages(int layer) const {
           .block_size = shape_.block_size,
           .n_kv_heads = shape_.n_kv_heads,
           .head_dim = shape_.head_dim};
+}
+
+void BlockStore::fill_with_nan(BlockId block) {
+  CHECK(raw(block) >= 0 && raw(block) < shape_.n_blocks);
+  for (int layer = 0; layer < shape_.n_layers; ++layer) {
+    const int64_t idx = static_cast<int64_t>(layer) * shape_.n_blocks + raw(block);
+    std::memset(buffer_.data() + idx * block_bytes_, 0xFF, static_cast<size_t>(block_bytes_));
+  }
 }
 
 }  // namespace lockstep

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "common/buffer.h"
+#include "common/ids.h"
 #include "kernels/ops.h"
 
 namespace lockstep {
@@ -30,6 +31,9 @@ class BlockStore {
   BlockStore(const BlockStoreShape& shape, MemoryLedger& ledger);
 
   KvPages pages(int layer) const;
+  // Every value of the block, in every layer: all bits set is a NaN in each type (q8_0: the
+  // scales).
+  void fill_with_nan(BlockId block);
   int64_t bytes() const { return buffer_.bytes(); }
 
  private:

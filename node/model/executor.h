@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/ids.h"
 #include "kernels/ops.h"
 
 namespace lockstep {
@@ -49,6 +50,9 @@ class Executor {
   // Copies the plan and starts it. At most max_steps_in_flight() plans may be unanswered.
   virtual void submit(std::span<const std::byte> plan) = 0;
   virtual int max_steps_in_flight() const = 0;
+  // --sanitize-kv: every rank fills these blocks of the KV group with NaN after the plans submitted
+  // so far and before the next one. Who has no KV bytes has nothing to fill.
+  virtual void fill_with_nan(int /*group*/, std::span<const BlockId> /*blocks*/) {}
   // Blocks until the oldest unanswered step is done.
   virtual void wait_result(StepResult& result) = 0;
 };

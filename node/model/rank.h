@@ -34,6 +34,10 @@ class Rank {
   // Runs one plan. Never throws: whatever goes wrong is in the outcome, naming this rank and the
   // op, and the peers are told to give up.
   RankOutcome run(std::span<const std::byte> plan, Communicator& communicator);
+  // --sanitize-kv: between two plans.
+  void fill_with_nan(std::span<const BlockId> blocks) {
+    for (BlockId block : blocks) kv_.fill_with_nan(block);
+  }
   // The samples of the last plan, on rank 0. result's arrays must have room.
   void read_samples(const StepPlanHeader& header, StepResult& result) const;
 

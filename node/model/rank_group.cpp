@@ -39,6 +39,7 @@ ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
 struct InFlight {
   std::vector<std::byte> plan;
   size_t n_bytes = 0;
+  std::vector<BlockId> nan_blocks;  // to be filled before it runs
   StepResult result;
   std::vector<RankOutcome> outcomes;  // [n_ranks]
   int n_done = 0;                     // guarded by the group's mutex
@@ -116,6 +117,7 @@ struct RankGroup::Impl {
 
   std::array<InFlight, kMaxInFlight> ring;
   uint64_t n_answered = 0;               // engine thread only
+  std::vector<BlockId> nan_blocks;       // for the next plan; engine thread only
   std::atomic<uint64_t> n_submitted{0};  // written by the engine thread
   std::atomic<bool> stopping{false};
   std::atomic<bool> broken{false};  // a step failed; those submitted behind it must not run
@@ -233,6 +235,7 @@ bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
 
 void RankGroup::Impl::run_step(Rank& rank, int idx, InFlight& step) {
   const std::span<const std::byte> bytes(step.plan.data(), step.n_bytes);
+  rank.fill_with_nan(step.nan_blocks);
   RankOutcome outcome = broken
                             ? RankOutcome{StepStatus::kCommFailed, "a step before it failed", false}
                             : rank.run(bytes, *communicators[static_cast<size_t>(idx)]);
@@ -258,6 +261,8 @@ void RankGroup::submit(std::span<const std::byte> plan) {
   CHECK(plan.size() <= step.plan.size());
   std::memcpy(step.plan.data(), plan.data(), plan.size());
   step.n_bytes = plan.size();
+  step.nan_blocks.swap(group.nan_blocks);
+  group.nan_blocks.clear();
   const StepPlanHeader& header = StepPlanView(plan).header();
   step.result.step = header.step;
   step.result.n_samples = header.n_samples;
@@ -270,6 +275,12 @@ void RankGroup::submit(std::span<const std::byte> plan) {
 }
 
 int RankGroup::max_steps_in_flight() const { return kMaxInFlight; }
+
+// Ranks have one KV group.
+void RankGroup::fill_with_nan(int group, std::span<const BlockId> blocks) {
+  CHECK_EQ(group, 0);
+  impl_->nan_blocks.insert(impl_->nan_blocks.end(), blocks.begin(), blocks.end());
+}
 
 void RankGroup::wait_result(StepResult& result) {
   Impl& group = *impl_;

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "wire/description_json.h"
+
 namespace lockstep {
 namespace {
 
@@ -36,20 +38,6 @@ ordered_json to_json(const std::vector<wire::Slot>& slots) {
   return out;
 }
 
-ordered_json to_json(const std::vector<wire::Setting>& settings) {
-  ordered_json out = ordered_json::object();
-  for (const wire::Setting& setting : settings) out[setting.name] = setting.value;
-  return out;
-}
-
-ordered_json to_json(const wire::NodeDescription& node) {
-  ordered_json ranks = ordered_json::array();
-  for (const wire::RankSettings& rank : node.ranks) {
-    ranks.push_back({{"rank", rank.rank}, {"settings", to_json(rank.settings)}});
-  }
-  return {{"model", node.model}, {"settings", to_json(node.settings)}, {"ranks", ranks}};
-}
-
 AdminResponse clear(NodeServer& server, const AdminQuery& query) {
   wire::ClearKvCache ask;
   ask.request_id = "admin";
@@ -82,9 +70,7 @@ AdminResponse slots(NodeServer& server) {
 }
 
 AdminResponse describe(const NodeServer& server) {
-  ordered_json nodes = ordered_json::array();
-  for (const wire::NodeDescription& node : server.describe().nodes) nodes.push_back(to_json(node));
-  return json_response({{"nodes", nodes}});
+  return {200, "application/json", wire::description_json(server.describe())};
 }
 
 const Error kLoading{ErrorCode::kNoNodeReady, "the model is loading", ""};

@@ -45,7 +45,7 @@ wire::NodeDescription describe_node(const NodeConfig& config, const RankGroupCon
   NodeConfig full = with_defaults(config, ranks_config);
   SettingLister lister;
   full.visit_engine_fields(lister);
-  wire::NodeDescription out{full.served_model_name, std::move(lister.settings), {}};
+  wire::NodeDescription out{"", full.served_model_name, std::move(lister.settings), {}};
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     wire::RankSettings& row = out.ranks.emplace_back();
     row.rank = static_cast<int64_t>(rank);

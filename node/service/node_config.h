@@ -66,7 +66,8 @@ struct NodeConfig {
       "keep the KV blocks of prompts and answers for requests that begin alike", "no_cache_prompt");
     v(eviction_policy, "eviction_policy", "",
       "whose cached blocks go when room is needed: lru, gdsf or priority");
-    v(sanitize_kv, "sanitize_kv", "", "check every account of the KV cache after every step; slow");
+    v(sanitize_kv, "sanitize_kv", "",
+      "check every account of the KV cache after every step and fill freed blocks with NaN; slow");
     v(max_num_queued_reqs, "max_num_queued_reqs", "requests",
       "that may wait; more are refused as overloaded");
     v(max_num_queued_tokens, "max_num_queued_tokens", "tokens",

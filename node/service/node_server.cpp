@@ -245,6 +245,7 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
   welcome.n_kv_blocks = engine.n_kv_blocks;
   welcome.max_num_seqs = engine.limits.max_seqs;
   welcome.backend = model_.backend;
+  welcome.description = model_.description;
   welcome.new_peer = is_new;
   if (events_) {
     welcome.events = events_->endpoint();

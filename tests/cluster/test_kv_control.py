@@ -102,6 +102,17 @@ def test_every_rank_describes_the_same_settings(tiny):
         assert {name: settings[name] for name in wanted} == wanted
 
 
+def test_the_coordinator_describes_its_nodes(tiny):
+    node = request(tiny.node_admins[0], "GET", "/v1/describe")[1]["nodes"][0]
+    status, answer = request(tiny.admin, "GET", "/v1/describe")
+    assert status == 200 and len(answer["nodes"]) == 1
+    assert answer["nodes"][0].pop("endpoint").startswith("tcp://127.0.0.1:")
+    assert answer["nodes"][0] == node
+    with dealer(tiny.zmq) as say:
+        said = say(type="describe", request_id="d")["nodes"][0]
+        assert {s["name"]: s["value"] for s in said["settings"]} == node["settings"]
+
+
 @contextlib.contextmanager
 def dealer(endpoint):
     context = zmq.Context()

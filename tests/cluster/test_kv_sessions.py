@@ -3,8 +3,12 @@
 import concurrent.futures
 import http.client
 import json
+import pathlib
+import random
+import re
 
 import pytest
+from lockstep_client import Client
 
 from processes import TINY, cluster, metric, request, wait_for
 
@@ -14,7 +18,7 @@ MODEL = TINY / "tiny-9-q8_0.gguf"
 @pytest.fixture(scope="module")
 def tiny():
     with cluster(MODEL, node_flags=("--max-model-len=512", "--num-kv-blocks=256", "--max-num-seqs=8",
-                                    "--max-num-batched-tokens=64")) as c:
+                                    "--max-num-batched-tokens=64", "--sanitize-kv")) as c:
         yield c
 
 
@@ -92,3 +96,32 @@ def test_fifty_clients_that_disconnect_leave_no_block_in_use(tiny):
     answers = {tuple(ask(tiny, [3, 4], max_tokens=100)[0]) for _ in range(3)}
     assert len(answers) == 1 and failures(tiny) == 0
     assert metric(tiny.node_admins[0], "lockstep_kv_invariant_violations_total") == 0
+
+
+def resident_mib(process):
+    status = pathlib.Path(f"/proc/{process.child.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+
+def test_five_thousand_tiny_requests_leak_nothing_and_break_no_account(tiny):
+    def run(n_requests, seed):
+        dice = random.Random(seed)
+        with Client(tiny.zmq) as client:
+            for _ in range(n_requests):
+                usage = client.generate(model="m", prompt=[dice.randrange(1, 5) for _ in range(
+                    dice.randrange(1, 30))], max_tokens=dice.randrange(1, 4), ignore_eos=True).usage
+                assert 0 <= usage["cached_tokens"] < usage["prompt_tokens"]
+
+    def crowd(n_requests, seed):
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            for done in [pool.submit(run, n_requests // 10, seed + i) for i in range(10)]:
+                done.result()
+    crowd(500, 100)
+    before = resident_mib(tiny.nodes[0])
+    crowd(4500, 200)
+    assert resident_mib(tiny.nodes[0]) - before <= 4
+    assert metric(tiny.node_admins[0], "lockstep_kv_invariant_violations_total") == 0
+    request(tiny.node_admins[0], "POST", "/v1/clear_kv_cache")
+    wait_for(lambda: active_blocks(tiny) == 0, what="idle")
+    assert metric(tiny.node_admins[0], "lockstep_kv_blocks", state="free") == 256
+    assert failures(tiny) == 0

@@ -156,6 +156,7 @@ class FakeNode {
     out.models = {{model_, 1700000000, 2048}};
     out.n_kv_blocks = 64;
     out.max_num_seqs = 4;
+    out.description = wire::NodeDescription{"", model_, {{"block_size", "16"}}, {}};
     return out;
   }
   void beat() {

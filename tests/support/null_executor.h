@@ -65,6 +65,9 @@ class NullExecutor final : public Executor {
   }
 
   int max_steps_in_flight() const override { return options_.depth; }
+  void fill_with_nan(int group, std::span<const BlockId> blocks) override {
+    if (on_fill_with_nan) on_fill_with_nan(group, blocks);
+  }
 
   void wait_result(StepResult& result) override {
     ASSERT_GT(n_unanswered_, 0);
@@ -95,6 +98,7 @@ class NullExecutor final : public Executor {
 
   // Sees every plan, on the engine's thread.
   std::function<void(const StepPlanView&)> on_submit;
+  std::function<void(int group, std::span<const BlockId>)> on_fill_with_nan;
 
  private:
   using Plan = std::vector<std::byte>;

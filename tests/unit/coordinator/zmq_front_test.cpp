@@ -107,6 +107,21 @@ TEST(ZmqFront, BadMessagesAreAnsweredAndTheOthersGoOn) {
   EXPECT_EQ(client.expect<wire::Done>().request_id, "r");
 }
 
+TEST(ZmqFront, ADescriptionIsWhatEachNodeSaidOfItself) {
+  FakeNode first, second;
+  CoordinatorHarness coordinator({&first, &second});
+  WirePeer client(coordinator.app().zmq_endpoint());
+  client.send(wire::DescribeRequest{"d"});
+  const auto description = client.expect<wire::Description>();
+  EXPECT_EQ(description.request_id, "d");
+  ASSERT_EQ(description.nodes.size(), 2u);
+  EXPECT_NE(description.nodes[0].endpoint, description.nodes[1].endpoint);
+  for (const wire::NodeDescription& node : description.nodes) {
+    ASSERT_EQ(node.settings.size(), 1u);
+    EXPECT_EQ(node.settings[0].name, "block_size");
+  }
+}
+
 TEST(ZmqFront, QuestionsAboutTheClusterAreAnswered) {
   FakeNode node;
   CoordinatorHarness coordinator({&node});

@@ -30,6 +30,22 @@ TEST(BlockStore, PagesDescribeTheShape) {
   EXPECT_EQ(pages.block_bytes, kv_block_bytes(DType::kF16, 16, 2, 32));
 }
 
+TEST(BlockStore, NanFillsOneBlockOfEveryLayerAndNothingElse) {
+  MemoryLedger ledger;
+  BlockStore store(kShape, ledger);
+  for (int layer = 0; layer < kShape.n_layers; ++layer) {
+    const KvPages pages = store.pages(layer);
+    std::memset(pages.data, 1, static_cast<size_t>(pages.n_blocks * pages.block_bytes));
+  }
+  store.fill_with_nan(BlockId{3});
+  for (int layer = 0; layer < kShape.n_layers; ++layer) {
+    const KvPages pages = store.pages(layer);
+    for (int64_t i = 0; i < pages.n_blocks * pages.block_bytes; ++i) {
+      ASSERT_EQ(static_cast<int>(pages.data[i]), i / pages.block_bytes == 3 ? 0xFF : 1) << i;
+    }
+  }
+}
+
 TEST(BlockStore, EveryBlockOfEveryLayerHasItsOwnBytes) {
   MemoryLedger ledger;
   const BlockStore store(kShape, ledger);

@@ -63,6 +63,10 @@ inline Heartbeat full_heartbeat() {
 
 inline Slot full_slot() { return {"r-1", 2, "decoding", 40, 32, 45, 6, 3}; }
 
+inline NodeDescription full_description() {
+  return {"tcp://n", "tiny", {{"block_size", "16"}}, {{1, {{"kv_cache_dtype", "f16"}}}}};
+}
+
 inline std::vector<Message> one_of_each() {
   return {
       full_generate(),
@@ -90,7 +94,8 @@ inline std::vector<Message> one_of_each() {
               "cpu/avx2",
               true,
               "tcp://127.0.0.1:5557",
-              "tcp://127.0.0.1:5558"},
+              "tcp://127.0.0.1:5558",
+              full_description()},
       full_heartbeat(),
       ClusterStatus{"s-1", {{"tcp://127.0.0.1:5556", "ready", "tiny", "abc", full_heartbeat()}}, 2},
       ClearKvCache{"c-1", "salt", "tiny", "gold", "acme"},
@@ -98,8 +103,7 @@ inline std::vector<Message> one_of_each() {
       SlotsRequest{"c-2"},
       SlotList{"c-2", {full_slot(), full_slot()}},
       DescribeRequest{"c-3"},
-      Description{"c-3",
-                  {{"tiny", {{"block_size", "16"}}, {{1, {{"kv_cache_dtype", "f16"}}}}}}},
+      Description{"c-3", {full_description()}},
   };
 }
 

@@ -1,0 +1,13 @@
+// A description as JSON, for admin ports: {"nodes":[{"endpoint", "model", "settings":{name: value},
+// "ranks":[{"rank", "settings"}]}]}. Pure.
+#pragma once
+
+#include <string>
+
+#include "wire/messages.h"
+
+namespace lockstep::wire {
+
+std::string description_json(const Description& description);
+
+}  // namespace lockstep::wire
