@@ -58,10 +58,10 @@ void Engine::Impl::run() {
   do {
     read_mail(/*wait=*/core.idle());
     core.start();
-    mailbox.set_n_waiting(core.scheduler().n_requests_waiting());
+    mailbox.set_n_waiting(core.scheduler().waiting().n_new_requests());
     publish_snapshot();
     core.finish();
-    mailbox.set_n_waiting(core.scheduler().n_requests_waiting());
+    mailbox.set_n_waiting(core.scheduler().waiting().n_new_requests());
     publish_snapshot();
     is_idle = core.idle();
   } while (!mail.is_stopping || !core.idle());

@@ -1,18 +1,34 @@
 // EngineConfig: what an engine is built with. Plain data.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "node/kv/block_events.h"
+#include "node/kv/tenant_config.h"
 #include "node/model/step_plan.h"
 
 namespace lockstep {
+
+// What an admitted sequence is promised.
+enum class Reservation : uint8_t {
+  kOptimistic,  // blocks for its tokens and a likely answer; it may have to give them up and wait
+  kGuaranteed,  // blocks for all it can ever need
+};
 
 struct EngineConfig {
   StepLimits limits;
   int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
   int32_t max_queued_requests = 1024;
   int max_steps_in_flight = 1;  // 2 = plan a step while one runs
+  // Never empty; kDefaultTenant is the first.
+  std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
+  Reservation reservation = Reservation::kOptimistic;
+  int32_t max_preemptions = 2;  // of a sequence; from then on its reservation is guaranteed
+  // How long a step with decodes may be predicted to take; 0 = any time.
+  std::chrono::microseconds itl_target{0};
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
   BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
 };

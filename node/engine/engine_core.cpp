@@ -36,7 +36,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       cache_(pools_, config.limits.block_size, config.prefix_cache),
       block_events_(config.block_events),
       block_size_(config.limits.block_size),
-      scheduler_(config.limits, pools_, cache_),
+      scheduler_(config, pools_, cache_),
       writer_(config.limits, tokenizer),
       events_(config.limits.max_seqs) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
@@ -80,7 +80,7 @@ void EngineCore::start() {
   if (n_in_flight_ == max_in_flight()) return;
   Schedule& schedule = schedule_of(next_step_);
   scheduler_.plan(schedule);
-  if (schedule.chunks.empty()) return;
+  if (schedule.empty()) return;
   submit_step(schedule);
   has_started_ = true;
 }
@@ -105,16 +105,25 @@ void EngineCore::note_violation(int rule) {
 
 void EngineCore::submit_step(Schedule& schedule) {
   schedule.step = next_step_++;
-  scheduler_.commit(schedule);
   for (const ScheduledChunk& chunk : schedule.chunks) {
-    if (!chunk.admits || chunk.sequence->choice() != 0) continue;
-    counters_.n_prompt_tokens += static_cast<uint64_t>(chunk.sequence->n_prompt());
-    counters_.n_cached_tokens += static_cast<uint64_t>(chunk.sequence->n_cached());
-    chunk.sequence->owner().usage.cached_tokens = static_cast<uint64_t>(chunk.sequence->n_cached());
+    if (chunk.admits) count_admission(*chunk.sequence, chunk.first_position);
   }
+  scheduler_.commit(schedule);
   if (n_in_flight_ == 0) busy_since_ = clock_.now();
   executor_.submit(writer_.write(schedule));
   ++n_in_flight_;
+}
+
+// Before the sequence is admitted with its first n_cached tokens found in the cache.
+void EngineCore::count_admission(Sequence& sequence, int32_t n_cached) {
+  if (!sequence.is_new()) {
+    counters_.n_recomputed_tokens +=
+        static_cast<uint64_t>(std::max(sequence.n_lost() - n_cached, 0));
+  } else if (sequence.choice() == 0) {
+    counters_.n_prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
+    counters_.n_cached_tokens += static_cast<uint64_t>(n_cached);
+    sequence.owner().usage.cached_tokens = static_cast<uint64_t>(n_cached);
+  }
 }
 
 void EngineCore::finish_step() {
@@ -126,7 +135,7 @@ void EngineCore::finish_step() {
   ++counters_.n_steps;
   check_result(schedule);
   if (result_.status == StepStatus::kOk) {
-    counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens);
+    counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens());
   }
   int32_t sample_idx = 0;
   for (const ScheduledChunk& chunk : schedule.chunks) {
@@ -138,10 +147,10 @@ void EngineCore::finish_step() {
 // A result of another step or with other rows must not reach anybody's stream.
 void EngineCore::check_result(const Schedule& schedule) {
   if (result_.status == StepStatus::kOk &&
-      (result_.step != schedule.step || result_.n_samples != schedule.n_samples)) {
+      (result_.step != schedule.step || result_.n_samples != schedule.n_samples())) {
     result_.message = "the result is of step " + std::to_string(result_.step) + " with " +
                       std::to_string(result_.n_samples) + " samples, not with " +
-                      std::to_string(schedule.n_samples);
+                      std::to_string(schedule.n_samples());
     result_.status = StepStatus::kPlanMismatch;
   }
   result_.step = schedule.step;
@@ -184,7 +193,7 @@ void EngineCore::take_sample(Choice& choice, int32_t sample_idx) {
 // Nothing runs and yet the head of the line gets no blocks: an account is wrong. Admission said
 // that it fits, so waiting on would be for ever.
 void EngineCore::fail_head() {
-  fail(scheduler_.waiting().front()->owner(), ErrorCode::kInternal,
+  fail(scheduler_.waiting().first()->owner(), ErrorCode::kInternal,
        "the request fits the KV pool, but the empty pool has no room for it");
 }
 
@@ -249,7 +258,7 @@ void EngineCore::publish() {
 EngineSnapshot EngineCore::snapshot() const {
   EngineSnapshot s = counters_;
   s.n_running = static_cast<int32_t>(scheduler_.running().size());
-  s.n_waiting = static_cast<int32_t>(scheduler_.waiting().size());
+  s.n_waiting = static_cast<int32_t>(scheduler_.waiting().n_sequences());
   for (const BlockPool& pool : pools_) {
     s.n_blocks_total += pool.n_blocks_total();
     s.n_blocks_free += pool.n_blocks_free();
@@ -257,6 +266,7 @@ EngineSnapshot EngineCore::snapshot() const {
     s.n_blocks_active += pool.n_blocks(BlockState::kActive);
     s.n_blocks_promised += pool.n_blocks_reserved();
   }
+  s.n_preemptions = scheduler_.n_preemptions();
   s.n_blocks_evicted = cache_.n_evicted();
   return s;
 }

@@ -49,6 +49,7 @@ class EngineCore {
 
  private:
   void submit_step(Schedule& schedule);
+  void count_admission(Sequence& sequence, int32_t n_cached);
   void finish_step();
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);

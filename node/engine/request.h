@@ -1,6 +1,7 @@
 // What the engine is asked and what it answers. Plain data; no wire, no JSON.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/error_code.h"
 #include "common/ids.h"
 #include "node/model/executor.h"
@@ -35,10 +37,21 @@ struct SamplingParams {
   StopSpec stop;
 };
 
+// For how long, and how much, the blocks of a request are worth keeping.
+struct CacheRetention {
+  int32_t priority = 0;  // 0 to 100; the lowest goes first
+  std::chrono::seconds duration{0};
+};
+
 struct GenerationRequest {
   RequestId id{};
   std::vector<int32_t> prompt;
   SamplingParams sampling;
+  int32_t tenant = 0;    // index into EngineConfig::tenants
+  int32_t priority = 0;  // lower = sooner
+  std::optional<Clock::TimePoint> deadline =
+      {};  // ends with kDeadlineExceeded if it still runs then
+  std::optional<CacheRetention> retention = {};
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };

@@ -53,7 +53,7 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
   const Sequence& sequence = *chunk.sequence;
   tables_.clear();
   for (const BlockTable& table : sequence.tables()) tables_.push_back(table.ids());
-  if (chunk.admits) {
+  if (chunk.writes_history) {
     builder_.add_cached(raw(sequence.slot()),
                         sequence.tokens().first(static_cast<size_t>(chunk.first_position)));
   }

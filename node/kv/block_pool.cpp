@@ -37,6 +37,11 @@ BlockRef BlockPromise::take() {
   return pool_->hand_out();
 }
 
+void BlockPromise::merge(BlockPromise other) {
+  CHECK(pool_ != nullptr && pool_ == other.pool_);
+  n_left_ += std::exchange(other.n_left_, 0);
+}
+
 BlockPool::BlockPool(int32_t n_blocks) {
   CHECK(n_blocks >= 0);
   blocks_.resize(static_cast<size_t>(n_blocks));
