@@ -17,7 +17,13 @@ std::string non_finite_message(const Sequence& sequence) {
 }
 
 std::string step_message(const StepResult& result) {
-  return "step " + std::to_string(result.step) + " failed: " + result.message;
+  return str("step ", result.step, " failed: ", result.message);
+}
+
+std::vector<Sequence*> sequences_of(const Schedule& schedule) {
+  std::vector<Sequence*> sequences;
+  for (const ScheduledChunk& chunk : schedule.chunks) sequences.push_back(chunk.sequence);
+  return sequences;
 }
 
 }  // namespace
@@ -58,6 +64,7 @@ void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
     scheduler_.enqueue(choice.sequence);
   }
   const RequestId id = request->request.id;
+  if (request->request.deadline) deadlines_.emplace(*request->request.deadline, id);
   const bool is_new = live_.emplace(id, std::move(request)).second;
   CHECK(is_new);
 }
@@ -77,12 +84,36 @@ void EngineCore::cancel_all() {
 
 void EngineCore::start() {
   has_started_ = false;
+  end_overdue();
   if (n_in_flight_ == max_in_flight()) return;
   Schedule& schedule = schedule_of(next_step_);
-  scheduler_.plan(schedule);
+  plan(schedule);
   if (schedule.empty()) return;
   submit_step(schedule);
   has_started_ = true;
+}
+
+// While somebody is looked for who makes steps fail, one step runs at a time.
+void EngineCore::plan(Schedule& schedule) {
+  while (bisection_.is_active() && n_in_flight_ == 0) {
+    scheduler_.plan_only(bisection_.trial(), schedule);
+    if (!schedule.empty()) return;
+    bisection_.skip();
+  }
+  if (bisection_.is_active()) {
+    schedule.chunks.clear();
+  } else {
+    scheduler_.plan(schedule);
+  }
+}
+
+void EngineCore::end_overdue() {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= clock_.now()) {
+    LiveRequest& request = *live_.at(deadlines_.begin()->second);
+    fail(request, ErrorCode::kDeadlineExceeded,
+         str("the request's deadline passed with ", request.usage.completion_tokens,
+             " tokens of output"));
+  }
 }
 
 void EngineCore::finish() {
@@ -127,20 +158,61 @@ void EngineCore::count_admission(Sequence& sequence, int32_t n_cached) {
 }
 
 void EngineCore::finish_step() {
-  executor_.wait_result(result_);
-  const Clock::TimePoint now = clock_.now();
-  counters_.busy += now - std::exchange(busy_since_, now);
-  const Schedule& schedule = schedule_of(next_step_ - static_cast<uint64_t>(n_in_flight_));
-  --n_in_flight_;
-  ++counters_.n_steps;
+  const Schedule& schedule = wait_step();
   check_result(schedule);
-  if (result_.status == StepStatus::kOk) {
-    counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens());
+  if (result_.status != StepStatus::kOk) {
+    take_back(schedule);
+    return;
   }
+  counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens());
+  if (bisection_.is_active()) bisection_.succeeded(sequences_of(schedule));
   int32_t sample_idx = 0;
   for (const ScheduledChunk& chunk : schedule.chunks) {
     finish_chunk(chunk, sample_idx);
     if (chunk.samples) ++sample_idx;
+  }
+}
+
+// The oldest step in flight, which is done then.
+const Schedule& EngineCore::wait_step() {
+  executor_.wait_result(result_);
+  const Clock::TimePoint now = clock_.now();
+  const auto took = now - std::exchange(busy_since_, now);
+  counters_.busy += took;
+  const Schedule& schedule = schedule_of(next_step_ - static_cast<uint64_t>(n_in_flight_));
+  --n_in_flight_;
+  ++counters_.n_steps;
+  if (result_.status == StepStatus::kOk) {
+    scheduler_.observe(schedule.work, std::chrono::duration<double>(took).count());
+  }
+  return schedule;
+}
+
+// A failed step, and those behind it, have not happened: what they computed is computed again.
+// Their sequences run in groups until it is known who makes steps fail.
+void EngineCore::take_back(const Schedule& failed) {
+  const StepStatus status = result_.status;
+  const std::string message = step_message(result_);
+  log(LogLevel::kWarning, message);
+  ++counters_.n_failed_steps;
+  undo(failed);
+  while (n_in_flight_ > 0) undo(wait_step());
+  if (!bisection_.is_active()) {
+    std::vector<Sequence*> suspects = sequences_of(failed);
+    std::erase_if(suspects, [](const Sequence* sequence) { return !sequence->is_running(); });
+    bisection_.begin(status, std::move(suspects));
+    return;
+  }
+  for (const Sequence* blamed : bisection_.failed(status)) {
+    if (!blamed->is_running()) continue;  // by now, together with another choice of its request
+    ++counters_.n_failed_step;
+    fail(blamed->owner(), ErrorCode::kDecodeFailed, message);
+  }
+}
+
+void EngineCore::undo(const Schedule& schedule) {
+  for (const ScheduledChunk& chunk : schedule.chunks) {
+    if (scheduler_.undo(chunk)) --chunk.sequence->owner().n_choices_held;
   }
 }
 
@@ -161,10 +233,7 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
   LiveRequest& request = sequence.owner();
   if (scheduler_.finish(chunk)) --request.n_choices_held;
   if (!sequence.is_running()) return;  // ended before this step did
-  if (result_.status != StepStatus::kOk) {
-    ++counters_.n_failed_step;
-    fail(request, ErrorCode::kDecodeFailed, step_message(result_));
-  } else if (chunk.samples && result_.finite[static_cast<size_t>(sample_idx)] == 0) {
+  if (chunk.samples && result_.finite[static_cast<size_t>(sample_idx)] == 0) {
     ++counters_.n_failed_nonfinite;
     fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
   } else if (chunk.samples) {
@@ -201,6 +270,7 @@ void EngineCore::end_choice(Choice& choice, FinishReason reason) {
   LiveRequest& request = choice.sequence.owner();
   if (choice.sequence.choice() == 0) request.first_reason = reason;
   --request.n_choices_open;
+  if (bisection_.is_active()) bisection_.forget(choice.sequence);
   if (scheduler_.retire(choice.sequence)) --request.n_choices_held;
 }
 
@@ -242,6 +312,9 @@ void EngineCore::end_request(LiveRequest& request, FinishReason reason, ErrorCod
                    .usage = request.usage,
                    .error = error,
                    .message = request.message});
+  if (request.request.deadline) {
+    deadlines_.erase({*request.request.deadline, request.request.id});
+  }
   const auto place = live_.find(request.request.id);
   ended_.push_back(std::move(place->second));
   live_.erase(place);
