@@ -256,6 +256,8 @@ struct Fields<Welcome> {
     v.required("max_num_seqs", m.max_num_seqs);
     v.field("backend", m.backend);
     v.field("new_peer", m.new_peer);
+    v.field("events", m.events);
+    v.field("events_replay", m.events_replay);
   }
 };
 
@@ -276,6 +278,8 @@ struct Fields<Heartbeat> {
     v.field("n_cached_tokens", m.n_cached_tokens);
     v.field("n_output_tokens", m.n_output_tokens);
     v.field("draining", m.draining);
+    v.field("kv_seq", m.kv_seq);
+    v.field("kv_digest", m.kv_digest);
   }
 };
 

@@ -169,6 +169,8 @@ struct Welcome {
   int64_t max_num_seqs = 0;
   std::string backend;
   bool new_peer = false;  // the first on this connection: what an earlier one carried was cancelled
+  std::string events,
+      events_replay;  // endpoints of the KV events, as the node binds them; or empty
 };
 
 // Every 250 ms from a node to each coordinator that said hello; also the reply to StatusRequest
@@ -181,6 +183,8 @@ struct Heartbeat {
   int64_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
   bool draining = false;
+  // KV event batches so far, and the sum of the hashes of what is resident after them.
+  uint64_t kv_seq = 0, kv_digest = 0;
 };
 
 // The coordinator's reply to StatusRequest.

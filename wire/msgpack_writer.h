@@ -17,6 +17,7 @@ class MsgpackWriter {
 
   void map(size_t n) { header(n, 0x80, 16, 0xDE); }
   void array(size_t n) { header(n, 0x90, 16, 0xDC); }
+  void nil() { byte(0xC0); }
   void boolean(bool value) { byte(value ? 0xC3 : 0xC2); }
   void text(std::string_view value);   // str; ill-formed UTF-8 becomes U+FFFD
   void bytes(std::string_view value);  // str if it is UTF-8, else bin

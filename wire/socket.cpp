@@ -38,14 +38,24 @@ void bound_queues(zmq::socket_t& socket) {
   socket.set(maxmsgsize, std::min(socket.get(maxmsgsize), kMaxBoundFrameBytes));
 }
 
+zmq::socket_type type_of(SocketKind kind) {
+  switch (kind) {
+    case SocketKind::kRouter:
+      return zmq::socket_type::router;
+    case SocketKind::kPublisher:
+      return zmq::socket_type::pub;
+    default:
+      return zmq::socket_type::dealer;
+  }
+}
+
 bool is_again(int error) { return error == EAGAIN || error == EINTR; }
 
 }  // namespace
 
 Result<Socket> Socket::make(Context& context, SocketKind kind, const SocketOptions& options) {
   try {
-    zmq::socket_t socket(context.context_, kind == SocketKind::kRouter ? zmq::socket_type::router
-                                                                       : zmq::socket_type::dealer);
+    zmq::socket_t socket(context.context_, type_of(kind));
     apply(socket, kind, options);
     return Socket(std::move(socket), kind);
   } catch (const zmq::error_t& e) {
@@ -90,8 +100,9 @@ Result<std::optional<Incoming>> Socket::receive() {
     }
     incoming.body = frame.to_string();
     while (frame.more()) {  // frames of one message arrive together: this does not block
-      incoming.single_frame = false;
       if (!socket_.recv(frame, zmq::recv_flags::none)) break;
+      if (incoming.single_frame) incoming.second = frame.to_string();
+      incoming.single_frame = false;
     }
     return std::optional(std::move(incoming));
   } catch (const zmq::error_t& e) {
@@ -101,6 +112,10 @@ Result<std::optional<Incoming>> Socket::receive() {
 }
 
 Result<SendResult> Socket::send(const std::string& peer, std::string_view body) {
+  return send(peer, {&body, 1});
+}
+
+Result<SendResult> Socket::send(const std::string& peer, std::span<const std::string_view> frames) {
   try {
     if (kind_ == SocketKind::kRouter) {
       const auto flags = zmq::send_flags::dontwait | zmq::send_flags::sndmore;
@@ -108,10 +123,17 @@ Result<SendResult> Socket::send(const std::string& peer, std::string_view body) 
         return SendResult::kFull;
       }
     }
-    // After a ROUTER took the address it takes the body too.
-    const auto sent =
-        socket_.send(zmq::const_buffer(body.data(), body.size()), zmq::send_flags::dontwait);
-    return sent ? SendResult::kSent : SendResult::kFull;
+    // After a ROUTER took the address it takes the rest too, as a DEALER does after the first
+    // frame.
+    for (const std::string_view& frame : frames) {
+      const bool is_last = &frame == &frames.back();
+      const auto more = is_last ? zmq::send_flags::none : zmq::send_flags::sndmore;
+      if (!socket_.send(zmq::const_buffer(frame.data(), frame.size()),
+                        zmq::send_flags::dontwait | more)) {
+        return SendResult::kFull;
+      }
+    }
+    return SendResult::kSent;
   } catch (const zmq::error_t& e) {
     if (e.num() == EHOSTUNREACH) return SendResult::kUnreachable;
     if (is_again(e.num())) return SendResult::kFull;

@@ -1,10 +1,12 @@
-// Socket: RAII around one ZeroMQ ROUTER or DEALER. The library's exceptions end here: failures of
-// the world come back as a Result. One frame per wire message, no empty delimiter. A socket is
-// used by one thread at a time (its owner; ZmqLoop is one); a Context by any.
+// Socket: RAII around one ZeroMQ ROUTER, DEALER or PUB. The library's exceptions end here: failures
+// of the world come back as a Result. One frame per wire message, no empty delimiter; KV events are
+// the exception. A socket is used by one thread at a time (its owner; ZmqLoop is one); a Context by
+// any.
 #pragma once
 
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <zmq.hpp>
@@ -24,7 +26,7 @@ class Context {
   zmq::context_t context_;
 };
 
-enum class SocketKind { kRouter, kDealer };
+enum class SocketKind { kRouter, kDealer, kPublisher };
 
 struct SocketOptions {
   // Messages queued for one peer, each way; when full, send() says kFull. bind() makes the way in
@@ -50,6 +52,7 @@ struct Incoming {
   std::string peer;  // ROUTER: who sent it; DEALER: empty
   std::string body;  // the first frame
   bool single_frame = true;
+  std::string second;  // the frame after it, if there is one; further ones are dropped
 };
 
 enum class SendResult {
@@ -70,6 +73,9 @@ class Socket {
   // Neither ever blocks; nullopt when there is nothing to read. `peer` is ignored by a DEALER.
   Result<std::optional<Incoming>> receive();
   Result<SendResult> send(const std::string& peer, std::string_view body);
+  // A message of several frames, at least one. A PUB takes everything, and drops it for subscribers
+  // that do not keep up.
+  Result<SendResult> send(const std::string& peer, std::span<const std::string_view> frames);
   // Waits until the socket can be read (or written); false when the time is up.
   Result<bool> wait_readable(std::chrono::milliseconds timeout);
   Result<bool> wait_writable(std::chrono::milliseconds timeout);

@@ -72,6 +72,7 @@ void Engine::Impl::read_mail(bool wait) {
   if (!mail.arrivals.empty()) is_idle = false;
   for (std::unique_ptr<LiveRequest>& request : mail.arrivals) core.accept(std::move(request));
   for (RequestId id : mail.cancels) core.cancel(id);
+  for (const EngineTask& task : mail.tasks) task(core);
   if (mail.is_stopping) core.cancel_all();
 }
 
@@ -108,6 +109,8 @@ Status Engine::submit(GenerationRequest request) {
 }
 
 void Engine::cancel(RequestId id) { impl_->mailbox.post_cancel(id); }
+
+bool Engine::post(EngineTask task) { return impl_->mailbox.post_task(std::move(task)); }
 
 EngineSnapshot Engine::snapshot() const {
   EngineSnapshot s;

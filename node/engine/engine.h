@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/result.h"
 #include "node/engine/engine_config.h"
+#include "node/engine/engine_task.h"
 #include "node/engine/request.h"
 #include "node/model/executor.h"
 #include "node/text/tokenizer.h"
@@ -55,6 +56,9 @@ class Engine {
   Status submit(GenerationRequest request);
   // Any thread; unknown ids are ignored. The request's blocks are free within one step.
   void cancel(RequestId id);
+  // Any thread. Runs the task on the engine thread, between two turns; it should take well under a
+  // step's time. False, and it will not run, when many tasks wait or the engine is stopping.
+  [[nodiscard]] bool post(EngineTask task);
 
   EngineSnapshot snapshot() const;  // any thread
   const EngineConfig& config() const;

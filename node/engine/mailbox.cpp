@@ -43,6 +43,16 @@ void Mailbox::post_cancel(RequestId id) {
   has_mail_.notify_one();
 }
 
+bool Mailbox::post_task(EngineTask task) {
+  {
+    std::lock_guard lock(mutex_);
+    if (mail_.is_stopping || mail_.tasks.size() >= kMaxTasks) return false;
+    mail_.tasks.push_back(std::move(task));
+  }
+  has_mail_.notify_one();
+  return true;
+}
+
 void Mailbox::close() {
   std::lock_guard lock(mutex_);
   is_closed_ = true;
@@ -80,13 +90,16 @@ uint64_t Mailbox::n_accepted() const {
 void Mailbox::take(Mail& mail, bool wait) {
   mail.arrivals.clear();
   mail.cancels.clear();
+  mail.tasks.clear();
   std::unique_lock lock(mutex_);
   const auto has_mail = [this] {
-    return !mail_.arrivals.empty() || !mail_.cancels.empty() || mail_.is_stopping;
+    return !mail_.arrivals.empty() || !mail_.cancels.empty() || !mail_.tasks.empty() ||
+           mail_.is_stopping;
   };
   if (wait) has_mail_.wait(lock, has_mail);
   std::swap(mail.arrivals, mail_.arrivals);
   std::swap(mail.cancels, mail_.cancels);
+  std::swap(mail.tasks, mail_.tasks);
   mail.is_stopping = mail_.is_stopping;
   n_waiting_ += static_cast<int32_t>(mail.arrivals.size());
   n_pending_ = 0;

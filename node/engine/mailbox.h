@@ -1,6 +1,7 @@
 // Mailbox: the way into the engine thread. Any thread posts; the engine thread takes all mail at
-// once, or sleeps until there is some. Bounded: more requests than may wait are refused, and a live
-// request has at most one cancel in it. Knows which ids are live, nothing else about requests.
+// once, or sleeps until there is some. Bounded: more requests or tasks than may wait are refused,
+// and a live request has at most one cancel in it. Knows which ids are live, nothing else about
+// requests.
 #pragma once
 
 #include <condition_variable>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "node/engine/engine_task.h"
 #include "node/engine/live_request.h"
 
 namespace lockstep {
@@ -19,17 +21,23 @@ namespace lockstep {
 struct Mail {
   std::vector<std::unique_ptr<LiveRequest>> arrivals;  // in order
   std::vector<RequestId> cancels;                      // of requests in or before `arrivals`
+  std::vector<EngineTask> tasks;                       // after both
   bool is_stopping = false;
 };
 
 class Mailbox {
  public:
+  static constexpr size_t kMaxTasks = 64;
+
   explicit Mailbox(int32_t max_queued_requests);
 
   // Any thread.
   // kOverloaded when full, kNoNodeReady once closed, kConflict if the id is live.
   Status post(std::unique_ptr<LiveRequest> request);
   void post_cancel(RequestId id);
+  // False, and the task is dropped, when kMaxTasks wait or the engine is stopping; else it is
+  // taken.
+  [[nodiscard]] bool post_task(EngineTask task);
   void close();  // refuse requests from now on
   void stop();   // close, and tell the engine thread to end
   bool is_closed() const;

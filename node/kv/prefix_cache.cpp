@@ -56,6 +56,21 @@ void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tok
   }
 }
 
+void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tokens,
+                        int32_t max_tokens, PrefixMatch& out) const {
+  out.partial = PrefixIndex::kNone;
+  out.n_partial = 0;
+  match(hashes, tokens, max_tokens / block_size_, out.nodes);
+  const auto n_matched = static_cast<int32_t>(out.nodes.size()) * block_size_;
+  if (hashes.root == 0 || n_matched >= max_tokens) return;
+  const BlockId last = out.nodes.empty() ? PrefixIndex::kNone : out.nodes.back();
+  const std::span<const int32_t> rest =
+      tokens.subspan(static_cast<size_t>(n_matched), static_cast<size_t>(max_tokens - n_matched));
+  const PrefixIndex::Partial partial = index_.find_partial(hashes.key, last, rest);
+  out.partial = partial.node;
+  out.n_partial = partial.n_tokens;
+}
+
 int32_t PrefixCache::n_cached_of(std::span<const BlockId> nodes, int group) const {
   const BlockPool& pool = pools_[static_cast<size_t>(group)];
   return static_cast<int32_t>(std::ranges::count_if(nodes, [&](BlockId node) {
@@ -70,6 +85,10 @@ std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> nodes, int gro
     blocks.push_back(pools_[static_cast<size_t>(group)].share(index_.block_of_group(node, group)));
   }
   return blocks;
+}
+
+BlockRef PrefixCache::share_partial(BlockId node, int group) {
+  return pools_[static_cast<size_t>(group)].share(index_.block_of_group(node, group));
 }
 
 PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const BlockId> nodes,

@@ -26,10 +26,18 @@ namespace lockstep {
 // Of a prompt: its key and the hash of the prefix up to the end of each of its full blocks.
 struct PrefixHashes {
   PrefixKey key;
-  uint64_t root = 0;
+  uint64_t root = 0;             // of the key; 0: not hashed, finds nothing
   std::vector<uint64_t> blocks;  // [n_tokens / block_size]
 };
 PrefixHashes prefix_hashes(PrefixKey key, std::span<const int32_t> tokens, int32_t block_size);
+
+// What the cache has of a prompt: whole nodes from the root on, then a node of which only the first
+// n_partial tokens agree: they are worth a copy into a block of the sequence's own.
+struct PrefixMatch {
+  std::vector<BlockId> nodes;
+  BlockId partial = PrefixIndex::kNone;
+  int32_t n_partial = 0;  // tokens, less than a block; 0 exactly if there is no such node
+};
 
 // The nodes that one sequence's tokens have passed.
 class PrefixChain {
@@ -61,11 +69,18 @@ class PrefixCache {
   // nothing.
   void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_blocks,
              std::vector<BlockId>& nodes) const;
+  // The longest cached prefix of at most max_tokens tokens, whole blocks and the head of one more.
+  // Changes nothing.
+  void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_tokens,
+             PrefixMatch& out) const;
   // Of these nodes, how many blocks of a group nobody references: sharing makes them unavailable.
   int32_t n_cached_of(std::span<const BlockId> nodes, int group) const;
 
   // References to what the nodes hold in a group, for a sequence's table.
   std::vector<BlockRef> share(std::span<const BlockId> nodes, int group);
+  // A reference to what one node holds in a group, so that it stays while its head is copied. Like
+  // any share, it takes an available block if nobody references this one.
+  BlockRef share_partial(BlockId node, int group);
   // Begins a sequence's chain at nodes that its tables share already; room for max_blocks, so that
   // publish() need not allocate.
   PrefixChain start_chain(const PrefixHashes& hashes, std::span<const BlockId> nodes,

@@ -64,36 +64,60 @@ BlockId PrefixIndex::find(int32_t root, BlockId parent, uint64_t hash,
   return kNone;
 }
 
+PrefixIndex::Partial PrefixIndex::find_partial(const PrefixKey& key, BlockId parent,
+                                               std::span<const int32_t> tokens) const {
+  Partial best;
+  const auto root = roots_.find(key);
+  if (root == roots_.end()) return best;
+  int32_t i = parent == kNone ? root->second.first_child : node(parent).first_child;
+  for (int n_seen = 0; i >= 0 && n_seen < kMaxChildrenSeen; i = node(BlockId{i}).older, ++n_seen) {
+    const std::span<const int32_t> theirs = tokens_of(BlockId{i});
+    const auto differ = std::ranges::mismatch(theirs, tokens).in1;
+    const auto n_equal = static_cast<int32_t>(differ - theirs.begin());
+    if (n_equal > best.n_tokens) best = {BlockId{i}, n_equal};
+  }
+  return best;
+}
+
 void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
                          std::span<const int32_t> tokens, std::span<const BlockId> blocks) {
   CHECK(static_cast<int>(blocks.size()) == n_groups_);
   CHECK(static_cast<int32_t>(tokens.size()) == block_size_);
   const BlockId id = blocks.front();
   CHECK(!contains(id) && (parent == kNone || contains(parent)));
-  const auto [root, is_new] = roots_.try_emplace(key, Root{next_root_, 0});
+  const auto [root, is_new] = roots_.try_emplace(key, Root{next_root_});
   if (is_new) ++next_root_;
   ++root->second.n_nodes;
   ++n_nodes_;
-  if (parent != kNone) ++node(parent).n_children;
   std::ranges::copy(tokens, tokens_.begin() + int64_t{raw(id)} * block_size_);
   std::copy(blocks.begin() + 1, blocks.end(),
             other_groups_.begin() + int64_t{raw(id)} * (n_groups_ - 1));
-  int32_t& first = buckets_[bucket_of(hash)];
-  node(id) = {true, parent, root, hash, first, 0};
-  first = raw(id);
+  Node& added = node(id);
+  int32_t& first_in_bucket = buckets_[bucket_of(hash)];
+  added = {true, parent, root, hash, first_in_bucket};
+  first_in_bucket = raw(id);
+  int32_t& newest = first_child(added);
+  added.older = newest;
+  if (newest >= 0) node(BlockId{newest}).newer = raw(id);
+  newest = raw(id);
   if (sink_ != nullptr) {
     const auto above = parent == kNone ? std::nullopt : std::optional(node(parent).hash);
     sink_->stored({.hash = hash, .parent = above, .tokens = tokens, .salt = key.salt});
   }
 }
 
+int32_t& PrefixIndex::first_child(const Node& child) {
+  return child.parent == kNone ? child.root->second.first_child : node(child.parent).first_child;
+}
+
 void PrefixIndex::remove(BlockId id) {
   Node& removed = node(id);
-  CHECK(removed.in_use && removed.n_children == 0);
+  CHECK(removed.in_use && !has_children(id));
   int32_t* link = &buckets_[bucket_of(removed.hash)];
   while (*link != raw(id)) link = &node(BlockId{*link}).next_in_bucket;
   *link = removed.next_in_bucket;
-  if (removed.parent != kNone) --node(removed.parent).n_children;
+  (removed.newer >= 0 ? node(BlockId{removed.newer}).older : first_child(removed)) = removed.older;
+  if (removed.older >= 0) node(BlockId{removed.older}).newer = removed.newer;
   if (--removed.root->second.n_nodes == 0) roots_.erase(removed.root);
   --n_nodes_;
   if (sink_ != nullptr) sink_->removed(removed.hash);
@@ -107,23 +131,39 @@ BlockId PrefixIndex::block_of_group(BlockId id, int group) const {
 }
 
 int PrefixIndex::check_invariants() const {
-  std::vector<int32_t> n_children(nodes_.size(), 0);
   int32_t n_nodes = 0;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const Node& n = nodes_[i];
     if (!n.in_use) continue;
     ++n_nodes;
-    if (n.parent != kNone) {
-      if (!contains(n.parent) || node(n.parent).root != n.root) return 1;
-      ++n_children[static_cast<size_t>(raw(n.parent))];
-    }
+    if (n.parent != kNone && (!contains(n.parent) || node(n.parent).root != n.root)) return 1;
     const BlockId id{static_cast<int32_t>(i)};
     if (find(n.root->second.id, n.parent, n.hash, tokens_of(id)) != id) return 2;
   }
-  for (size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].in_use && nodes_[i].n_children != n_children[i]) return 1;
+  if (n_nodes != n_nodes_) return 2;
+  return n_listed_children() == n_nodes ? 0 : 1;
+}
+
+// Nodes in the lists of children, each the child of whoever lists it; -1 if a list is broken. A
+// node has one parent, so it is in no more than one list, and a list that came back to one of its
+// own nodes would find its neighbour wrong.
+int32_t PrefixIndex::n_listed_children() const {
+  int32_t n_listed = 0;
+  const auto walk = [&](int32_t first, BlockId parent) {
+    for (int32_t i = first, newer = -1; i >= 0; newer = i, i = node(BlockId{i}).older) {
+      const Node& child = node(BlockId{i});
+      if (!child.in_use || child.parent != parent || child.newer != newer) return false;
+      ++n_listed;
+    }
+    return true;
+  };
+  for (const auto& [key, root] : roots_) {
+    if (!walk(root.first_child, kNone)) return -1;
   }
-  return n_nodes == n_nodes_ ? 0 : 2;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (!walk(nodes_[i].first_child, BlockId{static_cast<int32_t>(i)})) return -1;
+  }
+  return n_listed;
 }
 
 }  // namespace lockstep

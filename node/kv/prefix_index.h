@@ -6,7 +6,7 @@
 //                         └─────── [u16 … u31]
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
-//   1. every node but those under a root has a parent, which counts it among its children
+//   1. every node but those under a root has a parent; parent or root has it among its children
 //   2. every node is found by its own parent and tokens, and by nothing else
 #pragma once
 
@@ -41,11 +41,20 @@ class PrefixIndex {
   void report_to(BlockEventSink* sink) { sink_ = sink; }
 
   static constexpr BlockId kNone{-1};
+  static constexpr int kMaxChildrenSeen = 64;
 
   // The root of a key, or -1 if it has no nodes. Good until the index changes.
   int32_t root_of(const PrefixKey& key) const;
   // The node for these tokens after `parent` (kNone: at the root), or kNone.
   BlockId find(int32_t root, BlockId parent, uint64_t hash, std::span<const int32_t> tokens) const;
+  // Among the nodes after `parent` the one whose first tokens agree longest with `tokens`, at least
+  // one; the newest of equals. Looks at the kMaxChildrenSeen newest only: a system prompt may have
+  // thousands of children, and each that is looked at is a cache miss.
+  struct Partial {
+    BlockId node = kNone;
+    int32_t n_tokens = 0;
+  };
+  Partial find_partial(const PrefixKey& key, BlockId parent, std::span<const int32_t> tokens) const;
   // Adds a node that find() did not know. blocks: [n_groups], the node's own first.
   void insert(const PrefixKey& key, BlockId parent, uint64_t hash, std::span<const int32_t> tokens,
               std::span<const BlockId> blocks);
@@ -53,7 +62,7 @@ class PrefixIndex {
   void remove(BlockId node);
 
   bool contains(BlockId block) const { return node(block).in_use; }
-  bool has_children(BlockId block) const { return node(block).n_children > 0; }
+  bool has_children(BlockId block) const { return node(block).first_child >= 0; }
   BlockId parent(BlockId block) const { return node(block).parent; }
   uint64_t hash(BlockId block) const { return node(block).hash; }
   const PrefixKey& key(BlockId block) const { return node(block).root->first; }
@@ -71,6 +80,7 @@ class PrefixIndex {
   struct Root {
     int32_t id = 0;  // never used again
     int32_t n_nodes = 0;
+    int32_t first_child = -1;
   };
   using Roots = std::map<PrefixKey, Root>;
   struct Node {
@@ -79,12 +89,15 @@ class PrefixIndex {
     Roots::iterator root;
     uint64_t hash = 0;
     int32_t next_in_bucket = -1;
-    int32_t n_children = 0;
+    int32_t first_child = -1;        // the newest
+    int32_t newer = -1, older = -1;  // neighbours among the children of its parent
   };
 
   const Node& node(BlockId block) const { return nodes_[static_cast<size_t>(raw(block))]; }
   Node& node(BlockId block) { return nodes_[static_cast<size_t>(raw(block))]; }
   std::span<const int32_t> tokens_of(BlockId block) const;
+  int32_t& first_child(const Node& child);  // of its parent or root
+  int32_t n_listed_children() const;
   size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
   bool is(BlockId block, int32_t root, BlockId parent, uint64_t hash,
           std::span<const int32_t> tokens) const;

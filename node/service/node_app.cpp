@@ -18,8 +18,15 @@ void refuse_open_address(const char* field, const std::string& address) {
 }
 
 void check_addresses(const NodeConfig& config) {
-  if (!config.insecure && !wire::is_local_endpoint(config.listen)) {
-    refuse_open_address("listen", config.listen);
+  const auto check_endpoint = [&](const char* field, const std::string& endpoint) {
+    if (config.insecure || endpoint.empty() || wire::is_local_endpoint(endpoint)) return;
+    refuse_open_address(field, endpoint);
+  };
+  check_endpoint("listen", config.listen);
+  check_endpoint("events", config.events);
+  check_endpoint("events_replay", config.events_replay);
+  if (config.events.empty() && !config.events_replay.empty()) {
+    throw LoadError(str("events_replay: ", config.events_replay, " needs events, which is empty"));
   }
   if (config.admin.empty()) return;
   const HostPort admin = value_or_throw(parse_host_port(config.admin));
@@ -79,13 +86,16 @@ void NodeApp::serve(const NodeConfig& config) {
       .backend = engine_->ranks().backend_name(),
       .created = epoch / kMicrosecondsPerSecond,
       .epoch = epoch,
+      .block_events = engine_->block_events(),
   });
   NodeServerConfig server_config;
   server_config.listen = config.listen;
+  server_config.events = config.events;
+  server_config.events_replay = config.events_replay;
   server_ = value_or_throw(NodeServer::make(*front_, mailbox_, probes_, clock_, server_config));
   probes_.attach(
       {front_->name, front_->backend, front_->fingerprint},
-      [this] { return engine_->engine().snapshot(); }, engine_->ledger());
+      [this] { return engine_->engine().snapshot(); }, engine_->ledger(), front_->block_events);
   server_->start();
   engine_->engine().start();
   stage_ = Stage::kServing;

@@ -15,6 +15,7 @@ struct NodeConfig {
   std::string served_model_name;
   std::string listen = "tcp://127.0.0.1:5556";
   std::string admin = "127.0.0.1:0";
+  std::string events, events_replay;
   int64_t tensor_parallel_size = 1;
   int64_t threads_per_rank = 0;
   int64_t num_kv_blocks = 0;
@@ -53,6 +54,11 @@ struct NodeConfig {
     visit_engine_fields(v);
     v(listen, "listen", "", "ZeroMQ endpoint for coordinators and clients");
     v(admin, "admin", "", "HOST:PORT of health and metrics; port 0 = a free one, printed");
+    v(events, "events", "",
+      "ZeroMQ endpoint that publishes what the prefix cache stores and evicts, token ids included; "
+      "empty = none");
+    v(events_replay, "events_replay", "",
+      "ZeroMQ endpoint of past KV events and snapshots; needs events");
     v(insecure, "insecure", "", "allow listening on other addresses than loopback");
   }
 };

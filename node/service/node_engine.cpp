@@ -15,8 +15,10 @@ NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
   StepLimits& limits = ranks_config_.limits;
   limits.max_banned = max_banned_ids(limits.max_seqs, *tokenizer_);
   ranks_ = std::make_unique<RankGroup>(*file_, ranks_config_, ledger_);
-  engine_ = std::make_unique<Engine>(resolve_engine_config(config, ranks_config_), *ranks_,
-                                     *tokenizer_, clock_, sink);
+  if (!config.events.empty()) block_events_ = std::make_unique<BlockEventLog>();
+  EngineConfig engine_config = resolve_engine_config(config, ranks_config_);
+  engine_config.block_events = block_events_.get();
+  engine_ = std::make_unique<Engine>(engine_config, *ranks_, *tokenizer_, clock_, sink);
   log(LogLevel::kInfo, str("model ready name=", name_, " backend=", ranks_->backend_name(),
                            " max_model_len=", max_model_len(), " kv_blocks=",
                            ranks_config_.n_kv_blocks, " block_size=", limits.block_size));

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/ledger.h"
 #include "node/engine/engine.h"
+#include "node/kv/block_event_log.h"
 #include "node/model/rank_group.h"
 #include "node/service/node_config.h"
 #include "node/text/chat_template.h"
@@ -34,6 +35,8 @@ class NodeEngine {
   const RankGroupConfig& ranks_config() const { return ranks_config_; }
   const RankGroup& ranks() const { return *ranks_; }
   const MemoryLedger& ledger() const { return ledger_; }
+  // Null unless the settings ask for events.
+  BlockEventLog* block_events() { return block_events_.get(); }
 
  private:
   // constant after construction, in order of construction
@@ -45,6 +48,7 @@ class NodeEngine {
   std::optional<ChatTemplate> template_;
   RankGroupConfig ranks_config_;
   std::unique_ptr<RankGroup> ranks_;
+  std::unique_ptr<BlockEventLog> block_events_;
   std::unique_ptr<Engine> engine_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "node/engine/engine_core.h"
 #include "wire/codec.h"
 
 namespace lockstep {
@@ -19,6 +20,16 @@ constexpr size_t kOtherTasks = 64;  // that may wait beside the text worker's: d
 wire::ModelInfo model_info(const ModelFront& model) {
   const auto max_model_len = static_cast<uint64_t>(model.engine.config().limits.max_model_len);
   return {model.name, model.created, max_model_len};
+}
+
+// A copy of what is resident, made between two turns of the engine.
+EventPublisher::AskResident ask_resident(const ModelFront& model) {
+  return [&model](std::function<void(ResidentBlocks)> answer) {
+    return model.engine.post([&model, answer = std::move(answer)](EngineCore& core) {
+      model.block_events->end_turn();
+      answer(copy_resident_blocks(core.scheduler().cache().index(), model.block_events->state()));
+    });
+  };
 }
 
 }  // namespace
@@ -54,11 +65,27 @@ Status NodeServer::listen() {
   TRY([[maybe_unused]] const Ok bound, socket.bind(config_.listen));
   endpoint_ = socket.endpoint();
   socket_ = loop_.add(std::move(socket), [this](wire::Incoming& in) { on_message(in); });
+  return model_.block_events != nullptr ? listen_for_events() : Ok{};
+}
+
+Status NodeServer::listen_for_events() {
+  EventPublisherConfig config;
+  config.events = config_.events;
+  config.events_replay = config_.events_replay;
+  config.model = model_.name;
+  config.epoch = model_.epoch;
+  const int32_t block_size = model_.engine.config().limits.block_size;
+  events_ = std::make_unique<EventPublisher>(config, *model_.block_events, block_size,
+                                             ask_resident(model_), loop_, worker_, probes_);
+  TRY([[maybe_unused]] const Ok listening, events_->listen(context_, config_.socket));
+  log(LogLevel::kInfo, str("KV events on ", events_->endpoint(), ", replay on ",
+                           config.events_replay.empty() ? "none" : events_->replay_endpoint()));
   return Ok{};
 }
 
 void NodeServer::start() {
   mailbox_.on_news([this] { loop_.wake(); });
+  if (events_) model_.block_events->on_batch([this] { loop_.wake(); });
   loop_.on_wake([this] { on_news(); });
   loop_.every(kTick, [this] { on_tick(); });
   loop_.every(config_.heartbeat_interval, [this] { send_heartbeats(); });
@@ -103,6 +130,7 @@ void NodeServer::on_message(const wire::Incoming& incoming) {
 void NodeServer::on_news() {
   mailbox_.take(news_);
   requests_.on_news(news_, coordinators_);
+  if (events_) events_->publish();
   reap_lost_peers();
 }
 
@@ -150,6 +178,11 @@ wire::Heartbeat NodeServer::heartbeat() const {
   h.n_cached_tokens = s.n_cached_tokens;
   h.n_output_tokens = s.n_output_tokens;
   h.draining = requests_.draining();
+  if (events_) {
+    const BlockEventState state = model_.block_events->state();
+    h.kv_seq = state.n_batches;
+    h.kv_digest = state.digest;
+  }
   return h;
 }
 
@@ -196,6 +229,10 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
   welcome.max_num_seqs = engine.limits.max_seqs;
   welcome.backend = model_.backend;
   welcome.new_peer = is_new;
+  if (events_) {
+    welcome.events = events_->endpoint();
+    welcome.events_replay = events_->replay_endpoint();
+  }
   outbox_.send(peer, welcome);
   // So that its status never shows a node without a load.
   if (is_coordinator) outbox_.try_send(peer, wire::encode(heartbeat()));

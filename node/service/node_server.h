@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "node/service/event_mailbox.h"
+#include "node/service/event_publisher.h"
 #include "node/service/model_front.h"
 #include "node/service/outbox.h"
 #include "node/service/probes.h"
@@ -25,7 +26,8 @@ namespace lockstep {
 struct NodeServerConfig {
   std::string listen;  // "tcp://127.0.0.1:5556"; port 0 = a free one
   std::chrono::milliseconds heartbeat_interval{250};
-  size_t max_long_prompts = 64;  // at the text worker, waiting or running
+  std::string events, events_replay;  // endpoints, if the model front has block events
+  size_t max_long_prompts = 64;       // at the text worker, waiting or running
   wire::SocketOptions socket;
 };
 
@@ -48,12 +50,15 @@ class NodeServer {
   void stop();
 
   const std::string& endpoint() const { return endpoint_; }
+  // Null if block events are not published.
+  const EventPublisher* events() const { return events_.get(); }
 
  private:
   NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbes& probes, const Clock& clock,
              const NodeServerConfig& config);
 
   Status listen();
+  Status listen_for_events();
   void on_message(const wire::Incoming& incoming);
   void on_news();
   void on_tick();
@@ -93,6 +98,7 @@ class NodeServer {
   TextWorker worker_;
   TextServer texts_;
   RequestServer requests_;
+  std::unique_ptr<EventPublisher> events_;  // or null
 };
 
 }  // namespace lockstep

@@ -89,6 +89,18 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.add(static_cast<double>(s.n_failed_step), {{"cause", "step_failed"}});
 }
 
+void add_events(SnapshotFamilies& out, const BlockEventCounts& n) {
+  out.begin("kv_events_total", "Blocks that published KV events told of, by what became of them.",
+            MetricType::Counter);
+  out.add(static_cast<double>(n.n_stored), {{"type", "stored"}});
+  out.add(static_cast<double>(n.n_removed), {{"type", "removed"}});
+  out.counter("kv_event_batches_total", "Batches of KV events, dropped ones included.",
+              n.n_batches);
+  out.counter("kv_event_batches_dropped_total",
+              "Batches dropped before they were published, because the node was too busy.",
+              n.n_batches_dropped);
+}
+
 void add_memory(SnapshotFamilies& out, const MemoryLedger& ledger) {
   out.begin("memory_bytes", "Bytes held now, by what for.", MetricType::Gauge);
   for (size_t tag = 0; tag < kNumMemoryTags; ++tag) {
@@ -116,12 +128,14 @@ struct NodeProbes::Impl {
     NodeFacts facts;
     std::function<EngineSnapshot()> snapshot;
     const MemoryLedger* ledger;
+    const BlockEventLog* events;
   };
 
   Impl() {
     // Known outcomes from the start, so that their rates begin at 0.
     for (const char* outcome : {"stop", "length", "cancelled", "disconnected", "decode_failed"})
       requests.Add({{"outcome", outcome}});
+    for (const char* kind : {"replay", "snapshot"}) event_replays.Add({{"kind", kind}});
     prometheus::BuildGauge()
         .Name("lockstep_build_info")
         .Help("Version of this node; always 1.")
@@ -135,6 +149,11 @@ struct NodeProbes::Impl {
       prometheus::BuildCounter()
           .Name("lockstep_requests_total")
           .Help("Requests that ended, by finish reason or error code.")
+          .Register(registry);
+  prometheus::Family<prometheus::Counter>& event_replays =
+      prometheus::BuildCounter()
+          .Name("lockstep_kv_event_replays_total")
+          .Help("Requests for past KV events, and for snapshots of what is resident.")
           .Register(registry);
   prometheus::Counter& bad_messages = prometheus::BuildCounter()
                                           .Name("lockstep_bad_messages_total")
@@ -171,10 +190,14 @@ void NodeProbes::next_tokens(Duration since_last, size_t n_tokens) {
 
 void NodeProbes::bad_message() { impl_->bad_messages.Increment(); }
 
+void NodeProbes::events_replayed(std::string_view kind) {
+  impl_->event_replays.Add({{"kind", std::string(kind)}}).Increment();
+}
+
 void NodeProbes::attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot,
-                        const MemoryLedger& ledger) {
+                        const MemoryLedger& ledger, const BlockEventLog* events) {
   std::lock_guard lock(impl_->mutex);
-  impl_->source = Impl::Source{std::move(facts), std::move(snapshot), &ledger};
+  impl_->source = Impl::Source{std::move(facts), std::move(snapshot), &ledger, events};
 }
 
 std::string NodeProbes::text() const {
@@ -185,6 +208,8 @@ std::string NodeProbes::text() const {
       SnapshotFamilies extra;
       add_facts(extra, impl_->source->facts);
       add_engine(extra, impl_->source->snapshot());
+      const BlockEventLog* events = impl_->source->events;
+      add_events(extra, events != nullptr ? events->counts() : BlockEventCounts());
       add_memory(extra, *impl_->source->ledger);
       for (MetricFamily& family : extra.take()) families.push_back(std::move(family));
     }

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/ledger.h"
 #include "node/engine/engine.h"
+#include "node/kv/block_event_log.h"
 
 namespace lockstep {
 
@@ -35,11 +36,12 @@ class NodeProbes {
   void first_token(Duration since_arrival);
   void next_tokens(Duration since_last, size_t n_tokens);
   void bad_message();
+  void events_replayed(std::string_view kind);  // "replay" or "snapshot"
 
-  // Once the model is loaded. `snapshot` and the ledger are read on whatever thread asks for
-  // text(), and must live as long as anyone may ask.
-  void attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot,
-              const MemoryLedger& ledger);
+  // Once the model is loaded. `snapshot`, the ledger and the events (null: not published) are read
+  // on whatever thread asks for text(), and must live as long as anyone may ask.
+  void attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot, const MemoryLedger& ledger,
+              const BlockEventLog* events = nullptr);
 
   std::string text() const;  // Prometheus text format 0.0.4
 

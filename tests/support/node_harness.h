@@ -27,12 +27,13 @@ class NodeHarness {
     std::chrono::milliseconds step_time{0};
     std::string listen = "tcp://127.0.0.1:0";
     size_t max_long_prompts = 64;
+    bool events = false;  // published, with replay, on free ports
   };
 
   NodeHarness() : NodeHarness(Options()) {}
   explicit NodeHarness(const Options& options)
       : executor_(executor_options(options)),
-        engine_(engine_config(options), executor_, tokenizer_, clock_, mailbox_),
+        engine_(engine_config(options, block_events_), executor_, tokenizer_, clock_, mailbox_),
         model_{.engine = engine_,
                .tokenizer = tokenizer_,
                .encode_chat = [this](const auto& messages) { return encode_chat(messages); },
@@ -40,7 +41,8 @@ class NodeHarness {
                .fingerprint = "f00d",
                .backend = "null",
                .created = 1700000000,
-               .epoch = 42} {
+               .epoch = 42,
+               .block_events = options.events ? &block_events_ : nullptr} {
     if (options.step_time.count() > 0) {
       executor_.on_submit = [t = options.step_time](const StepPlanView&) {
         std::this_thread::sleep_for(t);
@@ -49,6 +51,7 @@ class NodeHarness {
     NodeServerConfig config;
     config.listen = options.listen;
     config.max_long_prompts = options.max_long_prompts;
+    if (options.events) config.events = config.events_replay = "tcp://127.0.0.1:0";
     auto server = NodeServer::make(model_, mailbox_, probes_, clock_, config);
     CHECK(server.has_value());
     server_ = std::move(*server);
@@ -63,6 +66,7 @@ class NodeHarness {
 
   const std::string& endpoint() const { return server_->endpoint(); }
   NodeServer& server() { return *server_; }
+  BlockEventLog& block_events() { return block_events_; }
   Engine& engine() { return engine_; }
   NullExecutor& executor() { return executor_; }
   NodeProbes& probes() { return probes_; }
@@ -100,10 +104,11 @@ class NodeHarness {
     out.poison_token = options.poison_token;
     return out;
   }
-  static EngineConfig engine_config(const Options& options) {
+  static EngineConfig engine_config(const Options& options, BlockEventLog& events) {
     EngineConfig config;
     config.limits = limits(options);
     config.n_kv_blocks = options.n_kv_blocks;
+    if (options.events) config.block_events = &events;
     return config;
   }
   Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages) const {
@@ -117,6 +122,7 @@ class NodeHarness {
   MemoryLedger ledger_;
   NodeProbes probes_;
   EventMailbox mailbox_{clock_};
+  BlockEventLog block_events_;
   NullExecutor executor_;
   Engine engine_;
   ModelFront model_;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <ctime>
+#include <future>
 #include <thread>
 
 #include "tests/unit/engine/harness.h"
@@ -251,6 +252,19 @@ TEST_P(EngineTest, StopWithoutStartStillEndsWhatWasAccepted) {
   ASSERT_TRUE(r.engine.submit(request_of(1, {1}, 5)));
   r.engine.stop();
   EXPECT_EQ(r.sink.recorder().ends.at(RequestId{1}).reason, FinishReason::kCancelled);
+}
+
+TEST_P(EngineTest, ATaskRunsOnTheEngineThreadBetweenTurns) {
+  Running node(small_config(GetParam()));
+  std::promise<std::pair<std::thread::id, bool>> answer;
+  ASSERT_TRUE(node.engine.post([&](EngineCore& core) {
+    answer.set_value({std::this_thread::get_id(), core.idle()});
+  }));
+  const auto [thread, was_idle] = answer.get_future().get();
+  EXPECT_NE(thread, std::this_thread::get_id());
+  EXPECT_TRUE(was_idle);
+  node.engine.stop();
+  EXPECT_FALSE(node.engine.post([](EngineCore&) { ADD_FAILURE() << "ran after the end"; }));
 }
 
 TEST_P(EngineTest, AnIdleEngineSleeps) {

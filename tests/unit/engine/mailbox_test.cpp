@@ -52,6 +52,22 @@ TEST(Mailbox, WhatTheEngineHasNotAdmittedCountsAsQueued) {
   EXPECT_TRUE(mailbox.post(request(3)));
 }
 
+TEST(Mailbox, TasksAreTakenInOrderAndNeverMoreThanMayWait) {
+  Mailbox mailbox(8);
+  Mail mail;
+  for (size_t i = 0; i < Mailbox::kMaxTasks; ++i) {
+    ASSERT_TRUE(mailbox.post_task([](EngineCore&) {}));
+  }
+  EXPECT_FALSE(mailbox.post_task([](EngineCore&) {}));
+  mailbox.take(mail, true);
+  EXPECT_EQ(mail.tasks.size(), Mailbox::kMaxTasks);
+  EXPECT_TRUE(mailbox.post_task([](EngineCore&) {}));
+  mailbox.stop();
+  EXPECT_FALSE(mailbox.post_task([](EngineCore&) {}));
+  mailbox.take(mail, true);
+  EXPECT_EQ(mail.tasks.size(), 1u);  // taken before the stop: it runs
+}
+
 TEST(Mailbox, ACancelIsPostedOnce) {
   Mailbox mailbox(8);
   Mail mail;

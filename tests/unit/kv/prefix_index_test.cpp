@@ -53,6 +53,46 @@ TEST(PrefixIndex, EqualHashesAreToldApart) {
   EXPECT_EQ(index.check_invariants(), 0);
 }
 
+TEST(PrefixIndex, ThePartialIsTheChildThatAgreesLongest) {
+  PrefixIndex index(8, 4, 1);
+  const PrefixKey key, other{"other"};
+  const auto insert = [&](const PrefixKey& k, BlockId parent, const Tokens& tokens, int32_t id) {
+    index.insert(k, parent, static_cast<uint64_t>(id), tokens, std::vector<BlockId>{BlockId{id}});
+  };
+  EXPECT_EQ(index.find_partial(key, kNone, Tokens{1}).node, kNone);  // a key without nodes
+  insert(key, kNone, {1, 2, 3, 4}, 0);
+  insert(key, kNone, {1, 2, 9, 9}, 1);
+  insert(key, kNone, {1, 5, 6, 7}, 2);
+  insert(key, BlockId{0}, {1, 2, 3, 5}, 3);
+  insert(other, kNone, {1, 2, 3, 5}, 4);
+  const auto partial = [&](BlockId parent, const Tokens& tokens) {
+    const PrefixIndex::Partial found = index.find_partial(key, parent, tokens);
+    return std::pair(raw(found.node), found.n_tokens);
+  };
+  EXPECT_EQ(partial(kNone, {1, 2, 3, 5}), std::pair(0, 3));
+  EXPECT_EQ(partial(kNone, {1, 2, 9}), std::pair(1, 3));
+  EXPECT_EQ(partial(kNone, {1, 2}), std::pair(1, 2));  // the newest of equals
+  EXPECT_EQ(partial(kNone, {2, 2, 3}), std::pair(-1, 0));
+  EXPECT_EQ(partial(kNone, {}), std::pair(-1, 0));
+  EXPECT_EQ(partial(BlockId{0}, {1, 2, 3, 4}), std::pair(3, 3));
+  EXPECT_EQ(partial(BlockId{1}, {1, 2, 3, 4}), std::pair(-1, 0));
+  index.remove(BlockId{1});  // from the middle of its parent's children
+  EXPECT_EQ(partial(kNone, {1, 2, 9}), std::pair(0, 2));
+  EXPECT_EQ(index.check_invariants(), 0);
+}
+
+TEST(PrefixIndex, OnlyTheNewestChildrenAreLookedAtForAPartial) {
+  constexpr int32_t kSeen = PrefixIndex::kMaxChildrenSeen;
+  PrefixIndex index(kSeen + 1, 2, 1);
+  for (int32_t i = 0; i <= kSeen; ++i) {
+    index.insert({}, kNone, static_cast<uint64_t>(i), Tokens{i, i}, std::vector{BlockId{i}});
+  }
+  EXPECT_EQ(index.find_partial({}, kNone, Tokens{0}).node, kNone);
+  EXPECT_EQ(index.find_partial({}, kNone, Tokens{1}).node, BlockId{1});
+  index.remove(BlockId{kSeen});
+  EXPECT_EQ(index.find_partial({}, kNone, Tokens{0}).node, BlockId{0});
+}
+
 TEST(PrefixIndex, AKeyIsForgottenWithItsLastNode) {
   PrefixIndex index(4, 1, 1);
   const PrefixKey key{"salt"};
@@ -87,7 +127,7 @@ TEST(PrefixIndexDeathTest, ANodeWithChildrenIsNotRemoved) {
   PrefixIndex index(4, 1, 1);
   index.insert({}, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{0}});
   index.insert({}, BlockId{0}, 2, Tokens{2}, std::vector<BlockId>{BlockId{1}});
-  EXPECT_DEATH(index.remove(BlockId{0}), "n_children");
+  EXPECT_DEATH(index.remove(BlockId{0}), "has_children");
 }
 
 // Two tokens and a hash of two bits: collisions all over.

@@ -54,7 +54,7 @@ inline Tokens full_tokens() {
 }
 
 inline Heartbeat full_heartbeat() {
-  return {"s-1", 9, 100, 3, 4, 128, 50, 10, 68, 1000, 200, 3000, true};
+  return {"s-1", 9, 100, 3, 4, 128, 50, 10, 68, 1000, 200, 3000, true, 17, 1ull << 63};
 }
 
 inline std::vector<Message> one_of_each() {
@@ -74,7 +74,17 @@ inline std::vector<Message> one_of_each() {
       Detokenize{"d-1", "tiny", {1, 2}},
       Detokenized{"d-1", "text"},
       Hello{{1, 2}, "observer"},
-      Welcome{1, 9, "abc", {{"tiny", 1, 2}}, 32, 64, 8, "cpu/avx2", true},
+      Welcome{1,
+              9,
+              "abc",
+              {{"tiny", 1, 2}},
+              32,
+              64,
+              8,
+              "cpu/avx2",
+              true,
+              "tcp://127.0.0.1:5557",
+              "tcp://127.0.0.1:5558"},
       full_heartbeat(),
       ClusterStatus{"s-1", {{"tcp://127.0.0.1:5556", "ready", "tiny", "abc", full_heartbeat()}}, 2},
   };

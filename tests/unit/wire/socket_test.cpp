@@ -45,6 +45,32 @@ TEST(Socket, MessagesGoBothWaysAndAFreePortIsTold) {
   EXPECT_EQ(wait_message(dealer).body, "answer");
 }
 
+TEST(Socket, AMessageOfSeveralFramesKeepsTheFirstTwo) {
+  Context context;
+  Socket router = make(context, SocketKind::kRouter);
+  ASSERT_TRUE(router.bind("tcp://127.0.0.1:0"));
+  Socket dealer = make(context, SocketKind::kDealer);
+  ASSERT_TRUE(dealer.connect(router.endpoint()));
+  ASSERT_TRUE(*dealer.wait_writable(5000ms));
+  const std::string_view frames[] = {"", "two", "three"};
+  EXPECT_EQ(*dealer.send("", frames), SendResult::kSent);
+  const Incoming question = wait_message(router);
+  EXPECT_EQ(question.body, "");
+  EXPECT_EQ(question.second, "two");
+  EXPECT_FALSE(question.single_frame);
+  EXPECT_EQ(*router.send(question.peer, frames), SendResult::kSent);
+  EXPECT_EQ(wait_message(dealer).second, "two");
+}
+
+TEST(Socket, APublisherWithoutSubscribersTakesEverything) {
+  Context context;
+  SocketOptions options;
+  options.high_water_mark = 2;
+  Socket publisher = make(context, SocketKind::kPublisher, options);
+  ASSERT_TRUE(publisher.bind("tcp://127.0.0.1:0"));
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(*publisher.send("", "news"), SendResult::kSent);
+}
+
 TEST(Socket, ReceivingNeverBlocks) {
   Context context;
   Socket router = make(context, SocketKind::kRouter);

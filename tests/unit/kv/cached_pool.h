@@ -1,0 +1,86 @@
+// What the tests of the prefix cache share: one pool with its cache, and sequences that come, leave
+// their blocks and go, without an engine.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "node/kv/block_table.h"
+#include "node/kv/prefix_cache.h"
+
+namespace lockstep::testing {
+
+using Tokens = std::vector<int32_t>;
+
+inline Tokens counting(int32_t first, int32_t n) {
+  Tokens tokens(static_cast<size_t>(n));
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+inline Tokens operator+(Tokens a, const Tokens& b) {
+  for (int32_t token : b) a.push_back(token);  // g++ 12 is wrong about insert() at -O3
+  return a;
+}
+
+// A sequence that holds all its blocks.
+struct HeldSequence {
+  Tokens tokens;
+  BlockTable table;
+  PrefixChain chain;
+};
+
+struct CachedPool {
+  CachedPool(int32_t n_blocks, int32_t tokens_per_block)
+      : block_size(tokens_per_block),
+        cache(with_pool(pools, n_blocks), tokens_per_block, /*enabled=*/true) {}
+
+  static KvPools& with_pool(KvPools& pools, int32_t n_blocks) {
+    pools.emplace_back(n_blocks);
+    return pools;
+  }
+  BlockPool& pool() { return pools.front(); }
+
+  PrefixMatch match(const Tokens& tokens, int32_t max_tokens, PrefixKey key = {}) const {
+    PrefixMatch out;
+    cache.match(prefix_hashes(std::move(key), tokens, block_size), tokens, max_tokens, out);
+    return out;
+  }
+  // A sequence of these tokens, all computed and published.
+  HeldSequence begin(Tokens tokens, const PrefixKey& key = {}) {
+    HeldSequence held{.tokens = std::move(tokens), .table = {}, .chain = {}};
+    const auto n_tokens = static_cast<int32_t>(held.tokens.size());
+    const PrefixHashes hashes = prefix_hashes(key, held.tokens, block_size);
+    std::vector<BlockId> nodes;
+    cache.match(hashes, held.tokens, n_tokens / block_size, nodes);
+    std::vector<BlockRef> shared = cache.share(nodes, 0);
+    const int32_t n_all = n_blocks_for(n_tokens, block_size);
+    const auto n_new = n_all - static_cast<int32_t>(nodes.size());
+    held.table.start(std::move(*pool().reserve(n_new)), block_size, std::move(shared));
+    held.chain = cache.start_chain(hashes, nodes, n_all);
+    cache.make_room(std::vector{n_new});
+    held.table.grow(n_tokens);
+    const std::vector<std::span<const BlockId>> tables{held.table.ids()};
+    cache.publish(held.chain, held.tokens, n_tokens, tables);
+    return held;
+  }
+  void end(HeldSequence& held) {
+    held.table.clear();
+    PrefixCache::end_chain(held.chain);
+    EXPECT_EQ(cache.check_invariants(), 0);
+    EXPECT_EQ(pool().check_invariants(true), 0);
+  }
+  void leave(const Tokens& tokens, const PrefixKey& key = {}) {
+    HeldSequence held = begin(tokens, key);
+    end(held);
+  }
+
+  int32_t block_size;
+  KvPools pools;
+  PrefixCache cache;
+};
+
+}  // namespace lockstep::testing
