@@ -39,6 +39,9 @@ int check_ownership(const Scheduler& scheduler) {
       for (size_t i = group; i < passed.size(); i += scheduler.pools().size()) {
         ++n_uses[static_cast<size_t>(raw(passed[i].id()))];
       }
+      if (sequence->awaits_copy()) {
+        ++n_uses[static_cast<size_t>(raw(sequence->partial()[group].id()))];
+      }
     }
     for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
       const uint32_t n = n_uses[static_cast<size_t>(i)];

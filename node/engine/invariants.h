@@ -3,9 +3,8 @@
 //   2. a block is free, cached or active exactly when it is on the free list, on the list of cached
 //      ones, or referenced
 //   3. promised blocks are there
-//   4. every reference to a block is one use in one live sequence's table or chain; what two share
-//   is
-//      kept, and what is kept is written to by nobody
+//   4. every reference to a block is one use in one live sequence's table or chain, or for a copy
+//      to come; what two share is kept, and what is kept is written to by nobody
 //   5. n_computed + n_inflight <= slots of the table, in every KV group
 //   6. n_computed + n_inflight <= tokens known + samples in flight <= n_tokens_max
 //   7. a running sequence's blocks and promises are at most what n_tokens_max needs, and no less if

@@ -10,6 +10,7 @@
 #include "node/engine/fair_share.h"
 #include "node/engine/sequence.h"
 #include "node/engine/step_time.h"
+#include "node/kv/prefix_cache.h"
 
 namespace lockstep {
 
@@ -23,10 +24,12 @@ struct ScheduledChunk {
   bool needs_block = false;     // one more of every KV group than it was promised
   bool writes_history = false;  // the ranks are told all tokens before first_position
   bool admits = false;          // the sequence leaves the waiting line with this chunk
-  // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared, and for how
-  // many blocks it has a claim, those included.
+  bool copies = false;          // the head of its first own block is copied from another one
+  // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared, the one whose
+  // head it copies, and for how many blocks it has a claim, those included that it shares.
   size_t first_shared = 0;
   size_t n_shared = 0;
+  BlockId partial = PrefixIndex::kNone;
   int32_t n_blocks_claimed = 0;
 };
 
@@ -53,7 +56,7 @@ struct Schedule {
 
   // While planning.
   std::vector<int32_t> n_blocks_left;  // [n_groups], to promise
-  std::vector<BlockId> match;          // of the sequence being looked at
+  PrefixMatch match;                   // of the sequence being looked at
   std::vector<Sequence*> order;        // those that run, in order of service
   std::vector<PromptLane> lanes;       // [n_tenants]
   std::vector<uint8_t> can_use;        // [n_tenants]

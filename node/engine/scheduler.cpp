@@ -108,11 +108,16 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
     CHECK(promise.has_value());
     tables[group].start(std::move(*promise), limits().block_size, n_max, std::move(shared));
   }
+  std::vector<BlockRef> partial;
+  for (size_t group = 0; chunk.partial != PrefixIndex::kNone && group < pools_.size(); ++group) {
+    partial.push_back(cache_.share_partial(chunk.partial, static_cast<int>(group)));
+  }
   PrefixChain chain;
   if (sequence.owner().takes_part_in_cache) {
     chain = cache_.start_chain(sequence.prefix(), nodes, n_max);
   }
-  sequence.admit(free_slots_.back(), std::move(tables), std::move(chain), chunk.first_position);
+  sequence.admit(free_slots_.back(), std::move(tables), std::move(chain), chunk.first_position,
+                 std::move(partial));
   free_slots_.pop_back();
   running_.push_back(&sequence);
 }

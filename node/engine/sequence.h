@@ -91,7 +91,9 @@ class Sequence {
 
   // Admitted: holds `slot` and one started table per KV group, whose first blocks hold the first
   // n_cached tokens.
-  void admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached);
+  // `partial`: [n_groups] or none, the blocks whose heads are to be copied into its first own ones.
+  void admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
+             std::vector<BlockRef> partial = {});
   // `promises` of more blocks, [n_groups], for its tables.
   void extend(std::span<BlockPromise> promises);
   // The next n_tokens are part of a step; `samples` = the token after them will be sampled.
@@ -100,6 +102,10 @@ class Sequence {
   void finish_chunk(int32_t n_tokens, bool samples);
   // That step failed: the chunk is still to be computed.
   void undo_chunk(int32_t n_tokens, bool samples);
+  // Until its first chunk has run, the copy is not known to have been made; it keeps the originals.
+  bool awaits_copy() const { return !partial_.empty(); }
+  std::span<const BlockRef> partial() const { return partial_; }  // [n_groups], or none
+  size_t copied_block() const { return copied_block_; }           // in its tables: where to
   // Its slot's token history on the ranks is complete up to what is planned; a chunk that failed
   // may have left it so or not.
   bool has_history() const { return has_history_; }
@@ -125,6 +131,8 @@ class Sequence {
   SlotId slot_{-1};
   std::vector<BlockTable> tables_;
   PrefixChain chain_;
+  std::vector<BlockRef> partial_;
+  size_t copied_block_ = 0;
   PrefixHashes prefix_;  // of tokens_, once sent back with outputs
   uint64_t arrival_ = 0;
   int32_t n_steps_stood_back_ = 0;

@@ -229,7 +229,7 @@ StepPlanner::Turn StepPlanner::open_chunk(PromptLane& lane, Sequence& sequence) 
   ScheduledChunk chunk{.sequence = &sequence, .first_position = sequence.next_position()};
   if (sequence.is_waiting()) {
     match(sequence);
-    chunk.first_position = static_cast<int32_t>(out_.match.size()) * scheduler_.limits().block_size;
+    chunk.first_position = n_matched();
   }
   if (n_rows_left(chunk.first_position) == 0) return Turn::kStepIsFull;
   ++(sequence.is_waiting() ? lane.next_waiting : lane.next_running);
@@ -263,24 +263,38 @@ bool StepPlanner::admit(Sequence& sequence, ScheduledChunk& chunk) {
     return false;
   }
   chunk.n_blocks_claimed = scheduler_.n_blocks_to_claim(sequence);
-  if (!tell_history(chunk) || !claim(chunk.n_blocks_claimed)) {
+  if (!claim(chunk.n_blocks_claimed)) {
+    admits_ = false;
+    return false;
+  }
+  chunk.first_position = n_matched();
+  if (!tell_history(chunk)) {
     admits_ = false;
     return false;
   }
   chunk.admits = true;
   chunk.first_shared = out_.shared.size();
-  chunk.n_shared = out_.match.size();
-  out_.shared.insert(out_.shared.end(), out_.match.begin(), out_.match.end());
+  chunk.n_shared = out_.match.nodes.size();
+  chunk.partial = out_.match.partial;
+  chunk.copies = out_.match.n_partial > 0;
+  out_.shared.insert(out_.shared.end(), out_.match.nodes.begin(), out_.match.nodes.end());
   ++n_running_;
   return true;
 }
 
 // At least one token is always forwarded: its logits are wanted.
 void StepPlanner::match(const Sequence& sequence) {
-  out_.match.clear();
+  out_.match.nodes.clear();
+  out_.match.partial = PrefixIndex::kNone;
+  out_.match.n_partial = 0;
   if (!sequence.owner().takes_part_in_cache) return;
-  scheduler_.cache().match(sequence.prefix(), sequence.tokens(),
-                           (sequence.n_known() - 1) / scheduler_.limits().block_size, out_.match);
+  scheduler_.cache().match(sequence.prefix(), sequence.tokens(), sequence.n_known() - 1,
+                           out_.match);
+}
+
+int32_t StepPlanner::n_matched() const {
+  return static_cast<int32_t>(out_.match.nodes.size()) * scheduler_.limits().block_size +
+         out_.match.n_partial;
 }
 
 // Whether somebody who runs, or is about to, computes blocks that this sequence would share, and
@@ -304,7 +318,7 @@ bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& se
   std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
   wanted = wanted.first(std::min(wanted.size(), n_useful));
   const std::vector<uint64_t>& theirs = other.owner().prefix.blocks;
-  const size_t next = out_.match.size();
+  const size_t next = out_.match.nodes.size();
   size_t end = next;
   while (end < wanted.size() && end < theirs.size() && theirs[end] == wanted[end]) ++end;
   const auto n_saved = static_cast<int32_t>(end - next) * block_size;
@@ -313,14 +327,26 @@ bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& se
 }
 
 // Takes what admitting a sequence with the blocks in out_.match takes out of every pool; false, and
-// nothing taken, if one has too little. A cached block that is shared cannot be evicted for others
-// any more. Every decode of the step may soon need one more.
+// nothing taken, if one has too little. Does without the copy if that alone is too much.
 bool StepPlanner::claim(int32_t n_blocks) {
-  const auto n_shared = static_cast<int32_t>(out_.match.size());
+  if (try_claim(n_blocks)) return true;
+  if (out_.match.n_partial == 0) return false;
+  out_.match.partial = PrefixIndex::kNone;
+  out_.match.n_partial = 0;
+  return try_claim(n_blocks);
+}
+
+// A cached block that is shared, or copied from, cannot be evicted for others. Every decode of the
+// step may soon need one more.
+bool StepPlanner::try_claim(int32_t n_blocks) {
+  const PrefixMatch& match = out_.match;
+  const auto n_shared = static_cast<int32_t>(match.nodes.size());
   const bool is_optimistic = scheduler_.config().reservation == Reservation::kOptimistic;
   const auto need = [&](size_t group) {
-    return n_blocks - n_shared +
-           scheduler_.cache().n_cached_of(out_.match, static_cast<int>(group));
+    const int g = static_cast<int>(group);
+    int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.nodes, g);
+    if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
+    return n;
   };
   for (size_t group = 0; group < out_.n_blocks_left.size(); ++group) {
     if (need(group) + (is_optimistic ? n_decodes_ : 0) > out_.n_blocks_left[group]) return false;
@@ -346,6 +372,7 @@ int32_t StepPlanner::n_rows_left(int32_t first_position) const {
 // Has the chunk tell the ranks what their histories lack. False if the plan has no room for that.
 bool StepPlanner::tell_history(ScheduledChunk& chunk) {
   chunk.prefill_end = prefill_end(*chunk.sequence);
+  if (chunk.sequence->awaits_copy() && chunk.sequence->n_inflight() == 0) chunk.copies = true;
   if (chunk.sequence->has_history()) return true;
   if (out_.n_history + chunk.first_position > scheduler_.limits().max_cached_tokens()) return false;
   chunk.writes_history = chunk.first_position > 0;

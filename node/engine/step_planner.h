@@ -58,6 +58,8 @@ class StepPlanner {
   bool stands_back(const Sequence& sequence) const;
   bool is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const;
   bool claim(int32_t n_blocks);
+  bool try_claim(int32_t n_blocks);
+  int32_t n_matched() const;
 
   int32_t n_rows_left(int32_t first_position) const;
   bool tell_history(ScheduledChunk& chunk);

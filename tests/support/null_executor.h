@@ -1,9 +1,9 @@
 // NullExecutor: a model without weights behind the Executor interface. It keeps "KV pages" in which
 // each slot remembers a token and its position, and a token history, and runs plans exactly as
-// ranks would: resolve tokens, store, then, for every sampled row, read the whole sequence back
-// through the block table. The next token is a hash of what it read, the seed, the choice and the
-// output index; so a wrong slot, position, table, history or a block given away too early changes
-// the tokens, and what is plainly impossible is a gtest failure.
+// ranks would: copy blocks, resolve tokens, store, then, for every sampled row, read the whole
+// sequence back through the block table. The next token is a hash of what it read, the seed, the
+// choice and the output index; so a wrong slot, position, table, history or a block given away too
+// early changes the tokens, and what is plainly impossible is a gtest failure.
 //
 // Faults are triggered by prompt tokens, so that they follow a request wherever it is scheduled.
 // Calls come from one thread (the engine's); hold(), release() and the counters from any.
@@ -140,8 +140,22 @@ class NullExecutor final : public Executor {
       return;
     }
     set_broken(plan, false);
+    copy_blocks(plan);
     resolve_and_store(plan);
     for (int32_t i = 0; i < header.n_samples; ++i) sample(plan, static_cast<size_t>(i), result);
+  }
+
+  void copy_blocks(const StepPlanView& plan) {
+    const auto size = static_cast<size_t>(options_.limits.block_size);
+    for (int group = 0; group < plan.header().n_groups; ++group) {
+      auto& pages = pages_[static_cast<size_t>(group)];
+      for (size_t i = 0; i < plan.copies_from(group).size(); ++i) {
+        const auto from = static_cast<size_t>(plan.copies_from(group)[i]) * size;
+        const auto to = static_cast<size_t>(plan.copies_to(group)[i]) * size;
+        std::copy_n(pages.begin() + static_cast<std::ptrdiff_t>(from), size,
+                    pages.begin() + static_cast<std::ptrdiff_t>(to));
+      }
+    }
   }
 
   void resolve_and_store(const StepPlanView& plan) {
