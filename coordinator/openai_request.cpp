@@ -50,6 +50,27 @@ void read_stopping(JsonFields& fields, wire::Generate& out) {
   fields.read("ignore_eos", out.ignore_eos);
 }
 
+void read_cache_retention(JsonFields& fields, wire::Generate& out) {
+  const json* value = fields.find("cache_retention");
+  if (value == nullptr) return;
+  if (!value->is_object())
+    return fields.fail("cache_retention", "must be an object, got " + describe(*value));
+  JsonFields nested(*value, "cache_retention.");
+  wire::CacheRetention& retention = out.cache_retention.emplace();
+  nested.require("priority");
+  nested.read("priority", retention.priority, {.low = 0, .high = wire::kMaxRetentionPriority});
+  nested.require("seconds");
+  nested.read("seconds", retention.seconds, {.low = 1, .high = wire::kMaxRetentionSeconds});
+  fields.adopt(nested);
+}
+
+void read_scheduling(JsonFields& fields, wire::Generate& out) {
+  fields.read("tenant", out.tenant, wire::kMaxTenantBytes);
+  fields.read("priority", out.priority, {.low = 0, .high = wire::kMaxPriority});
+  fields.read("deadline_ms", out.deadline_ms, {.low = 1, .high = wire::kMaxDeadlineMs});
+  read_cache_retention(fields, out);
+}
+
 void read_output(JsonFields& fields, wire::Generate& out) {
   fields.read("skip_special_tokens", out.skip_special_tokens);
   fields.read("cache_prompt", out.cache_prompt);
@@ -88,6 +109,7 @@ wire::Generate read_common(JsonFields& fields, OpenAiRequest& out) {
   read_sampling(fields, generate);
   read_stopping(fields, generate);
   read_output(fields, generate);
+  read_scheduling(fields, generate);
   read_stream(fields, out);
   return generate;
 }

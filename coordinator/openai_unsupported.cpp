@@ -16,7 +16,6 @@ bool never(const json&) { return false; }
 bool if_empty(const json& v) { return v.empty() || (v.is_string() && v == ""); }
 bool if_false(const json& v) { return v == false; }
 bool if_true(const json& v) { return v == true; }
-bool if_zero(const json& v) { return v == 0; }
 bool if_none(const json& v) { return v == "none"; }
 bool if_one_or_none(const json& v) { return v.is_number() && v <= 1; }
 bool if_text_format(const json& v) { return v.is_object() && v.value("type", json()) == "text"; }
@@ -53,7 +52,6 @@ constexpr UnsupportedField kUnsupported[] = {
     {"chat_template_kwargs", if_empty},
     {"add_generation_prompt", if_true},
     {"continue_final_message", if_false},
-    {"priority", if_zero},
 };
 
 Error refuse(const std::string& name) {

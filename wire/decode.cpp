@@ -31,14 +31,15 @@ Status exactly_one(bool has_prompt, bool has_messages) {
   }
   return Ok{};
 }
+Status at_most(const char* field, const std::string& text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return Ok{};
+  return Error{ErrorCode::kInvalidRequest,
+               str(field, " must be at most ", max_bytes, " bytes long, not ", text.size()), field};
+}
 template <>
 Status check(const Generate& m) {
-  if (m.cache_salt.size() > kMaxCacheSaltBytes) {
-    return Error{ErrorCode::kInvalidRequest,
-                 str("cache_salt must be at most ", kMaxCacheSaltBytes, " bytes long, not ",
-                     m.cache_salt.size()),
-                 "cache_salt"};
-  }
+  TRY([[maybe_unused]] const Ok salt, at_most("cache_salt", m.cache_salt, kMaxCacheSaltBytes));
+  TRY([[maybe_unused]] const Ok tenant, at_most("tenant", m.tenant, kMaxTenantBytes));
   return exactly_one(m.prompt_text || m.prompt_ids, m.messages.has_value());
 }
 template <>

@@ -28,6 +28,15 @@ struct Fields<ChatMessage> {
 };
 
 template <>
+struct Fields<CacheRetention> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("priority", m.priority);
+    v.required("seconds", m.seconds);
+  }
+};
+
+template <>
 struct Fields<Generate> {
   template <class V, class M>
   static void visit(V& v, M& m) {
@@ -53,6 +62,10 @@ struct Fields<Generate> {
     v.field("ignore_eos", m.ignore_eos);
     v.field("cache_prompt", m.cache_prompt);
     v.field("cache_salt", m.cache_salt);
+    v.field("tenant", m.tenant);
+    v.field("priority", m.priority);
+    v.field("deadline_ms", m.deadline_ms);
+    v.field("cache_retention", m.cache_retention);
     v.field("return_token_ids", m.return_token_ids);
     v.field("logprobs", m.logprobs);
     v.field("add_special_tokens", m.add_special_tokens);

@@ -21,6 +21,11 @@ struct ChatMessage {
   std::string name;
 };
 
+struct CacheRetention {
+  int64_t priority = 0;  // 0 to kMaxRetentionPriority
+  int64_t seconds = 0;   // 1 to kMaxRetentionSeconds
+};
+
 // HTTP field names, flat. Exactly one of prompt_text, prompt_ids, messages is set; on the wire
 // `prompt` is a string or an array of ids, `messages` an array of maps.
 struct Generate {
@@ -46,7 +51,11 @@ struct Generate {
   bool skip_special_tokens = true;
   bool ignore_eos = false;
   bool cache_prompt = true;
-  std::string cache_salt;  // at most kMaxCacheSaltBytes; empty = none
+  std::string cache_salt;           // at most kMaxCacheSaltBytes; empty = none
+  std::string tenant;               // at most kMaxTenantBytes; empty = "default"
+  std::optional<int64_t> priority;  // lower = sooner; absent = 0
+  std::optional<int64_t> deadline_ms;
+  std::optional<CacheRetention> cache_retention;
   bool return_token_ids = false;
   int64_t logprobs = -1;           // -1 none, 0 the sampled token's, n the top n as well
   bool add_special_tokens = true;  // text prompts of completions

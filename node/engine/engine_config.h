@@ -13,7 +13,7 @@
 namespace lockstep {
 
 // What an admitted sequence is promised.
-enum class Reservation : uint8_t {
+enum class KvReservation : uint8_t {
   kOptimistic,  // blocks for its tokens and a likely answer; it may have to give them up and wait
   kGuaranteed,  // blocks for all it can ever need
 };
@@ -25,7 +25,7 @@ struct EngineConfig {
   int max_steps_in_flight = 1;  // 2 = plan a step while one runs
   // Never empty; kDefaultTenant is the first.
   std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
-  Reservation reservation = Reservation::kOptimistic;
+  KvReservation reservation = KvReservation::kOptimistic;
   int32_t max_preemptions = 2;  // of a sequence; from then on its reservation is guaranteed
   // How long a step with decodes may be predicted to take; 0 = any time.
   std::chrono::microseconds itl_target{0};

@@ -40,13 +40,15 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
         return pools;
       }()),
       cache_(pools_, config.limits.block_size, config.prefix_cache),
+      cache_history_(config.n_kv_blocks, clock),
       block_events_(config.block_events),
       block_size_(config.limits.block_size),
       scheduler_(config, pools_, cache_),
       writer_(config.limits, tokenizer),
       events_(config.limits.max_seqs) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
-  cache_.report_to(block_events_);
+  cache_.report_to(cache_history_);
+  if (block_events_ != nullptr) cache_.report_to(*block_events_);
   const int depth = std::min(config.max_steps_in_flight, executor.max_steps_in_flight());
   schedules_.resize(static_cast<size_t>(std::max(depth, 1)));
   result_.resize(config.limits.max_samples);
@@ -136,24 +138,33 @@ void EngineCore::note_violation(int rule) {
 
 void EngineCore::submit_step(Schedule& schedule) {
   schedule.step = next_step_++;
-  for (const ScheduledChunk& chunk : schedule.chunks) {
-    if (chunk.admits) count_admission(*chunk.sequence, chunk.first_position);
-  }
   scheduler_.commit(schedule);
+  for (const ScheduledChunk& chunk : schedule.chunks) {
+    if (chunk.admits) count_admission(chunk);
+  }
   if (n_in_flight_ == 0) busy_since_ = clock_.now();
   executor_.submit(writer_.write(schedule));
   ++n_in_flight_;
 }
 
-// Before the sequence is admitted with its first n_cached tokens found in the cache.
-void EngineCore::count_admission(Sequence& sequence, int32_t n_cached) {
-  if (!sequence.is_new()) {
+void EngineCore::note_admission(Sequence& sequence) {
+  const std::span<const BlockRef> found = sequence.chain().refs();
+  for (size_t i = 0; i < found.size(); i += pools_.size()) {
+    cache_history_.used(found[i].id(), cache_.index().hash(found[i].id()));
+  }
+  sequence.owner().cache = explain_match(sequence, scheduler_, cache_history_, clock_.now());
+}
+
+void EngineCore::count_admission(const ScheduledChunk& chunk) {
+  Sequence& sequence = *chunk.sequence;
+  if (!chunk.is_new) {
     counters_.n_recomputed_tokens +=
-        static_cast<uint64_t>(std::max(sequence.n_lost() - n_cached, 0));
+        static_cast<uint64_t>(std::max(sequence.n_lost() - sequence.n_cached(), 0));
   } else if (sequence.choice() == 0) {
     counters_.n_prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
-    counters_.n_cached_tokens += static_cast<uint64_t>(n_cached);
-    sequence.owner().usage.cached_tokens = static_cast<uint64_t>(n_cached);
+    counters_.n_cached_tokens += static_cast<uint64_t>(sequence.n_cached());
+    sequence.owner().usage.cached_tokens = static_cast<uint64_t>(sequence.n_cached());
+    note_admission(sequence);
   }
 }
 
@@ -310,6 +321,7 @@ void EngineCore::end_request(LiveRequest& request, FinishReason reason, ErrorCod
   events_.add_end({.request = request.request.id,
                    .reason = reason,
                    .usage = request.usage,
+                   .cache = request.cache,
                    .error = error,
                    .message = request.message});
   if (request.request.deadline) {

@@ -24,6 +24,7 @@
 #include "node/engine/live_request.h"
 #include "node/engine/scheduler.h"
 #include "node/engine/step_writer.h"
+#include "node/kv/cache_history.h"
 
 namespace lockstep {
 
@@ -46,15 +47,17 @@ class EngineCore {
   // Nothing waits, runs, is in flight or holds a block.
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
   const Scheduler& scheduler() const { return scheduler_; }
+  const CacheHistory& cache_history() const { return cache_history_; }
   int n_in_flight() const { return n_in_flight_; }
   // All but what is counted at the door: n_accepted and n_rejected.
   EngineSnapshot snapshot() const;
 
  private:
   void submit_step(Schedule& schedule);
-  void count_admission(Sequence& sequence, int32_t n_cached);
+  void count_admission(const ScheduledChunk& chunk);
   void plan(Schedule& schedule);
   void end_overdue();
+  void note_admission(Sequence& sequence);
   void finish_step();
   const Schedule& wait_step();
   void take_back(const Schedule& failed);
@@ -82,6 +85,7 @@ class EngineCore {
   // Declared before the requests, whose sequences hold blocks.
   KvPools pools_;  // [n_groups]
   PrefixCache cache_;
+  CacheHistory cache_history_;
   BlockEventSink* const block_events_;  // or null
   const int32_t block_size_;
   Scheduler scheduler_;

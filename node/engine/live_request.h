@@ -39,6 +39,7 @@ struct LiveRequest {
   int32_t n_choices_open = 0;        // have not ended yet
   int32_t n_choices_held = 0;        // have not given everything back yet
   Usage usage;
+  CacheReceipt cache;                               // of choice 0, once it is admitted
   FinishReason first_reason = FinishReason::kStop;  // of choice 0, once it has ended
   std::string message;                              // why it failed
 };

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/error_code.h"
 #include "common/ids.h"
+#include "node/engine/cache_receipt.h"
 #include "node/model/executor.h"
 #include "node/text/stream_decoder.h"
 
@@ -83,6 +84,7 @@ struct RequestEnd {
   // Of choice 0, unless the request as a whole was cancelled or failed.
   FinishReason reason = FinishReason::kStop;
   Usage usage;
+  CacheReceipt cache;                      // of choice 0, if it ran
   ErrorCode error = ErrorCode::kInternal;  // when reason is kError
   std::string_view message;
 };

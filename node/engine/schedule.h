@@ -24,6 +24,7 @@ struct ScheduledChunk {
   bool needs_block = false;     // one more of every KV group than it was promised
   bool writes_history = false;  // the ranks are told all tokens before first_position
   bool admits = false;          // the sequence leaves the waiting line with this chunk
+  bool is_new = false;          // and has not been admitted before
   bool copies = false;          // the head of its first own block is copied from another one
   // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared, the one whose
   // head it copies, and for how many blocks it has a claim, those included that it shares.

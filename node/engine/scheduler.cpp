@@ -52,7 +52,7 @@ int32_t Scheduler::n_blocks_max(const Sequence& sequence) const {
 }
 
 bool Scheduler::is_preemptible(const Sequence& sequence) const {
-  return config_.reservation == Reservation::kOptimistic &&
+  return config_.reservation == KvReservation::kOptimistic &&
          sequence.n_preemptions() < config_.max_preemptions;
 }
 

@@ -273,6 +273,7 @@ bool StepPlanner::admit(Sequence& sequence, ScheduledChunk& chunk) {
     return false;
   }
   chunk.admits = true;
+  chunk.is_new = sequence.is_new();
   chunk.first_shared = out_.shared.size();
   chunk.n_shared = out_.match.nodes.size();
   chunk.partial = out_.match.partial;
@@ -341,7 +342,7 @@ bool StepPlanner::claim(int32_t n_blocks) {
 bool StepPlanner::try_claim(int32_t n_blocks) {
   const PrefixMatch& match = out_.match;
   const auto n_shared = static_cast<int32_t>(match.nodes.size());
-  const bool is_optimistic = scheduler_.config().reservation == Reservation::kOptimistic;
+  const bool is_optimistic = scheduler_.config().reservation == KvReservation::kOptimistic;
   const auto need = [&](size_t group) {
     const int g = static_cast<int>(group);
     int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.nodes, g);

@@ -62,8 +62,8 @@ class PrefixCache {
   PrefixCache(KvPools& pools, int32_t block_size, bool enabled);
 
   bool is_enabled() const { return enabled_; }
-  // Who is told of every block that is taken in or evicted from now on; null: nobody.
-  void report_to(BlockEventSink* sink) { index_.report_to(sink); }
+  // One more who is told of every block that is taken in or evicted from now on.
+  void report_to(BlockEventSink& sink) { index_.report_to(sink); }
 
   // The nodes of the longest cached prefix of at most max_blocks full blocks, into `nodes`. Changes
   // nothing.

@@ -100,9 +100,9 @@ void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
   added.older = newest;
   if (newest >= 0) node(BlockId{newest}).newer = raw(id);
   newest = raw(id);
-  if (sink_ != nullptr) {
+  for (BlockEventSink* sink : sinks_) {
     const auto above = parent == kNone ? std::nullopt : std::optional(node(parent).hash);
-    sink_->stored({.hash = hash, .parent = above, .tokens = tokens, .salt = key.salt});
+    sink->stored({.hash = hash, .parent = above, .tokens = tokens, .salt = key.salt});
   }
 }
 
@@ -120,7 +120,7 @@ void PrefixIndex::remove(BlockId id) {
   if (removed.older >= 0) node(BlockId{removed.older}).newer = removed.newer;
   if (--removed.root->second.n_nodes == 0) roots_.erase(removed.root);
   --n_nodes_;
-  if (sink_ != nullptr) sink_->removed(removed.hash);
+  for (BlockEventSink* sink : sinks_) sink->removed(removed.hash);
   removed = Node();
 }
 

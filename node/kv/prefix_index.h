@@ -37,8 +37,8 @@ class PrefixIndex {
   // Blocks 0 … n_blocks - 1 of group 0. All memory but a key's is taken now.
   PrefixIndex(int32_t n_blocks, int32_t block_size, int n_groups);
 
-  // Who is told of every insert and remove from now on; null: nobody.
-  void report_to(BlockEventSink* sink) { sink_ = sink; }
+  // One more who is told of every insert and remove from now on.
+  void report_to(BlockEventSink& sink) { sinks_.push_back(&sink); }
 
   static constexpr BlockId kNone{-1};
   static constexpr int kMaxChildrenSeen = 64;
@@ -111,7 +111,7 @@ class PrefixIndex {
   Roots roots_;                        // of the keys that have nodes
   int32_t next_root_ = 0;
   int32_t n_nodes_ = 0;
-  BlockEventSink* sink_ = nullptr;
+  std::vector<BlockEventSink*> sinks_;
 };
 
 }  // namespace lockstep

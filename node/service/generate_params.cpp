@@ -1,5 +1,7 @@
 #include "node/service/generate_params.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -69,6 +71,24 @@ void check_stop_token_ids(const std::vector<int32_t>& ids, FieldChecks& checks) 
                 str("takes at most ", kMaxStopTokenIds, " ids, not ", ids.size()));
 }
 
+Result<int32_t> tenant_index(const std::vector<TenantConfig>& tenants, const std::string& name) {
+  if (name.empty()) return 0;
+  const auto found = std::find_if(tenants.begin(), tenants.end(),
+                                  [&](const TenantConfig& tenant) { return tenant.name == name; });
+  if (found != tenants.end()) return static_cast<int32_t>(found - tenants.begin());
+  return Error{ErrorCode::kInvalidRequest, "tenant '" + name + "' is not one of this node's",
+               "tenant"};
+}
+
+CacheRetention retention_of(const wire::CacheRetention& wanted, FieldChecks& checks) {
+  CacheRetention out;
+  out.priority =
+      checks.integer("cache_retention.priority", wanted.priority, 0, wire::kMaxRetentionPriority);
+  out.duration = std::chrono::seconds{
+      checks.integer("cache_retention.seconds", wanted.seconds, 1, wire::kMaxRetentionSeconds)};
+  return out;
+}
+
 std::vector<ChatMessage> chat_messages(const std::vector<wire::ChatMessage>& messages) {
   std::vector<ChatMessage> out;
   out.reserve(messages.size());
@@ -129,6 +149,23 @@ Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t s
   out.stop.strings = request.stop;
   out.stop.include_in_output = request.include_stop_str_in_output;
   out.stop.skip_special_tokens = request.skip_special_tokens;
+  return out;
+}
+
+Result<GenerationRequest> generation_request(const wire::Generate& request,
+                                             const std::vector<TenantConfig>& tenants,
+                                             uint64_t seed, Clock::TimePoint arrived) {
+  GenerationRequest out;
+  TRY(out.sampling, sampling_params(request, seed));
+  TRY(out.tenant, tenant_index(tenants, request.tenant));
+  FieldChecks checks;
+  out.priority = checks.integer("priority", request.priority.value_or(0), 0, wire::kMaxPriority);
+  if (request.deadline_ms) {
+    out.deadline = arrived + std::chrono::milliseconds{checks.integer(
+                                 "deadline_ms", *request.deadline_ms, 1, wire::kMaxDeadlineMs)};
+  }
+  if (request.cache_retention) out.retention = retention_of(*request.cache_retention, checks);
+  if (checks.error()) return *checks.error();
   return out;
 }
 

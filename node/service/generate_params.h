@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/result.h"
 #include "node/engine/request.h"
+#include "node/kv/tenant_config.h"
 #include "node/service/model_front.h"
 #include "wire/messages.h"
 
@@ -15,6 +17,11 @@ namespace lockstep {
 // kInvalidRequest naming field and numbers. What depends on the model's size is the engine's to
 // refuse. `seed` is used when the request brings none.
 Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed);
+
+// All of the engine's request but its id and prompt. A deadline counts from `arrived`.
+Result<GenerationRequest> generation_request(const wire::Generate& request,
+                                             const std::vector<TenantConfig>& tenants,
+                                             uint64_t seed, Clock::TimePoint arrived);
 
 // kModelNotFound unless the name is this model's; kInvalidRequest for one too long to be repeated.
 Status check_model(const ModelFront& model, const std::string& name);

@@ -32,10 +32,12 @@ Status RequestServer::check_open(const std::string& model) const {
 void RequestServer::generate(const std::string& peer, wire::Generate request) {
   const Status open = check_open(request.model);
   if (!open) return refuse(peer, request.request_id, open.error());
-  const Result<SamplingParams> params = sampling_params(request, seeds_());
-  if (!params) return refuse(peer, request.request_id, params.error());
+  const Clock::TimePoint now = clock_.now();
+  const Result<GenerationRequest> wanted =
+      generation_request(request, model_.engine.config().tenants, seeds_(), now);
+  if (!wanted) return refuse(peer, request.request_id, wanted.error());
   const PeerRequest* live =
-      live_.add(peer, request.request_id, static_cast<size_t>(params->n), clock_.now());
+      live_.add(peer, request.request_id, static_cast<size_t>(wanted->sampling.n), now);
   if (live == nullptr) {
     return refuse(peer, request.request_id,
                   {ErrorCode::kConflict,
@@ -46,10 +48,10 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
   const std::string request_id = request.request_id;
   const size_t n_bytes = prompt_text_bytes(request);
   const auto shared = std::make_shared<const wire::Generate>(std::move(request));
-  const bool taken = worker_.run(n_bytes, [this, id, shared, params = *params] {
+  const bool taken = worker_.run(n_bytes, [this, id, shared, wanted = *wanted] {
     auto prompt = encode_prompt(model_, *shared);
-    return [this, id, shared, params, prompt = std::move(prompt)] {
-      submit(id, *shared, params, prompt);
+    return [this, id, shared, wanted, prompt = std::move(prompt)] {
+      submit(id, *shared, wanted, prompt);
     };
   });
   if (taken) return;
@@ -57,7 +59,7 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
   refuse(peer, request_id, {ErrorCode::kOverloaded, "too many long prompts are waiting", ""});
 }
 
-void RequestServer::submit(RequestId id, const wire::Generate& request, SamplingParams params,
+void RequestServer::submit(RequestId id, const wire::Generate& request, GenerationRequest wanted,
                            Result<std::vector<int32_t>> prompt) {
   PeerRequest* live = live_.find(id);
   if (live == nullptr) return;  // cancelled while its prompt was encoded
@@ -69,10 +71,12 @@ void RequestServer::submit(RequestId id, const wire::Generate& request, Sampling
   if (!prompt) return give_up(prompt.error());
   wire::Accepted accepted;
   accepted.request_id = request.request_id;
-  accepted.seed = params.seed;
+  accepted.seed = wanted.sampling.seed;
   accepted.prompt_tokens = prompt->size();
   if (request.return_token_ids) accepted.prompt_token_ids = *prompt;
-  const Status submitted = model_.engine.submit({id, std::move(prompt).value(), std::move(params)});
+  wanted.id = id;
+  wanted.prompt = std::move(prompt).value();
+  const Status submitted = model_.engine.submit(std::move(wanted));
   if (!submitted) return give_up(submitted.error());
   live->submitted = true;
   outbox_.send(peer, accepted);

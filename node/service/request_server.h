@@ -45,7 +45,7 @@ class RequestServer {
 
  private:
   Status check_open(const std::string& model) const;
-  void submit(RequestId id, const wire::Generate& request, SamplingParams params,
+  void submit(RequestId id, const wire::Generate& request, GenerationRequest wanted,
               Result<std::vector<int32_t>> prompt);
   void send_tokens(PeerRequest& request, wire::Tokens tokens);
   void observe(PeerRequest& request, const ChoiceEvent& event, Clock::TimePoint at);

@@ -56,7 +56,8 @@ TEST(OpenAiRequest, EveryFieldArrives) {
          "repetition_penalty":1.5,"presence_penalty":-2,"frequency_penalty":2,"seed":-1,"n":3,
          "stop":["a","b"],"stop_token_ids":[1,2],"include_stop_str_in_output":true,
          "skip_special_tokens":false,"ignore_eos":true,"cache_prompt":false,"cache_salt":"acmé",
-         "return_token_ids":true,"logprobs":true,"top_logprobs":5)");
+         "return_token_ids":true,"logprobs":true,"top_logprobs":5,"tenant":"gold","priority":3,
+         "deadline_ms":1500,"cache_retention":{"priority":80,"seconds":60})");
   EXPECT_EQ(g.max_tokens, 7);
   EXPECT_EQ(g.min_tokens, 2);
   EXPECT_EQ(g.temperature, 0.0);
@@ -75,6 +76,12 @@ TEST(OpenAiRequest, EveryFieldArrives) {
   EXPECT_TRUE(g.ignore_eos);
   EXPECT_FALSE(g.cache_prompt);
   EXPECT_EQ(g.cache_salt, "acmé");
+  EXPECT_EQ(g.tenant, "gold");
+  EXPECT_EQ(g.priority, 3);
+  EXPECT_EQ(g.deadline_ms, 1500);
+  ASSERT_TRUE(g.cache_retention);
+  EXPECT_EQ(g.cache_retention->priority, 80);
+  EXPECT_EQ(g.cache_retention->seconds, 60);
   EXPECT_TRUE(g.return_token_ids);
   EXPECT_EQ(g.logprobs, 5);
 }
@@ -198,6 +205,17 @@ TEST(OpenAiRequest, BadValuesNameTheFieldAndTheNumbers) {
       {R"("ignore_eos":0)", "ignore_eos", "true or false"},
       {R"("cache_salt":5)", "cache_salt", "must be a string, got 5"},
       {R"("cache_salt":["a"])", "cache_salt", "must be a string, got an array"},
+      {R"("tenant":7)", "tenant", "must be a string, got 7"},
+      {R"("priority":-1)", "priority", "from 0 to 2147483647, got -1"},
+      {R"("priority":1.5)", "priority", "got 1.5"},
+      {R"("deadline_ms":0)", "deadline_ms", "from 1 to 2147483647, got 0"},
+      {R"("deadline_ms":-5)", "deadline_ms", "got -5"},
+      {R"("cache_retention":60)", "cache_retention", "must be an object, got 60"},
+      {R"("cache_retention":{"seconds":60})", "cache_retention.priority", "is required"},
+      {R"("cache_retention":{"priority":80})", "cache_retention.seconds", "is required"},
+      {R"("cache_retention":{"priority":101,"seconds":60})", "cache_retention.priority",
+       "from 0 to 100, got 101"},
+      {R"("cache_retention":{"priority":80,"seconds":0})", "cache_retention.seconds", "got 0"},
   };
   for (const Refusal& refusal : refusals)
     expect_refused(parse_chat_request(chat(refusal.fields)), refusal, ErrorCode::kInvalidRequest);
@@ -311,7 +329,6 @@ TEST(OpenAiRequest, FieldsThatThisVersionDoesNotServeAreNamed) {
       {"best_of", "2"},
       {"guided_json", "{}"},
       {"guided_regex", R"("a")"},
-      {"priority", "1"},
       {"truncate_prompt_tokens", "5"},
   };
   for (const auto& [name, value] : fields) {
@@ -326,7 +343,7 @@ TEST(OpenAiRequest, FieldsThatThisVersionDoesNotServeAreNamed) {
 TEST(OpenAiRequest, ValuesThatAskForNothingPass) {
   chat_fields(R"("tool_choice":"none","response_format":{"type":"text"},"logit_bias":{},
                  "bad_words":[],"echo":false,"best_of":1,"suffix":"","guided_json":null,
-                 "modalities":["text"],"priority":0,"function_call":"none")");
+                 "modalities":["text"],"function_call":"none")");
 }
 
 TEST(OpenAiRequest, MessagesAreChecked) {

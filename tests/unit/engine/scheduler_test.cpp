@@ -27,7 +27,7 @@ struct Line {
   static EngineConfig config_of(const StepLimits& limits) {
     EngineConfig config;
     config.limits = limits;
-    config.reservation = Reservation::kGuaranteed;
+    config.reservation = KvReservation::kGuaranteed;
     return config;
   }
   KvPools& pools(const StepLimits& limits, int32_t n_blocks) {

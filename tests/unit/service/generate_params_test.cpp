@@ -83,6 +83,68 @@ TEST(GenerateParams, EveryFieldReachesTheEngine) {
   EXPECT_EQ(p->n_logprobs, 20);
 }
 
+const std::vector<TenantConfig> kTenants = {{.name = "default"}, {.name = "gold"}};
+constexpr Clock::TimePoint kArrived{std::chrono::hours{1}};
+
+template <class Change>
+Error schedule_refused(const Change& change) {
+  wire::Generate m = request();
+  change(m);
+  const Result<GenerationRequest> wanted = generation_request(m, kTenants, 1, kArrived);
+  EXPECT_FALSE(wanted);
+  return wanted ? Error{} : wanted.error();
+}
+
+TEST(GenerateParams, WithoutThemARequestIsTheDefaultTenantsAndHasTimeForever) {
+  const Result<GenerationRequest> wanted = generation_request(request(), kTenants, 7, kArrived);
+  ASSERT_TRUE(wanted);
+  EXPECT_EQ(wanted->tenant, 0);
+  EXPECT_EQ(wanted->priority, 0);
+  EXPECT_FALSE(wanted->deadline);
+  EXPECT_FALSE(wanted->retention);
+  EXPECT_EQ(wanted->sampling.seed, 7u);
+}
+
+TEST(GenerateParams, TenantPriorityDeadlineAndRetentionReachTheEngine) {
+  wire::Generate m = request();
+  m.tenant = "gold";
+  m.priority = 3;
+  m.deadline_ms = 1500;
+  m.cache_retention = {80, 60};
+  const Result<GenerationRequest> wanted = generation_request(m, kTenants, 1, kArrived);
+  ASSERT_TRUE(wanted);
+  EXPECT_EQ(wanted->tenant, 1);
+  EXPECT_EQ(wanted->priority, 3);
+  EXPECT_EQ(wanted->deadline, kArrived + std::chrono::milliseconds{1500});
+  ASSERT_TRUE(wanted->retention);
+  EXPECT_EQ(wanted->retention->priority, 80);
+  EXPECT_EQ(wanted->retention->duration, std::chrono::seconds{60});
+}
+
+TEST(GenerateParams, AnUnknownTenantAndNumbersOutOfRangeAreRefusedByField) {
+  const Error unknown = schedule_refused([](auto& m) { m.tenant = "silver"; });
+  EXPECT_EQ(unknown.code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(unknown.param, "tenant");
+  EXPECT_EQ(unknown.message, "tenant 'silver' is not one of this node's");
+  EXPECT_EQ(schedule_refused([](auto& m) { m.priority = -1; }).param, "priority");
+  EXPECT_EQ(schedule_refused([](auto& m) { m.priority = int64_t{1} << 31; }).param, "priority");
+  for (const int64_t bad : {int64_t{0}, int64_t{-1}, int64_t{1} << 31}) {
+    EXPECT_EQ(schedule_refused([&](auto& m) { m.deadline_ms = bad; }).param, "deadline_ms");
+  }
+  for (const int64_t bad : {-1, 101}) {
+    EXPECT_EQ(schedule_refused([&](auto& m) {
+                m.cache_retention = {bad, 1};
+              }).param,
+              "cache_retention.priority");
+  }
+  for (const int64_t bad : {0, -1, 31'536'001}) {
+    EXPECT_EQ(schedule_refused([&](auto& m) {
+                m.cache_retention = {0, bad};
+              }).param,
+              "cache_retention.seconds");
+  }
+}
+
 TEST(GenerateParams, NumbersOutOfRangeAreRefusedWithFieldAndValue) {
   const double nan = std::nan("");
   const double inf = std::numeric_limits<double>::infinity();

@@ -83,6 +83,12 @@ TEST(Codec, GenerateKeepsItsValues) {
   EXPECT_FALSE(m.prompt_text);
   EXPECT_FALSE(m.cache_prompt);
   EXPECT_EQ(m.cache_salt, "acmé");
+  EXPECT_EQ(m.tenant, "gold");
+  EXPECT_EQ(m.priority, 3);
+  EXPECT_EQ(m.deadline_ms, 1500);
+  ASSERT_TRUE(m.cache_retention);
+  EXPECT_EQ(m.cache_retention->priority, 80);
+  EXPECT_EQ(m.cache_retention->seconds, 60);
 }
 
 TEST(Codec, PromptIsATextOrAListOfIds) {

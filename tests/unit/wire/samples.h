@@ -31,6 +31,10 @@ inline Generate full_generate() {
   m.ignore_eos = true;
   m.cache_prompt = false;
   m.cache_salt = "acmé";
+  m.tenant = "gold";
+  m.priority = 3;
+  m.deadline_ms = 1500;
+  m.cache_retention = {80, 60};
   m.return_token_ids = true;
   m.logprobs = 5;
   m.add_special_tokens = false;
