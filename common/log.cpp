@@ -5,21 +5,28 @@
 namespace lockstep {
 namespace {
 
-LogSink& sink() {
-  static LogSink instance;
+struct Logger {
+  LogSink sink;
+  LogLevel lowest = LogLevel::kInfo;
+};
+
+Logger& logger() {
+  static Logger instance;
   return instance;
 }
 
 }  // namespace
 
-void set_log_sink(LogSink new_sink) { sink() = std::move(new_sink); }
+void set_log_sink(LogSink sink, LogLevel lowest) { logger() = {std::move(sink), lowest}; }
+
+bool is_logged(LogLevel level) { return level >= logger().lowest; }
 
 void log(LogLevel level, std::string_view line) {
-  if (sink()) {
-    sink()(level, line);
+  if (!is_logged(level)) return;
+  if (logger().sink) {
+    logger().sink(level, line);
     return;
   }
-  if (level == LogLevel::kDebug) return;
   std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
 }
 

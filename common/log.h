@@ -9,12 +9,14 @@
 
 namespace lockstep {
 
-enum class LogLevel { kDebug, kInfo, kWarning, kError };
+enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
 
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
-// Call once from main(), before other threads start.
-void set_log_sink(LogSink sink);
+// Call once from main(), before other threads start. `lowest`: what the sink writes at all.
+void set_log_sink(LogSink sink, LogLevel lowest = LogLevel::kDebug);
+// False if log() at this level is for nothing: ask before a line that is much work to write.
+bool is_logged(LogLevel level);
 void log(LogLevel level, std::string_view line);
 
 // str("pool of ", n, " blocks"): the pieces, one after another.

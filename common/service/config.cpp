@@ -42,6 +42,9 @@ Result<double> parse_number(const ConfigField& field, std::string_view text) {
   return value;
 }
 
+Status append_record(RecordList& records, const std::vector<YamlEntry>& entries,
+                     std::string_view file, const std::string& where);
+
 // Stores the parsed text in the field. A list field takes every value, the others the only one.
 struct Assign {
   const ConfigField& field;
@@ -71,6 +74,15 @@ struct Assign {
     *target = values;
     return Ok{};
   }
+  Status operator()(const std::shared_ptr<RecordList>& target) const {
+    const std::string flag = flag_name(field.name);
+    target->clear();
+    for (const std::string& value : values) {
+      TRY(const std::vector<YamlEntry> entries, parse_flat_yaml(value, flag));
+      TRY([[maybe_unused]] const Ok added, append_record(*target, entries, flag, flag));
+    }
+    return Ok{};
+  }
 };
 
 struct ToYaml {
@@ -89,10 +101,25 @@ struct ToYaml {
     for (const std::string& item : *v) out += (out.size() > 1 ? ", " : "") + quote_yaml(item);
     return out + "]";
   }
+  std::string operator()(const std::shared_ptr<RecordList>& v) const {
+    std::string out = "[";
+    for (const FieldList& record : v->all()) {
+      out += out.size() > 1 ? ", {" : "{";
+      for (const ConfigField& field : record.fields()) {
+        if (out.back() != '{') out += ", ";
+        out += field.name + ": " + std::visit(ToYaml{}, field.target);
+      }
+      out += "}";
+    }
+    return out + "]";
+  }
 };
 
+bool is_record_list(const ConfigField& field) {
+  return std::holds_alternative<std::shared_ptr<RecordList>>(field.target);
+}
 bool is_list(const ConfigField& field) {
-  return std::holds_alternative<std::vector<std::string>*>(field.target);
+  return std::holds_alternative<std::vector<std::string>*>(field.target) || is_record_list(field);
 }
 
 void flip(const ConfigField& field) {
@@ -125,6 +152,72 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+const ConfigField* find(const FieldList& fields, std::string_view name) {
+  for (const ConfigField& field : fields.fields()) {
+    if (field.name == name || field.is_reversed_by(name)) return &field;
+  }
+  return nullptr;
+}
+
+std::string nearest_name(const FieldList& fields, std::string_view name) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(3, name.size() / 2);
+  const auto consider = [&](const std::string& candidate) {
+    const size_t distance = edit_distance(name, candidate);
+    if (distance >= best_distance) return;
+    best_distance = distance;
+    best = candidate;
+  };
+  for (const ConfigField& field : fields.fields()) {
+    consider(field.name);
+    if (!field.opposite.empty()) consider(field.opposite);
+  }
+  return best;
+}
+
+Error unknown_key(const FieldList& fields, const std::string& key, const std::string& where) {
+  const std::string guess = nearest_name(fields, key);
+  return {
+      ErrorCode::kInvalidRequest,
+      str(where, "unknown key '", key, "'", guess.empty() ? "" : "; did you mean '" + guess + "'?"),
+      key};
+}
+
+// Whether the entry has the shape that the field takes.
+Status check_shape(const YamlEntry& entry, const ConfigField& field, const std::string& where) {
+  const char* wanted = nullptr;
+  if (entry.is_list != is_list(field)) {
+    wanted = entry.is_list ? " takes one value" : " takes a list";
+  } else if (is_record_list(field) ? !entry.values.empty() : !entry.records.empty()) {
+    wanted = is_record_list(field) ? " takes a list of maps" : " takes a list of plain values";
+  }
+  if (wanted == nullptr) return Ok{};
+  return Error{ErrorCode::kInvalidRequest, str(where, entry.key, wanted), entry.key};
+}
+
+Status append_record(RecordList& records, const std::vector<YamlEntry>& entries,
+                     std::string_view file, const std::string& where) {
+  const FieldList fields = records.append(where);
+  for (const YamlEntry& entry : entries) {
+    const std::string place = str(file, ":", entry.line, ": ");
+    const ConfigField* field = find(fields, entry.key);
+    if (field == nullptr) return unknown_key(fields, entry.key, place);
+    TRY([[maybe_unused]] const Ok fits, check_shape(entry, *field, place));
+    const Status assigned = std::visit(Assign{*field, entry.values}, field->target);
+    if (!assigned) return Error{assigned.error().code, place + assigned.error().message, entry.key};
+  }
+  return Ok{};
+}
+
+Status set_records(RecordList& records, const YamlEntry& entry, std::string_view file) {
+  records.clear();
+  for (const YamlRecord& record : entry.records) {
+    TRY([[maybe_unused]] const Ok added,
+        append_record(records, record.entries, file, str(file, ":", record.line)));
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 std::string flag_name(std::string_view field_name) {
@@ -138,27 +231,8 @@ ConfigSource::ConfigSource(std::string program, std::string description)
 
 void ConfigSource::positional(std::string field_name) { positional_ = std::move(field_name); }
 
-const ConfigField* ConfigSource::find(std::string_view name) const {
-  for (const ConfigField& field : fields_.fields()) {
-    if (field.name == name || field.is_reversed_by(name)) return &field;
-  }
-  return nullptr;
-}
-
 std::string ConfigSource::nearest(std::string_view name) const {
-  std::string best;
-  size_t best_distance = std::max<size_t>(3, name.size() / 2);
-  const auto consider = [&](const std::string& candidate) {
-    const size_t distance = edit_distance(name, candidate);
-    if (distance >= best_distance) return;
-    best_distance = distance;
-    best = candidate;
-  };
-  for (const ConfigField& field : fields_.fields()) {
-    consider(field.name);
-    if (!field.opposite.empty()) consider(field.opposite);
-  }
-  return best;
+  return nearest_name(fields_, name);
 }
 
 Status ConfigSource::apply_flag(std::string_view field_name,
@@ -178,24 +252,19 @@ Status ConfigSource::apply_yaml(std::string_view text, std::string_view file_nam
   TRY(const std::vector<YamlEntry> entries, parse_flat_yaml(text, file_name));
   for (const YamlEntry& entry : entries) {
     const std::string where = str(file_name, ":", entry.line, ": ");
-    const ConfigField* field = find(entry.key);
-    if (field == nullptr) {
-      const std::string guess = nearest(entry.key);
-      return Error{ErrorCode::kInvalidRequest,
-                   str(where, "unknown key '", entry.key, "'",
-                       guess.empty() ? "" : "; did you mean '" + guess + "'?"),
-                   entry.key};
-    }
-    if (entry.is_list != is_list(*field)) {
-      return Error{ErrorCode::kInvalidRequest,
-                   str(where, entry.key, entry.is_list ? " takes one value" : " takes a list"),
-                   entry.key};
-    }
+    const ConfigField* field = find(fields_, entry.key);
+    if (field == nullptr) return unknown_key(fields_, entry.key, where);
+    TRY([[maybe_unused]] const Ok fits, check_shape(entry, *field, where));
     if (const YamlEntry* other = contradicted(entry, *field, entries)) {
       return Error{ErrorCode::kInvalidRequest,
                    str(where, entry.key, ": ", entry.values.back(), " contradicts ", other->key,
                        ": ", other->values.back(), " on line ", other->line),
                    entry.key};
+    }
+    if (is_record_list(*field)) {
+      RecordList& records = *std::get<std::shared_ptr<RecordList>>(field->target);
+      TRY([[maybe_unused]] const Ok set, set_records(records, entry, file_name));
+      continue;
     }
     Status applied = apply_flag(entry.key, entry.values);
     if (!applied) {

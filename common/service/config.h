@@ -21,9 +21,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -31,9 +33,25 @@
 
 namespace lockstep {
 
+class FieldList;
+
+// The value of a field that is a list of maps, each the fields of one struct:
+//   tenants:
+//     - {name: gold, floor: 100}
+// As a flag, each use of it gives one: --tenants '{name: gold, floor: 100}'.
+class RecordList {
+ public:
+  virtual ~RecordList() = default;
+  virtual void clear() = 0;
+  // Appends a default one; its fields, which are good until the next is appended. `where` it was
+  // written: "node.yaml:12".
+  virtual FieldList append(const std::string& where) = 0;
+  virtual std::vector<FieldList> all() = 0;
+};
+
 // Where a field's value lives. An empty optional means "not given": the program decides.
 using FieldTarget = std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*,
-                                 std::optional<int64_t>*>;
+                                 std::optional<int64_t>*, std::shared_ptr<RecordList>>;
 
 struct ConfigField {
   FieldTarget target;
@@ -50,7 +68,7 @@ class FieldList {
  public:
   template <class T>
   void operator()(T& field, std::string name, std::string unit, std::string help) {
-    fields_.push_back({FieldTarget(&field), std::move(name), std::move(unit), std::move(help), ""});
+    fields_.push_back({target(field), std::move(name), std::move(unit), std::move(help), ""});
   }
   void operator()(bool& field, std::string name, std::string unit, std::string help,
                   std::string opposite) {
@@ -60,8 +78,46 @@ class FieldList {
   const std::vector<ConfigField>& fields() const { return fields_; }
 
  private:
+  template <class T>
+  static FieldTarget target(T& field);
+
   std::vector<ConfigField> fields_;
 };
+
+// Structs with visit_fields and a string `where`.
+template <class T>
+class RecordsOf final : public RecordList {
+ public:
+  explicit RecordsOf(std::vector<T>& records) : records_(records) {}
+  void clear() override { records_.clear(); }
+  FieldList append(const std::string& where) override {
+    records_.emplace_back().where = where;
+    return fields_of(records_.back());
+  }
+  std::vector<FieldList> all() override {
+    std::vector<FieldList> out;
+    for (T& record : records_) out.push_back(fields_of(record));
+    return out;
+  }
+
+ private:
+  static FieldList fields_of(T& record) {
+    FieldList fields;
+    record.visit_fields(fields);
+    return fields;
+  }
+
+  std::vector<T>& records_;
+};
+
+template <class T>
+FieldTarget FieldList::target(T& field) {
+  if constexpr (std::is_constructible_v<FieldTarget, T*>) {
+    return &field;
+  } else {
+    return std::shared_ptr<RecordList>(std::make_shared<RecordsOf<typename T::value_type>>(field));
+  }
+}
 
 class ConfigSource {
  public:
@@ -89,7 +145,6 @@ class ConfigSource {
   std::string to_yaml() const;  // the effective settings, commented
 
  private:
-  const ConfigField* find(std::string_view name) const;
   std::string nearest(std::string_view name) const;
 
   std::string program_;

@@ -10,6 +10,8 @@ namespace {
 
 spdlog::level::level_enum spdlog_level(LogLevel level) {
   switch (level) {
+    case LogLevel::kTrace:
+      return spdlog::level::trace;
     case LogLevel::kDebug:
       return spdlog::level::debug;
     case LogLevel::kInfo:
@@ -22,18 +24,23 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
   return spdlog::level::err;
 }
 
+LogLevel lowest_level(int verbosity) {
+  if (verbosity <= 0) return LogLevel::kWarning;
+  if (verbosity == 1) return LogLevel::kInfo;
+  return verbosity == 2 ? LogLevel::kDebug : LogLevel::kTrace;
+}
+
 }  // namespace
 
 void start_logging(int verbosity) {
   auto logger = spdlog::stderr_color_mt("lockstep");
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
-  logger->set_level(verbosity <= 0   ? spdlog::level::warn
-                    : verbosity == 1 ? spdlog::level::info
-                                     : spdlog::level::debug);
-  logger->flush_on(spdlog::level::debug);
-  set_log_sink([logger](LogLevel level, std::string_view line) {
-    logger->log(spdlog_level(level), "{}", line);
-  });
+  const LogLevel lowest = lowest_level(verbosity);
+  logger->set_level(spdlog_level(lowest));
+  logger->flush_on(spdlog::level::trace);
+  set_log_sink([logger](LogLevel level,
+                        std::string_view line) { logger->log(spdlog_level(level), "{}", line); },
+               lowest);
 }
 
 }  // namespace lockstep

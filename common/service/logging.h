@@ -3,7 +3,8 @@
 
 namespace lockstep {
 
-// verbosity 0: warnings and errors; 1: also information; 2 and more: also debug lines.
+// verbosity 0: warnings and errors; 1: also information; 2: also debug lines; 3 and more:
+// everything.
 void start_logging(int verbosity);
 
 }  // namespace lockstep

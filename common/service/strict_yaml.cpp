@@ -15,16 +15,36 @@ Error at(std::string_view file, int line, const std::string& what) {
 
 int line_of(const YAML::Node& node) { return node.Mark().line + 1; }
 
-Result<YamlEntry> entry_of(const YAML::Node& key, const YAML::Node& value, std::string_view file) {
+Result<std::vector<YamlEntry>> entries_of(const YAML::Node& map, std::string_view file, int depth);
+
+// An item of a list: a scalar, or a flat map if the list is a value of the file's own map.
+Status add_item(const YAML::Node& item, std::string_view file, int depth, YamlEntry& entry) {
+  if (item.IsScalar() && entry.records.empty()) {
+    entry.values.push_back(item.Scalar());
+  } else if (item.IsMap() && entry.values.empty() && depth == 0) {
+    TRY(std::vector<YamlEntry> entries, entries_of(item, file, depth + 1));
+    entry.records.push_back({std::move(entries), line_of(item)});
+  } else {
+    return at(file, line_of(item),
+              entry.key + (depth == 0 ? ": a list of plain values, or one of maps of them"
+                                      : ": a list of plain values"));
+  }
+  return Ok{};
+}
+
+Result<YamlEntry> entry_of(const YAML::Node& key, const YAML::Node& value, std::string_view file,
+                           int depth) {
   if (!key.IsScalar()) return at(file, line_of(key), "a key must be a plain name");
-  YamlEntry entry{
-      .key = key.Scalar(), .values = {}, .is_list = value.IsSequence(), .line = line_of(key)};
+  YamlEntry entry{.key = key.Scalar(),
+                  .values = {},
+                  .records = {},
+                  .is_list = value.IsSequence(),
+                  .line = line_of(key)};
   if (value.IsScalar()) {
     entry.values.push_back(value.Scalar());
   } else if (value.IsSequence()) {
     for (const YAML::Node& item : value) {
-      if (!item.IsScalar()) return at(file, line_of(item), entry.key + ": a list of plain values");
-      entry.values.push_back(item.Scalar());
+      TRY([[maybe_unused]] const Ok added, add_item(item, file, depth, entry));
     }
   } else {
     return at(file, entry.line, entry.key + ": a value or a list of values is missing");
@@ -32,25 +52,29 @@ Result<YamlEntry> entry_of(const YAML::Node& key, const YAML::Node& value, std::
   return entry;
 }
 
+Result<std::vector<YamlEntry>> entries_of(const YAML::Node& map, std::string_view file, int depth) {
+  std::vector<YamlEntry> entries;
+  for (const auto& pair : map) {
+    TRY(YamlEntry entry, entry_of(pair.first, pair.second, file, depth));
+    for (const YamlEntry& earlier : entries) {
+      if (earlier.key == entry.key) {
+        return at(file, entry.line,
+                  str("'", entry.key, "' is given twice, first on line ", earlier.line));
+      }
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
 }  // namespace
 
 Result<std::vector<YamlEntry>> parse_flat_yaml(std::string_view text, std::string_view file_name) {
   try {
     const YAML::Node root = YAML::Load(std::string(text));
-    std::vector<YamlEntry> entries;
-    if (root.IsNull()) return entries;
+    if (root.IsNull()) return std::vector<YamlEntry>{};
     if (!root.IsMap()) return at(file_name, line_of(root), "the file must be a map of settings");
-    for (const auto& pair : root) {
-      TRY(YamlEntry entry, entry_of(pair.first, pair.second, file_name));
-      for (const YamlEntry& earlier : entries) {
-        if (earlier.key == entry.key) {
-          return at(file_name, entry.line,
-                    str("'", entry.key, "' is given twice, first on line ", earlier.line));
-        }
-      }
-      entries.push_back(std::move(entry));
-    }
-    return entries;
+    return entries_of(root, file_name, 0);
   } catch (const YAML::Exception& error) {
     return at(file_name, error.mark.line + 1, error.msg);
   }

@@ -1,5 +1,6 @@
-// strict_yaml: a flat YAML map of scalars and lists of scalars, as our settings files are. yaml-cpp
-// does the parsing but takes duplicate keys silently; this does not. Knows no field names.
+// strict_yaml: a YAML map of scalars, lists of scalars and lists of flat maps, as our settings
+// files are. yaml-cpp does the parsing but takes duplicate keys silently; this does not. Knows no
+// field names.
 #pragma once
 
 #include <string>
@@ -10,11 +11,19 @@
 
 namespace lockstep {
 
+struct YamlRecord;
+
 struct YamlEntry {
   std::string key;
   std::vector<std::string> values;  // one unless is_list
+  std::vector<YamlRecord> records;  // of a list of maps; then there are no values
   bool is_list = false;
   int line = 0;  // counted from 1
+};
+
+struct YamlRecord {
+  std::vector<YamlEntry> entries;
+  int line = 0;
 };
 
 // Errors read "FILE:LINE: what".

@@ -17,9 +17,9 @@ struct Engine::Impl final : EngineSink {
   Impl(const EngineConfig& engine_config, Executor& executor, const Tokenizer& tokenizer,
        const Clock& clock, EngineSink& caller_sink)
       : config(engine_config),
-        admission(config.limits, config.n_kv_blocks, tokenizer),
+        admission(config.limits, config.n_kv_blocks, tokenizer, config.tenants),
         sink(caller_sink),
-        mailbox(config.max_queued_requests),
+        mailbox(config.max_queued_requests, config.max_queued_tokens),
         core(config, executor, tokenizer, clock, *this),
         published(core.snapshot()) {}
 
@@ -36,6 +36,7 @@ struct Engine::Impl final : EngineSink {
 
   void run();
   void read_mail(bool wait);
+  void count_waiting();
 
   const EngineConfig config;
   const Admission admission;
@@ -58,13 +59,19 @@ void Engine::Impl::run() {
   do {
     read_mail(/*wait=*/core.idle());
     core.start();
-    mailbox.set_n_waiting(core.scheduler().waiting().n_new_requests());
+    count_waiting();
     publish_snapshot();
     core.finish();
-    mailbox.set_n_waiting(core.scheduler().waiting().n_new_requests());
+    count_waiting();
     publish_snapshot();
     is_idle = core.idle();
   } while (!mail.is_stopping || !core.idle());
+}
+
+// So that who submits meanwhile is told the truth about the queue.
+void Engine::Impl::count_waiting() {
+  const WaitingLine& line = core.scheduler().waiting();
+  mailbox.set_n_waiting(line.n_new_requests(), line.n_new_tokens());
 }
 
 void Engine::Impl::read_mail(bool wait) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "node/kv/block_events.h"
+#include "node/kv/eviction_policy.h"
 #include "node/kv/tenant_config.h"
 #include "node/model/step_plan.h"
 
@@ -22,7 +23,8 @@ struct EngineConfig {
   StepLimits limits;
   int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
   int32_t max_queued_requests = 1024;
-  int max_steps_in_flight = 1;  // 2 = plan a step while one runs
+  int64_t max_queued_tokens = 0;  // of the prompts of requests that wait; 0 = no limit
+  int max_steps_in_flight = 1;    // 2 = plan a step while one runs
   // Never empty; kDefaultTenant is the first.
   std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
   KvReservation reservation = KvReservation::kOptimistic;
@@ -30,6 +32,7 @@ struct EngineConfig {
   // How long a step with decodes may be predicted to take; 0 = any time.
   std::chrono::microseconds itl_target{0};
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
+  EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
   BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
 };
 

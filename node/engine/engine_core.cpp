@@ -36,10 +36,11 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       sink_(sink),
       pools_([&] {
         KvPools pools;
-        for (int i = 0; i < config.limits.n_groups; ++i) pools.emplace_back(config.n_kv_blocks);
+        for (int i = 0; i < config.limits.n_groups; ++i)
+          pools.emplace_back(config.n_kv_blocks, config.tenants);
         return pools;
       }()),
-      cache_(pools_, config.limits.block_size, config.prefix_cache),
+      cache_(pools_, config.limits.block_size, config.prefix_cache, config.eviction_policy),
       cache_history_(config.n_kv_blocks, clock),
       block_events_(config.block_events),
       block_size_(config.limits.block_size),
@@ -60,6 +61,9 @@ void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
     request->takes_part_in_cache = true;
     request->prefix =
         prefix_hashes({.salt = sampling.cache_salt}, request->request.prompt, block_size_);
+  }
+  if (const auto& retention = request->request.retention) {
+    request->retained_until = clock_.now() + retention->duration;
   }
   for (Choice& choice : request->choices) {
     start_output(choice, tokenizer_);
@@ -85,6 +89,7 @@ void EngineCore::cancel_all() {
 }
 
 void EngineCore::start() {
+  cache_.advance(clock_.now());
   has_started_ = false;
   end_overdue();
   if (n_in_flight_ == max_in_flight()) return;

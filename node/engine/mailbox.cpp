@@ -5,7 +5,29 @@
 
 namespace lockstep {
 
-Mailbox::Mailbox(int32_t max_queued_requests) : max_queued_requests_(max_queued_requests) {}
+Mailbox::Mailbox(int32_t max_queued_requests, int64_t max_queued_tokens)
+    : max_queued_requests_(max_queued_requests), max_queued_tokens_(max_queued_tokens) {}
+
+// A prompt that is longer than the limit may still wait alone: what is accepted can always run.
+Status Mailbox::check_room(const LiveRequest& request) const {
+  const size_t n_queued = mail_.arrivals.size() + static_cast<size_t>(n_waiting_);
+  if (n_queued >= static_cast<size_t>(max_queued_requests_)) {
+    return Error{ErrorCode::kOverloaded,
+                 std::to_string(n_queued) + " requests are waiting, the queue holds " +
+                     std::to_string(max_queued_requests_),
+                 {}};
+  }
+  const int64_t n_tokens = n_pending_tokens_ + n_waiting_tokens_;
+  const auto n_prompt = static_cast<int64_t>(request.request.prompt.size());
+  if (max_queued_tokens_ > 0 && n_queued > 0 && n_tokens + n_prompt > max_queued_tokens_) {
+    return Error{ErrorCode::kOverloaded,
+                 std::to_string(n_tokens) + " prompt tokens are waiting, with " +
+                     std::to_string(n_prompt) + " more they would exceed the queue's " +
+                     std::to_string(max_queued_tokens_),
+                 {}};
+  }
+  return Ok{};
+}
 
 Status Mailbox::post(std::unique_ptr<LiveRequest> request) {
   const RequestId id = request->request.id;
@@ -17,16 +39,11 @@ Status Mailbox::post(std::unique_ptr<LiveRequest> request) {
                    "request id " + std::to_string(raw(id)) + " is in use by a live request",
                    {}};
     }
-    const size_t n_queued = mail_.arrivals.size() + static_cast<size_t>(n_waiting_);
-    if (n_queued >= static_cast<size_t>(max_queued_requests_)) {
-      return Error{ErrorCode::kOverloaded,
-                   std::to_string(n_queued) + " requests are waiting, the queue holds " +
-                       std::to_string(max_queued_requests_),
-                   {}};
-    }
+    TRY([[maybe_unused]] const Ok room, check_room(*request));
     live_.emplace(id, false);
     ++n_accepted_;
     n_pending_ += static_cast<int32_t>(request->choices.size());
+    n_pending_tokens_ += static_cast<int64_t>(request->request.prompt.size());
     mail_.arrivals.push_back(std::move(request));
   }
   has_mail_.notify_one();
@@ -102,12 +119,14 @@ void Mailbox::take(Mail& mail, bool wait) {
   std::swap(mail.tasks, mail_.tasks);
   mail.is_stopping = mail_.is_stopping;
   n_waiting_ += static_cast<int32_t>(mail.arrivals.size());
+  n_waiting_tokens_ += std::exchange(n_pending_tokens_, 0);
   n_pending_ = 0;
 }
 
-void Mailbox::set_n_waiting(int32_t n_requests) {
+void Mailbox::set_n_waiting(int32_t n_requests, int64_t n_tokens) {
   std::lock_guard lock(mutex_);
   n_waiting_ = n_requests;
+  n_waiting_tokens_ = n_tokens;
 }
 
 void Mailbox::forget(std::span<const RequestEnd> ends) {

@@ -29,7 +29,8 @@ class Mailbox {
  public:
   static constexpr size_t kMaxTasks = 64;
 
-  explicit Mailbox(int32_t max_queued_requests);
+  // max_queued_tokens: prompt tokens of requests that wait; 0 = no limit.
+  explicit Mailbox(int32_t max_queued_requests, int64_t max_queued_tokens = 0);
 
   // Any thread.
   // kOverloaded when full, kNoNodeReady once closed, kConflict if the id is live.
@@ -48,19 +49,25 @@ class Mailbox {
   // Engine thread.
   // Takes all mail, waiting for some if `wait`.
   void take(Mail& mail, bool wait);
-  // So many of the requests taken still wait at the engine; they count as queued.
-  void set_n_waiting(int32_t n_requests);
+  // So many of the requests taken, with so many prompt tokens, still wait at the engine; they count
+  // as queued.
+  void set_n_waiting(int32_t n_requests, int64_t n_tokens = 0);
   // These requests have ended; their ids may come again.
   void forget(std::span<const RequestEnd> ends);
 
  private:
+  Status check_room(const LiveRequest& request) const;
+
   const int32_t max_queued_requests_;
+  const int64_t max_queued_tokens_;
   mutable std::mutex mutex_;
   std::condition_variable has_mail_;
   // guarded by mutex_
   Mail mail_;
   std::unordered_map<RequestId, bool> live_;  // to: a cancel was posted
   int32_t n_waiting_ = 0;                     // requests taken that have not been admitted
+  int64_t n_waiting_tokens_ = 0;              // of their prompts
+  int64_t n_pending_tokens_ = 0;              // of the prompts in `mail_`
   int32_t n_pending_ = 0;
   uint64_t n_accepted_ = 0;
   bool is_closed_ = false;

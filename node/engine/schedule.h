@@ -11,6 +11,7 @@
 #include "node/engine/sequence.h"
 #include "node/engine/step_time.h"
 #include "node/kv/prefix_cache.h"
+#include "node/kv/tenant_ledger.h"
 
 namespace lockstep {
 
@@ -39,6 +40,7 @@ struct PromptLane {
   int64_t open_chunk = -1;  // of the step: its prompt is longer than what it got so far
   size_t next_running = 0;  // in Schedule::order
   size_t next_waiting = 0;  // in the tenant's waiting line
+  bool is_closed = false;   // who waits has to wait on: the tenant is at its ceiling
 };
 
 // Reused; does not grow once it has held a full step.
@@ -56,11 +58,11 @@ struct Schedule {
   FairShare share{{1}};   // after the step
 
   // While planning.
-  std::vector<int32_t> n_blocks_left;  // [n_groups], to promise
-  PrefixMatch match;                   // of the sequence being looked at
-  std::vector<Sequence*> order;        // those that run, in order of service
-  std::vector<PromptLane> lanes;       // [n_tenants]
-  std::vector<uint8_t> can_use;        // [n_tenants]
+  std::vector<TenantLedger> ledgers;  // [n_groups], with what the plan takes
+  PrefixMatch match;                  // of the sequence being looked at
+  std::vector<Sequence*> order;       // those that run, in order of service
+  std::vector<PromptLane> lanes;      // [n_tenants]
+  std::vector<uint8_t> can_use;       // [n_tenants]
 
   int32_t n_tokens() const { return work.n_rows; }
   int32_t n_samples() const { return work.n_samples; }

@@ -20,6 +20,12 @@ size_t tenant_of(const Sequence& sequence) {
   return static_cast<size_t>(sequence.owner().request.tenant);
 }
 
+Retention retention_of(const Sequence& sequence) {
+  const LiveRequest& request = sequence.owner();
+  if (!request.request.retention) return {};
+  return {.priority = request.request.retention->priority, .until = request.retained_until};
+}
+
 }  // namespace
 
 Scheduler::Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& cache)
@@ -75,8 +81,8 @@ void Scheduler::commit(Schedule& schedule) {
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.admits) admit(chunk, schedule);
   }
-  make_room(schedule);
   for (const ScheduledChunk& chunk : schedule.chunks) {
+    make_room(chunk);
     CHECK_EQ(chunk.first_position, chunk.sequence->next_position());
     chunk.sequence->plan_chunk(chunk.n_tokens, chunk.samples);
   }
@@ -87,7 +93,7 @@ void Scheduler::commit(Schedule& schedule) {
 void Scheduler::extend(Sequence& sequence) {
   promises_.clear();
   for (BlockPool& pool : pools_) {
-    auto promise = pool.reserve(1);
+    auto promise = pool.reserve(1, sequence.owner().request.tenant);
     CHECK(promise.has_value());
     promises_.push_back(std::move(*promise));
   }
@@ -99,22 +105,23 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
   CHECK(!free_slots_.empty());
   waiting_.leave(sequence);
   const auto nodes = std::span(schedule.shared).subspan(chunk.first_shared, chunk.n_shared);
+  const int32_t tenant = sequence.owner().request.tenant;
   const int32_t n_max = n_blocks_max(sequence);
   std::vector<BlockTable> tables(pools_.size());
   for (size_t group = 0; group < pools_.size(); ++group) {
-    std::vector<BlockRef> shared = cache_.share(nodes, static_cast<int>(group));
-    auto promise =
-        pools_[group].reserve(chunk.n_blocks_claimed - static_cast<int32_t>(chunk.n_shared));
+    std::vector<BlockRef> shared = cache_.share(nodes, static_cast<int>(group), tenant);
+    auto promise = pools_[group].reserve(
+        chunk.n_blocks_claimed - static_cast<int32_t>(chunk.n_shared), tenant);
     CHECK(promise.has_value());
     tables[group].start(std::move(*promise), limits().block_size, n_max, std::move(shared));
   }
   std::vector<BlockRef> partial;
   for (size_t group = 0; chunk.partial != PrefixIndex::kNone && group < pools_.size(); ++group) {
-    partial.push_back(cache_.share_partial(chunk.partial, static_cast<int>(group)));
+    partial.push_back(cache_.share_partial(chunk.partial, static_cast<int>(group), tenant));
   }
   PrefixChain chain;
   if (sequence.owner().takes_part_in_cache) {
-    chain = cache_.start_chain(sequence.prefix(), nodes, n_max);
+    chain = cache_.start_chain(sequence.prefix(), nodes, n_max, tenant, retention_of(sequence));
   }
   sequence.admit(free_slots_.back(), std::move(tables), std::move(chain), chunk.first_position,
                  std::move(partial));
@@ -122,18 +129,15 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
   running_.push_back(&sequence);
 }
 
-// Evicts what the chunks' new blocks need, all at once.
-void Scheduler::make_room(const Schedule& schedule) {
-  std::ranges::fill(n_blocks_to_take_, 0);
-  for (const ScheduledChunk& chunk : schedule.chunks) {
-    const int32_t n_covered =
-        n_blocks_for(chunk.first_position + chunk.n_tokens, limits().block_size);
-    const std::span<const BlockTable> tables = chunk.sequence->tables();
-    for (size_t group = 0; group < tables.size(); ++group) {
-      n_blocks_to_take_[group] += std::max(0, n_covered - tables[group].n_blocks());
-    }
+// Evicts what the chunk's new blocks need.
+void Scheduler::make_room(const ScheduledChunk& chunk) {
+  const int32_t n_covered =
+      n_blocks_for(chunk.first_position + chunk.n_tokens, limits().block_size);
+  const std::span<const BlockTable> tables = chunk.sequence->tables();
+  for (size_t group = 0; group < tables.size(); ++group) {
+    n_blocks_to_take_[group] = std::max(0, n_covered - tables[group].n_blocks());
   }
-  cache_.make_room(n_blocks_to_take_);
+  cache_.make_room(n_blocks_to_take_, chunk.sequence->owner().request.tenant);
 }
 
 void Scheduler::publish(Sequence& sequence) {

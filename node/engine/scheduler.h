@@ -76,7 +76,7 @@ class Scheduler {
  private:
   void admit(const ScheduledChunk& chunk, const Schedule& schedule);
   void extend(Sequence& sequence);
-  void make_room(const Schedule& schedule);
+  void make_room(const ScheduledChunk& chunk);
   void send_back(Sequence& sequence, bool is_preempted);
   void give_up_slot(Sequence& sequence);
   bool released(Sequence& sequence);

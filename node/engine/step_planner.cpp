@@ -63,10 +63,9 @@ void StepPlanner::begin() {
   out_.standing_back.clear();
   out_.n_history = 0;
   out_.share = scheduler_.share();
-  out_.n_blocks_left.clear();
-  for (const BlockPool& pool : scheduler_.pools()) {
-    out_.n_blocks_left.push_back(pool.n_blocks_available());
-  }
+  const KvPools& pools = scheduler_.pools();
+  while (out_.ledgers.size() < pools.size()) out_.ledgers.push_back(pools.front().ledger());
+  for (size_t group = 0; group < pools.size(); ++group) out_.ledgers[group] = pools[group].ledger();
   out_.order.clear();
   out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
   out_.lanes.assign(n_tenants, PromptLane());
@@ -100,16 +99,22 @@ void StepPlanner::plan_decodes() {
 // go itself, or everybody has to wait for the step in flight.
 bool StepPlanner::find_block(size_t place) {
   Sequence& sequence = *out_.order[place];
-  while (std::ranges::min(out_.n_blocks_left) < 1) {
-    Sequence* victim = victim_after(place);
+  const int32_t tenant = sequence.owner().request.tenant;
+  const auto is_short = [&](const TenantLedger& l) { return l.n_available(tenant) < 1; };
+  for (;;) {
+    const auto short_one = std::ranges::find_if(out_.ledgers, is_short);
+    if (short_one == out_.ledgers.end()) break;
+    Sequence* victim = victim_after(place, *short_one);
     if (victim == nullptr) victim = &sequence;
     if (!send_back(*victim) || victim == &sequence) return false;
   }
-  for (int32_t& n_left : out_.n_blocks_left) --n_left;
+  for (TenantLedger& ledger : out_.ledgers) ledger.take(tenant, 1);
   return true;
 }
 
-Sequence* StepPlanner::victim_after(size_t place) const {
+// `ledger`: of a group that has no block for the sequence at `place`.
+Sequence* StepPlanner::victim_after(size_t place, const TenantLedger& ledger) const {
+  const int32_t taker = out_.order[place]->owner().request.tenant;
   Sequence* victim = nullptr;
   const auto is_better = [](const Sequence& a, const Sequence& b) {
     if (priority_of(a) != priority_of(b)) return priority_of(a) > priority_of(b);
@@ -119,6 +124,7 @@ Sequence* StepPlanner::victim_after(size_t place) const {
   for (size_t i = place + 1; i < out_.order.size(); ++i) {
     Sequence& other = *out_.order[i];
     if (!other.is_running() || !scheduler_.is_preemptible(other) || is_sent_back(other)) continue;
+    if (!ledger.makes_way(other.owner().request.tenant, taker)) continue;
     if (victim == nullptr || is_better(other, *victim)) victim = &other;
   }
   return victim;
@@ -130,9 +136,7 @@ bool StepPlanner::send_back(Sequence& victim) {
     return false;
   }
   out_.preempted.push_back(&victim);
-  for (size_t group = 0; group < out_.n_blocks_left.size(); ++group) {
-    out_.n_blocks_left[group] += n_blocks_freed(victim, group);
-  }
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) give_back(victim, group);
   --n_running_;
   return true;
 }
@@ -142,20 +146,23 @@ bool StepPlanner::is_sent_back(const Sequence& sequence) const {
 }
 
 // What it was promised, and the blocks that nobody else refers to.
-int32_t StepPlanner::n_blocks_freed(const Sequence& victim, size_t group) const {
+void StepPlanner::give_back(const Sequence& victim, size_t group) {
+  TenantLedger& ledger = out_.ledgers[group];
   const BlockPool& pool = scheduler_.pools()[group];
   const BlockTable& table = victim.tables()[group];
   const std::span<const BlockRef> passed = victim.chain().refs();
   const size_t n_groups = scheduler_.pools().size();
-  int32_t n = table.n_blocks_promised();
+  const auto drop = [&](BlockId id, uint32_t n_refs) {
+    if (pool.n_refs(id) == n_refs) ledger.give_back(pool.owner(id), 1);
+  };
+  ledger.give_back(victim.owner().request.tenant, table.n_blocks_promised());
   for (size_t b = 0; b < table.ids().size(); ++b) {
     const BlockId id = table.ids()[b];
     const size_t node = b * n_groups + group;
     const bool is_node = node < passed.size() && passed[node].id() == id;
-    n += pool.n_refs(id) == (is_node ? 2u : 1u);
-    if (node < passed.size() && !is_node) n += pool.n_refs(passed[node].id()) == 1;
+    drop(id, is_node ? 2 : 1);
+    if (node < passed.size() && !is_node) drop(passed[node].id(), 1);
   }
-  return n;
 }
 
 // --- Prompts -------------------------------------------------------------------------------------
@@ -220,7 +227,7 @@ Sequence* StepPlanner::running_candidate(PromptLane& lane, size_t tenant) const 
 
 Sequence* StepPlanner::waiting_candidate(const PromptLane& lane, size_t tenant) const {
   const std::deque<Sequence*>& line = scheduler_.waiting().of(tenant);
-  const bool is_open = admits_ && n_running_ < scheduler_.max_running();
+  const bool is_open = admits_ && !lane.is_closed && n_running_ < scheduler_.max_running();
   return is_open && lane.next_waiting < line.size() ? line[lane.next_waiting] : nullptr;
 }
 
@@ -233,7 +240,7 @@ StepPlanner::Turn StepPlanner::open_chunk(PromptLane& lane, Sequence& sequence) 
   }
   if (n_rows_left(chunk.first_position) == 0) return Turn::kStepIsFull;
   ++(sequence.is_waiting() ? lane.next_waiting : lane.next_running);
-  if (sequence.is_waiting() ? !admit(sequence, chunk) : !tell_history(chunk)) {
+  if (sequence.is_waiting() ? !admit(lane, sequence, chunk) : !tell_history(chunk)) {
     return Turn::kPassedOver;
   }
   lane.open_chunk = static_cast<int64_t>(out_.chunks.size());
@@ -257,14 +264,16 @@ int32_t StepPlanner::extend_chunk(PromptLane& lane, int64_t allowance) {
 
 // Writes into the chunk what the sequence, whose cached blocks are in out_.match, gets with its
 // place. False if it stays in line.
-bool StepPlanner::admit(Sequence& sequence, ScheduledChunk& chunk) {
+bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk) {
   if (stands_back(sequence)) {
     out_.standing_back.push_back(&sequence);
     return false;
   }
   chunk.n_blocks_claimed = scheduler_.n_blocks_to_claim(sequence);
-  if (!claim(chunk.n_blocks_claimed)) {
-    admits_ = false;
+  const int32_t tenant = sequence.owner().request.tenant;
+  if (!claim(tenant, chunk.n_blocks_claimed)) {
+    lane.is_closed = is_at_ceiling(tenant, chunk.n_blocks_claimed);
+    admits_ = lane.is_closed;
     return false;
   }
   chunk.first_position = n_matched();
@@ -329,17 +338,24 @@ bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& se
 
 // Takes what admitting a sequence with the blocks in out_.match takes out of every pool; false, and
 // nothing taken, if one has too little. Does without the copy if that alone is too much.
-bool StepPlanner::claim(int32_t n_blocks) {
-  if (try_claim(n_blocks)) return true;
+bool StepPlanner::claim(int32_t tenant, int32_t n_blocks) {
+  if (try_claim(tenant, n_blocks)) return true;
   if (out_.match.n_partial == 0) return false;
   out_.match.partial = PrefixIndex::kNone;
   out_.match.n_partial = 0;
-  return try_claim(n_blocks);
+  return try_claim(tenant, n_blocks);
+}
+
+// Whether the tenant's own limit keeps it from so many, however many there are.
+bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
+  return std::ranges::any_of(out_.ledgers, [&](const TenantLedger& ledger) {
+    return ledger.n_below_ceiling(tenant) < n_blocks;
+  });
 }
 
 // A cached block that is shared, or copied from, cannot be evicted for others. Every decode of the
 // step may soon need one more.
-bool StepPlanner::try_claim(int32_t n_blocks) {
+bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks) {
   const PrefixMatch& match = out_.match;
   const auto n_shared = static_cast<int32_t>(match.nodes.size());
   const bool is_optimistic = scheduler_.config().reservation == KvReservation::kOptimistic;
@@ -349,11 +365,12 @@ bool StepPlanner::try_claim(int32_t n_blocks) {
     if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
     return n;
   };
-  for (size_t group = 0; group < out_.n_blocks_left.size(); ++group) {
-    if (need(group) + (is_optimistic ? n_decodes_ : 0) > out_.n_blocks_left[group]) return false;
+  const int32_t n_spare = is_optimistic ? n_decodes_ : 0;
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
+    if (need(group) + n_spare > out_.ledgers[group].n_available(tenant)) return false;
   }
-  for (size_t group = 0; group < out_.n_blocks_left.size(); ++group) {
-    out_.n_blocks_left[group] -= need(group);
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
+    out_.ledgers[group].take(tenant, need(group));
   }
   return true;
 }

@@ -1,14 +1,15 @@
 // StepPlanner: decides what the next step does. Reads a scheduler, writes a Schedule, changes
 // nothing. In this order:
 //   1. one token for every decoding sequence, by priority and arrival. Who needs a block that is
-//      not there makes another one give up its blocks: of those that come later, the one of the
-//      lowest priority, then with the fewest tokens to forward again, then the newest; if there is
-//      none, it goes itself. So the first in line always gets on.
+//      not there makes another one give up its blocks: of those that come later, and hold what its
+//      tenant may have, the one of the lowest priority, then with the fewest tokens to forward
+//      again, then the newest; if there is none, it goes itself. So the first in line always gets
+//      on.
 //   2. prompts, running ones and new ones, with what is left of the token budget, and of the time
 //      that the decodes can wait: by priority, then deficit round robin over tenants, then first
-//      come, first served. Nobody overtakes a sequence that the pool has no room for, but whose
-//      prefix somebody is computing stands back for some steps. A step that sends somebody back
-//      admits nobody.
+//      come, first served. Nobody overtakes a sequence that the pool has no room for, unless its
+//      own tenant's ceiling is in its way; but whose prefix somebody is computing stands back for
+//      some steps. A step that sends somebody back admits nobody.
 #pragma once
 
 #include <cstdint>
@@ -40,10 +41,10 @@ class StepPlanner {
   void begin();
   void plan_decodes();
   bool find_block(size_t place);
-  Sequence* victim_after(size_t place) const;
+  Sequence* victim_after(size_t place, const TenantLedger& ledger) const;
   bool send_back(Sequence& victim);
   bool is_sent_back(const Sequence& sequence) const;
-  int32_t n_blocks_freed(const Sequence& victim, size_t group) const;
+  void give_back(const Sequence& victim, size_t group);
 
   void plan_prompts();
   bool serve(size_t tenant, int32_t priority);
@@ -54,11 +55,12 @@ class StepPlanner {
   int32_t extend_chunk(PromptLane& lane, int64_t allowance);
 
   void match(const Sequence& sequence);
-  bool admit(Sequence& sequence, ScheduledChunk& chunk);
+  bool admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk);
   bool stands_back(const Sequence& sequence) const;
   bool is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const;
-  bool claim(int32_t n_blocks);
-  bool try_claim(int32_t n_blocks);
+  bool claim(int32_t tenant, int32_t n_blocks);
+  bool try_claim(int32_t tenant, int32_t n_blocks);
+  bool is_at_ceiling(int32_t tenant, int32_t n_blocks) const;
   int32_t n_matched() const;
 
   int32_t n_rows_left(int32_t first_position) const;

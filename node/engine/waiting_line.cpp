@@ -12,10 +12,6 @@ size_t tenant_of(const Sequence& sequence) {
   return static_cast<size_t>(sequence.owner().request.tenant);
 }
 
-bool stands_for_a_new_request(const Sequence& sequence) {
-  return sequence.choice() == 0 && sequence.is_new();
-}
-
 }  // namespace
 
 bool comes_before(const Sequence& a, const Sequence& b) {
@@ -32,8 +28,7 @@ void WaitingLine::enter(Sequence& sequence) {
       std::upper_bound(line.begin(), line.end(), &sequence,
                        [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
   line.insert(place, &sequence);
-  ++n_sequences_;
-  n_new_requests_ += stands_for_a_new_request(sequence);
+  count(sequence, 1);
 }
 
 void WaitingLine::leave(Sequence& sequence) {
@@ -41,8 +36,15 @@ void WaitingLine::leave(Sequence& sequence) {
   const auto place = std::find(line.begin(), line.end(), &sequence);
   CHECK(place != line.end());
   line.erase(place);
-  --n_sequences_;
-  n_new_requests_ -= stands_for_a_new_request(sequence);
+  count(sequence, -1);
+}
+
+// A new request is counted with its first choice.
+void WaitingLine::count(const Sequence& sequence, int sign) {
+  n_sequences_ += sign;
+  if (sequence.choice() != 0 || !sequence.is_new()) return;
+  n_new_requests_ += sign;
+  n_new_tokens_ += sign * int64_t{sequence.n_prompt()};
 }
 
 Sequence* WaitingLine::first() const {

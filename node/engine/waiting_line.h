@@ -27,16 +27,21 @@ class WaitingLine {
   const std::deque<Sequence*>& of(size_t tenant) const { return lines_[tenant]; }
   size_t n_tenants() const { return lines_.size(); }
   int32_t n_sequences() const { return n_sequences_; }
-  int32_t n_new_requests() const { return n_new_requests_; }  // not one choice admitted yet
+  // Requests of which not one choice has been admitted, and the tokens of their prompts.
+  int32_t n_new_requests() const { return n_new_requests_; }
+  int64_t n_new_tokens() const { return n_new_tokens_; }
   bool empty() const { return n_sequences_ == 0; }
   // Who comes before all others, or null.
   Sequence* first() const;
 
  private:
+  void count(const Sequence& sequence, int sign);
+
   std::vector<std::deque<Sequence*>> lines_;  // [n_tenants]
   uint64_t next_arrival_ = 1;
   int32_t n_sequences_ = 0;
   int32_t n_new_requests_ = 0;
+  int64_t n_new_tokens_ = 0;
 };
 
 }  // namespace lockstep

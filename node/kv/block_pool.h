@@ -1,28 +1,33 @@
 // BlockPool: hands out the ids of KV blocks, one pool per KV group of a node. Counts references,
 // states and generations; knows nothing of bytes, ranks or models. Engine thread only.
 //
-//   auto promise = pool.reserve(3);      // nullopt: not now
-//   BlockRef block = promise->take();    // copying shares it, destroying the last copy returns it
-//   pool.keep(block.id());               // worth something: then it becomes kCached instead of
-//   free BlockRef again = pool.share(id);     // while it is kept pool.evict(pool.oldest_cached());
-//   // so that there is a free one again
+//   auto promise = pool.reserve(3);         // nullopt: not now
+//   BlockRef block = promise->take();       // copying shares it, destroying the last copy returns
+//   it pool.keep(block.id());                  // worth something: it will be cached instead of
+//   free BlockRef again = pool.share(block.id());  // while it is kept pool.evict(cached_id); // so
+//   that there is a free one again
+//
+// Every promised, active and cached block is charged to a tenant, by its number; where nothing is
+// said of tenants there is one, 0, without limits (node/kv/tenant_ledger.h).
 //
 // Invariants (numbered as in docs/engine.md and check_invariants()):
 //   1. blocks by state sum to n_blocks_total
-//   2. a block is on the free list exactly when it is kFree, on the list of cached ones exactly
-//   when
-//      it is kCached, and has references exactly when it is kActive
-//   3. promised blocks are there: n_blocks_reserved <= n_blocks_free + cached ones
+//   2. a block is on the free list exactly when it is kFree, is kept when it is kCached, and has
+//      references exactly when it is kActive
+//   3. promised blocks are there: n_blocks_reserved <= n_blocks_free + cached ones; and the
+//      ledger's own: its figures are those of the blocks and promises
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "common/ids.h"
+#include "node/kv/tenant_ledger.h"
 
 namespace lockstep {
 
@@ -34,6 +39,17 @@ enum class BlockState : uint8_t {
   kActive,  // referenced by at least one sequence
 };
 inline constexpr int kNBlockStates = 3;
+
+// Hears when a kept block loses its last reference and when it gets one again; while it does, it
+// must not change the pool.
+class CachedBlockWatcher {
+ public:
+  virtual void on_cached(BlockId id) = 0;
+  virtual void on_shared(BlockId id) = 0;
+
+ protected:
+  ~CachedBlockWatcher() = default;
+};
 
 // One reference to a block.
 class BlockRef {
@@ -62,7 +78,9 @@ class BlockPromise {
  public:
   BlockPromise() = default;
   BlockPromise(BlockPromise&& other) noexcept
-      : pool_(std::exchange(other.pool_, nullptr)), n_left_(std::exchange(other.n_left_, 0)) {}
+      : pool_(std::exchange(other.pool_, nullptr)),
+        n_left_(std::exchange(other.n_left_, 0)),
+        tenant_(other.tenant_) {}
   BlockPromise& operator=(BlockPromise&& other) noexcept;
   ~BlockPromise();
 
@@ -73,32 +91,41 @@ class BlockPromise {
 
  private:
   friend class BlockPool;
-  BlockPromise(BlockPool& pool, int32_t n_blocks) : pool_(&pool), n_left_(n_blocks) {}
+  BlockPromise(BlockPool& pool, int32_t n_blocks, int32_t tenant)
+      : pool_(&pool), n_left_(n_blocks), tenant_(tenant) {}
 
   BlockPool* pool_ = nullptr;
   int32_t n_left_ = 0;
+  int32_t tenant_ = 0;
 };
 
 class BlockPool {
  public:
-  explicit BlockPool(int32_t n_blocks);
+  // Throws LoadError if it is too small for the tenants' floors.
+  explicit BlockPool(int32_t n_blocks, std::span<const TenantConfig> tenants = {});
   ~BlockPool();  // CHECKs that every reference and every promise came home
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
 
-  // All or nothing: nullopt if fewer than n_blocks are unpromised.
-  std::optional<BlockPromise> reserve(int32_t n_blocks);
+  // At most one; null: nobody.
+  void watch(CachedBlockWatcher* watcher) { watcher_ = watcher; }
+
+  // All or nothing: nullopt if the tenant cannot have so many.
+  std::optional<BlockPromise> reserve(int32_t n_blocks, int32_t tenant = 0);
+  bool can_reserve(int32_t n_blocks, int32_t tenant = 0) const {
+    return n_blocks <= n_blocks_available(tenant);
+  }
 
   // Of a referenced block: its content is known and will not change again.
   void keep(BlockId id);
   bool is_kept(BlockId id) const { return block(id).is_kept; }
-  // One more reference to a kept block. CHECKs that no promise was made of it: a cached block that
-  // becomes active is one less to take.
-  BlockRef share(BlockId id);
-  // The cached block that has been unreferenced for longest. CHECKs that there is one.
-  BlockId oldest_cached() const;
+  // One more reference to a kept block. A cached one becomes active and is charged to the tenant
+  // that shares it: CHECKs that n_blocks_available(tenant) > 0.
+  BlockRef share(BlockId id, int32_t tenant = 0);
   // Makes a cached block free.
   void evict(BlockId id);
+  // Of two cached blocks: each is charged to the tenant that the other was.
+  void swap_owners(BlockId a, BlockId b);
 
   int32_t n_blocks_total() const { return static_cast<int32_t>(blocks_.size()); }
   int32_t n_blocks(BlockState state) const { return n_by_state_[static_cast<size_t>(state)]; }
@@ -106,7 +133,9 @@ class BlockPool {
   int32_t n_blocks_reserved() const { return n_reserved_; }
   int32_t n_blocks_cached() const { return n_blocks(BlockState::kCached); }
   // What reserve() can still promise.
-  int32_t n_blocks_available() const { return n_blocks_free() + n_blocks_cached() - n_reserved_; }
+  int32_t n_blocks_available(int32_t tenant = 0) const { return ledger_.n_available(tenant); }
+  const TenantLedger& ledger() const { return ledger_; }
+  int32_t owner(BlockId id) const { return block(id).owner; }  // of a block that is not free
 
   BlockState state(BlockId id) const { return block(id).state; }
   uint32_t n_refs(BlockId id) const { return block(id).n_refs; }
@@ -125,24 +154,24 @@ class BlockPool {
     uint32_t generation = 0;
     BlockState state = BlockState::kFree;
     bool is_kept = false;
-    int32_t older = -1, newer = -1;  // neighbours in the list of cached blocks
+    int32_t owner = 0;  // the tenant it is charged to
   };
 
   Block& block(BlockId id);
   const Block& block(BlockId id) const;
   void set_state(Block& block, BlockState to);
-  BlockRef hand_out();
+  BlockRef hand_out(int32_t tenant);
   void add_ref(BlockId id);
   void drop_ref(BlockId id);
-  void append_cached(BlockId id);
-  void unlink_cached(BlockId id);
-  bool lists_are_sound() const;
+  bool blocks_are_sound() const;
+  bool ledger_is_sound() const;
 
   std::vector<Block> blocks_;
   std::vector<BlockId> free_;  // a stack: the block freed last is handed out first
-  int32_t oldest_cached_ = -1, newest_cached_ = -1;
   std::array<int32_t, kNBlockStates> n_by_state_{};
   int32_t n_reserved_ = 0;
+  TenantLedger ledger_;
+  CachedBlockWatcher* watcher_ = nullptr;
 };
 
 // The pools of a node, one per KV group. A deque, because references know their pool by address.

@@ -29,17 +29,21 @@ PrefixHashes prefix_hashes(PrefixKey key, std::span<const int32_t> tokens, int32
   return hashes;
 }
 
-PrefixCache::PrefixCache(KvPools& pools, int32_t block_size, bool enabled)
+PrefixCache::PrefixCache(KvPools& pools, int32_t block_size, bool enabled, EvictionPolicy policy)
     : pools_(pools),
       block_size_(block_size),
       enabled_(enabled),
       index_(enabled ? pools.front().n_blocks_total() : 0, block_size,
              static_cast<int>(pools.size())),
+      queue_(policy, index_.n_blocks(), pools.front().ledger().n_tenants()),
       blocks_(pools.size()) {
   for (const BlockPool& pool : pools_) {
     CHECK_EQ(pool.n_blocks_total(), pools_.front().n_blocks_total());
   }
+  pools_.front().watch(this);
 }
+
+PrefixCache::~PrefixCache() { pools_.front().watch(nullptr); }
 
 void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tokens,
                         int32_t max_blocks, std::vector<BlockId>& nodes) const {
@@ -78,27 +82,31 @@ int32_t PrefixCache::n_cached_of(std::span<const BlockId> nodes, int group) cons
   }));
 }
 
-std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> nodes, int group) {
+std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> nodes, int group,
+                                         int32_t tenant) {
   std::vector<BlockRef> blocks;
   blocks.reserve(nodes.size());
   for (BlockId node : nodes) {
-    blocks.push_back(pools_[static_cast<size_t>(group)].share(index_.block_of_group(node, group)));
+    blocks.push_back(share_partial(node, group, tenant));
   }
   return blocks;
 }
 
-BlockRef PrefixCache::share_partial(BlockId node, int group) {
-  return pools_[static_cast<size_t>(group)].share(index_.block_of_group(node, group));
+BlockRef PrefixCache::share_partial(BlockId node, int group, int32_t tenant) {
+  return pools_[static_cast<size_t>(group)].share(index_.block_of_group(node, group), tenant);
 }
 
 PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const BlockId> nodes,
-                                     int32_t max_blocks) {
+                                     int32_t max_blocks, int32_t tenant,
+                                     const Retention& retention) {
   PrefixChain chain;
   if (!enabled_) return chain;
   chain.publishes_ = true;
   chain.key_ = hashes.key;
   chain.hash_ = nodes.empty() ? hashes.root : hashes.blocks[nodes.size() - 1];
   chain.n_groups_ = pools_.size();
+  chain.tenant_ = tenant;
+  chain.retention_ = retention;
   chain.refs_.reserve(static_cast<size_t>(max_blocks) * pools_.size());
   for (BlockId node : nodes) pass(node, chain);
   return chain;
@@ -120,8 +128,9 @@ void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, i
         pools_[g].keep(blocks_[g]);
       }
       index_.insert(chain.key_, parent, chain.hash_, block_tokens, blocks_);
+      queue_.enter(blocks_.front(), int64_t{b} * block_size_, block_size_);
       pass(blocks_.front(), chain);
-    } else if (can_share(known)) {
+    } else if (can_share(known, chain.tenant_)) {
       pass(known, chain);
     } else {
       chain.publishes_ = false;
@@ -130,15 +139,16 @@ void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, i
 }
 
 void PrefixCache::pass(BlockId node, PrefixChain& chain) {
+  queue_.use(node, chain.retention_);
   for (size_t g = 0; g < pools_.size(); ++g) {
-    chain.refs_.push_back(pools_[g].share(index_.block_of_group(node, static_cast<int>(g))));
+    chain.refs_.push_back(share_partial(node, static_cast<int>(g), chain.tenant_));
   }
 }
 
-bool PrefixCache::can_share(BlockId node) const {
+bool PrefixCache::can_share(BlockId node, int32_t tenant) const {
   for (size_t g = 0; g < pools_.size(); ++g) {
     const BlockState state = pools_[g].state(index_.block_of_group(node, static_cast<int>(g)));
-    if (state == BlockState::kCached && pools_[g].n_blocks_available() == 0) return false;
+    if (state == BlockState::kCached && !pools_[g].can_reserve(1, tenant)) return false;
   }
   return true;
 }
@@ -148,23 +158,69 @@ void PrefixCache::end_chain(PrefixChain& chain) {
   chain.publishes_ = false;
 }
 
-void PrefixCache::make_room(std::span<const int32_t> n_blocks) {
+// A node's blocks are referenced together in every group, the one in group 0 to the last.
+void PrefixCache::on_cached(BlockId node) {
+  queue_.release(node, pools_.front().owner(node), !index_.has_children(node));
+}
+
+void PrefixCache::on_shared(BlockId node) { queue_.reference(node); }
+
+void PrefixCache::make_room(std::span<const int32_t> n_blocks, int32_t tenant) {
   for (size_t g = 0; g < pools_.size(); ++g) {
     while (pools_[g].n_blocks_free() < n_blocks[g]) {
-      evict_oldest();
+      evict(choose_victim(g, tenant));
       ++n_evicted_;
     }
   }
 }
 
-// A node's blocks are referenced together in every group, so they are cached together too.
-void PrefixCache::evict_oldest() {
-  const BlockId node = pools_.front().oldest_cached();
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    blocks_[g] = index_.block_of_group(node, static_cast<int>(g));
+// Always there (tenant_ledger.h); what is left to settle is that it has no children.
+BlockId PrefixCache::choose_victim(size_t group, int32_t taker) {
+  const TenantLedger& ledger = pools_[group].ledger();
+  if (ledger.is_over_ceiling(taker) && ledger.n_cached(taker) > 0) return first_of(taker);
+  BlockId leaf = PrefixIndex::kNone, other = PrefixIndex::kNone;
+  for (int32_t t = 0; t < ledger.n_tenants(); ++t) {
+    if (!ledger.may_evict(t, taker)) continue;
+    const BlockId first = queue_.first_leaf(t);
+    if (first == PrefixIndex::kNone) {
+      if (ledger.n_cached(t) > 0) other = queue_.first_interior(t);
+    } else if (leaf == PrefixIndex::kNone || queue_.goes_before(first, leaf)) {
+      leaf = first;
+    }
   }
-  index_.remove(node);
+  return leaf == PrefixIndex::kNone ? leaf_in_place_of(other) : leaf;
+}
+
+BlockId PrefixCache::first_of(int32_t tenant) {
+  const BlockId leaf = queue_.first_leaf(tenant);
+  return leaf == PrefixIndex::kNone ? leaf_in_place_of(queue_.first_interior(tenant)) : leaf;
+}
+
+// A node that would go, had it no children: what comes after it belongs to others, whose blocks may
+// not go. One of those goes nevertheless, without children, and its tenant is given this node,
+// which its prefix begins with, so that it holds as much as before.
+BlockId PrefixCache::leaf_in_place_of(BlockId node) {
+  CHECK(node != PrefixIndex::kNone);
+  BlockId leaf = node;
+  while (index_.has_children(leaf)) leaf = index_.newest_child(leaf);
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    const int group = static_cast<int>(g);
+    pools_[g].swap_owners(index_.block_of_group(node, group), index_.block_of_group(leaf, group));
+  }
+  for (BlockId moved : {node, leaf}) queue_.move(moved, pools_.front().owner(moved));
+  return leaf;
+}
+
+void PrefixCache::evict(BlockId leaf) {
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    blocks_[g] = index_.block_of_group(leaf, static_cast<int>(g));
+  }
+  const BlockId parent = index_.parent(leaf);
+  index_.remove(leaf);
+  queue_.evict(leaf);
   for (size_t g = 0; g < pools_.size(); ++g) pools_[g].evict(blocks_[g]);
+  if (parent == PrefixIndex::kNone || index_.has_children(parent)) return;
+  if (queue_.is_queued(parent)) queue_.become_leaf(parent);
 }
 
 int PrefixCache::check_invariants() const {
@@ -186,6 +242,25 @@ int PrefixCache::check_invariants() const {
     for (int32_t i = 0; i < pools_[g].n_blocks_total(); ++i) {
       if (pools_[g].is_kept(BlockId{i}) != indexed[g][static_cast<size_t>(i)]) return 3;
     }
+  }
+  return check_queue();
+}
+
+int PrefixCache::check_queue() const {
+  const BlockPool& pool = pools_.front();
+  for (int32_t i = 0; i < index_.n_blocks(); ++i) {
+    const BlockId node{i};
+    if (!index_.contains(node)) {
+      if (queue_.is_queued(node)) return 5;
+      continue;
+    }
+    const BlockId parent = index_.parent(node);
+    const bool is_cached = pool.state(node) == BlockState::kCached;
+    if (!is_cached && parent != PrefixIndex::kNone && pool.n_refs(parent) == 0) return 4;
+    if (queue_.is_queued(node) != is_cached) return 5;
+    if (!is_cached) continue;
+    if (queue_.is_leaf(node) == index_.has_children(node)) return 5;
+    if (queue_.tenant(node) != pool.owner(node)) return 5;
   }
   return 0;
 }

@@ -5,12 +5,16 @@
 //
 // A sequence follows its own tokens down the trie with a PrefixChain, which holds references to
 // every node it has passed, and lets go of them end first after its tables are gone. So whoever
-// references a node references all that come before it, and what is oldest among the unreferenced
-// ones has no children: evicting it never leaves a gap.
+// references a node references all that come before it, and behind an unreferenced node nothing is
+// referenced: as long as there are cached blocks, there are some without children, and evicting
+// those never leaves a gap.
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
 //   1, 2. the index's own
 //   3. a block is kept by its pool exactly when the index has it, in every KV group
+//   4. a node that is referenced has a parent that is
+//   5. the queue has exactly the nodes that nobody references, as leaves exactly those without
+//      children, each for the tenant it is charged to
 #pragma once
 
 #include <cstdint>
@@ -19,6 +23,7 @@
 
 #include "common/ids.h"
 #include "node/kv/block_pool.h"
+#include "node/kv/eviction_queue.h"
 #include "node/kv/prefix_index.h"
 
 namespace lockstep {
@@ -48,6 +53,8 @@ class PrefixChain {
 
  private:
   friend class PrefixCache;
+  int32_t tenant_ = 0;  // its references are charged to
+  Retention retention_;
   bool publishes_ = false;  // takes part in the cache at all, and can still be followed
   PrefixKey key_;
   uint64_t hash_ = 0;  // of the last node, or of the key
@@ -55,11 +62,15 @@ class PrefixChain {
   std::vector<BlockRef> refs_;  // of the nodes from the root on; a node is its block in group 0
 };
 
-class PrefixCache {
+class PrefixCache final : private CachedBlockWatcher {
  public:
   // The pools, one per KV group and equally large, must outlive it. Disabled, it finds and takes in
   // nothing.
-  PrefixCache(KvPools& pools, int32_t block_size, bool enabled);
+  PrefixCache(KvPools& pools, int32_t block_size, bool enabled,
+              EvictionPolicy policy = EvictionPolicy::kLru);
+  ~PrefixCache();
+  PrefixCache(const PrefixCache&) = delete;
+  PrefixCache& operator=(const PrefixCache&) = delete;
 
   bool is_enabled() const { return enabled_; }
   // One more who is told of every block that is taken in or evicted from now on.
@@ -76,15 +87,16 @@ class PrefixCache {
   // Of these nodes, how many blocks of a group nobody references: sharing makes them unavailable.
   int32_t n_cached_of(std::span<const BlockId> nodes, int group) const;
 
-  // References to what the nodes hold in a group, for a sequence's table.
-  std::vector<BlockRef> share(std::span<const BlockId> nodes, int group);
+  // References to what the nodes hold in a group, for a tenant's sequence's table.
+  std::vector<BlockRef> share(std::span<const BlockId> nodes, int group, int32_t tenant = 0);
   // A reference to what one node holds in a group, so that it stays while its head is copied. Like
-  // any share, it takes an available block if nobody references this one.
-  BlockRef share_partial(BlockId node, int group);
+  // any share, it takes an available block if nobody references this one. To be let go of before
+  // the tables and the chain that reference what comes before it (invariant 4).
+  BlockRef share_partial(BlockId node, int group, int32_t tenant = 0);
   // Begins a sequence's chain at nodes that its tables share already; room for max_blocks, so that
   // publish() need not allocate.
   PrefixChain start_chain(const PrefixHashes& hashes, std::span<const BlockId> nodes,
-                          int32_t max_blocks);
+                          int32_t max_blocks, int32_t tenant = 0, const Retention& retention = {});
   // Takes in the full blocks among the first n_tokens of a sequence, which are forwarded and
   // proven, beyond those that its chain has passed. tables: [n_groups], the sequence's block ids.
   // What the index has already stays as it is, the first insert wins: the sequence goes on with its
@@ -95,8 +107,13 @@ class PrefixCache {
   // Lets go of the chain's nodes, the last one first. After the sequence's tables.
   static void end_chain(PrefixChain& chain);
 
-  // Evicts until every group has n_blocks free ones. CHECKs that it can.
-  void make_room(std::span<const int32_t> n_blocks);
+  // The time from now on: retentions run out by it.
+  void advance(Clock::TimePoint now) { queue_.advance(now); }
+  // What it takes to compute blocks that are taken in from now on.
+  void set_cost(const PrefillCost& cost) { queue_.set_cost(cost); }
+  // Evicts until every group has n_blocks free ones, all of which a tenant was promised. CHECKs
+  // that it can.
+  void make_room(std::span<const int32_t> n_blocks, int32_t tenant = 0);
 
   const PrefixIndex& index() const { return index_; }
   uint64_t n_evicted() const { return n_evicted_; }  // blocks of group 0, for room
@@ -104,14 +121,21 @@ class PrefixCache {
   int check_invariants() const;
 
  private:
-  void evict_oldest();
-  bool can_share(BlockId node) const;
+  void on_cached(BlockId node) override;
+  void on_shared(BlockId node) override;
+  BlockId choose_victim(size_t group, int32_t taker);
+  BlockId first_of(int32_t tenant);
+  BlockId leaf_in_place_of(BlockId node);
+  void evict(BlockId leaf);
+  int check_queue() const;
+  bool can_share(BlockId node, int32_t tenant) const;
   void pass(BlockId node, PrefixChain& chain);
 
   KvPools& pools_;
   const int32_t block_size_;
   const bool enabled_;
   PrefixIndex index_;
+  EvictionQueue queue_;
   std::vector<BlockId> blocks_;  // [n_groups], of the node at hand
   uint64_t n_evicted_ = 0;
 };

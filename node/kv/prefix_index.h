@@ -63,6 +63,9 @@ class PrefixIndex {
 
   bool contains(BlockId block) const { return node(block).in_use; }
   bool has_children(BlockId block) const { return node(block).first_child >= 0; }
+  BlockId newest_child(BlockId block) const {
+    return BlockId{node(block).first_child};
+  }  // or kNone
   BlockId parent(BlockId block) const { return node(block).parent; }
   uint64_t hash(BlockId block) const { return node(block).hash; }
   const PrefixKey& key(BlockId block) const { return node(block).root->first; }

@@ -12,7 +12,7 @@ namespace lockstep {
 inline constexpr std::string_view kDefaultTenant = "default";
 
 struct TenantConfig {
-  std::string name;
+  std::string name = {};
   int32_t floor = 0;    // blocks that no other tenant's requests can take from it
   int32_t ceiling = 0;  // blocks that it can hold; 0 = all
   int32_t weight = 1;   // of its prefill among other tenants'

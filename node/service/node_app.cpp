@@ -124,7 +124,7 @@ void check_node_config(const NodeConfig& config) {
   check_addresses(config);
   const std::unique_ptr<ModelFile> file = ModelFile::open(config.model);
   value_or_throw(make_tokenizer(file->tokenizer()));
-  resolve_rank_config(config, *file);
+  resolve_engine_config(config, resolve_rank_config(config, *file));
 }
 
 }  // namespace lockstep

@@ -9,7 +9,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
-#include "common/units.h"
+#include "node/service/kv_pool_size.h"
 
 namespace lockstep {
 namespace {
@@ -43,12 +43,28 @@ int64_t available_memory() {
   return 0;
 }
 
-int32_t default_kv_blocks(const ModelFile& file, const RankGroupConfig& config) {
-  const int64_t wanted = 4 * static_cast<int64_t>(config.limits.max_blocks_per_seq());
-  const int64_t block_bytes = kv_block_bytes_per_rank(file.config(), config) * config.n_ranks;
-  const int64_t memory = available_memory();
-  if (memory == 0) return static_cast<int32_t>(wanted);
-  return static_cast<int32_t>(std::clamp<int64_t>(memory / 4 / block_bytes, 1, wanted));
+int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
+                          const RankGroupConfig& ranks) {
+  const KvPoolSetting setting{config.num_kv_blocks, config.kv_cache_memory_bytes,
+                              config.kv_cache_memory_fraction};
+  KvPoolFacts facts;
+  facts.block_bytes = kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks;
+  facts.max_blocks_per_seq = ranks.limits.max_blocks_per_seq();
+  facts.memory_bytes_free = available_memory();
+  return kv_pool_blocks(setting, facts);
+}
+
+// What other engines need these for has no counterpart here; each is said once.
+void log_switches_without_effect(const NodeConfig& config) {
+  const auto say = [](const char* field, double value, const char* why) {
+    if (value != 0) log(LogLevel::kInfo, str(field, ": ", value, " has no effect: ", why));
+  };
+  say("defrag_thold", config.defrag_thold,
+      "the KV cache is paged, any free block serves any sequence");
+  say("cache_reuse", static_cast<double>(config.cache_reuse),
+      "prefixes are reused to the exact token, nothing is shifted into place");
+  say("swap_space", config.swap_space,
+      "a sequence that gives way is computed again, or kept by the host tier");
 }
 
 StepLimits resolve_limits(const NodeConfig& config, const ModelFile& file) {
@@ -87,7 +103,7 @@ std::chrono::milliseconds collective_deadline(const StepLimits& limits) {
 RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file) {
   require_range("tensor_parallel_size", config.tensor_parallel_size, 1, kMaxLeaves);
   require_range("threads_per_rank", config.threads_per_rank, 0, kMaxThreads);
-  require_range("num_kv_blocks", config.num_kv_blocks, 0, int64_t{1} << 30);
+  require_range("verbosity", config.verbosity, 0, 3);
   RankGroupConfig ranks;
   ranks.n_ranks = static_cast<int>(config.tensor_parallel_size);
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -98,8 +114,7 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   ranks.limits = resolve_limits(config, file);
   ranks.collective_deadline = collective_deadline(ranks.limits);
   ranks.step_deadline = 4 * ranks.collective_deadline;
-  ranks.n_kv_blocks = config.num_kv_blocks > 0 ? static_cast<int32_t>(config.num_kv_blocks)
-                                               : default_kv_blocks(file, ranks);
+  ranks.n_kv_blocks = resolve_kv_blocks(config, file, ranks);
   if (ranks.n_kv_blocks < ranks.limits.max_blocks_per_seq()) {
     log(LogLevel::kWarning,
         str("the KV pool of ", ranks.n_kv_blocks, " blocks is smaller than one sequence of ",
@@ -110,9 +125,15 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
 }
 
 EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConfig& ranks) {
+  require_range("max_num_queued_reqs", config.max_num_queued_reqs, 1, int64_t{1} << 20);
+  require_range("max_num_queued_tokens", config.max_num_queued_tokens, 0, int64_t{1} << 40);
   EngineConfig engine;
   engine.limits = ranks.limits;
   engine.n_kv_blocks = ranks.n_kv_blocks;
+  engine.max_queued_requests = static_cast<int32_t>(config.max_num_queued_reqs);
+  engine.max_queued_tokens = config.max_num_queued_tokens;
+  engine.tenants = resolve_tenants(config.tenants, ranks.n_kv_blocks);
+  log_switches_without_effect(config);
   engine.prefix_cache = config.prefix_cache;
   return engine;
 }

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "node/engine/engine.h"
 #include "node/model/model_file.h"
 #include "node/model/rank_group.h"
+#include "node/service/tenant_settings.h"
 
 namespace lockstep {
 
@@ -19,12 +21,20 @@ struct NodeConfig {
   int64_t tensor_parallel_size = 1;
   int64_t threads_per_rank = 0;
   int64_t num_kv_blocks = 0;
+  int64_t kv_cache_memory_bytes = 0;
+  double kv_cache_memory_fraction = 0;
   int64_t block_size = 16;
   int64_t max_model_len = 0;
   int64_t max_num_seqs = 16;
   int64_t max_num_batched_tokens = 512;
   std::string kv_cache_dtype = "f16";
   bool prefix_cache = true;
+  int64_t max_num_queued_reqs = 1024;
+  int64_t max_num_queued_tokens = 0;
+  std::vector<TenantSetting> tenants;
+  double defrag_thold = 0;
+  int64_t cache_reuse = 0;
+  double swap_space = 0;
   int64_t verbosity = 1;
   bool insecure = false;
 
@@ -38,6 +48,10 @@ struct NodeConfig {
     v(threads_per_rank, "threads_per_rank", "threads", "of each rank; 0 = cores / ranks");
     v(num_kv_blocks, "num_kv_blocks", "blocks",
       "KV pool; 0 = 4 sequences of max_model_len, at most a quarter of free memory");
+    v(kv_cache_memory_bytes, "kv_cache_memory_bytes", "bytes",
+      "KV pool, of all ranks together, instead of num_kv_blocks; 0 = not given");
+    v(kv_cache_memory_fraction, "kv_cache_memory_fraction", "",
+      "KV pool as a part of the memory free at start, instead of num_kv_blocks; 0 = not given");
     v(block_size, "block_size", "tokens", "per KV block; a power of two, at most 256");
     v(max_model_len, "max_model_len", "tokens",
       "prompt and output of one request; 0 = the model's, at most 8192");
@@ -47,7 +61,21 @@ struct NodeConfig {
     v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
     v(prefix_cache, "prefix_cache", "",
       "keep the KV blocks of prompts and answers for requests that begin alike", "no_cache_prompt");
-    v(verbosity, "verbosity", "", "0 = warnings, 1 = also what happens, 2 = also details");
+    v(max_num_queued_reqs, "max_num_queued_reqs", "requests",
+      "that may wait; more are refused as overloaded");
+    v(max_num_queued_tokens, "max_num_queued_tokens", "tokens",
+      "of prompts that may wait, but for a single one; more are refused as overloaded; 0 = no "
+      "limit");
+    v(tenants, "tenants", "",
+      "a list of {name, floor, ceiling, weight}: KV blocks that nobody else can take, KV blocks "
+      "that it can hold (0 = all), weight of its prefill among others'");
+    v(defrag_thold, "defrag_thold", "", "taken and without effect: paging leaves no holes");
+    v(cache_reuse, "cache_reuse", "", "taken and without effect: reuse is exact to the token");
+    v(swap_space, "swap_space", "GiB",
+      "taken and without effect: what is preempted is computed again");
+    v(verbosity, "verbosity", "",
+      "0 = warnings, 1 = also what happens, 2 = also details, 3 = also a line a request and, while "
+      "busy, a second");
   }
   template <class V>
   void visit_fields(V& v) {

@@ -14,9 +14,9 @@ NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
   ranks_config_ = resolve_rank_config(config, *file_);
   StepLimits& limits = ranks_config_.limits;
   limits.max_banned = max_banned_ids(limits.max_seqs, *tokenizer_);
+  EngineConfig engine_config = resolve_engine_config(config, ranks_config_);
   ranks_ = std::make_unique<RankGroup>(*file_, ranks_config_, ledger_);
   if (!config.events.empty()) block_events_ = std::make_unique<BlockEventLog>();
-  EngineConfig engine_config = resolve_engine_config(config, ranks_config_);
   engine_config.block_events = block_events_.get();
   engine_ = std::make_unique<Engine>(engine_config, *ranks_, *tokenizer_, clock_, sink);
   log(LogLevel::kInfo, str("model ready name=", name_, " backend=", ranks_->backend_name(),

@@ -1,6 +1,7 @@
 #include "node/service/node_server.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/log.h"
 #include "node/engine/engine_core.h"
@@ -13,6 +14,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kTick{20};  // retries what slow peers did not take
+constexpr milliseconds kLoadLine{1000};
 constexpr milliseconds kHungAfter{5000};
 constexpr milliseconds kLastWordLinger{1000};
 constexpr size_t kOtherTasks = 64;  // that may wait beside the text worker's: drain()
@@ -89,6 +91,7 @@ void NodeServer::start() {
   loop_.on_wake([this] { on_news(); });
   loop_.every(kTick, [this] { on_tick(); });
   loop_.every(config_.heartbeat_interval, [this] { send_heartbeats(); });
+  if (is_logged(LogLevel::kTrace)) loop_.every(kLoadLine, [this] { log_load(); });
   loop_.start();
 }
 
@@ -148,6 +151,17 @@ void NodeServer::send_heartbeats() {
   const std::string body = wire::encode(heartbeat());
   for (const std::string& peer : coordinators_) outbox_.try_send(peer, body);
   reap_lost_peers();
+}
+
+void NodeServer::log_load() {
+  const EngineSnapshot s = model_.engine.snapshot();
+  const bool was_idle = std::exchange(n_steps_logged_, s.n_steps) == s.n_steps;
+  if (was_idle && s.n_running + s.n_waiting == 0) return;
+  log(LogLevel::kTrace,
+      str("load running=", s.n_running, " waiting=", s.n_waiting, " steps=", s.n_steps,
+          " blocks_free=", s.n_blocks_free, " blocks_cached=", s.n_blocks_cached,
+          " blocks_active=", s.n_blocks_active, " blocks_promised=", s.n_blocks_promised,
+          " evicted=", s.n_blocks_evicted));
 }
 
 void NodeServer::reap_lost_peers() {

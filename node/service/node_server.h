@@ -64,6 +64,7 @@ class NodeServer {
   void on_tick();
   void send_heartbeats();
   void reap_lost_peers();
+  void log_load();  // a line while the node is busy
   void refuse(const std::string& peer, const std::string& request_id, const Error& error);
   wire::Heartbeat heartbeat() const;
 
@@ -91,6 +92,7 @@ class NodeServer {
   std::atomic<std::chrono::steady_clock::duration> last_tick_;
   // loop thread
   std::set<std::string> coordinators_;
+  uint64_t n_steps_logged_ = 0;
   StepNews news_;
   wire::Context context_;
   wire::ZmqLoop loop_;

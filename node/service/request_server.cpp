@@ -1,5 +1,7 @@
 #include "node/service/request_server.h"
 
+#include "common/log.h"
+#include "common/service/strict_yaml.h"
 #include "wire/codec.h"
 
 namespace lockstep {
@@ -7,6 +9,16 @@ namespace {
 
 wire::Usage usage_to_wire(const Usage& usage) {
   return {usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens};
+}
+
+void log_end(const std::string& request_id, const RequestEnd& end) {
+  if (!is_logged(LogLevel::kTrace)) return;
+  const Usage& usage = end.usage;
+  log(LogLevel::kTrace,
+      str("request ended id=", quote_yaml(request_id), " reason=", to_string(end.reason),
+          " prompt_tokens=", usage.prompt_tokens, " cached_tokens=", usage.cached_tokens,
+          " computed_tokens=", usage.prompt_tokens - usage.cached_tokens,
+          " completion_tokens=", usage.completion_tokens, " cache=", to_string(end.cache.outcome)));
 }
 
 const Error kSlowReader{ErrorCode::kOverloaded,
@@ -174,6 +186,7 @@ void RequestServer::end(const StepNews::End& ended) {
   const std::string request_id = live->request_id;
   const bool muted = live->muted;
   live_.erase(ended.end.request);
+  log_end(request_id, ended.end);
   if (muted) return refuse(peer, request_id, kSlowReader);
   if (ended.end.reason == FinishReason::kError) {
     return refuse(peer, request_id, {ended.end.error, ended.message, ""});

@@ -6,10 +6,10 @@
 namespace lockstep {
 namespace {
 
-std::unique_ptr<LiveRequest> request(uint64_t id) {
+std::unique_ptr<LiveRequest> request(uint64_t id, size_t n_prompt = 1) {
   GenerationRequest r;
   r.id = RequestId{id};
-  r.prompt = {1};
+  r.prompt.assign(n_prompt, 1);
   return std::make_unique<LiveRequest>(std::move(r));
 }
 
@@ -50,6 +50,28 @@ TEST(Mailbox, WhatTheEngineHasNotAdmittedCountsAsQueued) {
   EXPECT_EQ(mailbox.post(request(3)).error().code, ErrorCode::kOverloaded);
   mailbox.set_n_waiting(1);
   EXPECT_TRUE(mailbox.post(request(3)));
+}
+
+TEST(Mailbox, PromptTokensThatWaitAreBoundedToo) {
+  Mailbox mailbox(8, 10);
+  Mail mail;
+  ASSERT_TRUE(mailbox.post(request(1, 6)));
+  ASSERT_TRUE(mailbox.post(request(2, 4)));
+  const Status refused = mailbox.post(request(3, 1));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
+  EXPECT_EQ(refused.error().message,
+            "10 prompt tokens are waiting, with 1 more they would exceed the queue's 10");
+  mailbox.take(mail, false);
+  EXPECT_FALSE(mailbox.post(request(3, 1))) << "what the engine has not admitted counts";
+  mailbox.set_n_waiting(1, 4);
+  EXPECT_TRUE(mailbox.post(request(3, 6)));
+}
+
+TEST(Mailbox, APromptLongerThanTheTokensThatMayWaitIsTakenByAnEmptyQueue) {
+  Mailbox mailbox(8, 10);
+  ASSERT_TRUE(mailbox.post(request(1, 50)));
+  EXPECT_FALSE(mailbox.post(request(2, 1)));
 }
 
 TEST(Mailbox, TasksAreTakenInOrderAndNeverMoreThanMayWait) {

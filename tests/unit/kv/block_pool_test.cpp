@@ -122,27 +122,56 @@ TEST(BlockPool, AKeptBlockIsCachedUntilSomebodySharesIt) {
   EXPECT_EQ(pool.check_invariants(true), 0);
 }
 
-TEST(BlockPool, TheBlockUnreferencedForLongestIsEvictedFirst) {
+TEST(BlockPool, AWatcherHearsWhatIsCachedAndWhatIsShared) {
+  struct Watcher final : CachedBlockWatcher {
+    void on_cached(BlockId id) override { heard.push_back(raw(id)); }
+    void on_shared(BlockId id) override { heard.push_back(-1 - raw(id)); }
+    std::vector<int32_t> heard;  // id: cached, -1 - id: shared
+  } watcher;
   BlockPool pool(4);
-  std::vector<BlockRef> blocks;
-  std::vector<BlockId> ids;
-  for (int i = 0; i < 4; ++i) {
-    blocks.push_back(take_one(pool));
-    ids.push_back(blocks.back().id());
-    pool.keep(ids.back());
-  }
-  for (size_t i : {2, 0, 3, 1}) blocks[i] = BlockRef();
-  EXPECT_EQ(pool.oldest_cached(), ids[2]);
-  { const BlockRef used = pool.share(ids[2]); }  // and let go again: the newest now
-  std::vector<BlockId> evicted;
-  while (pool.n_blocks_cached() > 0) {
-    evicted.push_back(pool.oldest_cached());
-    pool.evict(evicted.back());
-    EXPECT_FALSE(pool.is_kept(evicted.back()));
-    EXPECT_EQ(pool.check_invariants(true), 0);
-  }
-  EXPECT_EQ(evicted, (std::vector<BlockId>{ids[0], ids[3], ids[1], ids[2]}));
+  pool.watch(&watcher);
+  take_one(pool);  // let go of without having been kept
+  BlockRef block = take_one(pool);
+  const int32_t id = raw(block.id());
+  pool.keep(block.id());
+  block = BlockRef();
+  block = pool.share(BlockId{id});
+  BlockRef twice = pool.share(BlockId{id});
+  block = twice = BlockRef();
+  pool.evict(BlockId{id});
+  EXPECT_EQ(watcher.heard, (std::vector<int32_t>{id, -1 - id, id}));
   EXPECT_EQ(pool.n_blocks_free(), 4);
+}
+
+TEST(BlockPool, ABlockIsChargedToWhoeverTookIt) {
+  const std::vector<TenantConfig> tenants{{}, {.floor = 2}, {.ceiling = 3}};
+  BlockPool pool(8, tenants);
+  EXPECT_EQ(pool.n_blocks_available(0), 6);
+  EXPECT_EQ(pool.n_blocks_available(1), 8);
+  EXPECT_EQ(pool.n_blocks_available(2), 3);
+  BlockRef block = pool.reserve(1, 2)->take();
+  const BlockId id = block.id();
+  pool.keep(id);
+  const BlockRef other = pool.share(id, 1);  // of what is active already
+  EXPECT_EQ(pool.owner(id), 2);
+  EXPECT_EQ(pool.ledger().n_used(2), 1);
+  EXPECT_EQ(pool.ledger().n_used(1), 0);
+  block = BlockRef();
+  EXPECT_EQ(pool.owner(id), 2);
+}
+
+TEST(BlockPool, ACachedBlockIsChargedToWhoeverSharesItNext) {
+  const std::vector<TenantConfig> tenants(2);
+  BlockPool pool(8, tenants);
+  BlockRef block = pool.reserve(1, 1)->take();
+  const BlockId id = block.id();
+  pool.keep(id);
+  block = BlockRef();
+  EXPECT_EQ(pool.ledger().n_cached(1), 1);
+  block = pool.share(id, 0);
+  EXPECT_EQ(pool.ledger().n_cached(1), 0);
+  EXPECT_EQ(pool.ledger().n_used(0), 1);
+  EXPECT_EQ(pool.check_invariants(true), 0);
 }
 
 TEST(BlockPool, PromisesMayCountOnCachedBlocks) {

@@ -34,12 +34,15 @@ struct HeldSequence {
 };
 
 struct CachedPool {
-  CachedPool(int32_t n_blocks, int32_t tokens_per_block)
+  CachedPool(int32_t n_blocks, int32_t tokens_per_block,
+             EvictionPolicy policy = EvictionPolicy::kLru,
+             const std::vector<TenantConfig>& tenants = {})
       : block_size(tokens_per_block),
-        cache(with_pool(pools, n_blocks), tokens_per_block, /*enabled=*/true) {}
+        cache(with_pool(pools, n_blocks, tenants), tokens_per_block, /*enabled=*/true, policy) {}
 
-  static KvPools& with_pool(KvPools& pools, int32_t n_blocks) {
-    pools.emplace_back(n_blocks);
+  static KvPools& with_pool(KvPools& pools, int32_t n_blocks,
+                            const std::vector<TenantConfig>& tenants) {
+    pools.emplace_back(n_blocks, tenants);
     return pools;
   }
   BlockPool& pool() { return pools.front(); }
@@ -50,18 +53,20 @@ struct CachedPool {
     return out;
   }
   // A sequence of these tokens, all computed and published.
-  HeldSequence begin(Tokens tokens, const PrefixKey& key = {}) {
+  HeldSequence begin(Tokens tokens, const PrefixKey& key = {}, int32_t tenant = 0,
+                     const Retention& retention = {}) {
     HeldSequence held{.tokens = std::move(tokens), .table = {}, .chain = {}};
     const auto n_tokens = static_cast<int32_t>(held.tokens.size());
     const PrefixHashes hashes = prefix_hashes(key, held.tokens, block_size);
     std::vector<BlockId> nodes;
     cache.match(hashes, held.tokens, n_tokens / block_size, nodes);
-    std::vector<BlockRef> shared = cache.share(nodes, 0);
+    std::vector<BlockRef> shared = cache.share(nodes, 0, tenant);
     const int32_t n_all = n_blocks_for(n_tokens, block_size);
     const auto n_new = n_all - static_cast<int32_t>(nodes.size());
-    held.table.start(std::move(*pool().reserve(n_new)), block_size, std::move(shared));
-    held.chain = cache.start_chain(hashes, nodes, n_all);
-    cache.make_room(std::vector{n_new});
+    held.table.start(std::move(*pool().reserve(n_new, tenant)), block_size, n_all,
+                     std::move(shared));
+    held.chain = cache.start_chain(hashes, nodes, n_all, tenant, retention);
+    cache.make_room(std::vector{n_new}, tenant);
     held.table.grow(n_tokens);
     const std::vector<std::span<const BlockId>> tables{held.table.ids()};
     cache.publish(held.chain, held.tokens, n_tokens, tables);
@@ -73,9 +78,19 @@ struct CachedPool {
     EXPECT_EQ(cache.check_invariants(), 0);
     EXPECT_EQ(pool().check_invariants(true), 0);
   }
-  void leave(const Tokens& tokens, const PrefixKey& key = {}) {
-    HeldSequence held = begin(tokens, key);
+  void leave(const Tokens& tokens, const PrefixKey& key = {}, int32_t tenant = 0,
+             const Retention& retention = {}) {
+    HeldSequence held = begin(tokens, key, tenant, retention);
     end(held);
+  }
+  // How many of a prompt's blocks are there.
+  size_t n_found(const Tokens& tokens) const {
+    return match(tokens, static_cast<int32_t>(tokens.size())).nodes.size();
+  }
+  void evict(int32_t n_blocks, int32_t tenant = 0) {
+    cache.make_room(std::vector{pool().n_blocks_free() + n_blocks}, tenant);
+    EXPECT_EQ(cache.check_invariants(), 0);
+    EXPECT_EQ(pool().check_invariants(true), 0);
   }
 
   int32_t block_size;

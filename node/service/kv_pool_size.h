@@ -1,0 +1,25 @@
+// kv_pool_blocks: how many KV blocks a node has, from the one switch that says so, or by default.
+#pragma once
+
+#include <cstdint>
+
+namespace lockstep {
+
+// At most one is given (not 0).
+struct KvPoolSetting {
+  int64_t n_blocks = 0;        // --num-kv-blocks
+  int64_t memory_bytes = 0;    // --kv-cache-memory-bytes, of all ranks together
+  double memory_fraction = 0;  // --kv-cache-memory-fraction, of the memory that is free
+};
+
+struct KvPoolFacts {
+  int64_t block_bytes = 0;         // of one block of every KV group, on all ranks together
+  int32_t max_blocks_per_seq = 0;  // of a sequence of max_model_len
+  int64_t memory_bytes_free = 0;   // 0 = unknown
+};
+
+// Default: 4 sequences of max_model_len, at most a quarter of the free memory. Throws LoadError
+// naming both values for two that contradict, and the numbers for a pool of no block.
+int32_t kv_pool_blocks(const KvPoolSetting& setting, const KvPoolFacts& facts);
+
+}  // namespace lockstep

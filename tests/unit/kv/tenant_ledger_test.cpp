@@ -1,0 +1,98 @@
+// TenantLedger: what a floor promises is there, and no ceiling is passed; and what that means for
+// whose cached blocks go.
+#include "node/kv/tenant_ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "common/load_error.h"
+#include "tests/support/random.h"
+#include "tests/unit/kv/cached_pool.h"
+
+namespace lockstep::testing {
+namespace {
+
+TEST(TenantLedger, OneWithoutLimitsMayTakeAll) {
+  TenantLedger ledger(10, {});
+  EXPECT_EQ(ledger.n_tenants(), 1);
+  EXPECT_EQ(ledger.n_available(0), 10);
+  ledger.take(0, 7);
+  EXPECT_EQ(ledger.n_available(0), 3);
+}
+
+TEST(TenantLedger, AFloorIsKeptFreeForItsTenantOnly) {
+  TenantLedger ledger(10, std::vector<TenantConfig>{{}, {.floor = 4}});
+  EXPECT_EQ(ledger.n_available(0), 6);
+  EXPECT_EQ(ledger.n_available(1), 10);
+  ledger.take(1, 3);
+  EXPECT_EQ(ledger.n_available(0), 6);
+  ledger.take(1, 3);  // beyond its floor: at the others' cost
+  EXPECT_EQ(ledger.n_available(0), 4);
+  ledger.take(0, 4);
+  EXPECT_EQ(ledger.n_available(1), 0);
+}
+
+TEST(TenantLedger, ACeilingIsNotPassed) {
+  TenantLedger ledger(10, std::vector<TenantConfig>{{}, {.ceiling = 3}});
+  ledger.take(1, 2);
+  EXPECT_EQ(ledger.n_available(1), 1);
+  ledger.add_cached(1, 2);
+  EXPECT_TRUE(ledger.is_over_ceiling(1));
+  EXPECT_EQ(ledger.n_available(1), 1);  // what is cached is its own to evict
+}
+
+TEST(TenantLedger, LimitsThatCannotHoldAreRefused) {
+  const auto make = [](std::vector<TenantConfig> tenants) { TenantLedger(10, tenants); };
+  EXPECT_THROW(make({{.floor = 6}, {.floor = 5}}), LoadError);
+  EXPECT_THROW(make({{.floor = 4, .ceiling = 3}}), LoadError);
+  EXPECT_THROW(make({{.floor = -1}}), LoadError);
+  EXPECT_NO_THROW(make({{.floor = 5}, {.floor = 5}}));
+}
+
+TEST(Tenants, AFloorKeepsWhatItsTenantHasCached) {
+  CachedPool pool(8, 4, EvictionPolicy::kLru, {{}, {.floor = 3}});
+  pool.leave(counting(0, 16), {}, 1);  // 4 blocks, one above the floor, and the oldest
+  pool.leave(counting(100, 16), {}, 0);
+  pool.leave(counting(200, 20), {}, 0);
+  EXPECT_EQ(pool.pool().ledger().n_cached(1), 3);
+  EXPECT_EQ(pool.n_found(counting(0, 16)), 3u);
+  EXPECT_EQ(pool.n_found(counting(200, 20)), 5u);
+}
+
+TEST(Tenants, ATenantMayAlwaysEvictItsOwn) {
+  CachedPool pool(4, 4, EvictionPolicy::kLru, {{}, {.floor = 4}});
+  pool.leave(counting(0, 16), {}, 1);
+  pool.leave(counting(100, 16), {}, 1);
+  EXPECT_EQ(pool.n_found(counting(100, 16)), 4u);
+}
+
+TEST(Tenants, WhoIsOverItsCeilingMakesRoomForItself) {
+  CachedPool pool(8, 4, EvictionPolicy::kLru, {{}, {.ceiling = 4}});
+  pool.leave(counting(0, 16), {}, 0);  // the oldest
+  pool.leave(counting(100, 16), {}, 1);
+  pool.leave(counting(200, 8), {}, 1);
+  EXPECT_EQ(pool.n_found(counting(0, 16)), 4u);
+  EXPECT_EQ(pool.n_found(counting(100, 16)), 2u);
+}
+
+TEST(Tenants, ALeafUnderAFloorGoesForWhatComesBeforeIt) {
+  CachedPool pool(8, 4, EvictionPolicy::kLru, {{}, {.floor = 2}});
+  pool.leave(counting(0, 8), {}, 0);
+  HeldSequence held = pool.begin(counting(100, 16), {}, 0);
+  // Two more blocks behind those of tenant 0, which it shares while tenant 0 holds them.
+  HeldSequence first = pool.begin(counting(0, 8), {}, 0);
+  pool.leave(counting(0, 16), {}, 1);
+  pool.end(first);
+  ASSERT_EQ(pool.pool().ledger().n_cached(0), 2);
+  ASSERT_EQ(pool.pool().ledger().n_cached(1), 2);
+  // Tenant 0 may have two blocks, but those without children are tenant 1's.
+  pool.evict(2, 0);
+  EXPECT_EQ(pool.n_found(counting(0, 16)), 2u);
+  EXPECT_EQ(pool.pool().ledger().n_cached(1), 2);
+  EXPECT_EQ(pool.pool().ledger().n_cached(0), 0);
+  pool.end(held);
+}
+
+}  // namespace
+}  // namespace lockstep::testing
