@@ -8,7 +8,7 @@
 
 #include "common/version.h"
 #include "coordinator/http_error.h"
-#include "coordinator/percent.h"
+#include "common/service/percent.h"
 
 namespace lockstep {
 namespace {

@@ -318,4 +318,104 @@ struct Fields<ClusterStatus> {
   }
 };
 
+template <>
+struct Fields<ClearKvCache> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.field("scope", m.scope);
+    v.field("model", m.model);
+    v.field("tenant", m.tenant);
+    v.field("cache_salt", m.cache_salt);
+  }
+};
+
+template <>
+struct Fields<Slot> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("choice", m.choice);
+    v.required("state", m.state);
+    v.required("prompt_tokens", m.prompt_tokens);
+    v.required("cached_tokens", m.cached_tokens);
+    v.required("computed_tokens", m.computed_tokens);
+    v.required("output_tokens", m.output_tokens);
+    v.required("n_blocks", m.n_blocks);
+  }
+};
+
+template <>
+struct Fields<KvCacheCleared> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("n_cleared", m.n_cleared);
+    v.required("n_busy", m.n_busy);
+    v.field("busy", m.busy);
+  }
+};
+
+template <>
+struct Fields<SlotsRequest> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+  }
+};
+
+template <>
+struct Fields<SlotList> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("slots", m.slots);
+  }
+};
+
+template <>
+struct Fields<DescribeRequest> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+  }
+};
+
+template <>
+struct Fields<Setting> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("name", m.name);
+    v.required("value", m.value);
+  }
+};
+
+template <>
+struct Fields<RankSettings> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("rank", m.rank);
+    v.required("settings", m.settings);
+  }
+};
+
+template <>
+struct Fields<NodeDescription> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("model", m.model);
+    v.required("settings", m.settings);
+    v.required("ranks", m.ranks);
+  }
+};
+
+template <>
+struct Fields<Description> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("nodes", m.nodes);
+  }
+};
+
 }  // namespace lockstep::wire

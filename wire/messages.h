@@ -210,13 +210,68 @@ struct ClusterStatus {
   int64_t n_requests_running = 0;
 };
 
+// Frees cached blocks: of everything ("all"), of one model ("model", with `model`), charged to one
+// tenant ("tenant", with `tenant`), or of the prompts with one cache_salt ("salt", with
+// `cache_salt`; empty = those without).
+struct ClearKvCache {
+  std::string request_id;
+  std::string scope = "all";
+  std::string model;
+  std::string tenant;
+  std::string cache_salt;
+};
+struct Slot {  // a choice of a live request
+  std::string request_id;
+  uint32_t choice = 0;
+  std::string state;  // "waiting", "prefilling", "decoding", "retiring"
+  uint64_t prompt_tokens = 0, cached_tokens = 0, computed_tokens = 0, output_tokens = 0;
+  int64_t n_blocks = 0;
+};
+struct KvCacheCleared {
+  std::string request_id;
+  int64_t n_cleared = 0;   // blocks that were cached and are free now
+  int64_t n_busy = 0;      // blocks that stay: running sequences use them
+  std::vector<Slot> busy;  // those sequences
+};
+
+struct SlotsRequest {
+  std::string request_id;
+};
+struct SlotList {  // running ones first
+  std::string request_id;
+  std::vector<Slot> slots;
+};
+
+struct DescribeRequest {
+  std::string request_id;
+};
+struct Setting {
+  std::string name;  // as a key of the settings file
+  std::string value;
+};
+struct RankSettings {
+  int64_t rank = 0;
+  std::vector<Setting> settings;  // as the rank has them in effect
+};
+struct NodeDescription {
+  std::string model;
+  std::vector<Setting> settings;  // as the node has them in effect
+  std::vector<RankSettings> ranks;
+};
+struct Description {
+  std::string request_id;
+  std::vector<NodeDescription> nodes;
+};
+
 using Message = std::variant<Generate, Accepted, Tokens, TokensBatch, Done, ErrorReply, Cancel,
                              StatusRequest, ModelsRequest, Models, Tokenize, Tokenized, Detokenize,
-                             Detokenized, Hello, Welcome, Heartbeat, ClusterStatus>;
+                             Detokenized, Hello, Welcome, Heartbeat, ClusterStatus, ClearKvCache,
+                             KvCacheCleared, SlotsRequest, SlotList, DescribeRequest, Description>;
 
 // The `type` on the wire, in the variant's order: "generate", "accepted", "tokens",
 // "tokens_batch", "done", "error", "cancel", "status", "list_models", "models", "tokenize",
-// "tokenized", "detokenize", "detokenized", "hello", "welcome", "heartbeat", "cluster_status".
+// "tokenized", "detokenize", "detokenized", "hello", "welcome", "heartbeat", "cluster_status",
+// "clear_kv_cache", "kv_cache_cleared", "slots", "slot_list", "describe", "description".
 const char* type_name(const Message& message);
 
 }  // namespace lockstep::wire

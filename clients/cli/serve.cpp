@@ -31,7 +31,7 @@ struct FrontFields {
   }
 };
 
-AdminRoutes combined_routes(const NodeApp& node, const CoordinatorApp& coordinator,
+AdminRoutes combined_routes(NodeApp& node, const CoordinatorApp& coordinator,
                             std::shared_ptr<prometheus::Registry> registry) {
   Health health = node.health();
   const auto node_ready = health.ready;
@@ -44,6 +44,7 @@ AdminRoutes combined_routes(const NodeApp& node, const CoordinatorApp& coordinat
     return AdminResponse{200, "text/plain; version=0.0.4; charset=utf-8",
                          text + node.metrics_text()};
   };
+  node.add_control_routes(routes);
   return routes;
 }
 

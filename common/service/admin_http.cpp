@@ -1,5 +1,6 @@
 #include "common/service/admin_http.h"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -9,6 +10,7 @@
 #include <thread>
 
 #include "common/log.h"
+#include "common/service/percent.h"
 
 namespace lockstep {
 namespace {
@@ -28,20 +30,43 @@ constexpr std::chrono::seconds kWriteTimeout{10};
 using Request = http::request<http::string_body>;
 using Response = http::response<http::string_body>;
 
+const char* allowed_methods(const AdminRoute& route) {
+  if (!route.post) return "GET, HEAD";
+  return route.get ? "GET, HEAD, POST" : "POST";
+}
+
+// "?a=1&b=2"; a name without '=' has an empty value, the last of equal names counts.
+AdminQuery parse_query(std::string_view text) {
+  AdminQuery query;
+  if (!text.empty()) text.remove_prefix(1);
+  while (!text.empty()) {
+    const std::string_view pair = text.substr(0, text.find('&'));
+    const size_t equals = std::min(pair.find('='), pair.size());
+    const std::string_view value = pair.substr(std::min(equals + 1, pair.size()));
+    query[percent_decode(pair.substr(0, equals))] = percent_decode(value);
+    text.remove_prefix(std::min(pair.size() + 1, text.size()));
+  }
+  return query;
+}
+
 Response respond(const Request& request, const AdminRoutes& routes) {
   Response response;
   response.version(request.version());
   response.keep_alive(request.keep_alive());
-  const beast::string_view target = request.target();
-  const auto route = routes.find(std::string(target.substr(0, target.find('?'))));
-  if (request.method() != http::verb::get && request.method() != http::verb::head) {
-    response.result(http::status::method_not_allowed);
-    response.set(http::field::allow, "GET, HEAD");
-  } else if (route == routes.end()) {
+  const std::string target(request.target());
+  const size_t path_end = std::min(target.find('?'), target.size());
+  const auto route = routes.find(target.substr(0, path_end));
+  const bool is_post = request.method() == http::verb::post;
+  const bool is_get = request.method() == http::verb::get || request.method() == http::verb::head;
+  if (route == routes.end()) {
     response.result(http::status::not_found);
     response.body() = "not found\n";
+  } else if (!(is_get && route->second.get) && !(is_post && route->second.post)) {
+    response.result(http::status::method_not_allowed);
+    response.set(http::field::allow, allowed_methods(route->second));
   } else {
-    AdminResponse answer = route->second();
+    AdminResponse answer =
+        is_post ? route->second.post(parse_query(target.substr(path_end))) : route->second.get();
     response.result(static_cast<unsigned>(answer.status));
     response.set(http::field::content_type, answer.content_type);
     response.body() = std::move(answer.body);

@@ -1,12 +1,14 @@
-// AdminHttp: the small HTTP server of health and metrics, for machines that watch, not for users.
-// One thread runs it and every handler; GET and HEAD only, bounded in connections, bytes and time.
-// Knows nothing of what its routes say.
+// AdminHttp: the small HTTP server of health, metrics and control verbs, for machines that watch
+// and for operators, not for users. One thread runs it and every handler; bounded in connections,
+// bytes and time. Knows nothing of what its routes say.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "common/host_port.h"
 #include "common/result.h"
@@ -19,9 +21,21 @@ struct AdminResponse {
   std::string body;
 };
 
-// Runs on the server's thread; should answer within milliseconds.
+// Run on the server's thread; should answer within milliseconds.
 using AdminHandler = std::function<AdminResponse()>;
-using AdminRoutes = std::map<std::string, AdminHandler, std::less<>>;  // "/metrics" -> handler
+using AdminQuery = std::map<std::string, std::string, std::less<>>;  // "?a=1&b=2", decoded
+using AdminAction = std::function<AdminResponse(const AdminQuery&)>;
+
+// What a path answers: to GET and HEAD, to POST, or both; 405 to the rest.
+struct AdminRoute {
+  AdminRoute() = default;
+  template <class F, class = std::enable_if_t<std::is_invocable_r_v<AdminResponse, F>>>
+  AdminRoute(F handler) : get(std::move(handler)) {}  // NOLINT(google-explicit-constructor)
+
+  AdminHandler get;
+  AdminAction post;
+};
+using AdminRoutes = std::map<std::string, AdminRoute, std::less<>>;  // "/metrics" -> route
 
 class AdminHttp {
  public:

@@ -44,6 +44,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       cache_history_(config.n_kv_blocks, clock),
       block_events_(config.block_events),
       block_size_(config.limits.block_size),
+      sanitize_kv_(config.sanitize_kv),
       scheduler_(config, pools_, cache_),
       writer_(config.limits, tokenizer),
       events_(config.limits.max_seqs) {
@@ -130,7 +131,7 @@ void EngineCore::finish() {
     fail_head();
   }
   if (block_events_ != nullptr) block_events_->end_turn();
-  if (const int rule = check_invariants(scheduler_, /*full=*/false)) note_violation(rule);
+  if (const int rule = check_invariants(scheduler_, sanitize_kv_)) note_violation(rule);
   publish();
 }
 

@@ -47,6 +47,7 @@ class EngineCore {
   // Nothing waits, runs, is in flight or holds a block.
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
   const Scheduler& scheduler() const { return scheduler_; }
+  PrefixCache& cache() { return cache_; }
   const CacheHistory& cache_history() const { return cache_history_; }
   int n_in_flight() const { return n_in_flight_; }
   // All but what is counted at the door: n_accepted and n_rejected.
@@ -88,6 +89,7 @@ class EngineCore {
   CacheHistory cache_history_;
   BlockEventSink* const block_events_;  // or null
   const int32_t block_size_;
+  const bool sanitize_kv_;
   Scheduler scheduler_;
   StepWriter writer_;
   std::vector<Schedule> schedules_;  // [steps allowed in flight], by step number

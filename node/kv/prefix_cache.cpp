@@ -223,6 +223,20 @@ void PrefixCache::evict(BlockId leaf) {
   if (queue_.is_queued(parent)) queue_.become_leaf(parent);
 }
 
+// From each leaf towards its root, as far as nobody needs the node.
+int32_t PrefixCache::clear(const std::function<bool(BlockId node)>& wanted) {
+  int32_t n_cleared = 0;
+  for (int32_t i = 0; i < index_.n_blocks(); ++i) {
+    for (BlockId node{i}; node != PrefixIndex::kNone && queue_.is_leaf(node); ++n_cleared) {
+      if (wanted && !wanted(node)) break;
+      const BlockId parent = index_.parent(node);
+      evict(node);
+      node = parent;
+    }
+  }
+  return n_cleared;
+}
+
 int PrefixCache::check_invariants() const {
   if (const int rule = index_.check_invariants()) return rule;
   std::vector<std::vector<bool>> indexed(pools_.size());

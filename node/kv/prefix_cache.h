@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -114,6 +115,10 @@ class PrefixCache final : private CachedBlockWatcher {
   // Evicts until every group has n_blocks free ones, all of which a tenant was promised. CHECKs
   // that it can.
   void make_room(std::span<const int32_t> n_blocks, int32_t tenant = 0);
+
+  // Evicts every node that no sequence references and `wanted` names (null: all of them), as far as
+  // none stays after it that is not. How many nodes that were; they do not count as n_evicted().
+  int32_t clear(const std::function<bool(BlockId node)>& wanted = nullptr);
 
   const PrefixIndex& index() const { return index_; }
   uint64_t n_evicted() const { return n_evicted_; }  // blocks of group 0, for room

@@ -68,6 +68,23 @@ const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
                            });
 }
 
+std::vector<RankGroupConfig> tell_ranks(const RankGroupConfig& config) {
+  std::vector<RankGroupConfig> told(static_cast<size_t>(config.n_ranks), config);
+  for (int rank = 0; config.on_rank_config && rank < config.n_ranks; ++rank) {
+    config.on_rank_config(rank, told[static_cast<size_t>(rank)]);
+  }
+  return told;
+}
+
+// Of ranks that agree.
+std::vector<RankSettings> settings_of(const std::vector<RankGroupConfig>& ranks) {
+  std::vector<RankSettings> settings;
+  settings.reserve(ranks.size());
+  for (const RankGroupConfig& rank : ranks) settings.push_back(rank_settings(rank));
+  check_equal_settings(settings);
+  return settings;
+}
+
 }  // namespace
 
 struct RankGroup::Impl {
@@ -86,6 +103,8 @@ struct RankGroup::Impl {
 
   // constant after construction
   const RankGroupConfig config;
+  const std::vector<RankGroupConfig> rank_configs;  // [n_ranks], what each was told
+  const std::vector<RankSettings> settings;         // [n_ranks]
   const ModelConfig model;
   const ShardPlan plan;
   const RopeTable rope;
@@ -114,6 +133,8 @@ struct RankGroup::Impl {
 RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config,
                       MemoryLedger& ledger)
     : config(group_config),
+      rank_configs(tell_ranks(config)),
+      settings(settings_of(rank_configs)),
       model(file.config()),
       plan(shard_or_throw(model, config.n_ranks)),
       rope(model, config.limits.max_model_len, ledger) {
@@ -179,7 +200,8 @@ std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file
   std::unique_ptr<Rank> rank;
   std::exception_ptr failure;
   try {
-    rank = std::make_unique<Rank>(file, plan, idx, config, rope.cos_sin(), ledger);
+    rank = std::make_unique<Rank>(file, plan, idx, rank_configs[static_cast<size_t>(idx)],
+                                  rope.cos_sin(), ledger);
   } catch (const std::bad_alloc&) {
     failure = std::make_exception_ptr(
         LoadError(str("rank ", idx, ": no memory for its weights and activations")));
@@ -278,6 +300,8 @@ std::string RankGroup::backend_name() const {
   return str(impl_->backend, " x", impl_->config.threads_per_rank, " threads x",
              impl_->config.n_ranks, " ranks");
 }
+
+const std::vector<RankSettings>& RankGroup::settings() const { return impl_->settings; }
 
 std::string RankGroup::numerics_fingerprint() const { return impl_->fingerprint; }
 

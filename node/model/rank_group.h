@@ -12,6 +12,7 @@
 #include "common/ledger.h"
 #include "node/model/executor.h"
 #include "node/model/model_file.h"
+#include "node/model/rank_settings.h"
 #include "node/model/step_plan.h"
 
 namespace lockstep {
@@ -27,13 +28,16 @@ struct RankGroupConfig {
   // process with exit code 70, for a supervisor to start it anew.
   std::chrono::milliseconds collective_deadline{10'000};
   std::chrono::milliseconds step_deadline{60'000};
+  // Tests only: changes what one rank is told, before it starts.
+  std::function<void(int rank, RankGroupConfig& told)> on_rank_config;
   // Tests only: sees the raw logits [n_samples, vocab_size] of every step, on rank 0's thread.
   std::function<void(uint64_t step, std::span<const float> logits)> on_logits;
 };
 
 class RankGroup final : public Executor {
  public:
-  // Loads the model (each rank reads its own shard) and starts the rank threads. Throws LoadError.
+  // Loads the model (each rank reads its own shard) and starts the rank threads. Throws LoadError,
+  // before anything is read if the ranks have been told different things.
   RankGroup(const ModelFile& file, const RankGroupConfig& config, MemoryLedger& ledger);
   ~RankGroup() override;
 
@@ -42,7 +46,8 @@ class RankGroup final : public Executor {
   void wait_result(StepResult& result) override;
 
   const ModelConfig& model() const;
-  std::string backend_name() const;  // "cpu/avx2 x2 threads x2 ranks"
+  std::string backend_name() const;                   // "cpu/avx2 x2 threads x2 ranks"
+  const std::vector<RankSettings>& settings() const;  // [n_ranks], as each has them in effect
   // See make_fingerprint().
   std::string numerics_fingerprint() const;
 

@@ -71,15 +71,6 @@ void check_stop_token_ids(const std::vector<int32_t>& ids, FieldChecks& checks) 
                 str("takes at most ", kMaxStopTokenIds, " ids, not ", ids.size()));
 }
 
-Result<int32_t> tenant_index(const std::vector<TenantConfig>& tenants, const std::string& name) {
-  if (name.empty()) return 0;
-  const auto found = std::find_if(tenants.begin(), tenants.end(),
-                                  [&](const TenantConfig& tenant) { return tenant.name == name; });
-  if (found != tenants.end()) return static_cast<int32_t>(found - tenants.begin());
-  return Error{ErrorCode::kInvalidRequest, "tenant '" + name + "' is not one of this node's",
-               "tenant"};
-}
-
 CacheRetention retention_of(const wire::CacheRetention& wanted, FieldChecks& checks) {
   CacheRetention out;
   out.priority =
@@ -150,6 +141,15 @@ Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t s
   out.stop.include_in_output = request.include_stop_str_in_output;
   out.stop.skip_special_tokens = request.skip_special_tokens;
   return out;
+}
+
+Result<int32_t> tenant_index(const std::vector<TenantConfig>& tenants, const std::string& name) {
+  if (name.empty()) return 0;
+  const auto found = std::find_if(tenants.begin(), tenants.end(),
+                                  [&](const TenantConfig& tenant) { return tenant.name == name; });
+  if (found != tenants.end()) return static_cast<int32_t>(found - tenants.begin());
+  return Error{ErrorCode::kInvalidRequest, "tenant '" + name + "' is not one of this node's",
+               "tenant"};
 }
 
 Result<GenerationRequest> generation_request(const wire::Generate& request,

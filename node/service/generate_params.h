@@ -23,6 +23,9 @@ Result<GenerationRequest> generation_request(const wire::Generate& request,
                                              const std::vector<TenantConfig>& tenants,
                                              uint64_t seed, Clock::TimePoint arrived);
 
+// Empty = the default tenant. kInvalidRequest for one that is not in the list.
+Result<int32_t> tenant_index(const std::vector<TenantConfig>& tenants, const std::string& name);
+
 // kModelNotFound unless the name is this model's; kInvalidRequest for one too long to be repeated.
 Status check_model(const ModelFront& model, const std::string& name);
 

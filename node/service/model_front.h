@@ -11,6 +11,7 @@
 #include "node/kv/block_event_log.h"
 #include "node/text/chat_template.h"
 #include "node/text/tokenizer.h"
+#include "wire/messages.h"
 
 namespace lockstep {
 
@@ -19,12 +20,13 @@ struct ModelFront {
   const Tokenizer& tokenizer;
   // Renders a conversation with the model's template and tokenises it.
   std::function<Result<std::vector<int32_t>>(const std::vector<ChatMessage>&)> encode_chat;
-  std::string name;                       // as requests give it
-  std::string fingerprint;                // RankGroup::numerics_fingerprint
-  std::string backend;                    // "cpu/avx2 x2 threads x2 ranks"
-  uint64_t created = 0;                   // seconds since 1970
-  uint64_t epoch = 0;                     // differs after every restart of the node
-  BlockEventLog* block_events = nullptr;  // the engine's, if they are to be published
+  std::string name;                        // as requests give it
+  std::string fingerprint;                 // RankGroup::numerics_fingerprint
+  std::string backend;                     // "cpu/avx2 x2 threads x2 ranks"
+  uint64_t created = 0;                    // seconds since 1970
+  uint64_t epoch = 0;                      // differs after every restart of the node
+  wire::NodeDescription description = {};  // the settings in effect
+  BlockEventLog* block_events = nullptr;   // the engine's, if they are to be published
 };
 
 }  // namespace lockstep

@@ -6,6 +6,8 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
+#include "node/service/control_pages.h"
+#include "node/service/effective_settings.h"
 #include "wire/socket.h"
 
 namespace lockstep {
@@ -60,8 +62,14 @@ void NodeApp::start_admin(const std::string& address) {
   routes["/metrics"] = [this] {
     return AdminResponse{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text()};
   };
+  add_control_routes(routes);
   const HostPort wanted = value_or_throw(parse_host_port(address));
   admin_ = value_or_throw(AdminHttp::start(wanted, std::move(routes)));
+}
+
+void NodeApp::add_control_routes(AdminRoutes& routes) {
+  lockstep::add_control_routes(
+      routes, [this] { return stage_ == Stage::kLoading ? nullptr : server_.get(); });
 }
 
 Health NodeApp::health() const {
@@ -86,6 +94,7 @@ void NodeApp::serve(const NodeConfig& config) {
       .backend = engine_->ranks().backend_name(),
       .created = epoch / kMicrosecondsPerSecond,
       .epoch = epoch,
+      .description = describe_node(config, engine_->ranks_config(), engine_->ranks().settings()),
       .block_events = engine_->block_events(),
   });
   NodeServerConfig server_config;

@@ -39,6 +39,7 @@ class NodeApp {
   // For an admin server elsewhere in the process; any thread, while this lives.
   std::string metrics_text() const { return probes_.text(); }
   Health health() const;
+  void add_control_routes(AdminRoutes& routes);
 
  private:
   enum class Stage { kLoading, kServing, kDraining };

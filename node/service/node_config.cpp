@@ -31,6 +31,11 @@ DType parse_kv_dtype(const std::string& name) {
   throw LoadError(str("kv_cache_dtype: '", name, "' is not one of f16, bf16, f32, q8_0"));
 }
 
+EvictionPolicy parse_policy(const std::string& name) {
+  if (const auto policy = parse_eviction_policy(name)) return *policy;
+  throw LoadError(str("eviction_policy: '", name, "' is not one of ", kEvictionPolicyNames));
+}
+
 // MemAvailable of /proc/meminfo, in bytes; 0 if the kernel does not say.
 int64_t available_memory() {
   std::ifstream in("/proc/meminfo");
@@ -135,6 +140,8 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
   engine.tenants = resolve_tenants(config.tenants, ranks.n_kv_blocks);
   log_switches_without_effect(config);
   engine.prefix_cache = config.prefix_cache;
+  engine.eviction_policy = parse_policy(config.eviction_policy);
+  engine.sanitize_kv = config.sanitize_kv;
   return engine;
 }
 

@@ -29,6 +29,8 @@ struct NodeConfig {
   int64_t max_num_batched_tokens = 512;
   std::string kv_cache_dtype = "f16";
   bool prefix_cache = true;
+  std::string eviction_policy = "lru";
+  bool sanitize_kv = false;
   int64_t max_num_queued_reqs = 1024;
   int64_t max_num_queued_tokens = 0;
   std::vector<TenantSetting> tenants;
@@ -61,6 +63,9 @@ struct NodeConfig {
     v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
     v(prefix_cache, "prefix_cache", "",
       "keep the KV blocks of prompts and answers for requests that begin alike", "no_cache_prompt");
+    v(eviction_policy, "eviction_policy", "",
+      "whose cached blocks go when room is needed: lru, gdsf or priority");
+    v(sanitize_kv, "sanitize_kv", "", "check every account of the KV cache after every step; slow");
     v(max_num_queued_reqs, "max_num_queued_reqs", "requests",
       "that may wait; more are refused as overloaded");
     v(max_num_queued_tokens, "max_num_queued_tokens", "tokens",

@@ -1,6 +1,7 @@
 #include "node/service/node_server.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "common/log.h"
@@ -58,7 +59,9 @@ NodeServer::NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbe
       worker_(config.max_long_prompts,
               [this](TextWorker::Finish finish) { return loop_.post(std::move(finish)); }),
       texts_(model, outbox_, worker_),
-      requests_(model, outbox_, worker_, probes, clock) {}
+      requests_(model, outbox_, worker_, probes, clock),
+      control_(model, requests_,
+               [this](std::function<void()> task) { return loop_.post(std::move(task)); }) {}
 
 NodeServer::~NodeServer() { stop(); }
 
@@ -250,6 +253,58 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
   outbox_.send(peer, welcome);
   // So that its status never shows a node without a load.
   if (is_coordinator) outbox_.try_send(peer, wire::encode(heartbeat()));
+}
+
+void NodeServer::handle(const std::string& peer, wire::ClearKvCache& message) {
+  control_.clear(message, answer<wire::KvCacheCleared>(peer, message.request_id));
+}
+void NodeServer::handle(const std::string& peer, wire::SlotsRequest& message) {
+  control_.slots(message, answer<wire::SlotList>(peer, message.request_id));
+}
+void NodeServer::handle(const std::string& peer, wire::DescribeRequest& message) {
+  outbox_.send(peer, control_.describe(message.request_id));
+}
+
+template <class Answer>
+ControlServer::Reply<Answer> NodeServer::answer(const std::string& peer,
+                                                const std::string& request_id) {
+  return [this, peer, request_id](Result<Answer> result) {
+    if (!result) return refuse(peer, request_id, result.error());
+    outbox_.send(peer, std::move(result).value());
+  };
+}
+
+namespace {
+
+// Waits for the reply of a verb that `ask` starts on the loop thread.
+template <class Answer, class Ask>
+Result<Answer> wait_answer(wire::ZmqLoop& loop, std::chrono::milliseconds patience, Ask ask) {
+  const auto promise = std::make_shared<std::promise<Result<Answer>>>();
+  std::future<Result<Answer>> answer = promise->get_future();
+  const bool posted = loop.post([promise, ask] {
+    ask([promise](Result<Answer> result) { promise->set_value(std::move(result)); });
+  });
+  try {
+    if (posted && answer.wait_for(patience) == std::future_status::ready) return answer.get();
+  } catch (const std::future_error&) {
+    return Error{ErrorCode::kNoNodeReady, "the node stopped before it could answer", ""};
+  }
+  return Error{ErrorCode::kOverloaded,
+               str("no answer within ", patience.count(), " ms: the engine is in a long step"), ""};
+}
+
+}  // namespace
+
+Result<wire::KvCacheCleared> NodeServer::wait_clear(const wire::ClearKvCache& ask,
+                                                    std::chrono::milliseconds patience) {
+  return wait_answer<wire::KvCacheCleared>(
+      loop_, patience, [this, ask](auto reply) { control_.clear(ask, std::move(reply)); });
+}
+
+Result<wire::SlotList> NodeServer::wait_slots(const wire::SlotsRequest& ask,
+                                              std::chrono::milliseconds patience) {
+  return wait_answer<wire::SlotList>(
+      loop_, patience, [this, ask](auto reply) { control_.slots(ask, std::move(reply)); });
 }
 
 template <class M>

@@ -10,6 +10,8 @@
 #include <string>
 
 #include "common/clock.h"
+#include "common/result.h"
+#include "node/service/control_server.h"
 #include "node/service/event_mailbox.h"
 #include "node/service/event_publisher.h"
 #include "node/service/model_front.h"
@@ -49,6 +51,14 @@ class NodeServer {
   bool is_alive() const;
   void stop();
 
+  // The control verbs, from any thread but the loop's. kOverloaded if the engine, which answers
+  // between two steps, has not within `patience`; what was asked for happens nevertheless.
+  Result<wire::KvCacheCleared> wait_clear(const wire::ClearKvCache& ask,
+                                          std::chrono::milliseconds patience);
+  Result<wire::SlotList> wait_slots(const wire::SlotsRequest& ask,
+                                    std::chrono::milliseconds patience);
+  wire::Description describe() const { return control_.describe(""); }
+
   const std::string& endpoint() const { return endpoint_; }
   // Null if block events are not published.
   const EventPublisher* events() const { return events_.get(); }
@@ -67,6 +77,8 @@ class NodeServer {
   void log_load();  // a line while the node is busy
   void refuse(const std::string& peer, const std::string& request_id, const Error& error);
   wire::Heartbeat heartbeat() const;
+  template <class Answer>
+  ControlServer::Reply<Answer> answer(const std::string& peer, const std::string& request_id);
 
   // One for each message a node takes; the last for those it does not.
   void handle(const std::string& peer, wire::Generate& message);
@@ -76,6 +88,9 @@ class NodeServer {
   void handle(const std::string& peer, wire::StatusRequest& message);
   void handle(const std::string& peer, wire::ModelsRequest& message);
   void handle(const std::string& peer, wire::Hello& message);
+  void handle(const std::string& peer, wire::ClearKvCache& message);
+  void handle(const std::string& peer, wire::SlotsRequest& message);
+  void handle(const std::string& peer, wire::DescribeRequest& message);
   void handle(const std::string&, wire::ErrorReply&) {}  // never answered: no ping-pong
   template <class M>
   void handle(const std::string& peer, M& message);
@@ -100,6 +115,7 @@ class NodeServer {
   TextWorker worker_;
   TextServer texts_;
   RequestServer requests_;
+  ControlServer control_;
   std::unique_ptr<EventPublisher> events_;  // or null
 };
 

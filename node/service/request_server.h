@@ -42,6 +42,11 @@ class RequestServer {
   void drain() { draining_ = true; }
   bool draining() const { return draining_; }
   size_t n_live() const { return live_.size(); }
+  // As its peer calls it; empty if it is not live.
+  std::string name_of(RequestId id) {
+    const PeerRequest* live = live_.find(id);
+    return live == nullptr ? std::string() : live->request_id;
+  }
 
  private:
   Status check_open(const std::string& model) const;

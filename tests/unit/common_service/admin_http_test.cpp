@@ -69,6 +69,22 @@ TEST(AdminHttp, OtherPathsAndMethodsAreRefused) {
   EXPECT_NE(answer.find("Allow: GET, HEAD"), std::string::npos);
 }
 
+TEST(AdminHttp, APostReadsItsQueryAndAGetDoesNotStartIt) {
+  AdminRoutes routes;
+  routes["/do"].post = [](const AdminQuery& query) {
+    std::string body;
+    for (const auto& [name, value] : query) body += name + "=" + value + ";";
+    return AdminResponse{200, "text/plain", body};
+  };
+  const auto server = start(routes);
+  EXPECT_TRUE(get(*server, "/do", "POST").ends_with("\r\n\r\n"));
+  EXPECT_TRUE(get(*server, "/do?a=1&b%20c=%26d&e", "POST").ends_with("\r\n\r\na=1;b c=&d;e=;"));
+  EXPECT_TRUE(get(*server, "/do?a=1&a=2&&=", "POST").ends_with("=;a=2;"));
+  const std::string refused = get(*server, "/do");
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 405")) << refused;
+  EXPECT_NE(refused.find("Allow: POST\r\n"), std::string::npos);
+}
+
 TEST(AdminHttp, ProbesFollowWhatTheyWatch) {
   std::atomic<bool> ready{false};
   const auto server = start(health_routes({.live = [] { return true; },

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <stdexcept>
@@ -73,6 +74,40 @@ class Driver {
 };
 
 const Ids kPrompt{5, 9, 11, 2, 7};
+
+TEST(RankGroup, RanksThatWereToldDifferentThingsDoNotStart) {
+  FakeModelFile file{FakeModelSpec{}};
+  const auto start_with = [&](auto change) -> std::string {
+    RankGroupConfig config = config_of(2);
+    config.on_rank_config = [&](int rank, RankGroupConfig& told) {
+      if (rank == 1) change(told);
+    };
+    MemoryLedger ledger;
+    try {
+      RankGroup group(file, config, ledger);
+    } catch (const LoadError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(start_with([](RankGroupConfig&) {}), "");
+  EXPECT_EQ(start_with([](RankGroupConfig& c) { c.limits.block_size = 8; }),
+            "config_mismatch: block_size is 8 on rank 1 and 16 on rank 0");
+  EXPECT_EQ(start_with([](RankGroupConfig& c) { c.kv_dtype = DType::kF32; }),
+            "config_mismatch: kv_cache_dtype is f32 on rank 1 and f16 on rank 0");
+  EXPECT_EQ(start_with([](RankGroupConfig& c) { c.n_kv_blocks = 7; }),
+            "config_mismatch: num_kv_blocks is 7 on rank 1 and 16 on rank 0");
+}
+
+TEST(RankGroup, EveryRankReportsWhatItHasInEffect) {
+  FakeModelFile file{FakeModelSpec{}};
+  MemoryLedger ledger;
+  const RankGroup group(file, config_of(2), ledger);
+  ASSERT_EQ(group.settings().size(), 2u);
+  EXPECT_EQ(group.settings()[0], group.settings()[1]);
+  const RankSetting block_size{"block_size", "16"};
+  EXPECT_EQ(std::count(group.settings()[1].begin(), group.settings()[1].end(), block_size), 1);
+}
 
 TEST(RankGroup, HeadsThatQ8BlocksCannotHoldAreRefusedWithTheNumbers) {
   FakeModelFile file{FakeModelSpec{}};

@@ -61,6 +61,8 @@ inline Heartbeat full_heartbeat() {
   return {"s-1", 9, 100, 3, 4, 128, 50, 10, 68, 1000, 200, 3000, true, 17, 1ull << 63};
 }
 
+inline Slot full_slot() { return {"r-1", 2, "decoding", 40, 32, 45, 6, 3}; }
+
 inline std::vector<Message> one_of_each() {
   return {
       full_generate(),
@@ -91,6 +93,13 @@ inline std::vector<Message> one_of_each() {
               "tcp://127.0.0.1:5558"},
       full_heartbeat(),
       ClusterStatus{"s-1", {{"tcp://127.0.0.1:5556", "ready", "tiny", "abc", full_heartbeat()}}, 2},
+      ClearKvCache{"c-1", "salt", "tiny", "gold", "acme"},
+      KvCacheCleared{"c-1", 12, 3, {full_slot()}},
+      SlotsRequest{"c-2"},
+      SlotList{"c-2", {full_slot(), full_slot()}},
+      DescribeRequest{"c-3"},
+      Description{"c-3",
+                  {{"tiny", {{"block_size", "16"}}, {{1, {{"kv_cache_dtype", "f16"}}}}}}},
   };
 }
 

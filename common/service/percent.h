@@ -1,4 +1,4 @@
-// Percent-encoding of URL paths (RFC 3986). Pure.
+// Percent-encoding of URL paths and queries (RFC 3986). Pure.
 #pragma once
 
 #include <string>

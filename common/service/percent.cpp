@@ -1,4 +1,4 @@
-#include "coordinator/percent.h"
+#include "common/service/percent.h"
 
 #include <charconv>
 
