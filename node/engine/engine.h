@@ -25,6 +25,7 @@ struct EngineSnapshot {
   // Of the free ones, and then of the cached ones: what admitted sequences may still take.
   int32_t n_blocks_promised = 0;
   uint64_t n_blocks_evicted = 0;     // cached ones, to make room
+  uint64_t n_regret_tokens = 0;      // computed again after their blocks had been evicted
   uint64_t n_preemptions = 0;        // sequences that had to give up their blocks and wait
   uint64_t n_recomputed_tokens = 0;  // forwarded once more for that
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;

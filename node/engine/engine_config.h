@@ -34,6 +34,7 @@ struct EngineConfig {
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
   EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
   bool sanitize_kv = false;  // every invariant is checked after every turn, not the cheap ones only
+  PrefillCost prefill_cost = {};  // what kGdsf takes a block to be worth; only ratios matter
   BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
 };
 

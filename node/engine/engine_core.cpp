@@ -49,6 +49,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       writer_(config.limits, tokenizer),
       events_(config.limits.max_seqs) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
+  cache_.set_cost(config.prefill_cost);
   cache_.report_to(cache_history_);
   if (block_events_ != nullptr) cache_.report_to(*block_events_);
   const int depth = std::min(config.max_steps_in_flight, executor.max_steps_in_flight());
@@ -359,6 +360,7 @@ EngineSnapshot EngineCore::snapshot() const {
   }
   s.n_preemptions = scheduler_.n_preemptions();
   s.n_blocks_evicted = cache_.n_evicted();
+  s.n_regret_tokens = cache_history_.n_regret_tokens();
   return s;
 }
 

@@ -21,6 +21,13 @@ CacheHistory::Use CacheHistory::use_of(BlockId node, uint64_t hash) const {
   return entry.hash == hash ? entry.use : Use();
 }
 
+void CacheHistory::stored(const StoredBlock& block) {
+  Eviction& entry = evictions_[block.hash & (evictions_.size() - 1)];
+  if (!entry.is_known || entry.hash != block.hash) return;
+  n_regret_tokens_ += block.tokens.size();
+  entry.is_known = false;
+}
+
 void CacheHistory::removed(uint64_t hash) {
   evictions_[hash & (evictions_.size() - 1)] = {hash, clock_.now(), true};
 }

@@ -28,7 +28,11 @@ class CacheHistory final : public BlockEventSink {
   // When a prefix was evicted, as far as it is remembered.
   std::optional<Clock::TimePoint> evicted_at(uint64_t hash) const;
 
-  void stored(const StoredBlock&) override {}
+  // Tokens of blocks that were computed again after they had been evicted, as far as evictions are
+  // remembered: what a larger cache, or a better choice, would have saved.
+  uint64_t n_regret_tokens() const { return n_regret_tokens_; }
+
+  void stored(const StoredBlock& block) override;
   void removed(uint64_t hash) override;
   void end_turn() override {}
 
@@ -44,7 +48,8 @@ class CacheHistory final : public BlockEventSink {
   };
 
   const Clock& clock_;
-  std::vector<NodeUse> uses_;        // [n_blocks]
+  std::vector<NodeUse> uses_;  // [n_blocks]
+  uint64_t n_regret_tokens_ = 0;
   std::vector<Eviction> evictions_;  // by hash, one each; a power of two
 };
 

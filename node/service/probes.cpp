@@ -83,6 +83,9 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.begin("kv_evictions_total", "Cached KV blocks evicted, by tier and cause.",
             MetricType::Counter);
   out.add(static_cast<double>(s.n_blocks_evicted), {{"tier", "device"}, {"cause", "room"}});
+  out.counter("kv_regret_tokens_total",
+              "Tokens computed again whose KV blocks had been evicted, as far as remembered.",
+              s.n_regret_tokens);
   out.begin("decode_failures_total", "Requests that failed while decoding, by cause.",
             MetricType::Counter);
   out.add(static_cast<double>(s.n_failed_nonfinite), {{"cause", "non_finite_logits"}});

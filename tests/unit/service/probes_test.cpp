@@ -32,11 +32,13 @@ TEST(NodeProbes, PromisesBeyondTheFreeBlocksAreOfCachedOnes) {
   page.snapshot.n_blocks_promised = 45;
   page.snapshot.n_blocks_active = 30;
   page.snapshot.n_blocks_evicted = 7;
+  page.snapshot.n_regret_tokens = 320;
   EXPECT_TRUE(page.has("kv_blocks{state=\"free\"} 0")) << page.probes.text();
   EXPECT_TRUE(page.has("kv_blocks{state=\"cached\"} 25"));
   EXPECT_TRUE(page.has("kv_blocks{state=\"promised\"} 45"));
   EXPECT_TRUE(page.has("kv_blocks{state=\"active\"} 30"));
   EXPECT_TRUE(page.has("kv_evictions_total{tier=\"device\",cause=\"room\"} 7"));
+  EXPECT_TRUE(page.has("kv_regret_tokens_total 320"));
 }
 
 TEST(NodeProbes, FreeCachedPromisedAndActiveBlocksSumToThePool) {
