@@ -211,6 +211,13 @@ void resolve_tokens(const ResolveTokensArgs& args, Stream& stream) {
   stream.launch(args);
 }
 
+void copy_blocks(const CopyBlocksArgs& args, Stream& stream) {
+  const int64_t n = extent(args.from, 1, 0);
+  expect_i32(args.from, {n});
+  expect_i32(args.to, {n});
+  stream.launch(args);
+}
+
 void sample(const SampleArgs& args, Stream& stream) {
   const int64_t n_rows = static_cast<int64_t>(args.rows.size());
   const int64_t vocab_size = extent(args.logits, 2, 1);

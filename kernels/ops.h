@@ -158,6 +158,13 @@ struct ResolveTokensArgs {
   View tokens;     // [n_tokens] i32
 };
 
+// Copies whole KV blocks of one layer: block to[i] becomes what block from[i] is, in order of i.
+struct CopyBlocksArgs {
+  KvPages kv;
+  View from;  // [n] i32
+  View to;    // [n] i32
+};
+
 // How one row is sampled. Plain data: it travels inside a StepPlan.
 struct SamplingRow {
   float temperature = 1.0f;  // 0 = greedy
@@ -222,6 +229,7 @@ class Stream {
   virtual void launch(const GatherRowsArgs&) = 0;
   virtual void launch(const ConcatColumnsArgs&) = 0;
   virtual void launch(const ResolveTokensArgs&) = 0;
+  virtual void launch(const CopyBlocksArgs&) = 0;
   virtual void launch(const SampleArgs&) = 0;
 };
 
@@ -253,6 +261,7 @@ void silu_mul(const SiluMulArgs& args, Stream& stream);
 void gather_rows(const GatherRowsArgs& args, Stream& stream);
 void concat_columns(const ConcatColumnsArgs& args, Stream& stream);
 void resolve_tokens(const ResolveTokensArgs& args, Stream& stream);
+void copy_blocks(const CopyBlocksArgs& args, Stream& stream);
 void sample(const SampleArgs& args, Stream& stream);
 
 }  // namespace lockstep

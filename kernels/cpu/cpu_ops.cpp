@@ -36,6 +36,7 @@ CpuOps reference_ops() {
   ops.gather_rows = alone<reference::gather_rows>;
   ops.concat_columns = alone<reference::concat_columns>;
   ops.resolve_tokens = alone<reference::resolve_tokens>;
+  ops.copy_blocks = alone<reference::copy_blocks>;
   ops.rms_norm = alone<reference::rms_norm>;
   ops.rope_store = alone<reference::rope_store>;
   ops.attention = alone<reference::attention>;
@@ -53,6 +54,7 @@ CpuOps portable_ops() {
   ops.gather_rows = alone<reference::gather_rows>;
   ops.concat_columns = concat_columns_rows;
   ops.resolve_tokens = alone<reference::resolve_tokens>;
+  ops.copy_blocks = alone<reference::copy_blocks>;
   ops.rms_norm = rms_norm_portable;
   ops.add_rms_norm = add_rms_norm_portable;
   ops.rope_store = rope_store_portable;

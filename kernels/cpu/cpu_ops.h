@@ -39,6 +39,7 @@ struct CpuOps {
   Op<GatherRowsArgs> gather_rows = nullptr;
   Op<ConcatColumnsArgs> concat_columns = nullptr;
   Op<ResolveTokensArgs> resolve_tokens = nullptr;
+  Op<CopyBlocksArgs> copy_blocks = nullptr;
   Op<SampleArgs> sample = nullptr;
 };
 

@@ -43,6 +43,7 @@ class CudaStream final : public Stream {
   void launch(const GatherRowsArgs& args) override;
   void launch(const ConcatColumnsArgs& args) override;
   void launch(const ResolveTokensArgs& args) override;
+  void launch(const CopyBlocksArgs& args) override;
   void launch(const SampleArgs& args) override;
 
  private:

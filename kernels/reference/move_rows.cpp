@@ -1,4 +1,4 @@
-// The ops that only move values: gather_rows, concat_columns, resolve_tokens.
+// The ops that only move values: gather_rows, concat_columns, resolve_tokens, copy_blocks.
 #include <algorithm>
 
 #include "kernels/reference/reference_ops.h"
@@ -36,6 +36,17 @@ void resolve_tokens(const ResolveTokensArgs& args) {
     const int32_t id = args.ids.row<int32_t>(0)[i];
     if (id >= 0) known = id;
     args.tokens.row<int32_t>(0)[i] = known;
+  }
+}
+
+void copy_blocks(const CopyBlocksArgs& args) {
+  const auto block = [&](const View& ids, int64_t i) {
+    const int32_t id = ids.row<int32_t>(0)[i];
+    CHECK(id >= 0 && id < args.kv.n_blocks);
+    return args.kv.data + id * args.kv.block_bytes;
+  };
+  for (int64_t i = 0; i < args.from.shape[0]; ++i) {
+    std::copy_n(block(args.from, i), args.kv.block_bytes, block(args.to, i));
   }
 }
 

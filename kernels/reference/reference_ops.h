@@ -18,6 +18,7 @@ void silu_mul(const SiluMulArgs& args);
 void gather_rows(const GatherRowsArgs& args);
 void concat_columns(const ConcatColumnsArgs& args);
 void resolve_tokens(const ResolveTokensArgs& args);
+void copy_blocks(const CopyBlocksArgs& args);
 void sample(const SampleArgs& args);
 
 // One row of an op whose rows stand alone, for other ops and back ends to use.

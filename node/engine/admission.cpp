@@ -70,8 +70,9 @@ int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer) {
   return max_seqs * (static_cast<int32_t>(tokenizer.end_ids().size()) + kMaxStopTokenIds);
 }
 
-Admission::Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer)
-    : limits_(limits), n_kv_blocks_(n_kv_blocks), tokenizer_(tokenizer) {}
+Admission::Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer,
+                     std::span<const TenantConfig> tenants)
+    : limits_(limits), blocks_(n_kv_blocks, tenants), tokenizer_(tokenizer) {}
 
 Status Admission::check(GenerationRequest& request) const {
   TRY([[maybe_unused]] Ok sampling, check_sampling(request.sampling));
@@ -119,7 +120,8 @@ Status Admission::check_length(GenerationRequest& request) const {
   }
   const int64_t n_prompt = static_cast<int64_t>(request.prompt.size());
   const int64_t n_wanted = n_prompt + std::max(max_tokens, 1);
-  const int64_t n_pool_tokens = int64_t{n_kv_blocks_} * limits_.block_size;
+  const int32_t n_usable = blocks_.n_usable(request.tenant);
+  const int64_t n_pool_tokens = int64_t{n_usable} * limits_.block_size;
   const std::string asked = "the prompt has " + std::to_string(n_prompt) + " tokens and " +
                             std::to_string(std::max(max_tokens, 1)) +
                             (max_tokens == -1 ? " token of output is the least"
@@ -135,7 +137,10 @@ Status Admission::check_length(GenerationRequest& request) const {
                  asked + ": that needs " +
                      std::to_string(n_blocks_for(n_wanted, limits_.block_size)) + " KV blocks of " +
                      std::to_string(limits_.block_size) + " tokens; the pool has " +
-                     std::to_string(n_kv_blocks_),
+                     std::to_string(blocks_.n_total()) +
+                     (n_usable < blocks_.n_total()
+                          ? ", of which its tenant may have " + std::to_string(n_usable)
+                          : ""),
                  "prompt"};
   }
   if (max_tokens == -1) {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "common/result.h"
 #include "node/engine/request.h"
+#include "node/kv/tenant_ledger.h"
 #include "node/model/step_plan.h"
 #include "node/text/tokenizer.h"
 
@@ -21,8 +23,10 @@ int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer);
 
 class Admission {
  public:
-  // The tokenizer must outlive it. n_kv_blocks: of every KV group's pool.
-  Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer);
+  // The tokenizer must outlive it. n_kv_blocks: of every KV group's pool. No tenants: one, which
+  // may have them all.
+  Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer,
+            std::span<const TenantConfig> tenants = {});
 
   // Checks the request; on success its max_tokens is a number that fits.
   // kInvalidRequest, kContextLengthExceeded or kRequestExceedsKvPool.
@@ -34,7 +38,7 @@ class Admission {
   Status check_length(GenerationRequest& request) const;
 
   const StepLimits limits_;
-  const int32_t n_kv_blocks_;
+  const TenantLedger blocks_;  // with none taken
   const Tokenizer& tokenizer_;
 };
 

@@ -17,7 +17,7 @@ struct Engine::Impl final : EngineSink {
   Impl(const EngineConfig& engine_config, Executor& executor, const Tokenizer& tokenizer,
        const Clock& clock, EngineSink& caller_sink)
       : config(engine_config),
-        admission(config.limits, config.n_kv_blocks, tokenizer),
+        admission(config.limits, config.n_kv_blocks, tokenizer, config.tenants),
         sink(caller_sink),
         mailbox(config.max_queued_requests, config.max_queued_tokens),
         core(config, executor, tokenizer, clock, *this),
@@ -70,13 +70,8 @@ void Engine::Impl::run() {
 
 // So that who submits meanwhile is told the truth about the queue.
 void Engine::Impl::count_waiting() {
-  int64_t n_tokens = 0;
-  if (config.max_queued_tokens > 0) {
-    for (const Sequence* sequence : core.scheduler().waiting()) {
-      if (sequence->choice() == 0) n_tokens += sequence->n_prompt();
-    }
-  }
-  mailbox.set_n_waiting(core.scheduler().n_requests_waiting(), n_tokens);
+  const WaitingLine& line = core.scheduler().waiting();
+  mailbox.set_n_waiting(line.n_new_requests(), line.n_new_tokens());
 }
 
 void Engine::Impl::read_mail(bool wait) {

@@ -1,6 +1,7 @@
 // EngineConfig: what an engine is built with. Plain data.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -12,6 +13,12 @@
 
 namespace lockstep {
 
+// What an admitted sequence is promised.
+enum class KvReservation : uint8_t {
+  kOptimistic,  // blocks for its tokens and a likely answer; it may have to give them up and wait
+  kGuaranteed,  // blocks for all it can ever need
+};
+
 struct EngineConfig {
   StepLimits limits;
   int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
@@ -20,6 +27,10 @@ struct EngineConfig {
   int max_steps_in_flight = 1;    // 2 = plan a step while one runs
   // Never empty; kDefaultTenant is the first.
   std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
+  KvReservation reservation = KvReservation::kOptimistic;
+  int32_t max_preemptions = 2;  // of a sequence; from then on its reservation is guaranteed
+  // How long a step with decodes may be predicted to take; 0 = any time.
+  std::chrono::microseconds itl_target{0};
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
   EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
   bool sanitize_kv = false;  // every invariant is checked after every turn, not the cheap ones only

@@ -17,7 +17,13 @@ std::string non_finite_message(const Sequence& sequence) {
 }
 
 std::string step_message(const StepResult& result) {
-  return "step " + std::to_string(result.step) + " failed: " + result.message;
+  return str("step ", result.step, " failed: ", result.message);
+}
+
+std::vector<Sequence*> sequences_of(const Schedule& schedule) {
+  std::vector<Sequence*> sequences;
+  for (const ScheduledChunk& chunk : schedule.chunks) sequences.push_back(chunk.sequence);
+  return sequences;
 }
 
 }  // namespace
@@ -30,7 +36,8 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       sink_(sink),
       pools_([&] {
         KvPools pools;
-        for (int i = 0; i < config.limits.n_groups; ++i) pools.emplace_back(config.n_kv_blocks);
+        for (int i = 0; i < config.limits.n_groups; ++i)
+          pools.emplace_back(config.n_kv_blocks, config.tenants);
         return pools;
       }()),
       cache_(pools_, config.limits.block_size, config.prefix_cache, config.eviction_policy),
@@ -38,7 +45,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       block_events_(config.block_events),
       block_size_(config.limits.block_size),
       sanitize_kv_(config.sanitize_kv),
-      scheduler_(config.limits, pools_, cache_),
+      scheduler_(config, pools_, cache_),
       writer_(config.limits, tokenizer),
       events_(config.limits.max_seqs) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
@@ -57,11 +64,15 @@ void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
     request->prefix =
         prefix_hashes({.salt = sampling.cache_salt}, request->request.prompt, block_size_);
   }
+  if (const auto& retention = request->request.retention) {
+    request->retained_until = clock_.now() + retention->duration;
+  }
   for (Choice& choice : request->choices) {
     start_output(choice, tokenizer_);
     scheduler_.enqueue(choice.sequence);
   }
   const RequestId id = request->request.id;
+  if (request->request.deadline) deadlines_.emplace(*request->request.deadline, id);
   const bool is_new = live_.emplace(id, std::move(request)).second;
   CHECK(is_new);
 }
@@ -82,12 +93,36 @@ void EngineCore::cancel_all() {
 void EngineCore::start() {
   cache_.advance(clock_.now());
   has_started_ = false;
+  end_overdue();
   if (n_in_flight_ == max_in_flight()) return;
   Schedule& schedule = schedule_of(next_step_);
-  scheduler_.plan(schedule);
-  if (schedule.chunks.empty()) return;
+  plan(schedule);
+  if (schedule.empty()) return;
   submit_step(schedule);
   has_started_ = true;
+}
+
+// While somebody is looked for who makes steps fail, one step runs at a time.
+void EngineCore::plan(Schedule& schedule) {
+  while (bisection_.is_active() && n_in_flight_ == 0) {
+    scheduler_.plan_only(bisection_.trial(), schedule);
+    if (!schedule.empty()) return;
+    bisection_.skip();
+  }
+  if (bisection_.is_active()) {
+    schedule.chunks.clear();
+  } else {
+    scheduler_.plan(schedule);
+  }
+}
+
+void EngineCore::end_overdue() {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= clock_.now()) {
+    LiveRequest& request = *live_.at(deadlines_.begin()->second);
+    fail(request, ErrorCode::kDeadlineExceeded,
+         str("the request's deadline passed with ", request.usage.completion_tokens,
+             " tokens of output"));
+  }
 }
 
 void EngineCore::finish() {
@@ -120,11 +155,7 @@ void EngineCore::submit_step(Schedule& schedule) {
   scheduler_.commit(schedule);
   if (sanitize_kv_) fill_stale_blocks();
   for (const ScheduledChunk& chunk : schedule.chunks) {
-    if (!chunk.admits || chunk.sequence->choice() != 0) continue;
-    counters_.n_prompt_tokens += static_cast<uint64_t>(chunk.sequence->n_prompt());
-    counters_.n_cached_tokens += static_cast<uint64_t>(chunk.sequence->n_cached());
-    chunk.sequence->owner().usage.cached_tokens = static_cast<uint64_t>(chunk.sequence->n_cached());
-    note_admission(*chunk.sequence);
+    if (chunk.admits) count_admission(chunk);
   }
   if (n_in_flight_ == 0) busy_since_ = clock_.now();
   executor_.submit(writer_.write(schedule));
@@ -139,17 +170,28 @@ void EngineCore::note_admission(Sequence& sequence) {
   sequence.owner().cache = explain_match(sequence, scheduler_, cache_history_, clock_.now());
 }
 
-void EngineCore::finish_step() {
-  executor_.wait_result(result_);
-  const Clock::TimePoint now = clock_.now();
-  counters_.busy += now - std::exchange(busy_since_, now);
-  const Schedule& schedule = schedule_of(next_step_ - static_cast<uint64_t>(n_in_flight_));
-  --n_in_flight_;
-  ++counters_.n_steps;
-  check_result(schedule);
-  if (result_.status == StepStatus::kOk) {
-    counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens);
+void EngineCore::count_admission(const ScheduledChunk& chunk) {
+  Sequence& sequence = *chunk.sequence;
+  if (!chunk.is_new) {
+    counters_.n_recomputed_tokens +=
+        static_cast<uint64_t>(std::max(sequence.n_lost() - sequence.n_cached(), 0));
+  } else if (sequence.choice() == 0) {
+    counters_.n_prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
+    counters_.n_cached_tokens += static_cast<uint64_t>(sequence.n_cached());
+    sequence.owner().usage.cached_tokens = static_cast<uint64_t>(sequence.n_cached());
+    note_admission(sequence);
   }
+}
+
+void EngineCore::finish_step() {
+  const Schedule& schedule = wait_step();
+  check_result(schedule);
+  if (result_.status != StepStatus::kOk) {
+    take_back(schedule);
+    return;
+  }
+  counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens());
+  if (bisection_.is_active()) bisection_.succeeded(sequences_of(schedule));
   int32_t sample_idx = 0;
   for (const ScheduledChunk& chunk : schedule.chunks) {
     finish_chunk(chunk, sample_idx);
@@ -157,13 +199,56 @@ void EngineCore::finish_step() {
   }
 }
 
+// The oldest step in flight, which is done then.
+const Schedule& EngineCore::wait_step() {
+  executor_.wait_result(result_);
+  const Clock::TimePoint now = clock_.now();
+  const auto took = now - std::exchange(busy_since_, now);
+  counters_.busy += took;
+  const Schedule& schedule = schedule_of(next_step_ - static_cast<uint64_t>(n_in_flight_));
+  --n_in_flight_;
+  ++counters_.n_steps;
+  if (result_.status == StepStatus::kOk) {
+    scheduler_.observe(schedule.work, std::chrono::duration<double>(took).count());
+  }
+  return schedule;
+}
+
+// A failed step, and those behind it, have not happened: what they computed is computed again.
+// Their sequences run in groups until it is known who makes steps fail.
+void EngineCore::take_back(const Schedule& failed) {
+  const StepStatus status = result_.status;
+  const std::string message = step_message(result_);
+  log(LogLevel::kWarning, message);
+  ++counters_.n_failed_steps;
+  undo(failed);
+  while (n_in_flight_ > 0) undo(wait_step());
+  if (!bisection_.is_active()) {
+    std::vector<Sequence*> suspects = sequences_of(failed);
+    std::erase_if(suspects, [](const Sequence* sequence) { return !sequence->is_running(); });
+    bisection_.begin(status, std::move(suspects));
+    return;
+  }
+  for (const Sequence* blamed : bisection_.failed(status)) {
+    if (!blamed->is_running()) continue;  // by now, together with another choice of its request
+    ++counters_.n_failed_step;
+    fail(blamed->owner(), ErrorCode::kDecodeFailed, message);
+  }
+}
+
+void EngineCore::undo(const Schedule& schedule) {
+  for (const ScheduledChunk& chunk : schedule.chunks) {
+    if (scheduler_.undo(chunk)) --chunk.sequence->owner().n_choices_held;
+  }
+}
+
 // A result of another step or with other rows must not reach anybody's stream.
 void EngineCore::check_result(const Schedule& schedule) {
   if (result_.status == StepStatus::kOk &&
-      (result_.step != schedule.step || result_.n_samples != schedule.n_samples)) {
+      (result_.step != schedule.step || result_.n_samples != schedule.n_samples())) {
     result_.message = "the result is of step " + std::to_string(result_.step) + " with " +
                       std::to_string(result_.n_samples) + " samples, not with " +
-                      std::to_string(schedule.n_samples);
+                      std::to_string(schedule.n_samples());
     result_.status = StepStatus::kPlanMismatch;
   }
   result_.step = schedule.step;
@@ -174,10 +259,7 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
   LiveRequest& request = sequence.owner();
   if (scheduler_.finish(chunk)) --request.n_choices_held;
   if (!sequence.is_running()) return;  // ended before this step did
-  if (result_.status != StepStatus::kOk) {
-    ++counters_.n_failed_step;
-    fail(request, ErrorCode::kDecodeFailed, step_message(result_));
-  } else if (chunk.samples && result_.finite[static_cast<size_t>(sample_idx)] == 0) {
+  if (chunk.samples && result_.finite[static_cast<size_t>(sample_idx)] == 0) {
     ++counters_.n_failed_nonfinite;
     fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
   } else if (chunk.samples) {
@@ -206,7 +288,7 @@ void EngineCore::take_sample(Choice& choice, int32_t sample_idx) {
 // Nothing runs and yet the head of the line gets no blocks: an account is wrong. Admission said
 // that it fits, so waiting on would be for ever.
 void EngineCore::fail_head() {
-  fail(scheduler_.waiting().front()->owner(), ErrorCode::kInternal,
+  fail(scheduler_.waiting().first()->owner(), ErrorCode::kInternal,
        "the request fits the KV pool, but the empty pool has no room for it");
 }
 
@@ -214,6 +296,7 @@ void EngineCore::end_choice(Choice& choice, FinishReason reason) {
   LiveRequest& request = choice.sequence.owner();
   if (choice.sequence.choice() == 0) request.first_reason = reason;
   --request.n_choices_open;
+  if (bisection_.is_active()) bisection_.forget(choice.sequence);
   if (scheduler_.retire(choice.sequence)) --request.n_choices_held;
 }
 
@@ -256,6 +339,9 @@ void EngineCore::end_request(LiveRequest& request, FinishReason reason, ErrorCod
                    .cache = request.cache,
                    .error = error,
                    .message = request.message});
+  if (request.request.deadline) {
+    deadlines_.erase({*request.request.deadline, request.request.id});
+  }
   const auto place = live_.find(request.request.id);
   ended_.push_back(std::move(place->second));
   live_.erase(place);
@@ -272,7 +358,7 @@ void EngineCore::publish() {
 EngineSnapshot EngineCore::snapshot() const {
   EngineSnapshot s = counters_;
   s.n_running = static_cast<int32_t>(scheduler_.running().size());
-  s.n_waiting = static_cast<int32_t>(scheduler_.waiting().size());
+  s.n_waiting = static_cast<int32_t>(scheduler_.waiting().n_sequences());
   for (const BlockPool& pool : pools_) {
     s.n_blocks_total += pool.n_blocks_total();
     s.n_blocks_free += pool.n_blocks_free();
@@ -280,6 +366,7 @@ EngineSnapshot EngineCore::snapshot() const {
     s.n_blocks_active += pool.n_blocks(BlockState::kActive);
     s.n_blocks_promised += pool.n_blocks_reserved();
   }
+  s.n_preemptions = scheduler_.n_preemptions();
   s.n_blocks_evicted = cache_.n_evicted();
   s.n_regret_tokens = cache_history_.n_regret_tokens();
   return s;

@@ -10,11 +10,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "common/clock.h"
+#include "node/engine/bisection.h"
 #include "node/engine/choice_output.h"
 #include "node/engine/engine.h"
 #include "node/engine/event_buffer.h"
@@ -54,8 +57,14 @@ class EngineCore {
  private:
   void submit_step(Schedule& schedule);
   void fill_stale_blocks();
+  void count_admission(const ScheduledChunk& chunk);
+  void plan(Schedule& schedule);
+  void end_overdue();
   void note_admission(Sequence& sequence);
   void finish_step();
+  const Schedule& wait_step();
+  void take_back(const Schedule& failed);
+  void undo(const Schedule& schedule);
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);
   void finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx);
@@ -88,11 +97,14 @@ class EngineCore {
   StepWriter writer_;
   std::vector<Schedule> schedules_;  // [steps allowed in flight], by step number
   StepResult result_;
+  Bisection bisection_;
   EventBuffer events_;
 
   std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> live_;
   // Have had their last word. Kept until it is delivered and no step names them.
   std::vector<std::unique_ptr<LiveRequest>> ended_;
+
+  std::set<std::pair<Clock::TimePoint, RequestId>> deadlines_;  // of live requests that have one
 
   uint64_t next_step_ = 1;
   int n_in_flight_ = 0;

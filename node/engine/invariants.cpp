@@ -39,6 +39,9 @@ int check_ownership(const Scheduler& scheduler) {
       for (size_t i = group; i < passed.size(); i += scheduler.pools().size()) {
         ++n_uses[static_cast<size_t>(raw(passed[i].id()))];
       }
+      if (sequence->awaits_copy()) {
+        ++n_uses[static_cast<size_t>(raw(sequence->partial()[group].id()))];
+      }
     }
     for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
       const uint32_t n = n_uses[static_cast<size_t>(i)];
@@ -51,13 +54,18 @@ int check_ownership(const Scheduler& scheduler) {
 
 int check_promises(const Scheduler& scheduler) {
   for (const Sequence* sequence : scheduler.running()) {
-    const int32_t need = n_blocks_for(sequence->n_tokens_max(), scheduler.limits().block_size);
+    const int32_t n_max = scheduler.n_blocks_max(*sequence);
+    const int32_t n_least = scheduler.is_preemptible(*sequence) ? 0 : n_max;
     for (const BlockTable& table : sequence->tables()) {
-      if (table.n_blocks() + table.n_blocks_promised() != need) return 7;
+      const int32_t n = table.n_blocks() + table.n_blocks_promised();
+      if (n < n_least || n > n_max) return 7;
     }
+    if (sequence->n_preemptions() > scheduler.config().max_preemptions) return 7;
   }
-  for (const Sequence* sequence : scheduler.waiting()) {
-    if (!sequence->is_waiting() || !sequence->tables().empty()) return 7;
+  for (size_t tenant = 0; tenant < scheduler.waiting().n_tenants(); ++tenant) {
+    for (const Sequence* sequence : scheduler.waiting().of(tenant)) {
+      if (!sequence->is_waiting() || !sequence->tables().empty()) return 7;
+    }
   }
   return 0;
 }
@@ -97,12 +105,15 @@ int check_schedule(const Scheduler& scheduler, const Schedule& schedule) {
     n_tokens += chunk.n_tokens;
     n_decoding += chunk.sequence->state() == SeqState::kDecoding;
   }
-  if (n_tokens != schedule.n_tokens || n_tokens > scheduler.limits().max_tokens) return 9;
+  if (n_tokens != schedule.n_tokens() || n_tokens > scheduler.limits().max_tokens) return 9;
   const auto& running = scheduler.running();
   const auto n_growing = std::count_if(running.begin(), running.end(), [](const Sequence* s) {
     return s->state() == SeqState::kDecoding && !s->is_length_planned();
   });
-  return n_decoding == static_cast<size_t>(n_growing) ? 0 : 9;
+  const auto n_excused = std::ranges::count_if(schedule.preempted, [](const Sequence* s) {
+    return s->state() == SeqState::kDecoding && !s->is_length_planned();
+  });
+  return n_decoding + static_cast<size_t>(n_excused) == static_cast<size_t>(n_growing) ? 0 : 9;
 }
 
 }  // namespace lockstep

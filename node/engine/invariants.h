@@ -3,14 +3,15 @@
 //   2. a block is free, cached or active exactly when it is on the free list, on the list of cached
 //      ones, or referenced
 //   3. promised blocks are there
-//   4. every reference to a block is one use in one live sequence's table or chain; what two share
-//   is
-//      kept, and what is kept is written to by nobody
+//   4. every reference to a block is one use in one live sequence's table or chain, or for a copy
+//      to come; what two share is kept, and what is kept is written to by nobody
 //   5. n_computed + n_inflight <= slots of the table, in every KV group
 //   6. n_computed + n_inflight <= tokens known + samples in flight <= n_tokens_max
-//   7. a running sequence's blocks and promises are what n_tokens_max needs; a waiting one has none
+//   7. a running sequence's blocks and promises are at most what n_tokens_max needs, and no less if
+//      its reservation is guaranteed, as it is after max_preemptions; a waiting one has none
 //   8. at most min(max_seqs, max_tokens) sequences run, each in a slot of its own
-//   9. a step holds at most max_tokens tokens, and every decoding sequence that may still grow
+//   9. a step holds at most max_tokens tokens, and every decoding sequence that may still grow, but
+//      for those that it sends back
 //  10. the prefix cache's own (node/kv/prefix_cache.h)
 #pragma once
 

@@ -33,11 +33,12 @@ struct LiveRequest {
   LiveRequest& operator=(const LiveRequest&) = delete;
 
   const GenerationRequest request;
-  bool takes_part_in_cache = false;  // reads the prefix cache and leaves blocks in it
-  PrefixHashes prefix;               // of the prompt, if it does
-  std::vector<Choice> choices;       // [n]
-  int32_t n_choices_open = 0;        // have not ended yet
-  int32_t n_choices_held = 0;        // have not given everything back yet
+  bool takes_part_in_cache = false;   // reads the prefix cache and leaves blocks in it
+  PrefixHashes prefix;                // of the prompt, if it does
+  std::vector<Choice> choices;        // [n]
+  Clock::TimePoint retained_until{};  // if its blocks are to be retained
+  int32_t n_choices_open = 0;         // have not ended yet
+  int32_t n_choices_held = 0;         // have not given everything back yet
   Usage usage;
   std::optional<CacheReceipt> cache;                // of choice 0, once it is admitted
   FinishReason first_reason = FinishReason::kStop;  // of choice 0, once it has ended

@@ -2,106 +2,99 @@
 // their slots and, through the pools, their blocks. Engine thread only; it knows no clock, no text
 // and no ranks.
 //
-// plan() reads and never writes; commit() is the only thing that makes a plan true:
-//   1. one token for every decoding sequence; there is always room for all of them
-//   2. what is left of the token budget to prompts, first come first served, cut where it ends
-//   3. then to waiting sequences, in order of arrival, as long as the next in line gets a slot, the
-//      cached blocks that its prompt begins with and a promise of all others it can ever need.
-//      Nobody overtakes, but one whose prefix somebody is computing stands back for some steps.
-// At most min(max_seqs, max_tokens) sequences run, so a prompt gets at least a token each step.
+// plan() reads and never writes (node/engine/step_planner.h says how it decides); commit() is the
+// only thing that makes a plan true. An admitted sequence has a promise of the blocks that its
+// tokens and a likely answer need. One that outgrows it takes what is free or cached; if there is
+// nothing, somebody is sent back to the waiting line and goes on later from the tokens it has.
+// After max_preemptions of that a sequence is admitted with a promise of all it can ever need. At
+// most min(max_seqs, max_tokens) sequences run, so every decode has a row in each step.
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <span>
 #include <vector>
 
+#include "node/engine/engine_config.h"
+#include "node/engine/output_estimate.h"
+#include "node/engine/schedule.h"
 #include "node/engine/sequence.h"
+#include "node/engine/waiting_line.h"
 #include "node/kv/block_pool.h"
-#include "node/model/step_plan.h"
 
 namespace lockstep {
-
-// How long a sequence waits for another one's blocks before it computes them itself.
-inline constexpr int32_t kMaxStepsStoodBack = 64;
-
-// One sequence's part of a step: positions [first_position, first_position + n_tokens).
-struct ScheduledChunk {
-  Sequence* sequence = nullptr;
-  int32_t first_position = 0;
-  int32_t n_tokens = 0;
-  bool samples = false;  // the token after the chunk is sampled
-  bool admits = false;   // the sequence leaves the waiting line with this chunk
-  // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared.
-  size_t first_shared = 0;
-  size_t n_shared = 0;
-};
-
-// A planned step. Reused; does not grow once it has held a full step.
-struct Schedule {
-  uint64_t step = 0;
-  std::vector<ScheduledChunk> chunks;  // in the order of the plan's rows
-  int32_t n_tokens = 0;
-  int32_t n_samples = 0;
-  std::vector<int32_t> n_blocks_promised;  // [n_groups], by this step's admissions, shared ones too
-  std::vector<BlockId> shared;             // of all admissions
-  std::vector<BlockId> match;              // of the sequence being looked at
-  std::vector<Sequence*> standing_back;
-  int32_t n_cached = 0;  // tokens that the admissions found in the cache
-};
 
 class Scheduler {
  public:
   // The pools, one per KV group, and the cache must outlive the scheduler.
-  Scheduler(const StepLimits& limits, KvPools& pools, PrefixCache& cache);
+  Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& cache);
 
-  // Joins the end of the waiting line.
+  // Joins the waiting line.
   void enqueue(Sequence& sequence);
-  // The next step; no chunks if nothing can run now.
+  // The next step; empty if nothing can run now.
   void plan(Schedule& out) const;
-  // Admits, hands out blocks and counts the chunks as in flight. Nothing may have changed since
-  // plan().
-  void commit(const Schedule& schedule);
-  // The step with this chunk is done, well or not. True if the sequence, which was retiring, has
-  // thereby given everything back.
+  // A step of these sequences alone, as far as they run; nobody else is admitted or sent back.
+  void plan_only(std::span<Sequence* const> sequences, Schedule& out) const;
+  // Sends back, admits, hands out blocks and counts the chunks as in flight. Nothing may have
+  // changed since plan(). Writes the schedule's chunks: which of them tell the ranks a history.
+  void commit(Schedule& schedule);
+  // The step with this chunk is done. True if the sequence, which was retiring, has thereby given
+  // everything back.
   [[nodiscard]] bool finish(const ScheduledChunk& chunk);
+  // The step with this chunk failed, and so did every step behind it: the sequence stands where it
+  // stood before. True as for finish().
+  [[nodiscard]] bool undo(const ScheduledChunk& chunk);
   // A row of the sequence has given finite logits, so all that it has computed is sound: its full
   // blocks are there for others.
   void publish(Sequence& sequence);
+  // It is to forward all its tokens once more, and waits for that. Nothing in flight may name it.
+  void start_over(Sequence& sequence) { send_back(sequence, /*is_preempted=*/false); }
   // Its choice has ended: it is never planned again. True if it could give everything back at once;
   // else finish() will say so, when no step in flight names it any more.
   [[nodiscard]] bool retire(Sequence& sequence);
+  // How long a step took.
+  void observe(const StepWork& work, double seconds) { step_time_.observe(work, seconds); }
 
-  const std::deque<Sequence*>& waiting() const { return waiting_; }   // in order of arrival
-  const std::vector<Sequence*>& running() const { return running_; }  // admitted, not yet released
-  int32_t n_requests_waiting() const { return n_requests_waiting_; }  // not one choice admitted
+  const WaitingLine& waiting() const { return waiting_; }
+  const std::vector<Sequence*>& running() const { return running_; }  // in order of admission
   const KvPools& pools() const { return pools_; }
   const PrefixCache& cache() const { return cache_; }
-  const StepLimits& limits() const { return limits_; }
+  const EngineConfig& config() const { return config_; }
+  const StepLimits& limits() const { return config_.limits; }
+  const StepTime& step_time() const { return step_time_; }
+  const FairShare& share() const { return share_; }
   int32_t max_running() const { return max_running_; }
   bool idle() const { return waiting_.empty() && running_.empty(); }
+  uint64_t n_preemptions() const { return n_preemptions_; }
+
+  // Blocks of every KV group that all tokens a sequence can ever have need.
+  int32_t n_blocks_max(const Sequence& sequence) const;
+  // Those that it is promised when it is admitted, shared ones included.
+  int32_t n_blocks_to_claim(const Sequence& sequence) const;
+  // Whether it may be made to give up its blocks, and is promised less than it may need.
+  bool is_preemptible(const Sequence& sequence) const;
 
  private:
-  void plan_decodes(Schedule& out) const;
-  void plan_prompts(Schedule& out) const;
-  void plan_admissions(Schedule& out) const;
-  void match(const Sequence& sequence, Schedule& out) const;
-  bool stands_back(const Sequence& sequence, const Schedule& so_far) const;
-  bool promise(const Sequence& sequence, Schedule& so_far) const;
-  void add_prompt_chunk(Sequence& sequence, int32_t first_position, Schedule& out) const;
   void admit(const ScheduledChunk& chunk, const Schedule& schedule);
-  void make_room(const Schedule& schedule);
-  void leave_line(const std::deque<Sequence*>::iterator& place);
-  void release(Sequence& sequence);
+  void extend(Sequence& sequence);
+  void make_room(const ScheduledChunk& chunk);
+  void send_back(Sequence& sequence, bool is_preempted);
+  void give_up_slot(Sequence& sequence);
+  bool released(Sequence& sequence);
 
-  const StepLimits limits_;
+  const EngineConfig config_;
   KvPools& pools_;  // [n_groups]
   PrefixCache& cache_;
   const int32_t max_running_;
-  std::deque<Sequence*> waiting_;
-  std::vector<Sequence*> running_;  // in order of admission
+  WaitingLine waiting_;
+  std::vector<Sequence*> running_;
   std::vector<SlotId> free_slots_;  // a stack
-  int32_t n_requests_waiting_ = 0;
-  std::vector<int32_t> n_blocks_to_take_;                 // [n_groups], by the step being committed
+  FairShare share_;
+  StepTime step_time_;
+  std::vector<OutputEstimate> outputs_;  // [n_tenants]
+  uint64_t n_preemptions_ = 0;
+  // Of the commit at hand.
+  std::vector<BlockPromise> promises_;                    // [n_groups]
+  std::vector<int32_t> n_blocks_to_take_;                 // [n_groups]
   std::vector<std::span<const BlockId>> tables_at_hand_;  // [n_groups]
 };
 

@@ -14,10 +14,12 @@ constexpr int8_t bit(SeqState state) { return static_cast<int8_t>(1 << static_ca
 // [from] = the states it may go to.
 constexpr std::array<int8_t, kNSeqStates> kLegal = {
     static_cast<int8_t>(bit(SeqState::kPrefilling) | bit(SeqState::kReleased)),  // kWaiting
-    static_cast<int8_t>(bit(SeqState::kDecoding) | bit(SeqState::kRetiring)),    // kPrefilling
-    bit(SeqState::kRetiring),                                                    // kDecoding
-    bit(SeqState::kReleased),                                                    // kRetiring
-    0,                                                                           // kReleased
+    static_cast<int8_t>(bit(SeqState::kDecoding) | bit(SeqState::kWaiting) |
+                        bit(SeqState::kRetiring)),  // kPrefilling
+    static_cast<int8_t>(bit(SeqState::kPrefilling) | bit(SeqState::kWaiting) |
+                        bit(SeqState::kRetiring)),  // kDecoding
+    bit(SeqState::kReleased),                       // kRetiring
+    0,                                              // kReleased
 };
 
 }  // namespace
@@ -53,32 +55,62 @@ void Sequence::transition(SeqState to) {
   state_ = to;
 }
 
+std::span<const int32_t> Sequence::tokens() const {
+  return is_new() ? std::span(owner_->request.prompt) : std::span(tokens_);
+}
+
+const PrefixHashes& Sequence::prefix() const {
+  return n_outputs_ > 0 && is_waiting() ? prefix_ : owner_->prefix;
+}
+
 void Sequence::admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain,
-                     int32_t n_cached) {
+                     int32_t n_cached, std::vector<BlockRef> partial) {
   transition(SeqState::kPrefilling);
-  CHECK(n_cached < n_prompt_);
   slot_ = slot;
   tables_ = std::move(tables);
   chain_ = std::move(chain);
+  partial_ = std::move(partial);
+  copied_block_ = static_cast<size_t>(tables_.front().n_blocks());
+  if (is_new()) {
+    const std::vector<int32_t>& prompt = owner_->request.prompt;
+    tokens_.reserve(static_cast<size_t>(n_tokens_max_));
+    tokens_.assign(prompt.begin(), prompt.end());
+  }
+  n_prefill_ = n_known();
   n_cached_ = n_computed_ = n_cached;
-  const std::vector<int32_t>& prompt = owner_->request.prompt;
-  tokens_.reserve(static_cast<size_t>(n_tokens_max_));
-  tokens_.assign(prompt.begin(), prompt.end());
+  CHECK(n_cached < n_prefill_);
+}
+
+void Sequence::extend(std::span<BlockPromise> promises) {
+  CHECK_EQ(promises.size(), tables_.size());
+  for (size_t group = 0; group < tables_.size(); ++group) {
+    tables_[group].extend(std::move(promises[group]));
+  }
 }
 
 void Sequence::plan_chunk(int32_t n_tokens, bool samples) {
   CHECK(is_running());
   n_inflight_ += n_tokens;
   if (samples) ++n_samples_inflight_;
+  has_history_ = true;
   for (BlockTable& table : tables_) table.grow(next_position());
-  if (state_ == SeqState::kPrefilling && n_prompt_left() == 0) transition(SeqState::kDecoding);
+  if (state_ == SeqState::kPrefilling && n_prefill_left() == 0) transition(SeqState::kDecoding);
 }
 
 void Sequence::finish_chunk(int32_t n_tokens, bool samples) {
   n_inflight_ -= n_tokens;
   n_computed_ += n_tokens;
+  partial_.clear();
   if (samples) --n_samples_inflight_;
   CHECK(n_inflight_ >= 0 && n_samples_inflight_ >= 0);
+}
+
+void Sequence::undo_chunk(int32_t n_tokens, bool samples) {
+  n_inflight_ -= n_tokens;
+  if (samples) --n_samples_inflight_;
+  CHECK(n_inflight_ >= 0 && n_samples_inflight_ >= 0);
+  has_history_ = false;
+  if (state_ == SeqState::kDecoding && n_prefill_left() > 0) transition(SeqState::kPrefilling);
 }
 
 void Sequence::append_output(int32_t token) {
@@ -87,15 +119,31 @@ void Sequence::append_output(int32_t token) {
   ++n_outputs_;
 }
 
+void Sequence::send_back(bool is_preempted, int32_t block_size) {
+  transition(SeqState::kWaiting);
+  give_back();
+  n_lost_ = std::exchange(n_computed_, 0);
+  if (is_preempted) ++n_preemptions_;
+  if (n_outputs_ > 0 && owner_->takes_part_in_cache) {
+    prefix_ = prefix_hashes(owner_->prefix.key, tokens_, block_size);
+  }
+}
+
 void Sequence::retire() { transition(SeqState::kRetiring); }
 
 void Sequence::release() {
-  CHECK_EQ(n_inflight_, 0);
   transition(SeqState::kReleased);
+  give_back();
+}
+
+void Sequence::give_back() {
+  CHECK_EQ(n_inflight_, 0);
+  partial_.clear();
   for (BlockTable& table : tables_) table.clear();
   PrefixCache::end_chain(chain_);
   tables_.clear();
   slot_ = SlotId{-1};
+  has_history_ = false;
 }
 
 }  // namespace lockstep

@@ -3,15 +3,18 @@
 // Engine thread only.
 //
 // States, and who moves on:
-//   kWaiting -> kPrefilling   admitted: a slot, the cached blocks that its prompt begins with, and
+//   kWaiting -> kPrefilling     admitted: a slot, the cached blocks that its tokens begin with and
 //   a
-//                             promise of every other block it can ever need
-//   kPrefilling -> kDecoding  the chunk with the last prompt token was planned
+//                               promise of others
+//   kPrefilling -> kDecoding    the chunk with the last of its known tokens was planned
+//   kDecoding -> kPrefilling    that chunk's step failed and is to run again
+//   kPrefilling, kDecoding -> kWaiting    sent back: its blocks are gone, its tokens are not
 //   kPrefilling, kDecoding -> kRetiring   stopped, reached its length, was cancelled or failed
-//   kRetiring -> kReleased    no step in flight names it any more; blocks and slot are back
-//   kWaiting -> kReleased     cancelled or failed before it was admitted
+//   kRetiring -> kReleased      no step in flight names it any more; blocks and slot are back
+//   kWaiting -> kReleased       cancelled or failed while it waited
 //
-// Progress, in tokens from the start of the prompt:
+// Progress, in tokens from the start of the prompt; a chunk is prefill up to n_prefill, the tokens
+// known when it was admitted, and a decode of one token from there on:
 //   |  n_computed (in the cache)  |  n_inflight (in steps that run)  | ... n_known | pending
 //   samples
 #pragma once
@@ -49,19 +52,20 @@ class Sequence {
   bool is_open() const { return is_waiting() || is_running(); }  // its choice has not ended
 
   int32_t n_prompt() const { return n_prompt_; }
-  int32_t n_known() const { return static_cast<int32_t>(tokens_.size()); }
+  // Tokens of prompt and output so far. The prompt is not copied before the first admission.
+  int32_t n_known() const { return static_cast<int32_t>(tokens().size()); }
+  std::span<const int32_t> tokens() const;  // [n_known]
   int32_t n_outputs() const { return n_outputs_; }
   int32_t n_computed() const { return n_computed_; }  // with keys and values, cached ones included
-  int32_t n_cached() const { return n_cached_; }      // of the prompt, found in the KV cache
+  int32_t n_cached() const { return n_cached_; }      // found in the KV cache when last admitted
   int32_t n_inflight() const { return n_inflight_; }
   int32_t n_samples_inflight() const { return n_samples_inflight_; }
   int32_t next_position() const { return n_computed_ + n_inflight_; }  // the next to be planned
-  int32_t n_prompt_left() const { return n_prompt_ - next_position(); }
-  // The tokens it can ever have; blocks are promised for all of them.
+  int32_t n_prefill_left() const { return n_prefill_ - next_position(); }
+  // The tokens it can ever have.
   int32_t n_tokens_max() const { return n_tokens_max_; }
   // Whether the outputs known and in flight are all it may have.
   bool is_length_planned() const { return n_known() + n_samples_inflight_ >= n_tokens_max_; }
-  std::span<const int32_t> tokens() const { return tokens_; }  // prompt and output, [n_known]
 
   SlotId slot() const { return slot_; }
   std::span<const BlockTable> tables() const { return tables_; }  // [n_groups], while running
@@ -72,20 +76,50 @@ class Sequence {
   int32_t n_steps_stood_back() const { return n_steps_stood_back_; }
   void stand_back() { ++n_steps_stood_back_; }
 
-  // Admitted: holds a copy of the prompt, `slot` and one started table per KV group, whose first
-  // blocks hold the first n_cached tokens.
-  void admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached);
+  // Its place in line, given once: who came before.
+  uint64_t arrival() const { return arrival_; }
+  void arrive(uint64_t arrival) { arrival_ = arrival; }
+  // How often it had to give up its blocks to others.
+  int32_t n_preemptions() const { return n_preemptions_; }
+  // Tokens whose keys and values went with its blocks when it was sent back.
+  int32_t n_lost() const { return n_lost_; }
+  // Not admitted yet, not even once.
+  bool is_new() const { return tokens_.empty(); }
+  // Of the tokens that it would have to forward if it were admitted now, if it takes part in the
+  // prefix cache: of its prompt, but for a sequence that was sent back with outputs.
+  const PrefixHashes& prefix() const;
+
+  // Admitted: holds `slot` and one started table per KV group, whose first blocks hold the first
+  // n_cached tokens.
+  // `partial`: [n_groups] or none, the blocks whose heads are to be copied into its first own ones.
+  void admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
+             std::vector<BlockRef> partial = {});
+  // `promises` of more blocks, [n_groups], for its tables.
+  void extend(std::span<BlockPromise> promises);
   // The next n_tokens are part of a step; `samples` = the token after them will be sampled.
   void plan_chunk(int32_t n_tokens, bool samples);
   // The step with that chunk is done.
   void finish_chunk(int32_t n_tokens, bool samples);
+  // That step failed: the chunk is still to be computed.
+  void undo_chunk(int32_t n_tokens, bool samples);
+  // Until its first chunk has run, the copy is not known to have been made; it keeps the originals.
+  bool awaits_copy() const { return !partial_.empty(); }
+  std::span<const BlockRef> partial() const { return partial_; }  // [n_groups], or none
+  size_t copied_block() const { return copied_block_; }           // in its tables: where to
+  // Its slot's token history on the ranks is complete up to what is planned; a chunk that failed
+  // may have left it so or not.
+  bool has_history() const { return has_history_; }
   void append_output(int32_t token);
+  // Gives back slot and blocks and waits again, to go on where it stands; block_size as for its
+  // prefix(). Only when no step in flight names it.
+  void send_back(bool is_preempted, int32_t block_size);
   void retire();
   // Gives everything back. Only when no step in flight names it.
   void release();
 
  private:
   void transition(SeqState to);
+  void give_back();
 
   // constant after construction
   LiveRequest* owner_;
@@ -97,9 +131,17 @@ class Sequence {
   SlotId slot_{-1};
   std::vector<BlockTable> tables_;
   PrefixChain chain_;
+  std::vector<BlockRef> partial_;
+  size_t copied_block_ = 0;
+  PrefixHashes prefix_;  // of tokens_, once sent back with outputs
+  uint64_t arrival_ = 0;
   int32_t n_steps_stood_back_ = 0;
+  int32_t n_preemptions_ = 0;
+  int32_t n_lost_ = 0;
+  bool has_history_ = false;
+  int32_t n_prefill_ = 0;
   int32_t n_cached_ = 0;
-  std::vector<int32_t> tokens_;  // empty while waiting
+  std::vector<int32_t> tokens_;  // empty until it is admitted
   int32_t n_outputs_ = 0;
   int32_t n_computed_ = 0;
   int32_t n_inflight_ = 0;

@@ -37,6 +37,8 @@ SamplingRow sampling_row(const Sequence& sequence, int32_t n_history) {
 StepWriter::StepWriter(const StepLimits& limits, const Tokenizer& tokenizer)
     : tokenizer_(tokenizer), builder_(limits) {
   tables_.reserve(static_cast<size_t>(limits.n_groups));
+  from_.reserve(static_cast<size_t>(limits.n_groups));
+  to_.reserve(static_cast<size_t>(limits.n_groups));
   banned_.reserve(static_cast<size_t>(limits.max_banned));
 }
 
@@ -53,10 +55,11 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
   const Sequence& sequence = *chunk.sequence;
   tables_.clear();
   for (const BlockTable& table : sequence.tables()) tables_.push_back(table.ids());
-  if (chunk.admits) {
+  if (chunk.writes_history) {
     builder_.add_cached(raw(sequence.slot()),
                         sequence.tokens().first(static_cast<size_t>(chunk.first_position)));
   }
+  if (chunk.copies) add_copy(sequence);
   const bool is_known = chunk.first_position < sequence.n_known();
   CHECK(is_known || chunk.n_tokens == 1);
   const std::span<const int32_t> tokens =
@@ -64,6 +67,16 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
                                            static_cast<size_t>(chunk.n_tokens))
                : std::span<const int32_t>(kInHistory);
   builder_.add_sequence(raw(sequence.slot()), chunk.first_position, tokens, tables_);
+}
+
+void StepWriter::add_copy(const Sequence& sequence) {
+  from_.clear();
+  to_.clear();
+  for (size_t group = 0; group < sequence.partial().size(); ++group) {
+    from_.push_back(sequence.partial()[group].id());
+    to_.push_back(sequence.tables()[group].ids()[sequence.copied_block()]);
+  }
+  builder_.add_copy(from_, to_);
 }
 
 void StepWriter::add_sample(const ScheduledChunk& chunk) {

@@ -40,6 +40,11 @@ BlockRef BlockPromise::take() {
   return pool_->hand_out(tenant_);
 }
 
+void BlockPromise::merge(BlockPromise other) {
+  CHECK(pool_ != nullptr && pool_ == other.pool_ && tenant_ == other.tenant_);
+  n_left_ += std::exchange(other.n_left_, 0);
+}
+
 BlockPool::BlockPool(int32_t n_blocks, std::span<const TenantConfig> tenants)
     : ledger_(n_blocks, tenants) {
   CHECK(n_blocks >= 0);

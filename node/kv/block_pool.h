@@ -85,6 +85,8 @@ class BlockPromise {
   ~BlockPromise();
 
   BlockRef take();
+  // Adds what another promise of the same pool has left.
+  void merge(BlockPromise other);
   int32_t n_blocks_left() const { return n_left_; }
 
  private:

@@ -6,14 +6,14 @@
 
 namespace lockstep {
 
-void BlockTable::start(BlockPromise promise, int32_t block_size, std::vector<BlockRef> shared) {
+void BlockTable::start(BlockPromise promise, int32_t block_size, int32_t max_blocks,
+                       std::vector<BlockRef> shared) {
   CHECK(blocks_.empty() && block_size > 0);
   promise_ = std::move(promise);
   block_size_ = block_size;
   blocks_ = std::move(shared);
-  const size_t n_all = blocks_.size() + static_cast<size_t>(promise_.n_blocks_left());
-  blocks_.reserve(n_all);
-  ids_.reserve(n_all);
+  blocks_.reserve(static_cast<size_t>(max_blocks));
+  ids_.reserve(static_cast<size_t>(max_blocks));
   for (const BlockRef& block : blocks_) ids_.push_back(block.id());
 }
 

@@ -1,10 +1,11 @@
 // BlockTable: the blocks that hold one sequence's keys and values in one KV group, in order of
-// position. Grows from its own promise, so a sequence that was admitted never lacks a block.
+// position. Grows from its own promise, which can be extended.
 // Engine thread only.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -19,9 +20,12 @@ constexpr int32_t n_blocks_for(int64_t n_tokens, int32_t block_size) {
 class BlockTable {
  public:
   // Begins with `shared` blocks, which hold the sequence's first tokens already and are not written
-  // to again, and a promise of the others. Takes host memory for all of them now, so that grow()
-  // need not.
-  void start(BlockPromise promise, int32_t block_size, std::vector<BlockRef> shared = {});
+  // to again, and a promise of others. Takes host memory for max_blocks now, so that grow() need
+  // not.
+  void start(BlockPromise promise, int32_t block_size, int32_t max_blocks,
+             std::vector<BlockRef> shared = {});
+  // Adds to the promise, which is of the same pool.
+  void extend(BlockPromise more) { promise_.merge(std::move(more)); }
   // Takes blocks until `n_tokens` positions are covered.
   void grow(int32_t n_tokens);
   // Returns the blocks and what is left of the promise.

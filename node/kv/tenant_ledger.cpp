@@ -32,6 +32,16 @@ int32_t TenantLedger::n_available(int32_t tenant) const {
   return std::min(a.ceiling - a.used, n_unclaimed);
 }
 
+int32_t TenantLedger::n_usable(int32_t tenant) const {
+  int32_t n_others = 0;
+  for (const Account& a : accounts_) n_others += a.floor;
+  return std::min(account(tenant).ceiling, n_total_ - (n_others - account(tenant).floor));
+}
+
+bool TenantLedger::makes_way(int32_t owner, int32_t taker) const {
+  return owner == taker || (n_below_ceiling(taker) > 0 && n_used(owner) > account(owner).floor);
+}
+
 void TenantLedger::take(int32_t tenant, int32_t n) {
   CHECK(n <= n_available(tenant));
   Account& a = account(tenant);

@@ -37,11 +37,18 @@ class TenantLedger {
   // pool, or a floor its ceiling.
   TenantLedger(int32_t n_total, std::span<const TenantConfig> tenants);
 
+  int32_t n_total() const { return n_total_; }
   int32_t n_tenants() const { return static_cast<int32_t>(accounts_.size()); }
   int32_t n_used(int32_t tenant) const { return account(tenant).used; }
   int32_t n_cached(int32_t tenant) const { return account(tenant).cached; }
   // How many more blocks it may take.
   int32_t n_available(int32_t tenant) const;
+  // How many it may take before it reaches its ceiling, there or not.
+  int32_t n_below_ceiling(int32_t tenant) const { return account(tenant).ceiling - n_used(tenant); }
+  // The most that it can ever have: its ceiling, and what other tenants' floors leave.
+  int32_t n_usable(int32_t tenant) const;
+  // Whether fewer used blocks of `owner` let `taker` take more.
+  bool makes_way(int32_t owner, int32_t taker) const;
 
   // Used blocks of a tenant: more of them, fewer.
   void take(int32_t tenant, int32_t n);
@@ -66,7 +73,7 @@ class TenantLedger {
   Account& account(int32_t tenant) { return accounts_[static_cast<size_t>(tenant)]; }
   const Account& account(int32_t tenant) const { return accounts_[static_cast<size_t>(tenant)]; }
 
-  const int32_t n_total_;
+  int32_t n_total_;
   int32_t n_claimed_ = 0;  // the sum of invariant 2
   std::vector<Account> accounts_;
 };

@@ -16,13 +16,16 @@ static_assert(sizeof(StepPlanHeader) % 8 == 0 && sizeof(SamplingRow) % 8 == 0);
 
 // Where each section begins, in bytes; the one place that knows the order.
 struct Layout {
-  explicit Layout(const StepPlanHeader& h) : n_tokens(h.n_tokens) {
+  explicit Layout(const StepPlanHeader& h)
+      : n_tokens(h.n_tokens),
+        table_bytes(bytes_of(int64_t{h.n_seqs} * h.max_blocks)),
+        copy_bytes(bytes_of(h.n_copies)) {
     tokens = take(h.n_tokens);
     positions = take(h.n_tokens);
     seq_of_token = take(h.n_tokens);
     history_slots = take(h.n_tokens);
     groups = end;
-    group_bytes = bytes_of(h.n_tokens) + bytes_of(int64_t{h.n_seqs} * h.max_blocks);
+    group_bytes = bytes_of(h.n_tokens) + table_bytes + 2 * copy_bytes;
     end += static_cast<size_t>(h.n_groups) * group_bytes;
     sample_tokens = take(h.n_samples);
     sampling = end;
@@ -34,6 +37,8 @@ struct Layout {
   }
   size_t kv_slots(int group) const { return groups + static_cast<size_t>(group) * group_bytes; }
   size_t block_tables(int group) const { return kv_slots(group) + bytes_of(n_tokens); }
+  size_t copies_from(int group) const { return block_tables(group) + table_bytes; }
+  size_t copies_to(int group) const { return copies_from(group) + copy_bytes; }
 
   // Sections of i32 are padded to 8 bytes, so that the sampling rows are aligned.
   static size_t bytes_of(int64_t n) { return static_cast<size_t>(round_up(n * 4, 8)); }
@@ -44,6 +49,7 @@ struct Layout {
   }
 
   int64_t n_tokens;
+  size_t table_bytes, copy_bytes;  // of one group
   size_t end = sizeof(StepPlanHeader);
   size_t tokens, positions, seq_of_token, history_slots, groups, group_bytes;
   size_t sample_tokens, sampling, banned, cached_ids, cached_slots, cached_positions;
@@ -70,6 +76,7 @@ size_t step_plan_bytes(const StepLimits& limits) {
   header.max_blocks = limits.max_blocks_per_seq();
   header.n_banned = limits.max_banned;
   header.n_cached = limits.max_cached_tokens();
+  header.n_copies = limits.max_seqs;
   return Layout(header).end;
 }
 
@@ -126,6 +133,14 @@ std::span<const int32_t> StepPlanView::block_tables(int group) const {
   return section<int32_t>(bytes_, Layout(header()).block_tables(group),
                           int64_t{header().n_seqs} * header().max_blocks);
 }
+std::span<const int32_t> StepPlanView::copies_from(int group) const {
+  CHECK(group >= 0 && group < header().n_groups);
+  return section<int32_t>(bytes_, Layout(header()).copies_from(group), header().n_copies);
+}
+std::span<const int32_t> StepPlanView::copies_to(int group) const {
+  CHECK(group >= 0 && group < header().n_groups);
+  return section<int32_t>(bytes_, Layout(header()).copies_to(group), header().n_copies);
+}
 std::span<const int32_t> StepPlanView::sample_tokens() const {
   return section<int32_t>(bytes_, Layout(header()).sample_tokens, header().n_samples);
 }
@@ -149,7 +164,9 @@ std::span<const int32_t> StepPlanView::cached_positions() const {
 StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
     : limits_(limits),
       kv_slots_(static_cast<size_t>(limits.n_groups)),
-      block_tables_(static_cast<size_t>(limits.n_groups)) {
+      block_tables_(static_cast<size_t>(limits.n_groups)),
+      copies_from_(static_cast<size_t>(limits.n_groups)),
+      copies_to_(static_cast<size_t>(limits.n_groups)) {
   const auto max_tokens = static_cast<size_t>(limits.max_tokens);
   for (auto* list : {&tokens_, &positions_, &seq_of_token_, &history_slots_}) {
     list->reserve(max_tokens);
@@ -158,6 +175,9 @@ StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
   for (auto& list : block_tables_) {
     list.reserve(static_cast<size_t>(limits.max_seqs) *
                  static_cast<size_t>(limits.max_blocks_per_seq()));
+  }
+  for (auto* lists : {&copies_from_, &copies_to_}) {
+    for (auto& list : *lists) list.reserve(static_cast<size_t>(limits.max_seqs));
   }
   sample_tokens_.reserve(static_cast<size_t>(limits.max_samples));
   sampling_.reserve(static_cast<size_t>(limits.max_samples));
@@ -176,8 +196,9 @@ void StepPlanBuilder::begin(uint64_t step) {
                      &banned_, &cached_ids_, &cached_slots_, &cached_positions_}) {
     list->clear();
   }
-  for (auto& list : kv_slots_) list.clear();
-  for (auto& list : block_tables_) list.clear();
+  for (auto* lists : {&kv_slots_, &block_tables_, &copies_from_, &copies_to_}) {
+    for (auto& list : *lists) list.clear();
+  }
   sampling_.clear();
 }
 
@@ -238,6 +259,16 @@ void StepPlanBuilder::add_cached(int32_t history_slot, std::span<const int32_t> 
   }
 }
 
+void StepPlanBuilder::add_copy(std::span<const BlockId> from, std::span<const BlockId> to) {
+  CHECK(header_.n_copies < limits_.max_seqs);
+  CHECK(from.size() == copies_from_.size() && to.size() == copies_to_.size());
+  for (size_t g = 0; g < from.size(); ++g) {
+    copies_from_[g].push_back(raw(from[g]));
+    copies_to_[g].push_back(raw(to[g]));
+  }
+  ++header_.n_copies;
+}
+
 int32_t StepPlanBuilder::n_tokens() const { return header_.n_tokens; }
 int32_t StepPlanBuilder::n_seqs() const { return header_.n_seqs; }
 
@@ -255,6 +286,8 @@ std::span<const std::byte> StepPlanBuilder::finish() {
   for (int g = 0; g < header_.n_groups; ++g) {
     put(bytes_, layout.kv_slots(g), kv_slots_[static_cast<size_t>(g)]);
     put_block_tables(layout.block_tables(g), block_tables_[static_cast<size_t>(g)]);
+    put(bytes_, layout.copies_from(g), copies_from_[static_cast<size_t>(g)]);
+    put(bytes_, layout.copies_to(g), copies_to_[static_cast<size_t>(g)]);
   }
   put(bytes_, layout.sample_tokens, sample_tokens_);
   if (!sampling_.empty()) {

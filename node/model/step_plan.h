@@ -4,7 +4,8 @@
 // first collective of the step.
 //
 //   | header | tokens | positions | seq_of_token | history_slots | per group: kv_slots,
-//   block_tables | sample_tokens | sampling rows | banned ids | cached ids, slots, positions |
+//   block_tables, copies from, to | sample_tokens | sampling rows | banned ids | cached ids, slots,
+//   positions |
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,7 @@ struct StepPlanHeader {
   int32_t max_blocks = 0;  // columns of the block tables
   int32_t n_banned = 0;
   int32_t n_cached = 0;  // tokens that this step's new sequences found in the KV cache
-  int32_t unused = 0;    // the header is a multiple of 8 bytes
+  int32_t n_copies = 0;  // blocks of every group that are copied before anything is written
 };
 
 // The most a plan of this node can hold; sizes every buffer once, at start.
@@ -63,6 +64,8 @@ class StepPlanView {
   std::span<const int32_t> history_slots() const;          // [n_tokens], row of the token history
   std::span<const int32_t> kv_slots(int group) const;      // [n_tokens]
   std::span<const int32_t> block_tables(int group) const;  // [n_seqs, max_blocks], -1 = none
+  std::span<const int32_t> copies_from(int group) const;   // [n_copies], block ids
+  std::span<const int32_t> copies_to(int group) const;     // [n_copies]
   std::span<const int32_t> sample_tokens() const;          // [n_samples], index into tokens
   std::span<const SamplingRow> sampling() const;           // [n_samples]
   std::span<const int32_t> banned() const;
@@ -89,6 +92,8 @@ class StepPlanBuilder {
   void add_sample(const SamplingRow& row, std::span<const int32_t> banned = {});
   // The first tokens of a sequence that is new in this step and found them in the KV cache.
   void add_cached(int32_t history_slot, std::span<const int32_t> tokens);
+  // Before the step, block from[g] is copied to block to[g] in every group g.
+  void add_copy(std::span<const BlockId> from, std::span<const BlockId> to);
   int32_t n_tokens() const;
   int32_t n_seqs() const;
   // The finished plan; valid until the next begin().
@@ -101,7 +106,7 @@ class StepPlanBuilder {
   StepLimits limits_;
   StepPlanHeader header_;
   std::vector<int32_t> tokens_, positions_, seq_of_token_, history_slots_;
-  std::vector<std::vector<int32_t>> kv_slots_, block_tables_;
+  std::vector<std::vector<int32_t>> kv_slots_, block_tables_, copies_from_, copies_to_;
   std::vector<int32_t> sample_tokens_, banned_;
   std::vector<int32_t> cached_ids_, cached_slots_, cached_positions_;
   std::vector<SamplingRow> sampling_;

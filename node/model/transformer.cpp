@@ -75,6 +75,9 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
   communicator_ = &communicator;
   in_ = {.n_tokens = header.n_tokens,
          .n_samples = header.n_samples,
+         .n_copies = header.n_copies,
+         .copies_from = vector_of(plan.copies_from(0)),
+         .copies_to = vector_of(plan.copies_to(0)),
          .positions = vector_of(plan.positions()),
          .seq_of_token = vector_of(plan.seq_of_token()),
          .slots = vector_of(plan.kv_slots(0)),
@@ -171,6 +174,9 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
   const View q = heads_of(ws_.qkv, n, shard_.n_heads, head_dim, stride);
   float* const k = ws_.qkv + attended_dim_;
   const KvPages pages = kv_.pages(idx);
+  if (in_.n_copies > 0) {
+    copy_blocks({.kv = pages, .from = in_.copies_from, .to = in_.copies_to}, stream_);
+  }
   rope_store({.q = q,
               .k = heads_of(k, n, shard_.n_kv_heads, head_dim, stride),
               .v = heads_of(k + kv_dim_, n, shard_.n_kv_heads, head_dim, stride),

@@ -44,6 +44,8 @@ class Transformer {
   struct Inputs {
     int64_t n_tokens = 0;
     int64_t n_samples = 0;
+    int64_t n_copies = 0;
+    View copies_from, copies_to;
     View positions, seq_of_token, slots, block_tables, sample_rows;
   };
 

@@ -1,9 +1,9 @@
 // NullExecutor: a model without weights behind the Executor interface. It keeps "KV pages" in which
 // each slot remembers a token and its position, and a token history, and runs plans exactly as
-// ranks would: resolve tokens, store, then, for every sampled row, read the whole sequence back
-// through the block table. The next token is a hash of what it read, the seed, the choice and the
-// output index; so a wrong slot, position, table, history or a block given away too early changes
-// the tokens, and what is plainly impossible is a gtest failure.
+// ranks would: copy blocks, resolve tokens, store, then, for every sampled row, read the whole
+// sequence back through the block table. The next token is a hash of what it read, the seed, the
+// choice and the output index; so a wrong slot, position, table, history or a block given away too
+// early changes the tokens, and what is plainly impossible is a gtest failure.
 //
 // Faults are triggered by prompt tokens, so that they follow a request wherever it is scheduled.
 // Calls come from one thread (the engine's); hold(), release() and the counters from any.
@@ -34,8 +34,10 @@ class NullExecutor final : public Executor {
     int32_t vocab_size = 0;
     int depth = 1;                // max_steps_in_flight()
     int32_t poison_token = -1;    // a sequence that holds it has non-finite logits
-    int32_t breaking_token = -1;  // a step that is handed it fails
-    int32_t fixed_token = -1;     // sampled always, instead of a hash
+    int32_t breaking_token = -1;  // a step that is handed it fails; never sampled
+    uint64_t fail_step = 0;       // the step of this number fails
+    StepStatus fail_status = StepStatus::kRankFailed;  // as what steps fail
+    int32_t fixed_token = -1;                          // sampled always, instead of a hash
     // Sampled instead of a hash, by output index; fixed_token or a hash follows.
     std::vector<int32_t> script = {};
   };
@@ -132,16 +134,32 @@ class NullExecutor final : public Executor {
     result.message.clear();
     result.n_samples = header.n_samples;
     const auto tokens = plan.tokens();
-    if (options_.breaking_token >= 0 &&
-        std::find(tokens.begin(), tokens.end(), options_.breaking_token) != tokens.end()) {
-      result.status = StepStatus::kRankFailed;
+    const bool breaks =
+        options_.breaking_token >= 0 &&
+        std::find(tokens.begin(), tokens.end(), options_.breaking_token) != tokens.end();
+    if (breaks || header.step == options_.fail_step) {
+      result.status = options_.fail_status;
       result.message = "rank 1 threw in linear";
       set_broken(plan, true);
       return;
     }
     set_broken(plan, false);
+    copy_blocks(plan);
     resolve_and_store(plan);
     for (int32_t i = 0; i < header.n_samples; ++i) sample(plan, static_cast<size_t>(i), result);
+  }
+
+  void copy_blocks(const StepPlanView& plan) {
+    const auto size = static_cast<size_t>(options_.limits.block_size);
+    for (int group = 0; group < plan.header().n_groups; ++group) {
+      auto& pages = pages_[static_cast<size_t>(group)];
+      for (size_t i = 0; i < plan.copies_from(group).size(); ++i) {
+        const auto from = static_cast<size_t>(plan.copies_from(group)[i]) * size;
+        const auto to = static_cast<size_t>(plan.copies_to(group)[i]) * size;
+        std::copy_n(pages.begin() + static_cast<std::ptrdiff_t>(from), size,
+                    pages.begin() + static_cast<std::ptrdiff_t>(to));
+      }
+    }
   }
 
   void resolve_and_store(const StepPlanView& plan) {
@@ -161,8 +179,9 @@ class NullExecutor final : public Executor {
   }
 
   // Nothing of a failed step was stored; a row of the next step that builds on it reads garbage, as
-  // ranks would. A slot is sound again when its next owner begins.
+  // ranks would. A slot is sound again when its owner begins or its history is told anew.
   void set_broken(const StepPlanView& plan, bool is_broken) {
+    for (int32_t slot : plan.cached_slots()) is_broken_.at(static_cast<size_t>(slot)) = false;
     for (size_t i = 0; i < plan.tokens().size(); ++i) {
       if (!is_broken && plan.positions()[i] > 0) continue;
       is_broken_.at(static_cast<size_t>(plan.history_slots()[i])) = is_broken;
@@ -218,6 +237,7 @@ class NullExecutor final : public Executor {
 
   int32_t pick(uint64_t hash, const SamplingRow& row, std::span<const int32_t> banned) const {
     int32_t id = static_cast<int32_t>(hash % static_cast<uint64_t>(options_.vocab_size));
+    if (id == options_.breaking_token) id = (id + 1) % options_.vocab_size;
     if (options_.fixed_token >= 0) id = options_.fixed_token;
     if (row.output_idx < options_.script.size()) id = options_.script[row.output_idx];
     if (row.min_tokens_left == 0) return id;

@@ -120,7 +120,7 @@ class CoreHarness {
         core(config, executor, tokenizer, clock, sink) {}
 
   Status accept(GenerationRequest request) {
-    const Admission admission(config.limits, config.n_kv_blocks, tokenizer);
+    const Admission admission(config.limits, config.n_kv_blocks, tokenizer, config.tenants);
     Status status = admission.check(request);
     if (status) core.accept(std::make_unique<LiveRequest>(std::move(request)));
     return status;

@@ -34,10 +34,10 @@ TEST(PrefixReuse, ASecondEqualPromptIsReadFromTheCacheButForItsLastToken) {
     h.run();
   }
   EXPECT_EQ(cached_tokens(h, 1), 0u);
-  EXPECT_EQ(cached_tokens(h, 2), 8u);  // 12 would leave nothing to forward
-  EXPECT_EQ(h.core.snapshot().n_cached_tokens, 8u);
+  EXPECT_EQ(cached_tokens(h, 2), 11u);  // 12 would leave nothing to forward
+  EXPECT_EQ(h.core.snapshot().n_cached_tokens, 11u);
   EXPECT_EQ(h.core.snapshot().n_prompt_tokens, 24u);
-  EXPECT_EQ(h.core.snapshot().n_query_rows, (12u + 2u) + (4u + 2u));
+  EXPECT_EQ(h.core.snapshot().n_query_rows, (12u + 2u) + (1u + 2u));
 }
 
 TEST(PrefixReuse, ATurnGoesOnFromThePromptAndTheAnswerBeforeIt) {
@@ -56,7 +56,7 @@ TEST(PrefixReuse, ATurnGoesOnFromThePromptAndTheAnswerBeforeIt) {
   EXPECT_EQ(cached_tokens(h, 3), 20u);  // of 23 forwarded
 }
 
-TEST(PrefixReuse, OnlyWholeEqualBlocksFromTheBeginningAreShared) {
+TEST(PrefixReuse, WhatIsEqualFromTheBeginningIsSharedToTheToken) {
   CoreHarness h(small_config());
   ASSERT_TRUE(h.accept(request_of(1, counting(1, 12), 1)));
   h.run();
@@ -64,11 +64,74 @@ TEST(PrefixReuse, OnlyWholeEqualBlocksFromTheBeginningAreShared) {
   other[5] = 99;
   ASSERT_TRUE(h.accept(request_of(2, other, 1)));
   h.run();
-  EXPECT_EQ(cached_tokens(h, 2), 4u);
+  EXPECT_EQ(cached_tokens(h, 2), 5u);              // a block, and the head of the next
   std::vector<int32_t> shifted = counting(5, 12);  // its first block is the other's second
   ASSERT_TRUE(h.accept(request_of(3, shifted, 1)));
   h.run();
   EXPECT_EQ(cached_tokens(h, 3), 0u);
+}
+
+// The head of a block is copied, so whoever has the original goes on with it, and its own tokens
+// follow the copy. NullExecutor sees it if either is written over.
+TEST(PrefixReuse, TheHeadOfABlockIsCopiedAtEveryOffset) {
+  for (int n_groups : {1, 2}) {
+    for (int32_t n_equal = 1; n_equal <= 20; ++n_equal) {
+      for (int depth : {1, 2}) {
+        EngineConfig config = small_config(depth);
+        config.limits.n_groups = n_groups;
+        CoreHarness h(config);
+        ASSERT_TRUE(h.accept(request_of(1, counting(1, 24), 20)));
+        for (int i = 0; i < 4; ++i) h.turn();  // it has published its prompt, and goes on
+        std::vector<int32_t> other = counting(1, n_equal) + counting(100, 5);
+        ASSERT_TRUE(h.accept(request_of(2, other, 8)));
+        h.run();
+        EXPECT_EQ(cached_tokens(h, 2), static_cast<uint64_t>(n_equal));
+        EngineConfig plain = config;
+        plain.prefix_cache = false;
+        CoreHarness solo(plain);
+        ASSERT_TRUE(solo.accept(request_of(1, counting(1, 24), 20)));
+        ASSERT_TRUE(solo.accept(request_of(2, other, 8)));
+        solo.run();
+        EXPECT_EQ(h.choice(1), solo.choice(1));
+        EXPECT_EQ(h.choice(2), solo.choice(2)) << n_equal;
+      }
+    }
+  }
+}
+
+TEST(PrefixReuse, ACopyWhoseStepFailedIsMadeAgain) {
+  for (int depth : {1, 2}) {
+    EngineConfig config = small_config(depth);
+    NullExecutor::Options options = executor_options(config);
+    CoreHarness first(config, options);
+    ASSERT_TRUE(first.accept(request_of(1, counting(1, 12), 1)));
+    first.run();
+    options.fail_step = first.core.snapshot().n_steps + 1;
+    CoreHarness h(config, options);
+    ASSERT_TRUE(h.accept(request_of(1, counting(1, 12), 1)));
+    h.run();
+    ASSERT_TRUE(h.accept(request_of(2, counting(1, 10) + counting(90, 4), 6)));
+    h.run();
+    EXPECT_EQ(h.core.snapshot().n_failed_steps, 1u);
+    EXPECT_EQ(cached_tokens(h, 2), 10u);
+    CoreHarness solo(config);
+    ASSERT_TRUE(solo.accept(request_of(2, counting(1, 10) + counting(90, 4), 6)));
+    solo.run();
+    EXPECT_EQ(h.choice(2), solo.choice(2));
+  }
+}
+
+// The pool has no block to spare beside the original: whole blocks are shared and the rest
+// computed.
+TEST(PrefixReuse, WithoutRoomForACopyTheTokensAreComputed) {
+  EngineConfig config = small_config();
+  config.n_kv_blocks = 4;
+  CoreHarness h(config);
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 12), 1)));
+  h.run();
+  ASSERT_TRUE(h.accept(request_of(2, counting(1, 10) + counting(90, 4), 2)));
+  h.run();
+  EXPECT_EQ(cached_tokens(h, 2), 8u);
 }
 
 TEST(PrefixReuse, SaltsDoNotShare) {
@@ -83,8 +146,8 @@ TEST(PrefixReuse, SaltsDoNotShare) {
   EXPECT_EQ(ask(1, "a"), 0u);
   EXPECT_EQ(ask(2, "b"), 0u);
   EXPECT_EQ(ask(3, ""), 0u);
-  EXPECT_EQ(ask(4, "a"), 8u);
-  EXPECT_EQ(ask(5, "b"), 8u);
+  EXPECT_EQ(ask(4, "a"), 11u);
+  EXPECT_EQ(ask(5, "b"), 11u);
 }
 
 TEST(PrefixReuse, WithoutCachePromptNothingIsReadAndNothingLeft) {
@@ -100,7 +163,7 @@ TEST(PrefixReuse, WithoutCachePromptNothingIsReadAndNothingLeft) {
   EXPECT_EQ(h.core.snapshot().n_blocks_cached, 0);
   EXPECT_EQ(ask(2, true), 0u);
   EXPECT_EQ(ask(3, false), 0u);
-  EXPECT_EQ(ask(4, true), 8u);
+  EXPECT_EQ(ask(4, true), 11u);
 }
 
 TEST(PrefixReuse, SwitchedOffThePoolIsEmptyWhenIdle) {
@@ -157,7 +220,7 @@ TEST(PrefixReuse, ALongPromptIsNotWaitedForToSaveAShortPrefix) {
   ASSERT_TRUE(other.accept(request_of(1, counting(1, 42), 2)));
   ASSERT_TRUE(other.accept(request_of(2, counting(1, 9) + counting(90, 3), 2)));
   other.run();
-  EXPECT_EQ(cached_tokens(other, 2), 8u);
+  EXPECT_EQ(cached_tokens(other, 2), 9u);
 }
 
 TEST(PrefixReuse, WhoStandsBackGoesOnWhenTheOtherIsCancelled) {
@@ -181,10 +244,10 @@ TEST(PrefixReuse, WhatIsOldestIsEvictedForWhoNeedsRoom) {
   };
   EXPECT_EQ(ask(1, 1), 0u);    // leaves 3 blocks
   EXPECT_EQ(ask(2, 101), 0u);  // and 3 more: 6 of 8
-  EXPECT_EQ(ask(3, 1), 8u);    // used again
+  EXPECT_EQ(ask(3, 1), 11u);   // used again
   EXPECT_EQ(ask(4, 201), 0u);  // needs 4 of which 2 are free: the second's end goes
   EXPECT_GT(h.core.snapshot().n_blocks_evicted, 0u);
-  EXPECT_EQ(ask(5, 1), 8u);
+  EXPECT_EQ(ask(5, 1), 11u);
   EXPECT_LT(ask(6, 101), 8u);
 }
 
@@ -209,7 +272,7 @@ TEST(PrefixReuse, TheHistoryKnowsTheTokensThatWereNotForwarded) {
     ASSERT_TRUE(h.accept(request_of(id + 10, counting(1, 20), 6)));
     h.run();
   }
-  EXPECT_EQ(cached_tokens(h, 13), 16u);
+  EXPECT_EQ(cached_tokens(h, 13), 19u);
 }
 
 // Conversations, branches and strangers in a pool of a third of what they want, at both depths: the

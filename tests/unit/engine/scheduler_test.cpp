@@ -14,7 +14,7 @@ namespace {
 struct Line {
   Line(const StepLimits& limits, int32_t n_blocks)
       : cache(pools(limits, n_blocks), limits.block_size, /*enabled=*/false),
-        scheduler(limits, pools_, cache) {}
+        scheduler(config_of(limits), pools_, cache) {}
   ~Line() {
     for (auto& request : requests) {
       for (Choice& choice : request->choices) {
@@ -23,6 +23,13 @@ struct Line {
     }
   }
 
+  // Who is in, is in for good, unless a test says otherwise.
+  static EngineConfig config_of(const StepLimits& limits) {
+    EngineConfig config;
+    config.limits = limits;
+    config.reservation = KvReservation::kGuaranteed;
+    return config;
+  }
   KvPools& pools(const StepLimits& limits, int32_t n_blocks) {
     for (int i = 0; i < limits.n_groups; ++i) pools_.emplace_back(n_blocks);
     return pools_;
@@ -87,8 +94,8 @@ TEST(Scheduler, PlanningChangesNothing) {
 TEST(Scheduler, CutsALongPromptAtTheTokenBudget) {
   Line line(limits_of(16, 4), 32);
   Sequence& sequence = line.add(40, 3);
-  EXPECT_EQ(line.plan().n_tokens, 16);
-  EXPECT_EQ(line.schedule.n_samples, 0);
+  EXPECT_EQ(line.plan().n_tokens(), 16);
+  EXPECT_EQ(line.schedule.n_samples(), 0);
   line.step();
   line.step();
   EXPECT_EQ(line.plan().chunks[0].first_position, 32);
@@ -178,11 +185,11 @@ TEST(Scheduler, EveryGroupMustHaveRoom) {
 TEST(Scheduler, ChoicesOfOneRequestAreAdmittedOneByOne) {
   Line line(limits_of(16, 2), 32);
   line.add(3, 4, 5);
-  EXPECT_EQ(line.scheduler.n_requests_waiting(), 1);
+  EXPECT_EQ(line.scheduler.waiting().n_new_requests(), 1);
   line.step();
   EXPECT_EQ(line.scheduler.running().size(), 2u);
-  EXPECT_EQ(line.scheduler.waiting().size(), 3u);
-  EXPECT_EQ(line.scheduler.n_requests_waiting(), 0);
+  EXPECT_EQ(line.scheduler.waiting().n_sequences(), 3);
+  EXPECT_EQ(line.scheduler.waiting().n_new_requests(), 0);
 }
 
 TEST(Scheduler, AWaitingSequenceLeavesTheLineAtOnce) {
@@ -191,9 +198,9 @@ TEST(Scheduler, AWaitingSequenceLeavesTheLineAtOnce) {
   Sequence& second = line.add(3, 4);
   Sequence& third = line.add(3, 4);
   EXPECT_TRUE(line.scheduler.retire(second));
-  EXPECT_EQ(line.scheduler.waiting().front(), &first);
-  EXPECT_EQ(line.scheduler.waiting().back(), &third);
-  EXPECT_EQ(line.scheduler.n_requests_waiting(), 2);
+  EXPECT_EQ(line.scheduler.waiting().of(0).front(), &first);
+  EXPECT_EQ(line.scheduler.waiting().of(0).back(), &third);
+  EXPECT_EQ(line.scheduler.waiting().n_new_requests(), 2);
 }
 
 // Random loads: order of admission is order of arrival, and all rules hold after each step.

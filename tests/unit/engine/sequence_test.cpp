@@ -16,6 +16,7 @@ TEST(Sequence, OnlyTheTableOfTransitionsIsLegal) {
   const std::set<std::pair<SeqState, SeqState>> legal = {
       {kWaiting, kPrefilling},  {kWaiting, kReleased},  {kPrefilling, kDecoding},
       {kPrefilling, kRetiring}, {kDecoding, kRetiring}, {kRetiring, kReleased},
+      {kDecoding, kPrefilling}, {kDecoding, kWaiting},  {kPrefilling, kWaiting},
   };
   for (int from = 0; from < kNSeqStates; ++from) {
     for (int to = 0; to < kNSeqStates; ++to) {
@@ -28,7 +29,7 @@ TEST(Sequence, OnlyTheTableOfTransitionsIsLegal) {
 
 std::vector<BlockTable> tables_for(BlockPool& pool, int32_t n_blocks, int32_t block_size) {
   std::vector<BlockTable> tables(1);
-  tables[0].start(std::move(*pool.reserve(n_blocks)), block_size);
+  tables[0].start(std::move(*pool.reserve(n_blocks)), block_size, n_blocks);
   return tables;
 }
 
@@ -43,7 +44,7 @@ TEST(Sequence, LivesThroughItsStates) {
   sequence.admit(SlotId{2}, tables_for(pool, 2, 4), {}, 0);
   EXPECT_EQ(sequence.state(), SeqState::kPrefilling);
   sequence.plan_chunk(2, false);
-  EXPECT_EQ(sequence.n_prompt_left(), 1);
+  EXPECT_EQ(sequence.n_prefill_left(), 1);
   sequence.finish_chunk(2, false);
   sequence.plan_chunk(1, true);
   EXPECT_EQ(sequence.state(), SeqState::kDecoding);

@@ -1,4 +1,5 @@
-// embed, add_rms_norm, gather_rows, concat_columns, resolve_tokens; and the streams themselves.
+// embed, add_rms_norm, gather_rows, concat_columns, resolve_tokens, copy_blocks; and the streams
+// themselves.
 #include <algorithm>
 #include <limits>
 
@@ -21,7 +22,7 @@ TEST(Streams, EveryInstructionSetOffersEveryOp) {
     const CpuOps& ops = cpu_ops(isa);
     EXPECT_TRUE(ops.embed && ops.rms_norm && ops.quantize && ops.linear && ops.add_rms_norm &&
                 ops.rope_store && ops.attention && ops.silu_mul && ops.gather_rows &&
-                ops.concat_columns && ops.resolve_tokens && ops.sample)
+                ops.concat_columns && ops.resolve_tokens && ops.copy_blocks && ops.sample)
         << to_string(isa);
   }
 }
@@ -194,6 +195,26 @@ TEST(ResolveTokens, KnownIdsAreRememberedAndUnknownOnesLookedUp) {
   });
 }
 
+TEST(CopyBlocks, CopiesInOrderAndNothingElse) {
+  for_each_stream_and_reference([&](Stream& stream) {
+    std::vector<std::byte> data(5 * 3);
+    for (size_t i = 0; i < data.size(); ++i) data[i] = std::byte(i);
+    const int32_t from[] = {1, 3}, to[] = {3, 0};  // what was copied is copied on
+    copy_blocks({.kv = {.data = data.data(), .n_blocks = 5, .block_bytes = 3},
+                 .from = view(from, {2}),
+                 .to = view(to, {2})},
+                stream);
+    const auto block = [&](int64_t i) {
+      return std::vector<int>{int(data[i * 3]), int(data[i * 3 + 1]), int(data[i * 3 + 2])};
+    };
+    EXPECT_EQ(block(0), (std::vector<int>{3, 4, 5}));
+    EXPECT_EQ(block(1), (std::vector<int>{3, 4, 5}));
+    EXPECT_EQ(block(2), (std::vector<int>{6, 7, 8}));
+    EXPECT_EQ(block(3), (std::vector<int>{3, 4, 5}));
+    EXPECT_EQ(block(4), (std::vector<int>{12, 13, 14}));
+  });
+}
+
 TEST(RowOpsDeathTest, RowsAndSlotsOutsideTheirTablesEndTheProcess) {
   std::vector<float> x(20), out(20);
   const int32_t rows[] = {2};
@@ -211,6 +232,13 @@ TEST(RowOpsDeathTest, RowsAndSlotsOutsideTheirTablesEndTheProcess) {
                                .history = view(history.data(), {1, 8}),
                                .tokens = view(tokens.data(), {1})},
                               *stream),
+               "move_rows.cpp");
+  std::byte block[1];
+  const int32_t outside[] = {1};
+  EXPECT_DEATH(copy_blocks({.kv = {.data = block, .n_blocks = 1, .block_bytes = 1},
+                            .from = view(slot, {1}),
+                            .to = view(outside, {1})},
+                           *stream),
                "move_rows.cpp");
 }
 

@@ -18,7 +18,7 @@ TEST(BlockTable, RoundsTokensUpToBlocks) {
 TEST(BlockTable, TakesABlockOnlyWhenAPositionNeedsIt) {
   BlockPool pool(8);
   BlockTable table;
-  table.start(std::move(*pool.reserve(3)), 4);
+  table.start(std::move(*pool.reserve(3)), 4, 3);
   EXPECT_EQ(table.n_slots(), 0);
   table.grow(1);
   EXPECT_EQ(table.n_blocks(), 1);
@@ -33,7 +33,7 @@ TEST(BlockTable, TakesABlockOnlyWhenAPositionNeedsIt) {
 TEST(BlockTable, GrowingKeepsTheBlocksItHas) {
   BlockPool pool(8);
   BlockTable table;
-  table.start(std::move(*pool.reserve(8)), 2);
+  table.start(std::move(*pool.reserve(8)), 2, 8);
   table.grow(6);
   const std::vector<BlockId> before(table.ids().begin(), table.ids().end());
   table.grow(16);
@@ -44,13 +44,13 @@ TEST(BlockTable, GrowingKeepsTheBlocksItHas) {
 TEST(BlockTable, ClearReturnsBlocksAndPromise) {
   BlockPool pool(4);
   BlockTable table;
-  table.start(std::move(*pool.reserve(4)), 16);
+  table.start(std::move(*pool.reserve(4)), 16, 4);
   table.grow(20);
   table.clear();
   EXPECT_EQ(pool.n_blocks_free(), 4);
   EXPECT_EQ(pool.n_blocks_reserved(), 0);
   EXPECT_TRUE(table.ids().empty());
-  table.start(std::move(*pool.reserve(1)), 16);  // and can be used again
+  table.start(std::move(*pool.reserve(1)), 16, 1);  // and can be used again
   table.grow(16);
   EXPECT_EQ(table.n_blocks(), 1);
 }
@@ -58,7 +58,7 @@ TEST(BlockTable, ClearReturnsBlocksAndPromise) {
 TEST(BlockTableDeathTest, GrowingPastThePromiseIsABug) {
   BlockPool pool(4);
   BlockTable table;
-  table.start(std::move(*pool.reserve(1)), 4);
+  table.start(std::move(*pool.reserve(1)), 4, 1);
   EXPECT_DEATH(table.grow(5), "n_left_");
 }
 

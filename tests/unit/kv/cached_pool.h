@@ -64,7 +64,8 @@ struct CachedPool {
     std::vector<BlockRef> shared = cache.share(nodes, 0, tenant);
     const int32_t n_all = n_blocks_for(n_tokens, block_size);
     const auto n_new = n_all - static_cast<int32_t>(nodes.size());
-    held.table.start(std::move(*pool().reserve(n_new, tenant)), block_size, std::move(shared));
+    held.table.start(std::move(*pool().reserve(n_new, tenant)), block_size, n_all,
+                     std::move(shared));
     held.chain = cache.start_chain(hashes, nodes, n_all, tenant, retention);
     cache.make_room(std::vector{n_new}, tenant);
     held.table.grow(n_tokens);

@@ -39,6 +39,7 @@ std::span<const std::byte> build_two(StepPlanBuilder& builder) {
   builder.add_sample({.temperature = 0.0f, .seed = 11, .slot = 3, .n_history = 6});
   const auto b0 = blocks({0, 4, 8, 30}), b1 = blocks({6, 7, 3, 31});
   const std::array<std::span<const BlockId>, 2> b{b0, b1};
+  builder.add_copy(blocks({3, 2}), blocks({8, 3}));
   builder.add_sequence(0, 8, Ints{-1}, b);
   builder.add_sample({.top_p = 0.5f, .seed = 12, .n_history = 9, .min_tokens_left = 2}, Ints{2, 3});
   return builder.finish();
@@ -60,6 +61,10 @@ TEST(StepPlan, RanksReadWhatTheBuilderCollected) {
   EXPECT_EQ(copy(plan.kv_slots(1)), (Ints{1 * 4 + 3, 2 * 4, 2 * 4 + 1, 3 * 4}));
   EXPECT_EQ(copy(plan.block_tables(0)), (Ints{5, 9, -1, 0, 4, 8}));
   EXPECT_EQ(copy(plan.block_tables(1)), (Ints{1, 2, -1, 6, 7, 3}));
+  EXPECT_EQ(copy(plan.copies_from(0)), (Ints{3}));
+  EXPECT_EQ(copy(plan.copies_to(0)), (Ints{8}));
+  EXPECT_EQ(copy(plan.copies_from(1)), (Ints{2}));
+  EXPECT_EQ(copy(plan.copies_to(1)), (Ints{3}));
   EXPECT_EQ(copy(plan.sample_tokens()), (Ints{2, 3}));
   EXPECT_EQ(plan.sampling()[0].seed, 11u);
   EXPECT_EQ(plan.sampling()[0].n_banned, 0);
@@ -117,6 +122,7 @@ TEST(StepPlan, AReusedBuilderTakesNoNewMemory) {
   for (int s = 0; s < 4; ++s) {
     builder.add_sequence(s, 36, Ints{1, 2, 3, 4}, tables);
     builder.add_cached(s, Ints(static_cast<size_t>(kLimits.max_cached_tokens() / 4), 7));
+    builder.add_copy(blocks({0, 1}), blocks({2, 3}));
     builder.add_sample({}, s == 0 ? Ints{1, 2, 3} : Ints{});
   }
   const auto plan = builder.finish();

@@ -1,0 +1,72 @@
+// Schedule: a planned step: who runs, with how many tokens, and what has to give way for it. Plain
+// data, written by Scheduler::plan() and made true by commit(). Engine thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "common/ids.h"
+#include "node/engine/fair_share.h"
+#include "node/engine/sequence.h"
+#include "node/engine/step_time.h"
+#include "node/kv/prefix_cache.h"
+#include "node/kv/tenant_ledger.h"
+
+namespace lockstep {
+
+// One sequence's part of a step: positions [first_position, first_position + n_tokens).
+struct ScheduledChunk {
+  Sequence* sequence = nullptr;
+  int32_t first_position = 0;
+  int32_t n_tokens = 0;
+  int32_t prefill_end = 0;      // where what the sequence forwards before it decodes ends
+  bool samples = false;         // the token after the chunk is sampled
+  bool needs_block = false;     // one more of every KV group than it was promised
+  bool writes_history = false;  // the ranks are told all tokens before first_position
+  bool admits = false;          // the sequence leaves the waiting line with this chunk
+  bool is_new = false;          // and has not been admitted before
+  bool copies = false;          // the head of its first own block is copied from another one
+  // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared, the one whose
+  // head it copies, and for how many blocks it has a claim, those included that it shares.
+  size_t first_shared = 0;
+  size_t n_shared = 0;
+  BlockId partial = PrefixIndex::kNone;
+  int32_t n_blocks_claimed = 0;
+};
+
+// Where a tenant's prompts stand in a plan under way.
+struct PromptLane {
+  int64_t open_chunk = -1;  // of the step: its prompt is longer than what it got so far
+  size_t next_running = 0;  // in Schedule::order
+  size_t next_waiting = 0;  // in the tenant's waiting line
+  bool is_closed = false;   // who waits has to wait on: the tenant is at its ceiling
+};
+
+// Reused; does not grow once it has held a full step.
+struct Schedule {
+  uint64_t step = 0;
+  std::vector<ScheduledChunk> chunks;  // in the order of the plan's rows
+  StepWork work;                       // of all chunks
+  std::vector<Sequence*> preempted;    // lose their blocks before anything else happens
+  // Somebody would have to lose blocks that a step in flight uses: nothing is planned until that
+  // step is done.
+  bool waits_for_flight = false;
+  std::vector<BlockId> shared;  // of all admissions
+  std::vector<Sequence*> standing_back;
+  int32_t n_history = 0;  // tokens that only histories learn
+  FairShare share{{1}};   // after the step
+
+  // While planning.
+  std::vector<TenantLedger> ledgers;  // [n_groups], with what the plan takes
+  PrefixMatch match;                  // of the sequence being looked at
+  std::vector<Sequence*> order;       // those that run, in order of service
+  std::vector<PromptLane> lanes;      // [n_tenants]
+  std::vector<uint8_t> can_use;       // [n_tenants]
+
+  int32_t n_tokens() const { return work.n_rows; }
+  int32_t n_samples() const { return work.n_samples; }
+  bool empty() const { return chunks.empty(); }
+};
+
+}  // namespace lockstep

@@ -1,0 +1,401 @@
+#include "node/engine/step_planner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "common/check.h"
+#include "node/engine/live_request.h"
+#include "node/engine/scheduler.h"
+
+namespace lockstep {
+namespace {
+
+int32_t priority_of(const Sequence& sequence) { return sequence.owner().request.priority; }
+
+size_t tenant_of(const Sequence& sequence) {
+  return static_cast<size_t>(sequence.owner().request.tenant);
+}
+
+// Where the tokens that it has to forward before it decodes end.
+int32_t prefill_end(const Sequence& sequence) {
+  return sequence.is_waiting() ? sequence.n_known()
+                               : sequence.next_position() + sequence.n_prefill_left();
+}
+
+}  // namespace
+
+StepPlanner::StepPlanner(const Scheduler& scheduler, Schedule& out)
+    : scheduler_(scheduler), out_(out) {}
+
+void StepPlanner::plan() {
+  begin();
+  out_.order.assign(scheduler_.running().begin(), scheduler_.running().end());
+  std::ranges::sort(out_.order,
+                    [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
+  plan_decodes();
+  if (out_.waits_for_flight) {
+    out_.chunks.clear();
+    out_.preempted.clear();
+    return;
+  }
+  admits_ = out_.preempted.empty();
+  plan_prompts();
+}
+
+void StepPlanner::plan_only(std::span<Sequence* const> sequences) {
+  begin();
+  std::ranges::copy_if(sequences, std::back_inserter(out_.order),
+                       [](const Sequence* sequence) { return sequence->is_running(); });
+  plan_decodes();
+  admits_ = false;
+  plan_prompts();
+}
+
+void StepPlanner::begin() {
+  const size_t n_tenants = scheduler_.waiting().n_tenants();
+  out_.chunks.clear();
+  out_.chunks.reserve(static_cast<size_t>(scheduler_.max_running()));
+  out_.work = StepWork();
+  out_.preempted.clear();
+  out_.waits_for_flight = false;
+  out_.shared.clear();
+  out_.standing_back.clear();
+  out_.n_history = 0;
+  out_.share = scheduler_.share();
+  const KvPools& pools = scheduler_.pools();
+  while (out_.ledgers.size() < pools.size()) out_.ledgers.push_back(pools.front().ledger());
+  for (size_t group = 0; group < pools.size(); ++group) out_.ledgers[group] = pools[group].ledger();
+  out_.order.clear();
+  out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
+  out_.lanes.assign(n_tenants, PromptLane());
+  out_.can_use.assign(n_tenants, 0);
+  n_running_ = static_cast<int32_t>(scheduler_.running().size());
+}
+
+// --- Decodes -------------------------------------------------------------------------------------
+
+void StepPlanner::plan_decodes() {
+  for (size_t place = 0; place < out_.order.size() && !out_.waits_for_flight; ++place) {
+    Sequence& sequence = *out_.order[place];
+    if (sequence.state() != SeqState::kDecoding || sequence.is_length_planned() ||
+        is_sent_back(sequence)) {
+      continue;
+    }
+    ScheduledChunk chunk{.sequence = &sequence,
+                         .first_position = sequence.next_position(),
+                         .n_tokens = 1,
+                         .samples = true};
+    const BlockTable& table = sequence.tables().front();
+    chunk.needs_block = chunk.first_position >= table.n_slots() && table.n_blocks_promised() == 0;
+    if ((chunk.needs_block && !find_block(place)) || !tell_history(chunk)) continue;
+    out_.chunks.push_back(chunk);
+    out_.work.add_chunk(chunk.first_position, 1, true);
+    ++n_decodes_;
+  }
+}
+
+// Makes somebody give up blocks until there is one for the sequence at `place`. False if it has to
+// go itself, or everybody has to wait for the step in flight.
+bool StepPlanner::find_block(size_t place) {
+  Sequence& sequence = *out_.order[place];
+  const int32_t tenant = sequence.owner().request.tenant;
+  const auto is_short = [&](const TenantLedger& l) { return l.n_available(tenant) < 1; };
+  for (;;) {
+    const auto short_one = std::ranges::find_if(out_.ledgers, is_short);
+    if (short_one == out_.ledgers.end()) break;
+    Sequence* victim = victim_after(place, *short_one);
+    if (victim == nullptr) victim = &sequence;
+    if (!send_back(*victim) || victim == &sequence) return false;
+  }
+  for (TenantLedger& ledger : out_.ledgers) ledger.take(tenant, 1);
+  return true;
+}
+
+// `ledger`: of a group that has no block for the sequence at `place`.
+Sequence* StepPlanner::victim_after(size_t place, const TenantLedger& ledger) const {
+  const int32_t taker = out_.order[place]->owner().request.tenant;
+  Sequence* victim = nullptr;
+  const auto is_better = [](const Sequence& a, const Sequence& b) {
+    if (priority_of(a) != priority_of(b)) return priority_of(a) > priority_of(b);
+    if (a.next_position() != b.next_position()) return a.next_position() < b.next_position();
+    return a.arrival() > b.arrival();
+  };
+  for (size_t i = place + 1; i < out_.order.size(); ++i) {
+    Sequence& other = *out_.order[i];
+    if (!other.is_running() || !scheduler_.is_preemptible(other) || is_sent_back(other)) continue;
+    if (!ledger.makes_way(other.owner().request.tenant, taker)) continue;
+    if (victim == nullptr || is_better(other, *victim)) victim = &other;
+  }
+  return victim;
+}
+
+bool StepPlanner::send_back(Sequence& victim) {
+  if (victim.n_inflight() > 0) {
+    out_.waits_for_flight = true;
+    return false;
+  }
+  out_.preempted.push_back(&victim);
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) give_back(victim, group);
+  --n_running_;
+  return true;
+}
+
+bool StepPlanner::is_sent_back(const Sequence& sequence) const {
+  return std::ranges::find(out_.preempted, &sequence) != out_.preempted.end();
+}
+
+// What it was promised, and the blocks that nobody else refers to.
+void StepPlanner::give_back(const Sequence& victim, size_t group) {
+  TenantLedger& ledger = out_.ledgers[group];
+  const BlockPool& pool = scheduler_.pools()[group];
+  const BlockTable& table = victim.tables()[group];
+  const std::span<const BlockRef> passed = victim.chain().refs();
+  const size_t n_groups = scheduler_.pools().size();
+  const auto drop = [&](BlockId id, uint32_t n_refs) {
+    if (pool.n_refs(id) == n_refs) ledger.give_back(pool.owner(id), 1);
+  };
+  ledger.give_back(victim.owner().request.tenant, table.n_blocks_promised());
+  for (size_t b = 0; b < table.ids().size(); ++b) {
+    const BlockId id = table.ids()[b];
+    const size_t node = b * n_groups + group;
+    const bool is_node = node < passed.size() && passed[node].id() == id;
+    drop(id, is_node ? 2 : 1);
+    if (node < passed.size() && !is_node) drop(passed[node].id(), 1);
+  }
+}
+
+// --- Prompts -------------------------------------------------------------------------------------
+
+void StepPlanner::plan_prompts() {
+  constexpr int32_t kNobody = std::numeric_limits<int32_t>::max();
+  for (;;) {
+    int32_t priority = kNobody;
+    for (size_t tenant = 0; tenant < out_.lanes.size(); ++tenant) {
+      const Sequence* next = candidate(tenant);
+      if (next != nullptr) priority = std::min(priority, priority_of(*next));
+    }
+    if (priority == kNobody) return;
+    for (size_t tenant = 0; tenant < out_.lanes.size(); ++tenant) {
+      const Sequence* next = candidate(tenant);
+      out_.can_use[tenant] = next != nullptr && priority_of(*next) == priority;
+    }
+    const int tenant = out_.share.next(out_.can_use);
+    if (tenant < 0 || !serve(static_cast<size_t>(tenant), priority)) return;
+  }
+}
+
+// One turn of a tenant. False if the step is full.
+bool StepPlanner::serve(size_t tenant, int32_t priority) {
+  PromptLane& lane = out_.lanes[tenant];
+  const int id = static_cast<int>(tenant);
+  while (out_.share.allowance(id) > 0) {
+    Sequence* next = candidate(tenant);
+    if (next == nullptr || priority_of(*next) != priority) {
+      out_.share.give_up(id);
+      return true;
+    }
+    const Turn turn = lane.open_chunk < 0 ? open_chunk(lane, *next) : Turn::kServed;
+    if (turn == Turn::kStepIsFull) return false;
+    if (turn == Turn::kPassedOver) continue;
+    const int32_t n = extend_chunk(lane, out_.share.allowance(id));
+    if (n == 0) return false;
+    out_.share.charge(id, n);
+  }
+  return true;
+}
+
+Sequence* StepPlanner::candidate(size_t tenant) {
+  PromptLane& lane = out_.lanes[tenant];
+  if (lane.open_chunk >= 0) return out_.chunks[static_cast<size_t>(lane.open_chunk)].sequence;
+  Sequence* running = running_candidate(lane, tenant);
+  Sequence* waiting = waiting_candidate(lane, tenant);
+  if (running == nullptr || waiting == nullptr) return running != nullptr ? running : waiting;
+  return comes_before(*running, *waiting) ? running : waiting;
+}
+
+Sequence* StepPlanner::running_candidate(PromptLane& lane, size_t tenant) const {
+  for (; lane.next_running < out_.order.size(); ++lane.next_running) {
+    Sequence* sequence = out_.order[lane.next_running];
+    if (tenant_of(*sequence) == tenant && sequence->state() == SeqState::kPrefilling &&
+        !is_sent_back(*sequence)) {
+      return sequence;
+    }
+  }
+  return nullptr;
+}
+
+Sequence* StepPlanner::waiting_candidate(const PromptLane& lane, size_t tenant) const {
+  const std::deque<Sequence*>& line = scheduler_.waiting().of(tenant);
+  const bool is_open = admits_ && !lane.is_closed && n_running_ < scheduler_.max_running();
+  return is_open && lane.next_waiting < line.size() ? line[lane.next_waiting] : nullptr;
+}
+
+// Gives the lane's next sequence a chunk, of no token yet.
+StepPlanner::Turn StepPlanner::open_chunk(PromptLane& lane, Sequence& sequence) {
+  ScheduledChunk chunk{.sequence = &sequence, .first_position = sequence.next_position()};
+  if (sequence.is_waiting()) {
+    match(sequence);
+    chunk.first_position = n_matched();
+  }
+  if (n_rows_left(chunk.first_position) == 0) return Turn::kStepIsFull;
+  ++(sequence.is_waiting() ? lane.next_waiting : lane.next_running);
+  if (sequence.is_waiting() ? !admit(lane, sequence, chunk) : !tell_history(chunk)) {
+    return Turn::kPassedOver;
+  }
+  lane.open_chunk = static_cast<int64_t>(out_.chunks.size());
+  out_.chunks.push_back(chunk);
+  return Turn::kServed;
+}
+
+// At least one token more for the lane's open chunk; 0 if the step is full.
+int32_t StepPlanner::extend_chunk(PromptLane& lane, int64_t allowance) {
+  ScheduledChunk& chunk = out_.chunks[static_cast<size_t>(lane.open_chunk)];
+  const int32_t position = chunk.first_position + chunk.n_tokens;
+  const int32_t n_left = chunk.prefill_end - position;
+  const auto n =
+      static_cast<int32_t>(std::min<int64_t>({n_left, n_rows_left(position), allowance}));
+  chunk.samples = n == n_left;
+  chunk.n_tokens += n;
+  if (n > 0) out_.work.add_chunk(position, n, chunk.samples);
+  if (chunk.samples) lane.open_chunk = -1;
+  return n;
+}
+
+// Writes into the chunk what the sequence, whose cached blocks are in out_.match, gets with its
+// place. False if it stays in line.
+bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk) {
+  if (stands_back(sequence)) {
+    out_.standing_back.push_back(&sequence);
+    return false;
+  }
+  chunk.n_blocks_claimed = scheduler_.n_blocks_to_claim(sequence);
+  const int32_t tenant = sequence.owner().request.tenant;
+  if (!claim(tenant, chunk.n_blocks_claimed)) {
+    lane.is_closed = is_at_ceiling(tenant, chunk.n_blocks_claimed);
+    admits_ = lane.is_closed;
+    return false;
+  }
+  chunk.first_position = n_matched();
+  if (!tell_history(chunk)) {
+    admits_ = false;
+    return false;
+  }
+  chunk.admits = true;
+  chunk.is_new = sequence.is_new();
+  chunk.first_shared = out_.shared.size();
+  chunk.n_shared = out_.match.nodes.size();
+  chunk.partial = out_.match.partial;
+  chunk.copies = out_.match.n_partial > 0;
+  out_.shared.insert(out_.shared.end(), out_.match.nodes.begin(), out_.match.nodes.end());
+  ++n_running_;
+  return true;
+}
+
+// At least one token is always forwarded: its logits are wanted.
+void StepPlanner::match(const Sequence& sequence) {
+  out_.match.nodes.clear();
+  out_.match.partial = PrefixIndex::kNone;
+  out_.match.n_partial = 0;
+  if (!sequence.owner().takes_part_in_cache) return;
+  scheduler_.cache().match(sequence.prefix(), sequence.tokens(), sequence.n_known() - 1,
+                           out_.match);
+}
+
+int32_t StepPlanner::n_matched() const {
+  return static_cast<int32_t>(out_.match.nodes.size()) * scheduler_.limits().block_size +
+         out_.match.n_partial;
+}
+
+// Whether somebody who runs, or is about to, computes blocks that this sequence would share, and
+// will publish them with its first token, soon enough.
+bool StepPlanner::stands_back(const Sequence& sequence) const {
+  if (sequence.n_steps_stood_back() >= kMaxStepsStoodBack || !sequence.is_new()) return false;
+  for (const Sequence* other : scheduler_.running()) {
+    if (other->is_running() && other->chain().publishes() && !is_sent_back(*other) &&
+        is_worth_waiting_for(*other, sequence)) {
+      return true;
+    }
+  }
+  return std::ranges::any_of(out_.chunks, [&](const ScheduledChunk& chunk) {
+    return chunk.admits && is_worth_waiting_for(*chunk.sequence, sequence);
+  });
+}
+
+bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const {
+  const int32_t block_size = scheduler_.limits().block_size;
+  const auto n_useful = static_cast<size_t>((sequence.n_prompt() - 1) / block_size);
+  std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
+  wanted = wanted.first(std::min(wanted.size(), n_useful));
+  const std::vector<uint64_t>& theirs = other.owner().prefix.blocks;
+  const size_t next = out_.match.nodes.size();
+  size_t end = next;
+  while (end < wanted.size() && end < theirs.size() && theirs[end] == wanted[end]) ++end;
+  const auto n_saved = static_cast<int32_t>(end - next) * block_size;
+  const int32_t n_left = other.n_prompt() - other.n_computed();
+  return n_saved > 0 && other.n_outputs() == 0 && n_left <= 2 * n_saved;
+}
+
+// Takes what admitting a sequence with the blocks in out_.match takes out of every pool; false, and
+// nothing taken, if one has too little. Does without the copy if that alone is too much.
+bool StepPlanner::claim(int32_t tenant, int32_t n_blocks) {
+  if (try_claim(tenant, n_blocks)) return true;
+  if (out_.match.n_partial == 0) return false;
+  out_.match.partial = PrefixIndex::kNone;
+  out_.match.n_partial = 0;
+  return try_claim(tenant, n_blocks);
+}
+
+// Whether the tenant's own limit keeps it from so many, however many there are.
+bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
+  return std::ranges::any_of(out_.ledgers, [&](const TenantLedger& ledger) {
+    return ledger.n_below_ceiling(tenant) < n_blocks;
+  });
+}
+
+// A cached block that is shared, or copied from, cannot be evicted for others. Every decode of the
+// step may soon need one more.
+bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks) {
+  const PrefixMatch& match = out_.match;
+  const auto n_shared = static_cast<int32_t>(match.nodes.size());
+  const bool is_optimistic = scheduler_.config().reservation == KvReservation::kOptimistic;
+  const auto need = [&](size_t group) {
+    const int g = static_cast<int>(group);
+    int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.nodes, g);
+    if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
+    return n;
+  };
+  const int32_t n_spare = is_optimistic ? n_decodes_ : 0;
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
+    if (need(group) + n_spare > out_.ledgers[group].n_available(tenant)) return false;
+  }
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
+    out_.ledgers[group].take(tenant, need(group));
+  }
+  return true;
+}
+
+// --- Room in the step ----------------------------------------------------------------------------
+
+// How many rows of a prompt, from this position on, the step can still take.
+int32_t StepPlanner::n_rows_left(int32_t first_position) const {
+  const int32_t n_left = scheduler_.limits().max_tokens - out_.n_tokens();
+  const auto target = std::chrono::duration<double>(scheduler_.config().itl_target).count();
+  if (target == 0 || n_decodes_ == 0) return n_left;
+  const int32_t n_least = std::max(kMinPrefillRows - (out_.n_tokens() - n_decodes_), 0);
+  return std::min(n_left, std::max(n_least, scheduler_.step_time().max_rows(
+                                                out_.work, first_position, n_left, target)));
+}
+
+// Has the chunk tell the ranks what their histories lack. False if the plan has no room for that.
+bool StepPlanner::tell_history(ScheduledChunk& chunk) {
+  chunk.prefill_end = prefill_end(*chunk.sequence);
+  if (chunk.sequence->awaits_copy() && chunk.sequence->n_inflight() == 0) chunk.copies = true;
+  if (chunk.sequence->has_history()) return true;
+  if (out_.n_history + chunk.first_position > scheduler_.limits().max_cached_tokens()) return false;
+  chunk.writes_history = chunk.first_position > 0;
+  out_.n_history += chunk.first_position;
+  return true;
+}
+
+}  // namespace lockstep

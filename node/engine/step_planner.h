@@ -1,0 +1,76 @@
+// StepPlanner: decides what the next step does. Reads a scheduler, writes a Schedule, changes
+// nothing. In this order:
+//   1. one token for every decoding sequence, by priority and arrival. Who needs a block that is
+//      not there makes another one give up its blocks: of those that come later, and hold what its
+//      tenant may have, the one of the lowest priority, then with the fewest tokens to forward
+//      again, then the newest; if there is none, it goes itself. So the first in line always gets
+//      on.
+//   2. prompts, running ones and new ones, with what is left of the token budget, and of the time
+//      that the decodes can wait: by priority, then deficit round robin over tenants, then first
+//      come, first served. Nobody overtakes a sequence that the pool has no room for, unless its
+//      own tenant's ceiling is in its way; but whose prefix somebody is computing stands back for
+//      some steps. A step that sends somebody back admits nobody.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "node/engine/schedule.h"
+
+namespace lockstep {
+
+class Scheduler;
+
+// How long a sequence waits for another one's blocks before it computes them itself.
+inline constexpr int32_t kMaxStepsStoodBack = 64;
+// Rows of prompts that a step has at least, whatever they cost the decodes beside them.
+inline constexpr int32_t kMinPrefillRows = 16;
+
+class StepPlanner {
+ public:
+  StepPlanner(const Scheduler& scheduler, Schedule& out);
+
+  void plan();
+  // Of these sequences alone.
+  void plan_only(std::span<Sequence* const> sequences);
+
+ private:
+  enum class Turn { kServed, kPassedOver, kStepIsFull };
+
+  void begin();
+  void plan_decodes();
+  bool find_block(size_t place);
+  Sequence* victim_after(size_t place, const TenantLedger& ledger) const;
+  bool send_back(Sequence& victim);
+  bool is_sent_back(const Sequence& sequence) const;
+  void give_back(const Sequence& victim, size_t group);
+
+  void plan_prompts();
+  bool serve(size_t tenant, int32_t priority);
+  Sequence* candidate(size_t tenant);
+  Sequence* running_candidate(PromptLane& lane, size_t tenant) const;
+  Sequence* waiting_candidate(const PromptLane& lane, size_t tenant) const;
+  Turn open_chunk(PromptLane& lane, Sequence& sequence);
+  int32_t extend_chunk(PromptLane& lane, int64_t allowance);
+
+  void match(const Sequence& sequence);
+  bool admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk);
+  bool stands_back(const Sequence& sequence) const;
+  bool is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const;
+  bool claim(int32_t tenant, int32_t n_blocks);
+  bool try_claim(int32_t tenant, int32_t n_blocks);
+  bool is_at_ceiling(int32_t tenant, int32_t n_blocks) const;
+  int32_t n_matched() const;
+
+  int32_t n_rows_left(int32_t first_position) const;
+  bool tell_history(ScheduledChunk& chunk);
+
+  const Scheduler& scheduler_;
+  Schedule& out_;
+  bool admits_ = true;  // nobody has been turned away
+  int32_t n_running_ = 0;
+  int32_t n_decodes_ = 0;
+};
+
+}  // namespace lockstep
