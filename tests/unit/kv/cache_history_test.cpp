@@ -10,7 +10,8 @@ namespace lockstep::testing {
 namespace {
 
 struct Remembered {
-  explicit Remembered(int32_t n_blocks) : pool(n_blocks, 4), history(n_blocks, clock) {
+  explicit Remembered(int32_t n_blocks, int32_t n_remembered = 1000)
+      : pool(n_blocks, 4), history(n_remembered, clock) {
     pool.cache.report_to(history);
   }
   FakeClock clock;
@@ -43,7 +44,7 @@ TEST(CacheHistory, AnEvictionHasATimeUntilTheBlockIsBack) {
 }
 
 TEST(CacheHistory, MoreEvictionsThanAreRememberedTakeEachOthersPlaces) {
-  Remembered r(1);
+  Remembered r(1, 1);
   for (int32_t i = 0; i < 200; ++i) r.pool.leave(counting(10 * i, 4));
   int n_known = 0;
   for (int32_t i = 0; i < 200; ++i) {
