@@ -31,6 +31,9 @@ struct EngineConfig {
   int32_t max_preemptions = 2;  // of a sequence; from then on its reservation is guaranteed
   // How long a step with decodes may be predicted to take; 0 = any time.
   std::chrono::microseconds itl_target{0};
+  // false: keys and values serve one pass. For each token a sequence, one at a time, forwards all
+  // it has anew; n_kv_blocks are scratch for the longest one, and count as no pool.
+  bool kv_cache = true;
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
   EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
   bool sanitize_kv = false;  // every invariant is checked after every turn, not the cheap ones only

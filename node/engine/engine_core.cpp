@@ -40,10 +40,12 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
           pools.emplace_back(config.n_kv_blocks, config.tenants);
         return pools;
       }()),
-      cache_(pools_, config.limits.block_size, config.prefix_cache, config.eviction_policy),
+      cache_(pools_, config.limits.block_size, config.kv_cache && config.prefix_cache,
+             config.eviction_policy),
       cache_history_(config.n_kv_blocks, clock),
       block_events_(config.block_events),
       block_size_(config.limits.block_size),
+      kv_cache_(config.kv_cache),
       sanitize_kv_(config.sanitize_kv),
       scheduler_(config, pools_, cache_),
       writer_(config.limits, tokenizer),
@@ -52,7 +54,9 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
   cache_.set_cost(config.prefill_cost);
   cache_.report_to(cache_history_);
   if (block_events_ != nullptr) cache_.report_to(*block_events_);
-  const int depth = std::min(config.max_steps_in_flight, executor.max_steps_in_flight());
+  // Without a cache the next pass begins with the token that this one samples.
+  const int depth =
+      kv_cache_ ? std::min(config.max_steps_in_flight, executor.max_steps_in_flight()) : 1;
   schedules_.resize(static_cast<size_t>(std::max(depth, 1)));
   result_.resize(config.limits.max_samples);
 }
@@ -173,6 +177,7 @@ void EngineCore::note_admission(Sequence& sequence) {
 void EngineCore::count_admission(const ScheduledChunk& chunk) {
   Sequence& sequence = *chunk.sequence;
   if (!chunk.is_new) {
+    if (!kv_cache_) return;
     counters_.n_recomputed_tokens +=
         static_cast<uint64_t>(std::max(sequence.n_lost() - sequence.n_cached(), 0));
   } else if (sequence.choice() == 0) {
@@ -265,6 +270,7 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
   } else if (chunk.samples) {
     scheduler_.publish(sequence);
     take_sample(request.choices[sequence.choice()], sample_idx);
+    if (!kv_cache_ && sequence.is_running()) scheduler_.start_over(sequence);
   }
 }
 
@@ -360,6 +366,7 @@ EngineSnapshot EngineCore::snapshot() const {
   s.n_running = static_cast<int32_t>(scheduler_.running().size());
   s.n_waiting = static_cast<int32_t>(scheduler_.waiting().n_sequences());
   for (const BlockPool& pool : pools_) {
+    if (!kv_cache_) break;
     s.n_blocks_total += pool.n_blocks_total();
     s.n_blocks_free += pool.n_blocks_free();
     s.n_blocks_cached += pool.n_blocks_cached();

@@ -91,6 +91,7 @@ class EngineCore {
   CacheHistory cache_history_;
   BlockEventSink* const block_events_;  // or null
   const int32_t block_size_;
+  const bool kv_cache_;
   const bool sanitize_kv_;
   std::vector<KvSanitizer> sanitizers_;  // [n_groups]
   Scheduler scheduler_;

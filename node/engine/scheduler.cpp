@@ -32,7 +32,8 @@ Scheduler::Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& ca
     : config_(config),
       pools_(pools),
       cache_(cache),
-      max_running_(std::min(config.limits.max_seqs, config.limits.max_tokens)),
+      max_running_(config.kv_cache ? std::min(config.limits.max_seqs, config.limits.max_tokens)
+                                   : 1),
       waiting_(config.tenants.size()),
       share_(weights_of(config.tenants)),
       outputs_(config.tenants.size()),

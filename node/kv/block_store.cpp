@@ -19,7 +19,7 @@ int64_t layer_block_bytes(const BlockStoreShape& shape) {
 Buffer take(const BlockStoreShape& shape, MemoryLedger& ledger) {
   const int64_t bytes = kv_bytes_per_block(shape) * shape.n_blocks;
   try {
-    return Buffer(ledger, MemoryTag::kKv, bytes);
+    return Buffer(ledger, shape.tag, bytes);
   } catch (const std::bad_alloc&) {
     throw LoadError(str("no memory for ", shape.n_blocks, " KV blocks of ",
                         kv_bytes_per_block(shape), " bytes (", bytes, " in all)"));

@@ -20,6 +20,7 @@ struct BlockStoreShape {
   int32_t block_size = 16;  // tokens
   int n_kv_heads = 0;       // of this rank
   int head_dim = 0;
+  MemoryTag tag = MemoryTag::kKv;  // that the bytes are counted under
 };
 
 // Bytes of one block over all layers.

@@ -16,7 +16,8 @@ BlockStoreShape kv_shape(const ModelConfig& model, const RankShard& shard,
           .n_blocks = config.n_kv_blocks,
           .block_size = config.limits.block_size,
           .n_kv_heads = shard.n_kv_heads,
-          .head_dim = model.shape.head_dim};
+          .head_dim = model.shape.head_dim,
+          .tag = config.kv_cache ? MemoryTag::kKv : MemoryTag::kActivations};
 }
 
 CpuStreamOptions stream_options(const ModelConfig& model, const RankShard& shard,

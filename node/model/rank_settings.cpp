@@ -32,6 +32,7 @@ RankSettings rank_settings(const RankGroupConfig& config) {
     return RankSetting{name, std::to_string(value)};
   };
   return {
+      {"kv_cache", config.kv_cache ? "true" : "false"},
       {"kv_cache_dtype", kv_dtype_name(config.kv_dtype)},
       number("num_kv_blocks", config.n_kv_blocks),
       number("block_size", limits.block_size),

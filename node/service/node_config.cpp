@@ -119,7 +119,9 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   ranks.limits = resolve_limits(config, file);
   ranks.collective_deadline = collective_deadline(ranks.limits);
   ranks.step_deadline = 4 * ranks.collective_deadline;
-  ranks.n_kv_blocks = resolve_kv_blocks(config, file, ranks);
+  ranks.kv_cache = config.kv_cache;
+  ranks.n_kv_blocks =
+      config.kv_cache ? resolve_kv_blocks(config, file, ranks) : ranks.limits.max_blocks_per_seq();
   if (ranks.n_kv_blocks < ranks.limits.max_blocks_per_seq()) {
     log(LogLevel::kWarning,
         str("the KV pool of ", ranks.n_kv_blocks, " blocks is smaller than one sequence of ",
@@ -139,6 +141,12 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
   engine.max_queued_tokens = config.max_num_queued_tokens;
   engine.tenants = resolve_tenants(config.tenants, ranks.n_kv_blocks);
   log_switches_without_effect(config);
+  require_range("itl_target_ms", config.itl_target_ms, 0, 60'000);
+  engine.itl_target = std::chrono::milliseconds(config.itl_target_ms);
+  engine.kv_cache = config.kv_cache;
+  if (!config.kv_cache && config.prefix_cache) {
+    log(LogLevel::kWarning, "kv_cache is false, so prefix_cache has nothing to keep");
+  }
   engine.prefix_cache = config.prefix_cache;
   engine.eviction_policy = parse_policy(config.eviction_policy);
   engine.sanitize_kv = config.sanitize_kv;

@@ -27,7 +27,9 @@ struct NodeConfig {
   int64_t max_model_len = 0;
   int64_t max_num_seqs = 16;
   int64_t max_num_batched_tokens = 512;
+  int64_t itl_target_ms = 100;
   std::string kv_cache_dtype = "f16";
+  bool kv_cache = true;
   bool prefix_cache = true;
   std::string eviction_policy = "lru";
   bool sanitize_kv = false;
@@ -61,7 +63,14 @@ struct NodeConfig {
     v(max_num_seqs, "max_num_seqs", "sequences", "that run at once; others wait");
     v(max_num_batched_tokens, "max_num_batched_tokens", "tokens",
       "of one step; long prompts are prefilled in chunks of what decoding leaves of it");
+    v(itl_target_ms, "itl_target_ms", "ms",
+      "that a step beside decoding sequences may take, as predicted; longer prompts are cut "
+      "smaller; "
+      "0 = no target");
     v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
+    v(kv_cache, "kv_cache", "",
+      "false: nothing is kept between tokens; one sequence at a time is computed anew for each",
+      "no_kv_cache");
     v(prefix_cache, "prefix_cache", "",
       "keep the KV blocks of prompts and answers for requests that begin alike", "no_cache_prompt");
     v(eviction_policy, "eviction_policy", "",

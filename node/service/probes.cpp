@@ -86,10 +86,18 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.counter("kv_regret_tokens_total",
               "Tokens computed again whose KV blocks had been evicted, as far as remembered.",
               s.n_regret_tokens);
+  out.begin("preemptions_total", "Sequences that gave up their KV blocks and waited, by cause.",
+            MetricType::Counter);
+  out.add(static_cast<double>(s.n_preemptions), {{"cause", "kv_blocks"}});
+  out.begin("recomputed_tokens_total", "Tokens computed once more, by cause.", MetricType::Counter);
+  out.add(static_cast<double>(s.n_recomputed_tokens), {{"cause", "preemption"}});
   out.begin("decode_failures_total", "Requests that failed while decoding, by cause.",
             MetricType::Counter);
   out.add(static_cast<double>(s.n_failed_nonfinite), {{"cause", "non_finite_logits"}});
   out.add(static_cast<double>(s.n_failed_step), {{"cause", "step_failed"}});
+  out.counter("failed_steps_total",
+              "Steps that failed and whose sequences ran again, until one was found to blame.",
+              s.n_failed_steps);
 }
 
 void add_events(SnapshotFamilies& out, const BlockEventCounts& n) {
