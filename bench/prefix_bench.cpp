@@ -33,7 +33,7 @@ struct Filled {
   void leave(const std::vector<int32_t>& tokens) {
     const PrefixHashes hashes = prefix_hashes({}, tokens, kBlockSize);
     BlockTable table;
-    table.start(std::move(*pools.front().reserve(kBlocks)), kBlockSize);
+    table.start(std::move(*pools.front().reserve(kBlocks)), kBlockSize, kBlocks);
     PrefixChain chain = cache.start_chain(hashes, {}, kBlocks);
     const auto n_tokens = static_cast<int32_t>(tokens.size());
     cache.make_room(std::vector<int32_t>{kBlocks});
