@@ -69,8 +69,7 @@ struct NodeConfig {
       "0 = no target");
     v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
     v(kv_cache, "kv_cache", "",
-      "false: nothing is kept between tokens; one sequence at a time is computed anew for each",
-      "no_kv_cache");
+      "false: nothing is kept between tokens; one sequence at a time is computed anew for each");
     v(prefix_cache, "prefix_cache", "",
       "keep the KV blocks of prompts and answers for requests that begin alike", "no_cache_prompt");
     v(eviction_policy, "eviction_policy", "",
