@@ -1,6 +1,7 @@
 #include "clients/cli/bench_case.h"
 
 #include <algorithm>
+#include <future>
 #include <random>
 
 #include "common/load_error.h"
@@ -34,9 +35,16 @@ TimePoint run_batch(const BenchCase& c, int max_tokens, int32_t vocab_size, Engi
     requests.push_back(make_request(i, c.prompt_tokens, max_tokens, vocab_size));
   }
   sink.expect(c.parallel);
+  // The engine waits until all have been submitted, so that they begin together.
+  std::promise<void> all_in;
+  if (!engine.post([ready = all_in.get_future().share()](EngineCore&) { ready.wait(); })) {
+    throw LoadError("the engine takes no task");
+  }
+  std::vector<Status> taken;
+  for (GenerationRequest& request : requests) taken.push_back(engine.submit(std::move(request)));
   const TimePoint start = std::chrono::steady_clock::now();
-  for (GenerationRequest& request : requests) {
-    const Status status = engine.submit(std::move(request));
+  all_in.set_value();
+  for (const Status& status : taken) {
     if (!status) throw LoadError(status.error().message);
   }
   sink.wait_all();

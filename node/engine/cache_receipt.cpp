@@ -55,7 +55,8 @@ CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
   if (!request.takes_part_in_cache) return receipt;
   receipt.n_matched = sequence.n_cached();
   const int32_t block_size = scheduler.limits().block_size;
-  const int32_t n_reusable = sequence.n_prompt() - 1;
+  // Only full blocks are taken in; the head of one more is found if it has become full since.
+  const int32_t n_reusable = (sequence.n_prompt() - 1) / block_size * block_size;
   if (n_reusable > 0 && receipt.n_matched >= n_reusable) {
     receipt.outcome = CacheOutcome::kHit;
     receipt.first_divergent = sequence.n_prompt();
