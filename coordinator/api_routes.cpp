@@ -6,9 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "common/service/percent.h"
 #include "common/version.h"
 #include "coordinator/http_error.h"
-#include "common/service/percent.h"
 
 namespace lockstep {
 namespace {
