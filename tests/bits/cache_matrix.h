@@ -1,0 +1,155 @@
+// The matrix: whatever becomes of a prompt's keys and values, at every tensor-parallel degree,
+// block size and chunk, alone and in a crowd, its transcript is the same, greedy and sampled.
+// Shared by a sample of the cells (tests/bits) and all of them (tests/slow/bits).
+#pragma once
+
+#include <vector>
+
+#include "tests/bits/engine_node.h"
+
+namespace lockstep::testing {
+
+enum class Fate : uint8_t {
+  kCached,         // asked twice: the second time it is read from the cache
+  kNotKept,        // --no-cache-prompt
+  kNoKvCache,      // computed anew for each token
+  kEvicted,        // others have taken its blocks when it is asked again
+  kPreempted,      // it has to give up its blocks half-way
+  kPartlyMatched,  // another prompt with its first tokens is there
+};
+inline constexpr int kNFates = 6;
+inline constexpr int32_t kMaxOffset = 33;
+
+struct Cell {
+  Fate fate = Fate::kCached;
+  int n_ranks = 1;
+  int32_t block_size = 16;
+  int32_t chunk = 64;
+  bool in_a_crowd = false;
+  int32_t offset = 1;  // kPartlyMatched: so many first tokens are equal, at most kMaxOffset
+
+  std::string name() const {
+    return str("fate ", static_cast<int>(fate), ", ranks ", n_ranks, ", block ", block_size,
+               ", chunk ", chunk, in_a_crowd ? ", in a crowd" : ", alone", ", offset ", offset);
+  }
+};
+
+class CacheMatrix {
+ public:
+  CacheMatrix() : model_(nine_heads()), prompt_(random_prompt(46, vocab_size(), 3)) {
+    Node node(model_, {.prefix_cache = false});
+    for (uint64_t seed : kSeeds) {
+      node.ask(seed, prompt_, sampled(seed, kOutputs));
+      node.run();
+      truth_.push_back(node.answer(seed));
+    }
+  }
+
+  // All of them; every offset for the partly matched ones.
+  static std::vector<Cell> cells() {
+    std::vector<Cell> out;
+    for (int fate = 0; fate < kNFates; ++fate) {
+      const bool is_partly = fate == static_cast<int>(Fate::kPartlyMatched);
+      for (int n_ranks : {1, 2, 3}) {
+        for (int32_t block_size : {1, 8, 16, 32}) {
+          for (int32_t chunk : {1, 16, 320}) {
+            for (bool in_a_crowd : {false, true}) {
+              for (int32_t offset = 1; offset <= (is_partly ? kMaxOffset : 1); ++offset) {
+                out.push_back(
+                    {static_cast<Fate>(fate), n_ranks, block_size, chunk, in_a_crowd, offset});
+              }
+            }
+          }
+        }
+      }
+    }
+    return out;
+  }
+
+  void expect_the_transcript(const Cell& cell) const {
+    SCOPED_TRACE(cell.name());
+    Node node(model_, setting_of(cell));
+    prepare(node, cell);
+    for (int round = 0; round < 2; ++round) {
+      uint64_t first_id = 10 + 10 * static_cast<uint64_t>(round);
+      for (size_t i = 0; i < truth_.size(); ++i) {
+        node.ask(first_id + i, prompt_, sampled(kSeeds[i], kOutputs));
+      }
+      if (cell.in_a_crowd) ask_strangers(node, 100 + 10 * first_id, 25, 9);
+      node.run();
+      for (size_t i = 0; i < truth_.size(); ++i) {
+        expect_equal(truth_[i], node.answer(first_id + i), str("round ", round, ", seed ", i));
+      }
+      if (round == 0) expect_the_fate(node, cell);
+      if (cell.fate == Fate::kEvicted) ask_strangers(node, 1000 + first_id, 60, 8);
+      node.run();
+    }
+    if (cell.fate == Fate::kEvicted) {
+      EXPECT_GT(node.snapshot().n_blocks_evicted, 0u);
+    }
+  }
+
+ private:
+  static constexpr uint64_t kSeeds[] = {2, 3};  // even: greedy, odd: sampled
+  static constexpr int32_t kOutputs = 40;
+
+  int64_t vocab_size() const { return model_.spec.shape.vocab_size; }
+
+  static Setting setting_of(const Cell& cell) {
+    Setting setting{.n_ranks = cell.n_ranks, .block_size = cell.block_size, .chunk = cell.chunk};
+    // A step holds a row for each sequence that runs: in a crowd "1" is what three others leave.
+    const bool runs_alone = !cell.in_a_crowd && cell.fate != Fate::kPreempted;
+    setting.max_seqs = cell.chunk == 1 && runs_alone ? 1 : 4;
+    setting.chunk = std::max(cell.chunk, setting.max_seqs);
+    setting.n_kv_blocks = n_blocks_for(n_pool_tokens(cell), cell.block_size);
+    setting.prefix_cache = cell.fate != Fate::kNotKept && cell.fate != Fate::kNoKvCache;
+    setting.kv_cache = cell.fate != Fate::kNoKvCache;
+    return setting;
+  }
+
+  static int32_t n_pool_tokens(const Cell& cell) {
+    // The two answers of 86 tokens have whole blocks of 46 in common, and do not fit together.
+    if (cell.fate == Fate::kPreempted) return cell.block_size == 32 ? 128 : 96;
+    if (cell.fate == Fate::kEvicted) return 200;
+    return cell.fate == Fate::kNoKvCache ? 320 : 600;
+  }
+
+  void prepare(Node& node, const Cell& cell) const {
+    if (cell.fate == Fate::kPreempted) {  // short answers, so that little is promised
+      ask_strangers(node, 500, 3, 1);
+      node.run();
+    }
+    if (cell.fate != Fate::kPartlyMatched) return;
+    Ids other = prompt_;
+    other.resize(static_cast<size_t>(cell.offset));
+    const int32_t next = prompt_[static_cast<size_t>(cell.offset)];
+    other.push_back((next + 1) % static_cast<int32_t>(vocab_size()));
+    const Ids rest = random_prompt(40, vocab_size(), 9);
+    other.insert(other.end(), rest.begin(), rest.end());
+    node.ask(1, other, sampled(1, 4));
+    node.run();
+  }
+
+  void expect_the_fate(Node& node, const Cell& cell) const {
+    if (cell.fate == Fate::kPartlyMatched) {
+      EXPECT_EQ(node.answer(10).n_cached, static_cast<uint64_t>(cell.offset));
+    }
+    // In a crowd a pool of four blocks may have room for one at a time.
+    if (cell.fate == Fate::kPreempted && !(cell.in_a_crowd && cell.block_size == 32)) {
+      EXPECT_GT(node.snapshot().n_preemptions, 0u);
+    }
+  }
+
+  void ask_strangers(Node& node, uint64_t first_id, int n_prompt, int32_t n_outputs) const {
+    for (uint64_t i = 0; i < 3; ++i) {
+      node.ask(first_id + i, random_prompt(n_prompt, vocab_size(), first_id + i),
+               sampled(first_id + i, n_outputs));
+    }
+  }
+
+  const NamedSpec model_;
+  const Ids prompt_;
+  std::vector<Answer> truth_;  // [seeds]
+};
+
+}  // namespace lockstep::testing

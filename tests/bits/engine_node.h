@@ -1,0 +1,148 @@
+// One node without its service: the whole engine over rank threads and a tiny model, and the
+// answers of the requests that it is asked.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/log.h"
+#include "node/engine/admission.h"
+#include "node/engine/engine_core.h"
+#include "tests/bits/tiny_models.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_tokenizer.h"
+#include "tests/support/random.h"
+
+namespace lockstep::testing {
+
+struct Setting {
+  int n_ranks = 1;
+  int32_t block_size = 16;
+  int32_t chunk = 64;  // max_num_batched_tokens
+  DType kv_dtype = DType::kF16;
+  int32_t n_kv_blocks = 200;
+  bool prefix_cache = true;
+  bool kv_cache = true;
+  int32_t max_seqs = 4;
+};
+
+struct Answer {
+  std::vector<int32_t> ids;
+  std::vector<float> logprobs;
+  uint64_t n_cached = 0;
+};
+
+// As many ids as the model has; most have no text.
+class WideTokenizer final : public FakeTokenizer {
+ public:
+  explicit WideTokenizer(int64_t vocab_size) : vocab_size_(static_cast<int32_t>(vocab_size)) {}
+  std::string_view token_bytes(int32_t id, bool special) const override {
+    return id < FakeTokenizer::vocab_size() ? FakeTokenizer::token_bytes(id, special) : "";
+  }
+  int32_t vocab_size() const override { return vocab_size_; }
+
+ private:
+  const int32_t vocab_size_;
+};
+
+// One node without its service.
+class Node final : public EngineSink {
+ public:
+  Node(const NamedSpec& named, const Setting& setting)
+      : file_(named.spec),
+        config_(config_of(setting)),
+        ranks_(file_, config_, ledger_),
+        tokenizer_(named.spec.shape.vocab_size) {
+    core_ = std::make_unique<EngineCore>(EngineConfig{.limits = config_.limits,
+                                                      .n_kv_blocks = config_.n_kv_blocks,
+                                                      .max_steps_in_flight = 2,
+                                                      .kv_cache = setting.kv_cache,
+                                                      .prefix_cache = setting.prefix_cache},
+                                         ranks_, tokenizer_, clock_, *this);
+  }
+
+  void ask(uint64_t id, const Ids& prompt, const SamplingParams& sampling) {
+    GenerationRequest request{RequestId{id}, prompt, sampling};
+    const Admission admission(config_.limits, config_.n_kv_blocks, tokenizer_);
+    ASSERT_TRUE(admission.check(request));
+    core_->accept(std::make_unique<LiveRequest>(std::move(request)));
+  }
+  void run() {
+    for (int i = 0; i < 100000 && !core_->idle(); ++i) {
+      core_->start();
+      core_->finish();
+    }
+    ASSERT_TRUE(core_->idle());
+  }
+  const Answer& answer(uint64_t id) { return answers_[id]; }
+  EngineSnapshot snapshot() const { return core_->snapshot(); }
+
+  void on_events(const EventBatch& batch) override {
+    for (const ChoiceEvent& event : batch.choices) {
+      Answer& to = answers_[static_cast<uint64_t>(event.request)];
+      to.ids.insert(to.ids.end(), event.ids.begin(), event.ids.end());
+      to.logprobs.insert(to.logprobs.end(), event.logprobs.begin(), event.logprobs.end());
+    }
+    for (const RequestEnd& end : batch.ends) {
+      EXPECT_EQ(end.reason, FinishReason::kLength) << end.message;
+      answers_[static_cast<uint64_t>(end.request)].n_cached = end.usage.cached_tokens;
+    }
+  }
+
+ private:
+  static RankGroupConfig config_of(const Setting& setting) {
+    RankGroupConfig config;
+    config.n_ranks = setting.n_ranks;
+    config.threads_per_rank = 1;
+    config.kv_dtype = setting.kv_dtype;
+    config.n_kv_blocks = setting.n_kv_blocks;
+    config.kv_cache = setting.kv_cache;
+    config.limits = {.max_tokens = setting.chunk,
+                     .max_seqs = setting.max_seqs,
+                     .max_samples = setting.max_seqs,
+                     .max_model_len = 320,
+                     .block_size = setting.block_size,
+                     .n_groups = 1,
+                     .max_banned = 4};
+    return config;
+  }
+
+  FakeModelFile file_;
+  const RankGroupConfig config_;
+  MemoryLedger ledger_;
+  RankGroup ranks_;
+  WideTokenizer tokenizer_;
+  FakeClock clock_;
+  std::unique_ptr<EngineCore> core_;
+  std::map<uint64_t, Answer> answers_;
+};
+
+// Penalties look at the whole prompt, so they would show a history with holes.
+inline SamplingParams sampled(uint64_t seed, int32_t max_tokens) {
+  SamplingParams sampling;
+  sampling.temperature = seed % 2 == 0 ? 0.0f : 0.8f;
+  sampling.repetition_penalty = 1.2f;
+  sampling.presence_penalty = 0.3f;
+  sampling.seed = seed;
+  sampling.max_tokens = max_tokens;
+  sampling.n_logprobs = 0;
+  sampling.ignore_eos = true;
+  return sampling;
+}
+
+inline void expect_equal(const Answer& expected, const Answer& got, const std::string& what) {
+  EXPECT_EQ(expected.ids, got.ids) << what;
+  ASSERT_EQ(expected.logprobs.size(), got.logprobs.size()) << what;
+  for (size_t i = 0; i < got.logprobs.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(expected.logprobs[i]),
+              std::bit_cast<uint32_t>(got.logprobs[i]))
+        << what << ", token " << i;
+  }
+}
+
+}  // namespace lockstep::testing
