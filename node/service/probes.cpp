@@ -83,7 +83,7 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.begin("kv_evictions_total", "Cached KV blocks evicted, by tier and cause.",
             MetricType::Counter);
   out.add(static_cast<double>(s.n_blocks_evicted), {{"tier", "device"}, {"cause", "room"}});
-  out.counter("kv_regret_tokens_total",
+  out.counter("kv_evict_regret_tokens_total",
               "Tokens computed again whose KV blocks had been evicted, as far as remembered.",
               s.n_regret_tokens);
   out.begin("preemptions_total", "Sequences that gave up their KV blocks and waited, by cause.",

@@ -38,7 +38,7 @@ TEST(NodeProbes, PromisesBeyondTheFreeBlocksAreOfCachedOnes) {
   EXPECT_TRUE(page.has("kv_blocks{state=\"promised\"} 45"));
   EXPECT_TRUE(page.has("kv_blocks{state=\"active\"} 30"));
   EXPECT_TRUE(page.has("kv_evictions_total{tier=\"device\",cause=\"room\"} 7"));
-  EXPECT_TRUE(page.has("kv_regret_tokens_total 320"));
+  EXPECT_TRUE(page.has("kv_evict_regret_tokens_total 320"));
 }
 
 TEST(NodeProbes, FreeCachedPromisedAndActiveBlocksSumToThePool) {
