@@ -160,7 +160,7 @@ bool Scheduler::undo(const ScheduledChunk& chunk) {
 }
 
 bool Scheduler::retire(Sequence& sequence) {
-  outputs_[tenant_of(sequence)].add(sequence.n_outputs());
+  if (sequence.n_outputs() > 0) outputs_[tenant_of(sequence)].add(sequence.n_outputs());
   if (sequence.is_waiting()) {
     waiting_.leave(sequence);
     sequence.release();

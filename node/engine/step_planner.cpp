@@ -92,6 +92,7 @@ void StepPlanner::plan_decodes() {
     out_.chunks.push_back(chunk);
     out_.work.add_chunk(chunk.first_position, 1, true);
     ++n_decodes_;
+    n_growing_ += table.n_blocks() + table.n_blocks_promised() < scheduler_.n_blocks_max(sequence);
   }
 }
 
@@ -353,21 +354,19 @@ bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
   });
 }
 
-// A cached block that is shared, or copied from, cannot be evicted for others. Every decode of the
-// step may soon need one more.
+// A cached block that is shared, or copied from, cannot be evicted for others. A decode that was
+// not promised all it may need may soon want one more.
 bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks) {
   const PrefixMatch& match = out_.match;
   const auto n_shared = static_cast<int32_t>(match.nodes.size());
-  const bool is_optimistic = scheduler_.config().reservation == KvReservation::kOptimistic;
   const auto need = [&](size_t group) {
     const int g = static_cast<int>(group);
     int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.nodes, g);
     if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
     return n;
   };
-  const int32_t n_spare = is_optimistic ? n_decodes_ : 0;
   for (size_t group = 0; group < out_.ledgers.size(); ++group) {
-    if (need(group) + n_spare > out_.ledgers[group].n_available(tenant)) return false;
+    if (need(group) + n_growing_ > out_.ledgers[group].n_available(tenant)) return false;
   }
   for (size_t group = 0; group < out_.ledgers.size(); ++group) {
     out_.ledgers[group].take(tenant, need(group));

@@ -71,6 +71,7 @@ class StepPlanner {
   bool admits_ = true;  // nobody has been turned away
   int32_t n_running_ = 0;
   int32_t n_decodes_ = 0;
+  int32_t n_growing_ = 0;  // decodes that may outgrow their promise
 };
 
 }  // namespace lockstep
