@@ -21,6 +21,7 @@ std::vector<KeyOccupancy> occupancy(const PrefixIndex& index) {
     if (index.contains(BlockId{i})) ++n_blocks[index.key(BlockId{i})];
   }
   std::vector<KeyOccupancy> out;
+  out.reserve(n_blocks.size());
   for (const auto& [key, n] : n_blocks) out.push_back({prefix_hash(key), !key.salt.empty(), n});
   return out;
 }

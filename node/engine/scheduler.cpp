@@ -12,6 +12,7 @@ namespace {
 
 std::vector<int32_t> weights_of(const std::vector<TenantConfig>& tenants) {
   std::vector<int32_t> weights;
+  weights.reserve(tenants.size());
   for (const TenantConfig& tenant : tenants) weights.push_back(tenant.weight);
   return weights;
 }

@@ -6,7 +6,6 @@
 //            └ child ─ next           of any other the sibling before it
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -19,7 +18,9 @@ class PairingHeaps {
   struct Key {
     double worth = 0;
     uint64_t stamp = 0;  // decides between equals
-    friend auto operator<=>(const Key&, const Key&) = default;
+    friend bool operator<(const Key& a, const Key& b) {
+      return a.worth != b.worth ? a.worth < b.worth : a.stamp < b.stamp;
+    }
   };
 
   PairingHeaps(int32_t n_ids, int32_t n_heaps);
