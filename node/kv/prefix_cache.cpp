@@ -45,8 +45,8 @@ PrefixCache::PrefixCache(KvPools& pools, int32_t block_size, bool enabled, Evict
 
 PrefixCache::~PrefixCache() { pools_.front().watch(nullptr); }
 
-void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tokens,
-                        int32_t max_blocks, std::vector<BlockId>& nodes) const {
+void PrefixCache::match_blocks(const PrefixHashes& hashes, std::span<const int32_t> tokens,
+                               int32_t max_blocks, std::vector<BlockId>& nodes) const {
   nodes.clear();
   const int32_t root = index_.root_of(hashes.key);
   if (root < 0) return;
@@ -64,7 +64,7 @@ void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tok
                         int32_t max_tokens, PrefixMatch& out) const {
   out.partial = PrefixIndex::kNone;
   out.n_partial = 0;
-  match(hashes, tokens, max_tokens / block_size_, out.nodes);
+  match_blocks(hashes, tokens, max_tokens / block_size_, out.nodes);
   const auto n_matched = static_cast<int32_t>(out.nodes.size()) * block_size_;
   if (hashes.root == 0 || n_matched >= max_tokens) return;
   const BlockId last = out.nodes.empty() ? PrefixIndex::kNone : out.nodes.back();

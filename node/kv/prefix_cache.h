@@ -77,10 +77,6 @@ class PrefixCache final : private CachedBlockWatcher {
   // One more who is told of every block that is taken in or evicted from now on.
   void report_to(BlockEventSink& sink) { index_.report_to(sink); }
 
-  // The nodes of the longest cached prefix of at most max_blocks full blocks, into `nodes`. Changes
-  // nothing.
-  void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_blocks,
-             std::vector<BlockId>& nodes) const;
   // The longest cached prefix of at most max_tokens tokens, whole blocks and the head of one more.
   // Changes nothing.
   void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_tokens,
@@ -126,6 +122,9 @@ class PrefixCache final : private CachedBlockWatcher {
   int check_invariants() const;
 
  private:
+  // The whole blocks of a match, at most max_blocks.
+  void match_blocks(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_blocks,
+                    std::vector<BlockId>& nodes) const;
   void on_cached(BlockId node) override;
   void on_shared(BlockId node) override;
   BlockId choose_victim(size_t group, int32_t taker);

@@ -119,11 +119,14 @@ TEST(Tenants, AFloorIsThereWhenItIsWanted) {
 
 // At its ceiling a tenant waits for itself; the other goes on.
 TEST(Tenants, ACeilingHoldsUpNobodyElse) {
-  CoreHarness h(config_with({{.name = "b", .ceiling = 8}}));
+  CoreHarness h(config_with({{.name = "b", .ceiling = 8}, {.name = "c"}}));
   for (uint64_t id = 0; id < 4; ++id) {
     ASSERT_TRUE(h.accept(of_tenant(1, request_of(id, std::vector<int32_t>(16, int32_t(id)), 8))));
   }
-  ASSERT_TRUE(h.accept(request_of(9, {1, 2, 3}, 2)));
+  ASSERT_TRUE(h.accept(of_tenant(2, request_of(9, {1, 2, 3}, 2))));
+  for (int i = 0; i < 2; ++i) h.turn();  // one of b's has taken all that b may have
+  EXPECT_EQ(h.core.scheduler().waiting().of(1).size(), 3u);
+  EXPECT_EQ(h.core.scheduler().waiting().of(2).size(), 0u);
   bool is_served = false;
   while (h.turn()) {
     is_served |= h.sink.ends.contains(RequestId{9});
