@@ -4,7 +4,7 @@ namespace lockstep {
 
 std::string_view to_string(MemoryTag tag) {
   static constexpr std::array<std::string_view, kNumMemoryTags> kNames{
-      "weights", "kv", "activations", "load", "text", "wire", "other"};
+      "weights", "kv", "kv_host", "activations", "load", "text", "wire", "other"};
   return kNames[static_cast<size_t>(tag)];
 }
 

@@ -10,8 +10,17 @@
 
 namespace lockstep {
 
-enum class MemoryTag : uint8_t { kWeights, kKv, kActivations, kLoad, kText, kWire, kOther };
-inline constexpr size_t kNumMemoryTags = 7;
+enum class MemoryTag : uint8_t {
+  kWeights,
+  kKv,
+  kKvHost,
+  kActivations,
+  kLoad,
+  kText,
+  kWire,
+  kOther
+};
+inline constexpr size_t kNumMemoryTags = 8;
 std::string_view to_string(MemoryTag tag);
 
 class MemoryLedger {

@@ -364,6 +364,7 @@ struct Fields<KvCacheCleared> {
   static void visit(V& v, M& m) {
     v.request_id(m.request_id);
     v.required("n_cleared", m.n_cleared);
+    v.required("n_host_cleared", m.n_host_cleared);
     v.required("n_busy", m.n_busy);
     v.field("busy", m.busy);
   }

@@ -254,9 +254,10 @@ struct Slot {  // a choice of a live request
 };
 struct KvCacheCleared {
   std::string request_id;
-  int64_t n_cleared = 0;   // blocks that were cached and are free now
-  int64_t n_busy = 0;      // blocks that stay: running sequences use them
-  std::vector<Slot> busy;  // those sequences
+  int64_t n_cleared = 0;       // blocks that were cached and are free now
+  int64_t n_host_cleared = 0;  // likewise, of host memory
+  int64_t n_busy = 0;          // blocks that stay: running sequences use them
+  std::vector<Slot> busy;      // those sequences
 };
 
 struct SlotsRequest {

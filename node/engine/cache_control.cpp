@@ -30,6 +30,10 @@ ClearedCache clear_kv_cache(EngineCore& core, const ClearScope& scope) {
     if (scope.salt && index.key(node).salt != *scope.salt) return false;
     return !scope.tenant || pool.owner(node) == *scope.tenant;
   });
+  out.n_host_cleared = core.host_tier().clear([&](uint64_t key_hash, int32_t tenant) {
+    if (scope.salt && key_hash != prefix_hash(PrefixKey{*scope.salt})) return false;
+    return !scope.tenant || tenant == *scope.tenant;
+  });
   for (const Sequence* sequence : core.scheduler().running()) {
     out.busy.push_back(info_of(*sequence));
   }

@@ -28,6 +28,7 @@ struct SlotInfo {
 
 struct ClearedCache {
   int32_t n_cleared = 0;       // blocks that were cached and are free now
+  int32_t n_host_cleared = 0;  // likewise, of host memory
   int32_t n_busy = 0;          // blocks that stay, because running sequences use them
   std::vector<SlotInfo> busy;  // those sequences
 };

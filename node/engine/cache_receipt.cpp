@@ -63,7 +63,10 @@ CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
     return receipt;
   }
   const auto missing = static_cast<size_t>(receipt.n_matched / block_size);
-  receipt.first_divergent = first_divergent(sequence, scheduler, static_cast<int32_t>(missing));
+  // What was loaded from host memory is in no chain yet.
+  const int32_t n_passed = std::min(sequence.chain().n_blocks(), static_cast<int32_t>(missing));
+  receipt.first_divergent =
+      std::max(receipt.n_matched, first_divergent(sequence, scheduler, n_passed));
   receipt.outcome = CacheOutcome::kNeverSeen;
   if (missing >= request.prefix.blocks.size()) return receipt;
   const uint64_t hash = request.prefix.blocks[missing];

@@ -3,6 +3,7 @@
 // (the only mutation), submit to the ranks, publish the results.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "node/engine/engine_config.h"
 #include "node/engine/engine_task.h"
 #include "node/engine/request.h"
+#include "node/kv/host_tier.h"
 #include "node/model/executor.h"
 #include "node/text/tokenizer.h"
 
@@ -24,6 +26,10 @@ struct EngineSnapshot {
   int32_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
   // Of the free ones, and then of the cached ones: what admitted sequences may still take.
   int32_t n_blocks_promised = 0;
+  std::array<int32_t, kNHostBlockStates> n_host_blocks{};  // host tier, by state
+  uint64_t n_host_stored = 0, n_host_loaded = 0;           // blocks copied there, and back
+  uint64_t n_host_evicted = 0;                             // to make room there
+  uint64_t n_host_bad = 0;           // what was read was not what had been stored
   uint64_t n_blocks_evicted = 0;     // cached ones, to make room
   uint64_t n_regret_tokens = 0;      // computed again after their blocks had been evicted
   uint64_t n_preemptions = 0;        // sequences that had to give up their blocks and wait

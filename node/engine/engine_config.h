@@ -21,7 +21,8 @@ enum class KvReservation : uint8_t {
 
 struct EngineConfig {
   StepLimits limits;
-  int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
+  int32_t n_kv_blocks = 0;       // blocks of every KV group's pool
+  int32_t n_host_kv_blocks = 0;  // blocks of host memory, if the limits have a host tier
   int32_t max_queued_requests = 1024;
   int64_t max_queued_tokens = 0;  // of the prompts of requests that wait; 0 = no limit
   int max_steps_in_flight = 1;    // 2 = plan a step while one runs
@@ -37,7 +38,8 @@ struct EngineConfig {
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
   EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
   bool sanitize_kv = false;  // every invariant is checked after every turn, not the cheap ones only
-  PrefillCost prefill_cost = {};  // what kGdsf takes a block to be worth; only ratios matter
+  // What kGdsf takes a block to be worth until steps have been timed; only ratios matter.
+  PrefillCost prefill_cost = {};
   BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
 };
 

@@ -10,6 +10,8 @@
 namespace lockstep {
 namespace {
 
+constexpr uint64_t kStepsPerPrice = 64;
+
 std::string non_finite_message(const Sequence& sequence) {
   return "the logits for output token " + std::to_string(sequence.n_outputs()) + " of choice " +
          std::to_string(sequence.choice()) + " (position " +
@@ -40,6 +42,8 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
           pools.emplace_back(config.n_kv_blocks, config.tenants);
         return pools;
       }()),
+      host_tier_(config.limits.host_tier ? config.n_host_kv_blocks : 0, config.n_kv_blocks,
+                 config.limits.block_size, config.limits.max_transfers()),
       cache_(pools_, config.limits.block_size, config.kv_cache && config.prefix_cache,
              config.eviction_policy),
       cache_history_(config.n_kv_blocks, clock),
@@ -52,6 +56,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       events_(config.limits.max_seqs) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
   cache_.set_cost(config.prefill_cost);
+  if (config.limits.host_tier) cache_.spill_to(&host_tier_);
   cache_.report_to(cache_history_);
   if (block_events_ != nullptr) cache_.report_to(*block_events_);
   // Without a cache the next pass begins with the token that this one samples.
@@ -160,10 +165,19 @@ void EngineCore::submit_step(Schedule& schedule) {
   if (sanitize_kv_) fill_stale_blocks();
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.admits) count_admission(chunk);
+    if (chunk.loads) note_loads(*chunk.sequence);
   }
   if (n_in_flight_ == 0) busy_since_ = clock_.now();
   executor_.submit(writer_.write(schedule));
   ++n_in_flight_;
+}
+
+// What was in host memory had left the devices, but is not computed again.
+void EngineCore::note_loads(const Sequence& sequence) {
+  counters_.n_host_loaded += sequence.host().size();
+  for (const HostPin& pin : sequence.host()) {
+    cache_history_.forget_eviction(host_tier_.hash(pin.id()));
+  }
 }
 
 void EngineCore::note_admission(Sequence& sequence) {
@@ -215,8 +229,18 @@ const Schedule& EngineCore::wait_step() {
   ++counters_.n_steps;
   if (result_.status == StepStatus::kOk) {
     scheduler_.observe(schedule.work, std::chrono::duration<double>(took).count());
+    if (counters_.n_steps % kStepsPerPrice == 0) price_blocks();
   }
   return schedule;
+}
+
+// What blocks that are taken in from now on are worth to kGdsf: only the ratio of the prices
+// counts, and a block's tokens cost 1, so that those taken in before compare with these.
+void EngineCore::price_blocks() {
+  const auto seconds = scheduler_.step_time().coefficients();
+  const double per_row = seconds[StepTime::kPerRow], per_key = seconds[StepTime::kPerKey];
+  if (per_row <= 0) return;
+  cache_.set_cost({.seconds_per_token = 1, .seconds_per_token_pair = per_key / per_row});
 }
 
 // A failed step, and those behind it, have not happened: what they computed is computed again.
@@ -226,8 +250,12 @@ void EngineCore::take_back(const Schedule& failed) {
   const std::string message = step_message(result_);
   log(LogLevel::kWarning, message);
   ++counters_.n_failed_steps;
+  const std::vector<HostBlockId> bad = result_.bad_host_blocks;
   undo(failed);
   while (n_in_flight_ > 0) undo(wait_step());
+  scheduler_.quarantine(bad);
+  scheduler_.start_over_without_host_blocks();
+  if (!bad.empty()) return;  // who asked for them is not to blame
   if (!bisection_.is_active()) {
     std::vector<Sequence*> suspects = sequences_of(failed);
     std::erase_if(suspects, [](const Sequence* sequence) { return !sequence->is_running(); });
@@ -245,6 +273,7 @@ void EngineCore::undo(const Schedule& schedule) {
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (scheduler_.undo(chunk)) --chunk.sequence->owner().n_choices_held;
   }
+  scheduler_.undo_stores(schedule);
 }
 
 // A result of another step or with other rows must not reach anybody's stream.
@@ -373,6 +402,13 @@ EngineSnapshot EngineCore::snapshot() const {
     s.n_blocks_active += pool.n_blocks(BlockState::kActive);
     s.n_blocks_promised += pool.n_blocks_reserved();
   }
+  for (int state = 0; state < kNHostBlockStates; ++state) {
+    s.n_host_blocks[static_cast<size_t>(state)] =
+        host_tier_.n_blocks(static_cast<HostBlockState>(state));
+  }
+  s.n_host_stored = host_tier_.n_stored();
+  s.n_host_evicted = host_tier_.n_evicted();
+  s.n_host_bad = host_tier_.n_quarantined();
   s.n_preemptions = scheduler_.n_preemptions();
   s.n_blocks_evicted = cache_.n_evicted();
   s.n_regret_tokens = cache_history_.n_regret_tokens();

@@ -49,6 +49,7 @@ class EngineCore {
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
   const Scheduler& scheduler() const { return scheduler_; }
   PrefixCache& cache() { return cache_; }
+  HostTier& host_tier() { return host_tier_; }
   const CacheHistory& cache_history() const { return cache_history_; }
   int n_in_flight() const { return n_in_flight_; }
   // All but what is counted at the door: n_accepted and n_rejected.
@@ -61,6 +62,7 @@ class EngineCore {
   void plan(Schedule& schedule);
   void end_overdue();
   void note_admission(Sequence& sequence);
+  void note_loads(const Sequence& sequence);
   void finish_step();
   const Schedule& wait_step();
   void take_back(const Schedule& failed);
@@ -76,6 +78,7 @@ class EngineCore {
   void fail(LiveRequest& request, ErrorCode error, std::string message);
   void end_request(LiveRequest& request, FinishReason reason, ErrorCode error);
   void note_violation(int rule);
+  void price_blocks();
   void publish();
 
   Schedule& schedule_of(uint64_t step) { return schedules_[step % schedules_.size()]; }
@@ -87,6 +90,7 @@ class EngineCore {
 
   // Declared before the requests, whose sequences hold blocks.
   KvPools pools_;  // [n_groups]
+  HostTier host_tier_;
   PrefixCache cache_;
   CacheHistory cache_history_;
   BlockEventSink* const block_events_;  // or null

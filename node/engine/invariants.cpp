@@ -95,6 +95,8 @@ int check_invariants(const Scheduler& scheduler, bool full) {
   for (auto* check : {check_ownership, check_promises, check_slots}) {
     if (const int rule = check(scheduler)) return rule;
   }
+  const HostTier* tier = scheduler.cache().host_tier();
+  if (tier != nullptr && tier->check_invariants() != 0) return 11;
   return scheduler.cache().check_invariants() == 0 ? 0 : 10;
 }
 

@@ -27,10 +27,14 @@ struct ScheduledChunk {
   bool admits = false;          // the sequence leaves the waiting line with this chunk
   bool is_new = false;          // and has not been admitted before
   bool copies = false;          // the head of its first own block is copied from another one
-  // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared, the one whose
-  // head it copies, and for how many blocks it has a claim, those included that it shares.
+  bool loads = false;           // its first own blocks come from host memory
+  // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared, what it loads,
+  // in Schedule::loaded, the node whose head it copies, and for how many blocks it has a claim,
+  // those included that it shares.
   size_t first_shared = 0;
   size_t n_shared = 0;
+  size_t first_loaded = 0;
+  size_t n_loaded = 0;
   BlockId partial = PrefixIndex::kNone;
   int32_t n_blocks_claimed = 0;
 };
@@ -52,7 +56,10 @@ struct Schedule {
   // Somebody would have to lose blocks that a step in flight uses: nothing is planned until that
   // step is done.
   bool waits_for_flight = false;
-  std::vector<BlockId> shared;  // of all admissions
+  std::vector<BlockId> shared;      // of all admissions
+  std::vector<HostBlockId> loaded;  // likewise
+  std::vector<HostCopy> stores;     // what goes to host memory first: known once it is committed
+  int32_t n_dear_loads = 0;         // admissions that might load blocks, but computing is cheaper
   std::vector<Sequence*> standing_back;
   int32_t n_history = 0;  // tokens that only histories learn
   FairShare share{{1}};   // after the step

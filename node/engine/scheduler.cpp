@@ -75,11 +75,13 @@ int32_t Scheduler::n_blocks_to_claim(const Sequence& sequence) const {
 
 void Scheduler::commit(Schedule& schedule) {
   CHECK(!schedule.empty() || schedule.preempted.empty());  // the first in line always gets on
+  HostTier* const tier = cache_.host_tier();
+  if (tier != nullptr) tier->begin_step();
   for (Sequence* sequence : schedule.preempted) send_back(*sequence, /*is_preempted=*/true);
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.needs_block) extend(*chunk.sequence);
   }
-  // What is shared is referenced before anything is evicted.
+  // What is shared, or to be loaded, is referenced before anything is evicted.
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.admits) admit(chunk, schedule);
   }
@@ -88,6 +90,10 @@ void Scheduler::commit(Schedule& schedule) {
     CHECK_EQ(chunk.first_position, chunk.sequence->next_position());
     chunk.sequence->plan_chunk(chunk.n_tokens, chunk.samples);
   }
+  schedule.stores.clear();
+  if (tier != nullptr) tier->take_stores(schedule.stores);
+  schedule.work.n_transfers += static_cast<int32_t>(schedule.stores.size());
+  n_dear_loads_ += static_cast<uint64_t>(schedule.n_dear_loads);
   for (Sequence* sequence : schedule.standing_back) sequence->stand_back();
   share_ = schedule.share;
 }
@@ -125,8 +131,13 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
   if (sequence.owner().takes_part_in_cache) {
     chain = cache_.start_chain(sequence.prefix(), nodes, n_max, tenant, retention_of(sequence));
   }
+  std::vector<HostPin> host;
+  host.reserve(chunk.n_loaded);
+  for (size_t i = 0; i < chunk.n_loaded; ++i) {
+    host.push_back(cache_.host_tier()->pin(schedule.loaded[chunk.first_loaded + i]));
+  }
   sequence.admit(free_slots_.back(), std::move(tables), std::move(chain), chunk.first_position,
-                 std::move(partial));
+                 std::move(partial), std::move(host));
   free_slots_.pop_back();
   running_.push_back(&sequence);
 }
@@ -158,6 +169,23 @@ bool Scheduler::finish(const ScheduledChunk& chunk) {
 bool Scheduler::undo(const ScheduledChunk& chunk) {
   chunk.sequence->undo_chunk(chunk.n_tokens, chunk.samples);
   return released(*chunk.sequence);
+}
+
+void Scheduler::undo_stores(const Schedule& schedule) {
+  for (const HostCopy& store : schedule.stores) cache_.host_tier()->drop(store.to);
+}
+
+void Scheduler::quarantine(std::span<const HostBlockId> blocks) {
+  for (HostBlockId block : blocks) cache_.host_tier()->quarantine(block);
+}
+
+void Scheduler::start_over_without_host_blocks() {
+  const std::vector<Sequence*> running = running_;
+  for (Sequence* sequence : running) {
+    if (!sequence->is_running()) continue;
+    const auto is_gone = [](const HostPin& pin) { return !pin.is_valid(); };
+    if (std::ranges::any_of(sequence->host(), is_gone)) start_over(*sequence);
+  }
 }
 
 bool Scheduler::retire(Sequence& sequence) {

@@ -48,6 +48,12 @@ class Scheduler {
   void publish(Sequence& sequence);
   // It is to forward all its tokens once more, and waits for that. Nothing in flight may name it.
   void start_over(Sequence& sequence) { send_back(sequence, /*is_preempted=*/false); }
+  // Forgets what the step was to store in host memory: it, or one before it, failed.
+  void undo_stores(const Schedule& schedule);
+  // These host blocks do not hold what they should.
+  void quarantine(std::span<const HostBlockId> blocks);
+  // Sequences whose blocks in host memory are not there start over. Nothing may be in flight.
+  void start_over_without_host_blocks();
   // Its choice has ended: it is never planned again. True if it could give everything back at once;
   // else finish() will say so, when no step in flight names it any more.
   [[nodiscard]] bool retire(Sequence& sequence);
@@ -65,6 +71,8 @@ class Scheduler {
   int32_t max_running() const { return max_running_; }
   bool idle() const { return waiting_.empty() && running_.empty(); }
   uint64_t n_preemptions() const { return n_preemptions_; }
+  // Admissions to whom loading blocks from host memory looked dearer than computing them.
+  uint64_t n_dear_loads() const { return n_dear_loads_; }
 
   // Blocks of every KV group that all tokens a sequence can ever have need.
   int32_t n_blocks_max(const Sequence& sequence) const;
@@ -92,6 +100,7 @@ class Scheduler {
   StepTime step_time_;
   std::vector<OutputEstimate> outputs_;  // [n_tenants]
   uint64_t n_preemptions_ = 0;
+  uint64_t n_dear_loads_ = 0;
   // Of the commit at hand.
   std::vector<BlockPromise> promises_;                    // [n_groups]
   std::vector<int32_t> n_blocks_to_take_;                 // [n_groups]

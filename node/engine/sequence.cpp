@@ -64,13 +64,14 @@ const PrefixHashes& Sequence::prefix() const {
 }
 
 void Sequence::admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain,
-                     int32_t n_cached, std::vector<BlockRef> partial) {
+                     int32_t n_cached, std::vector<BlockRef> partial, std::vector<HostPin> host) {
   transition(SeqState::kPrefilling);
   slot_ = slot;
   tables_ = std::move(tables);
   chain_ = std::move(chain);
   partial_ = std::move(partial);
-  copied_block_ = static_cast<size_t>(tables_.front().n_blocks());
+  host_ = std::move(host);
+  first_own_block_ = static_cast<size_t>(tables_.front().n_blocks());
   if (is_new()) {
     const std::vector<int32_t>& prompt = owner_->request.prompt;
     tokens_.reserve(static_cast<size_t>(n_tokens_max_));
@@ -101,6 +102,7 @@ void Sequence::finish_chunk(int32_t n_tokens, bool samples) {
   n_inflight_ -= n_tokens;
   n_computed_ += n_tokens;
   partial_.clear();
+  lockstep::release(host_);
   if (samples) --n_samples_inflight_;
   CHECK(n_inflight_ >= 0 && n_samples_inflight_ >= 0);
 }
@@ -139,6 +141,7 @@ void Sequence::release() {
 void Sequence::give_back() {
   CHECK_EQ(n_inflight_, 0);
   partial_.clear();
+  lockstep::release(host_);
   for (BlockTable& table : tables_) table.clear();
   PrefixCache::end_chain(chain_);
   tables_.clear();

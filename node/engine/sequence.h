@@ -26,6 +26,7 @@
 
 #include "common/ids.h"
 #include "node/kv/block_table.h"
+#include "node/kv/host_tier.h"
 #include "node/kv/prefix_cache.h"
 
 namespace lockstep {
@@ -90,10 +91,11 @@ class Sequence {
   const PrefixHashes& prefix() const;
 
   // Admitted: holds `slot` and one started table per KV group, whose first blocks hold the first
-  // n_cached tokens.
-  // `partial`: [n_groups] or none, the blocks whose heads are to be copied into its first own ones.
+  // n_cached tokens, or will when its first chunk has run: of its own blocks the first ones are
+  // loaded from `host`, or the first one gets the head of `partial` ([n_groups]); at most one of
+  // the two is given.
   void admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
-             std::vector<BlockRef> partial = {});
+             std::vector<BlockRef> partial = {}, std::vector<HostPin> host = {});
   // `promises` of more blocks, [n_groups], for its tables.
   void extend(std::span<BlockPromise> promises);
   // The next n_tokens are part of a step; `samples` = the token after them will be sampled.
@@ -105,7 +107,10 @@ class Sequence {
   // Until its first chunk has run, the copy is not known to have been made; it keeps the originals.
   bool awaits_copy() const { return !partial_.empty(); }
   std::span<const BlockRef> partial() const { return partial_; }  // [n_groups], or none
-  size_t copied_block() const { return copied_block_; }           // in its tables: where to
+  // The same of blocks from host memory.
+  bool awaits_load() const { return !host_.empty(); }
+  std::span<const HostPin> host() const { return host_; }
+  size_t first_own_block() const { return first_own_block_; }  // in its tables: where these go to
   // Its slot's token history on the ranks is complete up to what is planned; a chunk that failed
   // may have left it so or not.
   bool has_history() const { return has_history_; }
@@ -132,7 +137,8 @@ class Sequence {
   std::vector<BlockTable> tables_;
   PrefixChain chain_;
   std::vector<BlockRef> partial_;
-  size_t copied_block_ = 0;
+  std::vector<HostPin> host_;
+  size_t first_own_block_ = 0;
   PrefixHashes prefix_;  // of tokens_, once sent back with outputs
   uint64_t arrival_ = 0;
   int32_t n_steps_stood_back_ = 0;

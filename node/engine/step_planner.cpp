@@ -60,6 +60,8 @@ void StepPlanner::begin() {
   out_.preempted.clear();
   out_.waits_for_flight = false;
   out_.shared.clear();
+  out_.loaded.clear();
+  out_.n_dear_loads = 0;
   out_.standing_back.clear();
   out_.n_history = 0;
   out_.share = scheduler_.share();
@@ -286,9 +288,15 @@ bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& ch
   chunk.is_new = sequence.is_new();
   chunk.first_shared = out_.shared.size();
   chunk.n_shared = out_.match.nodes.size();
+  chunk.first_loaded = out_.loaded.size();
+  chunk.n_loaded = out_.match.host.size();
+  chunk.loads = chunk.n_loaded > 0;
   chunk.partial = out_.match.partial;
   chunk.copies = out_.match.n_partial > 0;
   out_.shared.insert(out_.shared.end(), out_.match.nodes.begin(), out_.match.nodes.end());
+  out_.loaded.insert(out_.loaded.end(), out_.match.host.begin(), out_.match.host.end());
+  out_.work.n_transfers += static_cast<int32_t>(chunk.n_loaded);
+  out_.n_dear_loads += is_load_dear_;
   ++n_running_;
   return true;
 }
@@ -296,16 +304,43 @@ bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& ch
 // At least one token is always forwarded: its logits are wanted.
 void StepPlanner::match(const Sequence& sequence) {
   out_.match.nodes.clear();
-  out_.match.partial = PrefixIndex::kNone;
-  out_.match.n_partial = 0;
+  out_.match.host.clear();
+  drop_partial();
+  is_load_dear_ = false;
   if (!sequence.owner().takes_part_in_cache) return;
   scheduler_.cache().match(sequence.prefix(), sequence.tokens(), sequence.n_known() - 1,
                            out_.match);
+  if (out_.match.host.empty()) return;
+  is_load_dear_ = !is_loading_cheaper();
+  // Once in a while what is dear is loaded in any case: a price that has fallen is found out so.
+  if (is_load_dear_ && (scheduler_.n_dear_loads() + 1) % kDearLoadsPerTrial != 0) {
+    out_.match.host.clear();
+  } else {
+    drop_partial();
+  }
+}
+
+void StepPlanner::drop_partial() {
+  out_.match.partial = PrefixIndex::kNone;
+  out_.match.n_partial = 0;
+}
+
+// Whether the blocks in host memory are there sooner than computed anew, as far as steps have
+// shown.
+bool StepPlanner::is_loading_cheaper() const {
+  const int32_t block_size = scheduler_.limits().block_size;
+  const auto n_blocks = static_cast<int32_t>(out_.match.host.size());
+  StepWork loading, computing;
+  loading.n_transfers = n_blocks;
+  computing.add_chunk(static_cast<int32_t>(out_.match.nodes.size()) * block_size,
+                      n_blocks * block_size, /*samples=*/false);
+  const StepTime& time = scheduler_.step_time();
+  return time.predict_extra(loading) <= time.predict_extra(computing);
 }
 
 int32_t StepPlanner::n_matched() const {
-  return static_cast<int32_t>(out_.match.nodes.size()) * scheduler_.limits().block_size +
-         out_.match.n_partial;
+  const size_t n_blocks = out_.match.nodes.size() + out_.match.host.size();
+  return static_cast<int32_t>(n_blocks) * scheduler_.limits().block_size + out_.match.n_partial;
 }
 
 // Whether somebody who runs, or is about to, computes blocks that this sequence would share, and
@@ -329,7 +364,7 @@ bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& se
   std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
   wanted = wanted.first(std::min(wanted.size(), n_useful));
   const std::vector<uint64_t>& theirs = other.owner().prefix.blocks;
-  const size_t next = out_.match.nodes.size();
+  const size_t next = out_.match.nodes.size() + out_.match.host.size();
   size_t end = next;
   while (end < wanted.size() && end < theirs.size() && theirs[end] == wanted[end]) ++end;
   const auto n_saved = static_cast<int32_t>(end - next) * block_size;
@@ -342,8 +377,7 @@ bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& se
 bool StepPlanner::claim(int32_t tenant, int32_t n_blocks) {
   if (try_claim(tenant, n_blocks)) return true;
   if (out_.match.n_partial == 0) return false;
-  out_.match.partial = PrefixIndex::kNone;
-  out_.match.n_partial = 0;
+  drop_partial();
   return try_claim(tenant, n_blocks);
 }
 
@@ -390,6 +424,10 @@ int32_t StepPlanner::n_rows_left(int32_t first_position) const {
 bool StepPlanner::tell_history(ScheduledChunk& chunk) {
   chunk.prefill_end = prefill_end(*chunk.sequence);
   if (chunk.sequence->awaits_copy() && chunk.sequence->n_inflight() == 0) chunk.copies = true;
+  if (chunk.sequence->awaits_load() && chunk.sequence->n_inflight() == 0) {
+    chunk.loads = true;
+    out_.work.n_transfers += static_cast<int32_t>(chunk.sequence->host().size());
+  }
   if (chunk.sequence->has_history()) return true;
   if (out_.n_history + chunk.first_position > scheduler_.limits().max_cached_tokens()) return false;
   chunk.writes_history = chunk.first_position > 0;

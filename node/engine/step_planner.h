@@ -26,6 +26,8 @@ class Scheduler;
 inline constexpr int32_t kMaxStepsStoodBack = 64;
 // Rows of prompts that a step has at least, whatever they cost the decodes beside them.
 inline constexpr int32_t kMinPrefillRows = 16;
+// Of so many admissions to whom loading blocks looks dearer than computing them, one loads them.
+inline constexpr uint64_t kDearLoadsPerTrial = 32;
 
 class StepPlanner {
  public:
@@ -56,6 +58,8 @@ class StepPlanner {
 
   void match(const Sequence& sequence);
   bool admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk);
+  void drop_partial();
+  bool is_loading_cheaper() const;
   bool stands_back(const Sequence& sequence) const;
   bool is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const;
   bool claim(int32_t tenant, int32_t n_blocks);
@@ -68,7 +72,8 @@ class StepPlanner {
 
   const Scheduler& scheduler_;
   Schedule& out_;
-  bool admits_ = true;  // nobody has been turned away
+  bool admits_ = true;         // nobody has been turned away
+  bool is_load_dear_ = false;  // of the sequence in Schedule::match
   int32_t n_running_ = 0;
   int32_t n_decodes_ = 0;
   int32_t n_growing_ = 0;  // decodes that may outgrow their promise

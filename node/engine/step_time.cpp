@@ -7,7 +7,8 @@ namespace {
 
 constexpr double kForgetting = 0.99;  // a step weighs half after 69 others
 // Terms are scaled to be of one size, so that the sweeps below converge.
-constexpr std::array<double, StepTime::kNTerms> kScale = {1.0, 1.0 / 64, 1.0 / 16, 1.0 / 16384};
+constexpr std::array<double, StepTime::kNTerms> kScale = {1.0, 1.0 / 64, 1.0 / 16, 1.0 / 16384,
+                                                          1.0 / 16};
 // Keeps the solution where it was in directions that the steps say nothing about.
 constexpr double kRidge = 1e-6;
 constexpr int kSweeps = 64;
@@ -22,7 +23,7 @@ void StepWork::add_chunk(int32_t first_position, int32_t n_tokens, bool samples)
 
 StepTime::Vector StepTime::terms(const StepWork& work) {
   return {kScale[0], work.n_rows * kScale[1], work.n_samples * kScale[2],
-          static_cast<double>(work.n_keys) * kScale[3]};
+          static_cast<double>(work.n_keys) * kScale[3], work.n_transfers * kScale[4]};
 }
 
 void StepTime::observe(const StepWork& work, double seconds) {
@@ -56,6 +57,10 @@ double StepTime::predict(const StepWork& work) const {
   double seconds = 0;
   for (size_t i = 0; i < kNTerms; ++i) seconds += fitted_[i] * x[i];
   return seconds;
+}
+
+double StepTime::predict_extra(const StepWork& work) const {
+  return is_fitted() ? predict(work) - fitted_[0] * kScale[0] : 0;
 }
 
 int32_t StepTime::max_rows(const StepWork& work, int32_t first_position, int32_t max_tokens,

@@ -44,6 +44,9 @@ StepWriter::StepWriter(const StepLimits& limits, const Tokenizer& tokenizer)
 
 std::span<const std::byte> StepWriter::write(const Schedule& schedule) {
   builder_.begin(schedule.step);
+  for (const HostCopy& store : schedule.stores) {
+    builder_.add_store(store.from, store.to, store.tag);
+  }
   for (const ScheduledChunk& chunk : schedule.chunks) {
     add_chunk(chunk);
     if (chunk.samples) add_sample(chunk);
@@ -60,6 +63,7 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
                         sequence.tokens().first(static_cast<size_t>(chunk.first_position)));
   }
   if (chunk.copies) add_copy(sequence);
+  if (chunk.loads) add_loads(sequence);
   const bool is_known = chunk.first_position < sequence.n_known();
   CHECK(is_known || chunk.n_tokens == 1);
   const std::span<const int32_t> tokens =
@@ -74,9 +78,20 @@ void StepWriter::add_copy(const Sequence& sequence) {
   to_.clear();
   for (size_t group = 0; group < sequence.partial().size(); ++group) {
     from_.push_back(sequence.partial()[group].id());
-    to_.push_back(sequence.tables()[group].ids()[sequence.copied_block()]);
+    to_.push_back(sequence.tables()[group].ids()[sequence.first_own_block()]);
   }
   builder_.add_copy(from_, to_);
+}
+
+void StepWriter::add_loads(const Sequence& sequence) {
+  for (size_t i = 0; i < sequence.host().size(); ++i) {
+    const HostPin& pin = sequence.host()[i];
+    to_.clear();
+    for (const BlockTable& table : sequence.tables()) {
+      to_.push_back(table.ids()[sequence.first_own_block() + i]);
+    }
+    builder_.add_load(pin.id(), pin.tag(), to_);
+  }
 }
 
 void StepWriter::add_sample(const ScheduledChunk& chunk) {

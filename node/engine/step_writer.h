@@ -23,6 +23,7 @@ class StepWriter {
  private:
   void add_chunk(const ScheduledChunk& chunk);
   void add_copy(const Sequence& sequence);
+  void add_loads(const Sequence& sequence);
   void add_sample(const ScheduledChunk& chunk);
 
   const Tokenizer& tokenizer_;

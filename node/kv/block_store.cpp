@@ -46,11 +46,17 @@ KvPages BlockStore::pages(int layer) const {
           .head_dim = shape_.head_dim};
 }
 
-void BlockStore::fill_with_nan(BlockId block) {
+std::span<std::byte> BlockStore::bytes_of(BlockId block, int layer) {
   CHECK(raw(block) >= 0 && raw(block) < shape_.n_blocks);
+  CHECK(layer >= 0 && layer < shape_.n_layers);
+  const int64_t idx = static_cast<int64_t>(layer) * shape_.n_blocks + raw(block);
+  return {buffer_.data() + idx * block_bytes_, static_cast<size_t>(block_bytes_)};
+}
+
+void BlockStore::fill_with_nan(BlockId block) {
   for (int layer = 0; layer < shape_.n_layers; ++layer) {
-    const int64_t idx = static_cast<int64_t>(layer) * shape_.n_blocks + raw(block);
-    std::memset(buffer_.data() + idx * block_bytes_, 0xFF, static_cast<size_t>(block_bytes_));
+    const std::span<std::byte> bytes = bytes_of(block, layer);
+    std::memset(bytes.data(), 0xFF, bytes.size());
   }
 }
 

@@ -5,7 +5,9 @@
 //   | layer 0: block 0 | block 1 | … | layer 1: block 0 | block 1 | … |
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "common/buffer.h"
 #include "common/ids.h"
@@ -32,10 +34,13 @@ class BlockStore {
   BlockStore(const BlockStoreShape& shape, MemoryLedger& ledger);
 
   KvPages pages(int layer) const;
+  // One layer's part of a block.
+  std::span<std::byte> bytes_of(BlockId block, int layer);
   // Every value of the block, in every layer: all bits set is a NaN in each type (q8_0: the
   // scales).
   void fill_with_nan(BlockId block);
   int64_t bytes() const { return buffer_.bytes(); }
+  const BlockStoreShape& shape() const { return shape_; }
 
  private:
   BlockStoreShape shape_;

@@ -28,6 +28,11 @@ void CacheHistory::stored(const StoredBlock& block) {
   entry.is_known = false;
 }
 
+void CacheHistory::forget_eviction(uint64_t hash) {
+  Eviction& entry = evictions_[hash & (evictions_.size() - 1)];
+  if (entry.hash == hash) entry.is_known = false;
+}
+
 void CacheHistory::removed(uint64_t hash) {
   evictions_[hash & (evictions_.size() - 1)] = {hash, clock_.now(), true};
 }

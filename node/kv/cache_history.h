@@ -32,6 +32,9 @@ class CacheHistory final : public BlockEventSink {
   // remembered: what a larger cache, or a better choice, would have saved.
   uint64_t n_regret_tokens() const { return n_regret_tokens_; }
 
+  // It is about to be stored again without having been computed again.
+  void forget_eviction(uint64_t hash);
+
   void stored(const StoredBlock& block) override;
   void removed(uint64_t hash) override;
   void end_turn() override {}

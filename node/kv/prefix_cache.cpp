@@ -6,29 +6,6 @@
 #include "common/check.h"
 
 namespace lockstep {
-namespace {
-
-std::span<const int32_t> block_of(std::span<const int32_t> tokens, int32_t block, int32_t size) {
-  return tokens.subspan(static_cast<size_t>(block) * static_cast<size_t>(size),
-                        static_cast<size_t>(size));
-}
-
-}  // namespace
-
-PrefixHashes prefix_hashes(PrefixKey key, std::span<const int32_t> tokens, int32_t block_size) {
-  PrefixHashes hashes;
-  hashes.root = prefix_hash(key);
-  hashes.key = std::move(key);
-  const auto n_blocks = static_cast<int32_t>(tokens.size()) / block_size;
-  hashes.blocks.reserve(static_cast<size_t>(n_blocks));
-  uint64_t hash = hashes.root;
-  for (int32_t b = 0; b < n_blocks; ++b) {
-    hash = prefix_hash(hash, block_of(tokens, b, block_size));
-    hashes.blocks.push_back(hash);
-  }
-  return hashes;
-}
-
 PrefixCache::PrefixCache(KvPools& pools, int32_t block_size, bool enabled, EvictionPolicy policy)
     : pools_(pools),
       block_size_(block_size),
@@ -65,9 +42,14 @@ void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tok
   out.partial = PrefixIndex::kNone;
   out.n_partial = 0;
   match_blocks(hashes, tokens, max_tokens / block_size_, out.nodes);
-  const auto n_matched = static_cast<int32_t>(out.nodes.size()) * block_size_;
-  if (hashes.root == 0 || n_matched >= max_tokens) return;
+  out.host.clear();
+  const auto n_nodes = static_cast<int32_t>(out.nodes.size());
   const BlockId last = out.nodes.empty() ? PrefixIndex::kNone : out.nodes.back();
+  if (tier_ != nullptr) {
+    tier_->match(hashes, tokens, n_nodes, max_tokens / block_size_, last, out.host);
+  }
+  const int32_t n_matched = n_nodes * block_size_;
+  if (hashes.root == 0 || n_matched >= max_tokens) return;
   const std::span<const int32_t> rest =
       tokens.subspan(static_cast<size_t>(n_matched), static_cast<size_t>(max_tokens - n_matched));
   const PrefixIndex::Partial partial = index_.find_partial(hashes.key, last, rest);
@@ -128,6 +110,7 @@ void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, i
         pools_[g].keep(blocks_[g]);
       }
       index_.insert(chain.key_, parent, chain.hash_, block_tokens, blocks_);
+      if (tier_ != nullptr) tier_->stored(index_, blocks_.front());
       queue_.enter(blocks_.front(), int64_t{b} * block_size_, block_size_);
       pass(blocks_.front(), chain);
     } else if (can_share(known, chain.tenant_)) {
@@ -168,7 +151,9 @@ void PrefixCache::on_shared(BlockId node) { queue_.reference(node); }
 void PrefixCache::make_room(std::span<const int32_t> n_blocks, int32_t tenant) {
   for (size_t g = 0; g < pools_.size(); ++g) {
     while (pools_[g].n_blocks_free() < n_blocks[g]) {
-      evict(choose_victim(g, tenant));
+      const BlockId victim = choose_victim(g, tenant);
+      spill(victim);
+      evict(victim);
       ++n_evicted_;
     }
   }
@@ -209,6 +194,14 @@ BlockId PrefixCache::leaf_in_place_of(BlockId node) {
   }
   for (BlockId moved : {node, leaf}) queue_.move(moved, pools_.front().owner(moved));
   return leaf;
+}
+
+void PrefixCache::spill(BlockId leaf) {
+  if (tier_ == nullptr) return;
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    blocks_[g] = index_.block_of_group(leaf, static_cast<int>(g));
+  }
+  tier_->evicted(index_, leaf, pools_.front().owner(leaf), blocks_);
 }
 
 void PrefixCache::evict(BlockId leaf) {

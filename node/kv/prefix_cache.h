@@ -25,22 +25,18 @@
 #include "common/ids.h"
 #include "node/kv/block_pool.h"
 #include "node/kv/eviction_queue.h"
+#include "node/kv/host_tier.h"
+#include "node/kv/prefix_hashes.h"
 #include "node/kv/prefix_index.h"
 
 namespace lockstep {
 
-// Of a prompt: its key and the hash of the prefix up to the end of each of its full blocks.
-struct PrefixHashes {
-  PrefixKey key;
-  uint64_t root = 0;             // of the key; 0: not hashed, finds nothing
-  std::vector<uint64_t> blocks;  // [n_tokens / block_size]
-};
-PrefixHashes prefix_hashes(PrefixKey key, std::span<const int32_t> tokens, int32_t block_size);
-
-// What the cache has of a prompt: whole nodes from the root on, then a node of which only the first
-// n_partial tokens agree: they are worth a copy into a block of the sequence's own.
+// What the cache has of a prompt: whole nodes from the root on, then either blocks that host memory
+// keeps and that go on from there, or a node of which only the first n_partial tokens agree. The
+// last two are worth a copy into blocks of the sequence's own.
 struct PrefixMatch {
   std::vector<BlockId> nodes;
+  std::vector<HostBlockId> host;
   BlockId partial = PrefixIndex::kNone;
   int32_t n_partial = 0;  // tokens, less than a block; 0 exactly if there is no such node
 };
@@ -74,11 +70,14 @@ class PrefixCache final : private CachedBlockWatcher {
   PrefixCache& operator=(const PrefixCache&) = delete;
 
   bool is_enabled() const { return enabled_; }
+  // What is evicted for room goes there, and is found there. Null: nowhere. Must outlive it.
+  void spill_to(HostTier* tier) { tier_ = tier; }
+  HostTier* host_tier() const { return tier_; }
   // One more who is told of every block that is taken in or evicted from now on.
   void report_to(BlockEventSink& sink) { index_.report_to(sink); }
 
-  // The longest cached prefix of at most max_tokens tokens, whole blocks and the head of one more.
-  // Changes nothing.
+  // The longest cached prefix of at most max_tokens tokens: whole blocks, and both of what may come
+  // after them, for the caller to choose. Changes nothing.
   void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_tokens,
              PrefixMatch& out) const;
   // Of these nodes, how many blocks of a group nobody references: sharing makes them unavailable.
@@ -131,6 +130,7 @@ class PrefixCache final : private CachedBlockWatcher {
   BlockId first_of(int32_t tenant);
   BlockId leaf_in_place_of(BlockId node);
   void evict(BlockId leaf);
+  void spill(BlockId leaf);
   int check_queue() const;
   bool can_share(BlockId node, int32_t tenant) const;
   void pass(BlockId node, PrefixChain& chain);
@@ -141,6 +141,7 @@ class PrefixCache final : private CachedBlockWatcher {
   PrefixIndex index_;
   EvictionQueue queue_;
   std::vector<BlockId> blocks_;  // [n_groups], of the node at hand
+  HostTier* tier_ = nullptr;
   uint64_t n_evicted_ = 0;
 };
 

@@ -22,13 +22,15 @@ enum class StepStatus : uint8_t {
   kPlanMismatch,  // the ranks were handed different plans; nothing was computed
   kCommFailed,    // a collective timed out or was aborted
   kRankFailed,    // a rank threw; the message names it
+  kBadHostBlock,  // a rank could not load what had been stored; the result names the host blocks
 };
 
 // What one step produced. Owned by the caller of wait_result() and reused: no allocation per step.
 struct StepResult {
   uint64_t step = 0;
   StepStatus status = StepStatus::kOk;
-  std::string message;  // of a failure: rank, op, cause
+  std::string message;                       // of a failure: rank, op, cause
+  std::vector<HostBlockId> bad_host_blocks;  // of any rank; a block may be there twice
   int32_t n_samples = 0;
   std::vector<int32_t> ids;       // [max_samples]
   std::vector<float> logprobs;    // [max_samples], of the sampled id
@@ -51,7 +53,8 @@ class Executor {
   virtual void submit(std::span<const std::byte> plan) = 0;
   virtual int max_steps_in_flight() const = 0;
   // --sanitize-kv: every rank fills these blocks of the KV group with NaN after the plans submitted
-  // so far and before the next one. Who has no KV bytes has nothing to fill.
+  // so far, and after the next one has stored blocks in host memory. Who has no KV bytes has
+  // nothing to fill.
   virtual void fill_with_nan(int /*group*/, std::span<const BlockId> /*blocks*/) {}
   // Blocks until the oldest unanswered step is done.
   virtual void wait_result(StepResult& result) = 0;

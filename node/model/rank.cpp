@@ -42,22 +42,24 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
       kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
       workspace_(file.config(), plan, rank, loaded_.weights, config.limits, ledger),
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
-                   cos_sin, *stream_) {}
+                   cos_sin, *stream_) {
+  if (config.limits.host_tier) host_kv_.emplace(config.n_host_kv_blocks, kv_, ledger);
+}
 
-RankOutcome Rank::run(std::span<const std::byte> plan, Communicator& communicator) {
+RankOutcome Rank::run(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
+                      Communicator& communicator) {
   try {
     const uint64_t digest = step_plan_digest(plan);
     if (digest != StepPlanView(plan).header().digest) {
       communicator.abort();
       return failed(StepStatus::kPlanMismatch, "plan", "the plan does not match its digest");
     }
-    CommResult result = communicator.agree(digest);
+    const CommResult result = communicator.agree(digest);
     if (result == CommResult::kMismatch) {
       return failed(StepStatus::kPlanMismatch, "plan", "the ranks were handed different plans");
     }
     if (result != CommResult::kOk) return comm_failed(result, "plan");
-    result = transformer_.run(StepPlanView(plan), communicator, config_.on_logits);
-    return result == CommResult::kOk ? RankOutcome{} : comm_failed(result, transformer_.where());
+    return run_agreed(StepPlanView(plan), nan_blocks, communicator);
   } catch (const std::exception& error) {
     communicator.abort();
     return failed(StepStatus::kRankFailed, transformer_.where(), error.what());
@@ -67,9 +69,48 @@ RankOutcome Rank::run(std::span<const std::byte> plan, Communicator& communicato
   }
 }
 
+// What leaves the devices is stored before anything takes its place.
+RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
+                             Communicator& communicator) {
+  store_in_host(plan);
+  for (BlockId block : nan_blocks) kv_.fill_with_nan(block);
+  if (std::vector<HostBlockId> bad = load_from_host(plan); !bad.empty()) {
+    communicator.abort();
+    RankOutcome outcome =
+        failed(StepStatus::kBadHostBlock, "load from host memory",
+               str(bad.size(), " blocks, host block ", raw(bad.front()),
+                   " the first, do not match the checksums that they were stored with"));
+    outcome.bad_host_blocks = std::move(bad);
+    return outcome;
+  }
+  const CommResult result = transformer_.run(plan, communicator, config_.on_logits);
+  return result == CommResult::kOk ? RankOutcome{} : comm_failed(result, transformer_.where());
+}
+
+// Ranks have one KV group.
+void Rank::store_in_host(const StepPlanView& plan) {
+  for (size_t i = 0; i < plan.stores_to().size(); ++i) {
+    host_kv_->store(BlockId{plan.stores_from(0)[i]}, HostBlockId{plan.stores_to()[i]},
+                    plan.store_tags()[i]);
+  }
+}
+
+// Those that cannot be.
+std::vector<HostBlockId> Rank::load_from_host(const StepPlanView& plan) {
+  std::vector<HostBlockId> bad;
+  for (size_t i = 0; i < plan.loads_from().size(); ++i) {
+    const HostBlockId from{plan.loads_from()[i]};
+    if (!host_kv_->load(from, plan.load_tags()[i], BlockId{plan.loads_to(0)[i]})) {
+      bad.push_back(from);
+    }
+  }
+  return bad;
+}
+
 RankOutcome Rank::failed(StepStatus status, const std::string& where,
                          const std::string& cause) const {
-  return {status, str("rank ", rank_, ", ", where, ": ", cause), true};
+  return {
+      .status = status, .message = str("rank ", rank_, ", ", where, ": ", cause), .is_cause = true};
 }
 
 RankOutcome Rank::comm_failed(CommResult result, const std::string& where) const {

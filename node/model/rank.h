@@ -4,11 +4,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/ledger.h"
 #include "node/kv/block_store.h"
+#include "node/kv/host_block_store.h"
 #include "node/model/executor.h"
 #include "node/model/fingerprint.h"
 #include "node/model/rank_group.h"
@@ -23,6 +25,7 @@ struct RankOutcome {
   StepStatus status = StepStatus::kOk;
   std::string message;
   bool is_cause = false;  // false: this rank only saw that a peer had given up
+  std::vector<HostBlockId> bad_host_blocks = {};  // kBadHostBlock: what it could not load
 };
 
 class Rank {
@@ -32,12 +35,10 @@ class Rank {
        const View& cos_sin, MemoryLedger& ledger);
 
   // Runs one plan. Never throws: whatever goes wrong is in the outcome, naming this rank and the
-  // op, and the peers are told to give up.
-  RankOutcome run(std::span<const std::byte> plan, Communicator& communicator);
-  // --sanitize-kv: between two plans.
-  void fill_with_nan(std::span<const BlockId> blocks) {
-    for (BlockId block : blocks) kv_.fill_with_nan(block);
-  }
+  // op, and the peers are told to give up. --sanitize-kv: nan_blocks are filled with NaN once what
+  // they held has been stored in host memory, before anything else is done.
+  RankOutcome run(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
+                  Communicator& communicator);
   // The samples of the last plan, on rank 0. result's arrays must have room.
   void read_samples(const StepPlanHeader& header, StepResult& result) const;
 
@@ -45,6 +46,10 @@ class Rank {
   std::vector<UnitDigest> take_digests() { return std::move(loaded_.digests); }
 
  private:
+  RankOutcome run_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
+                         Communicator& communicator);
+  void store_in_host(const StepPlanView& plan);
+  std::vector<HostBlockId> load_from_host(const StepPlanView& plan);
   RankOutcome failed(StepStatus status, const std::string& where, const std::string& cause) const;
   RankOutcome comm_failed(CommResult result, const std::string& where) const;
 
@@ -53,6 +58,7 @@ class Rank {
   std::unique_ptr<Stream> stream_;
   LoadedWeights loaded_;
   BlockStore kv_;
+  std::optional<HostBlockStore> host_kv_;  // if there is a host tier
   Workspace workspace_;
   Transformer transformer_;
 };

@@ -39,7 +39,7 @@ ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
 struct InFlight {
   std::vector<std::byte> plan;
   size_t n_bytes = 0;
-  std::vector<BlockId> nan_blocks;  // to be filled before it runs
+  std::vector<BlockId> nan_blocks;  // to be filled when it runs
   StepResult result;
   std::vector<RankOutcome> outcomes;  // [n_ranks]
   int n_done = 0;                     // guarded by the group's mutex
@@ -51,10 +51,12 @@ int severity(StepStatus status) {
       return 0;
     case StepStatus::kCommFailed:
       return 1;
-    case StepStatus::kPlanMismatch:
+    case StepStatus::kBadHostBlock:
       return 2;
-    case StepStatus::kRankFailed:
+    case StepStatus::kPlanMismatch:
       return 3;
+    case StepStatus::kRankFailed:
+      return 4;
   }
   return 0;
 }
@@ -235,10 +237,9 @@ bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
 
 void RankGroup::Impl::run_step(Rank& rank, int idx, InFlight& step) {
   const std::span<const std::byte> bytes(step.plan.data(), step.n_bytes);
-  rank.fill_with_nan(step.nan_blocks);
-  RankOutcome outcome = broken
-                            ? RankOutcome{StepStatus::kCommFailed, "a step before it failed", false}
-                            : rank.run(bytes, *communicators[static_cast<size_t>(idx)]);
+  RankOutcome outcome =
+      broken ? RankOutcome{.status = StepStatus::kCommFailed, .message = "a step before it failed"}
+             : rank.run(bytes, step.nan_blocks, *communicators[static_cast<size_t>(idx)]);
   if (outcome.status != StepStatus::kOk) {
     broken = true;
   } else if (idx == 0) {
@@ -297,6 +298,12 @@ void RankGroup::wait_result(StepResult& result) {
   const RankOutcome& outcome = worst(step.outcomes);
   step.result.status = outcome.status;
   step.result.message = outcome.message;
+  step.result.bad_host_blocks.clear();
+  for (const RankOutcome& of_rank : step.outcomes) {
+    step.result.bad_host_blocks.insert(step.result.bad_host_blocks.end(),
+                                       of_rank.bad_host_blocks.begin(),
+                                       of_rank.bad_host_blocks.end());
+  }
   result = step.result;  // no allocation once result's arrays have their size
   if (group.broken && group.n_answered == group.n_submitted) {
     // Every rank is idle, so the next step may start with collectives that nobody has aborted.

@@ -19,13 +19,15 @@ struct Layout {
   explicit Layout(const StepPlanHeader& h)
       : n_tokens(h.n_tokens),
         table_bytes(bytes_of(int64_t{h.n_seqs} * h.max_blocks)),
-        copy_bytes(bytes_of(h.n_copies)) {
+        copy_bytes(bytes_of(h.n_copies)),
+        store_bytes(bytes_of(h.n_stores)),
+        load_bytes(bytes_of(h.n_loads)) {
     tokens = take(h.n_tokens);
     positions = take(h.n_tokens);
     seq_of_token = take(h.n_tokens);
     history_slots = take(h.n_tokens);
     groups = end;
-    group_bytes = bytes_of(h.n_tokens) + table_bytes + 2 * copy_bytes;
+    group_bytes = bytes_of(h.n_tokens) + table_bytes + 2 * copy_bytes + store_bytes + load_bytes;
     end += static_cast<size_t>(h.n_groups) * group_bytes;
     sample_tokens = take(h.n_samples);
     sampling = end;
@@ -34,11 +36,17 @@ struct Layout {
     cached_ids = take(h.n_cached);
     cached_slots = take(h.n_cached);
     cached_positions = take(h.n_cached);
+    stores_to = take(h.n_stores);
+    store_tags = take(2 * int64_t{h.n_stores});
+    loads_from = take(h.n_loads);
+    load_tags = take(2 * int64_t{h.n_loads});
   }
   size_t kv_slots(int group) const { return groups + static_cast<size_t>(group) * group_bytes; }
   size_t block_tables(int group) const { return kv_slots(group) + bytes_of(n_tokens); }
   size_t copies_from(int group) const { return block_tables(group) + table_bytes; }
   size_t copies_to(int group) const { return copies_from(group) + copy_bytes; }
+  size_t stores_from(int group) const { return copies_to(group) + copy_bytes; }
+  size_t loads_to(int group) const { return stores_from(group) + store_bytes; }
 
   // Sections of i32 are padded to 8 bytes, so that the sampling rows are aligned.
   static size_t bytes_of(int64_t n) { return static_cast<size_t>(round_up(n * 4, 8)); }
@@ -49,10 +57,11 @@ struct Layout {
   }
 
   int64_t n_tokens;
-  size_t table_bytes, copy_bytes;  // of one group
+  size_t table_bytes, copy_bytes, store_bytes, load_bytes;  // of one group
   size_t end = sizeof(StepPlanHeader);
   size_t tokens, positions, seq_of_token, history_slots, groups, group_bytes;
   size_t sample_tokens, sampling, banned, cached_ids, cached_slots, cached_positions;
+  size_t stores_to, store_tags, loads_from, load_tags;
 };
 
 template <class T>
@@ -61,8 +70,9 @@ std::span<const T> section(std::span<const std::byte> bytes, size_t at, int64_t 
   return {reinterpret_cast<const T*>(bytes.data() + at), static_cast<size_t>(n)};
 }
 
-void put(std::vector<std::byte>& bytes, size_t at, const std::vector<int32_t>& values) {
-  if (!values.empty()) std::memcpy(bytes.data() + at, values.data(), values.size() * 4);
+template <class T>
+void put(std::vector<std::byte>& bytes, size_t at, const std::vector<T>& values) {
+  if (!values.empty()) std::memcpy(bytes.data() + at, values.data(), values.size() * sizeof(T));
 }
 
 }  // namespace
@@ -77,6 +87,7 @@ size_t step_plan_bytes(const StepLimits& limits) {
   header.n_banned = limits.max_banned;
   header.n_cached = limits.max_cached_tokens();
   header.n_copies = limits.max_seqs;
+  header.n_stores = header.n_loads = limits.max_transfers();
   return Layout(header).end;
 }
 
@@ -141,6 +152,14 @@ std::span<const int32_t> StepPlanView::copies_to(int group) const {
   CHECK(group >= 0 && group < header().n_groups);
   return section<int32_t>(bytes_, Layout(header()).copies_to(group), header().n_copies);
 }
+std::span<const int32_t> StepPlanView::stores_from(int group) const {
+  CHECK(group >= 0 && group < header().n_groups);
+  return section<int32_t>(bytes_, Layout(header()).stores_from(group), header().n_stores);
+}
+std::span<const int32_t> StepPlanView::loads_to(int group) const {
+  CHECK(group >= 0 && group < header().n_groups);
+  return section<int32_t>(bytes_, Layout(header()).loads_to(group), header().n_loads);
+}
 std::span<const int32_t> StepPlanView::sample_tokens() const {
   return section<int32_t>(bytes_, Layout(header()).sample_tokens, header().n_samples);
 }
@@ -161,12 +180,27 @@ std::span<const int32_t> StepPlanView::cached_positions() const {
   return section<int32_t>(bytes_, Layout(header()).cached_positions, header().n_cached);
 }
 
+std::span<const int32_t> StepPlanView::stores_to() const {
+  return section<int32_t>(bytes_, Layout(header()).stores_to, header().n_stores);
+}
+std::span<const uint64_t> StepPlanView::store_tags() const {
+  return section<uint64_t>(bytes_, Layout(header()).store_tags, header().n_stores);
+}
+std::span<const int32_t> StepPlanView::loads_from() const {
+  return section<int32_t>(bytes_, Layout(header()).loads_from, header().n_loads);
+}
+std::span<const uint64_t> StepPlanView::load_tags() const {
+  return section<uint64_t>(bytes_, Layout(header()).load_tags, header().n_loads);
+}
+
 StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
     : limits_(limits),
       kv_slots_(static_cast<size_t>(limits.n_groups)),
       block_tables_(static_cast<size_t>(limits.n_groups)),
       copies_from_(static_cast<size_t>(limits.n_groups)),
-      copies_to_(static_cast<size_t>(limits.n_groups)) {
+      copies_to_(static_cast<size_t>(limits.n_groups)),
+      stores_from_(static_cast<size_t>(limits.n_groups)),
+      loads_to_(static_cast<size_t>(limits.n_groups)) {
   const auto max_tokens = static_cast<size_t>(limits.max_tokens);
   for (auto* list : {&tokens_, &positions_, &seq_of_token_, &history_slots_}) {
     list->reserve(max_tokens);
@@ -185,6 +219,12 @@ StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
   for (auto* list : {&cached_ids_, &cached_slots_, &cached_positions_}) {
     list->reserve(static_cast<size_t>(limits.max_cached_tokens()));
   }
+  const auto n_transfers = static_cast<size_t>(limits.max_transfers());
+  for (auto* lists : {&stores_from_, &loads_to_}) {
+    for (auto& list : *lists) list.reserve(n_transfers);
+  }
+  for (auto* list : {&stores_to_, &loads_from_}) list->reserve(n_transfers);
+  for (auto* list : {&store_tags_, &load_tags_}) list->reserve(n_transfers);
   bytes_.reserve(step_plan_bytes(limits));
 }
 
@@ -192,13 +232,16 @@ void StepPlanBuilder::begin(uint64_t step) {
   header_ = {};
   header_.step = step;
   header_.n_groups = limits_.n_groups;
-  for (auto* list : {&tokens_, &positions_, &seq_of_token_, &history_slots_, &sample_tokens_,
-                     &banned_, &cached_ids_, &cached_slots_, &cached_positions_}) {
+  for (auto* list :
+       {&tokens_, &positions_, &seq_of_token_, &history_slots_, &sample_tokens_, &banned_,
+        &cached_ids_, &cached_slots_, &cached_positions_, &stores_to_, &loads_from_}) {
     list->clear();
   }
-  for (auto* lists : {&kv_slots_, &block_tables_, &copies_from_, &copies_to_}) {
+  for (auto* lists :
+       {&kv_slots_, &block_tables_, &copies_from_, &copies_to_, &stores_from_, &loads_to_}) {
     for (auto& list : *lists) list.clear();
   }
+  for (auto* list : {&store_tags_, &load_tags_}) list->clear();
   sampling_.clear();
 }
 
@@ -269,6 +312,22 @@ void StepPlanBuilder::add_copy(std::span<const BlockId> from, std::span<const Bl
   ++header_.n_copies;
 }
 
+void StepPlanBuilder::add_store(std::span<const BlockId> from, HostBlockId to, uint64_t tag) {
+  CHECK(header_.n_stores < limits_.max_transfers() && from.size() == stores_from_.size());
+  for (size_t g = 0; g < from.size(); ++g) stores_from_[g].push_back(raw(from[g]));
+  stores_to_.push_back(raw(to));
+  store_tags_.push_back(tag);
+  ++header_.n_stores;
+}
+
+void StepPlanBuilder::add_load(HostBlockId from, uint64_t tag, std::span<const BlockId> to) {
+  CHECK(header_.n_loads < limits_.max_transfers() && to.size() == loads_to_.size());
+  for (size_t g = 0; g < to.size(); ++g) loads_to_[g].push_back(raw(to[g]));
+  loads_from_.push_back(raw(from));
+  load_tags_.push_back(tag);
+  ++header_.n_loads;
+}
+
 int32_t StepPlanBuilder::n_tokens() const { return header_.n_tokens; }
 int32_t StepPlanBuilder::n_seqs() const { return header_.n_seqs; }
 
@@ -288,6 +347,8 @@ std::span<const std::byte> StepPlanBuilder::finish() {
     put_block_tables(layout.block_tables(g), block_tables_[static_cast<size_t>(g)]);
     put(bytes_, layout.copies_from(g), copies_from_[static_cast<size_t>(g)]);
     put(bytes_, layout.copies_to(g), copies_to_[static_cast<size_t>(g)]);
+    put(bytes_, layout.stores_from(g), stores_from_[static_cast<size_t>(g)]);
+    put(bytes_, layout.loads_to(g), loads_to_[static_cast<size_t>(g)]);
   }
   put(bytes_, layout.sample_tokens, sample_tokens_);
   if (!sampling_.empty()) {
@@ -298,6 +359,10 @@ std::span<const std::byte> StepPlanBuilder::finish() {
   put(bytes_, layout.cached_ids, cached_ids_);
   put(bytes_, layout.cached_slots, cached_slots_);
   put(bytes_, layout.cached_positions, cached_positions_);
+  put(bytes_, layout.stores_to, stores_to_);
+  put(bytes_, layout.store_tags, store_tags_);
+  put(bytes_, layout.loads_from, loads_from_);
+  put(bytes_, layout.load_tags, load_tags_);
   std::memcpy(bytes_.data(), &header_, sizeof(header_));
   header_.digest = step_plan_digest(bytes_);
   std::memcpy(bytes_.data(), &header_, sizeof(header_));

@@ -4,8 +4,8 @@
 // first collective of the step.
 //
 //   | header | tokens | positions | seq_of_token | history_slots | per group: kv_slots,
-//   block_tables, copies from, to | sample_tokens | sampling rows | banned ids | cached ids, slots,
-//   positions |
+//   block_tables, copies from, to, stores from, loads to | sample_tokens | sampling rows | banned
+//   ids | cached ids, slots, positions | stores to, tags | loads from, tags |
 #pragma once
 
 #include <cstddef>
@@ -33,6 +33,8 @@ struct StepPlanHeader {
   int32_t n_banned = 0;
   int32_t n_cached = 0;  // tokens that this step's new sequences found in the KV cache
   int32_t n_copies = 0;  // blocks of every group that are copied before anything is written
+  int32_t n_stores = 0;  // blocks of every group that are copied to host memory, before all else
+  int32_t n_loads = 0;   // and back from there, next
 };
 
 // The most a plan of this node can hold; sizes every buffer once, at start.
@@ -44,6 +46,9 @@ struct StepLimits {
   int32_t block_size = 16;
   int32_t n_groups = 1;
   int32_t max_banned = 0;
+  bool host_tier = false;  // blocks go to host memory and back
+  // Of either kind in a step. A load's tokens are among the cached ones.
+  int32_t max_transfers() const { return host_tier ? max_blocks_per_seq() : 0; }
   int32_t max_cached_tokens() const { return max_model_len; }  // of one step's new sequences
   int32_t max_blocks_per_seq() const {
     return static_cast<int32_t>(ceil_div(max_model_len, block_size));
@@ -66,6 +71,8 @@ class StepPlanView {
   std::span<const int32_t> block_tables(int group) const;  // [n_seqs, max_blocks], -1 = none
   std::span<const int32_t> copies_from(int group) const;   // [n_copies], block ids
   std::span<const int32_t> copies_to(int group) const;     // [n_copies]
+  std::span<const int32_t> stores_from(int group) const;   // [n_stores], block ids
+  std::span<const int32_t> loads_to(int group) const;      // [n_loads]
   std::span<const int32_t> sample_tokens() const;          // [n_samples], index into tokens
   std::span<const SamplingRow> sampling() const;           // [n_samples]
   std::span<const int32_t> banned() const;
@@ -73,6 +80,11 @@ class StepPlanView {
   std::span<const int32_t> cached_ids() const;        // [n_cached]
   std::span<const int32_t> cached_slots() const;      // [n_cached], row of the token history
   std::span<const int32_t> cached_positions() const;  // [n_cached]
+  // Host blocks, and what their content goes by: a load is of what was stored under the same tag.
+  std::span<const int32_t> stores_to() const;    // [n_stores]
+  std::span<const uint64_t> store_tags() const;  // [n_stores]
+  std::span<const int32_t> loads_from() const;   // [n_loads]
+  std::span<const uint64_t> load_tags() const;   // [n_loads]
 
  private:
   std::span<const std::byte> bytes_;
@@ -94,6 +106,10 @@ class StepPlanBuilder {
   void add_cached(int32_t history_slot, std::span<const int32_t> tokens);
   // Before the step, block from[g] is copied to block to[g] in every group g.
   void add_copy(std::span<const BlockId> from, std::span<const BlockId> to);
+  // Before that, block from[g] of every group g is stored in a host block;
+  void add_store(std::span<const BlockId> from, HostBlockId to, uint64_t tag);
+  // and then what a host block has under this tag is loaded into block to[g].
+  void add_load(HostBlockId from, uint64_t tag, std::span<const BlockId> to);
   int32_t n_tokens() const;
   int32_t n_seqs() const;
   // The finished plan; valid until the next begin().
@@ -107,6 +123,9 @@ class StepPlanBuilder {
   StepPlanHeader header_;
   std::vector<int32_t> tokens_, positions_, seq_of_token_, history_slots_;
   std::vector<std::vector<int32_t>> kv_slots_, block_tables_, copies_from_, copies_to_;
+  std::vector<std::vector<int32_t>> stores_from_, loads_to_;
+  std::vector<int32_t> stores_to_, loads_from_;
+  std::vector<uint64_t> store_tags_, load_tags_;
   std::vector<int32_t> sample_tokens_, banned_;
   std::vector<int32_t> cached_ids_, cached_slots_, cached_positions_;
   std::vector<SamplingRow> sampling_;

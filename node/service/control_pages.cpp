@@ -59,6 +59,7 @@ AdminResponse clear(NodeServer& server, const AdminQuery& query) {
   const Result<wire::KvCacheCleared> cleared = server.wait_clear(ask, kPatience);
   if (!cleared) return error_response(cleared.error());
   return json_response({{"n_cleared", cleared->n_cleared},
+                        {"n_host_cleared", cleared->n_host_cleared},
                         {"n_busy", cleared->n_busy},
                         {"busy", to_json(cleared->busy)}});
 }

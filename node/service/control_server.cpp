@@ -49,6 +49,7 @@ void ControlServer::clear(const wire::ClearKvCache& ask, Reply<wire::KvCacheClea
           wire::KvCacheCleared out;
           out.request_id = id;
           out.n_cleared = cleared.n_cleared;
+          out.n_host_cleared = cleared.n_host_cleared;
           out.n_busy = cleared.n_busy;
           out.busy = to_wire(cleared.busy);
           reply(std::move(out));

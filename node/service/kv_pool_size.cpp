@@ -75,4 +75,14 @@ int32_t kv_pool_blocks(const KvPoolSetting& setting, const KvPoolFacts& facts) {
   return default_blocks(facts);
 }
 
+int32_t host_kv_blocks(int64_t host_kv_bytes, int64_t block_bytes) {
+  if (host_kv_bytes < 0) throw LoadError(str("host_kv_bytes: ", host_kv_bytes, " is below 0"));
+  const int64_t n_blocks = std::min(host_kv_bytes / block_bytes, kMaxBlocks);
+  if (host_kv_bytes > 0 && n_blocks < 1) {
+    throw LoadError(str("host_kv_bytes: ", host_kv_bytes, " holds no KV block; one takes ",
+                        block_bytes, " bytes"));
+  }
+  return static_cast<int32_t>(n_blocks);
+}
+
 }  // namespace lockstep

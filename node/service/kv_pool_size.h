@@ -22,4 +22,8 @@ struct KvPoolFacts {
 // naming both values for two that contradict, and the numbers for a pool of no block.
 int32_t kv_pool_blocks(const KvPoolSetting& setting, const KvPoolFacts& facts);
 
+// Blocks of host memory, all ranks together, that so many bytes hold; 0 for 0. Throws LoadError
+// naming the numbers if that is less than one.
+int32_t host_kv_blocks(int64_t host_kv_bytes, int64_t block_bytes);
+
 }  // namespace lockstep

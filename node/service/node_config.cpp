@@ -59,6 +59,18 @@ int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
   return kv_pool_blocks(setting, facts);
 }
 
+// Whoever is evicted from a cache that keeps nothing has nowhere to go.
+void check_host_tier(const NodeConfig& config) {
+  if (config.host_kv_bytes == 0) return;
+  const auto refuse = [&](const char* setting) {
+    throw LoadError(str("host_kv_bytes: ", config.host_kv_bytes, " and ", setting,
+                        ": false contradict each other; host memory keeps what the cache of "
+                        "prefixes evicts"));
+  };
+  if (!config.kv_cache) refuse("kv_cache");
+  if (!config.prefix_cache) refuse("prefix_cache");
+}
+
 // What other engines need these for has no counterpart here; each is said once.
 void log_switches_without_effect(const NodeConfig& config) {
   const auto say = [](const char* field, double value, const char* why) {
@@ -122,6 +134,10 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   ranks.kv_cache = config.kv_cache;
   ranks.n_kv_blocks =
       config.kv_cache ? resolve_kv_blocks(config, file, ranks) : ranks.limits.max_blocks_per_seq();
+  check_host_tier(config);
+  ranks.n_host_kv_blocks = host_kv_blocks(
+      config.host_kv_bytes, kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks);
+  ranks.limits.host_tier = ranks.n_host_kv_blocks > 0;
   if (ranks.n_kv_blocks < ranks.limits.max_blocks_per_seq()) {
     log(LogLevel::kWarning,
         str("the KV pool of ", ranks.n_kv_blocks, " blocks is smaller than one sequence of ",
@@ -137,6 +153,7 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
   EngineConfig engine;
   engine.limits = ranks.limits;
   engine.n_kv_blocks = ranks.n_kv_blocks;
+  engine.n_host_kv_blocks = ranks.n_host_kv_blocks;
   engine.max_queued_requests = static_cast<int32_t>(config.max_num_queued_reqs);
   engine.max_queued_tokens = config.max_num_queued_tokens;
   engine.tenants = resolve_tenants(config.tenants, ranks.n_kv_blocks);

@@ -23,6 +23,7 @@ struct NodeConfig {
   int64_t num_kv_blocks = 0;
   int64_t kv_cache_memory_bytes = 0;
   double kv_cache_memory_fraction = 0;
+  int64_t host_kv_bytes = 0;
   int64_t block_size = 16;
   int64_t max_model_len = 0;
   int64_t max_num_seqs = 16;
@@ -57,6 +58,8 @@ struct NodeConfig {
       "KV pool, of all ranks together, instead of num_kv_blocks; 0 = not given");
     v(kv_cache_memory_fraction, "kv_cache_memory_fraction", "",
       "KV pool as a part of the memory free at start, instead of num_kv_blocks; 0 = not given");
+    v(host_kv_bytes, "host_kv_bytes", "bytes",
+      "of host memory, of all ranks together, for KV blocks that are evicted; 0 = none");
     v(block_size, "block_size", "tokens", "per KV block; a power of two, at most 256");
     v(max_model_len, "max_model_len", "tokens",
       "prompt and output of one request; 0 = the model's, at most 8192");

@@ -59,6 +59,15 @@ class SnapshotFamilies {
   std::vector<MetricFamily> families_;
 };
 
+void add_host_blocks(SnapshotFamilies& out,
+                     const std::array<int32_t, kNHostBlockStates>& n_blocks) {
+  static constexpr std::array<const char*, kNHostBlockStates> kStates = {"free", "cached", "pinned",
+                                                                         "quarantined"};
+  for (size_t state = 0; state < n_blocks.size(); ++state) {
+    out.add(n_blocks[state], {{"tier", "host"}, {"state", kStates[state]}});
+  }
+}
+
 void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.counter("prompt_tokens_total", "Prompt tokens of accepted requests.", s.n_prompt_tokens);
   out.counter("prompt_cached_tokens_total", "Prompt tokens read from the KV cache.",
@@ -71,18 +80,29 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
               s.n_invariant_violations);
   out.gauge("sequences_running", "Sequences that hold KV blocks.", s.n_running);
   out.gauge("sequences_waiting", "Sequences that wait for their turn.", s.n_waiting);
-  out.begin("kv_blocks", "KV blocks by state; they sum to the pool.", MetricType::Gauge);
+  out.begin("kv_blocks", "KV blocks by tier and state; the states of a tier sum to its pool.",
+            MetricType::Gauge);
   // Promises are kept from the free blocks first, then by evicting cached ones.
   const int32_t n_promised_free = std::min(s.n_blocks_promised, s.n_blocks_free);
-  out.add(s.n_blocks_free - n_promised_free, {{"state", "free"}});
-  out.add(s.n_blocks_cached - (s.n_blocks_promised - n_promised_free), {{"state", "cached"}});
-  out.add(s.n_blocks_promised, {{"state", "promised"}});
-  out.add(s.n_blocks_active, {{"state", "active"}});
+  out.add(s.n_blocks_free - n_promised_free, {{"tier", "device"}, {"state", "free"}});
+  out.add(s.n_blocks_cached - (s.n_blocks_promised - n_promised_free),
+          {{"tier", "device"}, {"state", "cached"}});
+  out.add(s.n_blocks_promised, {{"tier", "device"}, {"state", "promised"}});
+  out.add(s.n_blocks_active, {{"tier", "device"}, {"state", "active"}});
+  add_host_blocks(out, s.n_host_blocks);
   const double used = s.n_blocks_total > 0 ? double(s.n_blocks_active) / s.n_blocks_total : 0;
   out.gauge("kv_cache_usage_ratio", "Part of the KV pool in use, 0 to 1.", used);
   out.begin("kv_evictions_total", "Cached KV blocks evicted, by tier and cause.",
             MetricType::Counter);
   out.add(static_cast<double>(s.n_blocks_evicted), {{"tier", "device"}, {"cause", "room"}});
+  out.add(static_cast<double>(s.n_host_evicted), {{"tier", "host"}, {"cause", "room"}});
+  out.begin("kv_transfers_total", "KV blocks copied to host memory (store) and back (load).",
+            MetricType::Counter);
+  out.add(static_cast<double>(s.n_host_stored), {{"direction", "store"}});
+  out.add(static_cast<double>(s.n_host_loaded), {{"direction", "load"}});
+  out.counter("kv_host_mismatches_total",
+              "KV blocks in host memory that failed their checksum and were computed again.",
+              s.n_host_bad);
   out.counter("kv_evict_regret_tokens_total",
               "Tokens computed again whose KV blocks had been evicted, as far as remembered.",
               s.n_regret_tokens);

@@ -14,10 +14,11 @@ enum class Fate : uint8_t {
   kNotKept,        // --no-cache-prompt
   kNoKvCache,      // computed anew for each token
   kEvicted,        // others have taken its blocks when it is asked again
+  kThroughHost,    // the same, and they come back from host memory
   kPreempted,      // it has to give up its blocks half-way
   kPartlyMatched,  // another prompt with its first tokens is there
 };
-inline constexpr int kNFates = 6;
+inline constexpr int kNFates = 7;
 inline constexpr int32_t kMaxOffset = 33;
 
 struct Cell {
@@ -81,11 +82,14 @@ class CacheMatrix {
         expect_equal(truth_[i], node.answer(first_id + i), str("round ", round, ", seed ", i));
       }
       if (round == 0) expect_the_fate(node, cell);
-      if (cell.fate == Fate::kEvicted) ask_strangers(node, 1000 + first_id, 60, 8);
+      if (is_evicted(cell)) ask_strangers(node, 1000 + first_id, 60, 8);
       node.run();
     }
-    if (cell.fate == Fate::kEvicted) {
+    if (is_evicted(cell)) {
       EXPECT_GT(node.snapshot().n_blocks_evicted, 0u);
+    }
+    if (cell.fate == Fate::kThroughHost) {
+      EXPECT_GT(node.snapshot().n_host_loaded, 0u);
     }
   }
 
@@ -95,6 +99,10 @@ class CacheMatrix {
 
   int64_t vocab_size() const { return model_.spec.shape.vocab_size; }
 
+  static bool is_evicted(const Cell& cell) {
+    return cell.fate == Fate::kEvicted || cell.fate == Fate::kThroughHost;
+  }
+
   static Setting setting_of(const Cell& cell) {
     Setting setting{.n_ranks = cell.n_ranks, .block_size = cell.block_size, .chunk = cell.chunk};
     // A step holds a row for each sequence that runs: in a crowd "1" is what three others leave.
@@ -102,6 +110,9 @@ class CacheMatrix {
     setting.max_seqs = cell.chunk == 1 && runs_alone ? 1 : 4;
     setting.chunk = std::max(cell.chunk, setting.max_seqs);
     setting.n_kv_blocks = n_blocks_for(n_pool_tokens(cell), cell.block_size);
+    if (cell.fate == Fate::kThroughHost) {
+      setting.n_host_kv_blocks = n_blocks_for(1000, cell.block_size);
+    }
     setting.prefix_cache = cell.fate != Fate::kNotKept && cell.fate != Fate::kNoKvCache;
     setting.kv_cache = cell.fate != Fate::kNoKvCache;
     return setting;
@@ -110,7 +121,7 @@ class CacheMatrix {
   static int32_t n_pool_tokens(const Cell& cell) {
     // The two answers of 86 tokens have whole blocks of 46 in common, and do not fit together.
     if (cell.fate == Fate::kPreempted) return cell.block_size == 32 ? 128 : 96;
-    if (cell.fate == Fate::kEvicted) return 200;
+    if (is_evicted(cell)) return 200;
     return cell.fate == Fate::kNoKvCache ? 320 : 600;
   }
 

@@ -26,6 +26,7 @@ struct Setting {
   int32_t chunk = 64;  // max_num_batched_tokens
   DType kv_dtype = DType::kF16;
   int32_t n_kv_blocks = 200;
+  int32_t n_host_kv_blocks = 0;
   bool prefix_cache = true;
   bool kv_cache = true;
   int32_t max_seqs = 4;
@@ -60,6 +61,7 @@ class Node final : public EngineSink {
         tokenizer_(named.spec.shape.vocab_size) {
     core_ = std::make_unique<EngineCore>(EngineConfig{.limits = config_.limits,
                                                       .n_kv_blocks = config_.n_kv_blocks,
+                                                      .n_host_kv_blocks = config_.n_host_kv_blocks,
                                                       .max_steps_in_flight = 2,
                                                       .kv_cache = setting.kv_cache,
                                                       .prefix_cache = setting.prefix_cache},
@@ -101,6 +103,7 @@ class Node final : public EngineSink {
     config.threads_per_rank = 1;
     config.kv_dtype = setting.kv_dtype;
     config.n_kv_blocks = setting.n_kv_blocks;
+    config.n_host_kv_blocks = setting.n_host_kv_blocks;
     config.kv_cache = setting.kv_cache;
     config.limits = {.max_tokens = setting.chunk,
                      .max_seqs = setting.max_seqs,
@@ -108,7 +111,8 @@ class Node final : public EngineSink {
                      .max_model_len = 320,
                      .block_size = setting.block_size,
                      .n_groups = 1,
-                     .max_banned = 4};
+                     .max_banned = 4,
+                     .host_tier = setting.n_host_kv_blocks > 0};
     return config;
   }
 

@@ -41,7 +41,7 @@ def test_clearing_an_idle_node_returns_what_was_cached_and_the_next_answer_is_th
     assert again == first and n_cached > 0
     wait_for(lambda: blocks(tiny, "active") == 0, what="idle")
     before = blocks(tiny, "cached")
-    assert clear(tiny) == (200, {"n_cleared": before, "n_busy": 0, "busy": []})
+    assert clear(tiny) == (200, {"n_cleared": before, "n_host_cleared": 0, "n_busy": 0, "busy": []})
     assert blocks(tiny, "cached") == blocks(tiny, "active") == 0 and blocks(tiny, "free") == 64
     assert ask(tiny) == (first, 0)
 

@@ -18,6 +18,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ class NullExecutor final : public Executor {
   struct Options {
     StepLimits limits;
     int32_t n_kv_blocks = 0;
+    int32_t n_host_blocks = 0;
     int32_t vocab_size = 0;
     int depth = 1;                // max_steps_in_flight()
     int32_t poison_token = -1;    // a sequence that holds it has non-finite logits
@@ -48,6 +50,7 @@ class NullExecutor final : public Executor {
     for (auto& pages : pages_) {
       pages.resize(static_cast<size_t>(options_.n_kv_blocks * limits.block_size));
     }
+    host_.resize(static_cast<size_t>(options_.n_host_blocks));
     history_.resize(static_cast<size_t>(limits.max_seqs * (limits.max_model_len + 1)), -1);
     plans_.resize(static_cast<size_t>(options_.depth));
     for (auto& plan : plans_) plan.resize(step_plan_bytes(limits));
@@ -101,12 +104,18 @@ class NullExecutor final : public Executor {
   // Sees every plan, on the engine's thread.
   std::function<void(const StepPlanView&)> on_submit;
   std::function<void(int group, std::span<const BlockId>)> on_fill_with_nan;
+  std::set<int32_t> rotten_host_blocks;  // whose content does not match its checksum
 
  private:
   using Plan = std::vector<std::byte>;
   struct KvSlot {
     int32_t token = -1;
     int32_t position = -1;
+  };
+
+  struct HostBlock {
+    uint64_t tag = 0;
+    std::vector<KvSlot> content;  // [n_groups, block_size]
   };
 
   StepPlanView plan_of(uint64_t number) const {
@@ -143,10 +152,55 @@ class NullExecutor final : public Executor {
       set_broken(plan, true);
       return;
     }
+    store_in_host(plan);
+    if (!load_from_host(plan, result)) {
+      set_broken(plan, true);
+      return;
+    }
     set_broken(plan, false);
     copy_blocks(plan);
     resolve_and_store(plan);
     for (int32_t i = 0; i < header.n_samples; ++i) sample(plan, static_cast<size_t>(i), result);
+  }
+
+  // What a block held in all groups, one group after another.
+  std::vector<KvSlot> content(const StepPlanView& plan, size_t store) const {
+    const auto size = static_cast<size_t>(options_.limits.block_size);
+    std::vector<KvSlot> slots;
+    for (int group = 0; group < plan.header().n_groups; ++group) {
+      const auto& pages = pages_[static_cast<size_t>(group)];
+      const auto first = static_cast<size_t>(plan.stores_from(group)[store]) * size;
+      slots.insert(slots.end(), pages.begin() + static_cast<std::ptrdiff_t>(first),
+                   pages.begin() + static_cast<std::ptrdiff_t>(first + size));
+    }
+    return slots;
+  }
+
+  void store_in_host(const StepPlanView& plan) {
+    for (size_t i = 0; i < plan.stores_to().size(); ++i) {
+      host_.at(static_cast<size_t>(plan.stores_to()[i])) = {plan.store_tags()[i], content(plan, i)};
+    }
+  }
+
+  bool load_from_host(const StepPlanView& plan, StepResult& result) {
+    const auto size = static_cast<size_t>(options_.limits.block_size);
+    result.bad_host_blocks.clear();
+    for (size_t i = 0; i < plan.loads_from().size(); ++i) {
+      const HostBlockId from{plan.loads_from()[i]};
+      const HostBlock& block = host_.at(static_cast<size_t>(raw(from)));
+      if (block.tag != plan.load_tags()[i] || rotten_host_blocks.contains(raw(from))) {
+        result.bad_host_blocks.push_back(from);
+        continue;
+      }
+      for (int group = 0; group < plan.header().n_groups; ++group) {
+        const auto g = static_cast<size_t>(group);
+        std::copy_n(block.content.begin() + static_cast<std::ptrdiff_t>(g * size), size,
+                    pages_[g].begin() + static_cast<std::ptrdiff_t>(
+                                            static_cast<size_t>(plan.loads_to(group)[i]) * size));
+      }
+    }
+    if (!result.bad_host_blocks.empty()) result.status = StepStatus::kBadHostBlock;
+    return result.bad_host_blocks.empty();
   }
 
   void copy_blocks(const StepPlanView& plan) {
@@ -278,6 +332,7 @@ class NullExecutor final : public Executor {
 
   const Options options_;
   std::vector<std::vector<KvSlot>> pages_;  // [n_groups][n_kv_blocks * block_size]
+  std::vector<HostBlock> host_;             // [n_host_blocks]
   std::vector<int32_t> history_;            // [max_seqs, max_model_len + 1]
   std::vector<Plan> plans_;                 // unanswered ones, by number
   std::vector<int32_t> tokens_;             // [max_tokens], resolved

@@ -95,6 +95,7 @@ inline EngineConfig small_config(int depth = 1) {
 inline NullExecutor::Options executor_options(const EngineConfig& config) {
   return {.limits = config.limits,
           .n_kv_blocks = config.n_kv_blocks,
+          .n_host_blocks = config.n_host_kv_blocks,
           .vocab_size = FakeTokenizer().vocab_size(),
           .depth = 2};
 }

@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "node/engine/cache_control.h"
 #include "tests/support/random.h"
 #include "tests/unit/engine/harness.h"
 
@@ -323,6 +324,35 @@ TEST(PrefixReuse, NobodysTokensDependOnTheCache) {
     EXPECT_GT(s.n_cached_tokens, 0u);
     EXPECT_LT(s.n_cached_tokens, s.n_prompt_tokens);
   }
+}
+
+// Cached tokens of a long prompt after twelve short ones have come and gone, in a pool that cannot
+// hold all, when a key costs so much beside a row.
+uint64_t n_left_of_a_long_prompt(std::chrono::microseconds per_key) {
+  EngineConfig config = small_config();
+  config.n_kv_blocks = 20;
+  config.eviction_policy = EvictionPolicy::kGdsf;
+  CoreHarness h(config);
+  h.executor.on_submit = [&](const StepPlanView& plan) {
+    for (int32_t position : plan.positions()) {
+      h.clock.advance(std::chrono::milliseconds(1) + (position + 1) * per_key);
+    }
+  };
+  const auto ask = [&](uint64_t id, std::vector<int32_t> prompt, int32_t n_outputs) {
+    EXPECT_TRUE(h.accept(request_of(id, std::move(prompt), n_outputs)));
+    h.run();
+  };
+  for (uint64_t id = 1; id <= 4; ++id) ask(id, {5}, 32);  // so many steps have been timed
+  clear_kv_cache(h.core, {});
+  ask(10, counting(1, 48), 1);
+  for (int32_t i = 0; i < 12; ++i) ask(11 + static_cast<uint64_t>(i), counting(50 + i, 5), 1);
+  ask(100, counting(1, 48), 1);
+  return h.ending(100).usage.cached_tokens;
+}
+
+TEST(PrefixReuse, WhatIsDeepIsWorthMoreOnceStepsHaveBeenTimed) {
+  EXPECT_EQ(n_left_of_a_long_prompt(std::chrono::milliseconds(1)), 47u);
+  EXPECT_LT(n_left_of_a_long_prompt(std::chrono::milliseconds(0)), 47u);
 }
 
 }  // namespace

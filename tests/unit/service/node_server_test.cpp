@@ -537,7 +537,7 @@ TEST(NodeServer, MetricsCountWhatHappened) {
        {"lockstep_requests_total{outcome=\"length\"} 1",
         "lockstep_requests_total{outcome=\"model_not_found\"} 1",
         "lockstep_requests_total{outcome=\"stop\"} 0", "lockstep_prompt_tokens_total 11",
-        "lockstep_generation_tokens_total 5", "lockstep_kv_blocks{state=\"free\"} 64",
+        "lockstep_generation_tokens_total 5", "lockstep_kv_blocks{tier=\"device\",state=\"free\"} 64",
         "lockstep_decode_failures_total{cause=\"non_finite_logits\"} 0",
         "lockstep_time_to_first_token_seconds_count 1", "lockstep_inter_token_seconds_count 4",
         "lockstep_memory_bytes{tag=\"kv\"}", "lockstep_build_info{version="}) {

@@ -33,10 +33,10 @@ TEST(NodeProbes, PromisesBeyondTheFreeBlocksAreOfCachedOnes) {
   page.snapshot.n_blocks_active = 30;
   page.snapshot.n_blocks_evicted = 7;
   page.snapshot.n_regret_tokens = 320;
-  EXPECT_TRUE(page.has("kv_blocks{state=\"free\"} 0")) << page.probes.text();
-  EXPECT_TRUE(page.has("kv_blocks{state=\"cached\"} 25"));
-  EXPECT_TRUE(page.has("kv_blocks{state=\"promised\"} 45"));
-  EXPECT_TRUE(page.has("kv_blocks{state=\"active\"} 30"));
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"free\"} 0")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"cached\"} 25"));
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"promised\"} 45"));
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"active\"} 30"));
   EXPECT_TRUE(page.has("kv_evictions_total{tier=\"device\",cause=\"room\"} 7"));
   EXPECT_TRUE(page.has("kv_evict_regret_tokens_total 320"));
 }
@@ -49,10 +49,10 @@ TEST(NodeProbes, FreeCachedPromisedAndActiveBlocksSumToThePool) {
   page.snapshot.n_blocks_cached = 10;
   page.snapshot.n_blocks_promised = 45;
   page.snapshot.n_blocks_active = 30;
-  EXPECT_TRUE(page.has("kv_blocks{state=\"free\"} 15")) << page.probes.text();
-  EXPECT_TRUE(page.has("kv_blocks{state=\"cached\"} 10"));
-  EXPECT_TRUE(page.has("kv_blocks{state=\"promised\"} 45")) << page.probes.text();
-  EXPECT_TRUE(page.has("kv_blocks{state=\"active\"} 30")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"free\"} 15")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"cached\"} 10"));
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"promised\"} 45")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"active\"} 30")) << page.probes.text();
   EXPECT_TRUE(page.has("kv_cache_usage_ratio 0.3")) << page.probes.text();
 }
 

@@ -1,0 +1,204 @@
+// The host tier seen from the engine: what leaves the devices comes back from host memory, and no
+// token shows it. NullExecutor keeps the host blocks' content and refuses what does not match.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "node/engine/cache_control.h"
+#include "tests/support/random.h"
+#include "tests/unit/engine/harness.h"
+
+namespace lockstep::testing {
+namespace {
+
+std::vector<int32_t> counting(int32_t first, int32_t n) {
+  std::vector<int32_t> tokens(static_cast<size_t>(n));
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+// Blocks of 4 tokens; room for one sequence of max_model_len 64.
+EngineConfig tiered_config(int depth = 1) {
+  EngineConfig config = small_config(depth);
+  config.limits.host_tier = true;
+  config.n_kv_blocks = 16;
+  config.n_host_kv_blocks = 64;
+  return config;
+}
+
+// Runs requests whose prompts have nothing in common with others, until the pool is theirs.
+void fill_with_strangers(CoreHarness& h, uint64_t first_id) {
+  for (uint64_t id = first_id; id < first_id + 2; ++id) {
+    ASSERT_TRUE(
+        h.accept(request_of(id, std::vector<int32_t>(40, static_cast<int32_t>(id % 7)), 8)));
+    h.run();
+  }
+}
+
+class HostTierEngine : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(StepsInFlight, HostTierEngine, ::testing::Values(1, 2));
+
+TEST_P(HostTierEngine, APromptThatWasEvictedIsLoadedAgain) {
+  CoreHarness h(tiered_config(GetParam()));
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 22), 5)));
+  h.run();
+  fill_with_strangers(h, 100);
+  ASSERT_EQ(h.core.snapshot().n_host_loaded, 0u);
+  GenerationRequest again = request_of(2, counting(1, 22), 5);
+  again.sampling.seed = 1;
+  ASSERT_TRUE(h.accept(std::move(again)));
+  h.run();
+  EXPECT_EQ(h.choice(2), h.choice(1));
+  EXPECT_EQ(h.ending(2).usage.cached_tokens, 20u);  // five whole blocks of 22 tokens
+  const EngineSnapshot s = h.core.snapshot();
+  EXPECT_EQ(s.n_host_loaded, 5u);
+  EXPECT_EQ(s.n_regret_tokens, 4u) << "but for the block that the answer filled";
+  EXPECT_GE(s.n_host_stored, s.n_host_loaded);
+}
+
+TEST_P(HostTierEngine, WhoWasPreemptedGoesOnFromHostMemory) {
+  EngineConfig config = tiered_config(GetParam());
+  config.n_kv_blocks = 17;
+  CoreHarness h(config);
+  for (uint64_t id = 1; id <= 8; ++id) {  // answers are expected to be short
+    ASSERT_TRUE(h.accept(request_of(id, {1}, 1)));
+    h.run();
+  }
+  CoreHarness solo(small_config());
+  for (uint64_t id = 10; id < 13; ++id) {
+    const GenerationRequest request = request_of(id, counting(static_cast<int32_t>(id), 8), 30);
+    ASSERT_TRUE(solo.accept(request));
+    solo.run();
+    ASSERT_TRUE(h.accept(request));
+  }
+  h.run();
+  EXPECT_GT(h.core.snapshot().n_preemptions, 0u);
+  EXPECT_GT(h.core.snapshot().n_host_loaded, 0u);
+  for (uint64_t id = 10; id < 13; ++id) EXPECT_EQ(h.choice(id), solo.choice(id));
+}
+
+TEST_P(HostTierEngine, WhatIsNotWhatWasStoredIsComputedAnewAndFailsNobody) {
+  CoreHarness h(tiered_config(GetParam()));
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 22), 5)));
+  h.run();
+  fill_with_strangers(h, 100);
+  for (int32_t block = 0; block < 64; ++block) h.executor.rotten_host_blocks.insert(block);
+  GenerationRequest again = request_of(2, counting(1, 22), 5);
+  again.sampling.seed = 1;
+  ASSERT_TRUE(h.accept(std::move(again)));
+  ASSERT_TRUE(h.accept(request_of(3, counting(60, 6), 5)));  // beside it in the step that fails
+  h.run();
+  EXPECT_EQ(h.choice(2), h.choice(1));
+  EXPECT_EQ(h.ending(3).reason, FinishReason::kLength);
+  const EngineSnapshot s = h.core.snapshot();
+  EXPECT_EQ(s.n_host_bad, 5u);
+  EXPECT_EQ(s.n_failed, 0u);
+  EXPECT_EQ(s.n_host_blocks[static_cast<size_t>(HostBlockState::kQuarantined)], 5);
+  EXPECT_EQ(s.n_host_blocks[static_cast<size_t>(HostBlockState::kPinned)], 0);
+}
+
+TEST_P(HostTierEngine, WhatAFailedStepWasToStoreIsForgotten) {
+  const auto run = [&](uint64_t fail_step, int& n_stores_failed) {
+    const EngineConfig config = tiered_config(GetParam());
+    NullExecutor::Options options = executor_options(config);
+    options.fail_step = fail_step;
+    CoreHarness h(config, options);
+    h.executor.on_submit = [&](const StepPlanView& plan) {
+      if (plan.header().step == fail_step) n_stores_failed += plan.header().n_stores;
+    };
+    for (uint64_t id = 1; id <= 12; ++id) {
+      GenerationRequest request =
+          request_of(id, counting(1 + 20 * static_cast<int32_t>(id % 3), 22), 5);
+      request.sampling.seed = id % 3;
+      ASSERT_TRUE(h.accept(std::move(request)));
+      h.run();
+    }
+    for (uint64_t id = 4; id <= 12; ++id) EXPECT_EQ(h.choice(id), h.choice(1 + (id - 1) % 3));
+    EXPECT_EQ(h.core.snapshot().n_host_bad, 0u) << "a block that was never stored was loaded";
+    EXPECT_GT(h.core.snapshot().n_host_loaded, 0u);
+  };
+  int n_stores_failed = 0;
+  for (uint64_t step = 1; step <= 60; ++step) {
+    SCOPED_TRACE(step);
+    run(step, n_stores_failed);
+  }
+  EXPECT_GT(n_stores_failed, 0) << "no step that fails stores anything";
+}
+
+TEST(HostTierOfEngine, ClearEmptiesHostMemoryToo) {
+  CoreHarness h(tiered_config());
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 22), 5)));
+  h.run();
+  fill_with_strangers(h, 100);
+  const ClearedCache cleared = clear_kv_cache(h.core, {});
+  EXPECT_GT(cleared.n_host_cleared, 0);
+  ASSERT_TRUE(h.accept(request_of(2, counting(1, 22), 5)));
+  h.run();
+  EXPECT_EQ(h.ending(2).usage.cached_tokens, 0u);
+  EXPECT_EQ(h.core.snapshot().n_host_loaded, 0u);
+}
+
+// Steps cost 1 ms a row, and `per_transfer` a block that goes to host memory or comes back.
+uint64_t n_loaded_at(std::chrono::microseconds per_transfer, int n_requests) {
+  CoreHarness h(tiered_config());
+  h.executor.on_submit = [&](const StepPlanView& plan) {
+    const StepPlanHeader& header = plan.header();
+    h.clock.advance(std::chrono::milliseconds(header.n_tokens) +
+                    (header.n_loads + header.n_stores) * per_transfer);
+  };
+  for (uint64_t id = 1; id <= static_cast<uint64_t>(n_requests); ++id) {
+    EXPECT_TRUE(h.accept(request_of(id, counting(1 + 20 * static_cast<int32_t>(id % 3), 22), 5)));
+    h.run();
+  }
+  return h.core.snapshot().n_host_loaded;
+}
+
+TEST(HostTierOfEngine, BlocksAreLoadedIfThatIsMeasuredToBeCheaper) {
+  const uint64_t n_cheap = n_loaded_at(std::chrono::microseconds(100), 60);
+  const uint64_t n_dear = n_loaded_at(std::chrono::milliseconds(50), 60);
+  EXPECT_GT(n_cheap, 100u);
+  EXPECT_GT(n_dear, 0u) << "a price that falls would never be found out";
+  EXPECT_LT(n_dear, 10u);
+}
+
+TEST_P(HostTierEngine, RandomPressureNeverShowsInAToken) {
+  uint64_t n_loaded = 0, n_bad = 0;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(seed);
+    SeededRandom random(seed);
+    EngineConfig config = tiered_config(GetParam());
+    config.limits.block_size = 1 << random.integer(0, 3);
+    config.limits.max_tokens = static_cast<int32_t>(random.integer(1, 24));
+    config.limits.n_groups = static_cast<int>(random.integer(1, 2));
+    config.n_kv_blocks = n_blocks_for(random.integer(50, 90), config.limits.block_size);
+    config.n_host_kv_blocks = static_cast<int32_t>(random.integer(1, 60));
+    CoreHarness h(config);
+    if (random.chance(0.5)) h.executor.rotten_host_blocks.insert(0);
+    CoreHarness solo(small_config());
+    for (uint64_t id = 0; id < 16; ++id) {
+      const std::vector<int32_t> prompt(static_cast<size_t>(random.integer(1, 20)),
+                                        static_cast<int32_t>(random.integer(0, 2)));
+      GenerationRequest request =
+          request_of(id, prompt, static_cast<int32_t>(random.integer(1, 30)));
+      request.priority = static_cast<int32_t>(random.integer(0, 2));
+      ASSERT_TRUE(solo.accept(request));
+      solo.run();
+      ASSERT_TRUE(h.accept(std::move(request)));
+      for (int64_t i = random.integer(0, 5); i > 0; --i) h.turn();
+      if (random.chance(0.1)) h.core.cancel(RequestId{id});
+    }
+    h.run();
+    for (const auto& [key, transcript] : solo.sink.choices) {
+      if (h.ending(static_cast<uint64_t>(key.first)).reason == FinishReason::kCancelled) continue;
+      EXPECT_EQ(h.sink.choices.at(key), transcript) << "request " << raw(key.first);
+    }
+    n_loaded += h.core.snapshot().n_host_loaded;
+    n_bad += h.core.snapshot().n_host_bad;
+    EXPECT_EQ(h.core.snapshot().n_failed, 0u);
+  }
+  EXPECT_GT(n_loaded, 100u);
+  EXPECT_GT(n_bad, 0u);
+}
+
+}  // namespace
+}  // namespace lockstep::testing

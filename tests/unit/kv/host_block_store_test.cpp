@@ -1,0 +1,95 @@
+// One rank's host blocks: what is loaded is what was stored, or nothing.
+#include "node/kv/host_block_store.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "common/load_error.h"
+#include "tests/support/random.h"
+
+namespace lockstep::testing {
+namespace {
+
+constexpr BlockStoreShape kShape{.dtype = DType::kF16,
+                                 .n_layers = 3,
+                                 .n_blocks = 5,
+                                 .block_size = 4,
+                                 .n_kv_heads = 1,
+                                 .head_dim = 16};
+
+class HostBlockStoreTest : public ::testing::Test {
+ protected:
+  void fill(BlockId block, uint64_t seed) {
+    SeededRandom random(seed);
+    for (int layer = 0; layer < kShape.n_layers; ++layer) {
+      for (std::byte& byte : device_.bytes_of(block, layer)) {
+        byte = static_cast<std::byte>(random.integer(0, 255));
+      }
+    }
+  }
+  std::vector<std::byte> content(BlockId block) {
+    std::vector<std::byte> all;
+    for (int layer = 0; layer < kShape.n_layers; ++layer) {
+      const auto part = device_.bytes_of(block, layer);
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+
+  MemoryLedger ledger_;
+  BlockStore device_{kShape, ledger_};
+  HostBlockStore host_{3, device_, ledger_};
+};
+
+TEST_F(HostBlockStoreTest, WhatWasStoredComesBackIntoAnotherBlock) {
+  fill(BlockId{1}, 1);
+  const std::vector<std::byte> stored = content(BlockId{1});
+  host_.store(BlockId{1}, HostBlockId{2}, 77);
+  device_.fill_with_nan(BlockId{1});
+  ASSERT_TRUE(host_.load(HostBlockId{2}, 77, BlockId{4}));
+  EXPECT_EQ(content(BlockId{4}), stored);
+  ASSERT_TRUE(host_.load(HostBlockId{2}, 77, BlockId{0}));  // as often as it is wanted
+  EXPECT_EQ(content(BlockId{0}), stored);
+}
+
+TEST_F(HostBlockStoreTest, EachBitThatFlipsIsFoundAndNothingIsWritten) {
+  fill(BlockId{1}, 2);
+  fill(BlockId{3}, 3);
+  const std::vector<std::byte> before = content(BlockId{3});
+  host_.store(BlockId{1}, HostBlockId{0}, 5);
+  const std::span<std::byte> bytes = host_.bytes_of(HostBlockId{0});
+  for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+    const auto mask = static_cast<std::byte>(1 << bit % 8);
+    bytes[bit / 8] ^= mask;
+    ASSERT_FALSE(host_.load(HostBlockId{0}, 5, BlockId{3})) << "bit " << bit;
+    bytes[bit / 8] ^= mask;
+  }
+  EXPECT_EQ(content(BlockId{3}), before);
+  EXPECT_TRUE(host_.load(HostBlockId{0}, 5, BlockId{3}));
+}
+
+TEST_F(HostBlockStoreTest, WhatWasStoredUnderAnotherTagIsNotLoaded) {
+  host_.store(BlockId{1}, HostBlockId{0}, 5);
+  EXPECT_FALSE(host_.load(HostBlockId{0}, 6, BlockId{3}));
+  EXPECT_FALSE(host_.load(HostBlockId{1}, 5, BlockId{3}));  // never stored
+  host_.store(BlockId{2}, HostBlockId{0}, 6);
+  EXPECT_FALSE(host_.load(HostBlockId{0}, 5, BlockId{3}));
+  EXPECT_TRUE(host_.load(HostBlockId{0}, 6, BlockId{3}));
+}
+
+TEST_F(HostBlockStoreTest, ItsBytesAreBookedAndTooManyAreRefusedWithTheNumbers) {
+  EXPECT_EQ(ledger_.bytes(MemoryTag::kKvHost), 3 * kv_bytes_per_block(kShape));
+  BlockStore wide(
+      {.n_layers = 8, .n_blocks = 1, .block_size = 256, .n_kv_heads = 64, .head_dim = 256},
+      ledger_);
+  try {
+    const HostBlockStore huge(INT32_MAX, wide, ledger_);
+    FAIL() << "took more than an address space";
+  } catch (const LoadError& error) {
+    EXPECT_NE(std::string(error.what()).find("2147483647 KV blocks"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::testing
