@@ -121,7 +121,10 @@ Status take_fault_flags(int& argc, char** argv) {
     TRY(const Wanted wanted,
         parse(has_value ? argument.substr(kFlag.size() + 1) : std::string_view(argv[i])));
     fault_points::Point& point = fault_points::points[static_cast<size_t>(wanted.fault)];
-    if (point.is_armed) return unknown(argv[i]);
+    if (point.is_armed) {
+      return Error{ErrorCode::kInvalidRequest,
+                   std::string("--fault: ") + to_string(wanted.fault) + " is given twice", "fault"};
+    }
     arm(point, wanted.range);
   }
   argc = n_kept;
