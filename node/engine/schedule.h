@@ -56,6 +56,7 @@ struct Schedule {
   // Somebody would have to lose blocks that a step in flight uses: nothing is planned until that
   // step is done.
   bool waits_for_flight = false;
+  bool is_refused = false;      // a fault point has refused blocks: asked again, they may be there
   std::vector<BlockId> shared;      // of all admissions
   std::vector<HostBlockId> loaded;  // likewise
   std::vector<HostCopy> stores;     // what goes to host memory first: known once it is committed

@@ -99,7 +99,7 @@ inline std::vector<Message> one_of_each() {
       full_heartbeat(),
       ClusterStatus{"s-1", {{"tcp://127.0.0.1:5556", "ready", "tiny", "abc", full_heartbeat()}}, 2},
       ClearKvCache{"c-1", "salt", "tiny", "gold", "acme"},
-      KvCacheCleared{"c-1", 12, 3, {full_slot()}},
+      KvCacheCleared{"c-1", 12, 7, 3, {full_slot()}},
       SlotsRequest{"c-2"},
       SlotList{"c-2", {full_slot(), full_slot()}},
       DescribeRequest{"c-3"},
