@@ -28,6 +28,7 @@ struct FrontFields {
     coordinator.visit_front_fields(v);
     v(coordinator.admin, "admin", "",
       "HOST:PORT of health and metrics; port 0 = a free one, printed");
+    node.visit_event_fields(v);
     node.visit_admin_fields(v);
     v(coordinator.insecure, "insecure", "", "allow listening on other addresses than loopback");
   }
@@ -54,6 +55,7 @@ AdminRoutes combined_routes(NodeApp& node, const CoordinatorApp& coordinator,
 int serve(NodeConfig node_config, CoordinatorConfig config, TerminationSignals& signals) {
   node_config.listen = "tcp://127.0.0.1:0";  // for this process's coordinator only
   node_config.admin.clear();
+  node_config.insecure = config.insecure;  // of the events, all that is left
   NodeApp node(node_config);
   config.node = {node.endpoint()};
   const auto registry = std::make_shared<prometheus::Registry>();

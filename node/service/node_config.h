@@ -96,6 +96,14 @@ struct NodeConfig {
       "busy, a second");
   }
   template <class V>
+  void visit_event_fields(V& v) {
+    v(events, "events", "",
+      "ZeroMQ endpoint that publishes what the prefix cache stores and evicts, token ids included; "
+      "empty = none");
+    v(events_replay, "events_replay", "",
+      "ZeroMQ endpoint of past KV events and snapshots; needs events");
+  }
+  template <class V>
   void visit_admin_fields(V& v) {
     v(inspect_text, "inspect_text", "",
       "show on the admin port how the prompts that are reused most begin");
@@ -105,11 +113,7 @@ struct NodeConfig {
     visit_engine_fields(v);
     v(listen, "listen", "", "ZeroMQ endpoint for coordinators and clients");
     v(admin, "admin", "", "HOST:PORT of health and metrics; port 0 = a free one, printed");
-    v(events, "events", "",
-      "ZeroMQ endpoint that publishes what the prefix cache stores and evicts, token ids included; "
-      "empty = none");
-    v(events_replay, "events_replay", "",
-      "ZeroMQ endpoint of past KV events and snapshots; needs events");
+    visit_event_fields(v);
     visit_admin_fields(v);
     v(insecure, "insecure", "", "allow listening on other addresses than loopback");
   }

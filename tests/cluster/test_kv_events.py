@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import zmq
 
-from processes import BIN, SMOLLM2, Process, cluster, free_port, metric, request, wait_for
+from processes import BIN, SMOLLM2, Process, answers, cluster, free_port, metric, request, wait_for
 
 
 class EventBatch(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
@@ -269,3 +269,27 @@ def test_endpoints_that_cannot_be_are_refused_in_one_line(flags, complaint):
     assert node.child.returncode == 2, node.output()
     last = node.output().strip().splitlines()[-1]
     assert complaint in last and len(last) < 300
+
+
+def test_serve_publishes_them_too():
+    http, admin = free_port(), free_port()
+    events, replay = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    serve = Process(BIN / "lockstep", "serve", SMOLLM2, "--served-model-name", "m", "--http",
+                    f"127.0.0.1:{http}", "--zmq", f"tcp://127.0.0.1:{free_port()}", "--admin",
+                    f"127.0.0.1:{admin}", "--max-model-len", "512", "--events", events,
+                    "--events-replay", replay)
+    try:
+        wait_for(lambda: answers(admin), 60, "lockstep serve")
+        with zmq.Context() as context:
+            node = Node(context, replay, events, replay)
+            status, _ = request(http, "POST", "/v1/completions",
+                                dict(model="m", prompt="Once upon a time " * 10, max_tokens=2))
+            assert status == 200
+            follower = Follower()
+            wait_for(lambda: node.replay(0), what="a batch")
+            for _, payload in node.replay(0):
+                follower.apply(payload)
+            assert len(follower.blocks) >= 2
+            context.destroy(linger=0)
+    finally:
+        serve.stop()
