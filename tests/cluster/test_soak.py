@@ -17,7 +17,7 @@ SECONDS = float(os.environ.get("LOCKSTEP_SOAK_SECONDS", "120")) / len(MODELS)
 N_CLIENTS, BLOCK_SIZE = 16, 16
 # Prompt and answer are half of what may be, on average; the pool has room for a quarter of the clients.
 N_BLOCKS = N_CLIENTS * MAX_MODEL_LEN // 2 // BLOCK_SIZE // 4
-MAX_GROWTH_MIB = 4
+MAX_GROWTH_MIB = 2
 SEED = 20250
 
 
