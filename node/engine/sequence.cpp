@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "node/engine/live_request.h"
 
 namespace lockstep {
@@ -129,7 +130,11 @@ void Sequence::send_back(bool is_preempted, int32_t block_size) {
   }
 }
 
-void Sequence::retire() { transition(SeqState::kRetiring); }
+void Sequence::retire() {
+  transition(SeqState::kRetiring);
+  if (!fault(Fault::kFreedEarly)) return;
+  for (BlockTable& table : tables_) table.clear();
+}
 
 void Sequence::release() {
   transition(SeqState::kReleased);
