@@ -177,15 +177,19 @@ void EngineCore::note_admission(Sequence& sequence) {
 void EngineCore::count_admission(const ScheduledChunk& chunk) {
   Sequence& sequence = *chunk.sequence;
   if (!chunk.is_new) {
-    if (!kv_cache_) return;
-    counters_.n_recomputed_tokens +=
-        static_cast<uint64_t>(std::max(sequence.n_lost() - sequence.n_cached(), 0));
+    if (kv_cache_) count_recomputed(sequence);
   } else if (sequence.choice() == 0) {
     counters_.n_prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
     counters_.n_cached_tokens += static_cast<uint64_t>(sequence.n_cached());
     sequence.owner().usage.cached_tokens = static_cast<uint64_t>(sequence.n_cached());
     note_admission(sequence);
   }
+}
+
+void EngineCore::count_recomputed(const Sequence& sequence) {
+  const bool is_cut = sequence.sent_back_for() == SentBack::kCut;
+  (is_cut ? counters_.n_tokens_after_shift : counters_.n_recomputed_tokens) +=
+      static_cast<uint64_t>(std::max(sequence.n_lost() - sequence.n_cached(), 0));
 }
 
 void EngineCore::finish_step() {
@@ -270,7 +274,17 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
   } else if (chunk.samples) {
     scheduler_.publish(sequence);
     take_sample(request.choices[sequence.choice()], sample_idx);
-    if (!kv_cache_ && sequence.is_running()) scheduler_.start_over(sequence);
+    if (sequence.is_running()) go_on(sequence);
+  }
+}
+
+// It has one more token, and more to come.
+void EngineCore::go_on(Sequence& sequence) {
+  if (sequence.is_full()) {
+    ++counters_.n_context_shifts;
+    scheduler_.cut(sequence);
+  } else if (!kv_cache_) {
+    scheduler_.start_over(sequence);
   }
 }
 

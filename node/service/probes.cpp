@@ -91,6 +91,10 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.add(static_cast<double>(s.n_preemptions), {{"cause", "kv_blocks"}});
   out.begin("recomputed_tokens_total", "Tokens computed once more, by cause.", MetricType::Counter);
   out.add(static_cast<double>(s.n_recomputed_tokens), {{"cause", "preemption"}});
+  out.add(static_cast<double>(s.n_tokens_after_shift), {{"cause", "context_shift"}});
+  out.counter("context_shifts_total",
+              "Contexts that were full and went on with a part of their tokens.",
+              s.n_context_shifts);
   out.begin("decode_failures_total", "Requests that failed while decoding, by cause.",
             MetricType::Counter);
   out.add(static_cast<double>(s.n_failed_nonfinite), {{"cause", "non_finite_logits"}});

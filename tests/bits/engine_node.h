@@ -29,6 +29,9 @@ struct Setting {
   bool prefix_cache = true;
   bool kv_cache = true;
   int32_t max_seqs = 4;
+  int32_t max_model_len = 320;
+  bool context_shift = false;
+  int32_t n_keep = 0;
 };
 
 struct Answer {
@@ -62,15 +65,18 @@ class Node final : public EngineSink {
                                                       .n_kv_blocks = config_.n_kv_blocks,
                                                       .max_steps_in_flight = 2,
                                                       .kv_cache = setting.kv_cache,
+                                                      .context_shift = setting.context_shift,
+                                                      .n_keep = setting.n_keep,
                                                       .prefix_cache = setting.prefix_cache},
                                          ranks_, tokenizer_, clock_, *this);
   }
 
   void ask(uint64_t id, const Ids& prompt, const SamplingParams& sampling) {
     GenerationRequest request{RequestId{id}, prompt, sampling};
-    const Admission admission(config_.limits, config_.n_kv_blocks, tokenizer_);
+    const Admission admission(config_.limits, config_.n_kv_blocks, tokenizer_, {},
+                              core_->scheduler().config().context_shift);
     ASSERT_TRUE(admission.check(request));
-    core_->accept(std::make_unique<LiveRequest>(std::move(request)));
+    core_->accept(std::make_unique<LiveRequest>(std::move(request), config_.limits.max_model_len));
   }
   void run() {
     for (int i = 0; i < 100000 && !core_->idle(); ++i) {
@@ -105,7 +111,7 @@ class Node final : public EngineSink {
     config.limits = {.max_tokens = setting.chunk,
                      .max_seqs = setting.max_seqs,
                      .max_samples = setting.max_seqs,
-                     .max_model_len = 320,
+                     .max_model_len = setting.max_model_len,
                      .block_size = setting.block_size,
                      .n_groups = 1,
                      .max_banned = 4};
