@@ -67,7 +67,7 @@ struct CoordinatorProbes::Metrics {
         e2e(histogram("request_seconds", "Dispatch to the last word", kEndToEnd)) {
     for (std::string_view outcome : kOutcomes) outcomes.Add({{"outcome", std::string(outcome)}});
     for (ErrorCode code : kRefusals) refusals.Add({{"code", std::string(to_string(code))}});
-    for (const char* source : {"computed", "cache"}) prompt.Add({{"source", source}});
+    for (const char* source : {"computed", "cached"}) prompt.Add({{"source", source}});
   }
 
   prometheus::Family<Counter>& counters(const std::string& name, const std::string& help) {
@@ -120,7 +120,7 @@ void CoordinatorProbes::request_lost() { metrics_->lost.Increment(); }
 void CoordinatorProbes::usage(uint64_t prompt_tokens, uint64_t cached_tokens) {
   const uint64_t n_computed = prompt_tokens - std::min(cached_tokens, prompt_tokens);
   metrics_->prompt.Add({{"source", "computed"}}).Increment(static_cast<double>(n_computed));
-  metrics_->prompt.Add({{"source", "cache"}}).Increment(static_cast<double>(cached_tokens));
+  metrics_->prompt.Add({{"source", "cached"}}).Increment(static_cast<double>(cached_tokens));
 }
 
 void CoordinatorProbes::first_token(Duration since_start) {

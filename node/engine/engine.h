@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/result.h"
+#include "node/engine/decode_failures.h"
 #include "node/engine/engine_config.h"
 #include "node/engine/engine_task.h"
 #include "node/engine/request.h"
@@ -31,10 +32,10 @@ struct EngineSnapshot {
   uint64_t n_context_shifts = 0;      // contexts that were full and were cut
   uint64_t n_tokens_after_shift = 0;  // forwarded once more for that
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
+  uint64_t n_lookup_tokens = 0, n_hit_tokens = 0;  // asked of the prefix cache, and found there
   uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;
   uint64_t n_rejected = 0;
-  uint64_t n_failed_nonfinite = 0, n_failed_step = 0;  // requests that failed, by cause
-  uint64_t n_failed_steps = 0;          // steps that failed, and whose sequences were run again
+  DecodeFailures decode_failures;
   uint64_t n_query_rows = 0;            // attention rows run
   uint64_t n_invariant_violations = 0;  // docs/engine.md; 0 unless there is a bug
   std::chrono::nanoseconds busy{0};     // time with a step in flight

@@ -117,6 +117,12 @@ void EngineCore::plan(Schedule& schedule) {
     schedule.chunks.clear();
   } else {
     scheduler_.plan(schedule);
+    // Who holds others' blocks beside its own ones with the same tokens may be short of one with
+    // nobody behind it. It has gone back to the line, where it finds those blocks and needs no own.
+    while (schedule.empty() && !schedule.preempted.empty()) {
+      scheduler_.commit(schedule);
+      scheduler_.plan(schedule);
+    }
   }
 }
 
@@ -176,6 +182,10 @@ void EngineCore::note_admission(Sequence& sequence) {
 
 void EngineCore::count_admission(const ScheduledChunk& chunk) {
   Sequence& sequence = *chunk.sequence;
+  if (sequence.owner().takes_part_in_cache) {
+    counters_.n_lookup_tokens += static_cast<uint64_t>(sequence.n_known());
+    counters_.n_hit_tokens += static_cast<uint64_t>(sequence.n_cached());
+  }
   if (!chunk.is_new) {
     if (kv_cache_) count_recomputed(sequence);
   } else if (sequence.choice() == 0) {
@@ -229,18 +239,20 @@ void EngineCore::take_back(const Schedule& failed) {
   const StepStatus status = result_.status;
   const std::string message = step_message(result_);
   log(LogLevel::kWarning, message);
-  ++counters_.n_failed_steps;
   undo(failed);
   while (n_in_flight_ > 0) undo(wait_step());
   if (!bisection_.is_active()) {
     std::vector<Sequence*> suspects = sequences_of(failed);
     std::erase_if(suspects, [](const Sequence* sequence) { return !sequence->is_running(); });
     bisection_.begin(status, std::move(suspects));
+    counters_.decode_failures.retried(cause_of(status));
     return;
   }
-  for (const Sequence* blamed : bisection_.failed(status)) {
+  const std::vector<Sequence*> all_blamed = bisection_.failed(status);
+  if (all_blamed.empty()) counters_.decode_failures.retried(cause_of(status));
+  for (const Sequence* blamed : all_blamed) {
     if (!blamed->is_running()) continue;  // by now, together with another choice of its request
-    ++counters_.n_failed_step;
+    counters_.decode_failures.failed(cause_of(status));
     fail(blamed->owner(), ErrorCode::kDecodeFailed, message);
   }
 }
@@ -269,7 +281,7 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
   if (scheduler_.finish(chunk)) --request.n_choices_held;
   if (!sequence.is_running()) return;  // ended before this step did
   if (chunk.samples && result_.finite[static_cast<size_t>(sample_idx)] == 0) {
-    ++counters_.n_failed_nonfinite;
+    counters_.decode_failures.failed(DecodeFailureCause::kNonfinite);
     fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
   } else if (chunk.samples) {
     scheduler_.publish(sequence);

@@ -74,7 +74,6 @@ int32_t Scheduler::n_blocks_to_claim(const Sequence& sequence) const {
 }
 
 void Scheduler::commit(Schedule& schedule) {
-  CHECK(!schedule.empty() || schedule.preempted.empty());  // the first in line always gets on
   for (Sequence* sequence : schedule.preempted) send_back(*sequence, SentBack::kPreempted);
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.needs_block) extend(*chunk.sequence);

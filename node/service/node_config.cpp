@@ -104,7 +104,7 @@ void resolve_context_shift(const NodeConfig& config, EngineConfig& engine) {
   if (config.keep != 0 && !config.context_shift) {
     throw LoadError(str("keep: ", config.keep, " needs context_shift, which is false"));
   }
-  if (config.keep > max_model_len - 2) {
+  if (config.keep > 0 && config.keep > max_model_len - 2) {
     throw LoadError(str("keep: ", config.keep, " leaves nothing of max_model_len: ", max_model_len,
                         " to drop; it must be at most ", max_model_len - 2));
   }

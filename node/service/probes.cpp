@@ -59,10 +59,31 @@ class SnapshotFamilies {
   std::vector<MetricFamily> families_;
 };
 
+// A row with a NaN or Inf fails at once, so nothing is retried for it.
+void add_decode_failures(SnapshotFamilies& out, const DecodeFailures& failures) {
+  out.begin("decode_failures_total",
+            "Failures while decoding, by cause: steps taken back and retried, requests failed.",
+            MetricType::Counter);
+  for (size_t i = 0; i < kNumDecodeFailureCauses; ++i) {
+    const auto cause = static_cast<DecodeFailureCause>(i);
+    const auto add = [&](const char* outcome, uint64_t n) {
+      out.add(static_cast<double>(n),
+              {{"cause", std::string(to_string(cause))}, {"outcome", outcome}});
+    };
+    if (cause != DecodeFailureCause::kNonfinite) add("retried", failures.n_retried[i]);
+    add("failed", failures.n_failed[i]);
+  }
+}
+
 void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
-  out.counter("prompt_tokens_total", "Prompt tokens of accepted requests.", s.n_prompt_tokens);
-  out.counter("prompt_cached_tokens_total", "Prompt tokens read from the KV cache.",
-              s.n_cached_tokens);
+  out.begin("prompt_tokens_total", "Prompt tokens of admitted requests, by where they came from.",
+            MetricType::Counter);
+  out.add(static_cast<double>(s.n_cached_tokens), {{"source", "cached"}});
+  out.add(static_cast<double>(s.n_prompt_tokens - s.n_cached_tokens), {{"source", "computed"}});
+  out.counter("prefix_cache_lookup_tokens_total", "Tokens looked up in the prefix cache.",
+              s.n_lookup_tokens);
+  out.counter("prefix_cache_hit_tokens_total", "Tokens looked up and found in the prefix cache.",
+              s.n_hit_tokens);
   out.counter("generation_tokens_total", "Output tokens, over all choices.", s.n_output_tokens);
   out.counter("engine_steps_total", "Engine steps run.", s.n_steps);
   out.counter("engine_query_rows_total", "Attention rows run: prompt and output tokens computed.",
@@ -95,13 +116,7 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.counter("context_shifts_total",
               "Contexts that were full and went on with a part of their tokens.",
               s.n_context_shifts);
-  out.begin("decode_failures_total", "Requests that failed while decoding, by cause.",
-            MetricType::Counter);
-  out.add(static_cast<double>(s.n_failed_nonfinite), {{"cause", "non_finite_logits"}});
-  out.add(static_cast<double>(s.n_failed_step), {{"cause", "step_failed"}});
-  out.counter("failed_steps_total",
-              "Steps that failed and whose sequences ran again, until one was found to blame.",
-              s.n_failed_steps);
+  add_decode_failures(out, s.decode_failures);
 }
 
 void add_events(SnapshotFamilies& out, const BlockEventCounts& n) {

@@ -106,4 +106,4 @@ def test_without_the_prompt_cache_nothing_is_kept_and_nothing_changes(small):
             assert status == 200 and answer["choices"] == cached[0]["choices"]
             assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
         wait_for(lambda: states(c) == dict(free=20, cached=0, active=0, promised=0), 10, "all free")
-        assert metric(c.node_admins[0], "lockstep_prompt_cached_tokens_total") == 0
+        assert metric(c.node_admins[0], "lockstep_prompt_tokens_total", source="cached") == 0

@@ -59,7 +59,7 @@ def test_a_prompt_asked_thrice_is_computed_thrice(both):
     answers = [complete(both[1], 40) for _ in range(3)]
     assert [a["usage"]["prompt_tokens_details"]["cached_tokens"] for a in answers] == [0, 0, 0]
     assert len({tuple(a["choices"][0]["token_ids"]) for a in answers}) == 1
-    assert node_metric(both[1], "lockstep_prompt_cached_tokens_total") == 0
+    assert node_metric(both[1], "lockstep_prompt_tokens_total", source="cached") == 0
 
 
 def test_a_pass_has_a_row_for_every_token_before_it(both):

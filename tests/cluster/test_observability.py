@@ -160,12 +160,15 @@ def test_what_an_operator_looks_for_is_there_with_its_value(watched):
     wait_for(lambda: value("sum(max_over_time(lockstep_kv_blocks{state='promised'}[10s]))") > 0,
              60, "promised blocks")
     wait_for(lambda: value("rate(lockstep_generation_tokens_total[5s])") > 0, 60, "tokens")
-    for metric in ('lockstep_decode_failures_total{cause="non_finite_logits"}',
+    for metric in ('lockstep_decode_failures_total{cause="nonfinite",outcome="failed"}',
                    'lockstep_coordinator_requests_total{outcome="decode_failed"}'):
         wait_for(lambda: value(f"increase({metric}[10m])") > 0, 60, metric)
-    assert value('lockstep_decode_failures_total{cause="step_failed"}') == 0
+    for outcome in ("retried", "failed"):
+        assert value(f'lockstep_decode_failures_total{{cause="compute",outcome="{outcome}"}}') == 0
     assert value('lockstep_coordinator_requests_lost_total') == 0
-    assert 0 <= value('sum(lockstep_prompt_cached_tokens_total)') < value('sum(lockstep_prompt_tokens_total)')
+    cached = value('lockstep_prompt_tokens_total{source="cached"}')
+    assert 0 <= cached < value('lockstep_prompt_tokens_total{source="computed"}') + cached
+    assert 0 < value('lockstep_prefix_cache_lookup_tokens_total')
     assert 500 in watched.load.statuses and 200 in watched.load.statuses
     assert set(watched.load.statuses) == {200, 500}
 
@@ -226,7 +229,7 @@ def test_the_alerts_are_loaded_and_those_of_this_load_fire(watched):
     assert {rule["name"] for rule in rules} == ALERTS
     wait_for(lambda: all(rule["health"] == "ok" for rule in prometheus.rules()), 60, "evaluation")
     node = {"job": "lockstep-node", "namespace": "lockstep", "instance": "lockstep-node-0"}
-    wait_for(lambda: prometheus.alerts("LockstepDecodeFailures", cause="non_finite_logits", **node),
+    wait_for(lambda: prometheus.alerts("LockstepDecodeFailures", cause="nonfinite", **node),
              60, "the alert that names the cause")
     wait_for(lambda: prometheus.alerts("LockstepKvPressure", severity="warning", **node), 60,
              "the alert of a pool that is spoken for")
@@ -258,7 +261,7 @@ def test_a_killed_node_is_noticed_with_the_requests_that_it_took_along(watched):
     who = {"job": "lockstep-coordinator", "namespace": "lockstep", "instance": "10-1-2-3"}
     wait_for(lambda: prometheus.alerts("LockstepDecodeFailures", cause="node_lost", **who), 60,
              "the alert of what was lost with the node")
-    assert prometheus.alerts("LockstepDecodeFailures", cause="non_finite_logits"), \
+    assert prometheus.alerts("LockstepDecodeFailures", cause="nonfinite"), \
         "what the node counted itself is not over because it died"
     for seen_by, job in (("prometheus", "lockstep-node"), ("coordinator", "lockstep-coordinator")):
         wait_for(lambda: prometheus.alerts("LockstepNodeGone", seen_by=seen_by, job=job),

@@ -90,6 +90,9 @@ def test_metrics_account_for_every_block_and_token(cached, uncached):
         assert states["active"] == states["promised"] == 0
         assert (states["cached"] > 0) == is_cached
         assert metric(admin, "lockstep_kv_invariant_violations_total") == 0
-        cached_tokens = metric(admin, "lockstep_prompt_cached_tokens_total")
+        cached_tokens = metric(admin, "lockstep_prompt_tokens_total", source="cached")
         assert (cached_tokens > 0) == is_cached
-        assert cached_tokens < metric(admin, "lockstep_prompt_tokens_total")
+        assert metric(admin, "lockstep_prompt_tokens_total", source="computed") > 0
+        hits = metric(admin, "lockstep_prefix_cache_hit_tokens_total")
+        lookups = metric(admin, "lockstep_prefix_cache_lookup_tokens_total")
+        assert cached_tokens <= hits <= lookups and (lookups > 0) == is_cached

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 
 CRITICAL = "labels:\n          severity: critical\n          "
-COUNTED = "(increase(lockstep_decode_failures_total[10m])) > 0\n        labels"
+COUNTED = '(increase(lockstep_decode_failures_total{outcome="failed"}[10m])) > 0\n        labels'
 LOST = "(increase(lockstep_coordinator_requests_lost_total[10m])) > 0"
 
 # What the cases must notice in alerts.yml: {alert: {mutation: (text, what it becomes)}}.
@@ -27,6 +27,8 @@ MUTATIONS = {
                                          .replace("[10m])", "")),
         "a restart counts as failures": (COUNTED, COUNTED.replace("(increase", "(abs(delta")
                                          .replace("[10m])", "[10m]))")),
+        "a step that was retried failed a request": (COUNTED, COUNTED.replace(
+            '{outcome="failed"}', "")),
         "forgotten too soon": (COUNTED, COUNTED.replace("10m", "1m")),
         "a misspelt counter of lost requests": (LOST, LOST.replace("lost_total", "loss_total")),
         "whatever fails is a lost node": (LOST, LOST.replace(
@@ -39,7 +41,7 @@ MUTATIONS = {
                                               "(namespace) " + COUNTED.partition("\n")[0]),
         "a lost node is said late": (LOST, LOST + "\n        for: 1m"),
         "which coordinator is summed away": ("by (namespace, job, instance) ", "by (namespace) "),
-        "a lost node has another cause": ("cause: node_lost", "cause: step_failed"),
+        "a lost node has another cause": ("cause: node_lost", "cause: compute"),
         "less severe": ("severity: critical", "severity: warning"),
         "a lost node is less severe": (CRITICAL + "cause",
                                        CRITICAL.replace("critical", "warning") + "cause"),

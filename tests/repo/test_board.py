@@ -14,7 +14,8 @@ BOARD = json.loads((ROOT / "deploy" / "grafana" / "lockstep.json").read_text())
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # What an operator must find on it.
 METRICS = {"lockstep_kv_blocks", "lockstep_kv_cache_usage_ratio", "lockstep_prompt_tokens_total",
-           "lockstep_prompt_cached_tokens_total", "lockstep_decode_failures_total",
+           "lockstep_prefix_cache_lookup_tokens_total", "lockstep_prefix_cache_hit_tokens_total",
+           "lockstep_decode_failures_total",
            "lockstep_coordinator_time_to_first_token_seconds_bucket",
            "lockstep_coordinator_inter_token_seconds_bucket",
            "lockstep_coordinator_request_seconds_bucket", "lockstep_generation_tokens_total",

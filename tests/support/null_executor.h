@@ -54,6 +54,7 @@ class NullExecutor final : public Executor {
     for (auto& plan : plans_) plan.resize(step_plan_bytes(limits));
     tokens_.resize(static_cast<size_t>(limits.max_tokens));
     is_broken_.resize(static_cast<size_t>(limits.max_seqs));
+    context_.reserve(static_cast<size_t>(limits.max_model_len));
   }
 
   void submit(std::span<const std::byte> plan) override {

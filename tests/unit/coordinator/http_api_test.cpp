@@ -433,7 +433,7 @@ TEST(HttpApi, WhatHappensIsCounted) {
   const std::string metrics = coordinator.admin_metrics();
   for (const char* line : {"lockstep_coordinator_requests_total{outcome=\"length\"} 1",
                            "lockstep_coordinator_generation_tokens_total 3",
-                           "lockstep_coordinator_prompt_tokens_total{source=\"cache\"} 1",
+                           "lockstep_coordinator_prompt_tokens_total{source=\"cached\"} 1",
                            "lockstep_coordinator_http_responses_total{code=\"400\"} 1",
                            "lockstep_coordinator_time_to_first_token_seconds_count 1"})
     EXPECT_NE(metrics.find(line), std::string::npos) << line << "\n" << metrics;

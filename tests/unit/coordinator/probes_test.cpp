@@ -33,7 +33,7 @@ TEST(CoordinatorProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
     EXPECT_TRUE(page.has(std::string("requests_refused_total{code=\"") + code + "\"} 0"))
         << code << "\n"
         << page.text();
-  for (const char* source : {"computed", "cache"})
+  for (const char* source : {"computed", "cached"})
     EXPECT_TRUE(page.has(std::string("prompt_tokens_total{source=\"") + source + "\"} 0"));
   EXPECT_TRUE(page.has("requests_lost_total 0")) << page.text();
 }
@@ -55,7 +55,7 @@ TEST(CoordinatorProbes, CachedAndComputedSumToThePrompt) {
   page.probes.usage(10, 4);
   page.probes.usage(3, 7);  // a node that counts wrong never makes a counter fall
   EXPECT_TRUE(page.has("prompt_tokens_total{source=\"computed\"} 6")) << page.text();
-  EXPECT_TRUE(page.has("prompt_tokens_total{source=\"cache\"} 11")) << page.text();
+  EXPECT_TRUE(page.has("prompt_tokens_total{source=\"cached\"} 11")) << page.text();
 }
 
 }  // namespace

@@ -147,7 +147,7 @@ TEST_P(ContextShift, AFailedStepBehindACutIsTakenBack) {
     CoreHarness h(config, options);
     ASSERT_TRUE(h.accept(request_of(1, prompt_of(10), 80)));
     h.run();
-    EXPECT_EQ(h.core.snapshot().n_failed_steps, 1u);
+    EXPECT_EQ(h.core.snapshot().decode_failures.n_retried_in_all(), 1u);
     EXPECT_EQ(h.choice(1), healthy.choice(1)) << "step " << step;
   }
 }

@@ -120,7 +120,7 @@ TEST_P(EngineCoreTest, ANonFiniteRowFailsOnlyItsRequest) {
   EXPECT_EQ(h->choice(2, 1).finished, FinishReason::kError);
   EXPECT_TRUE(h->choice(2, 0).ids.empty());
   EXPECT_EQ(h->core.snapshot().n_failed, 1u);
-  EXPECT_EQ(h->core.snapshot().n_failed_nonfinite, 1u);
+  EXPECT_EQ(h->core.snapshot().decode_failures.n_failed_of(DecodeFailureCause::kNonfinite), 1u);
   const auto healthy = run(false);
   EXPECT_EQ(h->choice(1), healthy->choice(1));
   EXPECT_EQ(h->choice(3), healthy->choice(3));
@@ -255,7 +255,7 @@ TEST(EngineCore, AResultOfAnotherStepIsThrownAwayAndTheStepRunsAgain) {
   ASSERT_TRUE(healthy.accept(request_of(1, {10}, 9)));
   healthy.run();
   EXPECT_EQ(sink.choices.at({RequestId{1}, 0}), healthy.choice(1));
-  EXPECT_EQ(core.snapshot().n_failed_steps, 1u);
+  EXPECT_EQ(core.snapshot().decode_failures.n_retried_of(DecodeFailureCause::kPlanMismatch), 1u);
 }
 
 // Admission is not asked here, so the request can never run: it must not wait for ever.

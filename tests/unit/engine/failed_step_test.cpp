@@ -39,7 +39,10 @@ TEST_P(FailedStep, OnlyTheRequestThatMakesItFailFails) {
     EXPECT_EQ(h.choice(id), healthy.choice(id));
   }
   EXPECT_EQ(h.core.snapshot().n_failed, 1u);
-  EXPECT_EQ(h.core.snapshot().n_failed_step, 1u);
+  const DecodeFailures failures = h.core.snapshot().decode_failures;
+  EXPECT_EQ(failures.n_failed_of(DecodeFailureCause::kCompute), 1u);
+  EXPECT_GE(failures.n_retried_of(DecodeFailureCause::kCompute), 1u);
+  EXPECT_EQ(failures.n_failed_of(DecodeFailureCause::kNonfinite), 0u);
 }
 
 // It is the last of 16 that arrive while others decode: halves, quarters, … and nobody else ends.
@@ -56,7 +59,9 @@ TEST_P(FailedStep, ItTakesNoMoreTrialsThanHalvingNeeds) {
   ASSERT_TRUE(h.accept(request_of(16, {kBreaking}, 4)));
   h.run();
   EXPECT_EQ(h.core.snapshot().n_failed, 1u);
-  EXPECT_LE(h.core.snapshot().n_failed_steps, 5u);  // 16, 8, 4, 2, 1
+  const DecodeFailures failures = h.core.snapshot().decode_failures;
+  EXPECT_EQ(failures.n_retried_in_all(), 4u);  // 16, 8, 4, 2; the fifth has one sequence to blame
+  EXPECT_EQ(failures.n_failed_of(DecodeFailureCause::kCompute), 1u);
 }
 
 TEST_P(FailedStep, AFaultThatPassesFailsNobody) {
@@ -77,7 +82,10 @@ TEST_P(FailedStep, AFaultThatPassesFailsNobody) {
     healthy.run();
     EXPECT_EQ(h.sink.choices, healthy.sink.choices);
     EXPECT_EQ(h.core.snapshot().n_failed, 0u);
-    EXPECT_EQ(h.core.snapshot().n_failed_steps, 1u);
+    const DecodeFailures failures = h.core.snapshot().decode_failures;
+    EXPECT_EQ(failures.n_retried_in_all(), 1u);
+    EXPECT_EQ(failures.n_retried_of(cause_of(status)), 1u);
+    EXPECT_EQ(failures.n_failed, DecodeFailures::Counters());
   }
 }
 
@@ -95,14 +103,17 @@ TEST_P(FailedStep, RanksThatKeepMissingEachOtherFailTheStepsRequests) {
   h.run();
   for (uint64_t id : {1, 2}) EXPECT_EQ(h.ending(id).error, ErrorCode::kDecodeFailed);
   EXPECT_EQ(h.choice(3).ids.size(), 8u);
-  EXPECT_EQ(h.core.snapshot().n_failed_steps, 2u);
+  const DecodeFailures failures = h.core.snapshot().decode_failures;
+  EXPECT_EQ(failures.n_retried_of(DecodeFailureCause::kCommunication), 1u);
+  EXPECT_EQ(failures.n_failed_of(DecodeFailureCause::kCommunication), 2u);
+  EXPECT_EQ(failures.n_retried_in_all(), 1u);
 }
 
 TEST_P(FailedStep, ACancelDuringTheSearchEndsTheSearch) {
   CoreHarness h(config(), breaking(config()));
   ASSERT_TRUE(h.accept(request_of(1, {10, kBreaking}, 8)));
   ASSERT_TRUE(h.accept(request_of(2, {10, 20}, 8)));
-  while (h.core.snapshot().n_failed_steps == 0) ASSERT_TRUE(h.turn());
+  while (h.core.snapshot().decode_failures.n_retried_in_all() == 0) ASSERT_TRUE(h.turn());
   h.core.cancel(RequestId{1});
   h.run();
   EXPECT_EQ(h.ending(1).reason, FinishReason::kCancelled);

@@ -38,6 +38,8 @@ TEST(PrefixReuse, ASecondEqualPromptIsReadFromTheCacheButForItsLastToken) {
   EXPECT_EQ(h.core.snapshot().n_cached_tokens, 11u);
   EXPECT_EQ(h.core.snapshot().n_prompt_tokens, 24u);
   EXPECT_EQ(h.core.snapshot().n_query_rows, (12u + 2u) + (1u + 2u));
+  EXPECT_EQ(h.core.snapshot().n_lookup_tokens, 24u);
+  EXPECT_EQ(h.core.snapshot().n_hit_tokens, 11u);
 }
 
 TEST(PrefixReuse, ATurnGoesOnFromThePromptAndTheAnswerBeforeIt) {
@@ -112,7 +114,7 @@ TEST(PrefixReuse, ACopyWhoseStepFailedIsMadeAgain) {
     h.run();
     ASSERT_TRUE(h.accept(request_of(2, counting(1, 10) + counting(90, 4), 6)));
     h.run();
-    EXPECT_EQ(h.core.snapshot().n_failed_steps, 1u);
+    EXPECT_EQ(h.core.snapshot().decode_failures.n_retried_in_all(), 1u);
     EXPECT_EQ(cached_tokens(h, 2), 10u);
     CoreHarness solo(config);
     ASSERT_TRUE(solo.accept(request_of(2, counting(1, 10) + counting(90, 4), 6)));

@@ -536,9 +536,12 @@ TEST(NodeServer, MetricsCountWhatHappened) {
   for (const char* line :
        {"lockstep_requests_total{outcome=\"length\"} 1",
         "lockstep_requests_total{outcome=\"model_not_found\"} 1",
-        "lockstep_requests_total{outcome=\"stop\"} 0", "lockstep_prompt_tokens_total 11",
-        "lockstep_generation_tokens_total 5", "lockstep_kv_blocks{state=\"free\"} 64",
-        "lockstep_decode_failures_total{cause=\"non_finite_logits\"} 0",
+        "lockstep_requests_total{outcome=\"stop\"} 0",
+        "lockstep_prompt_tokens_total{source=\"computed\"} 11",
+        "lockstep_prompt_tokens_total{source=\"cached\"} 0",
+        "lockstep_prefix_cache_lookup_tokens_total 11", "lockstep_generation_tokens_total 5",
+        "lockstep_kv_blocks{state=\"free\"} 64",
+        "lockstep_decode_failures_total{cause=\"nonfinite\",outcome=\"failed\"} 0",
         "lockstep_time_to_first_token_seconds_count 1", "lockstep_inter_token_seconds_count 4",
         "lockstep_memory_bytes{tag=\"kv\"}", "lockstep_build_info{version="}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << " is not in\n" << text;

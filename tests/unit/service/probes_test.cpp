@@ -56,6 +56,30 @@ TEST(NodeProbes, FreeCachedPromisedAndActiveBlocksSumToThePool) {
   EXPECT_TRUE(page.has("kv_cache_usage_ratio 0.3")) << page.probes.text();
 }
 
+TEST(NodeProbes, CachedAndComputedPromptTokensSumToThePrompts) {
+  Page page;
+  page.attach();
+  page.snapshot.n_prompt_tokens = 100;
+  page.snapshot.n_cached_tokens = 30;
+  page.snapshot.n_lookup_tokens = 90;
+  page.snapshot.n_hit_tokens = 40;
+  EXPECT_TRUE(page.has("prompt_tokens_total{source=\"cached\"} 30")) << page.probes.text();
+  EXPECT_TRUE(page.has("prompt_tokens_total{source=\"computed\"} 70"));
+  EXPECT_TRUE(page.has("prefix_cache_lookup_tokens_total 90"));
+  EXPECT_TRUE(page.has("prefix_cache_hit_tokens_total 40"));
+}
+
+TEST(NodeProbes, AFailureHasACauseAndWhatCameOfIt) {
+  Page page;
+  page.attach();
+  page.snapshot.decode_failures.retried(DecodeFailureCause::kCompute);
+  page.snapshot.decode_failures.retried(DecodeFailureCause::kCompute);
+  page.snapshot.decode_failures.failed(DecodeFailureCause::kNonfinite);
+  EXPECT_TRUE(page.has("decode_failures_total{cause=\"compute\",outcome=\"retried\"} 2"));
+  EXPECT_TRUE(page.has("decode_failures_total{cause=\"compute\",outcome=\"failed\"} 0"));
+  EXPECT_TRUE(page.has("decode_failures_total{cause=\"nonfinite\",outcome=\"failed\"} 1"));
+}
+
 TEST(NodeProbes, ANodeWithoutAPoolUsesNothingOfIt) {
   Page page;
   page.attach();
@@ -70,8 +94,12 @@ TEST(NodeProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
     EXPECT_TRUE(page.has(std::string("requests_total{outcome=\"") + outcome + "\"} 0"))
         << outcome << "\n"
         << page.probes.text();
-  for (const char* cause : {"non_finite_logits", "step_failed"})
-    EXPECT_TRUE(page.has(std::string("decode_failures_total{cause=\"") + cause + "\"} 0"));
+  for (const char* labels :
+       {"cause=\"nonfinite\",outcome=\"failed\"", "cause=\"compute\",outcome=\"retried\"",
+        "cause=\"compute\",outcome=\"failed\"", "cause=\"communication\",outcome=\"retried\"",
+        "cause=\"communication\",outcome=\"failed\"", "cause=\"plan_mismatch\",outcome=\"retried\"",
+        "cause=\"plan_mismatch\",outcome=\"failed\""})
+    EXPECT_TRUE(page.has(std::string("decode_failures_total{") + labels + "} 0")) << labels;
   for (const char* tag : {"weights", "kv", "activations", "load", "text", "wire", "other"})
     EXPECT_TRUE(page.has(std::string("memory_bytes{tag=\"") + tag + "\"} 0"));
 }
