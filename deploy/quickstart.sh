@@ -29,7 +29,8 @@ if [ ! -f "$model" ] || [ "$serve" = true ]; then install_pip pyzmq msgpack open
 if [ "$serve" = true ]; then install_apt curl; fi
 [ "$own_model" = true ] || fetch_model
 say "building"
-build release lockstep lockstep-node lockstep-coordinator -- -DLOCKSTEP_TESTS=OFF
+build release lockstep lockstep-node lockstep-coordinator -- \
+  -DLOCKSTEP_TESTS=OFF -DLOCKSTEP_FAULT_POINTS=OFF
 bin="$root_dir/build/bin"
 "$bin/lockstep-node" "$model" --tensor-parallel-size "$ranks" --check >/dev/null
 

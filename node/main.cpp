@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/service/config.h"
 #include "common/service/logging.h"
@@ -38,6 +39,10 @@ int run(const NodeConfig& config, bool check_only, TerminationSignals& signals) 
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const Status armed = take_fault_flags(argc, argv); !armed) {
+    std::fprintf(stderr, "lockstep-node: %s\n", armed.error().message.c_str());
+    return 2;
+  }
   NodeConfig config;
   ConfigSource source("lockstep-node", "serves one model to coordinators and ZeroMQ clients");
   source.positional("model");

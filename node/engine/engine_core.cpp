@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "common/log.h"
 #include "node/engine/invariants.h"
 
@@ -18,6 +19,15 @@ std::string non_finite_message(const Sequence& sequence) {
 
 std::string step_message(const StepResult& result) {
   return str("step ", result.step, " failed: ", result.message);
+}
+
+// Tokens of a prompt, now admitted, that were found in the cache. Who has them says how many;
+// other engines subtracted, and the mutants do.
+int32_t count_cached(const ScheduledChunk& chunk) {
+  const Sequence& sequence = *chunk.sequence;
+  if (fault(Fault::kCachedFromProcessed)) return sequence.n_prompt() - chunk.n_tokens;
+  if (fault(Fault::kCachedFromPast)) return sequence.n_lost() - chunk.n_tokens;
+  return sequence.n_cached();
 }
 
 std::vector<Sequence*> sequences_of(const Schedule& schedule) {
@@ -138,7 +148,8 @@ void EngineCore::end_overdue() {
 void EngineCore::finish() {
   if (n_in_flight_ == max_in_flight() || (n_in_flight_ > 0 && !has_started_)) {
     finish_step();
-  } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty()) {
+  } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty() &&
+             !schedule_of(next_step_).is_refused) {
     fail_head();
   }
   if (block_events_ != nullptr) block_events_->end_turn();
@@ -189,9 +200,10 @@ void EngineCore::count_admission(const ScheduledChunk& chunk) {
   if (!chunk.is_new) {
     if (kv_cache_) count_recomputed(sequence);
   } else if (sequence.choice() == 0) {
+    const auto n_cached = static_cast<uint64_t>(count_cached(chunk));
     counters_.n_prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
-    counters_.n_cached_tokens += static_cast<uint64_t>(sequence.n_cached());
-    sequence.owner().usage.cached_tokens = static_cast<uint64_t>(sequence.n_cached());
+    counters_.n_cached_tokens += n_cached;
+    sequence.owner().usage.cached_tokens = n_cached;
     note_admission(sequence);
   }
 }

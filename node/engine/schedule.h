@@ -52,6 +52,7 @@ struct Schedule {
   // Somebody would have to lose blocks that a step in flight uses: nothing is planned until that
   // step is done.
   bool waits_for_flight = false;
+  bool is_refused = false;      // a fault point has refused blocks: asked again, they may be there
   std::vector<BlockId> shared;  // of all admissions
   std::vector<Sequence*> standing_back;
   int32_t n_history = 0;  // tokens that only histories learn

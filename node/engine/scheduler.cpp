@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "node/engine/live_request.h"
 #include "node/engine/step_planner.h"
 
@@ -86,6 +87,10 @@ void Scheduler::commit(Schedule& schedule) {
     make_room(chunk);
     CHECK_EQ(chunk.first_position, chunk.sequence->next_position());
     chunk.sequence->plan_chunk(chunk.n_tokens, chunk.samples);
+    if (fault(Fault::kPublishedWhenPlanned)) {
+      publish(*chunk.sequence,
+              std::min(chunk.sequence->next_position(), chunk.sequence->n_known()));
+    }
   }
   for (Sequence* sequence : schedule.standing_back) sequence->stand_back();
   share_ = schedule.share;
@@ -141,12 +146,14 @@ void Scheduler::make_room(const ScheduledChunk& chunk) {
   cache_.make_room(n_blocks_to_take_, chunk.sequence->owner().request.tenant);
 }
 
-void Scheduler::publish(Sequence& sequence) {
+void Scheduler::publish(Sequence& sequence) { publish(sequence, sequence.n_computed()); }
+
+void Scheduler::publish(Sequence& sequence, int32_t n_tokens) {
   if (!sequence.chain().publishes()) return;
   for (size_t group = 0; group < pools_.size(); ++group) {
     tables_at_hand_[group] = sequence.tables()[group].ids();
   }
-  cache_.publish(sequence.chain(), sequence.tokens(), sequence.n_computed(), tables_at_hand_);
+  cache_.publish(sequence.chain(), sequence.tokens(), n_tokens, tables_at_hand_);
 }
 
 bool Scheduler::finish(const ScheduledChunk& chunk) {

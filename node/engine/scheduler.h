@@ -82,6 +82,7 @@ class Scheduler {
   void send_back(Sequence& sequence, SentBack reason);
   void give_up_slot(Sequence& sequence);
   bool released(Sequence& sequence);
+  void publish(Sequence& sequence, int32_t n_tokens);
 
   const EngineConfig config_;
   KvPools& pools_;  // [n_groups]

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "node/engine/live_request.h"
 
 namespace lockstep {
@@ -152,7 +153,11 @@ void Sequence::hash_context(int32_t block_size) {
   prefix_ = prefix_hashes(owner_->prefix.key, tokens_, block_size);
 }
 
-void Sequence::retire() { transition(SeqState::kRetiring); }
+void Sequence::retire() {
+  transition(SeqState::kRetiring);
+  if (!fault(Fault::kFreedEarly)) return;
+  for (BlockTable& table : tables_) table.clear();
+}
 
 void Sequence::release() {
   transition(SeqState::kReleased);

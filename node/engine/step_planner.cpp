@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "node/engine/live_request.h"
 #include "node/engine/scheduler.h"
 
@@ -58,7 +59,7 @@ void StepPlanner::begin() {
   out_.chunks.reserve(static_cast<size_t>(scheduler_.max_running()));
   out_.work = StepWork();
   out_.preempted.clear();
-  out_.waits_for_flight = false;
+  out_.waits_for_flight = out_.is_refused = false;
   out_.shared.clear();
   out_.standing_back.clear();
   out_.n_history = 0;
@@ -103,7 +104,8 @@ bool StepPlanner::find_block(size_t place) {
   const int32_t tenant = sequence.owner().request.tenant;
   const auto is_short = [&](const TenantLedger& l) { return l.n_available(tenant) < 1; };
   for (;;) {
-    const auto short_one = std::ranges::find_if(out_.ledgers, is_short);
+    auto short_one = std::ranges::find_if(out_.ledgers, is_short);
+    if (is_refused()) short_one = out_.ledgers.begin();
     if (short_one == out_.ledgers.end()) break;
     Sequence* victim = victim_after(place, *short_one);
     if (victim == nullptr) victim = &sequence;
@@ -347,6 +349,13 @@ bool StepPlanner::claim(int32_t tenant, int32_t n_blocks) {
   return try_claim(tenant, n_blocks);
 }
 
+// Whether a fault point refuses blocks that may well be there.
+bool StepPlanner::is_refused() {
+  const bool is_refused = fault(Fault::kAllocatorRefuses);
+  out_.is_refused |= is_refused;
+  return is_refused;
+}
+
 // Whether the tenant's own limit keeps it from so many, however many there are.
 bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
   return std::ranges::any_of(out_.ledgers, [&](const TenantLedger& ledger) {
@@ -365,6 +374,7 @@ bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks) {
     if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
     return n;
   };
+  if (is_refused()) return false;
   for (size_t group = 0; group < out_.ledgers.size(); ++group) {
     if (need(group) + n_growing_ > out_.ledgers[group].n_available(tenant)) return false;
   }

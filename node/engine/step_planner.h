@@ -60,6 +60,7 @@ class StepPlanner {
   bool is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const;
   bool claim(int32_t tenant, int32_t n_blocks);
   bool try_claim(int32_t tenant, int32_t n_blocks);
+  bool is_refused();
   bool is_at_ceiling(int32_t tenant, int32_t n_blocks) const;
   int32_t n_matched() const;
 

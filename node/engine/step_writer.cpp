@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "node/engine/live_request.h"
 
 namespace lockstep {
@@ -66,6 +67,11 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
       is_known ? sequence.tokens().subspan(static_cast<size_t>(chunk.first_position),
                                            static_cast<size_t>(chunk.n_tokens))
                : std::span<const int32_t>(kInHistory);
+  if (chunk.samples && chunk.n_tokens > 1 && sequence.n_outputs() > 0 &&
+      fault(Fault::kLastTokenOnly)) {
+    builder_.add_sequence(raw(sequence.slot()), 0, tokens.last(1), tables_);
+    return;
+  }
   builder_.add_sequence(raw(sequence.slot()), chunk.first_position, tokens, tables_);
 }
 

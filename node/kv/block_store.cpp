@@ -4,6 +4,7 @@
 #include <new>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
 #include "kernels/kv_layout.h"
@@ -48,7 +49,8 @@ KvPages BlockStore::pages(int layer) const {
 
 void BlockStore::fill_with_nan(BlockId block) {
   CHECK(raw(block) >= 0 && raw(block) < shape_.n_blocks);
-  for (int layer = 0; layer < shape_.n_layers; ++layer) {
+  const int n_layers = fault(Fault::kClearLayerZero) ? 1 : shape_.n_layers;
+  for (int layer = 0; layer < n_layers; ++layer) {
     const int64_t idx = static_cast<int64_t>(layer) * shape_.n_blocks + raw(block);
     std::memset(buffer_.data() + idx * block_bytes_, 0xFF, static_cast<size_t>(block_bytes_));
   }

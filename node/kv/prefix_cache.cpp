@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 
 namespace lockstep {
 namespace {
@@ -148,7 +149,8 @@ void PrefixCache::pass(BlockId node, PrefixChain& chain) {
 bool PrefixCache::can_share(BlockId node, int32_t tenant) const {
   for (size_t g = 0; g < pools_.size(); ++g) {
     const BlockState state = pools_[g].state(index_.block_of_group(node, static_cast<int>(g)));
-    if (state == BlockState::kCached && !pools_[g].can_reserve(1, tenant)) return false;
+    if (state != BlockState::kCached) continue;
+    if (fault(Fault::kAllocatorRefuses) || !pools_[g].can_reserve(1, tenant)) return false;
   }
   return true;
 }

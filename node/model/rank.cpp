@@ -42,7 +42,8 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
       kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
       workspace_(file.config(), plan, rank, loaded_.weights, config.limits, ledger),
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
-                   cos_sin, *stream_) {}
+                   cos_sin, *stream_,
+                   {config.limits, rank == config.n_ranks - 1, config.collective_deadline}) {}
 
 RankOutcome Rank::run(std::span<const std::byte> plan, Communicator& communicator) {
   try {

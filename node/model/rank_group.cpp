@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
 #include "node/model/rank.h"
@@ -73,6 +74,9 @@ std::vector<RankGroupConfig> tell_ranks(const RankGroupConfig& config) {
   std::vector<RankGroupConfig> told(static_cast<size_t>(config.n_ranks), config);
   for (int rank = 0; config.on_rank_config && rank < config.n_ranks; ++rank) {
     config.on_rank_config(rank, told[static_cast<size_t>(rank)]);
+  }
+  for (size_t rank = 0; rank < told.size(); ++rank) {
+    if (fault(Fault::kRankToldOtherKvCache, rank)) told[rank].kv_cache = !config.kv_cache;
   }
   return told;
 }

@@ -1,6 +1,7 @@
 #include "node/model/rank_settings.h"
 
 #include "common/check.h"
+#include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
 #include "node/model/rank_group.h"
@@ -45,15 +46,19 @@ RankSettings rank_settings(const RankGroupConfig& config) {
   };
 }
 
+void check_equal_settings(const RankSettings& settings, const std::string& where,
+                          const RankSettings& rank_0) {
+  CHECK_EQ(settings.size(), rank_0.size());
+  for (size_t i = 0; i < settings.size(); ++i) {
+    if (settings[i] == rank_0[i] || fault(Fault::kSettingsNotCompared)) continue;
+    throw LoadError(str("config_mismatch: ", settings[i].name, " is ", settings[i].value, " ",
+                        where, " and ", rank_0[i].value, " on rank 0"));
+  }
+}
+
 void check_equal_settings(std::span<const RankSettings> ranks) {
   for (size_t rank = 1; rank < ranks.size(); ++rank) {
-    CHECK_EQ(ranks[rank].size(), ranks[0].size());
-    for (size_t i = 0; i < ranks[rank].size(); ++i) {
-      const RankSetting &mine = ranks[rank][i], &first = ranks[0][i];
-      if (mine == first) continue;
-      throw LoadError(str("config_mismatch: ", mine.name, " is ", mine.value, " on rank ", rank,
-                          " and ", first.value, " on rank 0"));
-    }
+    check_equal_settings(ranks[rank], str("on rank ", rank), ranks[0]);
   }
 }
 

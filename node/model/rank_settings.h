@@ -19,8 +19,11 @@ using RankSettings = std::vector<RankSetting>;
 
 RankSettings rank_settings(const RankGroupConfig& config);
 
-// [n_ranks]. Throws LoadError, "config_mismatch: …", naming the first setting that is not rank 0's,
-// the rank and both values.
+// Throws LoadError, "config_mismatch: …", naming the first setting that is not rank 0's, where
+// ("on rank 1", "in the engine") and both values.
+void check_equal_settings(const RankSettings& settings, const std::string& where,
+                          const RankSettings& rank_0);
+// Likewise, [n_ranks].
 void check_equal_settings(std::span<const RankSettings> ranks);
 
 }  // namespace lockstep

@@ -46,7 +46,8 @@ Acts reading(const Acts& x, WeightType type) {
 
 Transformer::Transformer(const ModelConfig& model, const ShardPlan& plan, int rank,
                          const StepLimits& limits, const RankWeights& weights, Workspace& workspace,
-                         const BlockStore& kv, const View& cos_sin, Stream& stream)
+                         const BlockStore& kv, const View& cos_sin, Stream& stream,
+                         const ForwardFaults& faults)
     : model_(model),
       plan_(plan),
       shard_(plan.ranks[static_cast<size_t>(rank)]),
@@ -63,7 +64,8 @@ Transformer::Transformer(const ModelConfig& model, const ShardPlan& plan, int ra
                       shard_.attention.n_total},
       ffn_tree_{plan.ffn_layout(), plan.max_ffn_subtrees, shard_.ffn.n_total},
       embedding_tree_{one_leaf_per_rank(plan.ranks.size()), 1, static_cast<int>(plan.ranks.size())},
-      stream_(stream) {
+      stream_(stream),
+      faults_(faults) {
   for (const RankShard& r : plan.ranks) n_vocab_.push_back(r.n_vocab);
 }
 
@@ -73,17 +75,22 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
   CHECK(header.n_tokens <= limits_.max_tokens && header.n_samples <= limits_.max_samples);
   CHECK_EQ(header.n_groups, 1);  // every layer of these families attends to everything
   communicator_ = &communicator;
+  const View positions = vector_of(plan.positions());
   in_ = {.n_tokens = header.n_tokens,
          .n_samples = header.n_samples,
          .n_copies = header.n_copies,
          .copies_from = vector_of(plan.copies_from(0)),
          .copies_to = vector_of(plan.copies_to(0)),
-         .positions = vector_of(plan.positions()),
+         .positions = positions,
+         .rotated_by = positions,
+         .seen_up_to = positions,
          .seq_of_token = vector_of(plan.seq_of_token()),
          .slots = vector_of(plan.kv_slots(0)),
          .block_tables = view(plan.block_tables(0).data(), {header.n_seqs, header.max_blocks}),
          .sample_rows = vector_of(plan.sample_tokens())};
   if (in_.n_tokens == 0) return CommResult::kOk;
+  step_ = header.step;
+  faults_.change_positions(plan, in_.rotated_by, in_.seen_up_to);
 
   layer_ = -1;
   if (auto r = embed_tokens(plan); r != CommResult::kOk) return r;
@@ -142,6 +149,7 @@ CommResult Transformer::embed_tokens(const StepPlanView& plan) {
 CommResult Transformer::run_layer(int idx) {
   const LayerWeights& layer = weights_.layers[static_cast<size_t>(idx)];
   attend(idx, layer);
+  if (is_last(idx)) faults_.interrupt(step_);
   View attended = view(ws_.attended, {in_.n_tokens, attended_dim_});
   View residual = view(ws_.residual, {in_.n_tokens, hidden_});
   if (is_last(idx)) {
@@ -174,13 +182,13 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
   const View q = heads_of(ws_.qkv, n, shard_.n_heads, head_dim, stride);
   float* const k = ws_.qkv + attended_dim_;
   const KvPages pages = kv_.pages(idx);
-  if (in_.n_copies > 0) {
+  if (in_.n_copies > 0 && faults_.copies_layer(idx)) {
     copy_blocks({.kv = pages, .from = in_.copies_from, .to = in_.copies_to}, stream_);
   }
   rope_store({.q = q,
               .k = heads_of(k, n, shard_.n_kv_heads, head_dim, stride),
               .v = heads_of(k + kv_dim_, n, shard_.n_kv_heads, head_dim, stride),
-              .positions = in_.positions,
+              .positions = in_.rotated_by,
               .slots = in_.slots,
               .cos_sin = cos_sin_,
               .style = model_.rope_style,
@@ -191,12 +199,13 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
   at("attention");
   attention({.q = q,
              .kv = pages,
-             .positions = in_.positions,
+             .positions = in_.seen_up_to,
              .seq_of_token = in_.seq_of_token,
              .block_tables = in_.block_tables,
              .scale = attention_scale_,
              .out = view(ws_.attended, {n, attended_dim_})},
             stream_);
+  if (idx == 0) faults_.spoil(step_, in_.sample_rows, view(ws_.attended, {n, attended_dim_}));
 }
 
 CommResult Transformer::project_attention(const LayerWeights& layer, const View& attended,

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "node/kv/block_store.h"
+#include "node/model/forward_faults.h"
 #include "node/model/step_plan.h"
 #include "node/model/weights.h"
 #include "node/model/workspace.h"
@@ -30,7 +31,7 @@ class Transformer {
   // References must outlive the object. cos_sin: RopeTable's, for every position of the limits.
   Transformer(const ModelConfig& model, const ShardPlan& plan, int rank, const StepLimits& limits,
               const RankWeights& weights, Workspace& workspace, const BlockStore& kv,
-              const View& cos_sin, Stream& stream);
+              const View& cos_sin, Stream& stream, const ForwardFaults& faults);
 
   // Runs one step. Anything but kOk: a collective failed, and the step has no result. The hook, if
   // there is one, is called on rank 0. Samples are in the workspace of rank 0.
@@ -46,7 +47,8 @@ class Transformer {
     int64_t n_samples = 0;
     int64_t n_copies = 0;
     View copies_from, copies_to;
-    View positions, seq_of_token, slots, block_tables, sample_rows;
+    View positions, rotated_by, seen_up_to;  // all three the same but for fault points
+    View seq_of_token, slots, block_tables, sample_rows;
   };
 
   // A sum that all ranks finish together, from the subtrees that each of them owns.
@@ -103,6 +105,8 @@ class Transformer {
   Inputs in_;
   const char* op_ = "start";
   int layer_ = -1;  // -1 outside the layers
+  uint64_t step_ = 0;
+  ForwardFaults faults_;
 };
 
 }  // namespace lockstep

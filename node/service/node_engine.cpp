@@ -5,6 +5,20 @@
 #include "node/engine/admission.h"
 
 namespace lockstep {
+namespace {
+
+// Throws LoadError, config_mismatch, if the engine plans for other ranks than there are.
+void check_engine_settings(const EngineConfig& engine, const RankGroupConfig& config,
+                           const RankGroup& ranks) {
+  RankGroupConfig planned_for = config;
+  planned_for.limits = engine.limits;
+  planned_for.n_kv_blocks = engine.n_kv_blocks;
+  planned_for.kv_cache = engine.kv_cache;
+  check_equal_settings(rank_settings(planned_for), "in the engine", ranks.settings().front());
+}
+
+}  // namespace
+
 NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
     : name_(served_name(config)), file_(ModelFile::open(config.model)) {
   tokenizer_ = value_or_throw(make_tokenizer(file_->tokenizer()));
@@ -16,6 +30,7 @@ NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
   limits.max_banned = max_banned_ids(limits.max_seqs, *tokenizer_);
   EngineConfig engine_config = resolve_engine_config(config, ranks_config_);
   ranks_ = std::make_unique<RankGroup>(*file_, ranks_config_, ledger_);
+  check_engine_settings(engine_config, ranks_config_, *ranks_);
   if (!config.events.empty()) block_events_ = std::make_unique<BlockEventLog>();
   engine_config.block_events = block_events_.get();
   engine_ = std::make_unique<Engine>(engine_config, *ranks_, *tokenizer_, clock_, sink);

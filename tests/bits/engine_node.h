@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,12 +34,16 @@ struct Setting {
   int32_t max_model_len = 320;
   bool context_shift = false;
   int32_t n_keep = 0;
+  std::chrono::milliseconds collective_deadline{10'000};
+  bool may_fail = false;  // requests may end with an error
 };
 
 struct Answer {
   std::vector<int32_t> ids;
   std::vector<float> logprobs;
   uint64_t n_cached = 0;
+  std::optional<FinishReason> reason;  // once it has ended
+  std::string message;
 };
 
 // As many ids as the model has; most have no text.
@@ -59,6 +65,7 @@ class Node final : public EngineSink {
   Node(const NamedSpec& named, const Setting& setting)
       : file_(named.spec),
         config_(config_of(setting)),
+        may_fail_(setting.may_fail),
         ranks_(file_, config_, ledger_),
         tokenizer_(named.spec.shape.vocab_size) {
     core_ = std::make_unique<EngineCore>(EngineConfig{.limits = config_.limits,
@@ -78,14 +85,17 @@ class Node final : public EngineSink {
     ASSERT_TRUE(admission.check(request));
     core_->accept(std::make_unique<LiveRequest>(std::move(request), config_.limits.max_model_len));
   }
+  bool turn() {  // false once there is nothing left to do
+    core_->start();
+    core_->finish();
+    return !core_->idle();
+  }
   void run() {
-    for (int i = 0; i < 100000 && !core_->idle(); ++i) {
-      core_->start();
-      core_->finish();
-    }
+    for (int i = 0; i < 100000 && !core_->idle(); ++i) turn();
     ASSERT_TRUE(core_->idle());
   }
   const Answer& answer(uint64_t id) { return answers_[id]; }
+  void forget_answers() { answers_.clear(); }  // their ids are free again
   EngineSnapshot snapshot() const { return core_->snapshot(); }
 
   void on_events(const EventBatch& batch) override {
@@ -95,8 +105,11 @@ class Node final : public EngineSink {
       to.logprobs.insert(to.logprobs.end(), event.logprobs.begin(), event.logprobs.end());
     }
     for (const RequestEnd& end : batch.ends) {
-      EXPECT_EQ(end.reason, FinishReason::kLength) << end.message;
-      answers_[static_cast<uint64_t>(end.request)].n_cached = end.usage.cached_tokens;
+      EXPECT_TRUE(end.reason == FinishReason::kLength || may_fail_) << end.message;
+      Answer& to = answers_[static_cast<uint64_t>(end.request)];
+      to.n_cached = end.usage.cached_tokens;
+      to.reason = end.reason;
+      to.message = end.message;
     }
   }
 
@@ -108,6 +121,7 @@ class Node final : public EngineSink {
     config.kv_dtype = setting.kv_dtype;
     config.n_kv_blocks = setting.n_kv_blocks;
     config.kv_cache = setting.kv_cache;
+    config.collective_deadline = setting.collective_deadline;
     config.limits = {.max_tokens = setting.chunk,
                      .max_seqs = setting.max_seqs,
                      .max_samples = setting.max_seqs,
@@ -120,6 +134,7 @@ class Node final : public EngineSink {
 
   FakeModelFile file_;
   const RankGroupConfig config_;
+  const bool may_fail_;
   MemoryLedger ledger_;
   RankGroup ranks_;
   WideTokenizer tokenizer_;

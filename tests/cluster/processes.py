@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -137,6 +138,52 @@ class Cluster:
     def blocks_in_use(self):
         return sum(metric(admin, "lockstep_kv_blocks", state="active")
                    for admin in self.node_admins)
+
+
+class Server:
+    """`lockstep serve`: coordinator and node in one process. Attributes: http, zmq, admin, process."""
+
+    def __init__(self, model, *flags):
+        self.http, self.admin = free_port(), free_port()
+        self.zmq = f"tcp://127.0.0.1:{free_port()}"
+        self.process = Process(BIN / "lockstep", "serve", model, "--served-model-name", "m",
+                               "--http", f"127.0.0.1:{self.http}", "--zmq", self.zmq,
+                               "--admin", f"127.0.0.1:{self.admin}", *flags)
+
+    def wait_ready(self):
+        def ready():
+            assert self.process.child.poll() is None, self.process.output()
+            return answers(self.admin)
+        wait_for(ready, 60, "server ready")
+        return self
+
+    def metric(self, name, **labels):
+        return metric(self.admin, name, **labels)
+
+    def blocks(self):
+        """{state: blocks of the pool}"""
+        return {state: self.metric("lockstep_kv_blocks", state=state)
+                for state in ("free", "cached", "promised", "active")}
+
+    def total(self, name):
+        """A counter of the metrics page, summed over its labels."""
+        page = request(self.admin, "GET", "/metrics")[1]
+        samples = [line for line in page.splitlines() if line.startswith((name + " ", name + "{"))]
+        assert samples, f"no {name} in\n{page}"
+        return sum(float(line.rsplit(" ", 1)[1]) for line in samples)
+
+    def resident_mib(self):
+        status = pathlib.Path(f"/proc/{self.process.child.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+
+@contextlib.contextmanager
+def serve(model, *flags):
+    server = Server(model, *flags)
+    try:
+        yield server.wait_ready()
+    finally:
+        server.process.stop()
 
 
 @contextlib.contextmanager

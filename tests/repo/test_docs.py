@@ -112,7 +112,8 @@ def test_every_flag_of_the_readme_exists(program):
 
 def test_the_tests_that_documents_name_exist():
     """engine.md names the test behind a promise: `CamelCaseName`."""
-    sources = "\n".join(p.read_text() for p in (ROOT / "tests" / "unit").rglob("*_test.cpp"))
+    sources = "\n".join(p.read_text() for folder in ("unit", "faults")
+                        for p in (ROOT / "tests" / folder).rglob("*_test.cpp"))
     text = (ROOT / "docs" / "engine.md").read_text()
     named = re.findall(r"`((?:[A-Z]+[a-z]+){4,}\d*)`", text)
     assert named

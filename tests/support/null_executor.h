@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/fault_points.h"
 #include "node/model/executor.h"
 #include "node/model/step_plan.h"
 
@@ -153,7 +154,8 @@ class NullExecutor final : public Executor {
     const bool breaks =
         options_.breaking_token >= 0 &&
         std::find(tokens.begin(), tokens.end(), options_.breaking_token) != tokens.end();
-    if (breaks || header.step == options_.fail_step || std::exchange(fail_next_step, false)) {
+    if (breaks || header.step == options_.fail_step || std::exchange(fail_next_step, false) ||
+        fault(Fault::kRankThrows, header.step)) {
       result.status = options_.fail_status;
       result.message = "rank 1 threw in linear";
       set_broken(plan, true);

@@ -1,0 +1,132 @@
+// An allocator that says no: whoever asked waits, nobody fails, and when it says yes again nothing
+// shows that it ever did not.
+#include <gtest/gtest.h>
+
+#include "common/fault_points.h"
+#include "tests/bits/engine_node.h"
+#include "tests/faults/conversations.h"
+#include "tests/unit/engine/harness.h"
+
+namespace lockstep::testing {
+namespace {
+
+constexpr uint64_t kCalls = 200;
+
+void expect_nothing_in_use(const EngineSnapshot& s) {
+  EXPECT_EQ(s.n_blocks_active, 0);
+  EXPECT_EQ(s.n_blocks_promised, 0);
+  EXPECT_EQ(s.n_blocks_free + s.n_blocks_cached, s.n_blocks_total);
+  EXPECT_EQ(s.n_running + s.n_waiting, 0);
+  EXPECT_EQ(s.n_failed, 0u);
+  EXPECT_EQ(s.decode_failures.n_retried_in_all(), 0u);
+  EXPECT_EQ(s.n_invariant_violations, 0u);
+}
+
+// Every account is checked after each turn, and NullExecutor reads every block back.
+class RefusedAccounts : public ::testing::TestWithParam<int> {
+ protected:
+  EngineConfig config() const {
+    EngineConfig config = small_config(GetParam());
+    config.limits.max_model_len = 128;
+    config.n_kv_blocks = 40;  // of 4 tokens; a last turn takes 30
+    return config;
+  }
+  static Conversations talk(CoreHarness& h) {
+    const auto ask = [&](uint64_t id, const std::vector<int32_t>& prompt) {
+      EXPECT_TRUE(h.accept(request_of(id, prompt, n_answer_tokens(id))));
+    };
+    const auto answer_of = [&](uint64_t id) -> const std::vector<int32_t>* {
+      const auto end = h.sink.ends.find(RequestId{id});
+      if (end == h.sink.ends.end()) return nullptr;
+      EXPECT_EQ(end->second.reason, FinishReason::kLength) << end->second.message;
+      EXPECT_LT(end->second.usage.cached_tokens, end->second.usage.prompt_tokens);
+      return &h.choice(id).ids;
+    };
+    return converse(h.tokenizer.vocab_size(), ask, answer_of, [&] { h.turn(); });
+  }
+};
+INSTANTIATE_TEST_SUITE_P(StepsInFlight, RefusedAccounts, ::testing::Values(1, 2));
+
+TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesSomebodyWait) {
+  CoreHarness healthy(config());
+  const Conversations expected = talk(healthy);
+  EXPECT_GT(healthy.core.snapshot().n_preemptions + healthy.core.snapshot().n_blocks_evicted, 0u);
+  uint64_t n_fired = 0, n_sent_back = 0;
+  for (uint64_t k = 1; k <= kCalls; ++k) {
+    SCOPED_TRACE("call " + std::to_string(k));
+    CoreHarness h(config());
+    {
+      const ArmedFault refusal(Fault::kAllocatorRefuses, k);
+      ASSERT_EQ(talk(h), expected);
+      n_fired += refusal.n_fired();
+      n_sent_back += h.core.snapshot().n_preemptions > healthy.core.snapshot().n_preemptions;
+    }
+    h.expect_empty();
+    expect_nothing_in_use(h.core.snapshot());
+    const uint64_t last = 100 * kClients + kTurns;
+    ASSERT_TRUE(h.accept(request_of(7, expected.prompts.at(last), n_answer_tokens(last))));
+    h.run();
+    const Transcript again = h.choice(7);
+    CoreHarness solo(config());
+    ASSERT_TRUE(solo.accept(request_of(7, expected.prompts.at(last), n_answer_tokens(last))));
+    solo.run();
+    EXPECT_EQ(again, solo.choice(7));
+  }
+  EXPECT_EQ(n_fired, kCalls) << "the load asks less often";
+  EXPECT_GT(n_sent_back, 0u) << "no decode was refused its next block";
+}
+
+TEST_P(RefusedAccounts, WhileItRefusesAllNobodyFailsAndThenEverybodyGoesOn) {
+  CoreHarness healthy(config());
+  const Conversations expected = talk(healthy);
+  for (uint64_t first : {1, 40, 90}) {
+    CoreHarness h(config());
+    const ArmedFault refusal(Fault::kAllocatorRefuses, {first, first + 300});
+    EXPECT_EQ(talk(h), expected) << "from call " << first;
+    EXPECT_EQ(refusal.n_fired(), 301u);
+    h.expect_empty();
+    expect_nothing_in_use(h.core.snapshot());
+  }
+}
+
+// The same with keys and values: the first and the last bit of each answer.
+TEST(RefusedBlocks, NoBitOfAnAnswerChanges) {
+  const NamedSpec model = nine_heads();
+  const Setting setting{.block_size = 4, .chunk = 16, .n_kv_blocks = 40};
+  const auto talk = [](Node& node) {
+    return converse(
+        500,
+        [&](uint64_t id, const Ids& prompt) {
+          node.ask(id, prompt, sampled(id, n_answer_tokens(id)));
+        },
+        [&](uint64_t id) {
+          const Answer& answer = node.answer(id);
+          return answer.reason ? &answer.ids : nullptr;
+        },
+        [&] { node.turn(); });
+  };
+  Node healthy(model, setting);
+  const Conversations expected = talk(healthy);
+  Node node(model, setting);
+  for (uint64_t k = 1; k <= kCalls; k += 5) {
+    SCOPED_TRACE("call " + std::to_string(k));
+    {
+      const ArmedFault refusal(Fault::kAllocatorRefuses, k);
+      ASSERT_EQ(talk(node), expected);
+      EXPECT_EQ(refusal.n_fired(), 1u);
+    }
+    node.run();
+    expect_nothing_in_use(node.snapshot());
+    for (const auto& [id, prompt] : expected.prompts) {
+      expect_equal(healthy.answer(id), node.answer(id), "request " + std::to_string(id));
+    }
+    node.forget_answers();
+    node.ask(7, expected.prompts.at(105), sampled(105, n_answer_tokens(105)));
+    node.run();
+    expect_equal(healthy.answer(105), node.answer(7), "asked again");
+    node.forget_answers();
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::testing
