@@ -63,11 +63,13 @@ class WideTokenizer final : public FakeTokenizer {
 class Node final : public EngineSink {
  public:
   Node(const NamedSpec& named, const Setting& setting)
-      : file_(named.spec),
-        config_(config_of(setting)),
+      : Node(std::make_unique<FakeModelFile>(named.spec), setting) {}
+  // `file` must outlive the node.
+  Node(const ModelFile& file, const Setting& setting)
+      : config_(config_of(setting)),
         may_fail_(setting.may_fail),
-        ranks_(file_, config_, ledger_),
-        tokenizer_(named.spec.shape.vocab_size) {
+        ranks_(file, config_, ledger_),
+        tokenizer_(file.config().shape.vocab_size) {
     core_ = std::make_unique<EngineCore>(EngineConfig{.limits = config_.limits,
                                                       .n_kv_blocks = config_.n_kv_blocks,
                                                       .max_steps_in_flight = 2,
@@ -97,6 +99,8 @@ class Node final : public EngineSink {
   const Answer& answer(uint64_t id) { return answers_[id]; }
   void forget_answers() { answers_.clear(); }  // their ids are free again
   EngineSnapshot snapshot() const { return core_->snapshot(); }
+  // Evicts all that nobody uses.
+  void clear() { core_->cache().clear(); }
 
   void on_events(const EventBatch& batch) override {
     for (const ChoiceEvent& event : batch.choices) {
@@ -114,6 +118,10 @@ class Node final : public EngineSink {
   }
 
  private:
+  Node(std::unique_ptr<FakeModelFile> own, const Setting& setting) : Node(*own, setting) {
+    own_file_ = std::move(own);
+  }
+
   static RankGroupConfig config_of(const Setting& setting) {
     RankGroupConfig config;
     config.n_ranks = setting.n_ranks;
@@ -132,7 +140,7 @@ class Node final : public EngineSink {
     return config;
   }
 
-  FakeModelFile file_;
+  std::unique_ptr<FakeModelFile> own_file_;  // or null
   const RankGroupConfig config_;
   const bool may_fail_;
   MemoryLedger ledger_;

@@ -2,9 +2,6 @@
 // time at random, through the whole engine, beside a naive picture of it: what each request's
 // tokens are, whoever else is there, how it may end, and what was counted for it. After every
 // operation the fourteen invariants are checked.
-//
-// The picture knows no blocks: the tokens of a request are a function of its prompt, its sampling
-// and its index (NullExecutor::next_id), its context cut where it is full.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +13,7 @@
 #include "common/log.h"
 #include "node/engine/cache_control.h"
 #include "tests/support/random.h"
+#include "tests/unit/engine/foreseen.h"
 #include "tests/unit/engine/fourteen_invariants.h"
 
 namespace lockstep::testing {
@@ -68,6 +66,7 @@ class EngineModel {
     ASSERT_EQ(s.n_prompt_tokens, n_prompt_tokens_);
     ASSERT_EQ(s.n_cached_tokens, n_cached_tokens_);
     ASSERT_LE(n_unforeseen_, n_faults_);
+    if (config_.kv_cache) ask_alone();
     core_.cache().clear();
     invariants_.check_baseline();
   }
@@ -79,11 +78,6 @@ class EngineModel {
     GenerationRequest request;
     bool is_cancelled = false;
     bool was_admitted = false;
-  };
-  // What becomes of one choice if nobody interferes.
-  struct Foreseen {
-    std::vector<int32_t> ids;
-    FinishReason reason = FinishReason::kLength;  // kError: its logits are not finite then
   };
 
   EngineConfig any_config() {
@@ -126,6 +120,24 @@ class EngineModel {
     for (const Sequence* sequence : core_.scheduler().running()) note_admission(*sequence);
     check_plan();
     core_.finish();
+  }
+
+  // With nothing beside it, what is not cached is forwarded, and nothing else; each cut has the
+  // rest of the context forwarded once more.
+  void ask_alone() {
+    executor_.fail_next_step = false;
+    for (int i = 0; i < 4; ++i) {
+      const std::vector<int32_t> prompt(static_cast<size_t>(random_.integer(1, 12)), 1);
+      const EngineSnapshot before = core_.snapshot();
+      submit(request_of(next_id_, prompt, static_cast<int32_t>(random_.integer(1, 40))));
+      while (!core_.idle()) turn();
+      const EngineSnapshot s = core_.snapshot();
+      const uint64_t n_cached = s.n_cached_tokens - before.n_cached_tokens;
+      const uint64_t n_outputs = s.n_output_tokens - before.n_output_tokens;
+      if (n_outputs == 0 || s.n_failed > before.n_failed) continue;  // refused; poisoned
+      ASSERT_EQ(s.n_query_rows - before.n_query_rows + n_cached + 1,
+                prompt.size() + n_outputs + s.n_tokens_after_shift - before.n_tokens_after_shift);
+    }
   }
 
   // Planning is pure, and its plan holds what it must, whenever it is asked for. After a failed
@@ -175,8 +187,8 @@ class EngineModel {
   }
 
   // What admission refuses does not count as submitted.
-  void submit() {
-    GenerationRequest request = any_request();
+  void submit() { submit(any_request()); }
+  void submit(GenerationRequest request) {
     const Admission admission(config_.limits, config_.n_kv_blocks, tokenizer_, config_.tenants,
                               config_.context_shift);
     if (!admission.check(request)) return;
@@ -205,50 +217,6 @@ class EngineModel {
     n_cached_tokens_ += static_cast<uint64_t>(sequence.n_cached());
   }
 
-  Foreseen foresee(const GenerationRequest& request, uint32_t choice) const {
-    const SamplingParams& sampling = request.sampling;
-    Foreseen out;
-    std::vector<int32_t> context = request.prompt;
-    auto n_prompt = static_cast<int32_t>(context.size());
-    SamplingRow row;
-    row.seed = sampling.seed;
-    row.choice = choice;
-    while (static_cast<int32_t>(out.ids.size()) < sampling.max_tokens) {
-      if (static_cast<int32_t>(context.size()) == config_.limits.max_model_len) {
-        cut(context, n_prompt);
-      }
-      if (std::ranges::find(context, kPoison) != context.end()) {
-        out.reason = FinishReason::kError;
-        return out;
-      }
-      row.output_idx = static_cast<uint32_t>(out.ids.size());
-      out.ids.push_back(executor_.next_id(context, n_prompt, row));
-      context.push_back(out.ids.back());
-      if (std::ranges::find(sampling.stop_token_ids, out.ids.back()) !=
-          sampling.stop_token_ids.end()) {
-        out.reason = FinishReason::kStop;
-        return out;
-      }
-    }
-    return out;
-  }
-  // As docs/engine.md says it, token by token.
-  void cut(std::vector<int32_t>& context, int32_t& n_prompt) const {
-    const auto n_context = static_cast<int32_t>(context.size());
-    int32_t n_keep = config_.n_keep < 0 ? n_prompt : std::min(config_.n_keep, n_prompt);
-    n_keep = std::min(n_keep, n_context - 2);
-    const int32_t n_dropped = (n_context - n_keep) / 2;
-    std::vector<int32_t> left;
-    int32_t n_prompt_left = 0;
-    for (int32_t i = 0; i < n_context; ++i) {
-      if (i >= n_keep && i < n_keep + n_dropped) continue;
-      left.push_back(context[static_cast<size_t>(i)]);
-      n_prompt_left += i < n_prompt;
-    }
-    context = left;
-    n_prompt = n_prompt_left;
-  }
-
   void note_ends(const EventBatch& batch) {
     for (const RequestEnd& end : batch.ends) {
       const auto found = live_.find(raw(end.request));
@@ -265,7 +233,8 @@ class EngineModel {
     bool fails = std::ranges::find(request.prompt, kBreaking) != request.prompt.end();
     uint64_t n_outputs = 0;
     for (int32_t choice = 0; choice < request.sampling.n; ++choice) {
-      const Foreseen foreseen = foresee(request, static_cast<uint32_t>(choice));
+      const Foreseen foreseen =
+          foresee(request, static_cast<uint32_t>(choice), config_, executor_, kPoison);
       fails |= foreseen.reason == FinishReason::kError;
       const auto seen = sink_.choices.find({request.id, static_cast<uint32_t>(choice)});
       if (seen == sink_.choices.end()) continue;
