@@ -62,8 +62,8 @@ class Answer:
         return self.times[0] - self.sent
 
 
-def complete(port, body, on_token=lambda: None):
-    """One streamed completion to its end."""
+def complete(port, body, on_token=lambda: None, over=None):
+    """One streamed completion to its end, or until the event `over` is set."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     connection.connect()
     sent = time.monotonic()
@@ -81,6 +81,8 @@ def complete(port, body, on_token=lambda: None):
         if event.get("choices"):
             answer.times.append(time.monotonic())
             on_token()
+        if over is not None and over.is_set():
+            break
         details = (event.get("usage") or {}).get("prompt_tokens_details") or {}
         answer.n_cached = details.get("cached_tokens", answer.n_cached)
     connection.close()
