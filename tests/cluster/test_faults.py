@@ -123,6 +123,21 @@ def test_a_step_that_keeps_failing_is_one_500_and_leaves_nothing_behind(quiet):
         assert metric(c.node_admins[0], "lockstep_sequences_waiting") == 0
 
 
+def test_a_queue_drains_through_steps_that_fail(quiet):
+    prompts = [[n, *range(20 + n)] for n in range(8)]  # four wait for the others
+    expected = [ids(ask(quiet, p)) for p in prompts]
+    with faulty("rank-throws=4..9", flags=(*FLAGS, "--tensor-parallel-size=2")) as c:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda p: ask(c, p), prompts))
+        failed = [body for status, body in answers if status != 200]
+        assert {body["error"]["code"] for body in failed} == {"decode_failed"}
+        assert [ids(a) for a in answers if a[0] == 200] == [
+            e for e, a in zip(expected, answers) if a[0] == 200]
+        assert decode_failures(c, cause="compute", outcome="failed") == len(failed) < 8
+        wait_for(lambda: in_use(c) == 0, 10, "nothing in use")
+        assert [ids(ask(c, p)) for p in prompts] == expected
+
+
 def test_late_ranks_and_slow_copies_fail_nobody(quiet):
     prompt = list(range(5, 55))
     with faulty("rank-is-late=4", "slow-copies", flags=(*FLAGS, "--tensor-parallel-size=2")) as c:

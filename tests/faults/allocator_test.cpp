@@ -33,7 +33,7 @@ class RefusedAccounts : public ::testing::TestWithParam<int> {
   }
   static Conversations talk(CoreHarness& h) {
     const auto ask = [&](uint64_t id, const std::vector<int32_t>& prompt) {
-      EXPECT_TRUE(h.accept(request_of(id, prompt, kAnswerTokens)));
+      EXPECT_TRUE(h.accept(request_of(id, prompt, n_answer_tokens(id))));
     };
     const auto answer_of = [&](uint64_t id) -> const std::vector<int32_t>* {
       const auto end = h.sink.ends.find(RequestId{id});
@@ -51,7 +51,7 @@ TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesSomebodyWait) {
   CoreHarness healthy(config());
   const Conversations expected = talk(healthy);
   EXPECT_GT(healthy.core.snapshot().n_preemptions + healthy.core.snapshot().n_blocks_evicted, 0u);
-  uint64_t n_fired = 0;
+  uint64_t n_fired = 0, n_sent_back = 0;
   for (uint64_t k = 1; k <= kCalls; ++k) {
     SCOPED_TRACE("call " + std::to_string(k));
     CoreHarness h(config());
@@ -59,19 +59,21 @@ TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesSomebodyWait) {
       const ArmedFault refusal(Fault::kAllocatorRefuses, k);
       ASSERT_EQ(talk(h), expected);
       n_fired += refusal.n_fired();
+      n_sent_back += h.core.snapshot().n_preemptions > healthy.core.snapshot().n_preemptions;
     }
     h.expect_empty();
     expect_nothing_in_use(h.core.snapshot());
     const uint64_t last = 100 * kClients + kTurns;
-    ASSERT_TRUE(h.accept(request_of(7, expected.prompts.at(last), kAnswerTokens)));
+    ASSERT_TRUE(h.accept(request_of(7, expected.prompts.at(last), n_answer_tokens(last))));
     h.run();
     const Transcript again = h.choice(7);
     CoreHarness solo(config());
-    ASSERT_TRUE(solo.accept(request_of(7, expected.prompts.at(last), kAnswerTokens)));
+    ASSERT_TRUE(solo.accept(request_of(7, expected.prompts.at(last), n_answer_tokens(last))));
     solo.run();
     EXPECT_EQ(again, solo.choice(7));
   }
   EXPECT_EQ(n_fired, kCalls) << "the load asks less often";
+  EXPECT_GT(n_sent_back, 0u) << "no decode was refused its next block";
 }
 
 TEST_P(RefusedAccounts, WhileItRefusesAllNobodyFailsAndThenEverybodyGoesOn) {
@@ -94,7 +96,9 @@ TEST(RefusedBlocks, NoBitOfAnAnswerChanges) {
   const auto talk = [](Node& node) {
     return converse(
         500,
-        [&](uint64_t id, const Ids& prompt) { node.ask(id, prompt, sampled(id, kAnswerTokens)); },
+        [&](uint64_t id, const Ids& prompt) {
+          node.ask(id, prompt, sampled(id, n_answer_tokens(id)));
+        },
         [&](uint64_t id) {
           const Answer& answer = node.answer(id);
           return answer.reason ? &answer.ids : nullptr;
@@ -117,7 +121,7 @@ TEST(RefusedBlocks, NoBitOfAnAnswerChanges) {
       expect_equal(healthy.answer(id), node.answer(id), "request " + std::to_string(id));
     }
     node.forget_answers();
-    node.ask(7, expected.prompts.at(105), sampled(105, kAnswerTokens));
+    node.ask(7, expected.prompts.at(105), sampled(105, n_answer_tokens(105)));
     node.run();
     expect_equal(healthy.answer(105), node.answer(7), "asked again");
     node.forget_answers();

@@ -113,7 +113,7 @@ TEST_P(RankFaults, ALateRankIsWaitedFor) {
 
 TEST_P(RankFaults, AStalledRanksStepRunsAgainAndNobodyFails) {
   Setting impatient = setting();
-  impatient.collective_deadline = milliseconds{400};
+  impatient.collective_deadline = milliseconds{1000};
   Node node(model, impatient);
   const ArmedFault stalls(Fault::kRankStalls, 4);
   ask_all(node);
