@@ -25,10 +25,12 @@ struct EngineSnapshot {
   int32_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
   // Of the free ones, and then of the cached ones: what admitted sequences may still take.
   int32_t n_blocks_promised = 0;
-  uint64_t n_blocks_evicted = 0;     // cached ones, to make room
-  uint64_t n_regret_tokens = 0;      // computed again after their blocks had been evicted
-  uint64_t n_preemptions = 0;        // sequences that had to give up their blocks and wait
-  uint64_t n_recomputed_tokens = 0;  // forwarded once more for that
+  uint64_t n_blocks_evicted = 0;      // cached ones, to make room
+  uint64_t n_regret_tokens = 0;       // computed again after their blocks had been evicted
+  uint64_t n_preemptions = 0;         // sequences that had to give up their blocks and wait
+  uint64_t n_recomputed_tokens = 0;   // forwarded once more for that
+  uint64_t n_context_shifts = 0;      // contexts that were full and were cut
+  uint64_t n_tokens_after_shift = 0;  // forwarded once more for that
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
   uint64_t n_lookup_tokens = 0, n_hit_tokens = 0;  // asked of the prefix cache, and found there
   uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;

@@ -47,7 +47,9 @@ class Scheduler {
   // blocks are there for others.
   void publish(Sequence& sequence);
   // It is to forward all its tokens once more, and waits for that. Nothing in flight may name it.
-  void start_over(Sequence& sequence) { send_back(sequence, /*is_preempted=*/false); }
+  void start_over(Sequence& sequence) { send_back(sequence, SentBack::kToStartOver); }
+  // Its context is full: it waits to go on with a part of it. Nothing in flight may name it.
+  void cut(Sequence& sequence);
   // Its choice has ended: it is never planned again. True if it could give everything back at once;
   // else finish() will say so, when no step in flight names it any more.
   [[nodiscard]] bool retire(Sequence& sequence);
@@ -77,7 +79,7 @@ class Scheduler {
   void admit(const ScheduledChunk& chunk, const Schedule& schedule);
   void extend(Sequence& sequence);
   void make_room(const ScheduledChunk& chunk);
-  void send_back(Sequence& sequence, bool is_preempted);
+  void send_back(Sequence& sequence, SentBack reason);
   void give_up_slot(Sequence& sequence);
   bool released(Sequence& sequence);
   void publish(Sequence& sequence, int32_t n_tokens);
