@@ -71,8 +71,11 @@ int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer) {
 }
 
 Admission::Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer,
-                     std::span<const TenantConfig> tenants)
-    : limits_(limits), blocks_(n_kv_blocks, tenants), tokenizer_(tokenizer) {}
+                     std::span<const TenantConfig> tenants, bool context_shift)
+    : limits_(limits),
+      blocks_(n_kv_blocks, tenants),
+      tokenizer_(tokenizer),
+      context_shift_(context_shift) {}
 
 Status Admission::check(GenerationRequest& request) const {
   TRY([[maybe_unused]] Ok sampling, check_sampling(request.sampling));
@@ -112,6 +115,14 @@ Status Admission::check_banned(const SamplingParams& sampling) const {
                                    std::to_string(max_per_row) + " can be");
 }
 
+// Beside the prompt: all, or those before the context is cut for the first time.
+int32_t Admission::n_outputs_to_fit(const GenerationRequest& request) const {
+  const int32_t n_asked = std::max(request.sampling.max_tokens, 1);
+  if (!context_shift_) return n_asked;
+  const int64_t n_room = limits_.max_model_len - static_cast<int64_t>(request.prompt.size());
+  return static_cast<int32_t>(std::clamp<int64_t>(n_room, 1, n_asked));
+}
+
 Status Admission::check_length(GenerationRequest& request) const {
   int32_t& max_tokens = request.sampling.max_tokens;
   if (max_tokens < 1 && max_tokens != -1) {
@@ -119,13 +130,15 @@ Status Admission::check_length(GenerationRequest& request) const {
                    "max_tokens is " + std::to_string(max_tokens) + ", it must be at least 1");
   }
   const int64_t n_prompt = static_cast<int64_t>(request.prompt.size());
-  const int64_t n_wanted = n_prompt + std::max(max_tokens, 1);
+  const int32_t n_outputs = n_outputs_to_fit(request);
+  const int64_t n_wanted = n_prompt + n_outputs;
   const int32_t n_usable = blocks_.n_usable(request.tenant);
   const int64_t n_pool_tokens = int64_t{n_usable} * limits_.block_size;
-  const std::string asked = "the prompt has " + std::to_string(n_prompt) + " tokens and " +
-                            std::to_string(std::max(max_tokens, 1)) +
-                            (max_tokens == -1 ? " token of output is the least"
-                                              : " tokens of output were asked for (max_tokens)");
+  const std::string asked =
+      "the prompt has " + std::to_string(n_prompt) + " tokens and " + std::to_string(n_outputs) +
+      (max_tokens == -1          ? " token of output is the least"
+       : n_outputs == max_tokens ? " tokens of output were asked for (max_tokens)"
+                                 : " of output have to fit beside it before the context is cut");
   if (n_wanted > limits_.max_model_len) {
     return Error{ErrorCode::kContextLengthExceeded,
                  asked + ", " + std::to_string(n_wanted) + " together; the limit is " +

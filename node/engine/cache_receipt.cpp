@@ -25,6 +25,7 @@ bool is_being_computed(uint64_t hash, size_t block, const Sequence& by_others_th
                        const Scheduler& scheduler) {
   return std::ranges::any_of(scheduler.running(), [&](const Sequence* other) {
     if (&other->owner() == &by_others_than.owner() || !other->is_running()) return false;
+    if (other->n_cuts() > 0) return false;  // it forwards something else by now
     const std::vector<uint64_t>& theirs = other->owner().prefix.blocks;
     return other->chain().publishes() && block < theirs.size() && theirs[block] == hash;
   });

@@ -17,7 +17,8 @@ struct Engine::Impl final : EngineSink {
   Impl(const EngineConfig& engine_config, Executor& executor, const Tokenizer& tokenizer,
        const Clock& clock, EngineSink& caller_sink)
       : config(engine_config),
-        admission(config.limits, config.n_kv_blocks, tokenizer, config.tenants),
+        admission(config.limits, config.n_kv_blocks, tokenizer, config.tenants,
+                  config.context_shift),
         sink(caller_sink),
         mailbox(config.max_queued_requests, config.max_queued_tokens),
         core(config, executor, tokenizer, clock, *this),
@@ -110,7 +111,10 @@ void Engine::stop() {
 
 Status Engine::submit(GenerationRequest request) {
   Status accepted = impl_->admission.check(request);
-  if (accepted) accepted = impl_->mailbox.post(std::make_unique<LiveRequest>(std::move(request)));
+  if (accepted) {
+    accepted = impl_->mailbox.post(
+        std::make_unique<LiveRequest>(std::move(request), impl_->config.limits.max_model_len));
+  }
   if (!accepted) ++impl_->n_rejected;
   return accepted;
 }

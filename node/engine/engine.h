@@ -30,11 +30,14 @@ struct EngineSnapshot {
   std::array<int32_t, kNHostBlockStates> n_host_blocks{};  // host tier, by state
   uint64_t n_host_stored = 0, n_host_loaded = 0;           // blocks copied there, and back
   uint64_t n_host_evicted = 0;                             // to make room there
-  uint64_t n_host_bad = 0;           // what was read was not what had been stored
-  uint64_t n_blocks_evicted = 0;     // cached ones, to make room
-  uint64_t n_regret_tokens = 0;      // computed again after their blocks had been evicted
-  uint64_t n_preemptions = 0;        // sequences that had to give up their blocks and wait
-  uint64_t n_recomputed_tokens = 0;  // forwarded once more for that
+  uint64_t n_host_bad = 0;            // what was read was not what had been stored
+  uint64_t n_blocks_evicted = 0;      // cached ones, to make room
+  uint64_t n_regret_tokens = 0;       // computed again after their blocks had been evicted
+  uint64_t n_preemptions = 0;         // sequences that had to give up their blocks and wait
+  uint64_t n_recomputed_tokens = 0;   // forwarded once more for that
+  uint64_t n_context_shifts = 0;      // contexts that were full and were cut
+  uint64_t n_tokens_after_shift = 0;  // forwarded once more for that
+  uint64_t n_tokens_not_loaded = 0;   // forwarded because host memory did not have them after all
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
   uint64_t n_lookup_tokens = 0, n_hit_tokens = 0;  // asked of the prefix cache, and found there
   uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;

@@ -35,6 +35,10 @@ struct EngineConfig {
   // false: keys and values serve one pass. For each token a sequence, one at a time, forwards all
   // it has anew; n_kv_blocks are scratch for the longest one, and count as no pool.
   bool kv_cache = true;
+  // true: a sequence whose context has max_model_len tokens goes on with a part of it
+  // (node/engine/context_cut.h), which begins with n_keep tokens of its prompt or kKeepPrompt.
+  bool context_shift = false;
+  int32_t n_keep = 0;
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
   EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
   bool sanitize_kv = false;  // every invariant is checked after every turn, not the cheap ones only

@@ -132,6 +132,12 @@ void EngineCore::plan(Schedule& schedule) {
     schedule.chunks.clear();
   } else {
     scheduler_.plan(schedule);
+    // Who holds others' blocks beside its own ones with the same tokens may be short of one with
+    // nobody behind it. It has gone back to the line, where it finds those blocks and needs no own.
+    while (schedule.empty() && !schedule.preempted.empty()) {
+      scheduler_.commit(schedule);
+      scheduler_.plan(schedule);
+    }
   }
 }
 
@@ -206,9 +212,7 @@ void EngineCore::count_admission(const ScheduledChunk& chunk) {
     counters_.n_hit_tokens += static_cast<uint64_t>(sequence.n_cached());
   }
   if (!chunk.is_new) {
-    if (!kv_cache_) return;
-    counters_.n_recomputed_tokens +=
-        static_cast<uint64_t>(std::max(sequence.n_lost() - sequence.n_cached(), 0));
+    if (kv_cache_) count_recomputed(sequence);
   } else if (sequence.choice() == 0) {
     const auto n_cached = static_cast<uint64_t>(count_cached(chunk));
     counters_.n_prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
@@ -216,6 +220,20 @@ void EngineCore::count_admission(const ScheduledChunk& chunk) {
     sequence.owner().usage.cached_tokens = n_cached;
     note_admission(sequence);
   }
+}
+
+void EngineCore::count_recomputed(const Sequence& sequence) {
+  const auto counter = [&]() -> uint64_t& {
+    switch (sequence.sent_back_for()) {
+      case SentBack::kCut:
+        return counters_.n_tokens_after_shift;
+      case SentBack::kNotLoaded:
+        return counters_.n_tokens_not_loaded;
+      default:
+        return counters_.n_recomputed_tokens;
+    }
+  };
+  counter() += static_cast<uint64_t>(std::max(sequence.n_lost() - sequence.n_cached(), 0));
 }
 
 void EngineCore::finish_step() {
@@ -320,7 +338,17 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
   } else if (chunk.samples) {
     scheduler_.publish(sequence);
     take_sample(request.choices[sequence.choice()], sample_idx);
-    if (!kv_cache_ && sequence.is_running()) scheduler_.start_over(sequence);
+    if (sequence.is_running()) go_on(sequence);
+  }
+}
+
+// It has one more token, and more to come.
+void EngineCore::go_on(Sequence& sequence) {
+  if (sequence.is_full()) {
+    ++counters_.n_context_shifts;
+    scheduler_.cut(sequence);
+  } else if (!kv_cache_) {
+    scheduler_.start_over(sequence);
   }
 }
 

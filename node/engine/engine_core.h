@@ -49,6 +49,7 @@ class EngineCore {
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
   const Scheduler& scheduler() const { return scheduler_; }
   PrefixCache& cache() { return cache_; }
+  const PrefixCache& cache() const { return cache_; }
   HostTier& host_tier() { return host_tier_; }
   const CacheHistory& cache_history() const { return cache_history_; }
   int n_in_flight() const { return n_in_flight_; }
@@ -59,6 +60,7 @@ class EngineCore {
   void submit_step(Schedule& schedule);
   void fill_stale_blocks();
   void count_admission(const ScheduledChunk& chunk);
+  void count_recomputed(const Sequence& sequence);
   void plan(Schedule& schedule);
   void end_overdue();
   void note_admission(Sequence& sequence);
@@ -70,6 +72,7 @@ class EngineCore {
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);
   void finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx);
+  void go_on(Sequence& sequence);
   void take_sample(Choice& choice, int32_t sample_idx);
   void fail_head();
 

@@ -14,6 +14,7 @@ int check_progress(const Sequence& sequence) {
   // A sequence that has retired may have a sample in flight that nobody waits for.
   const bool is_open = sequence.is_running();
   if (n_planned > n_tokens || (is_open && n_tokens > sequence.n_tokens_max())) return 6;
+  if (sequence.n_cached() < 0 || sequence.n_cached() >= sequence.n_known()) return 11;
   return 0;
 }
 
@@ -65,9 +66,16 @@ int check_promises(const Scheduler& scheduler) {
   for (size_t tenant = 0; tenant < scheduler.waiting().n_tenants(); ++tenant) {
     for (const Sequence* sequence : scheduler.waiting().of(tenant)) {
       if (!sequence->is_waiting() || !sequence->tables().empty()) return 7;
+      if (sequence->n_preemptions() > scheduler.config().max_preemptions) return 7;
     }
   }
   return 0;
+}
+
+bool nothing_is_held(const Scheduler& scheduler) {
+  return std::ranges::all_of(scheduler.pools(), [](const BlockPool& pool) {
+    return pool.n_blocks(BlockState::kActive) == 0 && pool.n_blocks_reserved() == 0;
+  });
 }
 
 int check_slots(const Scheduler& scheduler) {
@@ -91,12 +99,13 @@ int check_invariants(const Scheduler& scheduler, bool full) {
     if (const int rule = check_progress(*sequence)) return rule;
   }
   if (static_cast<int32_t>(scheduler.running().size()) > scheduler.max_running()) return 8;
+  if (scheduler.running().empty() && !nothing_is_held(scheduler)) return 12;
   if (!full) return 0;
   for (auto* check : {check_ownership, check_promises, check_slots}) {
     if (const int rule = check(scheduler)) return rule;
   }
   const HostTier* tier = scheduler.cache().host_tier();
-  if (tier != nullptr && tier->check_invariants() != 0) return 11;
+  if (tier != nullptr && tier->check_invariants() != 0) return 13;
   return scheduler.cache().check_invariants() == 0 ? 0 : 10;
 }
 

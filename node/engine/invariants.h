@@ -8,11 +8,14 @@
 //   5. n_computed + n_inflight <= slots of the table, in every KV group
 //   6. n_computed + n_inflight <= tokens known + samples in flight <= n_tokens_max
 //   7. a running sequence's blocks and promises are at most what n_tokens_max needs, and no less if
-//      its reservation is guaranteed, as it is after max_preemptions; a waiting one has none
+//      its reservation is guaranteed, as it is after max_preemptions; a waiting one has none;
+//      neither was preempted more often than that
 //   8. at most min(max_seqs, max_tokens) sequences run, each in a slot of its own
 //   9. a step holds at most max_tokens tokens, and every decoding sequence that may still grow, but
 //      for those that it sends back
 //  10. the prefix cache's own (node/kv/prefix_cache.h)
+//  11. a sequence forwards at least one token of what it has: n_cached < n_known
+//  12. where nothing runs no block is active or promised
 #pragma once
 
 #include "node/engine/scheduler.h"
@@ -20,7 +23,7 @@
 namespace lockstep {
 
 // The number of the first invariant that does not hold, or 0. Without `full` only what costs a few
-// instructions per running sequence and no allocation: 1-3 in part, 5, 6, 8 in part.
+// instructions per running sequence and no allocation: 1-3 in part, 5, 6, 8 in part, 11, 12.
 int check_invariants(const Scheduler& scheduler, bool full);
 
 // 9, of a schedule that was planned and not yet committed.

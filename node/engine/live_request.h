@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -19,12 +20,15 @@ struct Choice {
 };
 
 struct LiveRequest {
-  // `max_tokens` of the request must be a number by now (Admission::check).
-  explicit LiveRequest(GenerationRequest accepted) : request(std::move(accepted)) {
+  // `max_tokens` of the request must be a number by now (Admission::check). max_context: the most
+  // tokens that a choice's context may have.
+  explicit LiveRequest(GenerationRequest accepted,
+                       int32_t max_context = std::numeric_limits<int32_t>::max())
+      : request(std::move(accepted)) {
     const int32_t n = request.sampling.n;
     choices.reserve(static_cast<size_t>(n));
     for (int32_t i = 0; i < n; ++i) {
-      choices.push_back({Sequence(*this, static_cast<uint32_t>(i))});
+      choices.push_back({Sequence(*this, static_cast<uint32_t>(i), max_context)});
     }
     n_choices_open = n_choices_held = n;
     usage.prompt_tokens = request.prompt.size();

@@ -57,7 +57,7 @@ struct Schedule {
   // step is done.
   bool waits_for_flight = false;
   bool is_refused = false;      // a fault point has refused blocks: asked again, they may be there
-  std::vector<BlockId> shared;      // of all admissions
+  std::vector<BlockId> shared;  // of all admissions
   std::vector<HostBlockId> loaded;  // likewise
   std::vector<HostCopy> stores;     // what goes to host memory first: known once it is committed
   int32_t n_dear_loads = 0;         // admissions that might load blocks, but computing is cheaper

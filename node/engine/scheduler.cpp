@@ -75,10 +75,9 @@ int32_t Scheduler::n_blocks_to_claim(const Sequence& sequence) const {
 }
 
 void Scheduler::commit(Schedule& schedule) {
-  CHECK(!schedule.empty() || schedule.preempted.empty());  // the first in line always gets on
   HostTier* const tier = cache_.host_tier();
   if (tier != nullptr) tier->begin_step();
-  for (Sequence* sequence : schedule.preempted) send_back(*sequence, /*is_preempted=*/true);
+  for (Sequence* sequence : schedule.preempted) send_back(*sequence, SentBack::kPreempted);
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.needs_block) extend(*chunk.sequence);
   }
@@ -191,7 +190,7 @@ void Scheduler::start_over_without_host_blocks() {
   for (Sequence* sequence : running) {
     if (!sequence->is_running()) continue;
     const auto is_gone = [](const HostPin& pin) { return !pin.is_valid(); };
-    if (std::ranges::any_of(sequence->host(), is_gone)) start_over(*sequence);
+    if (std::ranges::any_of(sequence->host(), is_gone)) send_back(*sequence, SentBack::kNotLoaded);
   }
 }
 
@@ -214,10 +213,17 @@ bool Scheduler::released(Sequence& sequence) {
   return true;
 }
 
-void Scheduler::send_back(Sequence& sequence, bool is_preempted) {
-  n_preemptions_ += is_preempted;
+void Scheduler::send_back(Sequence& sequence, SentBack reason) {
+  n_preemptions_ += reason == SentBack::kPreempted;
   give_up_slot(sequence);
-  sequence.send_back(is_preempted, limits().block_size);
+  sequence.send_back(reason, limits().block_size);
+  waiting_.enter(sequence);
+}
+
+void Scheduler::cut(Sequence& sequence) {
+  give_up_slot(sequence);
+  sequence.cut(context_cut(sequence.n_known(), sequence.n_prompt_known(), config_.n_keep),
+               limits().block_size);
   waiting_.enter(sequence);
 }
 

@@ -47,7 +47,9 @@ class Scheduler {
   // blocks are there for others.
   void publish(Sequence& sequence);
   // It is to forward all its tokens once more, and waits for that. Nothing in flight may name it.
-  void start_over(Sequence& sequence) { send_back(sequence, /*is_preempted=*/false); }
+  void start_over(Sequence& sequence) { send_back(sequence, SentBack::kToStartOver); }
+  // Its context is full: it waits to go on with a part of it. Nothing in flight may name it.
+  void cut(Sequence& sequence);
   // Forgets what the step was to store in host memory: it, or one before it, failed.
   void undo_stores(const Schedule& schedule);
   // These host blocks do not hold what they should.
@@ -85,7 +87,7 @@ class Scheduler {
   void admit(const ScheduledChunk& chunk, const Schedule& schedule);
   void extend(Sequence& sequence);
   void make_room(const ScheduledChunk& chunk);
-  void send_back(Sequence& sequence, bool is_preempted);
+  void send_back(Sequence& sequence, SentBack reason);
   void give_up_slot(Sequence& sequence);
   bool released(Sequence& sequence);
   void publish(Sequence& sequence, int32_t n_tokens);

@@ -1,5 +1,6 @@
 #include "node/engine/sequence.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -23,6 +24,10 @@ constexpr std::array<int8_t, kNSeqStates> kLegal = {
     0,                                              // kReleased
 };
 
+int32_t length_limit(int32_t n_known, int32_t n_outputs_left, int32_t max_context) {
+  return static_cast<int32_t>(std::min<int64_t>(int64_t{n_known} + n_outputs_left, max_context));
+}
+
 }  // namespace
 
 std::string_view to_string(SeqState state) {
@@ -45,11 +50,13 @@ bool is_legal_transition(SeqState from, SeqState to) {
   return (kLegal[static_cast<size_t>(from)] & bit(to)) != 0;
 }
 
-Sequence::Sequence(LiveRequest& owner, uint32_t choice)
+Sequence::Sequence(LiveRequest& owner, uint32_t choice, int32_t max_context)
     : owner_(&owner),
       choice_(choice),
       n_prompt_(static_cast<int32_t>(owner.request.prompt.size())),
-      n_tokens_max_(n_prompt_ + owner.request.sampling.max_tokens) {}
+      max_context_(max_context),
+      n_prompt_known_(n_prompt_),
+      n_tokens_max_(length_limit(n_prompt_, owner.request.sampling.max_tokens, max_context)) {}
 
 void Sequence::transition(SeqState to) {
   CHECK(is_legal_transition(state_, to));
@@ -122,14 +129,30 @@ void Sequence::append_output(int32_t token) {
   ++n_outputs_;
 }
 
-void Sequence::send_back(bool is_preempted, int32_t block_size) {
+void Sequence::send_back(SentBack reason, int32_t block_size) {
   transition(SeqState::kWaiting);
   give_back();
+  sent_back_for_ = reason;
   n_lost_ = std::exchange(n_computed_, 0);
-  if (is_preempted) ++n_preemptions_;
-  if (n_outputs_ > 0 && owner_->takes_part_in_cache) {
-    prefix_ = prefix_hashes(owner_->prefix.key, tokens_, block_size);
-  }
+  if (reason == SentBack::kPreempted) ++n_preemptions_;
+  hash_context(block_size);
+}
+
+void Sequence::cut(const ContextCut& cut, int32_t block_size) {
+  CHECK(cut.n_kept >= 0 && cut.n_dropped > 0 && cut.n_kept + cut.n_dropped < n_known());
+  const auto first = tokens_.begin() + cut.n_kept;
+  tokens_.erase(first, first + cut.n_dropped);
+  n_prompt_known_ -= std::clamp(n_prompt_known_ - cut.n_kept, 0, cut.n_dropped);
+  n_tokens_max_ =
+      length_limit(n_known(), owner_->request.sampling.max_tokens - n_outputs_, max_context_);
+  ++n_cuts_;
+  send_back(SentBack::kCut, block_size);
+  n_lost_ -= cut.n_dropped;
+}
+
+void Sequence::hash_context(int32_t block_size) {
+  if (n_outputs_ == 0 || !owner_->takes_part_in_cache) return;
+  prefix_ = prefix_hashes(owner_->prefix.key, tokens_, block_size);
 }
 
 void Sequence::retire() {

@@ -1,6 +1,9 @@
-// Sequence: one choice of one request on its way through the engine: its state, its tokens and how
-// many of them have keys and values. Owns its blocks. Knows nothing of text or of other sequences.
+// Sequence: one choice of one request on its way through the engine: its state, its context and how
+// much of it has keys and values. Owns its blocks. Knows nothing of text or of other sequences.
 // Engine thread only.
+//
+// The context is what it forwards: prompt and output, less what was cut out of it when it was full
+// (node/engine/context_cut.h). Its length is n_known; what the client has seen is n_outputs.
 //
 // States, and who moves on:
 //   kWaiting -> kPrefilling     admitted: a slot, the cached blocks that its tokens begin with and
@@ -8,12 +11,13 @@
 //                               promise of others
 //   kPrefilling -> kDecoding    the chunk with the last of its known tokens was planned
 //   kDecoding -> kPrefilling    that chunk's step failed and is to run again
-//   kPrefilling, kDecoding -> kWaiting    sent back: its blocks are gone, its tokens are not
+//   kPrefilling, kDecoding -> kWaiting    sent back: its blocks are gone, its context is not, or
+//                                         what a cut left of it
 //   kPrefilling, kDecoding -> kRetiring   stopped, reached its length, was cancelled or failed
 //   kRetiring -> kReleased      no step in flight names it any more; blocks and slot are back
 //   kWaiting -> kReleased       cancelled or failed while it waited
 //
-// Progress, in tokens from the start of the prompt; a chunk is prefill up to n_prefill, the tokens
+// Progress, in tokens from the start of the context; a chunk is prefill up to n_prefill, the tokens
 // known when it was admitted, and a decode of one token from there on:
 //   |  n_computed (in the cache)  |  n_inflight (in steps that run)  | ... n_known | pending
 //   samples
@@ -25,6 +29,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "node/engine/context_cut.h"
 #include "node/kv/block_table.h"
 #include "node/kv/host_tier.h"
 #include "node/kv/prefix_cache.h"
@@ -38,10 +43,19 @@ inline constexpr int kNSeqStates = 5;
 std::string_view to_string(SeqState state);
 bool is_legal_transition(SeqState from, SeqState to);
 
+// Why a sequence that was admitted before waits again.
+enum class SentBack : uint8_t {
+  kToStartOver,  // it forwards all its tokens anew, as it does for each of them
+  kPreempted,    // others needed its blocks
+  kCut,          // its context was full
+  kNotLoaded,    // what it was to load from host memory was not there
+};
+
 class Sequence {
  public:
-  // `owner` must outlive the sequence and its prompt and sampling must not change.
-  Sequence(LiveRequest& owner, uint32_t choice);
+  // `owner` must outlive the sequence and its prompt and sampling must not change. max_context: the
+  // most tokens that its context may have.
+  Sequence(LiveRequest& owner, uint32_t choice, int32_t max_context);
 
   LiveRequest& owner() const { return *owner_; }
   uint32_t choice() const { return choice_; }
@@ -53,20 +67,25 @@ class Sequence {
   bool is_open() const { return is_waiting() || is_running(); }  // its choice has not ended
 
   int32_t n_prompt() const { return n_prompt_; }
-  // Tokens of prompt and output so far. The prompt is not copied before the first admission.
+  // Its context so far. The prompt is not copied before the first admission.
   int32_t n_known() const { return static_cast<int32_t>(tokens().size()); }
   std::span<const int32_t> tokens() const;  // [n_known]
+  // Of those, how many are of the prompt: they come first.
+  int32_t n_prompt_known() const { return n_prompt_known_; }
+  // Tokens sampled so far, those included that were cut.
   int32_t n_outputs() const { return n_outputs_; }
+  int32_t n_cuts() const { return n_cuts_; }
   int32_t n_computed() const { return n_computed_; }  // with keys and values, cached ones included
   int32_t n_cached() const { return n_cached_; }      // found in the KV cache when last admitted
   int32_t n_inflight() const { return n_inflight_; }
   int32_t n_samples_inflight() const { return n_samples_inflight_; }
   int32_t next_position() const { return n_computed_ + n_inflight_; }  // the next to be planned
   int32_t n_prefill_left() const { return n_prefill_ - next_position(); }
-  // The tokens it can ever have.
+  // The tokens that its context can ever have; until it is cut, if it has outputs left then.
   int32_t n_tokens_max() const { return n_tokens_max_; }
-  // Whether the outputs known and in flight are all it may have.
+  // Whether the tokens known and in flight are all it may have.
   bool is_length_planned() const { return n_known() + n_samples_inflight_ >= n_tokens_max_; }
+  bool is_full() const { return n_known() == n_tokens_max_; }
 
   SlotId slot() const { return slot_; }
   std::span<const BlockTable> tables() const { return tables_; }  // [n_groups], while running
@@ -82,7 +101,8 @@ class Sequence {
   void arrive(uint64_t arrival) { arrival_ = arrival; }
   // How often it had to give up its blocks to others.
   int32_t n_preemptions() const { return n_preemptions_; }
-  // Tokens whose keys and values went with its blocks when it was sent back.
+  // When it was sent back: why, and the tokens of its context that had keys and values.
+  SentBack sent_back_for() const { return sent_back_for_; }
   int32_t n_lost() const { return n_lost_; }
   // Not admitted yet, not even once.
   bool is_new() const { return tokens_.empty(); }
@@ -117,7 +137,9 @@ class Sequence {
   void append_output(int32_t token);
   // Gives back slot and blocks and waits again, to go on where it stands; block_size as for its
   // prefix(). Only when no step in flight names it.
-  void send_back(bool is_preempted, int32_t block_size);
+  void send_back(SentBack reason, int32_t block_size);
+  // As that, with a context of which some tokens were cut out.
+  void cut(const ContextCut& cut, int32_t block_size);
   void retire();
   // Gives everything back. Only when no step in flight names it.
   void release();
@@ -125,13 +147,16 @@ class Sequence {
  private:
   void transition(SeqState to);
   void give_back();
+  void hash_context(int32_t block_size);
 
   // constant after construction
   LiveRequest* owner_;
   uint32_t choice_;
   int32_t n_prompt_;
-  int32_t n_tokens_max_;
+  int32_t max_context_;
 
+  int32_t n_prompt_known_;
+  int32_t n_tokens_max_;
   SeqState state_ = SeqState::kWaiting;
   SlotId slot_{-1};
   std::vector<BlockTable> tables_;
@@ -139,11 +164,13 @@ class Sequence {
   std::vector<BlockRef> partial_;
   std::vector<HostPin> host_;
   size_t first_own_block_ = 0;
-  PrefixHashes prefix_;  // of tokens_, once sent back with outputs
+  PrefixHashes prefix_;  // of the context, once sent back with outputs
   uint64_t arrival_ = 0;
   int32_t n_steps_stood_back_ = 0;
   int32_t n_preemptions_ = 0;
+  SentBack sent_back_for_ = SentBack::kToStartOver;
   int32_t n_lost_ = 0;
+  int32_t n_cuts_ = 0;
   bool has_history_ = false;
   int32_t n_prefill_ = 0;
   int32_t n_cached_ = 0;

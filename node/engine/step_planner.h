@@ -4,7 +4,7 @@
 //      not there makes another one give up its blocks: of those that come later, and hold what its
 //      tenant may have, the one of the lowest priority, then with the fewest tokens to forward
 //      again, then the newest; if there is none, it goes itself. So the first in line always gets
-//      on.
+//      on, if need be by starting over from what the cache has of it.
 //   2. prompts, running ones and new ones, with what is left of the token budget, and of the time
 //      that the decodes can wait: by priority, then deficit round robin over tenants, then first
 //      come, first served. Nobody overtakes a sequence that the pool has no room for, unless its

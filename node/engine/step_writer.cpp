@@ -24,10 +24,10 @@ SamplingRow sampling_row(const Sequence& sequence, int32_t n_history) {
   row.top_k = std::max(params.top_k, 0);
   row.n_logprobs = params.n_logprobs;
   row.seed = params.seed;
-  row.output_idx = static_cast<uint32_t>(n_history - sequence.n_prompt());
+  row.output_idx = static_cast<uint32_t>(sequence.n_outputs() + n_history - sequence.n_known());
   row.choice = sequence.choice();
   row.slot = raw(sequence.slot());
-  row.n_prompt = sequence.n_prompt();
+  row.n_prompt = sequence.n_prompt_known();
   row.n_history = n_history;
   row.min_tokens_left = std::max(params.min_tokens - static_cast<int32_t>(row.output_idx), 0);
   return row;

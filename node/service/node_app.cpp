@@ -93,7 +93,7 @@ void NodeApp::serve(const NodeConfig& config) {
             return engine_->encode_chat(messages);
           },
       .name = engine_->name(),
-      .fingerprint = engine_->ranks().numerics_fingerprint(),
+      .fingerprint = engine_->fingerprint(),
       .backend = engine_->ranks().backend_name(),
       .created = epoch / kMicrosecondsPerSecond,
       .epoch = epoch,

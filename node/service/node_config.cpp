@@ -10,6 +10,7 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
+#include "node/engine/context_cut.h"
 #include "node/service/kv_pool_size.h"
 
 namespace lockstep {
@@ -110,6 +111,20 @@ StepLimits resolve_limits(const NodeConfig& config, const ModelFile& file) {
   return limits;
 }
 
+void resolve_context_shift(const NodeConfig& config, EngineConfig& engine) {
+  const int32_t max_model_len = engine.limits.max_model_len;
+  require_range("keep", config.keep, kKeepPrompt, std::numeric_limits<int32_t>::max());
+  if (config.keep != 0 && !config.context_shift) {
+    throw LoadError(str("keep: ", config.keep, " needs context_shift, which is false"));
+  }
+  if (config.keep > 0 && config.keep > max_model_len - 2) {
+    throw LoadError(str("keep: ", config.keep, " leaves nothing of max_model_len: ", max_model_len,
+                        " to drop; it must be at most ", max_model_len - 2));
+  }
+  engine.context_shift = config.context_shift;
+  engine.n_keep = static_cast<int32_t>(config.keep);
+}
+
 // Ten times what a slow core needs between two exchanges of a full step, so that only a rank that
 // hangs is late.
 std::chrono::milliseconds collective_deadline(const StepLimits& limits) {
@@ -165,6 +180,7 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
   if (!config.kv_cache && config.prefix_cache) {
     log(LogLevel::kWarning, "kv_cache is false, so prefix_cache has nothing to keep");
   }
+  resolve_context_shift(config, engine);
   engine.prefix_cache = config.prefix_cache;
   engine.eviction_policy = parse_policy(config.eviction_policy);
   engine.sanitize_kv = config.sanitize_kv;

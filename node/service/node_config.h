@@ -31,6 +31,8 @@ struct NodeConfig {
   int64_t itl_target_ms = 100;
   std::string kv_cache_dtype = "f16";
   bool kv_cache = true;
+  bool context_shift = false;
+  int64_t keep = 0;
   bool prefix_cache = true;
   std::string eviction_policy = "lru";
   bool sanitize_kv = false;
@@ -73,6 +75,12 @@ struct NodeConfig {
     v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
     v(kv_cache, "kv_cache", "",
       "false: nothing is kept between tokens; one sequence at a time is computed anew for each");
+    v(context_shift, "context_shift", "",
+      "true: an output may outgrow max_model_len; half of a full context is dropped, the rest "
+      "computed anew");
+    v(keep, "keep", "tokens",
+      "of the prompt's head that stay when a context is cut; -1 = the whole prompt; needs "
+      "context_shift");
     v(prefix_cache, "prefix_cache", "",
       "keep the KV blocks of prompts and answers for requests that begin alike", "no_cache_prompt");
     v(eviction_policy, "eviction_policy", "",

@@ -57,4 +57,11 @@ Result<std::vector<int32_t>> NodeEngine::encode_chat(
   return tokenizer_->encode(text, true, false);
 }
 
+std::string NodeEngine::fingerprint() const {
+  const EngineConfig& config = engine_->config();
+  std::string text = ranks_->numerics_fingerprint();
+  if (config.context_shift) text += str("-", config.limits.max_model_len, "-", config.n_keep);
+  return text;
+}
+
 }  // namespace lockstep

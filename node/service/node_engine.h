@@ -34,6 +34,9 @@ class NodeEngine {
   int64_t max_model_len() const { return ranks_config_.limits.max_model_len; }
   const RankGroupConfig& ranks_config() const { return ranks_config_; }
   const RankGroup& ranks() const { return *ranks_; }
+  // The ranks' numerics, and how contexts are cut if they are: nodes with equal ones give equal
+  // tokens.
+  std::string fingerprint() const;
   const MemoryLedger& ledger() const { return ledger_; }
   // Null unless the settings ask for events.
   BlockEventLog* block_events() { return block_events_.get(); }

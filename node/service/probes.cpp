@@ -132,6 +132,11 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.add(static_cast<double>(s.n_preemptions), {{"cause", "kv_blocks"}});
   out.begin("recomputed_tokens_total", "Tokens computed once more, by cause.", MetricType::Counter);
   out.add(static_cast<double>(s.n_recomputed_tokens), {{"cause", "preemption"}});
+  out.add(static_cast<double>(s.n_tokens_after_shift), {{"cause", "context_shift"}});
+  out.add(static_cast<double>(s.n_tokens_not_loaded), {{"cause", "host_memory"}});
+  out.counter("context_shifts_total",
+              "Contexts that were full and went on with a part of their tokens.",
+              s.n_context_shifts);
   add_decode_failures(out, s.decode_failures);
 }
 

@@ -32,6 +32,9 @@ struct Setting {
   bool prefix_cache = true;
   bool kv_cache = true;
   int32_t max_seqs = 4;
+  int32_t max_model_len = 320;
+  bool context_shift = false;
+  int32_t n_keep = 0;
   std::chrono::milliseconds collective_deadline{10'000};
   bool may_fail = false;  // requests may end with an error
 };
@@ -61,25 +64,30 @@ class WideTokenizer final : public FakeTokenizer {
 class Node final : public EngineSink {
  public:
   Node(const NamedSpec& named, const Setting& setting)
-      : file_(named.spec),
-        config_(config_of(setting)),
+      : Node(std::make_unique<FakeModelFile>(named.spec), setting) {}
+  // `file` must outlive the node.
+  Node(const ModelFile& file, const Setting& setting)
+      : config_(config_of(setting)),
         may_fail_(setting.may_fail),
-        ranks_(file_, config_, ledger_),
-        tokenizer_(named.spec.shape.vocab_size) {
+        ranks_(file, config_, ledger_),
+        tokenizer_(file.config().shape.vocab_size) {
     core_ = std::make_unique<EngineCore>(EngineConfig{.limits = config_.limits,
                                                       .n_kv_blocks = config_.n_kv_blocks,
                                                       .n_host_kv_blocks = config_.n_host_kv_blocks,
                                                       .max_steps_in_flight = 2,
                                                       .kv_cache = setting.kv_cache,
+                                                      .context_shift = setting.context_shift,
+                                                      .n_keep = setting.n_keep,
                                                       .prefix_cache = setting.prefix_cache},
                                          ranks_, tokenizer_, clock_, *this);
   }
 
   void ask(uint64_t id, const Ids& prompt, const SamplingParams& sampling) {
     GenerationRequest request{RequestId{id}, prompt, sampling};
-    const Admission admission(config_.limits, config_.n_kv_blocks, tokenizer_);
+    const Admission admission(config_.limits, config_.n_kv_blocks, tokenizer_, {},
+                              core_->scheduler().config().context_shift);
     ASSERT_TRUE(admission.check(request));
-    core_->accept(std::make_unique<LiveRequest>(std::move(request)));
+    core_->accept(std::make_unique<LiveRequest>(std::move(request), config_.limits.max_model_len));
   }
   bool turn() {  // false once there is nothing left to do
     core_->start();
@@ -93,6 +101,8 @@ class Node final : public EngineSink {
   const Answer& answer(uint64_t id) { return answers_[id]; }
   void forget_answers() { answers_.clear(); }  // their ids are free again
   EngineSnapshot snapshot() const { return core_->snapshot(); }
+  // Evicts all that nobody uses.
+  void clear() { core_->cache().clear(); }
 
   void on_events(const EventBatch& batch) override {
     for (const ChoiceEvent& event : batch.choices) {
@@ -110,6 +120,10 @@ class Node final : public EngineSink {
   }
 
  private:
+  Node(std::unique_ptr<FakeModelFile> own, const Setting& setting) : Node(*own, setting) {
+    own_file_ = std::move(own);
+  }
+
   static RankGroupConfig config_of(const Setting& setting) {
     RankGroupConfig config;
     config.n_ranks = setting.n_ranks;
@@ -122,7 +136,7 @@ class Node final : public EngineSink {
     config.limits = {.max_tokens = setting.chunk,
                      .max_seqs = setting.max_seqs,
                      .max_samples = setting.max_seqs,
-                     .max_model_len = 320,
+                     .max_model_len = setting.max_model_len,
                      .block_size = setting.block_size,
                      .n_groups = 1,
                      .max_banned = 4,
@@ -130,7 +144,7 @@ class Node final : public EngineSink {
     return config;
   }
 
-  FakeModelFile file_;
+  std::unique_ptr<FakeModelFile> own_file_;  // or null
   const RankGroupConfig config_;
   const bool may_fail_;
   MemoryLedger ledger_;

@@ -1,8 +1,8 @@
 """A pool that is too small for everybody at once: requests wait, none fails, and no answer changes."""
 
 import concurrent.futures
+import re
 import threading
-import time
 
 import pytest
 
@@ -10,7 +10,7 @@ from processes import SMOLLM2, TINY, cluster, metric, request, stream, wait_for
 
 TINY_MODEL = TINY / "tiny-9-q8_0.gguf"
 TEXT = "The river rises in the hills, runs past two mills and a stone bridge, and ends in the lake. " * 14
-N_CLIENTS, N_TURNS = 6, 5
+N_CLIENTS, N_TURNS, N_SEQUENCES = 6, 5, 4
 
 
 def ask(c, prompt, **fields):
@@ -19,17 +19,17 @@ def ask(c, prompt, **fields):
     return request(c.http, "POST", "/v1/completions", body)
 
 
-def conversation(c):
+def conversation(c, text=TEXT):
     """Every turn sends the same text again, after all that was said."""
     messages, said = [], []
     for _ in range(N_TURNS):
-        messages.append({"role": "user", "content": TEXT})
+        messages.append({"role": "user", "content": text})
         status, answer = request(c.http, "POST", "/v1/chat/completions", dict(
             model="m", messages=messages, max_tokens=48, temperature=0), timeout=500)
         assert status == 200, answer
-        text = answer["choices"][0]["message"]["content"]
-        messages.append({"role": "assistant", "content": text})
-        said.append((text, answer["usage"]["prompt_tokens"]))
+        answered = answer["choices"][0]["message"]["content"]
+        messages.append({"role": "assistant", "content": answered})
+        said.append((answered, answer["usage"]["prompt_tokens"]))
     return said
 
 
@@ -39,27 +39,66 @@ def failures(c):
                if line.startswith("lockstep_decode_failures_total"))
 
 
-def test_six_clients_of_five_turns_in_a_pool_for_two_get_what_one_alone_gets():
-    with cluster(SMOLLM2, node_flags=("--max-model-len=2048", "--num-kv-blocks=256",
-                                      "--max-num-seqs=4")) as c:
-        admin, peak, over = c.node_admins[0], [0], threading.Event()
+class Watcher(threading.Thread):
+    """Looks at the queue every 20 ms while the block runs: peak, and n_deferred, how often it saw
+    somebody wait although a place among the running was free."""
 
-        def watch():
-            while not over.is_set():
-                peak[0] = max(peak[0], metric(admin, "lockstep_sequences_waiting"))
-                time.sleep(0.02)
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        with concurrent.futures.ThreadPoolExecutor(N_CLIENTS) as pool:
-            crowd = list(pool.map(lambda _: conversation(c), range(N_CLIENTS)))
-        over.set()
-        watcher.join()
-        request(admin, "POST", "/v1/clear_kv_cache")
-        alone = conversation(c)
-        assert crowd == [alone] * N_CLIENTS
-        assert 1500 < alone[-1][1] < 2000
-        assert peak[0] >= 2 and failures(c) == 0
-        assert metric(admin, "lockstep_kv_invariant_violations_total") == 0
+    def __init__(self, c):
+        super().__init__()
+        self.c, self.peak, self.n_deferred, self.over = c, 0, 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.02):
+            page = request(self.c.node_admins[0], "GET", "/metrics")[1]
+            waiting, running = (float(re.search(rf"^lockstep_sequences_{what} (\S+)", page, re.M)[1])
+                                for what in ("waiting", "running"))
+            self.peak = max(self.peak, waiting)
+            self.n_deferred += waiting > 0 and running < N_SEQUENCES
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
+def in_a_crowd(c, texts):
+    """(what each client was told, the watcher)"""
+    with Watcher(c) as seen, concurrent.futures.ThreadPoolExecutor(N_CLIENTS) as pool:
+        return list(pool.map(lambda text: conversation(c, text), texts)), seen
+
+
+def alone(c, text):
+    request(c.node_admins[0], "POST", "/v1/clear_kv_cache")
+    said = conversation(c, text)
+    assert 1500 < said[-1][1] < 2000
+    return said
+
+
+@pytest.fixture
+def pool_for_two():
+    with cluster(SMOLLM2, node_flags=("--max-model-len=2048", "--num-kv-blocks=256",
+                                      f"--max-num-seqs={N_SEQUENCES}")) as c:
+        yield c
+        assert failures(c) == 0
+        assert metric(c.node_admins[0], "lockstep_kv_invariant_violations_total") == 0
+
+
+def test_six_clients_of_five_turns_in_a_pool_for_two_get_what_one_alone_gets(pool_for_two):
+    crowd, seen = in_a_crowd(pool_for_two, [TEXT] * N_CLIENTS)
+    assert crowd == [alone(pool_for_two, TEXT)] * N_CLIENTS
+    assert seen.peak >= 2
+
+
+def test_six_clients_that_share_nothing_feel_the_pressure_and_get_what_each_alone_gets(pool_for_two):
+    texts = [f"{word} {TEXT}" for word in ("Red", "Blue", "Green", "White", "Black", "Brown")]
+    crowd, seen = in_a_crowd(pool_for_two, texts)
+    admin = pool_for_two.node_admins[0]
+    assert metric(admin, "lockstep_preemptions_total") + seen.n_deferred >= 1
+    assert metric(admin, "lockstep_kv_evictions_total") >= 1
+    assert crowd == [alone(pool_for_two, text) for text in texts]
 
 
 @pytest.fixture(scope="module")

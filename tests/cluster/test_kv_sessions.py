@@ -10,7 +10,7 @@ import re
 import pytest
 from lockstep_client import Client
 
-from processes import TINY, cluster, metric, request, wait_for
+from processes import SMOLLM2, TINY, cluster, metric, request, serve, wait_for
 
 MODEL = TINY / "tiny-9-q8_0.gguf"
 
@@ -43,6 +43,41 @@ def failures(c):
     text = request(c.node_admins[0], "GET", "/metrics")[1]
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
                if line.startswith("lockstep_decode_failures_total"))
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    with serve(SMOLLM2, "--max-model-len", "512", "--num-kv-blocks", "64") as server:
+        yield server
+
+
+def say(server, prompt, **fields):
+    """(ids, cached tokens, rows computed for it)"""
+    rows = server.total("lockstep_engine_query_rows_total")
+    status, answer = request(server.http, "POST", "/v1/completions",
+                             body(prompt, **dict(dict(max_tokens=100), **fields)))
+    assert status == 200, answer
+    return (answer["choices"][0]["token_ids"],
+            answer["usage"]["prompt_tokens_details"]["cached_tokens"],
+            server.total("lockstep_engine_query_rows_total") - rows)
+
+
+def test_a_prompt_of_two_tokens_works_the_second_and_the_third_time(smollm2):
+    """Two tokens and 99 that were sampled are forwarded, each time: nothing of the last run is left."""
+    runs = [say(smollm2, [19556, 905], cache_prompt=False) for _ in range(3)]
+    assert len(runs[0][0]) == 100 and runs == [(runs[0][0], 0, 101)] * 3
+    cached = [say(smollm2, [19556, 905]) for _ in range(3)]
+    assert cached == [(runs[0][0], 0, 101)] + [(runs[0][0], 1, 100)] * 2
+    wait_for(lambda: smollm2.blocks()["active"] == 0, what="idle")
+    assert smollm2.blocks()["cached"] == 101 // 16
+    assert smollm2.total("lockstep_decode_failures_total") == 0
+
+
+def test_a_prompt_of_one_token_knows_nothing_of_the_conversation_before_it(smollm2):
+    """Nothing crashed in the bug: the answer went on from the previous conversation."""
+    first = [say(smollm2, [19556])[0] for _ in range(3)]
+    say(smollm2, list(range(700, 760)))
+    assert [*first, say(smollm2, [19556])[0]] == [first[0]] * 4
 
 
 def test_a_prompt_asked_again_after_another_is_cached_but_for_its_last_token(tiny):

@@ -36,6 +36,9 @@ def check(*flags):
     ("--max-num-queued-tokens=-1", ["max_num_queued_tokens: -1"]),
     ("--verbosity=4", ["verbosity: 4", "0 to 3"]),
     ("--kv-cache-dtype=f8", ["kv_cache_dtype: 'f8'"]),
+    ("--keep=8", ["keep: 8", "context_shift", "false"]),
+    ("--context-shift --keep=63 --max-model-len=64", ["keep: 63", "max_model_len: 64"]),
+    ("--context-shift --keep=-2", ["keep: -2"]),
     ("--prefix-cache --no-cache-prompt", ["--prefix-cache=true", "--no-cache-prompt=true"]),
 ])
 def test_a_bad_switch_is_one_line_and_exit_code_2(flags, parts):

@@ -3,6 +3,8 @@
 // was said. What report 002 was about.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <map>
 #include <string>
 #include <vector>

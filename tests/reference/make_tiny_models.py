@@ -28,8 +28,8 @@ from oracle import Oracle
 from tiny_tokenizer import SPECIAL, add_tokenizer
 
 SEED = 20240607
-PROMPT_LENGTHS = [1, 2, 16, 17, 63]
-N_GREEDY = 16
+PROMPT_LENGTHS = [1, 2, 15, 16, 17, 63]
+N_GREEDY = 48
 MIN_MARGIN = 1e-2
 N_CANDIDATES = 2
 ALL_TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]

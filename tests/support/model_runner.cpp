@@ -130,6 +130,25 @@ std::vector<Logits> ModelRunner::forced_logits(const Ids& tokens) {
   return all;
 }
 
+Logits ModelRunner::last_logits(const Ids& tokens, int32_t n_past) {
+  const std::vector<BlockId> blocks = blocks_of(0);
+  const std::array<std::span<const BlockId>, 1> tables{blocks};
+  const auto past = std::span(tokens).first(static_cast<size_t>(n_past));
+  if (!past.empty()) {
+    builder_.begin(++n_steps_);
+    builder_.add_sequence(0, 0, past, tables);
+    run_plan();
+  }
+  builder_.begin(++n_steps_);
+  builder_.add_sequence(0, n_past, std::span(tokens).subspan(past.size()), tables);
+  SamplingRow row;
+  row.temperature = 0.0f;
+  row.n_prompt = row.n_history = static_cast<int32_t>(tokens.size());
+  builder_.add_sample(row);
+  run_plan();
+  return step_logits_;
+}
+
 Ids random_prompt(int n_tokens, int64_t vocab_size, uint64_t seed) {
   std::mt19937_64 engine(seed);
   std::uniform_int_distribution<int32_t> id(0, static_cast<int32_t>(vocab_size) - 1);

@@ -42,6 +42,8 @@ class ModelRunner {
   // Logits after each of the tokens, whatever the model itself would have said. Row i follows
   // tokens[i]; max_seqs of them are computed in one step.
   std::vector<Logits> forced_logits(const Ids& tokens);
+  // Logits after the last token: the first n_past in one step, those behind them in the next.
+  Logits last_logits(const Ids& tokens, int32_t n_past);
 
   RankGroup& group() { return group_; }
   const MemoryLedger& ledger() const { return ledger_; }

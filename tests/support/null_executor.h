@@ -20,6 +20,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/fault_points.h"
@@ -57,11 +58,13 @@ class NullExecutor final : public Executor {
     for (auto& plan : plans_) plan.resize(step_plan_bytes(limits));
     tokens_.resize(static_cast<size_t>(limits.max_tokens));
     is_broken_.resize(static_cast<size_t>(limits.max_seqs));
+    context_.reserve(static_cast<size_t>(limits.max_model_len));
   }
 
   void submit(std::span<const std::byte> plan) override {
     ASSERT_LT(n_unanswered_, options_.depth);
     const StepPlanView view(plan);
+    EXPECT_EQ(view.header().digest, step_plan_digest(plan));
     check_nobody_else_reads_what_it_writes(view);
     Plan& copy = plans_[n_submitted_ % plans_.size()];
     std::memcpy(copy.data(), plan.data(), plan.size());
@@ -101,6 +104,19 @@ class NullExecutor final : public Executor {
     changed_.wait(lock, [this] { return is_stalled_; });
   }
   bool has_unanswered() const { return n_unanswered_ > 0; }
+
+  // The id after a context of which the first n_prompt tokens are the prompt, if nothing is banned.
+  int32_t next_id(std::span<const int32_t> context, int32_t n_prompt,
+                  const SamplingRow& row) const {
+    return pick(hash_of(context, n_prompt, row), row, {});
+  }
+  // Whether that slot of the pages holds this token for this position.
+  bool holds(int group, BlockId block, int32_t offset, int32_t token, int32_t position) const {
+    const KvSlot& slot = pages_[static_cast<size_t>(group)].at(
+        static_cast<size_t>(raw(block) * options_.limits.block_size + offset));
+    return slot.token == token && slot.position == position;
+  }
+  bool fail_next_step = false;  // the next one to run fails, whatever it does
 
   // Sees every plan, on the engine's thread.
   std::function<void(const StepPlanView&)> on_submit;
@@ -147,7 +163,8 @@ class NullExecutor final : public Executor {
     const bool breaks =
         options_.breaking_token >= 0 &&
         std::find(tokens.begin(), tokens.end(), options_.breaking_token) != tokens.end();
-    if (breaks || header.step == options_.fail_step || fault(Fault::kRankThrows, header.step)) {
+    if (breaks || header.step == options_.fail_step || std::exchange(fail_next_step, false) ||
+        fault(Fault::kRankThrows, header.step)) {
       result.status = options_.fail_status;
       result.message = "rank 1 threw in linear";
       set_broken(plan, true);
@@ -251,16 +268,13 @@ class NullExecutor final : public Executor {
     const int32_t position = plan.positions()[token_idx];
     ASSERT_EQ(sampling.n_history, position + 1);
     ASSERT_EQ(sampling.slot, plan.history_slots()[token_idx]);
-    uint64_t hash = sampling.seed * 0x9e3779b97f4a7c15u + sampling.choice + 1;
-    bool is_poisoned = false;
+    context_.clear();
     for (int32_t p = 0; p <= position; ++p) {
-      const int32_t token = read(plan, token_idx, p);
-      ASSERT_EQ(token, history(sampling.slot, p)) << "history and pages differ at " << p;
-      hash = mix(hash, static_cast<uint64_t>(token));
-      is_poisoned |= token == options_.poison_token;
+      context_.push_back(read(plan, token_idx, p));
+      ASSERT_EQ(context_.back(), history(sampling.slot, p)) << "history and pages differ at " << p;
     }
-    hash = mix(hash, sampling.output_idx);
-    hash = mix(hash, static_cast<uint64_t>(sampling.n_prompt));
+    const bool is_poisoned = std::ranges::find(context_, options_.poison_token) != context_.end();
+    const uint64_t hash = hash_of(context_, sampling.n_prompt, sampling);
     const int32_t id = pick(hash, sampling, plan.banned());
     history(sampling.slot, sampling.n_history) = id;
     result.ids[row] = id;
@@ -270,6 +284,14 @@ class NullExecutor final : public Executor {
       result.top[row * kMaxTopLogprobs + static_cast<size_t>(k)] = {
           (id + k) % options_.vocab_size, result.logprobs[row] - static_cast<float>(k)};
     }
+  }
+
+  static uint64_t hash_of(std::span<const int32_t> context, int32_t n_prompt,
+                          const SamplingRow& row) {
+    uint64_t hash = row.seed * 0x9e3779b97f4a7c15u + row.choice + 1;
+    for (int32_t token : context) hash = mix(hash, static_cast<uint64_t>(token));
+    hash = mix(hash, row.output_idx);
+    return mix(hash, static_cast<uint64_t>(n_prompt));
   }
 
   // The token at position p of the sequence that row `token_idx` belongs to, from every group.
@@ -337,6 +359,7 @@ class NullExecutor final : public Executor {
   std::vector<int32_t> history_;            // [max_seqs, max_model_len + 1]
   std::vector<Plan> plans_;                 // unanswered ones, by number
   std::vector<int32_t> tokens_;             // [max_tokens], resolved
+  std::vector<int32_t> context_;            // of the row being sampled
   std::vector<bool> is_broken_;             // [max_seqs], by history slot
   uint64_t n_submitted_ = 0;
   int n_unanswered_ = 0;

@@ -136,5 +136,45 @@ TEST_F(AdmissionTest, MoreBansThanAStepCanCarryAreRefused) {
   EXPECT_TRUE(check(request));
 }
 
+struct ShiftingAdmissionTest : AdmissionTest {
+  Status check(GenerationRequest& request, int32_t n_kv_blocks = 16) const {
+    return Admission(limits, n_kv_blocks, tokenizer, {}, /*context_shift=*/true).check(request);
+  }
+  Error refused(GenerationRequest request, int32_t n_kv_blocks = 16) const {
+    const Status status = check(request, n_kv_blocks);
+    return status ? Error{ErrorCode::kCancelled, "was accepted", ""} : status.error();
+  }
+};
+
+TEST_F(ShiftingAdmissionTest, AnOutputMayOutgrowTheContext) {
+  GenerationRequest request = request_of(1, std::vector<int32_t>(63, 7), 1 << 30);
+  EXPECT_TRUE(check(request));
+  EXPECT_EQ(request.sampling.max_tokens, 1 << 30);
+  request.sampling.max_tokens = std::numeric_limits<int32_t>::max();
+  EXPECT_TRUE(check(request));
+}
+
+TEST_F(ShiftingAdmissionTest, APromptAloneMayNot) {
+  const Error error = refused(request_of(1, std::vector<int32_t>(64, 7), 200));
+  EXPECT_EQ(error.code, ErrorCode::kContextLengthExceeded);
+  EXPECT_THAT(error.message, HasSubstr("the prompt has 64 tokens and 1 of output"));
+  EXPECT_THAT(error.message, HasSubstr("65 together; the limit is 64"));
+}
+
+TEST_F(ShiftingAdmissionTest, ThePoolHasToHoldAWholeContext) {
+  const Error error = refused(request_of(1, std::vector<int32_t>(30, 7), 200), 15);
+  EXPECT_EQ(error.code, ErrorCode::kRequestExceedsKvPool);
+  EXPECT_THAT(error.message, HasSubstr("30 tokens and 34 of output"));
+  EXPECT_THAT(error.message, HasSubstr("needs 16 KV blocks"));
+  GenerationRequest request = request_of(1, std::vector<int32_t>(30, 7), 30);
+  EXPECT_TRUE(check(request, 15));
+}
+
+TEST_F(ShiftingAdmissionTest, NoMaxTokensStillMeansWhatIsLeft) {
+  GenerationRequest request = request_of(1, std::vector<int32_t>(30, 7), -1);
+  ASSERT_TRUE(check(request));
+  EXPECT_EQ(request.sampling.max_tokens, 34);
+}
+
 }  // namespace
 }  // namespace lockstep::testing

@@ -121,9 +121,12 @@ class CoreHarness {
         core(config, executor, tokenizer, clock, sink) {}
 
   Status accept(GenerationRequest request) {
-    const Admission admission(config.limits, config.n_kv_blocks, tokenizer, config.tenants);
+    const Admission admission(config.limits, config.n_kv_blocks, tokenizer, config.tenants,
+                              config.context_shift);
     Status status = admission.check(request);
-    if (status) core.accept(std::make_unique<LiveRequest>(std::move(request)));
+    if (status) {
+      core.accept(std::make_unique<LiveRequest>(std::move(request), config.limits.max_model_len));
+    }
     return status;
   }
   bool turn() {  // false once there is nothing left to do

@@ -69,6 +69,17 @@ TEST_P(Preemption, TheOldestGoesOnAndTheNewestGivesWay) {
   EXPECT_EQ(h.sink.ends.size(), 11u);
 }
 
+// All three fill five blocks of the fifteen at once, and the oldest is the first to want a sixth.
+TEST_P(Preemption, OfThoseWithAsMuchToLoseTheNewestGivesWay) {
+  CoreHarness h(tight_config(GetParam(), 15));
+  teach_short_answers(h);
+  for (uint64_t id = 0; id < 3; ++id) ASSERT_TRUE(h.accept(request_of(id, prompt_of(id), 40)));
+  while (h.core.snapshot().n_preemptions == 0) ASSERT_TRUE(h.turn());
+  EXPECT_EQ(h.core.snapshot().n_preemptions, 1u);
+  EXPECT_EQ(h.core.scheduler().waiting().first()->owner().request.id, RequestId{2});
+  h.run();
+}
+
 TEST_P(Preemption, ALowerPriorityGivesWayWhateverItsAge) {
   CoreHarness h(tight_config(GetParam(), 16));
   teach_short_answers(h);
@@ -103,6 +114,24 @@ TEST_P(Preemption, ACancelWhileItWaitsAgainFreesNothingTwice) {
   EXPECT_EQ(h.ending(2).reason, FinishReason::kCancelled);
   h.run();
   EXPECT_EQ(h.ending(0).reason, FinishReason::kLength);
+}
+
+// The second of two that say the same references the first one's blocks beside its own; what it has
+// of the pool is then more than it needs, and too much once the first is gone.
+TEST_P(Preemption, WhoHoldsBlocksTwiceStartsOverRatherThanStandStill) {
+  EngineConfig config = tight_config(GetParam(), 9);
+  config.limits.max_model_len = 32;
+  NullExecutor::Options options = executor_options(config);
+  options.fixed_token = 7;
+  CoreHarness h(config, options);
+  teach_short_answers(h);
+  ASSERT_TRUE(h.accept(request_of(1, {5}, 12)));
+  ASSERT_TRUE(h.accept(request_of(2, {5}, 31)));
+  h.run();
+  EXPECT_EQ(h.ending(1).reason, FinishReason::kLength);
+  EXPECT_EQ(h.ending(2).reason, FinishReason::kLength);
+  EXPECT_EQ(h.choice(2).ids, std::vector<int32_t>(31, 7));
+  EXPECT_EQ(h.core.snapshot().n_preemptions, 1u);
 }
 
 TEST_P(Preemption, RandomPressureNeverShowsInAToken) {

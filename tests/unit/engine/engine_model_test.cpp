@@ -1,0 +1,11 @@
+// Pool, index and scheduler together against a naive model. A million operations:
+// tests/slow/engine.
+#include "tests/unit/engine/engine_model.h"
+
+namespace lockstep::testing {
+namespace {
+
+TEST(EngineModel, AgreesWithANaiveModel) { run_engine_model(20261122, 10000); }
+
+}  // namespace
+}  // namespace lockstep::testing

@@ -1,0 +1,231 @@
+// FourteenInvariants: what must hold of pool, index and scheduler after every operation, counted
+// anew from the blocks, tables and pages, beside what the engine checks itself. Numbers as in
+// docs/engine.md, section 9, "The fourteen".
+#pragma once
+
+#include <map>
+#include <set>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "tests/unit/engine/harness.h"
+
+namespace lockstep::testing {
+
+class FourteenInvariants {
+ public:
+  FourteenInvariants(const EngineConfig& config, const EngineCore& core, NullExecutor& executor)
+      : config_(config), core_(core), executor_(executor) {
+    // 14: the executor checks the digest of every plan it is handed. Here: what a step uses.
+    executor.on_submit = [this](const StepPlanView& plan) { note_step(plan); };
+  }
+
+  // Between two operations.
+  void check() {
+    ASSERT_EQ(check_invariants(scheduler(), true), 0);
+    for (size_t group = 0; group < scheduler().pools().size(); ++group) {
+      check_states(group);
+      check_references(group);
+      check_tenants(group);
+    }
+    check_nodes();
+    check_fences();
+    check_sequences();
+    check_counters();
+  }
+
+  // Once everything has ended and the cache is cleared: 13.
+  void check_baseline() const {
+    for (const BlockPool& pool : scheduler().pools()) {
+      ASSERT_EQ(pool.n_blocks_free(), pool.n_blocks_total());
+      ASSERT_EQ(pool.n_blocks_reserved(), 0);
+      for (int32_t i = 0; i < pool.n_blocks_total(); ++i) ASSERT_EQ(pool.n_refs(BlockId{i}), 0u);
+      for (int32_t t = 0; t < pool.ledger().n_tenants(); ++t) {
+        ASSERT_EQ(pool.ledger().n_used(t) + pool.ledger().n_cached(t), 0);
+      }
+    }
+    ASSERT_EQ(core_.cache().index().n_nodes(), 0);
+    ASSERT_EQ(core_.cache().index().n_keys(), 0);
+  }
+
+ private:
+  using Block = std::pair<int, int32_t>;  // group, id
+
+  const Scheduler& scheduler() const { return core_.scheduler(); }
+  static int32_t tenant_of(const Sequence& sequence) { return sequence.owner().request.tenant; }
+
+  // 1, 3: states sum to the pool; a block is free or cached exactly when nobody refers to it.
+  void check_states(size_t group) const {
+    const BlockPool& pool = scheduler().pools()[group];
+    int32_t n_free = 0, n_cached = 0, n_active = 0;
+    for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
+      const BlockId id{i};
+      n_free += pool.state(id) == BlockState::kFree;
+      n_cached += pool.state(id) == BlockState::kCached;
+      n_active += pool.state(id) == BlockState::kActive;
+      ASSERT_EQ(pool.state(id) == BlockState::kActive, pool.n_refs(id) > 0) << "block " << i;
+    }
+    ASSERT_EQ(n_free, pool.n_blocks_free());
+    ASSERT_EQ(n_cached, pool.n_blocks_cached());
+    ASSERT_EQ(n_free + n_cached + n_active, pool.n_blocks_total());
+  }
+
+  // 2: references are uses. 4: what a step may still write to has one user and is in no index.
+  void check_references(size_t group) const {
+    const BlockPool& pool = scheduler().pools()[group];
+    const size_t n_groups = scheduler().pools().size();
+    std::map<int32_t, uint32_t> n_uses;
+    std::set<int32_t> is_written;
+    for (const Sequence* sequence : scheduler().running()) {
+      const std::span<const BlockId> ids = sequence->tables()[group].ids();
+      for (size_t b = 0; b < ids.size(); ++b) {
+        ++n_uses[raw(ids[b])];
+        const auto end = static_cast<int32_t>(b + 1) * config_.limits.block_size;
+        if (end > sequence->n_computed()) is_written.insert(raw(ids[b]));
+      }
+      const std::span<const BlockRef> chain = sequence->chain().refs();
+      for (size_t i = group; i < chain.size(); i += n_groups) ++n_uses[raw(chain[i].id())];
+      if (sequence->awaits_copy()) ++n_uses[raw(sequence->partial()[group].id())];
+    }
+    for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
+      ASSERT_EQ(pool.n_refs(BlockId{i}), n_uses.contains(i) ? n_uses.at(i) : 0u) << "block " << i;
+    }
+    for (int32_t i : is_written) {
+      ASSERT_EQ(pool.n_refs(BlockId{i}), 1u);
+      ASSERT_FALSE(pool.is_kept(BlockId{i}));
+    }
+  }
+
+  // 9, 10: each block is charged to one tenant, each promise to who holds it, and all promises can
+  // be kept.
+  void check_tenants(size_t group) const {
+    const BlockPool& pool = scheduler().pools()[group];
+    std::vector<int32_t> used(config_.tenants.size(), 0), cached(config_.tenants.size(), 0);
+    int32_t n_promised = 0;
+    for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
+      const BlockId id{i};
+      if (pool.state(id) == BlockState::kFree) continue;
+      auto& account = pool.state(id) == BlockState::kActive ? used : cached;
+      ++account[static_cast<size_t>(pool.owner(id))];
+    }
+    for (const Sequence* sequence : scheduler().running()) {
+      const int32_t n = sequence->tables()[group].n_blocks_promised();
+      used[static_cast<size_t>(tenant_of(*sequence))] += n;
+      n_promised += n;
+    }
+    ASSERT_EQ(n_promised, pool.n_blocks_reserved());
+    ASSERT_LE(n_promised, pool.n_blocks_free() + pool.n_blocks_cached());
+    int32_t n_claimed = 0;
+    for (size_t t = 0; t < used.size(); ++t) {
+      const TenantConfig& tenant = config_.tenants[t];
+      ASSERT_EQ(used[t], pool.ledger().n_used(static_cast<int32_t>(t)));
+      ASSERT_EQ(cached[t], pool.ledger().n_cached(static_cast<int32_t>(t)));
+      ASSERT_TRUE(tenant.ceiling == 0 || used[t] <= tenant.ceiling);
+      n_claimed += std::max(used[t], tenant.floor);
+    }
+    ASSERT_LE(n_claimed, pool.n_blocks_total());
+  }
+
+  // 5: what the index says is in a block is there, in every group. 6: and so is all before it.
+  void check_nodes() const {
+    const PrefixIndex& index = core_.cache().index();
+    for (int32_t i = 0; i < index.n_blocks(); ++i) {
+      const BlockId node{i};
+      if (!index.contains(node)) continue;
+      int32_t position = 0;
+      for (BlockId at = index.parent(node); at != PrefixIndex::kNone; at = index.parent(at)) {
+        ASSERT_TRUE(index.contains(at));
+        position += index.block_size();
+      }
+      for (size_t group = 0; group < scheduler().pools().size(); ++group) {
+        const int g = static_cast<int>(group);
+        const BlockId block = index.block_of_group(node, g);
+        ASSERT_NE(scheduler().pools()[group].state(block), BlockState::kFree);
+        for (int32_t t = 0; t < index.block_size(); ++t) {
+          ASSERT_TRUE(executor_.holds(g, block, t, index.tokens(node)[static_cast<size_t>(t)],
+                                      position + t))
+              << "node " << i << " was told to hold something else";
+        }
+      }
+    }
+  }
+
+  // 7: a block that a step in flight uses is not handed out again before the step is done.
+  void note_step(const StepPlanView& plan) {
+    std::vector<std::pair<Block, uint32_t>>& uses = in_flight_[plan.header().step];
+    for (int group = 0; group < plan.header().n_groups; ++group) {
+      const BlockPool& pool = scheduler().pools()[static_cast<size_t>(group)];
+      for (int32_t id : plan.block_tables(group)) {
+        if (id >= 0) uses.push_back({{group, id}, pool.generation(BlockId{id})});
+      }
+      for (int32_t id : plan.copies_from(group)) {
+        uses.push_back({{group, id}, pool.generation(BlockId{id})});
+      }
+    }
+  }
+  void check_fences() {
+    while (static_cast<int>(in_flight_.size()) > core_.n_in_flight()) {
+      in_flight_.erase(in_flight_.begin());
+    }
+    for (const auto& [step, uses] : in_flight_) {
+      for (const auto& [block, generation] : uses) {
+        const BlockPool& pool = scheduler().pools()[static_cast<size_t>(block.first)];
+        ASSERT_EQ(pool.generation(BlockId{block.second}), generation) << "step " << step;
+        ASSERT_GT(pool.n_refs(BlockId{block.second}), 0u) << "step " << step;
+      }
+    }
+  }
+
+  // 8: at least one token of what it has to forward is forwarded. 11 (half of it): nobody gives
+  // way too often. 12: what is planned has slots.
+  void check_sequences() const {
+    for (const Sequence* sequence : scheduler().running()) {
+      ASSERT_LT(sequence->n_cached(), sequence->n_known());
+      ASSERT_GE(sequence->n_cached(), 0);
+      ASSERT_LE(sequence->n_preemptions(), config_.max_preemptions);
+      ASSERT_LE(sequence->n_known(), config_.limits.max_model_len);
+      for (const BlockTable& table : sequence->tables()) {
+        ASSERT_LE(sequence->next_position(), table.n_slots());
+      }
+    }
+    for (size_t tenant = 0; tenant < scheduler().waiting().n_tenants(); ++tenant) {
+      for (const Sequence* sequence : scheduler().waiting().of(tenant)) {
+        ASSERT_LE(sequence->n_preemptions(), config_.max_preemptions);
+        ASSERT_TRUE(sequence->tables().empty());
+        ASSERT_EQ(sequence->n_inflight(), 0);
+      }
+    }
+  }
+
+  // 8: prompts are counted once each. All counters only grow.
+  void check_counters() {
+    const EngineSnapshot s = core_.snapshot();
+    ASSERT_EQ(s.n_invariant_violations, 0u);
+    ASSERT_LE(s.n_cached_tokens, s.n_prompt_tokens);
+    std::vector<uint64_t> counters = {s.n_steps,          s.n_blocks_evicted,
+                                      s.n_regret_tokens,  s.n_preemptions,
+                                      s.n_prompt_tokens,  s.n_cached_tokens,
+                                      s.n_output_tokens,  s.n_recomputed_tokens,
+                                      s.n_context_shifts, s.n_tokens_after_shift,
+                                      s.n_lookup_tokens,  s.n_hit_tokens,
+                                      s.n_host_stored,    s.n_host_loaded,
+                                      s.n_host_evicted,   s.n_host_bad,
+                                      s.n_stopped,        s.n_length,
+                                      s.n_cancelled,      s.n_failed,
+                                      s.n_query_rows};
+    for (const auto& of : {s.decode_failures.n_retried, s.decode_failures.n_failed}) {
+      counters.insert(counters.end(), of.begin(), of.end());
+    }
+    for (size_t i = 0; i < counters_.size(); ++i) ASSERT_GE(counters[i], counters_[i]) << i;
+    counters_ = counters;
+  }
+
+  const EngineConfig& config_;
+  const EngineCore& core_;
+  NullExecutor& executor_;
+  std::map<uint64_t, std::vector<std::pair<Block, uint32_t>>> in_flight_;  // by step
+  std::vector<uint64_t> counters_;
+};
+
+}  // namespace lockstep::testing
