@@ -29,6 +29,7 @@ constexpr std::array<const char*, kNFaults> kNames = {
     "freed-not-poisoned",
     "cached-from-processed",
     "cached-from-past",
+    "cached-less-discarded",
     "published-when-planned",
     "rank-told-other-kv-cache",
     "engine-told-other-kv-cache",

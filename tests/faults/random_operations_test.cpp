@@ -1,5 +1,6 @@
-// 2,000 random operations: requests come and are cancelled, the cache is cleared, the allocator
-// refuses, ranks throw. Whatever happens, the accounts of cached tokens hold. Seeds are printed.
+// 2,000 random operations: requests come, are cancelled and outgrow their context, the cache is
+// cleared, the allocator refuses, ranks throw. Whatever happens, the accounts of cached tokens
+// hold.
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -17,7 +18,9 @@ EngineConfig random_config(SeededRandom& random, int depth) {
   config.limits.block_size = 1 << random.integer(0, 3);
   config.limits.n_groups = static_cast<int>(random.integer(1, 2));
   config.limits.max_banned = max_banned_ids(config.limits.max_seqs, FakeTokenizer());
-  config.n_kv_blocks = n_blocks_for(random.integer(50, 90), config.limits.block_size);
+  config.n_kv_blocks = n_blocks_for(random.integer(70, 110), config.limits.block_size);
+  config.context_shift = random.chance(0.5);
+  config.n_keep = static_cast<int32_t>(random.integer(0, 8));
   return config;
 }
 
@@ -52,7 +55,9 @@ class RandomOperations : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(StepsInFlight, RandomOperations, ::testing::Values(1, 2));
 
 TEST_P(RandomOperations, CachedAndComputedTokensAreThePrompts) {
+  uint64_t n_context_shifts = 0;
   for (uint64_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
     SeededRandom random(seed);
     CoreHarness h(random_config(random, GetParam()));
     std::map<RequestId, uint64_t> n_prompt;
@@ -64,6 +69,7 @@ TEST_P(RandomOperations, CachedAndComputedTokensAreThePrompts) {
         GenerationRequest request =
             request_of(op, random_prompt(random), static_cast<int32_t>(random.integer(1, 12)));
         request.sampling.cache_prompt = random.chance(0.9);
+        if (h.config.context_shift && random.chance(0.1)) request.sampling.max_tokens = 100;
         n_prompt[RequestId{op}] = request.prompt.size();
         ASSERT_TRUE(h.accept(std::move(request)));
       } else if (random.chance(0.1)) {
@@ -102,8 +108,10 @@ TEST_P(RandomOperations, CachedAndComputedTokensAreThePrompts) {
     EXPECT_EQ(s.n_cached_tokens, n_cached_tokens);
     EXPECT_GT(n_cached_tokens, 0u);
     EXPECT_LE(s.n_prompt_tokens, n_prompt_tokens) << "some were cancelled before they ran";
+    n_context_shifts += s.n_context_shifts;
     expect_rows_of_what_is_not_cached(h, random);
   }
+  EXPECT_GT(n_context_shifts, 0u);
 }
 
 }  // namespace
