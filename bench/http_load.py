@@ -33,12 +33,14 @@ def child(command, port, ready_path, seconds=120):
 
 
 def is_ready(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         connection.request("GET", path)
         return connection.getresponse().status == 200
     except OSError:
         return False
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ def prefix_reuse(model, *arguments):
     return json.loads(done.stdout)
 
 
-def test_clients_that_arrive_together_compute_their_system_prompt_once():
+def test_nearly_all_that_a_shared_system_prompt_can_save_is_saved():
     found = prefix_reuse(TINY / "tiny-9-q8_0.gguf", "--clients", "8", "--requests", "6",
                          "--system-tokens", "128", "--suffix-tokens", "16", "--first-id", "8",
                          "--last-id", "500")

@@ -69,6 +69,17 @@ TEST_P(Preemption, TheOldestGoesOnAndTheNewestGivesWay) {
   EXPECT_EQ(h.sink.ends.size(), 11u);
 }
 
+// All three fill five blocks of the fifteen at once, and the oldest is the first to want a sixth.
+TEST_P(Preemption, OfThoseWithAsMuchToLoseTheNewestGivesWay) {
+  CoreHarness h(tight_config(GetParam(), 15));
+  teach_short_answers(h);
+  for (uint64_t id = 0; id < 3; ++id) ASSERT_TRUE(h.accept(request_of(id, prompt_of(id), 40)));
+  while (h.core.snapshot().n_preemptions == 0) ASSERT_TRUE(h.turn());
+  EXPECT_EQ(h.core.snapshot().n_preemptions, 1u);
+  EXPECT_EQ(h.core.scheduler().waiting().first()->owner().request.id, RequestId{2});
+  h.run();
+}
+
 TEST_P(Preemption, ALowerPriorityGivesWayWhateverItsAge) {
   CoreHarness h(tight_config(GetParam(), 16));
   teach_short_answers(h);

@@ -117,6 +117,25 @@ TEST(Tenants, AFloorIsThereWhenItIsWanted) {
   h.run();
 }
 
+// What others hold is in the way of the first in line, not its own tenant's limit.
+TEST(Tenants, WhoWaitsForBlocksOfOthersIsNotOvertakenInItsLine) {
+  CoreHarness h(config_with({{.name = "b"}}, 8));  // 32 tokens
+  const auto ask = [&](uint64_t id, int32_t tenant, size_t n_prompt, int32_t max_tokens) {
+    const std::vector<int32_t> prompt(n_prompt, static_cast<int32_t>(id));
+    ASSERT_TRUE(h.accept(of_tenant(tenant, request_of(id, prompt, max_tokens))));
+  };
+  ask(1, 1, 10, 10);  // 5 blocks
+  h.turn();
+  ask(2, 0, 10, 6);  // 4 blocks: not now
+  ask(3, 0, 2, 2);   // 1 block: would fit
+  while (!h.sink.ends.contains(RequestId{1})) {
+    EXPECT_EQ(h.core.snapshot().n_running, 1);
+    ASSERT_TRUE(h.turn());
+  }
+  h.run();
+  EXPECT_EQ(h.sink.ends.size(), 3u);
+}
+
 // At its ceiling a tenant waits for itself; the other goes on.
 TEST(Tenants, ACeilingHoldsUpNobodyElse) {
   CoreHarness h(config_with({{.name = "b", .ceiling = 8}, {.name = "c"}}));

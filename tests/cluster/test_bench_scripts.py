@@ -1,0 +1,22 @@
+"""The scripts in bench/ that need a server alone run, on a small case. What they measure is for
+docs/performance.md.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+from processes import BIN, SMOLLM2
+
+BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
+
+
+def test_the_stall_of_streams_by_a_long_prompt_is_measured_with_and_without_the_target():
+    done = subprocess.run([sys.executable, BENCH / "long_prompt_stall.py", "--lockstep",
+                           BIN / "lockstep", "--model", SMOLLM2, "--rounds", "1", "--streams", "3",
+                           "--prompt-tokens", "300"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (lockstep.*?) \| (\d+) \| \d+ to \d+ \| ([\d.]+) \|$", done.stdout, re.M)
+    assert [name for name, *_ in rows] == ["lockstep", "lockstep --itl-target-ms 0"]
+    assert all(float(gap) > 0 and float(first) > 0 for _, gap, first in rows)
