@@ -29,6 +29,7 @@ constexpr std::array<const char*, kNFaults> kNames = {
     "freed-not-poisoned",
     "cached-from-processed",
     "cached-from-past",
+    "cached-less-discarded",
     "published-when-planned",
     "host-not-verified",
     "rank-told-other-kv-cache",

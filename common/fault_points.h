@@ -45,6 +45,7 @@ enum class Fault : uint8_t {
   kFreedNotPoisoned,      // --sanitize-kv fills nothing
   kCachedFromProcessed,   // cached = prompt - what the first step took
   kCachedFromPast,        // cached = past - processed, and the past is forgotten when blocks go
+  kCachedLessDiscarded,   // a context shift takes what it drops off the cached tokens
   kPublishedWhenPlanned,  // blocks are there for others before they are computed
   kHostNotVerified,       // what host memory holds is believed
   kRankToldOtherKvCache,  // by rank: it is told the opposite of --no-kv-cache

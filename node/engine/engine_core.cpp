@@ -346,7 +346,11 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
 void EngineCore::go_on(Sequence& sequence) {
   if (sequence.is_full()) {
     ++counters_.n_context_shifts;
+    const int32_t n_before = sequence.n_known();
     scheduler_.cut(sequence);
+    if (fault(Fault::kCachedLessDiscarded)) {
+      sequence.owner().usage.cached_tokens -= static_cast<uint64_t>(n_before - sequence.n_known());
+    }
   } else if (!kv_cache_) {
     scheduler_.start_over(sequence);
   }

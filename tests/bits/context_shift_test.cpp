@@ -123,8 +123,8 @@ void expect_the_same(const NamedSpec& model, const Setting& setting,
     node.ask(id, random_prompt(3, model.spec.shape.vocab_size, id), sampled(id, 1));
   }
   node.run();
-  for (int round = 0; round < 2; ++round) {
-    const auto first = static_cast<uint64_t>(10 * (round + 1));
+  for (uint64_t round = 0; round < 2; ++round) {
+    const uint64_t first = 10 * (round + 1);
     for (uint64_t seed : {2, 3}) node.ask(first + seed, prompt, sampled(seed, kOutputs));
     node.run();
     for (uint64_t seed : {2, 3}) {

@@ -1,5 +1,6 @@
 // 2,000 random operations: requests come and are cancelled, the cache is cleared, the allocator
-// refuses, ranks throw. Whatever happens, the accounts of cached tokens hold. Seeds are printed.
+// refuses, ranks throw, contexts are cut. Whatever happens, the accounts of cached tokens hold.
+// Seeds are printed.
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -17,7 +18,10 @@ EngineConfig random_config(SeededRandom& random, int depth) {
   config.limits.block_size = 1 << random.integer(0, 3);
   config.limits.n_groups = static_cast<int>(random.integer(1, 2));
   config.limits.max_banned = max_banned_ids(config.limits.max_seqs, FakeTokenizer());
-  config.n_kv_blocks = n_blocks_for(random.integer(50, 90), config.limits.block_size);
+  config.context_shift = random.chance(0.5);
+  config.n_keep = config.context_shift ? static_cast<int32_t>(random.integer(-1, 20)) : 0;
+  const int32_t n_least = config.context_shift ? config.limits.max_model_len : 50;
+  config.n_kv_blocks = n_blocks_for(random.integer(n_least, 90), config.limits.block_size);
   return config;
 }
 
@@ -30,10 +34,24 @@ std::vector<int32_t> random_prompt(SeededRandom& random) {
 }
 
 std::vector<uint64_t> counters(const EngineSnapshot& s) {
-  return {s.n_steps,         s.n_blocks_evicted, s.n_regret_tokens,     s.n_preemptions,
-          s.n_prompt_tokens, s.n_cached_tokens,  s.n_recomputed_tokens, s.n_output_tokens,
-          s.n_stopped,       s.n_length,         s.n_cancelled,         s.n_failed,
-          s.n_lookup_tokens, s.n_hit_tokens,     s.n_query_rows,        s.n_invariant_violations};
+  return {s.n_steps,
+          s.n_blocks_evicted,
+          s.n_regret_tokens,
+          s.n_preemptions,
+          s.n_prompt_tokens,
+          s.n_cached_tokens,
+          s.n_recomputed_tokens,
+          s.n_output_tokens,
+          s.n_stopped,
+          s.n_length,
+          s.n_cancelled,
+          s.n_failed,
+          s.n_lookup_tokens,
+          s.n_hit_tokens,
+          s.n_context_shifts,
+          s.n_tokens_after_shift,
+          s.n_query_rows,
+          s.n_invariant_violations};
 }
 
 // With nothing going on beside it, what is not cached is forwarded, and nothing else.
@@ -64,6 +82,7 @@ TEST_P(RandomOperations, CachedAndComputedTokensAreThePrompts) {
         GenerationRequest request =
             request_of(op, random_prompt(random), static_cast<int32_t>(random.integer(1, 12)));
         request.sampling.cache_prompt = random.chance(0.9);
+        if (h.config.context_shift && random.chance(0.1)) request.sampling.max_tokens = 100;
         n_prompt[RequestId{op}] = request.prompt.size();
         ASSERT_TRUE(h.accept(std::move(request)));
       } else if (random.chance(0.1)) {
@@ -101,6 +120,7 @@ TEST_P(RandomOperations, CachedAndComputedTokensAreThePrompts) {
     const EngineSnapshot s = h.core.snapshot();
     EXPECT_EQ(s.n_cached_tokens, n_cached_tokens);
     EXPECT_GT(n_cached_tokens, 0u);
+    EXPECT_EQ(s.n_context_shifts > 0, h.config.context_shift);
     EXPECT_LE(s.n_prompt_tokens, n_prompt_tokens) << "some were cancelled before they ran";
     expect_rows_of_what_is_not_cached(h, random);
   }
