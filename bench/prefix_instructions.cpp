@@ -46,7 +46,7 @@ class InlineExecutor final : public Executor {
     result_.resize(config_.limits.max_samples);
   }
   void submit(std::span<const std::byte> plan) override {
-    const RankOutcome outcome = rank_.run(plan, *communicators_.front());
+    const RankOutcome outcome = rank_.run(plan, {}, *communicators_.front());
     CHECK(outcome.status == StepStatus::kOk);
     const StepPlanHeader& header = StepPlanView(plan).header();
     rank_.read_samples(header, result_);

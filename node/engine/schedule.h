@@ -75,6 +75,14 @@ struct Schedule {
   int32_t n_tokens() const { return work.n_rows; }
   int32_t n_samples() const { return work.n_samples; }
   bool empty() const { return chunks.empty(); }
+  std::vector<Sequence*> sequences() const;  // in the order of the chunks
 };
+
+inline std::vector<Sequence*> Schedule::sequences() const {
+  std::vector<Sequence*> out;
+  out.reserve(chunks.size());
+  for (const ScheduledChunk& chunk : chunks) out.push_back(chunk.sequence);
+  return out;
+}
 
 }  // namespace lockstep

@@ -1,0 +1,163 @@
+// The half of StepPlanner that decides whether a sequence is admitted: what the cache has of it,
+// whether it had better wait for another one's blocks, and whether the pools have room.
+#include <algorithm>
+
+#include "common/fault_points.h"
+#include "node/engine/live_request.h"
+#include "node/engine/scheduler.h"
+#include "node/engine/step_planner.h"
+
+namespace lockstep {
+
+// Writes into the chunk what the sequence, whose cached blocks are in out_.match, gets with its
+// place. False if it stays in line.
+bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk) {
+  if (stands_back(sequence)) {
+    out_.standing_back.push_back(&sequence);
+    return false;
+  }
+  chunk.n_blocks_claimed = scheduler_.n_blocks_to_claim(sequence);
+  const int32_t tenant = sequence.owner().request.tenant;
+  if (!claim(tenant, chunk.n_blocks_claimed)) {
+    lane.is_closed = is_at_ceiling(tenant, chunk.n_blocks_claimed);
+    admits_ = lane.is_closed;
+    return false;
+  }
+  chunk.first_position = n_matched();
+  if (!tell_history(chunk)) {
+    admits_ = false;
+    return false;
+  }
+  chunk.admits = true;
+  chunk.is_new = sequence.is_new();
+  chunk.first_shared = out_.shared.size();
+  chunk.n_shared = out_.match.nodes.size();
+  chunk.first_loaded = out_.loaded.size();
+  chunk.n_loaded = out_.match.host.size();
+  chunk.loads = chunk.n_loaded > 0;
+  chunk.partial = out_.match.partial;
+  chunk.copies = out_.match.n_partial > 0;
+  out_.shared.insert(out_.shared.end(), out_.match.nodes.begin(), out_.match.nodes.end());
+  out_.loaded.insert(out_.loaded.end(), out_.match.host.begin(), out_.match.host.end());
+  out_.work.n_transfers += static_cast<int32_t>(chunk.n_loaded);
+  out_.n_dear_loads += is_load_dear_;
+  ++n_running_;
+  return true;
+}
+
+// At least one token is always forwarded: its logits are wanted.
+void StepPlanner::match(const Sequence& sequence) {
+  out_.match.nodes.clear();
+  out_.match.host.clear();
+  drop_partial();
+  is_load_dear_ = false;
+  if (!sequence.owner().takes_part_in_cache) return;
+  scheduler_.cache().match(sequence.prefix(), sequence.tokens(), sequence.n_known() - 1,
+                           out_.match);
+  if (out_.match.host.empty()) return;
+  is_load_dear_ = !is_loading_cheaper();
+  // Once in a while what is dear is loaded in any case: a price that has fallen is found out so.
+  if (is_load_dear_ && (scheduler_.n_dear_loads() + 1) % kDearLoadsPerTrial != 0) {
+    out_.match.host.clear();
+  } else {
+    drop_partial();
+  }
+}
+
+void StepPlanner::drop_partial() {
+  out_.match.partial = PrefixIndex::kNone;
+  out_.match.n_partial = 0;
+}
+
+// Whether the blocks in host memory are there sooner than computed anew, as far as steps have
+// shown.
+bool StepPlanner::is_loading_cheaper() const {
+  const int32_t block_size = scheduler_.limits().block_size;
+  const auto n_blocks = static_cast<int32_t>(out_.match.host.size());
+  StepWork loading, computing;
+  loading.n_transfers = n_blocks;
+  computing.add_chunk(static_cast<int32_t>(out_.match.nodes.size()) * block_size,
+                      n_blocks * block_size, /*samples=*/false);
+  const StepTime& time = scheduler_.step_time();
+  return time.predict_extra(loading) <= time.predict_extra(computing);
+}
+
+int32_t StepPlanner::n_matched() const {
+  const size_t n_blocks = out_.match.nodes.size() + out_.match.host.size();
+  return static_cast<int32_t>(n_blocks) * scheduler_.limits().block_size + out_.match.n_partial;
+}
+
+// Whether somebody who runs, or is about to, computes blocks that this sequence would share, and
+// will publish them with its first token, soon enough.
+bool StepPlanner::stands_back(const Sequence& sequence) const {
+  if (sequence.n_steps_stood_back() >= kMaxStepsStoodBack || !sequence.is_new()) return false;
+  for (const Sequence* other : scheduler_.running()) {
+    if (other->is_running() && other->chain().publishes() && !is_sent_back(*other) &&
+        is_worth_waiting_for(*other, sequence)) {
+      return true;
+    }
+  }
+  return std::ranges::any_of(out_.chunks, [&](const ScheduledChunk& chunk) {
+    return chunk.admits && is_worth_waiting_for(*chunk.sequence, sequence);
+  });
+}
+
+bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const {
+  const int32_t block_size = scheduler_.limits().block_size;
+  const auto n_useful = static_cast<size_t>((sequence.n_prompt() - 1) / block_size);
+  std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
+  wanted = wanted.first(std::min(wanted.size(), n_useful));
+  const std::vector<uint64_t>& theirs = other.owner().prefix.blocks;
+  const size_t next = out_.match.nodes.size() + out_.match.host.size();
+  size_t end = next;
+  while (end < wanted.size() && end < theirs.size() && theirs[end] == wanted[end]) ++end;
+  const auto n_saved = static_cast<int32_t>(end - next) * block_size;
+  const int32_t n_left = other.n_prompt() - other.n_computed();
+  return n_saved > 0 && other.n_outputs() == 0 && n_left <= 2 * n_saved;
+}
+
+// Takes what admitting a sequence with the blocks in out_.match takes out of every pool; false, and
+// nothing taken, if one has too little. Does without the copy if that alone is too much.
+bool StepPlanner::claim(int32_t tenant, int32_t n_blocks) {
+  if (try_claim(tenant, n_blocks)) return true;
+  if (out_.match.n_partial == 0) return false;
+  drop_partial();
+  return try_claim(tenant, n_blocks);
+}
+
+// Whether a fault point refuses blocks that may well be there.
+bool StepPlanner::is_refused() {
+  const bool is_refused = fault(Fault::kAllocatorRefuses);
+  out_.is_refused |= is_refused;
+  return is_refused;
+}
+
+// Whether the tenant's own limit keeps it from so many, however many there are.
+bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
+  return std::ranges::any_of(out_.ledgers, [&](const TenantLedger& ledger) {
+    return ledger.n_below_ceiling(tenant) < n_blocks;
+  });
+}
+
+// A cached block that is shared, or copied from, cannot be evicted for others. A decode that was
+// not promised all it may need may soon want one more.
+bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks) {
+  const PrefixMatch& match = out_.match;
+  const auto n_shared = static_cast<int32_t>(match.nodes.size());
+  const auto need = [&](size_t group) {
+    const int g = static_cast<int>(group);
+    int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.nodes, g);
+    if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
+    return n;
+  };
+  if (is_refused()) return false;
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
+    if (need(group) + n_growing_ > out_.ledgers[group].n_available(tenant)) return false;
+  }
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
+    out_.ledgers[group].take(tenant, need(group));
+  }
+  return true;
+}
+
+}  // namespace lockstep
