@@ -242,14 +242,28 @@ StepPlanner::Turn StepPlanner::open_chunk(PromptLane& lane, Sequence& sequence) 
     match(sequence);
     chunk.first_position = n_matched();
   }
-  if (n_rows_left(chunk.first_position) == 0) return Turn::kStepIsFull;
+  // What it loads takes its time too, so rows are what is left beside that.
+  const int32_t n_transfers = n_loads_of(sequence);
+  out_.work.n_transfers += n_transfers;
+  if (n_rows_left(chunk.first_position) == 0) {
+    out_.work.n_transfers -= n_transfers;
+    return Turn::kStepIsFull;
+  }
   ++(sequence.is_waiting() ? lane.next_waiting : lane.next_running);
   if (sequence.is_waiting() ? !admit(lane, sequence, chunk) : !tell_history(chunk)) {
+    out_.work.n_transfers -= n_transfers;
     return Turn::kPassedOver;
   }
   lane.open_chunk = static_cast<int64_t>(out_.chunks.size());
   out_.chunks.push_back(chunk);
   return Turn::kServed;
+}
+
+// Blocks from host memory that its next chunk begins with; of one that waits they are in
+// out_.match.
+int32_t StepPlanner::n_loads_of(const Sequence& sequence) const {
+  if (sequence.is_waiting()) return static_cast<int32_t>(out_.match.host.size());
+  return sequence.n_inflight() == 0 ? static_cast<int32_t>(sequence.host().size()) : 0;
 }
 
 // At least one token more for the lane's open chunk; 0 if the step is full.
@@ -282,10 +296,7 @@ int32_t StepPlanner::n_rows_left(int32_t first_position) const {
 bool StepPlanner::tell_history(ScheduledChunk& chunk) {
   chunk.prefill_end = prefill_end(*chunk.sequence);
   if (chunk.sequence->awaits_copy() && chunk.sequence->n_inflight() == 0) chunk.copies = true;
-  if (chunk.sequence->awaits_load() && chunk.sequence->n_inflight() == 0) {
-    chunk.loads = true;
-    out_.work.n_transfers += static_cast<int32_t>(chunk.sequence->host().size());
-  }
+  if (chunk.sequence->awaits_load() && chunk.sequence->n_inflight() == 0) chunk.loads = true;
   if (chunk.sequence->has_history()) return true;
   if (out_.n_history + chunk.first_position > scheduler_.limits().max_cached_tokens()) return false;
   chunk.writes_history = chunk.first_position > 0;

@@ -54,6 +54,7 @@ class StepPlanner {
   Sequence* running_candidate(PromptLane& lane, size_t tenant) const;
   Sequence* waiting_candidate(const PromptLane& lane, size_t tenant) const;
   Turn open_chunk(PromptLane& lane, Sequence& sequence);
+  int32_t n_loads_of(const Sequence& sequence) const;
   int32_t extend_chunk(PromptLane& lane, int64_t allowance);
 
   void match(const Sequence& sequence);

@@ -39,7 +39,6 @@ bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& ch
   chunk.copies = out_.match.n_partial > 0;
   out_.shared.insert(out_.shared.end(), out_.match.nodes.begin(), out_.match.nodes.end());
   out_.loaded.insert(out_.loaded.end(), out_.match.host.begin(), out_.match.host.end());
-  out_.work.n_transfers += static_cast<int32_t>(chunk.n_loaded);
   out_.n_dear_loads += is_load_dear_;
   ++n_running_;
   return true;

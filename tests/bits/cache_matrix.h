@@ -3,6 +3,10 @@
 // Shared by a sample of the cells (tests/bits) and all of them (tests/slow/bits).
 #pragma once
 
+#include <algorithm>
+#include <iterator>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "tests/bits/engine_node.h"
@@ -37,13 +41,31 @@ struct Cell {
 
 class CacheMatrix {
  public:
-  CacheMatrix() : model_(nine_heads()), prompt_(random_prompt(46, vocab_size(), 3)) {
-    Node node(model_, {.prefix_cache = false});
+  CacheMatrix() : CacheMatrix(std::make_shared<FakeModelFile>(nine_heads().spec)) {}
+  explicit CacheMatrix(std::shared_ptr<const ModelFile> model)
+      : model_(std::move(model)), prompt_(random_prompt(46, vocab_size(), 3)) {
+    Node node(*model_, {.prefix_cache = false});
     for (uint64_t seed : kSeeds) {
       node.ask(seed, prompt_, sampled(seed, kOutputs));
       node.run();
       truth_.push_back(node.answer(seed));
     }
+  }
+
+  // n cells of each fate.
+  static std::vector<Cell> sample(int n, uint64_t seed) {
+    const std::vector<Cell> all = cells();
+    SeededRandom random(seed);
+    std::vector<Cell> out;
+    for (int fate = 0; fate < kNFates; ++fate) {
+      std::vector<Cell> of_fate;
+      std::ranges::copy_if(all, std::back_inserter(of_fate),
+                           [&](const Cell& cell) { return static_cast<int>(cell.fate) == fate; });
+      for (int i = 0; i < n; ++i) {
+        out.push_back(of_fate[static_cast<size_t>(random.integer(0, std::ssize(of_fate) - 1))]);
+      }
+    }
+    return out;
   }
 
   // All of them; every offset for the partly matched ones.
@@ -69,7 +91,7 @@ class CacheMatrix {
 
   void expect_the_transcript(const Cell& cell) const {
     SCOPED_TRACE(cell.name());
-    Node node(model_, setting_of(cell));
+    Node node(*model_, setting_of(cell));
     prepare(node, cell);
     for (int round = 0; round < 2; ++round) {
       uint64_t first_id = 10 + 10 * static_cast<uint64_t>(round);
@@ -97,7 +119,7 @@ class CacheMatrix {
   static constexpr uint64_t kSeeds[] = {2, 3};  // even: greedy, odd: sampled
   static constexpr int32_t kOutputs = 40;
 
-  int64_t vocab_size() const { return model_.spec.shape.vocab_size; }
+  int64_t vocab_size() const { return model_->config().shape.vocab_size; }
 
   static bool is_evicted(const Cell& cell) {
     return cell.fate == Fate::kEvicted || cell.fate == Fate::kThroughHost;
@@ -158,7 +180,7 @@ class CacheMatrix {
     }
   }
 
-  const NamedSpec model_;
+  const std::shared_ptr<const ModelFile> model_;
   const Ids prompt_;
   std::vector<Answer> truth_;  // [seeds]
 };

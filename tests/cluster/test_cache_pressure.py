@@ -59,6 +59,18 @@ def test_agent_sim_finds_its_main_contexts_again(server):
     assert "FINALIZE survival: 3/3" in said and n_evicted > 0, said
 
 
+def test_agent_sim_finds_them_in_host_memory_where_the_pool_is_a_quarter_of_its_load():
+    with serve(SMOLLM2, "--max-model-len", "1024", "--num-kv-blocks", POOL // 16, "--seed", "1",
+               "--host-kv-bytes", "400000000") as tiered:
+        said, n_evicted = run(tiered, "agent_sim", "--sessions", "8", "--main-tokens", "700",
+                              "--step-tokens", "100", "--sub-tokens", "200", "--sub-windows", "2",
+                              "--finalize-tokens", "40", "--max-tokens", "8", "--salt", "5",
+                              "--no-viz", "--ttft-ratio", "1000")
+        assert "FINALIZE survival: 8/8" in said and n_evicted > 3 * POOL / 16, said
+        assert tiered.metric("lockstep_kv_transfers_total", direction="load") > 0
+        assert tiered.metric("lockstep_kv_host_mismatches_total") == 0
+
+
 def test_needle_test_finds_its_needles(server):
     said, _ = run(server, "needle", "--lengths", "100,200", "--needle-pos", "0.97", "--salt", "20",
                   "--max-tokens", "48", "--tokens-per-char", "0.25")

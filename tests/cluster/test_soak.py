@@ -12,7 +12,10 @@ import pytest
 from processes import SMOLLM2, TINY, request, serve, wait_for
 from soak_clients import MAX_MODEL_LEN, SoakClient, ask_alone
 
-MODELS = {"tiny-9": (TINY / "tiny-9-q8_0.gguf", range(8, 512)), "SmolLM2": (SMOLLM2, range(100, 49000))}
+TINY_9 = TINY / "tiny-9-q8_0.gguf"
+# name: (file, ids of prompts, further flags)
+MODELS = {"tiny-9": (TINY_9, range(8, 512), ()), "SmolLM2": (SMOLLM2, range(100, 49000), ()),
+          "tiny-9 over host memory": (TINY_9, range(8, 512), ("--host-kv-bytes", "4000000"))}
 SECONDS = float(os.environ.get("LOCKSTEP_SOAK_SECONDS", "120")) / len(MODELS)
 N_CLIENTS, BLOCK_SIZE = 16, 16
 # Prompt and answer are half of what may be, on average; the pool has room for a quarter of the clients.
@@ -47,6 +50,7 @@ def nothing_is_left(server):
     blocks = server.blocks()
     assert blocks["active"] == blocks["promised"] == 0, blocks
     assert blocks["free"] + blocks["cached"] == N_BLOCKS, blocks
+    assert server.metric("lockstep_kv_blocks", tier="host", state="pinned") == 0
     request(server.admin, "POST", "/v1/clear_kv_cache")
     assert server.blocks() == dict(free=N_BLOCKS, cached=0, promised=0, active=0)
 
@@ -54,16 +58,18 @@ def nothing_is_left(server):
 def nothing_went_wrong(server):
     assert server.total("lockstep_decode_failures_total") == 0
     assert server.total("lockstep_kv_invariant_violations_total") == 0
+    assert server.total("lockstep_kv_host_mismatches_total") == 0
     for outcome in ("decode_failed", "deadline_exceeded", "internal"):
         assert server.metric("lockstep_coordinator_requests_total", outcome=outcome) == 0
 
 
-def the_pool_was_too_small(server):
+def the_pool_was_too_small(server, is_tiered):
     """{figure: value}; a run without pressure would show nothing."""
     figures = {name: server.total(f"lockstep_{name}_total") for name in (
         "preemptions", "recomputed_tokens", "kv_evictions", "kv_evict_regret_tokens",
-        "prefix_cache_hit_tokens", "prefix_cache_lookup_tokens", "generation_tokens")}
-    expected = ["kv_evictions", "kv_evict_regret_tokens", "prefix_cache_hit_tokens"]
+        "prefix_cache_hit_tokens", "prefix_cache_lookup_tokens", "generation_tokens", "kv_transfers")}
+    expected = ["kv_evictions", "prefix_cache_hit_tokens",
+                "kv_transfers" if is_tiered else "kv_evict_regret_tokens"]
     if SECONDS >= 30:  # a sequence outgrows its promise now and then
         expected.append("preemptions")
     for name in expected:
@@ -87,12 +93,12 @@ def check_sample(server, clients, seconds):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_random_conversations_under_pressure(name, capsys):
-    model, vocabulary = MODELS[name]
-    flags = ("--max-model-len", MAX_MODEL_LEN, "--num-kv-blocks", N_BLOCKS, "--max-num-seqs",
+    model, vocabulary, more_flags = MODELS[name]
+    flags = (*more_flags, "--max-model-len", MAX_MODEL_LEN, "--num-kv-blocks", N_BLOCKS, "--max-num-seqs",
              N_CLIENTS, "--max-num-batched-tokens", "128", "--sanitize-kv", "--verbosity", "0")
     with serve(model, *flags) as server:
         clients, grown = soak(server, vocabulary)
-        figures = the_pool_was_too_small(server)
+        figures = the_pool_was_too_small(server, is_tiered=bool(more_flags))
         nothing_is_left(server)
         nothing_went_wrong(server)
         n_checked = check_sample(server, clients, max(5, SECONDS / 4))

@@ -161,6 +161,44 @@ TEST(HostTierOfEngine, BlocksAreLoadedIfThatIsMeasuredToBeCheaper) {
   EXPECT_LT(n_dear, 10u);
 }
 
+// Beside a decode a step may take 30 ms: a row takes 1, a block to or from host memory 2. Twenty
+// rows of one prompt leave time for rows of another, but not for the eleven blocks that it begins
+// with.
+TEST_P(HostTierEngine, BlocksToLoadTakeOfTheTimeThatDecodesCanWait) {
+  EngineConfig config = tiered_config(GetParam());
+  config.limits.max_tokens = 64;
+  config.n_kv_blocks = 40;
+  config.itl_target = std::chrono::milliseconds(30);
+  CoreHarness h(config);
+  std::vector<std::pair<int32_t, int32_t>> steps;  // rows, loads
+  h.executor.on_submit = [&](const StepPlanView& plan) {
+    const StepPlanHeader& header = plan.header();
+    steps.emplace_back(header.n_tokens, header.n_loads);
+    const int32_t n_transfers = header.n_loads + header.n_stores;
+    h.clock.advance(std::chrono::milliseconds(header.n_tokens + 2 * n_transfers));
+  };
+  const std::vector<int32_t> prompt = counting(1, 46);
+  ASSERT_TRUE(h.accept(request_of(1, prompt, 4)));
+  h.run();
+  for (uint64_t id = 100; id < 106; ++id) {
+    ASSERT_TRUE(
+        h.accept(request_of(id, std::vector<int32_t>(50, static_cast<int32_t>(id - 100)), 8)));
+    h.run();
+  }
+  ASSERT_TRUE(h.accept(request_of(2, {1}, 40)));
+  for (int i = 0; i < 4; ++i) h.turn();
+  steps.clear();
+  ASSERT_TRUE(h.accept(request_of(3, counting(60, 20), 4)));
+  GenerationRequest again = request_of(4, prompt, 4);
+  again.sampling.seed = 1;
+  ASSERT_TRUE(h.accept(std::move(again)));
+  h.run();
+  EXPECT_EQ(h.choice(4), h.choice(1));
+  EXPECT_EQ(h.ending(4).usage.cached_tokens, 44u);
+  EXPECT_EQ(steps.front(), std::pair(21, 0));
+  EXPECT_EQ(std::ranges::count_if(steps, [](const auto& step) { return step.second > 0; }), 1);
+}
+
 TEST_P(HostTierEngine, RandomPressureNeverShowsInAToken) {
   uint64_t n_loaded = 0, n_bad = 0;
   for (uint64_t seed = 1; seed <= 40; ++seed) {
@@ -172,8 +210,15 @@ TEST_P(HostTierEngine, RandomPressureNeverShowsInAToken) {
     config.limits.n_groups = static_cast<int>(random.integer(1, 2));
     config.n_kv_blocks = n_blocks_for(random.integer(50, 90), config.limits.block_size);
     config.n_host_kv_blocks = static_cast<int32_t>(random.integer(1, 60));
+    config.itl_target = std::chrono::milliseconds(random.integer(0, 1) * random.integer(1, 20));
     CoreHarness h(config);
     if (random.chance(0.5)) h.executor.rotten_host_blocks.insert(0);
+    const std::chrono::microseconds per_transfer(random.integer(0, 4000));
+    h.executor.on_submit = [&](const StepPlanView& plan) {
+      const StepPlanHeader& header = plan.header();
+      h.clock.advance(std::chrono::milliseconds(header.n_tokens) +
+                      (header.n_loads + header.n_stores) * per_transfer);
+    };
     CoreHarness solo(small_config());
     for (uint64_t id = 0; id < 16; ++id) {
       const std::vector<int32_t> prompt(static_cast<size_t>(random.integer(1, 20)),
