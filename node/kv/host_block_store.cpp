@@ -76,7 +76,9 @@ void HostBlockStore::store(BlockId from, HostBlockId to, uint64_t tag) {
 bool HostBlockStore::load(HostBlockId from, uint64_t tag, BlockId to) {
   const std::span<std::byte> bytes = bytes_of(from);
   if (fault(Fault::kHostBitFlip)) bytes.front() ^= std::byte{1};
-  if (!fault(Fault::kHostNotVerified) && block_checksum(bytes, tag) != checksums_[static_cast<size_t>(raw(from))]) return false;
+  if (!fault(Fault::kHostNotVerified) &&
+      block_checksum(bytes, tag) != checksums_[static_cast<size_t>(raw(from))])
+    return false;
   const std::byte* at = bytes.data();
   for (int layer = 0; layer < device_.shape().n_layers; ++layer) {
     const std::span<std::byte> part = device_.bytes_of(to, layer);
