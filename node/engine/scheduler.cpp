@@ -135,6 +135,7 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
   if (sequence.owner().takes_part_in_cache) {
     chain = cache_.start_chain(sequence.prefix(), nodes, n_max, tenant, retention_of(sequence));
   }
+  n_loading_admissions_ += chunk.n_loaded > 0;
   std::vector<HostPin> host;
   host.reserve(chunk.n_loaded);
   for (size_t i = 0; i < chunk.n_loaded; ++i) {

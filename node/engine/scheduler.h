@@ -73,6 +73,8 @@ class Scheduler {
   int32_t max_running() const { return max_running_; }
   bool idle() const { return waiting_.empty() && running_.empty(); }
   uint64_t n_preemptions() const { return n_preemptions_; }
+  // Admissions that loaded blocks from host memory.
+  uint64_t n_loading_admissions() const { return n_loading_admissions_; }
   // Admissions to whom loading blocks from host memory looked dearer than computing them.
   uint64_t n_dear_loads() const { return n_dear_loads_; }
 
@@ -103,6 +105,7 @@ class Scheduler {
   StepTime step_time_;
   std::vector<OutputEstimate> outputs_;  // [n_tenants]
   uint64_t n_preemptions_ = 0;
+  uint64_t n_loading_admissions_ = 0;
   uint64_t n_dear_loads_ = 0;
   // Of the commit at hand.
   std::vector<BlockPromise> promises_;                    // [n_groups]

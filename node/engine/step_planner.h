@@ -26,8 +26,11 @@ class Scheduler;
 inline constexpr int32_t kMaxStepsStoodBack = 64;
 // Rows of prompts that a step has at least, whatever they cost the decodes beside them.
 inline constexpr int32_t kMinPrefillRows = 16;
+// So many admissions load blocks before what that costs is believed: on a busy machine a few steps
+// say little.
+inline constexpr uint64_t kLoadsToLearn = 8;
 // Of so many admissions to whom loading blocks looks dearer than computing them, one loads them.
-inline constexpr uint64_t kDearLoadsPerTrial = 32;
+inline constexpr uint64_t kDearLoadsPerTrial = 16;
 
 class StepPlanner {
  public:

@@ -54,7 +54,7 @@ void StepPlanner::match(const Sequence& sequence) {
   scheduler_.cache().match(sequence.prefix(), sequence.tokens(), sequence.n_known() - 1,
                            out_.match);
   if (out_.match.host.empty()) return;
-  is_load_dear_ = !is_loading_cheaper();
+  is_load_dear_ = scheduler_.n_loading_admissions() >= kLoadsToLearn && !is_loading_cheaper();
   // Once in a while what is dear is loaded in any case: a price that has fallen is found out so.
   if (is_load_dear_ && (scheduler_.n_dear_loads() + 1) % kDearLoadsPerTrial != 0) {
     out_.match.host.clear();

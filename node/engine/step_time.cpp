@@ -12,6 +12,9 @@ constexpr std::array<double, StepTime::kNTerms> kScale = {1.0, 1.0 / 64, 1.0 / 1
 // Keeps the solution where it was in directions that the steps say nothing about.
 constexpr double kRidge = 1e-6;
 constexpr int kSweeps = 64;
+// A step that took so many times as long as expected was interrupted: it says no more than this. A
+// machine that has become slower is followed all the same, step by step.
+constexpr double kMaxSurprise = 8;
 
 }  // namespace
 
@@ -28,6 +31,9 @@ StepTime::Vector StepTime::terms(const StepWork& work) {
 
 void StepTime::observe(const StepWork& work, double seconds) {
   const Vector x = terms(work);
+  if (const double expected = predict(work); expected > 0) {
+    seconds = std::min(seconds, kMaxSurprise * expected);
+  }
   for (size_t i = 0; i < kNTerms; ++i) {
     for (size_t j = 0; j < kNTerms; ++j) {
       products_[i][j] = kForgetting * products_[i][j] + x[i] * x[j];

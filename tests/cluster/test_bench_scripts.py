@@ -2,6 +2,7 @@
 docs/performance.md.
 """
 
+import json
 import pathlib
 import re
 import subprocess
@@ -20,3 +21,13 @@ def test_the_stall_of_streams_by_a_long_prompt_is_measured_with_and_without_the_
     rows = re.findall(r"^\| (lockstep.*?) \| (\d+) \| \d+ to \d+ \| ([\d.]+) \|$", done.stdout, re.M)
     assert [name for name, *_ in rows] == ["lockstep", "lockstep --itl-target-ms 0"]
     assert all(float(gap) > 0 and float(first) > 0 for _, gap, first in rows)
+
+
+def test_what_host_memory_is_worth_is_measured():
+    done = subprocess.run([sys.executable, BENCH / "host_tier.py", "--lockstep", BIN / "lockstep",
+                           "--model", SMOLLM2, "--rounds", "1", "--turns", "2", "--prompt-tokens", "200"],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["tokens_loaded"] == 192 and figures["tokens_cached_without"] < 48
+    assert figures["ttft_p50_ms_loaded"] > 0

@@ -119,5 +119,20 @@ TEST(StepTime, ALongPromptNeverStopsTheDecodesAndIsNotStarved) {
   EXPECT_GT(without.worst_seconds, 0.4);  // a step of 512 tokens
 }
 
+TEST(StepTime, AStepThatWasInterruptedSaysLittle) {
+  StepTime time;
+  StepWork work;
+  for (int n = 1; n <= 64; ++n) {
+    work.n_rows = n;
+    time.observe(work, 0.001 * n);
+  }
+  work.n_rows = 32;
+  const double before = time.predict(work);
+  time.observe(work, 100.0);
+  EXPECT_LT(time.predict(work), 2 * before);
+  for (int i = 0; i < 100; ++i) time.observe(work, 0.3);  // but a slower machine is believed
+  EXPECT_NEAR(time.predict(work), 0.3, 0.06);
+}
+
 }  // namespace
 }  // namespace lockstep::testing
