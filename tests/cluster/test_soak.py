@@ -64,14 +64,13 @@ def nothing_went_wrong(server):
 
 
 def the_pool_was_too_small(server, is_tiered):
-    """{figure: value}; a run without pressure would show nothing."""
+    """{figure: value}; a run without pressure would show nothing. How many are preempted is left to
+    the machine's speed; test_kv_pressure.py asks for it."""
     figures = {name: server.total(f"lockstep_{name}_total") for name in (
         "preemptions", "recomputed_tokens", "kv_evictions", "kv_evict_regret_tokens",
         "prefix_cache_hit_tokens", "prefix_cache_lookup_tokens", "generation_tokens", "kv_transfers")}
     expected = ["kv_evictions", "prefix_cache_hit_tokens",
                 "kv_transfers" if is_tiered else "kv_evict_regret_tokens"]
-    if SECONDS >= 30:  # a sequence outgrows its promise now and then
-        expected.append("preemptions")
     for name in expected:
         assert figures[name] > 0, figures
     return figures
