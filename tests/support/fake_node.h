@@ -119,18 +119,20 @@ class FakeNode {
  private:
   static constexpr std::chrono::seconds kPatience{20};
 
+  // Notes what came before it answers: who has the answer finds the note.
   void on_bytes(wire::Incoming& incoming) {
     Result<wire::Message> message = wire::decode(incoming.body);
     ASSERT_TRUE(message) << message.error().message;
     peers_.insert(incoming.peer);
     if (std::get_if<wire::Hello>(&*message)) return send(incoming.peer, welcome());
     if (auto* generate = std::get_if<wire::Generate>(&*message)) {
+      note([&] { requests_.push_back(*generate); });
       for (const wire::Message& reply : script_(*generate)) send(incoming.peer, reply);
-      return note([&] { requests_.push_back(*generate); });
+      return;
     }
     if (auto* cancel = std::get_if<wire::Cancel>(&*message)) {
-      send(incoming.peer, wire::Done{cancel->request_id, "cancelled", {2, 0, 0}});
-      return note([&] { cancels_.push_back(cancel->request_id); });
+      note([&] { cancels_.push_back(cancel->request_id); });
+      return send(incoming.peer, wire::Done{cancel->request_id, "cancelled", {2, 0, 0}});
     }
     note([&] { ++n_questions_; });
     if (ignores_questions_) return;
