@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 
 #include "common/clock.h"
 #include "common/result.h"
@@ -19,6 +20,9 @@
 #include "node/text/tokenizer.h"
 
 namespace lockstep {
+
+// The rules that the engine checks itself by: node/engine/invariants.h.
+inline constexpr int kNumInvariants = 13;
 
 // A consistent picture of the engine, for metrics and heartbeats. Counters only grow.
 struct EngineSnapshot {
@@ -43,9 +47,14 @@ struct EngineSnapshot {
   uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;
   uint64_t n_rejected = 0;
   DecodeFailures decode_failures;
-  uint64_t n_query_rows = 0;            // attention rows run
-  uint64_t n_invariant_violations = 0;  // docs/engine.md; 0 unless there is a bug
-  std::chrono::nanoseconds busy{0};     // time with a step in flight
+  uint64_t n_query_rows = 0;  // attention rows run
+  // [rule - 1] (docs/engine.md); 0 unless there is a bug
+  std::array<uint64_t, kNumInvariants> n_violations{};
+  std::chrono::nanoseconds busy{0};  // time with a step in flight
+
+  uint64_t n_invariant_violations() const {
+    return std::accumulate(n_violations.begin(), n_violations.end(), uint64_t{0});
+  }
 };
 
 class Engine {

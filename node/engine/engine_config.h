@@ -21,8 +21,7 @@ enum class KvReservation : uint8_t {
 
 struct EngineConfig {
   StepLimits limits;
-  int32_t n_kv_blocks = 0;       // blocks of every KV group's pool
-  int32_t n_host_kv_blocks = 0;  // blocks of host memory, if the limits have a host tier
+  int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
   int32_t max_queued_requests = 1024;
   int64_t max_queued_tokens = 0;  // of the prompts of requests that wait; 0 = no limit
   int max_steps_in_flight = 1;    // 2 = plan a step while one runs

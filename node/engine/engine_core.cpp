@@ -42,8 +42,8 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
           pools.emplace_back(config.n_kv_blocks, config.tenants);
         return pools;
       }()),
-      host_tier_(config.limits.host_tier ? config.n_host_kv_blocks : 0, config.n_kv_blocks,
-                 config.limits.block_size, config.limits.max_transfers()),
+      host_tier_(config.limits.n_host_kv_blocks, config.n_kv_blocks, config.limits.block_size,
+                 config.limits.max_transfers()),
       cache_(pools_, config.limits.block_size, config.kv_cache && config.prefix_cache,
              config.eviction_policy),
       cache_history_(config.n_kv_blocks, clock),
@@ -56,7 +56,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       events_(config.limits.max_seqs) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
   cache_.set_cost(config.prefill_cost);
-  if (config.limits.host_tier) cache_.spill_to(&host_tier_);
+  if (config.limits.n_host_kv_blocks > 0) cache_.spill_to(&host_tier_);
   cache_.report_to(cache_history_);
   if (block_events_ != nullptr) cache_.report_to(*block_events_);
   // Without a cache the next pass begins with the token that this one samples.
@@ -152,9 +152,9 @@ void EngineCore::finish() {
   publish();
 }
 
-// Counted each time, told once: a wrong account stays wrong.
+// Counted each time, told once a rule: a wrong account stays wrong.
 void EngineCore::note_violation(int rule) {
-  if (counters_.n_invariant_violations++ > 0) return;
+  if (counters_.n_violations[static_cast<size_t>(rule - 1)]++ > 0) return;
   log(LogLevel::kError, str("engine invariant ", rule, " does not hold after step ", next_step_ - 1,
                             " (docs/engine.md)"));
 }

@@ -16,6 +16,7 @@
 //  10. the prefix cache's own (node/kv/prefix_cache.h)
 //  11. a sequence forwards at least one token of what it has: n_cached < n_known
 //  12. where nothing runs no block is active or promised
+//  13. the host tier's own (node/kv/host_tier.h)
 #pragma once
 
 #include "node/engine/scheduler.h"

@@ -49,4 +49,9 @@ struct LiveRequest {
   std::string message;                              // why it failed
 };
 
+// As an index.
+inline size_t tenant_of(const Sequence& sequence) {
+  return static_cast<size_t>(sequence.owner().request.tenant);
+}
+
 }  // namespace lockstep

@@ -59,7 +59,7 @@ struct Schedule {
   bool is_refused = false;      // a fault point has refused blocks: asked again, they may be there
   std::vector<BlockId> shared;  // of all admissions
   std::vector<HostBlockId> loaded;  // likewise
-  std::vector<HostCopy> stores;     // what goes to host memory first: known once it is committed
+  HostCopies stores;                // what goes to host memory first: known once it is committed
   int32_t n_dear_loads = 0;         // admissions that might load blocks, but computing is cheaper
   std::vector<Sequence*> standing_back;
   int32_t n_history = 0;  // tokens that only histories learn

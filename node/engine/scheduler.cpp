@@ -18,10 +18,6 @@ std::vector<int32_t> weights_of(const std::vector<TenantConfig>& tenants) {
   return weights;
 }
 
-size_t tenant_of(const Sequence& sequence) {
-  return static_cast<size_t>(sequence.owner().request.tenant);
-}
-
 Retention retention_of(const Sequence& sequence) {
   const LiveRequest& request = sequence.owner();
   if (!request.request.retention) return {};
@@ -179,7 +175,9 @@ bool Scheduler::undo(const ScheduledChunk& chunk) {
 }
 
 void Scheduler::undo_stores(const Schedule& schedule) {
-  for (const HostCopy& store : schedule.stores) cache_.host_tier()->drop(store.to);
+  for (size_t i = 0; i < schedule.stores.size(); ++i) {
+    cache_.host_tier()->drop(schedule.stores.to(i).block);
+  }
 }
 
 void Scheduler::quarantine(std::span<const HostBlockId> blocks) {

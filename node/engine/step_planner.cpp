@@ -13,10 +13,6 @@ namespace {
 
 int32_t priority_of(const Sequence& sequence) { return sequence.owner().request.priority; }
 
-size_t tenant_of(const Sequence& sequence) {
-  return static_cast<size_t>(sequence.owner().request.tenant);
-}
-
 // Where the tokens that it has to forward before it decodes end.
 int32_t prefill_end(const Sequence& sequence) {
   return sequence.is_waiting() ? sequence.n_known()

@@ -45,8 +45,9 @@ StepWriter::StepWriter(const StepLimits& limits, const Tokenizer& tokenizer)
 
 std::span<const std::byte> StepWriter::write(const Schedule& schedule) {
   builder_.begin(schedule.step);
-  for (const HostCopy& store : schedule.stores) {
-    builder_.add_store(store.from, store.to, store.tag);
+  for (size_t i = 0; i < schedule.stores.size(); ++i) {
+    const HostCopies::To& to = schedule.stores.to(i);
+    builder_.add_store(schedule.stores.from(i), to.block, to.tag);
   }
   for (const ScheduledChunk& chunk : schedule.chunks) {
     add_chunk(chunk);

@@ -6,13 +6,6 @@
 #include "node/engine/live_request.h"
 
 namespace lockstep {
-namespace {
-
-size_t tenant_of(const Sequence& sequence) {
-  return static_cast<size_t>(sequence.owner().request.tenant);
-}
-
-}  // namespace
 
 bool comes_before(const Sequence& a, const Sequence& b) {
   const int32_t first = a.owner().request.priority;

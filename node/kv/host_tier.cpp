@@ -141,7 +141,7 @@ void HostTier::evicted(const PrefixIndex& index, BlockId node, int32_t tenant,
   std::ranges::copy(index.tokens(node), tokens_.begin() + std::ptrdiff_t{raw(id)} * block_size_);
   link(id);
   set_state(id, HostBlockState::kCached);
-  stores_.push_back({.to = id, .tag = b.prefix, .from = {blocks.begin(), blocks.end()}});
+  stores_.add({.block = id, .tag = b.prefix}, blocks);
   ++n_stored_;
 }
 
@@ -157,9 +157,9 @@ HostBlockId HostTier::take_block() {
   return id;
 }
 
-void HostTier::take_stores(std::vector<HostCopy>& out) {
+void HostTier::take_stores(HostCopies& out) {
   out.clear();
-  out.swap(stores_);
+  std::swap(out, stores_);
 }
 
 void HostTier::begin_step() {

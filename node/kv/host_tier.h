@@ -43,11 +43,33 @@ inline constexpr int kNHostBlockStates = 4;
 // How long a block stays in quarantine. What is stored in it next overwrites all of it.
 inline constexpr uint64_t kQuarantineSteps = 64;
 
-// A copy to host memory: of blocks [n_groups], all that one node of the prefix index holds.
-struct HostCopy {
-  HostBlockId to{-1};
-  uint64_t tag = 0;  // names the content: verified together with the bytes
-  std::vector<BlockId> from;
+// Copies to host memory, each of all the blocks that one node of the prefix index holds. Refilled
+// every step, so its room is kept.
+class HostCopies {
+ public:
+  struct To {
+    HostBlockId block{-1};
+    uint64_t tag = 0;  // names the content: verified together with the bytes
+  };
+  void add(To to, std::span<const BlockId> from) {
+    to_.push_back(to);
+    for (BlockId block : from) from_.push_back(block);
+  }
+  void clear() {
+    to_.clear();
+    from_.clear();
+  }
+  size_t size() const { return to_.size(); }
+  const To& to(size_t i) const { return to_[i]; }
+  // [n_groups]
+  std::span<const BlockId> from(size_t i) const {
+    const size_t n_groups = from_.size() / to_.size();
+    return std::span(from_).subspan(i * n_groups, n_groups);
+  }
+
+ private:
+  std::vector<To> to_;
+  std::vector<BlockId> from_;  // [size, n_groups]
 };
 
 class HostTier;
@@ -96,7 +118,7 @@ class HostTier {
 
   // --- Steps ---------------------------------------------------------------------------------
   // The copies that the next step begins with: all since the last call, into `out`.
-  void take_stores(std::vector<HostCopy>& out);
+  void take_stores(HostCopies& out);
   // One step more has been planned: quarantines run out by it.
   void begin_step();
 
@@ -172,7 +194,7 @@ class HostTier {
   std::list<int32_t> unlisted_;     // the other blocks' places, so that none is made or destroyed
   std::vector<int32_t> free_;       // a stack
   std::vector<int32_t> quarantined_;
-  std::vector<HostCopy> stores_;
+  HostCopies stores_;
   std::array<int32_t, kNHostBlockStates> n_by_state_{};
   PrefixId next_prefix_ = kRoot + 1;
   uint64_t step_ = 0;

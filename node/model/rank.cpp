@@ -44,7 +44,9 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
                    cos_sin, *stream_,
                    {config.limits, rank == config.n_ranks - 1, config.collective_deadline}) {
-  if (config.limits.host_tier) host_kv_.emplace(config.n_host_kv_blocks, kv_, ledger);
+  if (config.limits.n_host_kv_blocks > 0) {
+    host_kv_.emplace(config.limits.n_host_kv_blocks, kv_, ledger);
+  }
 }
 
 RankOutcome Rank::run(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,

@@ -23,8 +23,7 @@ struct RankGroupConfig {
   Isa isa = best_isa();
   DType kv_dtype = DType::kF16;
   int32_t n_kv_blocks = 0;
-  int32_t n_host_kv_blocks = 0;  // of the host tier, if the limits have one
-  bool kv_cache = true;          // false: the blocks are scratch of one pass
+  bool kv_cache = true;  // false: the blocks are scratch of one pass
   StepLimits limits;
   // A rank that keeps the others waiting for longer is blamed; a step that takes longer ends the
   // process with exit code 70, for a supervisor to start it anew.

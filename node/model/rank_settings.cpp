@@ -36,7 +36,7 @@ RankSettings rank_settings(const RankGroupConfig& config) {
       {"kv_cache", config.kv_cache ? "true" : "false"},
       {"kv_cache_dtype", kv_dtype_name(config.kv_dtype)},
       number("num_kv_blocks", config.n_kv_blocks),
-      number("num_host_kv_blocks", config.n_host_kv_blocks),
+      number("num_host_kv_blocks", limits.n_host_kv_blocks),
       number("block_size", limits.block_size),
       number("max_model_len", limits.max_model_len),
       number("max_num_seqs", limits.max_seqs),

@@ -46,9 +46,9 @@ struct StepLimits {
   int32_t block_size = 16;
   int32_t n_groups = 1;
   int32_t max_banned = 0;
-  bool host_tier = false;  // blocks go to host memory and back
+  int32_t n_host_kv_blocks = 0;  // blocks of the host tier; 0 = none
   // Of either kind in a step. A load's tokens are among the cached ones.
-  int32_t max_transfers() const { return host_tier ? max_blocks_per_seq() : 0; }
+  int32_t max_transfers() const { return n_host_kv_blocks > 0 ? max_blocks_per_seq() : 0; }
   int32_t max_cached_tokens() const { return max_model_len; }  // of one step's new sequences
   int32_t max_blocks_per_seq() const {
     return static_cast<int32_t>(ceil_div(max_model_len, block_size));

@@ -151,9 +151,8 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   ranks.n_kv_blocks =
       config.kv_cache ? resolve_kv_blocks(config, file, ranks) : ranks.limits.max_blocks_per_seq();
   check_host_tier(config);
-  ranks.n_host_kv_blocks = host_kv_blocks(
+  ranks.limits.n_host_kv_blocks = host_kv_blocks(
       config.host_kv_bytes, kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks);
-  ranks.limits.host_tier = ranks.n_host_kv_blocks > 0;
   if (ranks.n_kv_blocks < ranks.limits.max_blocks_per_seq()) {
     log(LogLevel::kWarning,
         str("the KV pool of ", ranks.n_kv_blocks, " blocks is smaller than one sequence of ",
@@ -169,7 +168,6 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
   EngineConfig engine;
   engine.limits = ranks.limits;
   engine.n_kv_blocks = ranks.n_kv_blocks;
-  engine.n_host_kv_blocks = ranks.n_host_kv_blocks;
   engine.max_queued_requests = static_cast<int32_t>(config.max_num_queued_reqs);
   engine.max_queued_tokens = config.max_num_queued_tokens;
   engine.tenants = resolve_tenants(config.tenants, ranks.n_kv_blocks);

@@ -97,8 +97,11 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.counter("engine_steps_total", "Engine steps run.", s.n_steps);
   out.counter("engine_query_rows_total", "Attention rows run: prompt and output tokens computed.",
               s.n_query_rows);
-  out.counter("kv_invariant_violations_total", "Wrong accounts found; 0 unless there is a bug.",
-              s.n_invariant_violations);
+  out.begin("kv_invariant_violations_total", "Wrong accounts found; 0 unless there is a bug.",
+            MetricType::Counter);
+  for (size_t i = 0; i < s.n_violations.size(); ++i) {
+    out.add(static_cast<double>(s.n_violations[i]), {{"rule", std::to_string(i + 1)}});
+  }
   out.gauge("sequences_running", "Sequences that hold KV blocks.", s.n_running);
   out.gauge("sequences_waiting", "Sequences that wait for their turn.", s.n_waiting);
   out.begin("kv_blocks", "KV blocks by tier and state; the states of a tier sum to its pool.",

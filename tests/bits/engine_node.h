@@ -73,7 +73,6 @@ class Node final : public EngineSink {
         tokenizer_(file.config().shape.vocab_size) {
     core_ = std::make_unique<EngineCore>(EngineConfig{.limits = config_.limits,
                                                       .n_kv_blocks = config_.n_kv_blocks,
-                                                      .n_host_kv_blocks = config_.n_host_kv_blocks,
                                                       .max_steps_in_flight = 2,
                                                       .kv_cache = setting.kv_cache,
                                                       .context_shift = setting.context_shift,
@@ -130,7 +129,6 @@ class Node final : public EngineSink {
     config.threads_per_rank = 1;
     config.kv_dtype = setting.kv_dtype;
     config.n_kv_blocks = setting.n_kv_blocks;
-    config.n_host_kv_blocks = setting.n_host_kv_blocks;
     config.kv_cache = setting.kv_cache;
     config.collective_deadline = setting.collective_deadline;
     config.limits = {.max_tokens = setting.chunk,
@@ -140,7 +138,7 @@ class Node final : public EngineSink {
                      .block_size = setting.block_size,
                      .n_groups = 1,
                      .max_banned = 4,
-                     .host_tier = setting.n_host_kv_blocks > 0};
+                     .n_host_kv_blocks = setting.n_host_kv_blocks};
     return config;
   }
 

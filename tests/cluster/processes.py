@@ -89,6 +89,14 @@ def metric(port, name, **labels):
     raise AssertionError(f"no {name}{labels} in\n{text}")
 
 
+def total(port, name):
+    """A counter of a metrics page, summed over its labels."""
+    page = request(port, "GET", "/metrics")[1]
+    samples = [line for line in page.splitlines() if line.startswith((name + " ", name + "{"))]
+    assert samples, f"no {name} in\n{page}"
+    return sum(float(line.rsplit(" ", 1)[1]) for line in samples)
+
+
 def wait_for(condition, seconds=30, what="condition"):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -166,11 +174,7 @@ class Server:
                 for state in ("free", "cached", "promised", "active")}
 
     def total(self, name):
-        """A counter of the metrics page, summed over its labels."""
-        page = request(self.admin, "GET", "/metrics")[1]
-        samples = [line for line in page.splitlines() if line.startswith((name + " ", name + "{"))]
-        assert samples, f"no {name} in\n{page}"
-        return sum(float(line.rsplit(" ", 1)[1]) for line in samples)
+        return total(self.admin, name)
 
     def resident_mib(self):
         status = pathlib.Path(f"/proc/{self.process.child.pid}/status").read_text()

@@ -1,6 +1,6 @@
 """What leaves the devices' KV pool comes back from host memory, and no answer shows it."""
 
-from processes import SMOLLM2, cluster, metric, request
+from processes import SMOLLM2, cluster, metric, request, total
 
 STORIES = [f"Story {i}. " + "The river rises in the hills and runs past two mills and a bridge. " * 12
            for i in range(4)]
@@ -31,7 +31,7 @@ def test_conversations_that_take_turns_keep_their_prefixes_in_host_memory():
         admin = c.node_admins[0]
         assert metric(admin, "lockstep_kv_transfers_total", direction="load") > 0
         assert metric(admin, "lockstep_kv_host_mismatches_total") == 0
-        assert metric(admin, "lockstep_kv_invariant_violations_total") == 0
+        assert total(admin, "lockstep_kv_invariant_violations_total") == 0
         assert metric(admin, "lockstep_kv_blocks", tier="host", state="cached") > 0
         assert metric(admin, "lockstep_kv_blocks", tier="host", state="pinned") == 0
         assert metric(admin, "lockstep_memory_bytes", tag="kv_host") > 0

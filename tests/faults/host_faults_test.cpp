@@ -36,7 +36,7 @@ class HostFaults : public ::testing::TestWithParam<int> {
       expect_equal(expected[id], node.answer(id), "request " + std::to_string(id));
     }
     EXPECT_EQ(node.snapshot().n_failed, 0u);
-    EXPECT_EQ(node.snapshot().n_invariant_violations, 0u);
+    EXPECT_EQ(node.snapshot().n_invariant_violations(), 0u);
   }
 
   const NamedSpec model = nine_heads();

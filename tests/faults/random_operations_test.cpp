@@ -51,7 +51,7 @@ std::vector<uint64_t> counters(const EngineSnapshot& s) {
           s.n_context_shifts,
           s.n_tokens_after_shift,
           s.n_query_rows,
-          s.n_invariant_violations};
+          s.n_invariant_violations()};
 }
 
 // With nothing going on beside it, what is not cached is forwarded, and nothing else.

@@ -18,7 +18,7 @@ inline void expect_nothing_in_use(const EngineSnapshot& s) {
   EXPECT_EQ(s.n_running + s.n_waiting, 0);
   EXPECT_EQ(s.n_failed, 0u);
   EXPECT_EQ(s.decode_failures.n_retried_in_all(), 0u);
-  EXPECT_EQ(s.n_invariant_violations, 0u);
+  EXPECT_EQ(s.n_invariant_violations(), 0u);
 }
 
 // With keys and values. `stride`: from one refused call to the next that is tried.

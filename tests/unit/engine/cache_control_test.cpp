@@ -3,21 +3,15 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
+#include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"
 
 namespace lockstep {
 namespace {
 
 using testing::CoreHarness;
+using testing::counting;
 using testing::request_of;
-
-std::vector<int32_t> counting(int32_t first, int32_t n) {
-  std::vector<int32_t> tokens(static_cast<size_t>(n));
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
 
 // Blocks of 4 tokens; "gold" is tenant 1.
 EngineConfig config() {

@@ -3,9 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "node/engine/cache_report.h"
+#include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"
 
 namespace lockstep {
@@ -13,14 +12,9 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::CoreHarness;
+using testing::counting;
 using testing::request_of;
 using testing::small_config;
-
-std::vector<int32_t> counting(int32_t first, int32_t n) {
-  std::vector<int32_t> tokens(static_cast<size_t>(n));
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
 
 // Blocks of 4 tokens; every request ends after one output token.
 class CacheReceiptTest : public ::testing::Test {

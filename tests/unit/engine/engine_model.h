@@ -92,9 +92,9 @@ class EngineModel {
         random_.chance(0.2) ? KvReservation::kGuaranteed : KvReservation::kOptimistic;
     config.kv_cache = !random_.chance(0.05);
     config.prefix_cache = random_.chance(0.9);
-    config.limits.host_tier = config.kv_cache && config.prefix_cache && random_.chance(0.5);
-    config.n_host_kv_blocks =
-        config.limits.host_tier ? static_cast<int32_t>(random_.integer(1, 40)) : 0;
+    if (config.kv_cache && config.prefix_cache && random_.chance(0.5)) {
+      config.limits.n_host_kv_blocks = static_cast<int32_t>(random_.integer(1, 40));
+    }
     config.eviction_policy = static_cast<EvictionPolicy>(random_.integer(0, 2));
     config.context_shift = random_.chance(0.5);
     if (config.context_shift) config.n_keep = static_cast<int32_t>(random_.integer(-1, 12));

@@ -315,7 +315,7 @@ TEST_P(EngineTest, EveryAcceptedRequestHasExactlyOneEnd) {
   const EngineSnapshot s = r.engine.snapshot();
   EXPECT_EQ(s.n_accepted, n_accepted);
   EXPECT_EQ(s.n_stopped + s.n_length + s.n_cancelled + s.n_failed, n_accepted);
-  EXPECT_EQ(s.n_invariant_violations, 0u);
+  EXPECT_EQ(s.n_invariant_violations(), 0u);
 }
 
 }  // namespace

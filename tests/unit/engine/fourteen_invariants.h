@@ -201,7 +201,7 @@ class FourteenInvariants {
   // 8: prompts are counted once each. All counters only grow.
   void check_counters() {
     const EngineSnapshot s = core_.snapshot();
-    ASSERT_EQ(s.n_invariant_violations, 0u);
+    ASSERT_EQ(s.n_invariant_violations(), 0u);
     ASSERT_LE(s.n_cached_tokens, s.n_prompt_tokens);
     std::vector<uint64_t> counters = {s.n_steps,          s.n_blocks_evicted,
                                       s.n_regret_tokens,  s.n_preemptions,

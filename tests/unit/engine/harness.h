@@ -95,7 +95,7 @@ inline EngineConfig small_config(int depth = 1) {
 inline NullExecutor::Options executor_options(const EngineConfig& config) {
   return {.limits = config.limits,
           .n_kv_blocks = config.n_kv_blocks,
-          .n_host_blocks = config.n_host_kv_blocks,
+          .n_host_blocks = config.limits.n_host_kv_blocks,
           .vocab_size = FakeTokenizer().vocab_size(),
           .depth = 2};
 }
@@ -133,7 +133,7 @@ class CoreHarness {
     core.start();
     core.finish();
     EXPECT_EQ(check_invariants(core.scheduler(), true), 0);
-    EXPECT_EQ(core.snapshot().n_invariant_violations, 0u);
+    EXPECT_EQ(core.snapshot().n_invariant_violations(), 0u);
     return !core.idle();
   }
   void run() {

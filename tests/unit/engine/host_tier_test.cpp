@@ -2,27 +2,19 @@
 // token shows it. NullExecutor keeps the host blocks' content and refuses what does not match.
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "node/engine/cache_control.h"
 #include "tests/support/random.h"
+#include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"
 
 namespace lockstep::testing {
 namespace {
 
-std::vector<int32_t> counting(int32_t first, int32_t n) {
-  std::vector<int32_t> tokens(static_cast<size_t>(n));
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
-
 // Blocks of 4 tokens; room for one sequence of max_model_len 64.
 EngineConfig tiered_config(int depth = 1) {
   EngineConfig config = small_config(depth);
-  config.limits.host_tier = true;
+  config.limits.n_host_kv_blocks = 64;
   config.n_kv_blocks = 16;
-  config.n_host_kv_blocks = 64;
   return config;
 }
 
@@ -209,7 +201,7 @@ TEST_P(HostTierEngine, RandomPressureNeverShowsInAToken) {
     config.limits.max_tokens = static_cast<int32_t>(random.integer(1, 24));
     config.limits.n_groups = static_cast<int>(random.integer(1, 2));
     config.n_kv_blocks = n_blocks_for(random.integer(50, 90), config.limits.block_size);
-    config.n_host_kv_blocks = static_cast<int32_t>(random.integer(1, 60));
+    config.limits.n_host_kv_blocks = static_cast<int32_t>(random.integer(1, 60));
     config.itl_target = std::chrono::milliseconds(random.integer(0, 1) * random.integer(1, 20));
     CoreHarness h(config);
     if (random.chance(0.5)) h.executor.rotten_host_blocks.insert(0);

@@ -3,25 +3,13 @@
 // should.
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "node/engine/cache_control.h"
 #include "tests/support/random.h"
+#include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"
 
 namespace lockstep::testing {
 namespace {
-
-std::vector<int32_t> counting(int32_t first, int32_t n) {
-  std::vector<int32_t> tokens(static_cast<size_t>(n));
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
-
-std::vector<int32_t> operator+(std::vector<int32_t> a, const std::vector<int32_t>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 uint64_t cached_tokens(const CoreHarness& h, uint64_t id) {
   return h.ending(id).usage.cached_tokens;

@@ -4,27 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "node/kv/block_table.h"
 #include "node/kv/prefix_cache.h"
+#include "tests/support/tokens.h"
 
 namespace lockstep::testing {
-
-using Tokens = std::vector<int32_t>;
-
-inline Tokens counting(int32_t first, int32_t n) {
-  Tokens tokens(static_cast<size_t>(n));
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
-
-inline Tokens operator+(Tokens a, const Tokens& b) {
-  for (int32_t token : b) a.push_back(token);  // g++ 12 is wrong about insert() at -O3
-  return a;
-}
 
 // A sequence that holds all its blocks.
 struct HeldSequence {

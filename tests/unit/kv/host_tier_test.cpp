@@ -34,7 +34,7 @@ struct TieredPool : CachedPool {
   }
 
   HostTier tier;
-  std::vector<HostCopy> copies;
+  HostCopies copies;
 };
 
 TEST(HostTier, WhatIsEvictedIsFoundInOrder) {
@@ -46,7 +46,7 @@ TEST(HostTier, WhatIsEvictedIsFoundInOrder) {
   EXPECT_EQ(pool.in_host(counting(0, 8) + Tokens(4, 99)).size(), 2u);
   EXPECT_TRUE(pool.in_host(Tokens{99} + counting(1, 11)).empty());
   ASSERT_EQ(pool.copies.size(), 3u);  // leaf first, each into a block of its own
-  EXPECT_EQ(pool.copies[2].to, pool.in_host(counting(0, 12))[0]);
+  EXPECT_EQ(pool.copies.to(2).block, pool.in_host(counting(0, 12))[0]);
   EXPECT_EQ(pool.tier.check_invariants(), 0);
 }
 
@@ -59,7 +59,7 @@ TEST(HostTier, ItGoesOnWhereTheDevicesEnd) {
   EXPECT_EQ(match.nodes.size(), 1u);
   EXPECT_EQ(match.host.size(), 1u);  // the third is not whole within 11 tokens
   pool.evict_all();
-  EXPECT_TRUE(pool.copies.empty()) << "it was kept already";
+  EXPECT_EQ(pool.copies.size(), 0u) << "it was kept already";
 }
 
 TEST(HostTier, OtherSaltsAndOtherFirstBlocksFindNothing) {
@@ -174,6 +174,12 @@ TEST(HostTier, RandomTrafficFindsOnlyWhatIsThere) {
     TieredPool pool(static_cast<int32_t>(random.integer(1, 12)));
     std::map<BlockId, Tokens> on_device;    // all tokens of the prefix that the block ends
     std::map<HostBlockId, Tokens> in_host;  // likewise
+    const auto copy = [&] {
+      pool.copy();
+      for (size_t i = 0; i < pool.copies.size(); ++i) {
+        in_host[pool.copies.to(i).block] = on_device.at(pool.copies.from(i).front());
+      }
+    };
     uint64_t n_found = 0;
     for (int i = 0; i < 500; ++i) {
       Tokens tokens;
@@ -181,15 +187,13 @@ TEST(HostTier, RandomTrafficFindsOnlyWhatIsThere) {
         tokens = tokens + Tokens(4, static_cast<int32_t>(random.integer(0, 2)));
       }
       pool.leave(tokens);
-      pool.copy();
-      for (const HostCopy& copy : pool.copies) in_host[copy.to] = on_device.at(copy.from.front());
+      copy();
       const PrefixMatch left = pool.match(tokens, static_cast<int32_t>(tokens.size()));
       for (size_t b = 0; b < left.nodes.size(); ++b) {
         on_device[left.nodes[b]] = Tokens(tokens.begin(), tokens.begin() + 4 * int64_t(b + 1));
       }
       pool.cache.make_room(std::vector{static_cast<int32_t>(random.integer(0, 8))});
-      pool.copy();
-      for (const HostCopy& copy : pool.copies) in_host[copy.to] = on_device.at(copy.from.front());
+      copy();
       const PrefixMatch match = pool.match(tokens, static_cast<int32_t>(tokens.size()));
       for (size_t b = 0; b < match.host.size(); ++b) {
         const auto n_tokens = 4 * static_cast<int64_t>(match.nodes.size() + b + 1);

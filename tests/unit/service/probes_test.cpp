@@ -69,6 +69,15 @@ TEST(NodeProbes, CachedAndComputedPromptTokensSumToThePrompts) {
   EXPECT_TRUE(page.has("prefix_cache_hit_tokens_total 40"));
 }
 
+TEST(NodeProbes, AWrongAccountIsCountedByTheRuleThatItBreaks) {
+  Page page;
+  page.attach();
+  page.snapshot.n_violations[3] = 2;
+  EXPECT_TRUE(page.has("kv_invariant_violations_total{rule=\"4\"} 2")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_invariant_violations_total{rule=\"13\"} 0"));
+  EXPECT_EQ(page.snapshot.n_invariant_violations(), 2u);
+}
+
 TEST(NodeProbes, AFailureHasACauseAndWhatCameOfIt) {
   Page page;
   page.attach();
