@@ -105,7 +105,7 @@ ReplayResult replay(const Trace& trace, const ReplayConfig& config) {
     }
   }
   tally.result.n_regret_tokens = static_cast<int64_t>(core.snapshot().n_regret_tokens);
-  CHECK_EQ(core.snapshot().n_invariant_violations, 0u);
+  CHECK_EQ(core.snapshot().n_invariant_violations(), 0u);
   return tally.result;
 }
 
