@@ -18,6 +18,7 @@ void EventStream::take(const wire::Message& message) {
     answer_.tokens(prompt_index(tokens->request_id), *tokens, chunks);
   } else if (const auto* done = std::get_if<wire::Done>(&message)) {
     answer_.done(*done);
+    receipts_.done(*done);
     if (answer_.complete()) answer_.finish(chunks);
   } else if (const auto* failed = std::get_if<wire::ErrorReply>(&message)) {
     if (!error_) error_ = Error{failed->code, failed->message, failed->param};
@@ -29,7 +30,12 @@ void EventStream::take(const wire::Message& message) {
 // Messages may have come after the silence was noticed: then there is text, and it counts.
 std::string EventStream::take_text(bool was_silent) {
   if (error_) sse::append_event(error_body(*error_), text_);
-  if (over()) text_ += sse::kDone;
+  if (over()) {
+    if (const std::string receipt = receipts_.text(); !receipt.empty()) {
+      sse::append_comment("x-cache-receipt: " + receipt, text_);
+    }
+    text_ += sse::kDone;
+  }
   if (text_.empty() && was_silent) text_ = sse::kKeepAlive;
   return std::exchange(text_, {});
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/result.h"
+#include "coordinator/cache_receipts.h"
 #include "coordinator/openai_request.h"
 #include "coordinator/openai_response.h"
 
@@ -25,12 +26,14 @@ class EventStream {
   const std::optional<Error>& error() const { return error_; }
   uint64_t seed() const { return seed_; }  // once accepted()
 
-  // What is to be sent now, to the last event when it is over(). A comment if there is nothing and
+  // What is to be sent now, to the last event when it is over(); before that one stands the cache
+  // receipt, which came too late for a header, as a comment. A comment also if there is nothing and
   // `was_silent`, so that proxies keep the connection.
   std::string take_text(bool was_silent);
 
  private:
   StreamedAnswer answer_;
+  CacheReceipts receipts_;
   size_t n_unaccepted_;
   uint64_t seed_ = 0;
   std::string text_;

@@ -1,10 +1,8 @@
 #include "coordinator/generate_handler.h"
 
-#include <iomanip>
-#include <map>
-#include <sstream>
 #include <utility>
 
+#include "coordinator/cache_receipts.h"
 #include "coordinator/event_stream.h"
 #include "coordinator/http_error.h"
 #include "coordinator/prompt_id.h"
@@ -16,23 +14,6 @@ namespace asio = boost::asio;
 using News = ReplyQueue::News;
 
 HttpHeaders seed_header(uint64_t seed) { return {{"X-Lockstep-Seed", std::to_string(seed)}}; }
-
-std::string receipt_text(const wire::CacheReceipt& receipt) {
-  std::ostringstream out;
-  out << receipt.outcome << "; matched=" << receipt.matched_tokens
-      << "; divergent=" << receipt.divergent_at;
-  if (receipt.evicted_seconds) {
-    out << "; evicted_seconds=" << std::fixed << std::setprecision(1) << *receipt.evicted_seconds;
-  }
-  return out.str();
-}
-
-// One for each prompt, in their order; nothing if a node gave none.
-void add_receipts(const std::map<size_t, std::string>& receipts, HttpHeaders& headers) {
-  std::string all;
-  for (const auto& [prompt, text] : receipts) all += (all.empty() ? "" : ", ") + text;
-  if (!all.empty()) headers.emplace_back("X-Cache-Receipt", all);
-}
 
 }  // namespace
 
@@ -89,7 +70,7 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, const Htt
 asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request, Queue queue,
                                                     HttpReply& reply) {
   WholeAnswer answer(request, header(request.endpoint));
-  std::map<size_t, std::string> receipts;
+  CacheReceipts receipts;
   HttpResponse response;
   while (!answer.complete()) {
     const News news = co_await queue->wait(keep_alive_);
@@ -102,9 +83,7 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
         answer.tokens(prompt_index(tokens->request_id), *tokens);
       } else if (const auto* done = std::get_if<wire::Done>(&message)) {
         answer.done(*done);
-        if (const auto& receipt = done->cache_receipt) {
-          receipts[prompt_index(done->request_id)] = receipt_text(*receipt);
-        }
+        receipts.done(*done);
       } else if (const auto* failed = std::get_if<wire::ErrorReply>(&message)) {
         HttpResponse refusal = error_response({failed->code, failed->message, failed->param});
         co_await reply.send(std::move(refusal));
@@ -113,7 +92,8 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
     }
   }
   response.body = answer.body();
-  add_receipts(receipts, response.headers);
+  std::string receipt = receipts.text();
+  if (!receipt.empty()) response.headers.emplace_back("X-Cache-Receipt", std::move(receipt));
   co_await reply.send(std::move(response));
   co_return true;
 }

@@ -10,6 +10,13 @@ namespace lockstep::sse {
 inline constexpr const char* kDone = "data: [DONE]\n\n";
 inline constexpr const char* kKeepAlive = ": keep-alive\n\n";
 
+// One line, which clients skip.
+inline void append_comment(std::string_view line, std::string& out) {
+  out += ": ";
+  out += line;
+  out += "\n\n";
+}
+
 // `json` is one line.
 inline void append_event(std::string_view json, std::string& out) {
   out += "data: ";

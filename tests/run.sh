@@ -23,4 +23,4 @@ say "building"
 build release -- -DLOCKSTEP_TESTS=ON -DLOCKSTEP_FAULT_POINTS=ON \
   -DLOCKSTEP_PYTHON="$venv/bin/python"
 cd "$root_dir/build"
-exec ctest --no-tests=error --output-on-failure "${arguments[@]}"
+exec ctest --no-tests=error --output-on-failure -j "$(nproc)" "${arguments[@]}"

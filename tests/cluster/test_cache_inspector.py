@@ -64,6 +64,15 @@ def test_every_prompt_of_a_request_has_its_receipt(served):
     assert len(response.getheader("X-Cache-Receipt").split(", ")) == 2
 
 
+def test_a_stream_has_its_receipt_before_its_end(served):
+    connection = http.client.HTTPConnection("127.0.0.1", served.http, timeout=60)
+    connection.request("POST", "/v1/completions", json.dumps(
+        dict(model="m", prompt=SYSTEM, max_tokens=2, stream=True)), {"Content-Type": "application/json"})
+    *_, receipt, done = connection.getresponse().read().decode().strip().split("\n\n")
+    assert re.fullmatch(r": x-cache-receipt: \w+; matched=\d+; divergent=\d+.*", receipt), receipt
+    assert done == "data: [DONE]"
+
+
 def test_the_admin_port_shows_what_is_held_and_reused(served):
     fill(served)
     for i in range(3):

@@ -51,6 +51,22 @@ TEST_F(EventStreamTest, ACommentNeverReplacesTokens) {
   EXPECT_EQ(text.find("keep-alive"), std::string::npos) << text;
 }
 
+// Clients skip comments, people who look at a stream do not.
+TEST_F(EventStreamTest, TheReceiptsOfAllPromptsComeBeforeTheEnd) {
+  accept("0");
+  accept("1");
+  wire::Done done{"1", "stop", {}};
+  done.cache_receipt = wire::CacheReceipt{"hit", 48, 50, {}};
+  stream_->take(done);
+  EXPECT_EQ(stream_->take_text(false), "");
+  done.request_id = "0";
+  done.cache_receipt = wire::CacheReceipt{"evicted", 16, 16, 3.25};
+  stream_->take(done);
+  EXPECT_EQ(stream_->take_text(false),
+            ": x-cache-receipt: evicted; matched=16; divergent=16; evicted_seconds=3.2, "
+            "hit; matched=48; divergent=50\n\ndata: [DONE]\n\n");
+}
+
 TEST_F(EventStreamTest, ACommentNeverReplacesTheEnd) {
   accept("0");
   accept("1");

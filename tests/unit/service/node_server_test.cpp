@@ -1,57 +1,10 @@
 // A node over real loopback ZeroMQ, with a null model behind the engine.
-#include "node/service/node_server.h"
+#include "tests/unit/service/node_server_support.h"
 
-#include <gtest/gtest.h>
-
-#include <map>
-#include <thread>
-
-#include "tests/support/node_harness.h"
-
-namespace lockstep {
+namespace lockstep::testing {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::ChoiceOutput;
-using testing::NodeHarness;
-using testing::WirePeer;
-
-struct Finished {
-  std::map<uint32_t, ChoiceOutput> choices;
-  wire::Done done;
-  std::optional<wire::ErrorReply> error;
-};
-
-// Collects one request's messages up to its last word; other requests' are refused.
-Finished collect(WirePeer& peer, const std::string& request_id) {
-  Finished out;
-  while (std::optional<wire::Message> message = peer.receive()) {
-    if (const auto* tokens = std::get_if<wire::Tokens>(&*message)) {
-      EXPECT_EQ(tokens->request_id, request_id);
-      testing::add_tokens(out.choices[tokens->choice], *tokens);
-    } else if (auto* done = std::get_if<wire::Done>(&*message)) {
-      EXPECT_EQ(done->request_id, request_id);
-      out.done = *done;
-      return out;
-    } else if (auto* error = std::get_if<wire::ErrorReply>(&*message)) {
-      out.error = *error;
-      return out;
-    }
-  }
-  ADD_FAILURE() << "no last word for " << request_id;
-  return out;
-}
-
-// Until nothing runs and every block is free.
-void expect_all_blocks_back(NodeHarness& node) {
-  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kPatience;
-  while (std::chrono::steady_clock::now() < deadline) {
-    const EngineSnapshot s = node.engine().snapshot();
-    if (s.n_running == 0 && s.n_waiting == 0 && s.n_blocks_active == 0) return;
-    std::this_thread::sleep_for(2ms);
-  }
-  ADD_FAILURE() << node.engine().snapshot().n_blocks_active << " blocks are still held";
-}
 
 TEST(NodeServer, AStreamIsAcceptedThenTokensInOrderThenDone) {
   NodeHarness node;
@@ -188,83 +141,6 @@ TEST(NodeServer, BadFramesAreAnsweredAndOtherStreamsGoOn) {
   EXPECT_FALSE(finished.choices.at(0).has_gap);
 }
 
-// The answer to a control verb.
-template <class Answer>
-Answer ask(WirePeer& peer, const wire::Message& verb) {
-  peer.send(verb);
-  const std::optional<wire::Message> message = peer.receive();
-  if (message && std::holds_alternative<Answer>(*message)) return std::get<Answer>(*message);
-  ADD_FAILURE() << "another answer, or none";
-  return {};
-}
-
-TEST(NodeServer, ClearedBlocksAreCountedAndTheNextPromptIsComputed) {
-  NodeHarness node;
-  WirePeer peer(node.endpoint());
-  wire::Generate request = NodeHarness::request("a", 8);
-  request.prompt_text = std::string(100, 'x');
-  peer.send(request);
-  collect(peer, "a");
-  expect_all_blocks_back(node);
-  const int64_t n_cached = node.engine().snapshot().n_blocks_cached;
-  EXPECT_GE(n_cached, 6);
-  wire::ClearKvCache clear{
-      .request_id = "c", .scope = "model", .model = "null", .tenant = {}, .cache_salt = {}};
-  const auto cleared = ask<wire::KvCacheCleared>(peer, clear);
-  EXPECT_EQ(cleared.request_id, "c");
-  EXPECT_EQ(cleared.n_cleared, n_cached);
-  EXPECT_EQ(cleared.n_busy, 0);
-  request.request_id = "b";
-  peer.send(request);
-  EXPECT_EQ(collect(peer, "b").done.usage.cached_tokens, 0u);
-}
-
-TEST(NodeServer, WhatAClearCannotMeanIsRefusedByField) {
-  NodeHarness node;
-  WirePeer peer(node.endpoint());
-  wire::ClearKvCache clear;
-  clear.request_id = "c";
-  clear.scope = "everything";
-  EXPECT_EQ(ask<wire::ErrorReply>(peer, clear).param, "scope");
-  clear.scope = "model";
-  clear.model = "other";
-  EXPECT_EQ(ask<wire::ErrorReply>(peer, clear).code, ErrorCode::kModelNotFound);
-  clear.scope = "tenant";
-  clear.tenant = "gold";
-  EXPECT_EQ(ask<wire::ErrorReply>(peer, clear).param, "tenant");
-}
-
-TEST(NodeServer, SlotsHaveTheNamesThatPeersGaveThem) {
-  NodeHarness::Options options;
-  options.step_time = 5ms;
-  NodeHarness node(options);
-  WirePeer runner(node.endpoint()), watcher(node.endpoint());
-  runner.send(NodeHarness::request("runs", 100));
-  runner.receive();  // accepted
-  runner.receive();  // a token
-  const auto list = ask<wire::SlotList>(watcher, wire::SlotsRequest{"s"});
-  EXPECT_EQ(list.request_id, "s");
-  ASSERT_EQ(list.slots.size(), 1u);
-  EXPECT_EQ(list.slots[0].request_id, "runs");
-  EXPECT_EQ(list.slots[0].state, "decoding");
-  EXPECT_GE(list.slots[0].output_tokens, 1u);
-  EXPECT_GE(list.slots[0].n_blocks, 1);
-  const auto cleared = node.server().wait_clear(
-      {.request_id = "c", .scope = "all", .model = {}, .tenant = {}, .cache_salt = {}}, 10s);
-  ASSERT_TRUE(cleared);
-  ASSERT_EQ(cleared->busy.size(), 1u);
-  EXPECT_EQ(cleared->busy[0].request_id, "runs");
-  EXPECT_GE(cleared->n_busy, 1);
-}
-
-TEST(NodeServer, ADescriptionIsWhatTheNodeWasBuiltWith) {
-  NodeHarness node;
-  WirePeer peer(node.endpoint());
-  const auto description = ask<wire::Description>(peer, wire::DescribeRequest{"d"});
-  EXPECT_EQ(description.request_id, "d");
-  ASSERT_EQ(description.nodes.size(), 1u);
-}
-
 TEST(NodeServer, AnErrorMessageIsNeverAnswered) {
   NodeHarness node;
   WirePeer peer(node.endpoint());
@@ -382,7 +258,7 @@ TEST(NodeServer, CoordinatorsGetHeartbeatsAndBatches) {
     ASSERT_TRUE(message);
     EXPECT_FALSE(std::holds_alternative<wire::Tokens>(*message)) << "tokens outside a batch";
     if (const auto* batch = std::get_if<wire::TokensBatch>(&*message)) {
-      for (const auto& item : batch->items) testing::add_tokens(outputs[item.request_id], item);
+      for (const auto& item : batch->items) add_tokens(outputs[item.request_id], item);
     }
     n_done += std::holds_alternative<wire::Done>(*message) ? 1 : 0;
   }
@@ -399,100 +275,6 @@ TEST(NodeServer, AHelloWithoutACommonVersionIsRefused) {
   const auto error = peer.expect<wire::ErrorReply>();
   EXPECT_EQ(error.code, ErrorCode::kUnsupportedParameter);
   EXPECT_EQ(error.param, "versions");
-}
-
-TEST(NodeServer, QuestionsAreAnswered) {
-  NodeHarness node;
-  WirePeer peer(node.endpoint());
-  peer.send(wire::ModelsRequest{"m"});
-  const auto models = peer.expect<wire::Models>();
-  EXPECT_EQ(models.models.at(0).id, "null");
-  EXPECT_EQ(models.models.at(0).max_model_len, 256u);
-  peer.send(wire::Tokenize{"t", "null", "h\xC3\xA9", std::nullopt, true, true});
-  const auto tokenized = peer.expect<wire::Tokenized>();
-  EXPECT_EQ(tokenized.tokens, (std::vector<int32_t>{'h', 0xC3, 0xA9}));
-  EXPECT_EQ(tokenized.token_strs.at(1), "\xC3");
-  EXPECT_EQ(tokenized.max_model_len, 256u);
-  peer.send(wire::Tokenize{"t", "null", std::nullopt, {{{"user", "x", ""}}}, true, false});
-  EXPECT_EQ(peer.expect<wire::Tokenized>().tokens.size(), 7u);  // "user:x\n"
-  peer.send(wire::Detokenize{"d", "null", {'h', 0xC3, 0xA9, 0xC3}});
-  EXPECT_EQ(peer.expect<wire::Detokenized>().prompt, "h\xC3\xA9\xEF\xBF\xBD");
-  peer.send(wire::Detokenize{"d", "null", {1, 99999}});
-  EXPECT_NE(peer.expect<wire::ErrorReply>().message.find("99999"), std::string::npos);
-  peer.send(wire::Tokenize{"t", "other", "x", std::nullopt, true, false});
-  EXPECT_EQ(peer.expect<wire::ErrorReply>().code, ErrorCode::kModelNotFound);
-}
-
-TEST(NodeServer, LongTextsAreTokenisedBesideTheLoop) {
-  NodeHarness node;
-  WirePeer peer(node.endpoint());
-  peer.send(wire::Tokenize{"long", "null", std::string(1 << 18, 'x'), std::nullopt, true, false});
-  EXPECT_EQ(peer.expect<wire::Tokenized>().tokens.size(), size_t{1} << 18);
-  peer.send(wire::Tokenize{"long", "null", std::string(1 << 20, 'x'), std::nullopt, true, false});
-  EXPECT_EQ(peer.expect<wire::ErrorReply>().code, ErrorCode::kPayloadTooLarge);
-  wire::Generate request = NodeHarness::request("too-long", 5);
-  request.prompt_text = std::string(1 << 16, 'x');
-  peer.send(request);
-  const auto error = peer.expect<wire::ErrorReply>();
-  EXPECT_EQ(error.code, ErrorCode::kContextLengthExceeded);
-  EXPECT_NE(error.message.find("65536"), std::string::npos) << error.message;
-}
-
-// A worker without room refuses whatever does not run on the socket's thread.
-TEST(NodeServer, LongChatsAreRenderedBesideTheLoopWhateverMakesThemLong) {
-  NodeHarness node({.max_long_prompts = 0});
-  WirePeer peer(node.endpoint());
-  const std::string big(5000, 'x');
-  using Messages = std::vector<wire::ChatMessage>;
-  for (const Messages& messages : {Messages{{big, "", ""}}, Messages{{"user", big, ""}},
-                                   Messages{{"user", "", big}}, Messages(200, {"user", "", ""})}) {
-    wire::Generate request = NodeHarness::request("chat", 1);
-    request.prompt_text.reset();
-    request.messages = messages;
-    peer.send(request);
-    const Finished refused = collect(peer, "chat");
-    ASSERT_TRUE(refused.error);
-    EXPECT_EQ(refused.error->code, ErrorCode::kOverloaded) << refused.error->message;
-    peer.send(wire::Tokenize{"t", "null", std::nullopt, messages, true, false});
-    EXPECT_EQ(peer.expect<wire::ErrorReply>().code, ErrorCode::kOverloaded);
-  }
-  wire::Generate request = NodeHarness::request("short", 1);
-  request.prompt_text.reset();
-  request.messages = {{"user", "x", ""}};
-  peer.send(request);
-  EXPECT_FALSE(collect(peer, "short").error);
-}
-
-TEST(NodeServer, AFloodOfLongPromptsGetsALastWordEach) {
-  NodeHarness node({.max_long_prompts = 2});
-  WirePeer peer(node.endpoint());
-  constexpr size_t kRequests = 300;
-  for (size_t i = 0; i < kRequests; ++i) {
-    peer.send(wire::Tokenize{"t" + std::to_string(i), "null", std::string(5000, 'x'), std::nullopt,
-                             true, false});
-  }
-  size_t n_tokenized = 0;
-  for (size_t i = 0; i < kRequests; ++i) {
-    const std::optional<wire::Message> reply = peer.receive();
-    ASSERT_TRUE(reply) << i;
-    if (const auto* error = std::get_if<wire::ErrorReply>(&*reply)) {
-      EXPECT_EQ(error->code, ErrorCode::kOverloaded);
-    } else {
-      ++n_tokenized;
-    }
-  }
-  EXPECT_GT(n_tokenized, 0u);
-}
-
-TEST(NodeServer, StopsWhileLongPromptsWait) {
-  NodeHarness node;
-  WirePeer peer(node.endpoint());
-  for (int i = 0; i < 40; ++i) {
-    wire::Generate request = NodeHarness::request(std::to_string(i), 1);
-    request.prompt_text = std::string(1 << 20, 'x');
-    peer.send(request);
-  }
-  peer.receive();  // at least one has been handled; the rest is cut off
 }
 
 TEST(NodeServer, AModelNameThatIsTooLongIsNotRepeated) {
@@ -549,4 +331,4 @@ TEST(NodeServer, MetricsCountWhatHappened) {
 }
 
 }  // namespace
-}  // namespace lockstep
+}  // namespace lockstep::testing

@@ -1,0 +1,128 @@
+// A Forwarder between nodes and clients that are lists of what they were told.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/forwarder.h"
+#include "tests/support/fake_clock.h"
+
+namespace lockstep::testing {
+
+using std::chrono::milliseconds;
+
+// Remembers what was sent; a node can be cut off.
+class FakeLinks final : public NodeLinks {
+ public:
+  bool send(NodeId node, const wire::Message& message) override {
+    if (cut_off.count(raw(node)) > 0) return false;
+    sent.emplace_back(node, message);
+    return true;
+  }
+  template <class M>
+  std::vector<M> all() const {
+    std::vector<M> out;
+    for (const auto& [node, message] : sent) {
+      if (const M* m = std::get_if<M>(&message)) out.push_back(*m);
+    }
+    return out;
+  }
+  NodeId last_node() const { return sent.back().first; }
+
+  std::vector<std::pair<NodeId, wire::Message>> sent;
+  std::map<uint32_t, bool> cut_off;
+};
+
+class FakeReplies final : public ReplySink {
+ public:
+  void deliver(wire::Message message) override { got.push_back(std::move(message)); }
+  template <class M>
+  std::vector<M> all() const {
+    std::vector<M> out;
+    for (const wire::Message& message : got) {
+      if (const M* m = std::get_if<M>(&message)) out.push_back(*m);
+    }
+    return out;
+  }
+  size_t n_last_words() const {
+    return all<wire::Done>().size() + all<wire::ErrorReply>().size() +
+           all<wire::Tokenized>().size() + all<wire::Detokenized>().size();
+  }
+
+  std::vector<wire::Message> got;
+};
+
+class ForwarderTest : public ::testing::Test {
+ protected:
+  ForwarderTest() { make({}); }
+
+  void make(ForwarderConfig config, RoutingPolicy policy = RoutingPolicy::kRoundRobin) {
+    forwarder_.emplace(nodes_, Router(policy), links_, clock_, probes_, config);
+  }
+  void node_is_ready(uint32_t node, uint64_t epoch = 1, const std::string& model = "m") {
+    wire::Welcome welcome;
+    welcome.epoch = epoch;
+    welcome.models = {{model, 1, 2048}};
+    welcome.max_num_seqs = 4;
+    nodes_.on_welcome(NodeId{node}, welcome);
+  }
+  // Time goes by, seen by the node table.
+  void watch_nodes(milliseconds time) {
+    for (; time > milliseconds{0}; time -= milliseconds{100}) {
+      clock_.advance(milliseconds{100});
+      nodes_.expire();
+    }
+  }
+  wire::Generate generate(const std::string& id = "r", int64_t n = 1) {
+    wire::Generate out;
+    out.request_id = id;
+    out.model = "m";
+    out.prompt_text = "Hi";
+    out.n = n;
+    return out;
+  }
+  Client client(const std::string& key = "c") { return {key, replies_}; }
+  // What the node calls the last request.
+  std::string upstream() const { return links_.all<wire::Generate>().back().request_id; }
+  void tokens(std::vector<int32_t> ids, uint32_t first_index, uint64_t epoch = 1,
+              uint32_t choice = 0, uint32_t node = 0) {
+    wire::Tokens message;
+    message.request_id = upstream();
+    message.choice = choice;
+    message.first_index = first_index;
+    message.ids = std::move(ids);
+    message.text = "x";
+    message.epoch = epoch;
+    forwarder_->on_node_message(NodeId{node}, message);
+  }
+  void done() { forwarder_->on_node_message(NodeId{0}, wire::Done{upstream(), "stop", {2, 1, 1}}); }
+  Error only_error() const {
+    const auto errors = replies_->all<wire::ErrorReply>();
+    EXPECT_EQ(errors.size(), 1u);
+    return errors.empty() ? Error{} : Error{errors[0].code, errors[0].message, errors[0].param};
+  }
+
+  // The page that Prometheus would read has this line, lockstep_coordinator_ in front.
+  bool page_has(const std::string& line) const {
+    const std::string page = prometheus::TextSerializer().Serialize(registry_->Collect());
+    return page.find("lockstep_coordinator_" + line + "\n") != std::string::npos;
+  }
+
+  FakeClock clock_;
+  std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  CoordinatorProbes probes_{registry_};
+  NodeTable nodes_{{"tcp://a", "tcp://b"}, clock_};
+  FakeLinks links_;
+  std::shared_ptr<FakeReplies> replies_ = std::make_shared<FakeReplies>();
+  std::optional<Forwarder> forwarder_;
+};
+
+}  // namespace lockstep::testing
