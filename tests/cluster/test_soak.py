@@ -20,6 +20,8 @@ SECONDS = float(os.environ.get("LOCKSTEP_SOAK_SECONDS", "120")) / len(MODELS)
 N_CLIENTS, BLOCK_SIZE = 16, 16
 # Prompt and answer are half of what may be, on average; the pool has room for a quarter of the clients.
 N_BLOCKS = N_CLIENTS * MAX_MODEL_LEN // 2 // BLOCK_SIZE // 4
+# Of resident memory. In 40,000 turns the bytes in use on the heap did not grow (malloc_stats: 2.07
+# MiB, then 2.09); what the allocator keeps beside them levels off.
 MAX_GROWTH_MIB = 2
 SEED = 20250
 
