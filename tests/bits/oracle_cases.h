@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/support/model_runner.h"
+#include "tests/support/paths.h"
 
 namespace lockstep::testing {
 
@@ -19,7 +20,7 @@ inline constexpr const char* kOracleModels[] = {"tiny-9",        "tiny-tp",     
                                                 "tiny-rot",      "tiny-long"};
 
 inline std::unique_ptr<ModelFile> open_oracle_model(const std::string& name) {
-  return ModelFile::open(std::string(LOCKSTEP_TINY_MODELS) + "/" + name + "-f32.gguf");
+  return ModelFile::open(tiny_models() + "/" + name + "-f32.gguf");
 }
 
 struct OracleCase {
@@ -38,7 +39,7 @@ inline std::vector<double> read_doubles(const std::string& path) {
 }
 
 inline std::vector<OracleCase> read_oracle_cases(const std::string& name) {
-  const std::string stem = std::string(LOCKSTEP_TINY_MODELS) + "/" + name + ".logits";
+  const std::string stem = tiny_models() + "/" + name + ".logits";
   std::ifstream file(stem + ".json");
   EXPECT_TRUE(file.good()) << stem;
   const nlohmann::json json = nlohmann::json::parse(file);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/model_runner.h"
+#include "tests/support/paths.h"
 
 namespace lockstep::testing {
 namespace {
@@ -9,7 +10,7 @@ namespace {
 constexpr int kNew = 12;
 
 TEST(SmolLm2Bits, TensorParallelThreadsInstructionSetsAndChunksGiveTheSameTokens) {
-  const auto file = ModelFile::open(LOCKSTEP_SMOLLM2);
+  const auto file = ModelFile::open(smollm2());
   const Ids prompt = random_prompt(100, file->config().shape.vocab_size, 41);
   const auto run = [&](const RunnerOptions& options) {
     return ModelRunner(*file, options).generate(prompt, kNew);
@@ -28,7 +29,7 @@ TEST(SmolLm2Bits, TensorParallelThreadsInstructionSetsAndChunksGiveTheSameTokens
 }
 
 TEST(SmolLm2Bits, EightPromptsTogetherEqualEachAlone) {
-  const auto file = ModelFile::open(LOCKSTEP_SMOLLM2);
+  const auto file = ModelFile::open(smollm2());
   std::vector<Ids> prompts;
   for (int i = 0; i < 8; ++i) {
     prompts.push_back(random_prompt(1 + 9 * i, file->config().shape.vocab_size, 50 + i));

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/model_runner.h"
+#include "tests/support/paths.h"
 #include "tests/support/worst.h"
 
 namespace lockstep::testing {
@@ -39,7 +40,7 @@ std::vector<GoldenCase> read_cases(const nlohmann::json& cases, const char* top_
 }
 
 nlohmann::json read_golden(const std::string& name) {
-  std::ifstream file(std::string(LOCKSTEP_SOURCE_DIR) + "/tests/golden/" + name);
+  std::ifstream file(source_dir() + "/tests/golden/" + name);
   EXPECT_TRUE(file.good()) << name;
   return nlohmann::json::parse(file);
 }
@@ -79,7 +80,7 @@ const RunnerOptions kForced{
 TEST(SmolLm2Golden, F32AgreesWithLlamaCpp) {
   const auto cases = read_cases(read_golden("smollm2_f32_llamacpp.json").at("cases"), "top10");
   ASSERT_EQ(cases.size(), 20u);
-  const auto file = ModelFile::open(LOCKSTEP_SMOLLM2_F32);
+  const auto file = ModelFile::open(smollm2_f32());
   ModelRunner runner(*file, kForced);
   Worst worst;
   int n = 0, n_other_argmax = 0;
@@ -100,7 +101,7 @@ TEST(SmolLm2Golden, F32AgreesWithLlamaCpp) {
 TEST(SmolLm2Golden, Q4_1StaysNearItsDequantisedWeights) {
   const auto cases = read_cases(read_golden("smollm2_fp32.json"), "top5");
   ASSERT_EQ(cases.size(), 20u);
-  const auto file = ModelFile::open(LOCKSTEP_SMOLLM2);
+  const auto file = ModelFile::open(smollm2());
   ModelRunner runner(*file, kForced);
   std::vector<double> differences;
   int n = 0, n_same = 0;

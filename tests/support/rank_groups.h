@@ -12,6 +12,7 @@
 #include "common/load_error.h"
 #include "parallel/nccl_group.h"
 #include "tests/support/host_device.h"
+#include "tests/support/paths.h"
 
 namespace lockstep::testing {
 
@@ -93,7 +94,7 @@ inline std::string real_nccl_path() {
 
 // NCCL over this machine's GPUs, or nullptr and why not.
 inline std::unique_ptr<GroupKind> nccl_on_real_devices(std::string& why_none) {
-  auto module = CudaModule::load(std::string(LOCKSTEP_BIN_DIR) + "/liblockstep_cuda.so");
+  auto module = CudaModule::load(bin_dir() + "/liblockstep_cuda.so");
   if (!module) {
     why_none = module.error().message;
     return nullptr;

@@ -1,6 +1,7 @@
 // Loading liblockstep_cuda.so: a machine without it, a file that is none, one of another build.
 // What is in it is tested by tests/cuda_emulation, and on a GPU by deploy/gpu_check.sh.
 #include "kernels/cuda_module.h"
+#include "tests/support/paths.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -45,7 +46,7 @@ TEST(CudaModule, ALibraryOfAnotherBuildIsRefused) {
 
 // Where the build has a module: it loads, and says what there is or why there is nothing.
 TEST(CudaModule, TheBuildsOwnModuleLoads) {
-  const std::filesystem::path path = LOCKSTEP_BIN_DIR "/liblockstep_cuda.so";
+  const std::filesystem::path path = testing::bin_dir() + "/liblockstep_cuda.so";
   const auto module = CudaModule::load(path);
   if (!std::filesystem::exists(path)) {
     EXPECT_EQ(module.error().code, ErrorCode::kNotFound);

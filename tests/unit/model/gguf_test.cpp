@@ -8,12 +8,13 @@
 #include "common/load_error.h"
 #include "node/model/gguf_model.h"
 #include "tests/support/gguf_builder.h"
+#include "tests/support/paths.h"
 
 namespace lockstep::testing {
 namespace {
 
 std::unique_ptr<ModelFile> open_tiny(const std::string& name) {
-  return ModelFile::open(std::string(LOCKSTEP_TINY_MODELS) + "/" + name + ".gguf");
+  return ModelFile::open(tiny_models() + "/" + name + ".gguf");
 }
 
 ModelConfig config_of(const GgufBuilder& builder) {

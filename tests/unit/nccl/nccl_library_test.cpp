@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "tests/support/emulated_nccl.h"
+#include "tests/support/paths.h"
 #include "tests/support/rank_groups.h"
 
 namespace lockstep {
@@ -98,7 +99,7 @@ void expect_words_where_no_driver_is(const CudaModule& module) {
 TEST(NcclLibrary, TheRealOneIsBoundAndExplainsAMissingDriver) {
   EmulatedNccl emulated;
   expect_words_where_no_driver_is(emulated.module());
-  const auto real = CudaModule::load(std::string(LOCKSTEP_BIN_DIR) + "/liblockstep_cuda.so");
+  const auto real = CudaModule::load(testing::bin_dir() + "/liblockstep_cuda.so");
   if (real) expect_words_where_no_driver_is(*real);
 }
 #endif

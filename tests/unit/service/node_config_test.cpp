@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/service/config.h"
+#include "tests/support/paths.h"
 
 namespace lockstep {
 namespace {
@@ -32,7 +33,7 @@ bool cached(const std::vector<const char*>& args) {
   return loaded.engine.prefix_cache;
 }
 
-const std::string kNodeYaml = std::string(LOCKSTEP_SOURCE_DIR) + "/configs/node.yaml";
+const std::string kNodeYaml = testing::source_dir() + "/configs/node.yaml";
 
 TEST(NodeConfig, PrefixesAreCachedUnlessOneOfTheTwoNamesSaysNo) {
   EXPECT_TRUE(cached({}));

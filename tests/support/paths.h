@@ -1,0 +1,15 @@
+// Where the tests find their files. The build's folders are known to paths.cpp alone, so that a
+// compiler cache gives the objects of one checkout to another.
+#pragma once
+
+#include <string>
+
+namespace lockstep::testing {
+
+std::string source_dir();
+std::string bin_dir();      // the built programs
+std::string tiny_models();  // the seeded models that the build makes
+std::string smollm2();      // SmolLM2-135M-Instruct, Q4_1
+std::string smollm2_f32();  // the same weights as F32
+
+}  // namespace lockstep::testing
