@@ -10,6 +10,8 @@
 #include "common/log.h"
 #include "common/service/admin_http.h"
 #include "coordinator/api_routes.h"
+#include "coordinator/http_server.h"
+#include "coordinator/relay.h"
 #include "wire/description_json.h"
 
 namespace lockstep {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "wire/socket.h"
 
 namespace lockstep {
 namespace {

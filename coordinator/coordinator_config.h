@@ -2,6 +2,7 @@
 // beside a node's.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,8 +10,8 @@
 
 #include "common/host_port.h"
 #include "common/result.h"
-#include "coordinator/http_server.h"
-#include "coordinator/relay.h"
+#include "coordinator/http_config.h"
+#include "coordinator/relay_config.h"
 
 namespace lockstep {
 

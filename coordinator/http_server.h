@@ -14,16 +14,10 @@
 
 #include "common/host_port.h"
 #include "common/result.h"
+#include "coordinator/http_config.h"
 #include "coordinator/http_session.h"
 
 namespace lockstep {
-
-struct HttpServerConfig {
-  HostPort address;
-  int64_t n_threads = 1;
-  size_t max_connections = 2048;  // more wait in the kernel's backlog
-  HttpLimits limits;
-};
 
 class HttpServer {
  public:

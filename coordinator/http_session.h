@@ -4,24 +4,15 @@
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
-#include <chrono>
 #include <functional>
 #include <memory>
 
+#include "coordinator/http_config.h"
 #include "coordinator/http_message.h"
 #include "coordinator/id_mint.h"
 #include "coordinator/probes.h"
 
 namespace lockstep {
-
-struct HttpLimits {
-  size_t body_bytes = 16u << 20;
-  uint32_t header_bytes = 16u << 10;
-  std::chrono::milliseconds header_timeout{10'000};  // from the first byte to the last header
-  std::chrono::milliseconds body_timeout{60'000};
-  std::chrono::milliseconds idle_timeout{75'000};   // between two requests of a connection
-  std::chrono::milliseconds write_timeout{30'000};  // a client that reads nothing is gone
-};
 
 // What a session needs; outlives it.
 struct HttpContext {

@@ -18,17 +18,10 @@
 #include "coordinator/forwarder.h"
 #include "coordinator/node_table.h"
 #include "coordinator/probes.h"
+#include "coordinator/relay_config.h"
 #include "wire/zmq_loop.h"
 
 namespace lockstep {
-
-struct RelayConfig {
-  std::string zmq_endpoint;  // of the clients' ROUTER; empty = none
-  std::vector<std::string> node_endpoints;
-  RoutingPolicy policy = RoutingPolicy::kRoundRobin;
-  NodeTimeouts timeouts;
-  ForwarderConfig forwarder;
-};
 
 class Relay final : public ClusterClient, private NodeLinks {
  public:

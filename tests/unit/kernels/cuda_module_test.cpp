@@ -28,7 +28,7 @@ TEST(CudaModule, IsExpectedBesideTheProgram) {
 }
 
 TEST(CudaModule, AFileThatIsNoLibraryIsNamed) {
-  const std::string path = testing::TempDir() + "/not_a_library.so";
+  const std::string path = ::testing::TempDir() + "/not_a_library.so";
   std::ofstream(path) << "text";
   const auto module = CudaModule::load(path);
   ASSERT_FALSE(module);

@@ -1,0 +1,21 @@
+// The relay's settings: values only, for whoever reads settings and opens no socket.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/forwarder.h"
+#include "coordinator/node_table.h"
+#include "coordinator/router.h"
+
+namespace lockstep {
+
+struct RelayConfig {
+  std::string zmq_endpoint;  // of the clients' ROUTER; empty = none
+  std::vector<std::string> node_endpoints;
+  RoutingPolicy policy = RoutingPolicy::kRoundRobin;
+  NodeTimeouts timeouts;
+  ForwarderConfig forwarder;
+};
+
+}  // namespace lockstep
