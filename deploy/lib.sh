@@ -12,8 +12,8 @@ build_packages=(g++ cmake ninja-build pkg-config python3 python3-venv ca-certifi
   libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libpcre2-dev
   libxxhash-dev)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev libboost-context1.81-dev git curl
-  prometheus)
-lint_packages=(clang-format clang-tidy clang libclang-rt-14-dev)
+  prometheus ccache mold)
+lint_packages=(clang-format-14 clang-tidy-19)
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -17,10 +18,18 @@ SMOLLM2 = os.environ["LOCKSTEP_MODEL"]
 TINY = pathlib.Path(os.environ["LOCKSTEP_TINY_MODELS"])
 
 
+# This file's own ports (tests/CMakeLists.txt), so that two test files run side by side.
+_ports = itertools.count(int(os.environ["LOCKSTEP_FIRST_PORT"]))
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in _ports:
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue  # somebody else's
 
 
 class Process:
