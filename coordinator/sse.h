@@ -17,10 +17,32 @@ inline void append_comment(std::string_view line, std::string& out) {
   out += "\n\n";
 }
 
-// `json` is one line.
+// `json` is one line, also for clients that end a line at U+0085, U+2028 and U+2029 (Python's
+// splitlines() does): JSON may hold them, but only inside strings, where an escape means the same.
+// JSON has no other line ends: it escapes everything below U+0020.
+inline void append_json(std::string_view json, std::string& out) {
+  // The usual case, at the speed of memchr.
+  if (json.find('\xE2') == json.npos && json.find('\xC2') == json.npos) {
+    out += json;
+    return;
+  }
+  for (size_t i = 0; i < json.size();) {
+    const std::string_view rest = json.substr(i);
+    if (rest.starts_with("\xC2\x85")) {
+      out += "\\u0085";
+      i += 2;
+    } else if (rest.starts_with("\xE2\x80\xA8") || rest.starts_with("\xE2\x80\xA9")) {
+      out += rest[2] == '\xA8' ? "\\u2028" : "\\u2029";
+      i += 3;
+    } else {
+      out += json[i++];
+    }
+  }
+}
+
 inline void append_event(std::string_view json, std::string& out) {
   out += "data: ";
-  out += json;
+  append_json(json, out);
   out += "\n\n";
 }
 

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 namespace lockstep {
 namespace {
 
@@ -15,11 +19,11 @@ class EventStreamTest : public ::testing::Test {
     stream_.emplace(request, AnswerHeader{});
   }
   void accept(const char* id) { stream_->take(wire::Accepted{id, 9, "", {}, 1}); }
-  void tokens(const char* id) {
+  void tokens(const char* id, const std::string& text = "hello") {
     wire::Tokens message;
     message.request_id = id;
     message.ids = {5};
-    message.text = "hello";
+    message.text = text;
     stream_->take(message);
   }
 
@@ -39,6 +43,33 @@ TEST_F(EventStreamTest, SilenceIsFilledWithAComment) {
   accept("1");
   EXPECT_EQ(stream_->take_text(false), "");
   EXPECT_EQ(stream_->take_text(true), ": keep-alive\n\n");
+}
+
+// Every line end that Python's str.splitlines() knows, in the text and in an error's message.
+TEST_F(EventStreamTest, AnEventIsOneLineWhateverItsTextHolds) {
+  const std::string hostile =
+      "a\n\r\v\f\x1c\x1d\x1e\x7f\xc2\x85\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xa7\xc2\x86z";
+  accept("0");
+  accept("1");
+  tokens("0", hostile);
+  stream_->take(wire::ErrorReply{"1", ErrorCode::kInternal, hostile, ""});
+  std::string text = stream_->take_text(false);
+  for (const char* line_end :
+       {"\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"}) {
+    EXPECT_EQ(text.find(line_end), std::string::npos) << line_end;
+  }
+  ASSERT_TRUE(text.starts_with("data: ")) << text;
+  ASSERT_EQ(std::count(text.begin(), text.end(), '\n'), 6) << text;  // three events
+  std::vector<std::string> said;
+  for (size_t end = text.find("\n\n"); end != std::string::npos; end = text.find("\n\n")) {
+    const std::string json = text.substr(6, end - 6);
+    text.erase(0, end + 2);
+    if (json == "[DONE]") continue;
+    const auto event = nlohmann::json::parse(json);
+    said.push_back(event.contains("error") ? event["error"]["message"]
+                                           : event["choices"][0]["text"]);
+  }
+  EXPECT_EQ(said, (std::vector<std::string>{hostile, hostile}));
 }
 
 // They may come between the end of the wait and the look at the queue.
