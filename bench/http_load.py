@@ -80,7 +80,8 @@ def complete(port, body, on_token=lambda: None, over=None):
         if not line.startswith(b"data:") or line[5:].strip() == b"[DONE]":
             continue
         event = json.loads(line[5:])
-        if event.get("choices"):
+        # The event with the finish_reason has no tokens.
+        if any(choice["finish_reason"] is None for choice in event.get("choices") or []):
             answer.times.append(time.monotonic())
             on_token()
         if over is not None and over.is_set():

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include "wire/utf8.h"
@@ -67,20 +68,31 @@ ordered_json chat_logprobs(const std::vector<wire::TokenLogprobs>& tokens) {
 }
 
 uint64_t TextOffset::advance(std::string_view token_bytes) {
-  const auto continues = [](char c) { return (static_cast<uint8_t>(c) & 0xC0) == 0x80; };
-  const bool inside_character = !token_bytes.empty() && continues(token_bytes.front());
-  const uint64_t start = n_characters_ - (inside_character && n_characters_ > 0 ? 1 : 0);
-  for (char c : token_bytes) n_characters_ += continues(c) ? 0 : 1;
-  return start;
+  const size_t n_before = unfinished_.size();
+  const uint64_t first_character = n_characters_;
+  unfinished_ += token_bytes;
+  std::optional<uint64_t> start;
+  std::string_view rest = unfinished_;
+  while (!rest.empty()) {
+    const wire::Utf8Step step = wire::next_character(rest);
+    rest.remove_prefix(step.incomplete ? 0 : step.n_bytes);
+    const size_t n_read = unfinished_.size() - rest.size();
+    if (!start && (step.incomplete || n_read > n_before)) start = n_characters_;
+    if (step.incomplete) break;
+    ++n_characters_;
+  }
+  unfinished_.erase(0, unfinished_.size() - rest.size());
+  return start.value_or(first_character);
 }
 
-ordered_json completion_logprobs(const std::vector<wire::TokenLogprobs>& tokens,
+ordered_json completion_logprobs(const std::vector<wire::TokenLogprobs>& tokens, bool skips_special,
                                  TextOffset& offset) {
   ordered_json offsets = ordered_json::array(), values = ordered_json::array(),
                names = ordered_json::array(), tops = ordered_json::array();
   bool any_top = false;
   for (const wire::TokenLogprobs& token : tokens) {
-    offsets.push_back(offset.advance(token.bytes));
+    const bool is_shown = !(skips_special && token.special);
+    offsets.push_back(offset.advance(is_shown ? token.bytes : std::string_view()));
     values.push_back(finite(token.logprob));
     names.push_back(completion_token(token.bytes));
     tops.push_back(completion_top(token));

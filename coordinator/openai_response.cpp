@@ -12,6 +12,9 @@ std::string dump(const ordered_json& value) {
   return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+// The reasons that typed clients know. A choice that ends otherwise has an error event behind it.
+bool is_openai_reason(std::string_view reason) { return reason == "stop" || reason == "length"; }
+
 }  // namespace
 
 std::string error_body(const Error& error) {
@@ -55,7 +58,8 @@ ordered_json AnswerBase::usage_json() const {
 ordered_json AnswerBase::logprobs_json(const std::vector<wire::TokenLogprobs>& tokens,
                                        TextOffset& offset) const {
   if (!wants_logprobs()) return nullptr;
-  return is_chat() ? chat_logprobs(tokens) : completion_logprobs(tokens, offset);
+  if (is_chat()) return chat_logprobs(tokens);
+  return completion_logprobs(tokens, request_.common().skip_special_tokens, offset);
 }
 
 ordered_json AnswerBase::stop_reason(const wire::Tokens& tokens) const {
@@ -139,32 +143,41 @@ void StreamedAnswer::accepted(size_t prompt_idx, const wire::Accepted& accepted,
   }
 }
 
-void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
-                            std::vector<std::string>& out) {
-  const bool has_news = !tokens.text.empty() || tokens.finish_reason || !tokens.logprobs.empty() ||
-                        (wants_ids() && !tokens.ids.empty());
-  if (!has_news) return;  // text held back: part of a character or of a stop string
-  const size_t index = choice_index(prompt_idx, tokens.choice);
+ordered_json StreamedAnswer::choice_json(size_t index, std::string_view text) const {
   ordered_json choice = {{"index", index}};
   if (!is_chat())
-    choice["text"] = tokens.text;
-  else if (tokens.text.empty())
+    choice["text"] = text;
+  else if (text.empty())
     choice["delta"] = ordered_json::object();
   else
-    choice["delta"] = {{"content", tokens.text}};
-  const bool has_logprobs = !tokens.logprobs.empty();
-  choice["logprobs"] = has_logprobs ? logprobs_json(tokens.logprobs, offsets_[index]) : nullptr;
+    choice["delta"] = {{"content", text}};
+  choice["logprobs"] = nullptr;
   choice["finish_reason"] = nullptr;
-  if (tokens.finish_reason) {
-    choice["finish_reason"] = *tokens.finish_reason;
-    choice["stop_reason"] = stop_reason(tokens);
+  return choice;
+}
+
+void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
+                            std::vector<std::string>& out) {
+  const size_t index = choice_index(prompt_idx, tokens.choice);
+  const bool has_news =
+      !tokens.text.empty() || !tokens.logprobs.empty() || (wants_ids() && !tokens.ids.empty());
+  if (has_news) {  // else text is held back: part of a character or of a stop string
+    ordered_json choice = choice_json(index, tokens.text);
+    if (!tokens.logprobs.empty())
+      choice["logprobs"] = logprobs_json(tokens.logprobs, offsets_[index]);
+    if (wants_ids()) {
+      std::vector<int32_t> prompt_ids = std::exchange(prompt_ids_[prompt_idx], {});
+      if (!is_chat() && !prompt_ids.empty()) choice["prompt_token_ids"] = prompt_ids;
+      choice["token_ids"] = tokens.ids;
+    }
+    out.push_back(dump(chunk(std::move(choice))));
   }
-  if (wants_ids()) {
-    std::vector<int32_t> prompt_ids = std::exchange(prompt_ids_[prompt_idx], {});
-    if (!is_chat() && !prompt_ids.empty()) choice["prompt_token_ids"] = prompt_ids;
-    choice["token_ids"] = tokens.ids;
-  }
-  out.push_back(dump(chunk(std::move(choice))));
+  if (!tokens.finish_reason || !is_openai_reason(*tokens.finish_reason)) return;
+  ordered_json last = choice_json(index, "");
+  last["finish_reason"] = *tokens.finish_reason;
+  last["stop_reason"] = stop_reason(tokens);
+  if (wants_ids()) last["token_ids"] = ordered_json::array();
+  out.push_back(dump(chunk(std::move(last))));
 }
 
 void StreamedAnswer::finish(std::vector<std::string>& out) const {

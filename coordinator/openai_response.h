@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/result.h"
@@ -85,12 +86,15 @@ class StreamedAnswer : public AnswerBase {
 
   // Chunks that open every choice of the prompt; none for completions.
   void accepted(size_t prompt_idx, const wire::Accepted& accepted, std::vector<std::string>& out);
+  // A chunk of what is new, and one of its own that has the finish_reason and nothing else. A
+  // choice that did not end by itself ("error", "cancelled") has none.
   void tokens(size_t prompt_idx, const wire::Tokens& tokens, std::vector<std::string>& out);
   // Once complete(): the usage chunk, if asked for.
   void finish(std::vector<std::string>& out) const;
 
  private:
   nlohmann::ordered_json chunk(nlohmann::ordered_json choice) const;
+  nlohmann::ordered_json choice_json(size_t index, std::string_view text) const;
 
   std::vector<TextOffset> offsets_;               // [n_prompts * n]
   std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], until sent

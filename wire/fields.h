@@ -101,6 +101,7 @@ struct Fields<TokenLogprobs> {
     v.bytes("bytes", m.bytes);
     v.required("logprob", m.logprob);
     v.field("top", m.top);
+    v.field("special", m.special);
   }
 };
 

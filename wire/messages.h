@@ -78,6 +78,7 @@ struct TokenLogprobs {
   std::string bytes;  // of the sampled token; may be part of a UTF-8 character
   float logprob = 0;
   std::vector<TopLogprob> top;
+  bool special = false;  // a control token: in the text only without skip_special_tokens
 };
 
 // News of one choice. finish_reason is set on a choice's last message.

@@ -5,11 +5,6 @@
 namespace lockstep::wire {
 namespace {
 
-struct Sequence {
-  size_t n_bytes = 0;  // consumed: a whole character, or the ill-formed part
-  bool valid = false;
-};
-
 // Bounds of the second byte (RFC 3629, section 4); those of later bytes are always 80..BF.
 struct Lead {
   int n_bytes;
@@ -27,29 +22,29 @@ Lead classify(uint8_t first) {
   return {1, 1, 0};  // a stray continuation byte or one that never occurs
 }
 
-Sequence next_sequence(std::string_view text) {
+}  // namespace
+
+Utf8Step next_character(std::string_view text) {
   const auto first = static_cast<uint8_t>(text[0]);
-  if (first < 0x80) return {1, true};
+  if (first < 0x80) return {.n_bytes = 1, .valid = true};
   const Lead lead = classify(first);
-  if (lead.n_bytes == 1) return {1, false};
+  if (lead.n_bytes == 1) return {.n_bytes = 1};
   for (int i = 1; i < lead.n_bytes; ++i) {
     const auto at = static_cast<size_t>(i);
-    if (at >= text.size()) return {at, false};
+    if (at >= text.size()) return {.n_bytes = at, .incomplete = true};
     const auto byte = static_cast<uint8_t>(text[at]);
     const uint8_t low = i == 1 ? lead.low : 0x80;
     const uint8_t high = i == 1 ? lead.high : 0xBF;
-    if (byte < low || byte > high) return {at, false};
+    if (byte < low || byte > high) return {.n_bytes = at};
   }
-  return {static_cast<size_t>(lead.n_bytes), true};
+  return {.n_bytes = static_cast<size_t>(lead.n_bytes), .valid = true};
 }
-
-}  // namespace
 
 bool is_valid_utf8(std::string_view text) {
   while (!text.empty()) {
-    const Sequence sequence = next_sequence(text);
-    if (!sequence.valid) return false;
-    text.remove_prefix(sequence.n_bytes);
+    const Utf8Step step = next_character(text);
+    if (!step.valid) return false;
+    text.remove_prefix(step.n_bytes);
   }
   return true;
 }
@@ -58,9 +53,9 @@ std::string replace_invalid_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const Sequence sequence = next_sequence(text);
-    out += sequence.valid ? text.substr(0, sequence.n_bytes) : std::string_view("\xEF\xBF\xBD");
-    text.remove_prefix(sequence.n_bytes);
+    const Utf8Step step = next_character(text);
+    out += step.valid ? text.substr(0, step.n_bytes) : std::string_view("\xEF\xBF\xBD");
+    text.remove_prefix(step.n_bytes);
   }
   return out;
 }

@@ -181,6 +181,7 @@ wire::Tokens RequestServer::to_wire(const PeerRequest& request, const ChoiceEven
     wire::TokenLogprobs& row = tokens.logprobs.emplace_back();
     row.bytes = bytes(event.ids[i]);
     row.logprob = event.logprobs[i];
+    row.special = !row.bytes.empty() && model_.tokenizer.token_bytes(event.ids[i], false).empty();
     for (const TokenLogprob& top : event.top.subspan(i * n_top, n_top)) {
       row.top.push_back({top.id, bytes(top.id), top.logprob});
     }

@@ -1,5 +1,5 @@
 // FakeTokenizer: a vocabulary small enough to read. Ids 0..255 are the bytes; from 256 on: an end
-// token without text, then a few words that overlap each other's borders.
+// token, which is a control token, then a few words that overlap each other's borders.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@ class FakeTokenizer : public Tokenizer {
 
   FakeTokenizer() {
     for (int i = 0; i < 256; ++i) pieces_.push_back(std::string(1, static_cast<char>(i)));
-    pieces_.push_back("");  // kEnd
+    pieces_.push_back("<end>");  // kEnd
     for (const char* word : {"stop", "st", "op", "he", "llo", " END", "\xE4\xBD", "\xA0"}) {
       pieces_.push_back(word);
     }
@@ -29,7 +29,8 @@ class FakeTokenizer : public Tokenizer {
     for (char c : text) ids.push_back(static_cast<unsigned char>(c));
     return ids;
   }
-  std::string_view token_bytes(int32_t id, bool) const override {
+  std::string_view token_bytes(int32_t id, bool special) const override {
+    if (id == kEnd && !special) return "";
     return pieces_.at(static_cast<size_t>(id));
   }
   std::string decode(const std::vector<int32_t>& ids, bool special) const override {

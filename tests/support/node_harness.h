@@ -25,6 +25,7 @@ class NodeHarness {
     int32_t n_kv_blocks = 64;
     int32_t max_model_len = 256;
     int32_t poison_token = -1;
+    int32_t fixed_token = -1;  // sampled always
     std::chrono::milliseconds step_time{0};
     std::string listen = "tcp://127.0.0.1:0";
     size_t max_long_prompts = 64;
@@ -107,6 +108,7 @@ class NodeHarness {
     out.n_kv_blocks = options.n_kv_blocks;
     out.vocab_size = FakeTokenizer().vocab_size();
     out.poison_token = options.poison_token;
+    out.fixed_token = options.fixed_token;
     return out;
   }
   static EngineConfig engine_config(const Options& options, BlockEventLog& events) {

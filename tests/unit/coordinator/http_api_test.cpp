@@ -38,14 +38,16 @@ TEST(HttpApi, AStreamHasRoleTokensUsageAndDone) {
   EXPECT_EQ(answer.headers.at("cache-control"), "no-cache");
   EXPECT_EQ(answer.headers.at("x-accel-buffering"), "no");
   const std::vector<std::string> data = events(answer.body);
-  ASSERT_EQ(data.size(), 6u);
+  ASSERT_EQ(data.size(), 7u);
   EXPECT_EQ(json::parse(data[0])["choices"][0]["delta"]["role"], "assistant");
   std::string text;
   for (size_t i = 1; i < 4; ++i)
     text += std::string(json::parse(data[i])["choices"][0]["delta"]["content"]);
   EXPECT_EQ(text, "t0 t1 t2 ");
-  EXPECT_EQ(json::parse(data[4])["usage"]["completion_tokens"], 3);
-  EXPECT_EQ(data[5], "[DONE]");
+  EXPECT_TRUE(json::parse(data[4])["choices"][0]["delta"].empty());
+  EXPECT_EQ(json::parse(data[4])["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(json::parse(data[5])["usage"]["completion_tokens"], 3);
+  EXPECT_EQ(data[6], "[DONE]");
 }
 
 TEST(HttpApi, ChoicesAndPromptsAreNumberedTogether) {

@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
+#include <random>
+
+#include "wire/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -36,6 +40,10 @@ wire::Tokens last(uint32_t choice, std::string text, const char* reason) {
 
 wire::Done done(uint64_t prompt, uint64_t cached, uint64_t completion) {
   return {"0", "stop", {prompt, cached, completion}};
+}
+
+wire::TokenLogprobs token(std::string bytes, float logprob) {
+  return {std::move(bytes), logprob, {}};
 }
 
 TEST(WholeAnswer, ChatHasEveryKeyThatTheSpecificationRequires) {
@@ -133,6 +141,47 @@ TEST(StreamedAnswer, ChatOpensWithTheRoleAndEndsWithUsage) {
                            R"("total_tokens":4,"prompt_tokens_details":{"cached_tokens":0}}})");
 }
 
+// Some clients read nothing more of a choice beside its finish_reason.
+TEST(StreamedAnswer, TheChunkWithTheFinishReasonHasNothingElse) {
+  for (auto endpoint : {OpenAiEndpoint::kChatCompletions, OpenAiEndpoint::kCompletions}) {
+    OpenAiRequest asked = request(endpoint);
+    asked.prompts[0].return_token_ids = true;
+    asked.prompts[0].logprobs = 0;
+    StreamedAnswer answer(asked, header());
+    wire::Tokens end = last(0, "lo", "length");
+    end.ids = {5};
+    end.logprobs = {token("lo", -1.0f)};
+    std::vector<std::string> out;
+    answer.tokens(0, end, out);
+    ASSERT_EQ(out.size(), 2u);
+    const bool is_chat = endpoint == OpenAiEndpoint::kChatCompletions;
+    const auto content = nlohmann::json::parse(out[0])["choices"][0];
+    EXPECT_EQ(is_chat ? content["delta"]["content"] : content["text"], "lo");
+    EXPECT_EQ(content["finish_reason"], nullptr);
+    EXPECT_EQ(content["token_ids"], std::vector<int>{5});
+    EXPECT_FALSE(content["logprobs"].is_null());
+    const auto ended = nlohmann::json::parse(out[1])["choices"][0];
+    EXPECT_EQ(ended["finish_reason"], "length");
+    EXPECT_EQ(ended["token_ids"], nlohmann::json::array());
+    EXPECT_TRUE(ended["logprobs"].is_null());
+    EXPECT_TRUE(is_chat ? ended["delta"].empty() : ended["text"] == "");
+  }
+}
+
+// Typed clients know OpenAI's reasons only; what went wrong is told by the error event behind.
+TEST(StreamedAnswer, AChoiceThatFailedHasNoFinishReason) {
+  for (const char* reason : {"error", "cancelled"}) {
+    StreamedAnswer answer(request(OpenAiEndpoint::kCompletions), header());
+    std::vector<std::string> out;
+    answer.tokens(0, last(0, "", reason), out);
+    EXPECT_TRUE(out.empty()) << reason;
+    answer.tokens(0, last(0, "x", reason), out);
+    ASSERT_EQ(out.size(), 1u) << reason;
+    EXPECT_EQ(nlohmann::json::parse(out[0])["choices"][0]["text"], "x");
+    EXPECT_EQ(nlohmann::json::parse(out[0])["choices"][0]["finish_reason"], nullptr);
+  }
+}
+
 TEST(StreamedAnswer, HeldBackTextMakesNoChunk) {
   StreamedAnswer answer(request(OpenAiEndpoint::kCompletions), header());
   std::vector<std::string> out;
@@ -163,12 +212,9 @@ TEST(StreamedAnswer, WithoutIncludeUsageThereIsNone) {
   answer.tokens(0, last(0, "x", "stop"), out);
   answer.done(done(1, 0, 1));
   answer.finish(out);
-  ASSERT_EQ(out.size(), 1u);
-  EXPECT_FALSE(nlohmann::json::parse(out[0]).contains("usage"));
-}
-
-wire::TokenLogprobs token(std::string bytes, float logprob) {
-  return {std::move(bytes), logprob, {}};
+  ASSERT_EQ(out.size(), 2u);
+  for (const std::string& chunk : out)
+    EXPECT_FALSE(nlohmann::json::parse(chunk).contains("usage")) << chunk;
 }
 
 TEST(Logprobs, ChatListsTokensWithBytesAndAlternatives) {
@@ -185,14 +231,14 @@ TEST(Logprobs, CompletionsListFourColumns) {
   wire::TokenLogprobs first = token("A", -0.5f);
   first.top = {{1, "A", -0.5f}, {2, "\xe4\xbd", -2.0f}};
   TextOffset offset;
-  EXPECT_EQ(completion_logprobs({first, token("bc", -1.0f)}, offset).dump(),
+  EXPECT_EQ(completion_logprobs({first, token("bc", -1.0f)}, true, offset).dump(),
             R"({"text_offset":[0,1],"token_logprobs":[-0.5,-1.0],"tokens":["A","bc"],)"
             R"("top_logprobs":[{"A":-0.5,"bytes:\\xe4\\xbd":-2.0},{"bc":-1.0}]})");
 }
 
 TEST(Logprobs, WithoutAlternativesTheColumnIsNull) {
   TextOffset offset;
-  EXPECT_TRUE(completion_logprobs({token("A", -1.0f)}, offset)["top_logprobs"].is_null());
+  EXPECT_TRUE(completion_logprobs({token("A", -1.0f)}, true, offset)["top_logprobs"].is_null());
 }
 
 TEST(Logprobs, OffsetsCountCharactersAcrossPieces) {
@@ -203,10 +249,58 @@ TEST(Logprobs, OffsetsCountCharactersAcrossPieces) {
   EXPECT_EQ(offset.advance("x"), 2u);
 }
 
+// The text of these tokens is U+FFFD, "a", U+FFFD, "b".
+TEST(Logprobs, OffsetsCountWhatIsNotUtf8AsTheTextShowsIt) {
+  TextOffset offset;
+  EXPECT_EQ(offset.advance("\x80"), 0u);  // a stray continuation byte
+  EXPECT_EQ(offset.advance("a"), 1u);
+  EXPECT_EQ(offset.advance("\xe4\xbd"), 2u);  // a character that is never finished
+  EXPECT_EQ(offset.advance(""), 2u);
+  EXPECT_EQ(offset.advance("b"), 3u);
+  EXPECT_EQ(offset.advance("c"), 4u);
+}
+
+// A token starts a character exactly when the text may be cut before it without a change.
+TEST(Logprobs, OffsetsAgreeWithTheTextWhateverTheBytesAndTheTokens) {
+  const auto n_characters = [](const std::string& text) {
+    return static_cast<uint64_t>(std::count_if(
+        text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
+  };
+  constexpr uint32_t kSeed = 11;
+  std::mt19937 random(kSeed);
+  const std::string alphabet = "a\x80\xbf\xa0\xc3\xe4\xbd\xe0\xed\xf0\x9f\x98\xf4\xff";
+  for (int round = 0; round < 2000; ++round) {
+    std::string bytes(1 + random() % 12, ' ');
+    for (char& c : bytes) c = alphabet[random() % alphabet.size()];
+    const std::string text = wire::replace_invalid_utf8(bytes);
+    TextOffset offset;
+    for (size_t at = 0; at < bytes.size();) {
+      const size_t n = std::min<size_t>(1 + random() % 3, bytes.size() - at);
+      const std::string before = wire::replace_invalid_utf8(bytes.substr(0, at));
+      const bool is_border = before + wire::replace_invalid_utf8(bytes.substr(at)) == text;
+      ASSERT_EQ(offset.advance(bytes.substr(at, n)), n_characters(before) - (is_border ? 0 : 1))
+          << "seed " << kSeed << ", round " << round << ", byte " << at;
+      at += n;
+    }
+  }
+}
+
+TEST(Logprobs, OffsetsPassOverControlTokensThatTheTextLeavesOut) {
+  wire::TokenLogprobs control = token("<|im_end|>", -1.0f);
+  control.special = true;
+  const std::vector<wire::TokenLogprobs> tokens = {token("a", -1.0f), control, token("b", -1.0f)};
+  TextOffset without, with;
+  EXPECT_EQ(completion_logprobs(tokens, /*skips_special=*/true, without)["text_offset"].dump(),
+            "[0,1,1]");
+  EXPECT_EQ(completion_logprobs(tokens, /*skips_special=*/false, with)["text_offset"].dump(),
+            "[0,1,11]");
+}
+
 TEST(Logprobs, InfinityBecomesANumber) {
   TextOffset offset;
   const float never = -std::numeric_limits<float>::infinity();
-  EXPECT_EQ(completion_logprobs({token("A", never)}, offset)["token_logprobs"].dump(), "[-9999.0]");
+  EXPECT_EQ(completion_logprobs({token("A", never)}, true, offset)["token_logprobs"].dump(),
+            "[-9999.0]");
 }
 
 TEST(ErrorBody, HasTheFourKeysAndAStringCode) {

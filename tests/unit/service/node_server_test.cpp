@@ -100,6 +100,22 @@ TEST(NodeServer, LogprobsCarryTheBytesOfEachToken) {
   EXPECT_EQ(tokens.logprobs[0].top[0].id, tokens.ids[0]);
 }
 
+// Its bytes are told either way, but without them a reader could not tell where the text goes on.
+TEST(NodeServer, LogprobsMarkControlTokens) {
+  for (const auto& [sampled, is_special] :
+       {std::pair{FakeTokenizer::kEnd, true}, std::pair{FakeTokenizer::kFirstWord, false}}) {
+    NodeHarness node({.fixed_token = sampled});
+    WirePeer peer(node.endpoint());
+    wire::Generate request = NodeHarness::request("l", 4);
+    request.logprobs = 0;
+    peer.send(request);
+    const auto tokens = peer.expect<wire::Tokens>();
+    ASSERT_FALSE(tokens.logprobs.empty());
+    EXPECT_EQ(tokens.logprobs[0].bytes, node.model().tokenizer.token_bytes(sampled, true));
+    EXPECT_EQ(tokens.logprobs[0].special, is_special) << sampled;
+  }
+}
+
 TEST(NodeServer, CancelEndsTheStreamAndFreesItsBlocks) {
   NodeHarness node({.step_time = 5ms});
   WirePeer peer(node.endpoint());

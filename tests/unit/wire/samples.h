@@ -50,7 +50,8 @@ inline Tokens full_tokens() {
   m.text = " Paris";
   m.epoch = uint64_t{1} << 40;
   m.attempt = 1;
-  m.logprobs = {{"\xE2\x82", -0.25f, {{5, "\xE2\x82", -0.25f}, {6, "x", -2.5f}}}, {"", -1.0f, {}}};
+  m.logprobs = {{"\xE2\x82", -0.25f, {{5, "\xE2\x82", -0.25f}, {6, "x", -2.5f}}},
+                {"", -1.0f, {}, true}};
   m.finish_reason = "stop";
   m.stop_string = "END";
   m.stop_token = 2;
