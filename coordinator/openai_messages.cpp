@@ -36,28 +36,45 @@ Result<std::string> parse_role(const json& message, const std::string& where) {
   return invalid(param, "must be system, developer, user or assistant, got " + describe(*value));
 }
 
-Result<std::string> parse_part(const json& part, const std::string& where) {
+// What the assistant said earlier may be a refusal, where others only have text.
+Result<std::string> parse_part(const json& part, bool is_assistant, const std::string& where) {
   if (!part.is_object()) return invalid(where, "must be an object, got " + describe(part));
   const json* type = find(part, "type");
   if (type == nullptr || !type->is_string())
     return invalid(where + ".type", "is required and must be a string");
-  if (*type != "text") return unsupported(where, "a content part of type " + describe(*type));
-  const json* text = find(part, "text");
+  const bool is_refusal = is_assistant && *type == "refusal";
+  if (!is_refusal && *type != "text")
+    return unsupported(where, "a content part of type " + describe(*type));
+  const char* const name = is_refusal ? "refusal" : "text";
+  const json* text = find(part, name);
   if (text == nullptr || !text->is_string())
-    return invalid(where + ".text", "is required and must be a string");
+    return invalid(where + "." + name, "is required and must be a string");
   return text->get<std::string>();
 }
 
-Result<std::string> parse_content(const json& message, const std::string& where) {
+// An assistant's turn without content: its refusal if it has one, else an empty turn.
+Result<std::string> parse_refusal(const json& message, const std::string& where) {
+  const json* value = find(message, "refusal");
+  if (value == nullptr) return std::string();
+  if (!value->is_string())
+    return invalid(where + ".refusal", "must be a string, got " + describe(*value));
+  return value->get<std::string>();
+}
+
+Result<std::string> parse_content(const json& message, bool is_assistant,
+                                  const std::string& where) {
   const std::string param = where + ".content";
   const json* value = find(message, "content");
+  if (value == nullptr && is_assistant) return parse_refusal(message, where);
   if (value == nullptr) return invalid(param, "is required");
   if (value->is_string()) return value->get<std::string>();
-  if (!value->is_array() || value->empty())
+  if (!value->is_array())
     return invalid(param, "must be a string or a list of parts, got " + describe(*value));
+  if (value->empty() && is_assistant) return parse_refusal(message, where);
+  if (value->empty()) return invalid(param, "must hold at least one part, got 0");
   std::string text;
   for (size_t i = 0; i < value->size(); ++i) {
-    TRY(const std::string piece, parse_part((*value)[i], str(param, "[", i, "]")));
+    TRY(const std::string piece, parse_part((*value)[i], is_assistant, str(param, "[", i, "]")));
     if (i > 0) text += '\n';
     text += piece;
   }
@@ -72,7 +89,7 @@ Result<wire::ChatMessage> parse_message(const json& value, const std::string& wh
   }
   wire::ChatMessage message;
   TRY(message.role, parse_role(value, where));
-  TRY(message.content, parse_content(value, where));
+  TRY(message.content, parse_content(value, message.role == "assistant", where));
   if (const json* name = find(value, "name")) {
     if (!name->is_string())
       return invalid(where + ".name", "must be a string, got " + describe(*name));

@@ -30,7 +30,7 @@ void read_length(JsonFields& fields, wire::Generate& out) {
 
 void read_sampling(JsonFields& fields, wire::Generate& out) {
   fields.read("temperature", out.temperature, {.low = 0});
-  fields.read("top_p", out.top_p, {.low = 0, .high = 1, .low_is_open = true});
+  fields.read("top_p", out.top_p, {.low = 0, .high = 1});
   fields.read("min_p", out.min_p, {.low = 0, .high = 1});
   fields.read("top_k", out.top_k, {.low = -1, .high = INT32_MAX});
   if (out.top_k == -1) out.top_k = 0;  // vLLM's spelling of "off"

@@ -108,6 +108,34 @@ TEST(OpenAiRequest, TextPartsAreJoinedByNewlines) {
   EXPECT_EQ((*g.messages)[1].name, "bob");
 }
 
+// What an assistant said earlier comes back as clients have kept it.
+TEST(OpenAiRequest, AnAssistantsTurnMayBeEmptyOrARefusal) {
+  const std::pair<const char*, const char*> turns[] = {
+      {R"("content":null)", ""},
+      {R"("name":"bot")", ""},
+      {R"("content":[])", ""},
+      {R"("content":"")", ""},
+      {R"("content":"a","refusal":null,"tool_calls":null,"audio":null)", "a"},
+      {R"("content":null,"refusal":"no")", "no"},
+      {R"("content":[],"refusal":"no")", "no"},
+      {R"("content":[{"type":"refusal","refusal":"no"}])", "no"},
+      {R"("content":[{"type":"text","text":"a"},{"type":"refusal","refusal":"no"}])", "a\nno"},
+  };
+  for (const auto& [fields, content] : turns) {
+    const wire::Generate g = accepted(parse_chat_request(
+        R"({"model":"m","messages":[{"role":"user","content":"x"},{"role":"assistant",)" +
+        std::string(fields) + "}]}"));
+    ASSERT_TRUE(g.messages.has_value()) << fields;
+    EXPECT_EQ(g.messages->at(1).content, content) << fields;
+  }
+}
+
+TEST(OpenAiRequest, TopPIsTakenFromZeroToOneAsOverZeroMq) {
+  EXPECT_EQ(chat_fields(R"("top_p":0)").top_p, 0.0);
+  EXPECT_EQ(completion_fields(R"("top_p":0.0)").top_p, 0.0);
+  EXPECT_EQ(completion_fields(R"("top_p":1)").top_p, 1.0);
+}
+
 TEST(OpenAiRequest, PromptsComeInFourShapes) {
   const auto parse = [](const std::string& prompt) {
     return parse_completion_request(R"({"model":"m","n":2,"prompt":)" + prompt + "}");
