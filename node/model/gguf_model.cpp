@@ -10,6 +10,7 @@ using gguf::quoted;
 
 GgufModel::GgufModel(std::unique_ptr<MappedFile>&& file, std::span<const std::byte> bytes)
     : file_(std::move(file)), directory_(gguf::read_directory(bytes)) {
+  refuse_split();
   for (const Tensor& tensor : directory_.tensors) by_name_.emplace(tensor.name, &tensor);
   config_ = gguf::read_config(directory_);
   check_model_tensors(*this);
@@ -39,6 +40,18 @@ const Tensor& GgufModel::require(std::string_view name, int64_t n_rows, int64_t 
 
 void GgufModel::release(const std::byte* data, int64_t n_bytes) const {
   if (file_) file_->release(data, n_bytes);
+}
+
+// Whatever else is missing in one file of several is in the others, so this is said first.
+void GgufModel::refuse_split() const {
+  constexpr const char* kCount = "split.count";
+  const gguf::Metadata& metadata = directory_.metadata;
+  const uint64_t n_files = metadata.find_integer(kCount).value_or(1);
+  if (n_files <= 1) return;
+  const uint64_t file_idx = metadata.find_integer("split.no").value_or(0);
+  fail(metadata.describe(kCount), ": this is file ", file_idx + 1, " of ", n_files,
+       " of a split model, which is not supported; join them with llama.cpp's "
+       "'llama-gguf-split --merge'");
 }
 
 void GgufModel::check_vocabulary() const {

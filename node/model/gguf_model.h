@@ -29,6 +29,7 @@ class GgufModel final : public ModelFile {
 
  private:
   GgufModel(std::unique_ptr<MappedFile>&& file, std::span<const std::byte> bytes);
+  void refuse_split() const;
   void check_vocabulary() const;
 
   const std::unique_ptr<MappedFile> file_;

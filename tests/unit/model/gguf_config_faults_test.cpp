@@ -20,6 +20,23 @@ const std::vector<GgufFault>& config_faults() {
       {"architectureIsANumber",
        [](auto& b) { b.set_u32("general.architecture", 1); },
        {"'general.architecture'", "uint32", "string"}},
+      {"firstFileOfTwo",
+       [](auto& b) {
+         b.set_raw("split.no", 2, {std::byte{0}, std::byte{0}});
+         b.set_raw("split.count", 2, {std::byte{2}, std::byte{0}});
+         b.remove_tensor("output_norm.weight");
+       },
+       {"'split.count'", "file 1 of 2", "gguf-split --merge"}},
+      {"thirdFileOfThree",
+       [](auto& b) {
+         b.set_u32("split.no", 2);
+         b.set_u32("split.count", 3);
+         b.remove_key("general.architecture");
+       },
+       {"'split.count'", "file 3 of 3", "gguf-split --merge"}},
+      {"splitCountNegative",
+       [](auto& b) { b.set_i32("split.count", -2); },
+       {"'split.count'", "-2"}},
       {"noLayers",
        [](auto& b) { b.set_u32("llama.block_count", 0); },
        {"'llama.block_count'", "is 0"}},
