@@ -29,6 +29,8 @@ def lockstep_case(a, prompt, parallel):
                     "--gen-tokens", str(a.gen_tokens), "--parallel", str(parallel),
                     "--threads", str(a.threads), "--json"])
     case = json.loads(out)[0]
+    if case["decode_tokens_per_s"] is None:
+        raise SystemExit(f"{prompt}x{parallel}: {case['why_no_decode_figure']}")
     return case["prefill_tokens_per_s"], case["decode_tokens_per_s"], rss
 
 

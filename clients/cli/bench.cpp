@@ -1,4 +1,5 @@
 // lockstep bench: tokens per second of one model on this machine, case by case.
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <fstream>
@@ -41,6 +42,57 @@ struct BenchConfig {
   }
 };
 
+// VmHWM of this process, bytes.
+int64_t peak_rss_bytes() {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(6)) * 1_KiB;
+  }
+  return 0;
+}
+
+// A figure, or a dash.
+std::string decode_column(const DecodeRate& rate) {
+  char text[32] = "-";
+  if (rate.tokens_per_s) std::snprintf(text, sizeof text, "%.1f", *rate.tokens_per_s);
+  return text;
+}
+
+void print_row(const BenchCase& c, const BenchResult& r) {
+  std::printf("%6d %4d %9d %17.1f %16s %8.1f", c.prompt_tokens, c.gen_tokens, c.parallel,
+              r.prefill_tokens_per_s, decode_column(r.decode).c_str(), r.ttft_ms);
+  if (!r.decode.tokens_per_s) std::printf("  no decode figure: %s", r.decode.why_none.c_str());
+  std::printf("\n");
+}
+
+nlohmann::json to_json(const BenchCase& c, const BenchResult& r) {
+  nlohmann::json out = {{"prompt_tokens", c.prompt_tokens},
+                        {"gen_tokens", c.gen_tokens},
+                        {"parallel", c.parallel},
+                        {"prefill_tokens_per_s", r.prefill_tokens_per_s},
+                        {"decode_tokens_per_s", nullptr},
+                        {"ttft_ms", r.ttft_ms},
+                        {"peak_rss_bytes", peak_rss_bytes()}};
+  if (r.decode.tokens_per_s)
+    out["decode_tokens_per_s"] = *r.decode.tokens_per_s;
+  else
+    out["why_no_decode_figure"] = r.decode.why_none;
+  return out;
+}
+
+// The most that one request can ask for; the model's context is the tighter bound.
+constexpr int64_t kMaxTokens = int64_t{1} << 30;
+
+void check_numbers(const BenchConfig& config) {
+  const auto check = [](const char* field, int64_t value) {
+    if (value < 1 || value > kMaxTokens) {
+      throw LoadError(str(field, ": ", value, " is outside 1 to ", kMaxTokens));
+    }
+  };
+  check("gen_tokens", config.gen_tokens);
+  check("max_num_batched_tokens", config.max_num_batched_tokens);
+}
+
 std::vector<int> parse_list(const char* field, std::string_view text) {
   std::vector<int> values;
   while (true) {
@@ -54,15 +106,6 @@ std::vector<int> parse_list(const char* field, std::string_view text) {
     if (item.size() == text.size()) return values;
     text.remove_prefix(item.size() + 1);
   }
-}
-
-// VmHWM of this process, bytes.
-int64_t peak_rss_bytes() {
-  std::ifstream in("/proc/self/status");
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(6)) * 1_KiB;
-  }
-  return 0;
 }
 
 NodeConfig engine_settings(const BenchConfig& config, int max_prompt, int max_parallel) {
@@ -89,7 +132,7 @@ int run_bench(int argc, const char* const* argv) {
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;
   const std::vector<int> prompts = parse_list("prompt_tokens", config.prompt_tokens);
   const std::vector<int> parallels = parse_list("parallel", config.parallel);
-  if (config.gen_tokens < 1) throw LoadError("gen_tokens: at least 1");
+  check_numbers(config);
   start_logging(0);
 
   BenchSink sink;
@@ -98,7 +141,9 @@ int run_bench(int argc, const char* const* argv) {
                   sink);
   node.engine().start();
   const int32_t vocab_size = node.tokenizer().vocab_size();
-  run_case({prompts.front(), 2, 1}, vocab_size, node.engine(), sink);  // warm up
+  const int gen_tokens = static_cast<int>(config.gen_tokens);
+  // Warms up.
+  run_case({prompts.front(), std::min(gen_tokens, 2), 1}, vocab_size, node.engine(), sink);
 
   if (!config.json) {
     std::printf("%s\nprompt  gen  parallel  prefill tokens/s  decode tokens/s  ttft ms\n",
@@ -107,20 +152,10 @@ int run_bench(int argc, const char* const* argv) {
   nlohmann::json cases = nlohmann::json::array();
   for (const int prompt : prompts) {
     for (const int parallel : parallels) {
-      const BenchResult r = run_case({prompt, static_cast<int>(config.gen_tokens), parallel},
-                                     vocab_size, node.engine(), sink);
-      if (!config.json) {
-        std::printf("%6d %4d %9d %17.1f %16.1f %8.1f\n", prompt,
-                    static_cast<int>(config.gen_tokens), parallel, r.prefill_tokens_per_s,
-                    r.decode_tokens_per_s, r.ttft_ms);
-      }
-      cases.push_back({{"prompt_tokens", prompt},
-                       {"gen_tokens", config.gen_tokens},
-                       {"parallel", parallel},
-                       {"prefill_tokens_per_s", r.prefill_tokens_per_s},
-                       {"decode_tokens_per_s", r.decode_tokens_per_s},
-                       {"ttft_ms", r.ttft_ms},
-                       {"peak_rss_bytes", peak_rss_bytes()}});
+      const BenchCase c{prompt, gen_tokens, parallel};
+      const BenchResult result = run_case(c, vocab_size, node.engine(), sink);
+      if (!config.json) print_row(c, result);
+      cases.push_back(to_json(c, result));
     }
   }
   if (config.json) std::printf("%s\n", cases.dump(2).c_str());

@@ -48,6 +48,10 @@ TimePoint run_batch(const BenchCase& c, int max_tokens, int32_t vocab_size, Engi
     if (!status) throw LoadError(status.error().message);
   }
   sink.wait_all();
+  if (!sink.failure().empty()) throw LoadError("a request failed: " + sink.failure());
+  for (const auto& times : sink.times()) {
+    if (times.empty()) throw LoadError("a request ended without a token");
+  }
   return start;
 }
 
@@ -57,6 +61,7 @@ void BenchSink::expect(int n_requests) {
   std::lock_guard lock(mutex_);
   times_.assign(static_cast<size_t>(n_requests), {});
   n_open_ = n_requests;
+  failure_.clear();
 }
 
 void BenchSink::on_events(const EventBatch& batch) {
@@ -65,6 +70,9 @@ void BenchSink::on_events(const EventBatch& batch) {
   for (const ChoiceEvent& event : batch.choices) {
     auto& times = times_[raw(event.request)];
     times.insert(times.end(), event.ids.size(), now);
+  }
+  for (const RequestEnd& end : batch.ends) {
+    if (end.reason == FinishReason::kError) failure_ = end.message;
   }
   n_open_ -= static_cast<int>(batch.ends.size());
   if (n_open_ == 0) all_ended_.notify_all();
@@ -75,36 +83,43 @@ void BenchSink::wait_all() {
   all_ended_.wait(lock, [&] { return n_open_ == 0; });
 }
 
+DecodeRate decode_rate(const std::vector<std::vector<TimePoint>>& times) {
+  TimePoint all_decode = TimePoint::min();
+  TimePoint first_ends = TimePoint::max();
+  for (const auto& of_request : times) {
+    all_decode = std::max(all_decode, of_request.front());
+    first_ends = std::min(first_ends, of_request.back());
+  }
+  if (first_ends <= all_decode) {
+    return {std::nullopt,
+            "the first stream ended before the last prompt was in; take more gen_tokens"};
+  }
+  int64_t n_tokens = 0;
+  for (const auto& of_request : times) {
+    n_tokens += std::count_if(of_request.begin(), of_request.end(),
+                              [&](TimePoint t) { return t > all_decode && t <= first_ends; });
+  }
+  return {static_cast<double>(n_tokens) / seconds(all_decode, first_ends), ""};
+}
+
 BenchResult run_case(const BenchCase& c, int32_t vocab_size, Engine& engine, BenchSink& sink) {
   BenchResult result;
   const TimePoint start = run_batch(c, 1, vocab_size, engine, sink);
   TimePoint prefilled = start;
   std::vector<double> ttft;
   for (const auto& times : sink.times()) {
-    if (times.empty()) throw LoadError("a request ended without a token");
     prefilled = std::max(prefilled, times.front());
     ttft.push_back(seconds(start, times.front()) * 1e3);
   }
   std::sort(ttft.begin(), ttft.end());
   result.ttft_ms = ttft[ttft.size() / 2];
   result.prefill_tokens_per_s = c.prompt_tokens * c.parallel / seconds(start, prefilled);
-  if (c.gen_tokens < 2) return result;
-
+  if (c.gen_tokens < 2) {
+    result.decode.why_none = "gen_tokens is 1, which is part of the prefill";
+    return result;
+  }
   run_batch(c, c.gen_tokens, vocab_size, engine, sink);
-  TimePoint all_decode = start;
-  TimePoint first_ends = TimePoint::max();
-  for (const auto& times : sink.times()) {
-    all_decode = std::max(all_decode, times.front());
-    first_ends = std::min(first_ends, times.back());
-  }
-  int64_t n_tokens = 0;
-  for (const auto& times : sink.times()) {
-    n_tokens += std::count_if(times.begin(), times.end(),
-                              [&](TimePoint t) { return t > all_decode && t <= first_ends; });
-  }
-  if (first_ends > all_decode) {
-    result.decode_tokens_per_s = static_cast<double>(n_tokens) / seconds(all_decode, first_ends);
-  }
+  result.decode = decode_rate(sink.times());
   return result;
 }
 

@@ -7,6 +7,8 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "node/engine/engine.h"
@@ -19,10 +21,17 @@ struct BenchCase {
   int parallel = 1;
 };
 
+// Over all requests, on the stretch in which every one of them decodes. There may be none: then
+// there is no figure but the reason, for people.
+struct DecodeRate {
+  std::optional<double> tokens_per_s;
+  std::string why_none;
+};
+
 struct BenchResult {
   double prefill_tokens_per_s = 0;
-  double decode_tokens_per_s = 0;  // over all requests; 0 when gen_tokens is 1
-  double ttft_ms = 0;              // median over the requests
+  DecodeRate decode;
+  double ttft_ms = 0;  // median over the requests
 };
 
 // Notes when each request's tokens came. Written on the engine thread, read after wait_all().
@@ -35,6 +44,8 @@ class BenchSink final : public EngineSink {
   void wait_all();
   // Times of every token of request i, in order.
   const std::vector<std::vector<TimePoint>>& times() const { return times_; }
+  // Why a request failed; empty if none did.
+  const std::string& failure() const { return failure_; }
 
  private:
   std::mutex mutex_;
@@ -42,9 +53,14 @@ class BenchSink final : public EngineSink {
   // guarded by mutex_
   std::vector<std::vector<TimePoint>> times_;
   int n_open_ = 0;
+  std::string failure_;
 };
 
-// `engine` must report to `sink`. Throws LoadError when the case does not fit the engine's limits.
+// Of requests whose tokens came at `times`; none may be empty.
+DecodeRate decode_rate(const std::vector<std::vector<BenchSink::TimePoint>>& times);
+
+// `engine` must report to `sink`. Throws LoadError when the case does not fit the engine's limits
+// or a request fails.
 BenchResult run_case(const BenchCase& bench_case, int32_t vocab_size, Engine& engine,
                      BenchSink& sink);
 
