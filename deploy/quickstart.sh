@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$root_dir/deploy/examples.sh"
 
 usage="usage: deploy/quickstart.sh [--prompt TEXT] [--model GGUF] [--tensor-parallel-size N] [--serve]"
-prompt="In one sentence: what is a distributed system?"
+prompt="Who was the first person to walk on the moon?"
 ranks=2
 own_model=false
 serve=false
@@ -28,7 +28,6 @@ install_apt "${build_packages[@]}"
 if [ ! -f "$model" ] || [ "$serve" = true ]; then install_pip pyzmq msgpack openai; fi
 if [ "$serve" = true ]; then install_apt curl; fi
 [ "$own_model" = true ] || fetch_model
-say "building"
 build release lockstep lockstep-node lockstep-coordinator -- \
   -DLOCKSTEP_TESTS=OFF -DLOCKSTEP_FAULT_POINTS=OFF
 bin="$root_dir/build/bin"
@@ -57,6 +56,7 @@ fail() { cat "$run_dir"/*.log >&2; die "$1"; }
 http=127.0.0.1:0
 zmq="ipc://$run_dir/clients"
 if [ "$serve" = true ]; then http=127.0.0.1:8000; zmq=tcp://127.0.0.1:5555; fi
+progress_begin "starting a coordinator and a node"
 start node "$bin/lockstep-node" "$model" --listen "ipc://$run_dir/node" \
   --tensor-parallel-size "$ranks"
 start coordinator "$bin/lockstep-coordinator" --http "$http" --zmq "$zmq" \
@@ -72,6 +72,7 @@ if [ "$first" != "$ready" ]; then
 fi
 [ "$code" = 0 ] || fail "the cluster did not become ready within 60 s"
 
+progress_end ready
 say "> $prompt"
 "$bin/lockstep" chat --connect "$zmq" --prompt "$prompt" --max-tokens 128 --temperature 0 --stats
 
