@@ -1,10 +1,13 @@
 #include "coordinator/coordinator_config.h"
 
+#include <algorithm>
 #include <boost/asio/ip/address.hpp>
+#include <limits>
 #include <string_view>
 #include <utility>
 
 #include "common/log.h"
+#include "wire/endpoint.h"
 #include "wire/socket.h"
 
 namespace lockstep {
@@ -39,10 +42,7 @@ Status check_is_numeric(const std::string& field, const HostPort& address) {
 
 // Of ZeroMQ: "tcp://HOST:PORT" or "ipc://PATH".
 Status check_endpoint(const std::string& field, const std::string& text) {
-  const std::string_view endpoint = text;
-  const bool is_ipc = endpoint.starts_with("ipc://") && endpoint.size() > 6;
-  const bool is_tcp = endpoint.starts_with("tcp://") && parse_host_port(endpoint.substr(6));
-  if (is_ipc || is_tcp) return Ok{};
+  if (wire::canonical_endpoint(text)) return Ok{};
   return bad(field, "must be tcp://HOST:PORT or ipc://PATH, got '" + text + "'");
 }
 
@@ -54,6 +54,30 @@ Status check_node_endpoint(const std::string& text) {
   return bad("node", "must name the host and port to connect to, got '" + text + "'");
 }
 
+// A node that is named twice would count as two, and get twice its share.
+Status check_nodes(const CoordinatorConfig& config) {
+  std::vector<std::string> seen;
+  for (const std::string& node : config.node) {
+    if (Status status = check_node_endpoint(node); !status) return status;
+    std::string endpoint = *wire::canonical_endpoint(node);
+    if (std::find(seen.begin(), seen.end(), endpoint) != seen.end())
+      return bad("node", "'" + node + "' is named twice");
+    if (wire::canonical_endpoint(config.zmq) == endpoint)
+      return bad("node", "'" + node + "' is zmq, this coordinator's own endpoint");
+    seen.push_back(std::move(endpoint));
+  }
+  return Ok{};
+}
+
+Status check_listeners(const CoordinatorConfig& config) {
+  const wire::Listener listeners[] = {
+      {"http", "tcp://" + config.http}, {"zmq", config.zmq}, {"admin", "tcp://" + config.admin}};
+  const auto same = wire::same_listeners(listeners);
+  if (!same) return Ok{};
+  return bad(same->second.field, "listens where " + same->first.field + " does: '" +
+                                     same->second.endpoint.substr(6) + "'");
+}
+
 Status check_zmq(const CoordinatorConfig& config) {
   if (config.zmq.empty()) return Ok{};
   if (Status status = check_endpoint("zmq", config.zmq); !status) return status;
@@ -62,22 +86,33 @@ Status check_zmq(const CoordinatorConfig& config) {
   return Ok{};
 }
 
+// More would not fit a signed 32-bit number of milliseconds: 24 days.
+constexpr int64_t kMaxMilliseconds = std::numeric_limits<int32_t>::max();
+
+struct Range {
+  const char* field;
+  int64_t value, low, high;
+};
+
 Status check_numbers(const CoordinatorConfig& config) {
-  const std::pair<const char*, int64_t> positive[] = {
-      {"http_threads", config.http_threads},
-      {"max_connections", config.max_connections},
-      {"max_inflight", config.max_inflight},
-      {"max_body_bytes", config.max_body_bytes},
-      {"header_timeout_ms", config.header_timeout_ms},
-      {"body_timeout_ms", config.body_timeout_ms},
-      {"idle_timeout_ms", config.idle_timeout_ms},
-      {"write_timeout_ms", config.write_timeout_ms},
-      {"keep_alive_ms", config.keep_alive_ms},
-      {"request_timeout_ms", config.request_timeout_ms},
-      {"drain_timeout_ms", config.drain_timeout_ms},
-      {"node_suspect_ms", config.node_suspect_ms}};
-  for (const auto& [name, value] : positive) {
-    if (value < 1) return bad(name, str("must be at least 1, got ", value));
+  const Range ranges[] = {{"http_threads", config.http_threads, 1, 256},
+                          {"max_connections", config.max_connections, 1, int64_t{1} << 20},
+                          {"max_inflight", config.max_inflight, 1, int64_t{1} << 20},
+                          {"max_body_bytes", config.max_body_bytes, 1, int64_t{1} << 40},
+                          {"header_timeout_ms", config.header_timeout_ms, 1, kMaxMilliseconds},
+                          {"body_timeout_ms", config.body_timeout_ms, 1, kMaxMilliseconds},
+                          {"idle_timeout_ms", config.idle_timeout_ms, 1, kMaxMilliseconds},
+                          {"write_timeout_ms", config.write_timeout_ms, 1, kMaxMilliseconds},
+                          {"keep_alive_ms", config.keep_alive_ms, 1, kMaxMilliseconds},
+                          {"request_timeout_ms", config.request_timeout_ms, 1, kMaxMilliseconds},
+                          {"drain_timeout_ms", config.drain_timeout_ms, 1, kMaxMilliseconds},
+                          {"node_suspect_ms", config.node_suspect_ms, 1, kMaxMilliseconds},
+                          {"node_dead_ms", config.node_dead_ms, 1, kMaxMilliseconds},
+                          {"verbosity", config.verbosity, 0, 3}};
+  for (const Range& range : ranges) {
+    if (range.value >= range.low && range.value <= range.high) continue;
+    return bad(range.field,
+               str("must be from ", range.low, " to ", range.high, ", got ", range.value));
   }
   if (config.node_dead_ms <= config.node_suspect_ms)
     return bad("node_dead_ms", str("must be more than node_suspect_ms, got ", config.node_dead_ms,
@@ -125,9 +160,8 @@ Result<CoordinatorSettings> resolve(const CoordinatorConfig& config) {
   TRY(HostPort admin, listen_address("admin", config.admin, config.insecure));
   TRY(const RoutingPolicy policy, routing_policy_from_string(config.policy));
   TRY([[maybe_unused]] const Ok zmq, check_zmq(config));
-  for (const std::string& node : config.node) {
-    if (Status status = check_node_endpoint(node); !status) return status.error();
-  }
+  TRY([[maybe_unused]] const Ok listeners, check_listeners(config));
+  TRY([[maybe_unused]] const Ok nodes, check_nodes(config));
   CoordinatorSettings settings;
   settings.http = http_config(config, std::move(http));
   settings.admin = std::move(admin);

@@ -2,12 +2,14 @@
 // this process, with --connect through a running cluster.
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <string>
 
 #include "clients/cli/commands.h"
 #include "clients/cli/engine_fields.h"
 #include "clients/cli/generator.h"
 #include "common/load_error.h"
+#include "common/log.h"
 #include "common/service/config.h"
 #include "common/service/logging.h"
 
@@ -78,6 +80,12 @@ std::optional<std::string> answer(const GenerationInput& input, const TalkConfig
   return text;
 }
 
+void check_count(const char* field, int64_t value, int64_t low) {
+  constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
+  if (value >= low && value <= kMax) return;
+  throw LoadError(str(field, ": ", value, " is outside ", low, " to ", kMax));
+}
+
 std::optional<int> load_settings(const char* program, const char* description, int argc,
                                  const char* const* argv, NodeConfig& node, TalkConfig& talk) {
   // One sequence at a time; the pool is sized for it.
@@ -89,6 +97,8 @@ std::optional<int> load_settings(const char* program, const char* description, i
   source.add(engine_fields);
   source.add(talk);
   if (const auto exit_code = source.load(argc, argv)) return exit_code;
+  check_count("max_tokens", talk.options.max_tokens, 0);
+  check_count("top_k", talk.options.top_k, -1);
   start_logging(static_cast<int>(node.verbosity));
   return std::nullopt;
 }

@@ -52,10 +52,7 @@ AdminRoutes combined_routes(NodeApp& node, const CoordinatorApp& coordinator,
   return routes;
 }
 
-int serve(NodeConfig node_config, CoordinatorConfig config, TerminationSignals& signals) {
-  node_config.listen = "tcp://127.0.0.1:0";  // for this process's coordinator only
-  node_config.admin.clear();
-  node_config.insecure = config.insecure;  // of the events, all that is left
+int serve(const NodeConfig& node_config, CoordinatorConfig config, TerminationSignals& signals) {
   NodeApp node(node_config);
   config.node = {node.endpoint()};
   const auto registry = std::make_shared<prometheus::Registry>();
@@ -89,6 +86,9 @@ int run_serve(int argc, const char* const* argv) {
   TerminationSignals signals;  // before any thread starts
   if (node.model.empty()) throw LoadError("name a model file, as the first argument");
   value_or_throw(resolve(coordinator));
+  node.listen = "tcp://127.0.0.1:0";  // for this process's coordinator only
+  node.admin.clear();
+  node.insecure = coordinator.insecure;  // of the events, all that is left
   if (source.check_only()) {
     check_node_config(node);
     std::puts("ok");

@@ -5,6 +5,8 @@
 
 #include "clients/cli/commands.h"
 #include "clients/cpp/client.h"
+#include "common/load_error.h"
+#include "common/log.h"
 #include "common/service/config.h"
 
 namespace lockstep {
@@ -14,6 +16,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kTimeout{2000};
+constexpr int64_t kMaxWaitSeconds = 365 * 24 * 3600;
 
 struct StatusConfig {
   std::string connect = "tcp://127.0.0.1:5555";
@@ -53,6 +56,9 @@ int run_status(int argc, const char* const* argv) {
   ConfigSource source("lockstep status", "what a running cluster is doing");
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;
+  if (config.wait_ready < 0 || config.wait_ready > kMaxWaitSeconds) {
+    throw LoadError(str("wait_ready: ", config.wait_ready, " is outside 0 to ", kMaxWaitSeconds));
+  }
   auto client = ZmqClient::connect(config.connect);
   if (!client) {
     std::fprintf(stderr, "lockstep status: %s\n", client.error().message.c_str());

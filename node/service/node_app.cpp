@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "node/service/control_pages.h"
 #include "node/service/effective_settings.h"
+#include "wire/endpoint.h"
 #include "wire/socket.h"
 
 namespace lockstep {
@@ -21,14 +22,26 @@ void refuse_open_address(const char* field, const std::string& address) {
 
 void check_addresses(const NodeConfig& config) {
   const auto check_endpoint = [&](const char* field, const std::string& endpoint) {
-    if (config.insecure || endpoint.empty() || wire::is_local_endpoint(endpoint)) return;
-    refuse_open_address(field, endpoint);
+    if (!wire::canonical_endpoint(endpoint)) {
+      throw LoadError(str(field, ": must be tcp://HOST:PORT or ipc://PATH, got '", endpoint, "'"));
+    }
+    if (!config.insecure && !wire::is_local_endpoint(endpoint))
+      refuse_open_address(field, endpoint);
   };
   check_endpoint("listen", config.listen);
-  check_endpoint("events", config.events);
-  check_endpoint("events_replay", config.events_replay);
+  if (!config.events.empty()) check_endpoint("events", config.events);
+  if (!config.events_replay.empty()) check_endpoint("events_replay", config.events_replay);
   if (config.events.empty() && !config.events_replay.empty()) {
     throw LoadError(str("events_replay: ", config.events_replay, " needs events, which is empty"));
+  }
+  const wire::Listener listeners[] = {
+      {"listen", config.listen},
+      {"events", config.events},
+      {"events_replay", config.events_replay},
+      {"admin", config.admin.empty() ? "" : "tcp://" + config.admin}};
+  if (const auto same = wire::same_listeners(listeners)) {
+    throw LoadError(str(same->second.field, ": listens where ", same->first.field, " does: '",
+                        same->first.endpoint, "'"));
   }
   if (config.admin.empty()) return;
   const HostPort admin = value_or_throw(parse_host_port(config.admin));
@@ -135,9 +148,7 @@ void NodeApp::stop() {
 
 void check_node_config(const NodeConfig& config) {
   check_addresses(config);
-  const std::unique_ptr<ModelFile> file = ModelFile::open(config.model);
-  value_or_throw(make_tokenizer(file->tokenizer()));
-  resolve_engine_config(config, resolve_rank_config(config, *file));
+  check_model(config);
 }
 
 }  // namespace lockstep

@@ -63,8 +63,8 @@ class NodeApp {
   std::unique_ptr<AdminHttp> admin_;  // last: its handlers use all of the above
 };
 
-// --check: everything that can be wrong about the settings and the model file, short of loading
-// the weights. Throws LoadError.
+// --check: what the constructor checks before it opens a port and reads the weights, by the same
+// code. Throws LoadError.
 void check_node_config(const NodeConfig& config);
 
 }  // namespace lockstep

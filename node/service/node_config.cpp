@@ -75,6 +75,8 @@ void check_host_tier(const NodeConfig& config) {
 
 // What other engines need these for has no counterpart here; each is said once.
 void log_switches_without_effect(const NodeConfig& config) {
+  require_range("cache_reuse", config.cache_reuse, 0, std::numeric_limits<int32_t>::max());
+  if (config.swap_space < 0) throw LoadError(str("swap_space: ", config.swap_space, " is below 0"));
   const auto say = [](const char* field, double value, const char* why) {
     if (value != 0) log(LogLevel::kInfo, str(field, ": ", value, " has no effect: ", why));
   };
@@ -89,7 +91,7 @@ void log_switches_without_effect(const NodeConfig& config) {
 StepLimits resolve_limits(const NodeConfig& config, const ModelFile& file) {
   const int64_t context = file.config().context_length;
   const int64_t max_model_len =
-      config.max_model_len > 0 ? config.max_model_len : std::min(context, kDefaultMaxModelLen);
+      config.max_model_len != 0 ? config.max_model_len : std::min(context, kDefaultMaxModelLen);
   require_range("max_model_len", max_model_len, 2, context);
   require_range("max_num_seqs", config.max_num_seqs, 1, 1024);
   require_range("max_num_batched_tokens", config.max_num_batched_tokens, 1, 65536);

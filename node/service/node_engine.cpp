@@ -1,8 +1,9 @@
 #include "node/service/node_engine.h"
 
+#include <utility>
+
 #include "common/load_error.h"
 #include "common/log.h"
-#include "node/engine/admission.h"
 
 namespace lockstep {
 namespace {
@@ -20,31 +21,29 @@ void check_engine_settings(const EngineConfig& engine, const RankGroupConfig& co
 }  // namespace
 
 NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
-    : name_(served_name(config)), file_(ModelFile::open(config.model)) {
-  tokenizer_ = value_or_throw(make_tokenizer(file_->tokenizer()));
-  if (const std::string& source = tokenizer_->chat_template(); !source.empty()) {
-    template_.emplace(value_or_throw(ChatTemplate::parse(source)));
-  }
-  ranks_config_ = resolve_rank_config(config, *file_);
-  StepLimits& limits = ranks_config_.limits;
-  limits.max_banned = max_banned_ids(limits.max_seqs, *tokenizer_);
-  EngineConfig engine_config = resolve_engine_config(config, ranks_config_);
+    : NodeEngine(config, check_model(config), sink) {}
+
+NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSink& sink)
+    : name_(served_name(config)),
+      file_(std::move(checked.file)),
+      tokenizer_(std::move(checked.tokenizer)),
+      template_(std::move(checked.chat_template)),
+      ranks_config_(std::move(checked.ranks)) {
+  EngineConfig engine_config = std::move(checked.engine);
   ranks_ = std::make_unique<RankGroup>(*file_, ranks_config_, ledger_);
   check_engine_settings(engine_config, ranks_config_, *ranks_);
   if (!config.events.empty()) block_events_ = std::make_unique<BlockEventLog>();
   engine_config.block_events = block_events_.get();
   engine_ = std::make_unique<Engine>(engine_config, *ranks_, *tokenizer_, clock_, sink);
-  log(LogLevel::kInfo, str("model ready name=", name_, " backend=", ranks_->backend_name(),
-                           " max_model_len=", max_model_len(), " kv_blocks=",
-                           ranks_config_.n_kv_blocks, " block_size=", limits.block_size));
+  log(LogLevel::kInfo,
+      str("model ready name=", name_, " backend=", ranks_->backend_name(),
+          " max_model_len=", max_model_len(), " kv_blocks=", ranks_config_.n_kv_blocks,
+          " block_size=", ranks_config_.limits.block_size));
 }
 
 Result<std::vector<int32_t>> NodeEngine::encode_chat(
     const std::vector<ChatMessage>& messages) const {
-  if (!template_) {
-    return Error{ErrorCode::kInvalidRequest,
-                 str("the model ", name_, " has no chat template; use a plain prompt"), "messages"};
-  }
+  if (!template_) return template_.error();
   ChatTemplateInput input;
   input.messages = messages;
   const auto token_text = [&](int32_t id) {

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "common/clock.h"
@@ -12,6 +11,7 @@
 #include "node/engine/engine.h"
 #include "node/kv/block_event_log.h"
 #include "node/model/rank_group.h"
+#include "node/service/checked_model.h"
 #include "node/service/node_config.h"
 #include "node/text/chat_template.h"
 #include "node/text/tokenizer.h"
@@ -25,7 +25,7 @@ class NodeEngine {
 
   Engine& engine() { return *engine_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  // Null when the model has no chat template.
+  // Null when the model has none that can be used.
   const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
   // Renders the conversation and tokenises it as the model expects.
   Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages) const;
@@ -42,13 +42,15 @@ class NodeEngine {
   BlockEventLog* block_events() { return block_events_.get(); }
 
  private:
+  NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSink& sink);
+
   // constant after construction, in order of construction
   const std::string name_;
   SteadyClock clock_;
   MemoryLedger ledger_;
   std::unique_ptr<ModelFile> file_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::optional<ChatTemplate> template_;
+  const Result<ChatTemplate> template_;  // or the refusal of those who want to chat
   RankGroupConfig ranks_config_;
   std::unique_ptr<RankGroup> ranks_;
   std::unique_ptr<BlockEventLog> block_events_;

@@ -87,6 +87,18 @@ def test_bench_prints_json_with_fixed_keys():
         assert case["gen_tokens"] == 4 and all(value > 0 for value in case.values()), case
 
 
+def test_bench_says_why_there_is_no_decode_figure():
+    ask = ["bench", MODEL, "--prompt-tokens", "64", "--parallel", "8",
+           "--max-num-batched-tokens", "8"]
+    for tokens, why in (("2", "before the last prompt was in"), ("1", "gen_tokens is 1")):
+        code, out, err = lockstep(*ask, "--gen-tokens", tokens, "--json")
+        assert code == 0, err
+        (case,) = json.loads(out)
+        assert case["decode_tokens_per_s"] is None and why in case["why_no_decode_figure"]
+        code, out, err = lockstep(*ask, "--gen-tokens", tokens)
+        assert code == 0 and why in out.splitlines()[-1], (out, err)
+
+
 def test_bench_prints_a_table():
     code, out, _ = lockstep("bench", "--model", MODEL, "--prompt-tokens", "8", "--gen-tokens", "2",
                             "--parallel", "1")
@@ -103,6 +115,9 @@ def test_help_lists_the_settings(command):
 @pytest.mark.parametrize("arguments, words", [
     (["bench", MODEL, "--prompt-tokens", "8,x"], ["prompt_tokens", "'x'"]),
     (["bench", MODEL, "--gen-tokens", "0"], ["gen_tokens"]),
+    (["bench", MODEL, "--gen-tokens", "9223372036854775807"], ["gen_tokens", "9223372036854775807"]),
+    (["bench", MODEL, "--max-num-batched-tokens", "-5"], ["max_num_batched_tokens", "-5"]),
+    (["bench", MODEL, "--threads", "-1"], ["threads_per_rank", "-1"]),
     (["bench", MODEL, "--parallel", "0"], ["parallel", "'0'"]),
     (["complete", MODEL], ["--prompt"]),
     (["complete", "--prompt", "x"], ["--connect"]),
@@ -112,12 +127,29 @@ def test_help_lists_the_settings(command):
     (["inspect", MODEL, "--tensor"], ["--tensors"]),
     (["status", "--connect", "nonsense"], ["nonsense"]),
     (["status", "--wait-ready", "soon"], ["wait", "soon"]),
+    (["complete", MODEL, "--prompt", "x", "--max-tokens", "-5"], ["max_tokens: -5"]),
+    (["chat", MODEL, "--prompt", "x", "--top-k", "4294967296"], ["top_k: 4294967296"]),
+    (["status", "--wait-ready", "-1"], ["wait_ready: -1"]),
+    (["status", "--wait-ready", "9223372036854775807"], ["wait_ready: 9223372036854775807"]),
     (["serve"], ["model"]),
 ])
 def test_bad_arguments_are_one_line_and_exit_code_two(arguments, words):
     code, out, err = lockstep(*arguments)
     assert code == 2 and out == "" and len(err.splitlines()) == 1, (out, err)
     assert all(word in err for word in words), err
+
+
+@pytest.mark.parametrize("flags, code", [
+    ([], 0),
+    (["--insecure", "--events", "tcp://0.0.0.0:0"], 0),  # as a start with these would do
+    (["--events", "tcp://0.0.0.0:0"], 2),
+    (["--http", "127.0.0.1:8000", "--admin", "127.0.0.1:8000"], 2),
+    (["--max-model-len", "-5"], 2),
+])
+def test_serve_checks_what_a_start_would(flags, code):
+    got, out, err = lockstep("serve", MODEL, "--check", "--verbosity", "0", *flags)
+    assert got == code, err
+    assert (out, len(err.splitlines())) == (("ok\n", 0) if code == 0 else ("", 1)), (out, err)
 
 
 def test_an_unknown_command_shows_the_usage():

@@ -1,0 +1,96 @@
+// A coordinator's settings: what is refused before anything listens.
+#include "coordinator/coordinator_config.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <map>
+#include <string>
+
+#include "common/service/config.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
+constexpr int64_t kHighest = std::numeric_limits<int64_t>::max();
+constexpr int64_t kValues[] = {kLowest, -1, 0, kHighest};
+
+// Which of kValues a setting takes: '+' or '-' for each.
+const std::map<std::string, std::string> kTaken = {
+    {"seed", "++++"},
+    {"http_threads", "----"},
+    {"max_connections", "----"},
+    {"max_inflight", "----"},
+    {"max_body_bytes", "----"},
+    {"header_timeout_ms", "----"},
+    {"body_timeout_ms", "----"},
+    {"idle_timeout_ms", "----"},
+    {"write_timeout_ms", "----"},
+    {"keep_alive_ms", "----"},
+    {"request_timeout_ms", "----"},
+    {"drain_timeout_ms", "----"},
+    {"node_suspect_ms", "----"},
+    {"node_dead_ms", "----"},
+    {"verbosity", "--+-"},
+};
+
+CoordinatorConfig with_nodes(std::vector<std::string> nodes) {
+  CoordinatorConfig config;
+  config.node = std::move(nodes);
+  return config;
+}
+
+std::string refusal(const CoordinatorConfig& config) {
+  const auto settings = resolve_with_node(config);
+  return settings ? "" : settings.error().message;
+}
+
+TEST(CoordinatorConfig, EveryNumberIsTakenOrRefusedByName) {
+  CoordinatorConfig config;
+  FieldList fields;
+  config.visit_fields(fields);
+  for (const ConfigField& field : fields.fields()) {
+    const bool is_number = std::holds_alternative<int64_t*>(field.target) ||
+                           std::holds_alternative<double*>(field.target) ||
+                           std::holds_alternative<std::optional<int64_t>*>(field.target);
+    ASSERT_EQ(kTaken.contains(field.name), is_number) << field.name;
+    for (size_t i = 0; is_number && i < std::size(kValues); ++i) {
+      CoordinatorConfig changed = with_nodes({"ipc://node"});
+      ConfigSource source("lockstep-coordinator", "a test");
+      source.add(changed);
+      ASSERT_TRUE(source.apply_flag(field.name, {std::to_string(kValues[i])}));
+      const std::string message = refusal(changed);
+      if (kTaken.at(field.name)[i] == '+') {
+        EXPECT_EQ(message, "") << field.name << " " << kValues[i];
+      } else {
+        EXPECT_TRUE(message.starts_with(field.name + " must be "))
+            << field.name << " " << kValues[i] << ": '" << message << "'";
+      }
+    }
+  }
+}
+
+TEST(CoordinatorConfig, ANodeIsNamedOnce) {
+  EXPECT_EQ(refusal(with_nodes({"tcp://127.0.0.1:5556", "tcp://127.0.0.1:5557", "ipc://a"})), "");
+  EXPECT_EQ(refusal(with_nodes({"tcp://127.0.0.1:5556", "ipc://a", "tcp://127.0.0.1:5556"})),
+            "node 'tcp://127.0.0.1:5556' is named twice");
+  EXPECT_EQ(refusal(with_nodes({"ipc://a", "ipc://a"})), "node 'ipc://a' is named twice");
+  EXPECT_EQ(refusal(with_nodes({"tcp://node-0:5556", "tcp://Node-0:05556"})),
+            "node 'tcp://Node-0:05556' is named twice");
+  EXPECT_EQ(refusal(with_nodes({CoordinatorConfig{}.zmq})),
+            "node 'tcp://127.0.0.1:5555' is zmq, this coordinator's own endpoint");
+}
+
+TEST(CoordinatorConfig, NothingListensWhereAnotherDoes) {
+  CoordinatorConfig config = with_nodes({"ipc://node"});
+  config.admin = config.http;
+  EXPECT_EQ(refusal(config), "admin listens where http does: '127.0.0.1:8000'");
+  config.admin = "127.0.0.1:5555";
+  EXPECT_EQ(refusal(config), "admin listens where zmq does: '127.0.0.1:5555'");
+  config.http = config.admin = "127.0.0.1:0";  // two free ports
+  EXPECT_EQ(refusal(config), "");
+}
+
+}  // namespace
+}  // namespace lockstep
