@@ -36,6 +36,8 @@ struct EngineSnapshot {
   uint64_t n_host_evicted = 0;                             // to make room there
   uint64_t n_host_bad = 0;            // what was read was not what had been stored
   uint64_t n_blocks_evicted = 0;      // cached ones, to make room
+  uint64_t n_not_indexed = 0;         // not kept, as too many in the device's index hash alike
+  uint64_t n_host_not_indexed = 0;    // likewise, in host memory's
   uint64_t n_regret_tokens = 0;       // computed again after their blocks had been evicted
   uint64_t n_preemptions = 0;         // sequences that had to give up their blocks and wait
   uint64_t n_recomputed_tokens = 0;   // forwarded once more for that

@@ -342,6 +342,8 @@ EngineSnapshot EngineCore::snapshot() const {
   s.n_host_bad = host_tier_.n_quarantined();
   s.n_preemptions = scheduler_.n_preemptions();
   s.n_blocks_evicted = cache_.n_evicted();
+  s.n_not_indexed = cache_.n_not_indexed();
+  s.n_host_not_indexed = host_tier_.n_not_indexed();
   s.n_regret_tokens = cache_history_.n_regret_tokens();
   return s;
 }

@@ -71,6 +71,15 @@ HostBlockId HostTier::find(PrefixId parent, const PrefixKey& key, uint64_t hash,
   return kNone;
 }
 
+int HostTier::n_in_bucket(uint64_t hash) const {
+  int n = 0;
+  for (int32_t i = buckets_[bucket_of(hash)]; i >= 0;
+       i = blocks_[static_cast<size_t>(i)].next_in_bucket) {
+    ++n;
+  }
+  return n;
+}
+
 void HostTier::link(HostBlockId id) {
   Block& b = block(id);
   int32_t& first = buckets_[bucket_of(b.hash)];
@@ -128,6 +137,10 @@ void HostTier::evicted(const PrefixIndex& index, BlockId node, int32_t tenant,
     return;
   }
   if (static_cast<int32_t>(stores_.size()) == max_stores_) return;
+  if (n_in_bucket(index.hash(node)) >= PrefixIndex::kMaxInBucket) {
+    ++n_not_indexed_;
+    return;
+  }
   const HostBlockId id = take_block();
   if (id == kNone) return;
   Block& b = block(id);

@@ -145,6 +145,8 @@ class HostTier {
   uint64_t n_stored() const { return n_stored_; }
   uint64_t n_evicted() const { return n_evicted_; }
   uint64_t n_quarantined() const { return n_quarantined_; }
+  // Blocks not copied here, as there are PrefixIndex::kMaxInBucket that hash alike.
+  uint64_t n_not_indexed() const { return n_not_indexed_; }
 
   // The number of the first invariant that does not hold, or 0. Walks every block.
   int check_invariants() const;
@@ -180,6 +182,7 @@ class HostTier {
   void invalidate(HostBlockId id, bool is_bad);
   void settle(HostBlockId id);
   void unpin(HostBlockId id);
+  int n_in_bucket(uint64_t hash) const;
   size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
   void link(HostBlockId id);
   void unlink(HostBlockId id);
@@ -198,7 +201,7 @@ class HostTier {
   std::array<int32_t, kNHostBlockStates> n_by_state_{};
   PrefixId next_prefix_ = kRoot + 1;
   uint64_t step_ = 0;
-  uint64_t n_stored_ = 0, n_evicted_ = 0, n_quarantined_ = 0;
+  uint64_t n_stored_ = 0, n_evicted_ = 0, n_quarantined_ = 0, n_not_indexed_ = 0;
 };
 
 }  // namespace lockstep

@@ -105,7 +105,10 @@ void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, i
     const int32_t root = index_.root_of(chain.key_);
     const BlockId known =
         root < 0 ? PrefixIndex::kNone : index_.find(root, parent, chain.hash_, block_tokens);
-    if (known == PrefixIndex::kNone) {
+    if (known == PrefixIndex::kNone && !index_.has_room(chain.hash_)) {
+      ++n_not_indexed_;
+      chain.publishes_ = false;
+    } else if (known == PrefixIndex::kNone) {
       for (size_t g = 0; g < pools_.size(); ++g) {
         blocks_[g] = tables[g][static_cast<size_t>(b)];
         pools_[g].keep(blocks_[g]);

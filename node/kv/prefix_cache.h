@@ -97,7 +97,8 @@ class PrefixCache final : private CachedBlockWatcher {
   // proven, beyond those that its chain has passed. tables: [n_groups], the sequence's block ids.
   // What the index has already stays as it is, the first insert wins: the sequence goes on with its
   // own block, and its chain with the one that is known. That one must be referenced too; where
-  // every block is spoken for, the chain ends here.
+  // every block is spoken for, the chain ends here; likewise where the index has no room
+  // (PrefixIndex::has_room).
   void publish(PrefixChain& chain, std::span<const int32_t> tokens, int32_t n_tokens,
                std::span<const std::span<const BlockId>> tables);
   // Lets go of the chain's nodes, the last one first. After the sequence's tables.
@@ -116,7 +117,8 @@ class PrefixCache final : private CachedBlockWatcher {
   int32_t clear(const std::function<bool(BlockId node)>& wanted = nullptr);
 
   const PrefixIndex& index() const { return index_; }
-  uint64_t n_evicted() const { return n_evicted_; }  // blocks of group 0, for room
+  uint64_t n_evicted() const { return n_evicted_; }          // blocks of group 0, for room
+  uint64_t n_not_indexed() const { return n_not_indexed_; }  // chains that a full bucket ended
   // The number of the first invariant that does not hold, or 0. Walks every block.
   int check_invariants() const;
 
@@ -143,6 +145,7 @@ class PrefixCache final : private CachedBlockWatcher {
   std::vector<BlockId> blocks_;  // [n_groups], of the node at hand
   HostTier* tier_ = nullptr;
   uint64_t n_evicted_ = 0;
+  uint64_t n_not_indexed_ = 0;
 };
 
 }  // namespace lockstep

@@ -64,6 +64,12 @@ BlockId PrefixIndex::find(int32_t root, BlockId parent, uint64_t hash,
   return kNone;
 }
 
+int PrefixIndex::n_in_bucket(uint64_t hash) const {
+  int n = 0;
+  for (int32_t i = buckets_[bucket_of(hash)]; i >= 0; i = node(BlockId{i}).next_in_bucket) ++n;
+  return n;
+}
+
 PrefixIndex::Partial PrefixIndex::find_partial(const PrefixKey& key, BlockId parent,
                                                std::span<const int32_t> tokens) const {
   Partial best;
@@ -85,6 +91,7 @@ void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
   CHECK(static_cast<int32_t>(tokens.size()) == block_size_);
   const BlockId id = blocks.front();
   CHECK(!contains(id) && (parent == kNone || contains(parent)));
+  CHECK(has_room(hash));
   const auto [root, is_new] = roots_.try_emplace(key, Root{next_root_});
   if (is_new) ++next_root_;
   ++root->second.n_nodes;
@@ -139,6 +146,7 @@ int PrefixIndex::check_invariants() const {
     if (n.parent != kNone && (!contains(n.parent) || node(n.parent).root != n.root)) return 1;
     const BlockId id{static_cast<int32_t>(i)};
     if (find(n.root->second.id, n.parent, n.hash, tokens_of(id)) != id) return 2;
+    if (n_in_bucket(n.hash) > kMaxInBucket) return 2;
   }
   if (n_nodes != n_nodes_) return 2;
   return n_listed_children() == n_nodes ? 0 : 1;

@@ -7,7 +7,7 @@
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
 //   1. every node but those under a root has a parent; parent or root has it among its children
-//   2. every node is found by its own parent and tokens, and by nothing else
+//   2. every node is found by its own parent and tokens, and by nothing else, among kMaxInBucket
 #pragma once
 
 #include <cstdint>
@@ -42,6 +42,9 @@ class PrefixIndex {
 
   static constexpr BlockId kNone{-1};
   static constexpr int kMaxChildrenSeen = 64;
+  // Nodes of one bucket. Hashes fill them evenly, with fewer than one each, unless somebody makes
+  // prompts to meet in one: they are not secret, as coordinators compute them too.
+  static constexpr int kMaxInBucket = 32;
 
   // The root of a key, or -1 if it has no nodes. Good until the index changes.
   int32_t root_of(const PrefixKey& key) const;
@@ -55,7 +58,10 @@ class PrefixIndex {
     int32_t n_tokens = 0;
   };
   Partial find_partial(const PrefixKey& key, BlockId parent, std::span<const int32_t> tokens) const;
-  // Adds a node that find() did not know. blocks: [n_groups], the node's own first.
+  // Whether a node of this hash can be added: no lookup ever compares more than kMaxInBucket.
+  bool has_room(uint64_t hash) const { return n_in_bucket(hash) < kMaxInBucket; }
+  // Adds a node that find() did not know, where there is room for it. blocks: [n_groups], the
+  // node's own first.
   void insert(const PrefixKey& key, BlockId parent, uint64_t hash, std::span<const int32_t> tokens,
               std::span<const BlockId> blocks);
   // Forgets a node without children.
@@ -101,6 +107,7 @@ class PrefixIndex {
   std::span<const int32_t> tokens_of(BlockId block) const;
   int32_t& first_child(const Node& child);  // of its parent or root
   int32_t n_listed_children() const;
+  int n_in_bucket(uint64_t hash) const;
   size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
   bool is(BlockId block, int32_t root, BlockId parent, uint64_t hash,
           std::span<const int32_t> tokens) const;

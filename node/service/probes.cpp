@@ -120,6 +120,11 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
             MetricType::Counter);
   out.add(static_cast<double>(s.n_blocks_evicted), {{"tier", "device"}, {"cause", "room"}});
   out.add(static_cast<double>(s.n_host_evicted), {{"tier", "host"}, {"cause", "room"}});
+  out.begin("kv_blocks_not_indexed_total",
+            "KV blocks not kept because too many hash alike: 0 unless prompts are made to.",
+            MetricType::Counter);
+  out.add(static_cast<double>(s.n_not_indexed), {{"tier", "device"}});
+  out.add(static_cast<double>(s.n_host_not_indexed), {{"tier", "host"}});
   out.begin("kv_transfers_total", "KV blocks copied to host memory (store) and back (load).",
             MetricType::Counter);
   out.add(static_cast<double>(s.n_host_stored), {{"direction", "store"}});

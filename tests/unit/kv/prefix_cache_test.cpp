@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+
 #include "tests/unit/kv/cached_pool.h"
 
 namespace lockstep::testing {
@@ -41,6 +43,28 @@ TEST(PrefixCache, BlocksOfOneTokenHaveNoHead) {
   const PrefixMatch match = pool.match(counting(0, 4) + Tokens{9, 9}, 6);
   EXPECT_EQ(match.nodes.size(), 4u);
   EXPECT_EQ(match.partial, kNone);
+}
+
+// The hash is known to everybody, so prompts can be made whose blocks all meet in one bucket. As
+// many as a lookup may compare are taken in; the others are computed each time, and counted.
+TEST(PrefixCache, PromptsMadeToHashAlikeDoNotLengthenALookup) {
+  constexpr int32_t kFull = PrefixIndex::kMaxInBucket;
+  constexpr int32_t kBlocks = 4 * kFull;
+  CachedPool pool(kBlocks, 2);
+  const uint64_t mask = std::bit_ceil(uint64_t{2 * kBlocks + 1}) - 1;
+  const uint64_t root = prefix_hash(PrefixKey{});
+  std::vector<Tokens> alike;
+  for (int32_t t = 0; alike.size() < 2 * kFull; ++t) {
+    if ((prefix_hash(root, Tokens{t, 1}) & mask) == 0) alike.push_back({t, 1});
+  }
+  for (const Tokens& prompt : alike) pool.leave(prompt + Tokens{5, 6});
+  EXPECT_EQ(pool.cache.n_not_indexed(), static_cast<uint64_t>(kFull));
+  for (size_t i = 0; i < alike.size(); ++i) {
+    EXPECT_EQ(pool.n_found(alike[i]), i < kFull ? 1u : 0u) << i;
+  }
+  pool.evict(2 * kFull);  // all that is cached
+  pool.leave(alike.back());
+  EXPECT_EQ(pool.n_found(alike.back()), 1u);
 }
 
 TEST(PrefixCache, AnotherSaltHasNoPartial) {

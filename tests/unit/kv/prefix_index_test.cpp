@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <map>
 #include <utility>
 
@@ -91,6 +92,23 @@ TEST(PrefixIndex, OnlyTheNewestChildrenAreLookedAtForAPartial) {
   EXPECT_EQ(index.find_partial({}, kNone, Tokens{1}).node, BlockId{1});
   index.remove(BlockId{kSeen});
   EXPECT_EQ(index.find_partial({}, kNone, Tokens{0}).node, BlockId{0});
+}
+
+TEST(PrefixIndex, ABucketHasABound) {
+  constexpr int32_t kFull = PrefixIndex::kMaxInBucket;
+  PrefixIndex index(2 * kFull, 1, 1);
+  const uint64_t n_buckets = std::bit_ceil(uint64_t{4 * kFull + 1});
+  for (int32_t i = 0; i < kFull; ++i) {  // other hashes, one bucket
+    const uint64_t hash = 7 + static_cast<uint64_t>(i) * n_buckets;
+    ASSERT_TRUE(index.has_room(hash));
+    index.insert({}, kNone, hash, Tokens{i}, std::vector{BlockId{i}});
+  }
+  EXPECT_FALSE(index.has_room(7));
+  EXPECT_FALSE(index.has_room(7 + 99 * n_buckets));
+  EXPECT_TRUE(index.has_room(8));
+  EXPECT_EQ(index.check_invariants(), 0);
+  index.remove(BlockId{3});
+  EXPECT_TRUE(index.has_room(7));
 }
 
 TEST(PrefixIndex, AKeyIsForgottenWithItsLastNode) {
