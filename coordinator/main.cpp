@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "common/service/config.h"
+#include "common/service/large_blocks.h"
 #include "common/service/logging.h"
 #include "common/service/signals.h"
 #include "coordinator/coordinator_app.h"
@@ -23,6 +24,7 @@ void print_addresses(const CoordinatorApp& app) {
 
 int run(const CoordinatorConfig& config) {
   TerminationSignals signals;
+  give_back_large_blocks();
   start_logging(static_cast<int>(config.verbosity));
   const auto app = CoordinatorApp::start(config);
   if (!app) return fail(app.error().message);

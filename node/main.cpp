@@ -7,6 +7,7 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/service/config.h"
+#include "common/service/large_blocks.h"
 #include "common/service/logging.h"
 #include "common/service/signals.h"
 #include "node/service/node_app.h"
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
   source.positional("model");
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;
+  give_back_large_blocks();
   start_logging(static_cast<int>(config.verbosity));
   TerminationSignals signals;  // before any thread starts
   try {

@@ -12,6 +12,7 @@
 #include "common/load_error.h"
 #include "common/service/admin_http.h"
 #include "common/service/config.h"
+#include "common/service/large_blocks.h"
 #include "common/service/logging.h"
 #include "common/service/signals.h"
 #include "coordinator/coordinator_app.h"
@@ -82,6 +83,7 @@ int run_serve(int argc, const char* const* argv) {
   source.add(engine_fields);
   source.add(front_fields);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;
+  give_back_large_blocks();
   start_logging(static_cast<int>(node.verbosity));
   TerminationSignals signals;  // before any thread starts
   if (node.model.empty()) throw LoadError("name a model file, as the first argument");
