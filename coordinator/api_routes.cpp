@@ -80,7 +80,7 @@ Result<wire::Message> parse_question(const HttpRequest& request) {
 
 }  // namespace
 
-asio::awaitable<void> ApiRoutes::handle(const HttpRequest& request, HttpReply& reply) {
+asio::awaitable<void> ApiRoutes::handle(HttpRequest& request, HttpReply& reply) {
   const bool is_get = contains(kGetPaths, request.path) || request.path.rfind(kModelPrefix, 0) == 0;
   const bool is_post = contains(kPostPaths, request.path);
   HttpResponse response;
@@ -90,6 +90,7 @@ asio::awaitable<void> ApiRoutes::handle(const HttpRequest& request, HttpReply& r
     if (request.path == "/v1/completions")
       co_return co_await generate_.handle(OpenAiEndpoint::kCompletions, request, reply);
     Result<wire::Message> question = parse_question(request);
+    request.drop_body();
     co_return co_await ask(std::move(question), reply);
   }
   if (is_get && request.method == "GET")

@@ -12,11 +12,10 @@ namespace lockstep {
 
 class ApiRoutes {
  public:
-  ApiRoutes(ClusterClient& cluster, IdMint& ids, SeedSource& seeds,
-            std::chrono::milliseconds keep_alive)
-      : cluster_(cluster), ids_(ids), generate_(cluster, ids, seeds, keep_alive) {}
+  ApiRoutes(ClusterClient& cluster, IdMint& ids, std::chrono::milliseconds keep_alive)
+      : cluster_(cluster), ids_(ids), generate_(cluster, ids, keep_alive) {}
 
-  boost::asio::awaitable<void> handle(const HttpRequest& request, HttpReply& reply);
+  boost::asio::awaitable<void> handle(HttpRequest& request, HttpReply& reply);
 
  private:
   HttpResponse get(const HttpRequest& request) const;

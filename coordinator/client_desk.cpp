@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "wire/sendable.h"
+
 namespace lockstep {
 namespace {
 
@@ -41,7 +43,7 @@ void ClientDesk::on_message(const Client& client, wire::Message message) {
                                        "this coordinator speaks versions: 1", "versions"});
   } else {
     const std::string type = wire::type_name(message);
-    client.replies->deliver(ErrorReply{"", ErrorCode::kInvalidRequest,
+    client.replies->deliver(ErrorReply{wire::request_id_of(message), ErrorCode::kInvalidRequest,
                                        "'" + type + "' is not a message that clients send",
                                        "type"});
   }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "coordinator/client.h"
 #include "coordinator/cluster_view.h"
@@ -15,6 +16,8 @@ class ClusterClient {
   virtual ~ClusterClient() = default;
   // False when too many messages wait already; then nothing is delivered.
   virtual bool submit(Client client, wire::Message message) = 0;
+  // The prompts of one request, at least one: one seed for all, their choices numbered through.
+  virtual bool submit(Client client, std::vector<wire::Generate> prompts) = 0;
   // The client sends and gets nothing more; its requests are cancelled.
   virtual void drop_client(std::string client_key) = 0;
   virtual std::shared_ptr<const ClusterView> view() const = 0;

@@ -3,7 +3,6 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
-#include <optional>
 #include <thread>
 #include <utility>
 
@@ -33,7 +32,6 @@ struct CoordinatorApp::Parts {
   std::shared_ptr<prometheus::Registry> registry;
   CoordinatorProbes probes;
   IdMint ids;
-  std::optional<SeedSource> seeds;
   std::unique_ptr<Relay> relay;
   std::unique_ptr<ApiRoutes> routes;
   std::unique_ptr<HttpServer> http;
@@ -68,11 +66,8 @@ Result<std::unique_ptr<CoordinatorApp>> CoordinatorApp::start(
   if (serves_admin) registry = std::make_shared<prometheus::Registry>();
   auto parts = std::make_unique<Parts>(std::move(registry));
   TRY(parts->relay, Relay::make(std::move(settings.relay), parts->probes, parts->clock));
-  parts->seeds.emplace(settings.seed);
-  parts->routes =
-      std::make_unique<ApiRoutes>(*parts->relay, parts->ids, *parts->seeds, settings.keep_alive);
-  HttpHandler handler = [routes = parts->routes.get()](const HttpRequest& request,
-                                                       HttpReply& reply) {
+  parts->routes = std::make_unique<ApiRoutes>(*parts->relay, parts->ids, settings.keep_alive);
+  HttpHandler handler = [routes = parts->routes.get()](HttpRequest& request, HttpReply& reply) {
     return routes->handle(request, reply);
   };
   TRY(parts->http,

@@ -120,6 +120,22 @@ Status check_numbers(const CoordinatorConfig& config) {
   return Ok{};
 }
 
+// What HTTP lets in must fit a message to a node, and a body and its request what may be in flight.
+Status check_sizes(const CoordinatorConfig& config) {
+  constexpr auto kMaxBody = static_cast<int64_t>(wire::kMaxBodyBytes);
+  if (config.max_body_bytes > kMaxBody)
+    return bad("max_body_bytes", str("must be at most ", kMaxBody, ", got ", config.max_body_bytes,
+                                     ": a message to a node holds ", wire::kMaxMessageBytes));
+  constexpr auto kOverhead = static_cast<int64_t>(wire::kMaxMessageBytes - wire::kMaxBodyBytes);
+  const int64_t least = 2 * config.max_body_bytes + kOverhead;
+  if (config.max_inflight_bytes < least)
+    return bad("max_inflight_bytes",
+               str("must be at least ", least, ", got ", config.max_inflight_bytes,
+                   ": one request of max_body_bytes, ", config.max_body_bytes,
+                   ", takes its body, once more as a message, and ", kOverhead));
+  return Ok{};
+}
+
 HttpServerConfig http_config(const CoordinatorConfig& config, HostPort address) {
   HttpServerConfig http;
   http.address = std::move(address);
@@ -155,6 +171,7 @@ RelayConfig relay_config(const CoordinatorConfig& config, RoutingPolicy policy) 
 
 Result<CoordinatorSettings> resolve(const CoordinatorConfig& config) {
   if (Status numbers = check_numbers(config); !numbers) return numbers.error();
+  TRY([[maybe_unused]] const Ok sizes, check_sizes(config));
   TRY(HostPort http, listen_address("http", config.http, config.insecure));
   TRY([[maybe_unused]] const Ok numeric, check_is_numeric("http", http));
   TRY(HostPort admin, listen_address("admin", config.admin, config.insecure));
@@ -166,7 +183,8 @@ Result<CoordinatorSettings> resolve(const CoordinatorConfig& config) {
   settings.http = http_config(config, std::move(http));
   settings.admin = std::move(admin);
   settings.relay = relay_config(config, policy);
-  settings.seed = seed_of(config);
+  settings.http.bytes = settings.relay.forwarder.bytes =
+      std::make_shared<ByteBudget>(static_cast<size_t>(config.max_inflight_bytes));
   settings.keep_alive = milliseconds(config.keep_alive_ms);
   return settings;
 }

@@ -12,6 +12,7 @@
 #include "common/result.h"
 #include "coordinator/http_config.h"
 #include "coordinator/relay_config.h"
+#include "wire/limits.h"
 
 namespace lockstep {
 
@@ -25,7 +26,8 @@ struct CoordinatorConfig {
   int64_t http_threads = 1;
   int64_t max_connections = 2048;
   int64_t max_inflight = 16384;
-  int64_t max_body_bytes = 16 << 20;
+  int64_t max_inflight_bytes = int64_t{1} << 30;
+  int64_t max_body_bytes = wire::kMaxBodyBytes;
   int64_t header_timeout_ms = 10'000;
   int64_t body_timeout_ms = 60'000;
   int64_t idle_timeout_ms = 75'000;
@@ -48,7 +50,11 @@ struct CoordinatorConfig {
     v(http_threads, "http_threads", "threads", "of the HTTP server");
     v(max_connections, "max_connections", "connections", "HTTP; more wait to be accepted");
     v(max_inflight, "max_inflight", "requests", "at the nodes; more are answered 429");
-    v(max_body_bytes, "max_body_bytes", "bytes", "of an HTTP request; more is answered 413");
+    v(max_inflight_bytes, "max_inflight_bytes", "bytes",
+      "of HTTP bodies, half read ones too, and of requests at the nodes; more are answered 429");
+    v(max_body_bytes, "max_body_bytes", "bytes",
+      "of an HTTP request; more is answered 413; at most 16777216, which a message to a node "
+      "holds");
     v(header_timeout_ms, "header_timeout_ms", "ms", "for a client to send its headers");
     v(body_timeout_ms, "body_timeout_ms", "ms", "for a client to send its body");
     v(idle_timeout_ms, "idle_timeout_ms", "ms", "a connection may rest between two requests");
@@ -75,7 +81,6 @@ struct CoordinatorSettings {
   HttpServerConfig http;
   HostPort admin;
   RelayConfig relay;
-  std::optional<uint64_t> seed;
   std::chrono::milliseconds keep_alive{};
 };
 // `lockstep serve` has no node yet when it checks; its own comes later.

@@ -5,13 +5,13 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/sampling_ranges.h"
 #include "coordinator/token_order.h"
-#include "wire/codec.h"
+#include "wire/limits.h"
+#include "wire/sendable.h"
 
 namespace lockstep {
 namespace {
-
-constexpr int64_t kMaxChoices = 128;
 
 std::string random_prefix() {
   std::random_device device;
@@ -53,12 +53,24 @@ Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, co
       seeds_(config.seed) {}
 
 void Forwarder::submit(const Client& client, wire::Generate request) {
-  if (request.n < 1 || request.n > kMaxChoices) {
-    const std::string problem = str("n must be from 1 to ", kMaxChoices, ", got ", request.n);
-    return refuse(client, request.request_id, {ErrorCode::kInvalidRequest, problem, "n"});
-  }
+  // Before there is room for n choices.
+  if (const Status n = check_range("n", request.n, kChoicesRange); !n)
+    return refuse(client, request.request_id, n.error());
   const auto n_choices = static_cast<size_t>(request.n);
   dispatch(client, std::move(request), n_choices);
+}
+
+// Where one begins, the choices of those before it have ended: (seed, choice) is never the same.
+void Forwarder::submit(const Client& client, std::vector<wire::Generate> prompts) {
+  const std::optional<uint64_t> wanted = prompts.front().seed;
+  const uint64_t seed = wanted ? *wanted : seeds_.next();
+  int64_t n_choices = 0;
+  for (wire::Generate& prompt : prompts) {
+    prompt.seed = seed;
+    if (n_choices > 0) prompt.first_choice = n_choices;
+    if (kChoicesRange.holds(prompt.n)) n_choices += prompt.n;
+    submit(client, std::move(prompt));
+  }
 }
 
 void Forwarder::submit(const Client& client, wire::Tokenize request) {
@@ -70,15 +82,20 @@ void Forwarder::submit(const Client& client, wire::Detokenize request) {
 }
 
 // The same request again is a client that resends; anything else under a live id is a mistake.
-bool Forwarder::repeats(const Client& client, const Request& request) {
+bool Forwarder::repeats(const Client& client, Request& request) {
   const Inflight* live = table_.find(client.key, id_of(request));
   if (live == nullptr) return false;
-  Request original = live->request;
-  auto* generate = std::get_if<wire::Generate>(&original);
-  const auto* repeated = std::get_if<wire::Generate>(&request);
-  if (generate != nullptr && repeated != nullptr && !repeated->seed) generate->seed.reset();
-  const auto bytes = [](const Request& r) { return wire::encode(with_id(r, "same")); };
-  if (bytes(original) != bytes(request))
+  // What is left out was so the first time, and was filled in then.
+  const auto* original = std::get_if<wire::Generate>(&live->request);
+  auto* repeated = std::get_if<wire::Generate>(&request);
+  if (original != nullptr && repeated != nullptr && !repeated->seed)
+    repeated->seed = original->seed;
+  std::visit(
+      [&](auto& r) {
+        if (r.model.empty()) r.model = model_of(live->request);
+      },
+      request);
+  if (live->request != request)
     refuse(client, id_of(request),
            {ErrorCode::kConflict, "another request with this request_id is running", "request_id"});
   return true;
@@ -111,6 +128,8 @@ void Forwarder::dispatch(const Client& client, Request request, size_t n_choices
       request);
   if (auto* generate = std::get_if<wire::Generate>(&request); generate && !generate->seed)
     generate->seed = seeds_.next();
+  Result<ByteHold> bytes = hold_bytes(request);
+  if (!bytes) return refuse(client, id_of(request), bytes.error());
   const std::string upstream_id = str(id_prefix_, n_dispatched_++);
   const std::optional<NodeId> node =
       send_to_some_node(model_of(request), with_id(request, upstream_id));
@@ -128,8 +147,26 @@ void Forwarder::dispatch(const Client& client, Request request, size_t n_choices
   entry->started = clock_.now();
   entry->deadline = entry->started + config_.request_timeout;
   entry->request = std::move(request);
+  entry->bytes = std::move(*bytes);
   table_.add(std::move(entry));
   probes_.request_started();
+}
+
+// As it is with the longest id. kPayloadTooLarge for what no node could read or there is never room
+// for, kOverloaded for what there is no room for now.
+Result<ByteHold> Forwarder::hold_bytes(const Request& request) const {
+  wire::EncodedSize size = std::visit([](const auto& r) { return wire::encoded_size(r); }, request);
+  size.n_bytes +=
+      wire::kMaxRequestIdBytes - std::min(id_of(request).size(), wire::kMaxRequestIdBytes);
+  TRY([[maybe_unused]] const Ok sendable, wire::check_sendable(size));
+  if (config_.bytes == nullptr) return ByteHold();
+  ByteHold hold(config_.bytes);
+  if (hold.grow(size.n_bytes)) return hold;
+  const bool ever_fits = size.n_bytes <= config_.bytes->n_bytes_max();
+  return Error{ever_fits ? ErrorCode::kOverloaded : ErrorCode::kPayloadTooLarge,
+               str("the requests in flight hold ", config_.bytes->n_bytes_held(), " bytes; with ",
+                   size.n_bytes, " more they would exceed ", config_.bytes->n_bytes_max()),
+               ""};
 }
 
 // A link that takes nothing now is passed over. nullopt when nobody is left.
@@ -213,6 +250,14 @@ void Forwarder::on_node_message(NodeId node, wire::Message message) {
   } else if (auto* detokenized = std::get_if<wire::Detokenized>(&message)) {
     if (Inflight* request = find(detokenized->request_id)) on_reply(*request, std::move(message));
   }
+}
+
+void Forwarder::on_unreadable(NodeId node, const std::string& upstream_id, const Error& error) {
+  Inflight* request = table_.find(upstream_id);
+  if (request == nullptr || request->node != node) return;
+  links_.send(node, wire::Cancel{upstream_id});
+  end_with_error(*request,
+                 {ErrorCode::kInternal, "the node's answer cannot be read: " + error.message, ""});
 }
 
 void Forwarder::on_accepted(Inflight& request, wire::Accepted message) {

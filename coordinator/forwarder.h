@@ -2,7 +2,10 @@
 // the request's one last word. Decides; sends only through NodeLinks and ReplySink. zio thread
 // only.
 //
-// - A request without a seed gets one here, so that it could be run again exactly.
+// - A request without a seed gets one here, so that it could be run again exactly; the prompts of
+//   one request get the same, and number their choices through.
+// - What no node could read (wire/sendable.h) is refused, and so is what the bytes in flight have
+//   no room for.
 // - Towards a node every request has an id of ours; clients keep theirs.
 // - Tokens are counted by absolute index per choice: what was already sent, or comes from an older
 //   epoch or attempt, is dropped; a gap ends the request.
@@ -17,13 +20,14 @@
 #include <string>
 #include <vector>
 
+#include "common/byte_budget.h"
 #include "common/clock.h"
+#include "common/seed_source.h"
 #include "coordinator/client.h"
 #include "coordinator/inflight_table.h"
 #include "coordinator/node_table.h"
 #include "coordinator/probes.h"
 #include "coordinator/router.h"
-#include "coordinator/seed_source.h"
 
 namespace lockstep {
 
@@ -38,6 +42,8 @@ class NodeLinks {
 struct ForwarderConfig {
   std::optional<uint64_t> seed = std::nullopt;  // of requests that bring none; absent = random
   size_t max_inflight = 16384;
+  // What requests hold as long as they are in flight; null = as much as they like.
+  std::shared_ptr<ByteBudget> bytes = nullptr;
   std::chrono::milliseconds request_timeout{3'600'000};  // from dispatch to the last word
   std::chrono::milliseconds cancel_timeout{10'000};      // from cancel to the node's last word
 };
@@ -50,6 +56,8 @@ class Forwarder {
   // From clients. Refusals are delivered as an ErrorReply. A generate that repeats a live
   // request_id is ignored if it is the same request, and refused as a conflict otherwise.
   void submit(const Client& client, wire::Generate request);
+  // The prompts of one request, equal but for the prompt and their ids.
+  void submit(const Client& client, std::vector<wire::Generate> prompts);
   void submit(const Client& client, wire::Tokenize request);
   void submit(const Client& client, wire::Detokenize request);
   void cancel(const std::string& client_key, const std::string& request_id);
@@ -60,6 +68,9 @@ class Forwarder {
 
   // From nodes.
   void on_node_message(NodeId node, wire::Message message);
+  // It said something about a request (by our id, or "" if not even that was readable) that nobody
+  // can read: the request ends, as what it lacks from now on is not known.
+  void on_unreadable(NodeId node, const std::string& upstream_id, const Error& error);
   void on_heartbeat(NodeId node);  // after the node table took it
   // It is dead, restarted, or the connection to it broke in between.
   void on_node_lost(NodeId node);
@@ -78,7 +89,8 @@ class Forwarder {
   void dispatch(const Client& client, Request request, size_t n_choices);
   void drop(Inflight& request);
   bool refuses(const Client& client, const Request& request, size_t n_choices);
-  bool repeats(const Client& client, const Request& request);
+  bool repeats(const Client& client, Request& request);
+  Result<ByteHold> hold_bytes(const Request& request) const;
   std::optional<NodeId> send_to_some_node(const std::string& model, const wire::Message& message);
   std::optional<NodeId> choose_node(const std::string& model, const std::vector<NodeId>& except);
   std::vector<RouteCandidate> candidates(const std::string& model, NodeState state,

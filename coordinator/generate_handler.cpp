@@ -24,24 +24,31 @@ AnswerHeader GenerateHandler::header(OpenAiEndpoint endpoint) {
           .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
 }
 
-// One seed for all prompts, so that the one that is reported reproduces them all.
-bool GenerateHandler::submit(const OpenAiRequest& request, const std::string& client_key,
+// The prompts go on to the cluster, as they are long; the request keeps all that its answer is made
+// of.
+bool GenerateHandler::submit(OpenAiRequest& request, const std::string& client_key,
                              const Queue& queue) {
-  const uint64_t seed = request.common().seed ? *request.common().seed : seeds_.next();
-  for (size_t i = 0; i < request.prompts.size(); ++i) {
-    wire::Generate prompt = request.prompts[i];
-    prompt.request_id = prompt_id(i);
-    prompt.seed = seed;
-    if (!cluster_.submit({client_key, queue}, std::move(prompt))) return false;
+  std::vector<wire::Generate> prompts;
+  prompts.reserve(request.prompts.size());
+  for (wire::Generate& kept : request.prompts) {
+    auto text = std::exchange(kept.prompt_text, std::nullopt);
+    auto ids = std::exchange(kept.prompt_ids, std::nullopt);
+    auto messages = std::exchange(kept.messages, std::nullopt);
+    wire::Generate& sent = prompts.emplace_back(kept);
+    sent.request_id = prompt_id(prompts.size() - 1);
+    sent.prompt_text = std::move(text);
+    sent.prompt_ids = std::move(ids);
+    sent.messages = std::move(messages);
   }
-  return true;
+  return cluster_.submit({client_key, queue}, std::move(prompts));
 }
 
-asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, const HttpRequest& request,
+asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpRequest& request,
                                               HttpReply& reply) {
   const bool is_chat = endpoint == OpenAiEndpoint::kChatCompletions;
-  const Result<OpenAiRequest> parsed =
+  Result<OpenAiRequest> parsed =
       is_chat ? parse_chat_request(request.body) : parse_completion_request(request.body);
+  request.drop_body();
   if (!parsed) {
     HttpResponse refusal = error_response(parsed.error());
     co_await reply.send(std::move(refusal));

@@ -11,25 +11,23 @@
 #include "coordinator/openai_request.h"
 #include "coordinator/openai_response.h"
 #include "coordinator/reply_queue.h"
-#include "coordinator/seed_source.h"
 
 namespace lockstep {
 
 class GenerateHandler {
  public:
   // `keep_alive`: a stream that is silent for so long gets a comment.
-  GenerateHandler(ClusterClient& cluster, IdMint& ids, SeedSource& seeds,
-                  std::chrono::milliseconds keep_alive)
-      : cluster_(cluster), ids_(ids), seeds_(seeds), keep_alive_(keep_alive) {}
+  GenerateHandler(ClusterClient& cluster, IdMint& ids, std::chrono::milliseconds keep_alive)
+      : cluster_(cluster), ids_(ids), keep_alive_(keep_alive) {}
 
-  boost::asio::awaitable<void> handle(OpenAiEndpoint endpoint, const HttpRequest& request,
+  boost::asio::awaitable<void> handle(OpenAiEndpoint endpoint, HttpRequest& request,
                                       HttpReply& reply);
 
  private:
   using Queue = std::shared_ptr<ReplyQueue>;
 
   AnswerHeader header(OpenAiEndpoint endpoint);
-  bool submit(const OpenAiRequest& request, const std::string& client_key, const Queue& queue);
+  bool submit(OpenAiRequest& request, const std::string& client_key, const Queue& queue);
   boost::asio::awaitable<bool> answer_whole(const OpenAiRequest& request, Queue queue,
                                             HttpReply& reply);
   boost::asio::awaitable<bool> answer_stream(const OpenAiRequest& request, Queue queue,
@@ -37,7 +35,6 @@ class GenerateHandler {
 
   ClusterClient& cluster_;
   IdMint& ids_;
-  SeedSource& seeds_;
   const std::chrono::milliseconds keep_alive_;
 };
 

@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
+#include "common/byte_budget.h"
 #include "common/host_port.h"
 
 namespace lockstep {
@@ -23,6 +25,7 @@ struct HttpServerConfig {
   int64_t n_threads = 1;
   size_t max_connections = 2048;  // more wait in the kernel's backlog
   HttpLimits limits;
+  std::shared_ptr<ByteBudget> bytes = nullptr;  // of bodies; null = no limit
 };
 
 }  // namespace lockstep

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/byte_budget.h"
+
 namespace lockstep {
 
 struct HttpRequest {
@@ -16,6 +18,13 @@ struct HttpRequest {
   std::string path;        // still percent-encoded, without the query
   std::string body;        // within the limit
   std::string request_id;  // the client's X-Request-Id, or one of ours
+  ByteHold body_bytes;     // of the budget for what is in flight
+
+  // For a handler that has read it and has long to go.
+  void drop_body() {
+    body = std::string();
+    body_bytes = ByteHold();
+  }
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -46,6 +55,6 @@ class HttpReply {
 };
 
 // Returns when the answer is complete.
-using HttpHandler = std::function<boost::asio::awaitable<void>(const HttpRequest&, HttpReply&)>;
+using HttpHandler = std::function<boost::asio::awaitable<void>(HttpRequest&, HttpReply&)>;
 
 }  // namespace lockstep

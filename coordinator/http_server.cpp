@@ -35,9 +35,13 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerConfig config, H
 
 HttpServer::HttpServer(HttpServerConfig config, HttpHandler handler, IdMint& ids,
                        CoordinatorProbes& probes)
-    : config_(std::move(config)), context_{config_.limits, std::move(handler), ids, probes, [this] {
-                                             return draining_.load();
-                                           }} {}
+    : config_(std::move(config)),
+      context_{.limits = config_.limits,
+               .handler = std::move(handler),
+               .ids = ids,
+               .probes = probes,
+               .draining = [this] { return draining_.load(); },
+               .bytes = config_.bytes} {}
 
 HttpServer::~HttpServer() { stop(); }
 

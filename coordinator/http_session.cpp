@@ -35,8 +35,17 @@ bool is_usable_id(std::string_view id) {
   return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), is_visible);
 }
 
+// Of a body that there is no room for now; Beast gives it to buffers with a limit, ours have none.
+constexpr auto kNoRoom = http::error::buffer_overflow;
+
 // What to tell a client whose request could not be read; nullopt when it is gone or too slow.
-std::optional<Error> explain(const error_code& error, const HttpLimits& limits) {
+std::optional<Error> explain(const error_code& error, const HttpContext& context) {
+  const HttpLimits& limits = context.limits;
+  if (error == kNoRoom)
+    return Error{ErrorCode::kOverloaded,
+                 str("the requests in flight hold ", context.bytes->n_bytes_held(),
+                     " bytes; with this body they would exceed ", context.bytes->n_bytes_max()),
+                 ""};
   if (error == http::error::body_limit)
     return Error{ErrorCode::kPayloadTooLarge,
                  str("the body is larger than ", limits.body_bytes, " bytes"), ""};
@@ -163,8 +172,10 @@ class Session final : public HttpSession,
     begin_request();
     const error_code error = co_await read_request(parser);
     if (error) {
-      if (const std::optional<Error> reason = explain(error, context_.limits))
-        co_await refuse(*reason);
+      const std::optional<Error> reason = explain(error, context_);
+      parser.get().body() = std::string();  // before the client takes its time to read why
+      body_bytes_ = ByteHold();
+      if (reason) co_await refuse(*reason);
       co_return false;
     }
     HttpRequest request = take_request(parser);
@@ -178,6 +189,7 @@ class Session final : public HttpSession,
     is_chunkable_ = true;
     keep_alive_ = false;
     request_id_ = context_.ids.make("req-");
+    body_bytes_ = ByteHold(context_.bytes);
   }
 
   asio::awaitable<error_code> read_request(Parser& parser) {
@@ -197,8 +209,19 @@ class Session final : public HttpSession,
           co_await asio::async_write(stream_, asio::buffer(go_on), kAwait);
       if (error) co_return error;
     }
-    auto [body_error, n_body] = co_await http::async_read(stream_, buffer_, parser, kAwait);
-    co_return body_error;
+    co_return co_await read_body(parser);
+  }
+
+  // Counts as it comes: what a client announces costs nothing yet.
+  asio::awaitable<error_code> read_body(Parser& parser) {
+    parser.eager(true);
+    while (!parser.is_done()) {
+      const auto [error, n] = co_await http::async_read_some(stream_, buffer_, parser, kAwait);
+      if (error) co_return error;
+      const size_t n_new = parser.get().body().size() - body_bytes_.n_bytes();
+      if (context_.bytes && !body_bytes_.grow(n_new)) co_return http::make_error_code(kNoRoom);
+    }
+    co_return error_code();
   }
 
   HttpRequest take_request(Parser& parser) {
@@ -210,7 +233,8 @@ class Session final : public HttpSession,
     return {.method = is_head_ ? "GET" : std::string(message.method_string()),
             .path = target.substr(0, target.find('?')),
             .body = std::move(message.body()),
-            .request_id = request_id_};
+            .request_id = request_id_,
+            .body_bytes = std::move(body_bytes_)};
   }
 
   // Answers what could not be read, and gives the client, which may still be sending, a moment to
@@ -285,6 +309,7 @@ class Session final : public HttpSession,
   bool is_open_ = true;
   // of the present request
   std::string request_id_;
+  ByteHold body_bytes_;
   bool is_head_ = false;
   bool is_chunkable_ = true;
   bool keep_alive_ = false;

@@ -20,7 +20,8 @@ struct HttpContext {
   HttpHandler handler;
   IdMint& ids;
   CoordinatorProbes& probes;
-  std::function<bool()> draining;  // true: answer what is running, then close
+  std::function<bool()> draining;     // true: answer what is running, then close
+  std::shared_ptr<ByteBudget> bytes;  // of bodies, those half read included; null: no limit
 };
 
 class HttpSession {

@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/byte_budget.h"
 #include "common/clock.h"
 #include "common/ids.h"
 #include "coordinator/client.h"
@@ -41,6 +42,7 @@ struct Inflight {
   std::vector<ChoiceProgress> choices;  // [n]; empty for tokenize and detokenize
   Clock::TimePoint started;
   Clock::TimePoint deadline;
+  ByteHold bytes;  // of the budget for what is in flight; empty if there is none
 
   bool is_generate() const { return std::holds_alternative<wire::Generate>(request); }
 };

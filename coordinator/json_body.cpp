@@ -100,7 +100,7 @@ Result<json> parse_scanned(std::string_view body) {
 }  // namespace
 
 Result<json> parse_json_object(std::string_view body) {
-  if (Status scanned = wire::check_json_depth(body, kMaxJsonDepth); !scanned)
+  if (Status scanned = wire::check_json_depth(body, wire::kMaxDepth); !scanned)
     return scanned.error();
   try {
     return parse_scanned(body);

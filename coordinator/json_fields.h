@@ -4,26 +4,15 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "common/ranges.h"
 #include "common/result.h"
 
 namespace lockstep {
-
-struct IntegerRange {
-  int64_t low = std::numeric_limits<int64_t>::min();
-  int64_t high = std::numeric_limits<int64_t>::max();
-};
-
-struct NumberRange {
-  double low = -std::numeric_limits<double>::infinity();
-  double high = std::numeric_limits<double>::infinity();
-  bool low_is_open = false;  // the value must be greater than `low`
-};
 
 class JsonFields {
  public:
@@ -39,7 +28,7 @@ class JsonFields {
   void read(const char* name, std::string& out, size_t max_bytes = SIZE_MAX);
   void read(const char* name, int64_t& out, IntegerRange range = {});
   void read(const char* name, std::optional<int64_t>& out, IntegerRange range = {});
-  void read(const char* name, double& out, NumberRange range = {});
+  void read(const char* name, double& out);
   // A list of at most `max_size` token ids.
   void read(const char* name, std::vector<int32_t>& out, size_t max_size = SIZE_MAX);
   // A string, or a list of strings; at most `max_size` of them, each of 1 to `max_bytes` bytes.

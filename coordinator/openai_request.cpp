@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/sampling_ranges.h"
 #include "coordinator/json_body.h"
 #include "coordinator/json_fields.h"
 #include "coordinator/openai_messages.h"
@@ -16,8 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxPrompts = 1024;  // of one /v1/completions request
-constexpr int64_t kMaxChoices = 128;
-constexpr int64_t kMaxTopLogprobs = 20;
 
 void read_length(JsonFields& fields, wire::Generate& out) {
   fields.read("max_tokens", out.max_tokens, {.low = 1});
@@ -28,24 +27,25 @@ void read_length(JsonFields& fields, wire::Generate& out) {
                 str("must not exceed max_tokens, got ", out.min_tokens, " > ", *out.max_tokens));
 }
 
+// Types only: the node refuses what is out of range. But for n, which the answer makes room by.
 void read_sampling(JsonFields& fields, wire::Generate& out) {
-  fields.read("temperature", out.temperature, {.low = 0});
-  fields.read("top_p", out.top_p, {.low = 0, .high = 1});
-  fields.read("min_p", out.min_p, {.low = 0, .high = 1});
-  fields.read("top_k", out.top_k, {.low = -1, .high = INT32_MAX});
+  fields.read("temperature", out.temperature);
+  fields.read("top_p", out.top_p);
+  fields.read("min_p", out.min_p);
+  fields.read("top_k", out.top_k);
   if (out.top_k == -1) out.top_k = 0;  // vLLM's spelling of "off"
-  fields.read("repetition_penalty", out.repetition_penalty, {.low = 0, .low_is_open = true});
-  fields.read("presence_penalty", out.presence_penalty, {.low = -2, .high = 2});
-  fields.read("frequency_penalty", out.frequency_penalty, {.low = -2, .high = 2});
-  fields.read("n", out.n, {.low = 1, .high = kMaxChoices});
+  fields.read("repetition_penalty", out.repetition_penalty);
+  fields.read("presence_penalty", out.presence_penalty);
+  fields.read("frequency_penalty", out.frequency_penalty);
+  fields.read("n", out.n, kChoicesRange);
   std::optional<int64_t> seed;
   fields.read("seed", seed);
   if (seed) out.seed = static_cast<uint64_t>(*seed);
 }
 
 void read_stopping(JsonFields& fields, wire::Generate& out) {
-  fields.read_strings("stop", out.stop, wire::kMaxStopStrings, wire::kMaxStopBytes);
-  fields.read("stop_token_ids", out.stop_token_ids, wire::kMaxStopTokenIds);
+  fields.read_strings("stop", out.stop, kMaxStopStrings, kMaxStopBytes);
+  fields.read("stop_token_ids", out.stop_token_ids, kMaxStopTokenIds);
   fields.read("include_stop_str_in_output", out.include_stop_str_in_output);
   fields.read("ignore_eos", out.ignore_eos);
 }
@@ -83,7 +83,7 @@ void read_chat_logprobs(JsonFields& fields, wire::Generate& out) {
   bool wanted = false;
   std::optional<int64_t> top;
   fields.read("logprobs", wanted);
-  fields.read("top_logprobs", top, {.low = 0, .high = kMaxTopLogprobs});
+  fields.read("top_logprobs", top, kTopLogprobsRange);
   if (top && !wanted) return fields.fail("top_logprobs", "requires logprobs to be true");
   if (wanted) out.logprobs = top.value_or(0);
 }
@@ -175,7 +175,7 @@ Result<OpenAiRequest> parse_completion_request(std::string_view body) {
   OpenAiRequest out;
   out.endpoint = OpenAiEndpoint::kCompletions;
   wire::Generate generate = read_common(fields, out);
-  fields.read("logprobs", generate.logprobs, {.low = 0, .high = kMaxTopLogprobs});
+  fields.read("logprobs", generate.logprobs, kTopLogprobsRange);
   fields.read("add_special_tokens", generate.add_special_tokens);
   if (Status status = fields.status(); !status) return status.error();
   if (Status status = check_unsupported(request); !status) return status.error();

@@ -1,5 +1,5 @@
 // OpenAI request bodies to wire messages: /v1/chat/completions, /v1/completions, /tokenize and
-// /detokenize. Knows field names, types, ranges and which fields this version refuses; knows no
+// /detokenize. Knows field names, types and which fields this version refuses; knows no
 // sockets, models or nodes. Pure; any thread.
 #pragma once
 

@@ -5,6 +5,8 @@
 
 #include "common/log.h"
 #include "wire/codec.h"
+#include "wire/scan.h"
+#include "wire/sendable.h"
 
 namespace lockstep {
 namespace {
@@ -100,10 +102,18 @@ void Relay::stop() {
 }
 
 bool Relay::submit(Client client, wire::Message message) {
+  return post({std::move(client), std::move(message)});
+}
+
+bool Relay::submit(Client client, std::vector<wire::Generate> prompts) {
+  return post({std::move(client), std::move(prompts)});
+}
+
+bool Relay::post(Command command) {
   {
     std::lock_guard lock(mutex_);
     if (inbox_.size() >= kMaxInbox) return false;
-    inbox_.push_back({std::move(client), std::move(message)});
+    inbox_.push_back(std::move(command));
   }
   loop_.wake();
   return true;
@@ -113,7 +123,7 @@ bool Relay::submit(Client client, wire::Message message) {
 void Relay::drop_client(std::string client_key) {
   {
     std::lock_guard lock(mutex_);
-    inbox_.push_back({Client{std::move(client_key), nullptr}, std::nullopt});
+    inbox_.push_back({Client{std::move(client_key), nullptr}, std::monostate()});
   }
   loop_.wake();
 }
@@ -133,11 +143,7 @@ bool Relay::send(NodeId node, const wire::Message& message) {
 
 void Relay::on_node_bytes(NodeId node, wire::Incoming& incoming) {
   Result<wire::Message> message = wire::decode(incoming.body);
-  if (!message) {
-    log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " sent a message that is ",
-                                "not understood: ", message.error().message));
-    return;
-  }
+  if (!message) return on_unreadable(node, incoming, message.error());
   if (const auto* welcome = std::get_if<wire::Welcome>(&*message)) {
     apply(node, nodes_.on_welcome(node, *welcome));
   } else if (const auto* heartbeat = std::get_if<wire::Heartbeat>(&*message)) {
@@ -149,6 +155,13 @@ void Relay::on_node_bytes(NodeId node, wire::Incoming& incoming) {
     forwarder_.on_node_message(node, std::move(*message));
     drop_unreachable();
   }
+}
+
+void Relay::on_unreadable(NodeId node, const wire::Incoming& incoming, const Error& error) {
+  log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " sent a message that is ",
+                              "not understood: ", error.message));
+  forwarder_.on_unreadable(node, std::string(wire::find_request_id(incoming.body)), error);
+  drop_unreachable();
 }
 
 void Relay::apply(NodeId node, NodeTable::Change change) {
@@ -177,7 +190,8 @@ void Relay::on_client_bytes(wire::Incoming& incoming) {
 
 // A peer that is gone, or that left its whole queue unread, gets nothing more.
 void Relay::reply(const std::string& peer, const wire::Message& message) {
-  const Result<wire::SendResult> sent = loop_.socket(*front_).send(peer, wire::encode(message));
+  const Result<wire::SendResult> sent =
+      loop_.socket(*front_).send(peer, wire::encode_sendable(message));
   if (!sent || *sent != wire::SendResult::kSent) unreachable_.push_back(key_of_peer(peer));
 }
 
@@ -197,8 +211,10 @@ void Relay::drain_inbox() {
   }
   if (draining_) forwarder_.begin_drain();
   for (Command& command : commands) {
-    if (command.message)
-      desk_.on_message(command.client, std::move(*command.message));
+    if (auto* message = std::get_if<wire::Message>(&command.said))
+      desk_.on_message(command.client, std::move(*message));
+    else if (auto* prompts = std::get_if<std::vector<wire::Generate>>(&command.said))
+      forwarder_.submit(command.client, std::move(*prompts));
     else
       forwarder_.drop_client(command.client.key);
   }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "common/clock.h"
@@ -39,6 +40,7 @@ class Relay final : public ClusterClient, private NodeLinks {
   void stop();
 
   bool submit(Client client, wire::Message message) override;
+  bool submit(Client client, std::vector<wire::Generate> prompts) override;
   void drop_client(std::string client_key) override;
   std::shared_ptr<const ClusterView> view() const override;
   // Any thread. The zio thread has begun its work; it was at it within the last kHungAfter.
@@ -50,15 +52,18 @@ class Relay final : public ClusterClient, private NodeLinks {
  private:
   struct Command {
     Client client;
-    std::optional<wire::Message> message;  // absent: the client is gone
+    // monostate: the client is gone
+    std::variant<std::monostate, wire::Message, std::vector<wire::Generate>> said;
   };
   class FrontSink;
   static constexpr std::chrono::seconds kHungAfter{5};
 
   Relay(RelayConfig config, CoordinatorProbes& probes, const Clock& clock);
   Status open_sockets();
+  bool post(Command command);
   bool send(NodeId node, const wire::Message& message) override;
   void on_node_bytes(NodeId node, wire::Incoming& incoming);
+  void on_unreadable(NodeId node, const wire::Incoming& incoming, const Error& error);
   void on_client_bytes(wire::Incoming& incoming);
   void reply(const std::string& peer, const wire::Message& message);
   void apply(NodeId node, NodeTable::Change change);

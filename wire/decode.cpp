@@ -9,7 +9,6 @@
 #include "wire/limits.h"
 #include "wire/message_types.h"
 #include "wire/scan.h"
-#include "wire/utf8.h"
 
 namespace lockstep::wire {
 namespace {
@@ -92,38 +91,36 @@ Result<size_t> find_type(const Json& map) {
   return static_cast<size_t>(found - kTypeNames.begin());
 }
 
-void read_request_id(const Json& map, std::string* out) {
-  const auto found = map.find("request_id");
-  if (out == nullptr || found == map.end() || !found->is_string()) return;
-  const auto& id = found->get_ref<const std::string&>();
-  if (id.size() <= kMaxRequestIdBytes && is_valid_utf8(id)) *out = id;
-}
-
-Result<Message> decode_scanned(std::string_view bytes, std::string* request_id_out) {
+Result<Message> decode_scanned(std::string_view bytes) {
   const Json map = Json::from_msgpack(bytes, /*strict=*/true, /*allow_exceptions=*/false);
   if (!map.is_object()) {
     return Error{ErrorCode::kInvalidRequest, "a message is one MessagePack map with string keys",
                  ""};
   }
-  read_request_id(map, request_id_out);
   TRY([[maybe_unused]] const Ok ok, check_version(map));
   TRY(const size_t type, find_type(map));
   return read_alternative(type, map, std::make_index_sequence<std::variant_size_v<Message>>());
 }
 
-}  // namespace
-
-Result<Message> decode(std::string_view bytes, std::string* request_id_out) {
+Result<Message> decode_sized(std::string_view bytes) {
   if (bytes.size() > kMaxMessageBytes) {
     return Error{ErrorCode::kPayloadTooLarge,
                  str("a message of ", bytes.size(), " bytes; at most ", kMaxMessageBytes), ""};
   }
   TRY([[maybe_unused]] const Ok ok, scan_msgpack(bytes, {}));
   try {
-    return decode_scanned(bytes, request_id_out);
+    return decode_scanned(bytes);
   } catch (const std::bad_alloc&) {
     return Error{ErrorCode::kOverloaded, "not enough memory for this message", ""};
   }
+}
+
+}  // namespace
+
+Result<Message> decode(std::string_view bytes, std::string* request_id_out) {
+  Result<Message> message = decode_sized(bytes);
+  if (request_id_out != nullptr) *request_id_out = find_request_id(bytes);
+  return message;
 }
 
 }  // namespace lockstep::wire

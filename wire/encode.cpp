@@ -1,10 +1,14 @@
-// Encoding: two visitors over wire/fields.h, one that counts what will be written (a MessagePack
-// map starts with its size) and one that writes it.
+// Encoding: two visitors over wire/fields.h, one that counts the fields that will be written (a
+// MessagePack map starts with their number) and one that writes them, or only measures them.
 #include <array>
+#include <type_traits>
 
+#include "common/log.h"
 #include "wire/codec.h"
 #include "wire/fields.h"
+#include "wire/msgpack_sizer.h"
 #include "wire/msgpack_writer.h"
+#include "wire/sendable.h"
 
 namespace lockstep::wire {
 namespace {
@@ -44,9 +48,13 @@ class FieldCounter {
   }
 };
 
+// Out: MsgpackWriter or MsgpackSizer.
+template <class Out>
 class FieldWriter {
  public:
-  explicit FieldWriter(std::string& out) : out_(out) {}
+  explicit FieldWriter(Out out) : out_(std::move(out)) {}
+
+  const Out& out() const { return out_; }
 
   // `extra` fields of the envelope come first.
   template <class M>
@@ -115,23 +123,74 @@ class FieldWriter {
     fields_of(message, 0, nullptr);
   }
 
-  MsgpackWriter out_;
+  Out out_;
 };
 
 constexpr size_t kEnvelopeFields = 2;  // v, type
 
+template <class M>
+EncodedSize size_of(const M& m, const char* type) {
+  FieldWriter writer{MsgpackSizer()};
+  writer.fields_of(m, kEnvelopeFields, type);
+  return {writer.out().n_bytes(), writer.out().n_values()};
+}
+
 }  // namespace
 
 void encode_tokens(const Tokens& tokens, std::string& out) {
-  FieldWriter(out).fields_of(tokens, kEnvelopeFields, "tokens");
+  FieldWriter(MsgpackWriter(out)).fields_of(tokens, kEnvelopeFields, "tokens");
 }
 
 std::string encode(const Message& message) {
   std::string out;
-  FieldWriter writer(out);
+  FieldWriter writer{MsgpackWriter(out)};
   const char* type = type_name(message);
   std::visit([&](const auto& m) { writer.fields_of(m, kEnvelopeFields, type); }, message);
   return out;
+}
+
+EncodedSize encoded_size(const Message& message) {
+  const char* type = type_name(message);
+  return std::visit([&](const auto& m) { return size_of(m, type); }, message);
+}
+EncodedSize encoded_size(const Generate& message) { return size_of(message, "generate"); }
+EncodedSize encoded_size(const Tokenize& message) { return size_of(message, "tokenize"); }
+EncodedSize encoded_size(const Detokenize& message) { return size_of(message, "detokenize"); }
+
+Status check_sendable(const EncodedSize& size) {
+  if (size.n_bytes > kMaxMessageBytes) {
+    return Error{
+        ErrorCode::kPayloadTooLarge,
+        str("this makes a message of ", size.n_bytes, " bytes; one may have ", kMaxMessageBytes),
+        ""};
+  }
+  if (size.n_values > kMaxValues) {
+    return Error{ErrorCode::kPayloadTooLarge,
+                 str("this makes a message of ", size.n_values,
+                     " values (keys, items, maps, lists); one may have ", kMaxValues),
+                 ""};
+  }
+  return Ok{};
+}
+
+std::string request_id_of(const Message& message) {
+  return std::visit(
+      [](const auto& m) -> std::string {
+        if constexpr (requires { m.request_id; }) return m.request_id;
+        return {};
+      },
+      message);
+}
+
+// A value takes a byte at least, so most messages are measured by their bytes alone.
+std::string encode_sendable(const Message& message) {
+  std::string bytes = encode(message);
+  if (bytes.size() <= kMaxValues) return bytes;
+  const Status fits = check_sendable(message);
+  if (fits) return bytes;
+  return encode(ErrorReply{request_id_of(message), fits.error().code,
+                           str("the '", type_name(message), "' reply: ", fits.error().message),
+                           ""});
 }
 
 }  // namespace lockstep::wire

@@ -8,11 +8,10 @@
 //   prompt(…)          one name for a text or a list of token ids
 #pragma once
 
+#include "wire/limits.h"
 #include "wire/messages.h"
 
 namespace lockstep::wire {
-
-inline constexpr size_t kMaxRequestIdBytes = 128;
 
 template <class M>
 struct Fields;
@@ -55,6 +54,7 @@ struct Fields<Generate> {
     v.field("frequency_penalty", m.frequency_penalty);
     v.field("seed", m.seed);
     v.field("n", m.n);
+    v.field("first_choice", m.first_choice);
     v.field("stop", m.stop);
     v.field("stop_token_ids", m.stop_token_ids);
     v.field("include_stop_str_in_output", m.include_stop_str_in_output);

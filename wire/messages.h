@@ -19,11 +19,13 @@ struct ChatMessage {
   std::string role;
   std::string content;
   std::string name;
+  friend bool operator==(const ChatMessage&, const ChatMessage&) = default;
 };
 
 struct CacheRetention {
   int64_t priority = 0;  // 0 to kMaxRetentionPriority
   int64_t seconds = 0;   // 1 to kMaxRetentionSeconds
+  friend bool operator==(const CacheRetention&, const CacheRetention&) = default;
 };
 
 // HTTP field names, flat. Exactly one of prompt_text, prompt_ids, messages is set; on the wire
@@ -45,6 +47,9 @@ struct Generate {
   double frequency_penalty = 0.0;
   std::optional<uint64_t> seed;
   int64_t n = 1;
+  // Of a prompt that shares seed and n with others of one request: the number of its first choice
+  // among all of theirs, so that no two draw alike. Absent = 0.
+  std::optional<int64_t> first_choice;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
   bool include_stop_str_in_output = false;
@@ -59,6 +64,7 @@ struct Generate {
   bool return_token_ids = false;
   int64_t logprobs = -1;           // -1 none, 0 the sampled token's, n the top n as well
   bool add_special_tokens = true;  // text prompts of completions
+  friend bool operator==(const Generate&, const Generate&) = default;
 };
 
 struct Accepted {
@@ -156,6 +162,7 @@ struct Tokenize {  // exactly one of prompt, messages
   std::optional<std::vector<ChatMessage>> messages;
   bool add_special_tokens = true;
   bool return_token_strs = false;
+  friend bool operator==(const Tokenize&, const Tokenize&) = default;
 };
 struct Tokenized {
   std::string request_id;
@@ -167,6 +174,7 @@ struct Detokenize {
   std::string request_id;
   std::string model;
   std::vector<int32_t> tokens;
+  friend bool operator==(const Detokenize&, const Detokenize&) = default;
 };
 struct Detokenized {
   std::string request_id;

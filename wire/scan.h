@@ -20,4 +20,8 @@ struct ScanLimits {
 // there, nothing is nested deeper and nothing follows it.
 Status scan_msgpack(std::string_view bytes, const ScanLimits& limits);
 
+// The text under the key "request_id" of the map that the bytes begin with, however deep or long
+// the rest is; empty if there is none, if it is too long for one, or if the bytes break off before.
+std::string_view find_request_id(std::string_view bytes);
+
 }  // namespace lockstep::wire

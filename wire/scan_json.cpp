@@ -3,8 +3,9 @@
 
 namespace lockstep::wire {
 
-// Counts brackets and commas outside strings; whether they match is the parser's business. A
-// container of k values has k - 1 commas, so commas and containers together bound the values.
+// Counts brackets, commas and colons outside strings; whether they match is the parser's business.
+// A container of k items has k - 1 commas, an object a colon for each key, so that commas, colons
+// and containers together bound the values, keys included.
 Status check_json_depth(std::string_view text, int max_depth, size_t max_values) {
   int depth = 0;
   size_t n_values = 1;
@@ -24,12 +25,14 @@ Status check_json_depth(std::string_view text, int max_depth, size_t max_values)
       ++n_values;
     } else if (c == ']' || c == '}') {
       --depth;
-    } else if (c == ',') {
+    } else if (c == ',' || c == ':') {
       ++n_values;
     }
     if (n_values > max_values) {
       return Error{ErrorCode::kInvalidRequest,
-                   str("JSON of more than ", max_values, " values at byte ", i), ""};
+                   str("JSON of more than ", max_values,
+                       " values (keys, items, objects, lists) at byte ", i, " of ", text.size()),
+                   ""};
     }
   }
   return Ok{};

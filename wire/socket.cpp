@@ -35,7 +35,6 @@ void apply(zmq::socket_t& socket, SocketKind kind, const SocketOptions& options)
 void bound_queues(zmq::socket_t& socket) {
   using namespace zmq::sockopt;  // NOLINT(google-build-using-namespace)
   socket.set(rcvhwm, std::min(socket.get(rcvhwm), kMaxBoundQueue));
-  socket.set(maxmsgsize, std::min(socket.get(maxmsgsize), kMaxBoundFrameBytes));
 }
 
 zmq::socket_type type_of(SocketKind kind) {

@@ -32,10 +32,8 @@ struct SocketOptions {
   // Messages queued for one peer, each way; when full, send() says kFull. bind() makes the way in
   // shorter (kMaxBoundQueue).
   int high_water_mark = 10000;
-  // A longer message costs its sender the connection, so this is larger than what decode() takes:
-  // in between the sender gets an error reply and keeps its other streams. bind() makes it smaller
-  // (kMaxBoundFrameBytes).
-  int64_t max_frame_bytes = 4 * static_cast<int64_t>(kMaxMessageBytes);
+  // A longer frame costs its sender the connection (limits.h).
+  int64_t max_frame_bytes = static_cast<int64_t>(kMaxFrameBytes);
   // ZMTP pings: a peer that is silent for the timeout is disconnected.
   std::chrono::milliseconds heartbeat_interval{500};
   std::chrono::milliseconds heartbeat_timeout{2000};
@@ -45,8 +43,6 @@ struct SocketOptions {
 // memory that unread messages can take. Further ones wait at the sender. Not shorter, because a
 // peer whose messages wait is not heard either, and loses its connection at heartbeat_timeout.
 inline constexpr int kMaxBoundQueue = 256;
-inline constexpr int64_t kMaxBoundFrameBytes =
-    static_cast<int64_t>(kMaxMessageBytes) + (int64_t{1} << 20);
 
 struct Incoming {
   std::string peer;  // ROUTER: who sent it; DEALER: empty

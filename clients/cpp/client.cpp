@@ -71,13 +71,8 @@ Result<std::unique_ptr<ZmqClient>> ZmqClient::connect(const std::string& endpoin
 std::string ZmqClient::new_request_id() { return str(id_prefix_, ++n_ids_); }
 
 Status ZmqClient::send(const wire::Message& message, Clock::time_point deadline) {
+  TRY([[maybe_unused]] const Ok sendable, wire::check_sendable(message));
   const std::string body = wire::encode(message);
-  if (body.size() > wire::kMaxMessageBytes) {
-    return Error{ErrorCode::kPayloadTooLarge,
-                 str("the ", wire::type_name(message), " message has ", body.size(),
-                     " bytes; one may have ", wire::kMaxMessageBytes),
-                 ""};
-  }
   while (true) {
     TRY(const wire::SendResult sent, socket_.send("", body));
     if (sent == wire::SendResult::kSent) return Ok{};

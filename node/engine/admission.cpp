@@ -1,7 +1,6 @@
 #include "node/engine/admission.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
 #include "node/kv/block_table.h"
@@ -13,35 +12,24 @@ Error invalid(std::string param, std::string message) {
   return Error{ErrorCode::kInvalidRequest, std::move(message), std::move(param)};
 }
 
-// NaN is in no range.
-bool in_range(float value, float low, float high) { return value >= low && value <= high; }
+static_assert(kLogprobsRange.high == kMaxTopLogprobs, "what a sampled row has room for");
 
 Status check_sampling(const SamplingParams& s) {
-  constexpr float kAny = 1e30f;
-  if (!in_range(s.temperature, 0, kAny)) {
-    return invalid("temperature", "temperature must be a number of at least 0");
-  }
-  if (!in_range(s.top_p, 0, 1)) return invalid("top_p", "top_p must be between 0 and 1");
-  if (!in_range(s.min_p, 0, 1)) return invalid("min_p", "min_p must be between 0 and 1");
-  if (!in_range(s.repetition_penalty, 1e-30f, kAny)) {
-    return invalid("repetition_penalty", "repetition_penalty must be greater than 0");
-  }
-  if (!in_range(s.presence_penalty, -kAny, kAny)) {
-    return invalid("presence_penalty", "presence_penalty must be a finite number");
-  }
-  if (!in_range(s.frequency_penalty, -kAny, kAny)) {
-    return invalid("frequency_penalty", "frequency_penalty must be a finite number");
-  }
-  if (s.top_k < -1) return invalid("top_k", "top_k must be -1 or more");
-  if (s.n < 1 || s.n > kMaxChoices) {
-    return invalid("n", "n is " + std::to_string(s.n) + ", it must be between 1 and " +
-                            std::to_string(kMaxChoices));
-  }
-  if (s.n_logprobs > kMaxTopLogprobs) {
-    return invalid("logprobs", "logprobs is " + std::to_string(s.n_logprobs) +
-                                   ", it must be at most " + std::to_string(kMaxTopLogprobs));
-  }
-  return Ok{};
+  TRY([[maybe_unused]] Ok temperature,
+      check_range("temperature", double{s.temperature}, kTemperatureRange));
+  TRY([[maybe_unused]] Ok top_p, check_range("top_p", double{s.top_p}, kTopPRange));
+  TRY([[maybe_unused]] Ok min_p, check_range("min_p", double{s.min_p}, kMinPRange));
+  TRY([[maybe_unused]] Ok repetition,
+      check_range("repetition_penalty", double{s.repetition_penalty}, kRepetitionPenaltyRange));
+  TRY([[maybe_unused]] Ok presence,
+      check_range("presence_penalty", double{s.presence_penalty}, kPresencePenaltyRange));
+  TRY([[maybe_unused]] Ok frequency,
+      check_range("frequency_penalty", double{s.frequency_penalty}, kFrequencyPenaltyRange));
+  TRY([[maybe_unused]] Ok top_k, check_range("top_k", int64_t{s.top_k}, kTopKRange));
+  TRY([[maybe_unused]] Ok n, check_range("n", int64_t{s.n}, kChoicesRange));
+  TRY([[maybe_unused]] Ok first_choice,
+      check_range("first_choice", int64_t{s.first_choice}, kFirstChoiceRange));
+  return check_range("logprobs", int64_t{s.n_logprobs}, kLogprobsRange);
 }
 
 Status check_stops(const SamplingParams& s) {
@@ -56,7 +44,7 @@ Status check_stops(const SamplingParams& s) {
                                  " bytes, it may have at most " + std::to_string(kMaxStopBytes));
     }
   }
-  if (s.stop_token_ids.size() > static_cast<size_t>(kMaxStopTokenIds)) {
+  if (s.stop_token_ids.size() > kMaxStopTokenIds) {
     return invalid("stop_token_ids", std::to_string(s.stop_token_ids.size()) +
                                          " stop token ids given, at most " +
                                          std::to_string(kMaxStopTokenIds) + " are served");
@@ -67,7 +55,7 @@ Status check_stops(const SamplingParams& s) {
 }  // namespace
 
 int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer) {
-  return max_seqs * (static_cast<int32_t>(tokenizer.end_ids().size()) + kMaxStopTokenIds);
+  return max_seqs * static_cast<int32_t>(tokenizer.end_ids().size() + kMaxStopTokenIds);
 }
 
 Admission::Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer,

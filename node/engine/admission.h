@@ -6,17 +6,13 @@
 #include <span>
 
 #include "common/result.h"
+#include "common/sampling_ranges.h"
 #include "node/engine/request.h"
 #include "node/kv/tenant_ledger.h"
 #include "node/model/step_plan.h"
 #include "node/text/tokenizer.h"
 
 namespace lockstep {
-
-inline constexpr int32_t kMaxChoices = 128;      // n
-inline constexpr int32_t kMaxStopTokenIds = 64;  // per request
-inline constexpr size_t kMaxStopStrings = 16;    // per request
-inline constexpr size_t kMaxStopBytes = 1024;    // of one stop string
 
 // StepLimits::max_banned for a node: every row may ban all its stop ids.
 int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer);

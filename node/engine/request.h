@@ -27,8 +27,9 @@ struct SamplingParams {
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
   uint64_t seed = 0;
-  int32_t n = 1;            // choices; choice i draws with (seed, i)
-  int32_t max_tokens = -1;  // -1 = whatever is left: min(max_model_len, usable pool) - prompt
+  int32_t n = 1;             // choices; choice i draws with (seed, first_choice + i)
+  int32_t first_choice = 0;  // not 0: of a prompt that shares its seed with others
+  int32_t max_tokens = -1;   // -1 = whatever is left: min(max_model_len, usable pool) - prompt
   int32_t min_tokens = 0;
   int32_t n_logprobs = -1;  // -1 = none; 0 = of the sampled token only; else the top n as well
   std::vector<int32_t> stop_token_ids;

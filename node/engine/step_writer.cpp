@@ -25,7 +25,7 @@ SamplingRow sampling_row(const Sequence& sequence, int32_t n_history) {
   row.n_logprobs = params.n_logprobs;
   row.seed = params.seed;
   row.output_idx = static_cast<uint32_t>(sequence.n_outputs() + n_history - sequence.n_known());
-  row.choice = sequence.choice();
+  row.choice = static_cast<uint32_t>(params.first_choice) + sequence.choice();
   row.slot = raw(sequence.slot());
   row.n_prompt = sequence.n_prompt_known();
   row.n_history = n_history;

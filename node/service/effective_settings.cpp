@@ -34,6 +34,7 @@ NodeConfig with_defaults(NodeConfig config, const RankGroupConfig& ranks) {
   config.served_model_name = served_name(config);
   config.num_kv_blocks = ranks.n_kv_blocks;
   config.max_model_len = ranks.limits.max_model_len;
+  config.max_num_queued_tokens = queued_tokens(config, ranks.limits);
   config.threads_per_rank = ranks.threads_per_rank;
   return config;
 }

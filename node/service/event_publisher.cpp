@@ -152,7 +152,7 @@ void EventPublisher::ask_snapshot() {
 // Beside the loop: a large cache takes tens of milliseconds.
 void EventPublisher::encode_snapshot(const std::shared_ptr<const ResidentBlocks>& resident) {
   const size_t n_bytes = resident->tokens.size() * sizeof(int32_t);
-  const bool taken = worker_.run(n_bytes, [this, resident] {
+  const bool taken = worker_.run(n_bytes, /*tenant=*/0, [this, resident] {
     auto pages = std::make_shared<const std::vector<std::string>>(encode_pages(*resident, config_));
     return [this, next = resident->state.n_batches, pages] { send_snapshot(next, *pages); };
   });

@@ -2,53 +2,42 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/log.h"
-#include "node/engine/admission.h"
+#include "common/sampling_ranges.h"
 #include "wire/limits.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
-// The engine refuses what no door lets in.
-static_assert(wire::kMaxStopStrings == kMaxStopStrings && wire::kMaxStopBytes == kMaxStopBytes &&
-              wire::kMaxStopTokenIds == kMaxStopTokenIds);
 
-constexpr double kAny = 1e30;  // no limit, but finite as a float
-
-// Collects the first field that is out of its range, so that the checks read as a table.
+// Collects the first field that is out of its range, so that the checks read as a table. They are
+// made of the wire's wide numbers, before these become the engine's.
 class FieldChecks {
  public:
-  float number(const char* field, double value, double low, double high) {
-    if (std::isnan(value)) {
-      refuse(field, "must be a number, not NaN");
-    } else if (value < low || value > high) {
-      const std::string range =
-          high == kAny ? str("finite and at least ", low) : str("between ", low, " and ", high);
-      refuse(field, str("must be ", range, ", not ", value));
-    }
-    return static_cast<float>(value);
+  float number(const char* field, double value, const NumberRange& range) {
+    keep(check_range(field, value, range));
+    return range.holds(value) ? static_cast<float>(value) : 0;
   }
-  int32_t integer(const char* field, int64_t value, int64_t low, int64_t high) {
-    if (value < low || value > high) {
-      refuse(field, str("must be between ", low, " and ", high, ", not ", value));
-    }
+  int32_t integer(const char* field, int64_t value, const IntegerRange& range) {
+    keep(check_range(field, value, range));
     return static_cast<int32_t>(value);
   }
   void refuse(const char* field, const std::string& problem) {
-    if (!error_) {
-      error_ = Error{ErrorCode::kInvalidRequest, std::string(field) + " " + problem, field};
-    }
+    keep(Error{ErrorCode::kInvalidRequest, std::string(field) + " " + problem, field});
   }
   const std::optional<Error>& error() const { return error_; }
 
  private:
+  void keep(const Status& status) {
+    if (!status && !error_) error_ = status.error();
+  }
+
   std::optional<Error> error_;
 };
 
@@ -74,9 +63,9 @@ void check_stop_token_ids(const std::vector<int32_t>& ids, FieldChecks& checks) 
 CacheRetention retention_of(const wire::CacheRetention& wanted, FieldChecks& checks) {
   CacheRetention out;
   out.priority =
-      checks.integer("cache_retention.priority", wanted.priority, 0, wire::kMaxRetentionPriority);
+      checks.integer("cache_retention.priority", wanted.priority, {0, wire::kMaxRetentionPriority});
   out.duration = std::chrono::seconds{
-      checks.integer("cache_retention.seconds", wanted.seconds, 1, wire::kMaxRetentionSeconds)};
+      checks.integer("cache_retention.seconds", wanted.seconds, {1, wire::kMaxRetentionSeconds})};
   return out;
 }
 
@@ -87,12 +76,23 @@ std::vector<ChatMessage> chat_messages(const std::vector<wire::ChatMessage>& mes
   return out;
 }
 
+// A message of more values is refused by its reader; each token may bring its text too.
+constexpr int64_t kMaxTokensInReply = wire::kMaxValues / 2 - 64;
+
+template <class Request>
+Status check_length(const ModelFront& model, const Request& request,
+                    const std::optional<std::string>& text) {
+  if (!text) return Ok{};
+  return check_text_length(*text, model.tokenizer, text_limit(model, request), "prompt");
+}
+
 Result<std::vector<int32_t>> encode_messages(const ModelFront& model,
-                                             const std::vector<wire::ChatMessage>& messages) {
+                                             const std::vector<wire::ChatMessage>& messages,
+                                             const TextLimit& limit) {
   if (messages.empty()) {
     return Error{ErrorCode::kInvalidRequest, "messages must not be empty", "messages"};
   }
-  return model.encode_chat(chat_messages(messages));
+  return model.encode_chat(chat_messages(messages), limit);
 }
 
 // What a template writes around a message, or spends on it, in bytes of text.
@@ -114,22 +114,25 @@ size_t text_bytes(const std::optional<std::string>& prompt,
 Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed) {
   FieldChecks checks;
   SamplingParams out;
-  out.temperature = checks.number("temperature", request.temperature, 0, kAny);
-  out.top_p = checks.number("top_p", request.top_p, 0, 1);
-  out.min_p = checks.number("min_p", request.min_p, 0, 1);
-  out.top_k = checks.integer("top_k", request.top_k, -1, kMaxInt32);
+  out.temperature = checks.number("temperature", request.temperature, kTemperatureRange);
+  out.top_p = checks.number("top_p", request.top_p, kTopPRange);
+  out.min_p = checks.number("min_p", request.min_p, kMinPRange);
+  out.top_k = checks.integer("top_k", request.top_k, kTopKRange);
   out.repetition_penalty =
-      checks.number("repetition_penalty", request.repetition_penalty, 1e-3, 1e3);
-  out.presence_penalty = checks.number("presence_penalty", request.presence_penalty, -kAny, kAny);
+      checks.number("repetition_penalty", request.repetition_penalty, kRepetitionPenaltyRange);
+  out.presence_penalty =
+      checks.number("presence_penalty", request.presence_penalty, kPresencePenaltyRange);
   out.frequency_penalty =
-      checks.number("frequency_penalty", request.frequency_penalty, -kAny, kAny);
+      checks.number("frequency_penalty", request.frequency_penalty, kFrequencyPenaltyRange);
   out.seed = request.seed.value_or(seed);
-  out.n = checks.integer("n", request.n, 1, kMaxChoices);
+  out.n = checks.integer("n", request.n, kChoicesRange);
+  out.first_choice =
+      checks.integer("first_choice", request.first_choice.value_or(0), kFirstChoiceRange);
   if (request.max_tokens) {
-    out.max_tokens = checks.integer("max_tokens", *request.max_tokens, 1, kMaxInt32);
+    out.max_tokens = checks.integer("max_tokens", *request.max_tokens, {1, kMaxInt32});
   }
-  out.min_tokens = checks.integer("min_tokens", request.min_tokens, 0, kMaxInt32);
-  out.n_logprobs = checks.integer("logprobs", request.logprobs, -1, kMaxTopLogprobs);
+  out.min_tokens = checks.integer("min_tokens", request.min_tokens, {0, kMaxInt32});
+  out.n_logprobs = checks.integer("logprobs", request.logprobs, kLogprobsRange);
   check_stop_strings(request.stop, checks);
   check_stop_token_ids(request.stop_token_ids, checks);
   if (checks.error()) return *checks.error();
@@ -159,10 +162,10 @@ Result<GenerationRequest> generation_request(const wire::Generate& request,
   TRY(out.sampling, sampling_params(request, seed));
   TRY(out.tenant, tenant_index(tenants, request.tenant));
   FieldChecks checks;
-  out.priority = checks.integer("priority", request.priority.value_or(0), 0, wire::kMaxPriority);
+  out.priority = checks.integer("priority", request.priority.value_or(0), {0, wire::kMaxPriority});
   if (request.deadline_ms) {
     out.deadline = arrived + std::chrono::milliseconds{checks.integer(
-                                 "deadline_ms", *request.deadline_ms, 1, wire::kMaxDeadlineMs)};
+                                 "deadline_ms", *request.deadline_ms, {1, wire::kMaxDeadlineMs})};
   }
   if (request.cache_retention) out.retention = retention_of(*request.cache_retention, checks);
   if (checks.error()) return *checks.error();
@@ -182,14 +185,31 @@ Status check_model(const ModelFront& model, const std::string& name) {
 }
 
 Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Generate& request) {
-  if (request.messages) return encode_messages(model, *request.messages);
+  if (request.messages)
+    return encode_messages(model, *request.messages, text_limit(model, request));
   if (request.prompt_ids) return *request.prompt_ids;
   return model.tokenizer.encode(request.prompt_text.value_or(""), true, request.add_special_tokens);
 }
 
 Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Tokenize& request) {
-  if (request.messages) return encode_messages(model, *request.messages);
+  if (request.messages)
+    return encode_messages(model, *request.messages, text_limit(model, request));
   return model.tokenizer.encode(request.prompt.value_or(""), true, request.add_special_tokens);
+}
+
+TextLimit text_limit(const ModelFront& model, const wire::Generate&) {
+  return {model.engine.config().limits.max_model_len - 1, ErrorCode::kContextLengthExceeded,
+          ", max_model_len less a token of output"};
+}
+TextLimit text_limit(const ModelFront&, const wire::Tokenize&) {
+  return {kMaxTokensInReply, ErrorCode::kPayloadTooLarge, ", which one reply holds"};
+}
+
+Status check_text_length(const ModelFront& model, const wire::Generate& request) {
+  return check_length(model, request, request.prompt_text);
+}
+Status check_text_length(const ModelFront& model, const wire::Tokenize& request) {
+  return check_length(model, request, request.prompt);
 }
 
 size_t prompt_text_bytes(const wire::Generate& request) {

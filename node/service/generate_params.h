@@ -34,6 +34,14 @@ Status check_model(const ModelFront& model, const std::string& name);
 Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Generate& request);
 Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Tokenize& request);
 
+// What a prompt's text may come to: room for one token of output stays.
+TextLimit text_limit(const ModelFront& model, const wire::Generate& request);
+// What one reply holds.
+TextLimit text_limit(const ModelFront& model, const wire::Tokenize& request);
+// Of a plain text; a chat has none before it is rendered, and is checked then.
+Status check_text_length(const ModelFront& model, const wire::Generate& request);
+Status check_text_length(const ModelFront& model, const wire::Tokenize& request);
+
 // Bytes of text that encode_prompt would have to read, markup between messages included.
 size_t prompt_text_bytes(const wire::Generate& request);
 size_t prompt_text_bytes(const wire::Tokenize& request);

@@ -9,6 +9,7 @@
 
 #include "node/engine/engine.h"
 #include "node/kv/block_event_log.h"
+#include "node/service/text_length.h"
 #include "node/text/chat_template.h"
 #include "node/text/tokenizer.h"
 #include "wire/messages.h"
@@ -18,8 +19,10 @@ namespace lockstep {
 struct ModelFront {
   Engine& engine;
   const Tokenizer& tokenizer;
-  // Renders a conversation with the model's template and tokenises it.
-  std::function<Result<std::vector<int32_t>>(const std::vector<ChatMessage>&)> encode_chat;
+  // Renders a conversation with the model's template and, if the text is within the limit,
+  // tokenises it.
+  std::function<Result<std::vector<int32_t>>(const std::vector<ChatMessage>&, const TextLimit&)>
+      encode_chat;
   std::string name;                        // as requests give it
   std::string fingerprint;                 // RankGroup::numerics_fingerprint
   std::string backend;                     // "cpu/avx2 x2 threads x2 ranks"

@@ -101,10 +101,9 @@ void NodeApp::serve(const NodeConfig& config) {
   front_.emplace(ModelFront{
       .engine = engine_->engine(),
       .tokenizer = engine_->tokenizer(),
-      .encode_chat =
-          [this](const std::vector<ChatMessage>& messages) {
-            return engine_->encode_chat(messages);
-          },
+      .encode_chat = [this](
+                         const std::vector<ChatMessage>& messages,
+                         const TextLimit& limit) { return engine_->encode_chat(messages, limit); },
       .name = engine_->name(),
       .fingerprint = engine_->fingerprint(),
       .backend = engine_->ranks().backend_name(),

@@ -164,14 +164,21 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   return ranks;
 }
 
+int64_t queued_tokens(const NodeConfig& config, const StepLimits& limits) {
+  constexpr int64_t kPromptsPerSequence = 16;
+  if (config.max_num_queued_tokens != kQueuedTokensByLength) return config.max_num_queued_tokens;
+  return kPromptsPerSequence * limits.max_model_len * limits.max_seqs;
+}
+
 EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConfig& ranks) {
   require_range("max_num_queued_reqs", config.max_num_queued_reqs, 1, int64_t{1} << 20);
-  require_range("max_num_queued_tokens", config.max_num_queued_tokens, 0, int64_t{1} << 40);
+  require_range("max_num_queued_tokens", config.max_num_queued_tokens, kQueuedTokensByLength,
+                int64_t{1} << 40);
   EngineConfig engine;
   engine.limits = ranks.limits;
   engine.n_kv_blocks = ranks.n_kv_blocks;
   engine.max_queued_requests = static_cast<int32_t>(config.max_num_queued_reqs);
-  engine.max_queued_tokens = config.max_num_queued_tokens;
+  engine.max_queued_tokens = queued_tokens(config, ranks.limits);
   engine.tenants = resolve_tenants(config.tenants, ranks.n_kv_blocks);
   log_switches_without_effect(config);
   require_range("itl_target_ms", config.itl_target_ms, 0, 60'000);

@@ -12,6 +12,9 @@
 
 namespace lockstep {
 
+// max_num_queued_tokens: 16 * max_model_len * max_num_seqs.
+inline constexpr int64_t kQueuedTokensByLength = -1;
+
 struct NodeConfig {
   std::string model;
   std::string served_model_name;
@@ -37,7 +40,7 @@ struct NodeConfig {
   std::string eviction_policy = "lru";
   bool sanitize_kv = false;
   int64_t max_num_queued_reqs = 1024;
-  int64_t max_num_queued_tokens = 0;
+  int64_t max_num_queued_tokens = kQueuedTokensByLength;
   std::vector<TenantSetting> tenants;
   double defrag_thold = 0;
   int64_t cache_reuse = 0;
@@ -90,8 +93,8 @@ struct NodeConfig {
     v(max_num_queued_reqs, "max_num_queued_reqs", "requests",
       "that may wait; more are refused as overloaded");
     v(max_num_queued_tokens, "max_num_queued_tokens", "tokens",
-      "of prompts that may wait, but for a single one; more are refused as overloaded; 0 = no "
-      "limit");
+      "of prompts that may wait, but for a single one; more are refused as overloaded; -1 = 16 * "
+      "max_model_len * max_num_seqs, 0 = no limit");
     v(tenants, "tenants", "",
       "a list of {name, floor, ceiling, weight}: KV blocks that nobody else can take, KV blocks "
       "that it can hold (0 = all), weight of its prefill among others'");
@@ -130,6 +133,9 @@ struct NodeConfig {
 // The settings, checked and with every default filled in from the model and the machine. Throws
 // LoadError naming field and numbers.
 RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file);
+
+// max_num_queued_tokens as a number of tokens; 0 = no limit.
+int64_t queued_tokens(const NodeConfig& config, const StepLimits& limits);
 
 // The engine's part of the settings, for ranks with these.
 EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConfig& ranks);

@@ -41,8 +41,8 @@ NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSin
           " block_size=", ranks_config_.limits.block_size));
 }
 
-Result<std::vector<int32_t>> NodeEngine::encode_chat(
-    const std::vector<ChatMessage>& messages) const {
+Result<std::vector<int32_t>> NodeEngine::encode_chat(const std::vector<ChatMessage>& messages,
+                                                     const TextLimit& limit) const {
   if (!template_) return template_.error();
   ChatTemplateInput input;
   input.messages = messages;
@@ -52,6 +52,7 @@ Result<std::vector<int32_t>> NodeEngine::encode_chat(
   input.bos_token = token_text(tokenizer_->bos_id());
   input.eos_token = token_text(tokenizer_->eos_id());
   TRY(const std::string text, template_->render(input));
+  TRY([[maybe_unused]] const Ok fits, check_text_length(text, *tokenizer_, limit, "messages"));
   // The template spells out the special tokens itself, the leading one included.
   return tokenizer_->encode(text, true, false);
 }

@@ -13,6 +13,7 @@
 #include "node/model/rank_group.h"
 #include "node/service/checked_model.h"
 #include "node/service/node_config.h"
+#include "node/service/text_length.h"
 #include "node/text/chat_template.h"
 #include "node/text/tokenizer.h"
 
@@ -28,7 +29,8 @@ class NodeEngine {
   // Null when the model has none that can be used.
   const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
   // Renders the conversation and tokenises it as the model expects.
-  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages) const;
+  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages,
+                                           const TextLimit& limit = {}) const;
 
   const std::string& name() const { return name_; }
   int64_t max_model_len() const { return ranks_config_.limits.max_model_len; }

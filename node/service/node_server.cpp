@@ -7,6 +7,8 @@
 #include "common/log.h"
 #include "node/engine/engine_core.h"
 #include "wire/codec.h"
+#include "wire/scan.h"
+#include "wire/sendable.h"
 
 namespace lockstep {
 namespace {
@@ -56,8 +58,10 @@ NodeServer::NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbe
       outbox_([this](const std::string& peer, std::string_view body) {
         return loop_.socket(socket_).send(peer, body);
       }),
-      worker_(config.max_long_prompts,
-              [this](TextWorker::Finish finish) { return loop_.post(std::move(finish)); }),
+      worker_(
+          config.max_long_prompts,
+          [this](TextWorker::Finish finish) { return loop_.post(std::move(finish)); },
+          model.engine.config().tenants.size()),
       texts_(model, outbox_, worker_),
       requests_(model, outbox_, worker_, probes, clock),
       control_(model, requests_,
@@ -119,7 +123,8 @@ bool NodeServer::is_alive() const {
 
 void NodeServer::on_message(const wire::Incoming& incoming) {
   if (!incoming.single_frame) {
-    refuse(incoming.peer, "",
+    const std::string_view body = incoming.body.empty() ? incoming.second : incoming.body;
+    refuse(incoming.peer, std::string(wire::find_request_id(body)),
            {ErrorCode::kInvalidRequest, "a message is one frame, without an empty delimiter", ""});
     return;
   }
@@ -310,9 +315,9 @@ Result<wire::SlotList> NodeServer::wait_slots(const wire::SlotsRequest& ask,
 
 template <class M>
 void NodeServer::handle(const std::string& peer, M& message) {
-  refuse(peer, "",
-         {ErrorCode::kInvalidRequest,
-          str("a node takes no '", wire::type_name(wire::Message(std::move(message))), "' message"),
+  const wire::Message taken = std::move(message);
+  refuse(peer, wire::request_id_of(taken),
+         {ErrorCode::kInvalidRequest, str("a node takes no '", wire::type_name(taken), "' message"),
           "type"});
 }
 

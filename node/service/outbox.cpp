@@ -3,7 +3,7 @@
 #include <iterator>
 
 #include "common/log.h"
-#include "wire/codec.h"
+#include "wire/sendable.h"
 
 namespace lockstep {
 namespace {
@@ -14,7 +14,7 @@ constexpr size_t kMaxUnsent = 8192;
 }  // namespace
 
 void Outbox::send(const std::string& peer, const wire::Message& message) {
-  std::string body = wire::encode(message);
+  std::string body = wire::encode_sendable(message);
   const auto kept = unsent_.find(peer);
   if (kept == unsent_.end() && deliver(peer, body)) return;
   if (lost_.contains(peer)) return;

@@ -22,7 +22,7 @@ class Outbox {
       std::function<Result<wire::SendResult>(const std::string& peer, std::string_view body)>;
   explicit Outbox(SendFunction send) : send_(std::move(send)) {}
 
-  // Replies and last words.
+  // Replies and last words. One that its reader could not read becomes the error that says so.
   void send(const std::string& peer, const wire::Message& message);
   // Token news and heartbeats: false when the peer does not take them now; then nothing is kept.
   bool try_send(const std::string& peer, std::string_view body);

@@ -1,8 +1,11 @@
 #include "node/service/request_server.h"
 
+#include <iterator>
+
 #include "common/log.h"
 #include "common/service/strict_yaml.h"
 #include "wire/codec.h"
+#include "wire/sendable.h"
 
 namespace lockstep {
 namespace {
@@ -40,11 +43,7 @@ const Error kSlowReader{ErrorCode::kOverloaded,
 
 RequestServer::RequestServer(const ModelFront& model, Outbox& outbox, TextWorker& worker,
                              NodeProbes& probes, const Clock& clock)
-    : model_(model), outbox_(outbox), worker_(worker), probes_(probes), clock_(clock) {
-  std::random_device entropy;
-  std::seed_seq seed{entropy(), entropy(), entropy(), entropy()};
-  seeds_.seed(seed);
-}
+    : model_(model), outbox_(outbox), worker_(worker), probes_(probes), clock_(clock) {}
 
 Status RequestServer::check_open(const std::string& model) const {
   if (draining_) {
@@ -57,9 +56,13 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
   const Status open = check_open(request.model);
   if (!open) return refuse(peer, request.request_id, open.error());
   const Clock::TimePoint now = clock_.now();
+  const uint64_t seed = request.seed ? *request.seed : seeds_.next();
   const Result<GenerationRequest> wanted =
-      generation_request(request, model_.engine.config().tenants, seeds_(), now);
+      generation_request(request, model_.engine.config().tenants, seed, now);
   if (!wanted) return refuse(peer, request.request_id, wanted.error());
+  if (const Status length = check_text_length(model_, request); !length) {
+    return refuse(peer, request.request_id, length.error());
+  }
   const PeerRequest* live =
       live_.add(peer, request.request_id, static_cast<size_t>(wanted->sampling.n), now);
   if (live == nullptr) {
@@ -72,7 +75,7 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
   const std::string request_id = request.request_id;
   const size_t n_bytes = prompt_text_bytes(request);
   const auto shared = std::make_shared<const wire::Generate>(std::move(request));
-  const bool taken = worker_.run(n_bytes, [this, id, shared, wanted = *wanted] {
+  const bool taken = worker_.run(n_bytes, wanted->tenant, [this, id, shared, wanted = *wanted] {
     auto prompt = encode_prompt(model_, *shared);
     return [this, id, shared, wanted, prompt = std::move(prompt)] {
       submit(id, *shared, wanted, prompt);
@@ -80,7 +83,7 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
   });
   if (taken) return;
   live_.erase(id);
-  refuse(peer, request_id, {ErrorCode::kOverloaded, "too many long prompts are waiting", ""});
+  refuse(peer, request_id, worker_.full(wanted->tenant));
 }
 
 void RequestServer::submit(RequestId id, const wire::Generate& request, GenerationRequest wanted,
@@ -135,12 +138,29 @@ void RequestServer::on_news(const StepNews& news, const std::set<std::string>& b
       send_tokens(*live, to_wire(*live, event));
     }
   }
-  for (const auto& [peer, batch] : batches_) {
-    if (outbox_.try_send(peer, wire::encode(batch))) continue;
-    for (const wire::Tokens& item : batch.items) mute(*live_.find(peer, item.request_id));
+  for (auto& [peer, batch] : batches_) {
+    send_batch(peer, batch);
   }
   batches_.clear();
   for (const StepNews::End& ended : news.ends()) end(ended);
+}
+
+// One message, or several where its reader takes no message as large: news that piled up.
+void RequestServer::send_batch(const std::string& peer, wire::TokensBatch& batch) {
+  const std::string body = wire::encode(batch);
+  // A value takes a byte at least, so most batches are measured by their bytes alone.
+  const bool fits = body.size() <= wire::kMaxValues || wire::check_sendable(batch);
+  if (!fits && batch.items.size() > 1) {
+    const auto middle = batch.items.begin() + static_cast<ptrdiff_t>(batch.items.size() / 2);
+    wire::TokensBatch second;
+    second.items.assign(std::make_move_iterator(middle),
+                        std::make_move_iterator(batch.items.end()));
+    batch.items.erase(middle, batch.items.end());
+    send_batch(peer, batch);
+    return send_batch(peer, second);
+  }
+  if (fits && outbox_.try_send(peer, body)) return;
+  for (const wire::Tokens& item : batch.items) mute(*live_.find(peer, item.request_id));
 }
 
 void RequestServer::send_tokens(PeerRequest& request, wire::Tokens tokens) {

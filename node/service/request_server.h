@@ -7,12 +7,12 @@
 
 #include <cstdint>
 #include <map>
-#include <random>
 #include <set>
 #include <string>
 #include <string_view>
 
 #include "common/clock.h"
+#include "common/seed_source.h"
 #include "node/service/event_mailbox.h"
 #include "node/service/generate_params.h"
 #include "node/service/model_front.h"
@@ -52,6 +52,7 @@ class RequestServer {
   Status check_open(const std::string& model) const;
   void submit(RequestId id, const wire::Generate& request, GenerationRequest wanted,
               Result<std::vector<int32_t>> prompt);
+  void send_batch(const std::string& peer, wire::TokensBatch& batch);
   void send_tokens(PeerRequest& request, wire::Tokens tokens);
   void observe(PeerRequest& request, const ChoiceEvent& event, Clock::TimePoint at);
   wire::Tokens to_wire(const PeerRequest& request, const ChoiceEvent& event) const;
@@ -67,7 +68,7 @@ class RequestServer {
   PeerRequests live_;
   std::map<std::string, wire::TokensBatch> batches_;  // by peer; of the news being sent
   std::string frame_;                                 // reused
-  std::mt19937_64 seeds_;
+  SeedSource seeds_{std::nullopt};
   bool draining_ = false;
 };
 

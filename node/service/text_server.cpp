@@ -8,8 +8,8 @@
 namespace lockstep {
 namespace {
 
-// A message of more values is refused by its reader; each token may bring its text too.
-constexpr size_t kMaxTokensInReply = wire::kMaxValues / 2 - 64;
+// These questions name no tenant: they are the default one's.
+constexpr int32_t kNoTenant = 0;
 
 wire::Message refusal(const std::string& request_id, const Error& error) {
   return wire::ErrorReply{request_id, error.code, error.message, error.param};
@@ -18,6 +18,9 @@ wire::Message refusal(const std::string& request_id, const Error& error) {
 }  // namespace
 
 void TextServer::tokenize(const std::string& peer, wire::Tokenize request) {
+  if (const Status length = check_text_length(model_, request); !length) {
+    return outbox_.send(peer, refusal(request.request_id, length.error()));
+  }
   const size_t n_bytes = prompt_text_bytes(request);
   run(peer, n_bytes, std::move(request));
 }
@@ -30,12 +33,11 @@ void TextServer::detokenize(const std::string& peer, wire::Detokenize request) {
 template <class Request>
 void TextServer::run(const std::string& peer, size_t n_bytes, Request request) {
   const std::string request_id = request.request_id;
-  const bool taken = worker_.run(n_bytes, [this, peer, request = std::move(request)] {
+  const bool taken = worker_.run(n_bytes, kNoTenant, [this, peer, request = std::move(request)] {
     return [this, peer, reply = answer(request)] { outbox_.send(peer, reply); };
   });
   if (taken) return;
-  outbox_.send(
-      peer, refusal(request_id, {ErrorCode::kOverloaded, "too many long texts are waiting", ""}));
+  outbox_.send(peer, refusal(request_id, worker_.full(kNoTenant)));
 }
 
 wire::Message TextServer::answer(const wire::Tokenize& request) const {
@@ -43,11 +45,12 @@ wire::Message TextServer::answer(const wire::Tokenize& request) const {
   if (!served) return refusal(request.request_id, served.error());
   const Result<std::vector<int32_t>> ids = encode_prompt(model_, request);
   if (!ids) return refusal(request.request_id, ids.error());
-  if (ids->size() > kMaxTokensInReply) {
-    return refusal(request.request_id, {ErrorCode::kPayloadTooLarge,
-                                        str("the text has ", ids->size(),
-                                            " tokens; one reply holds ", kMaxTokensInReply),
-                                        "prompt"});
+  const TextLimit limit = text_limit(model_, request);
+  if (static_cast<int64_t>(ids->size()) > limit.n_tokens) {
+    return refusal(
+        request.request_id,
+        {limit.code, str("the text has ", ids->size(), " tokens; one reply holds ", limit.n_tokens),
+         "prompt"});
   }
   wire::Tokenized out;
   out.request_id = request.request_id;

@@ -1,5 +1,6 @@
 // The byte-level BPE tokenizer: special tokens, then the family's cut, then merges.
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "node/text/bpe_merger.h"
@@ -51,11 +52,13 @@ class BpeTokenizer final : public Tokenizer {
   BpeTokenizer(TokenizerData data, BpeMerger merger, PreTokenizer pre)
       : data_(std::move(data)), merger_(std::move(merger)), pre_(std::move(pre)) {
     spell_tokens();
+    measure_tokens();
     collect_end_ids();
   }
 
   std::vector<int32_t> encode(std::string_view text, bool parse_special,
                               bool add_special) const override;
+  int64_t least_tokens(std::string_view text) const override;
   std::string_view token_bytes(int32_t id, bool special) const override;
   std::string decode(const std::vector<int32_t>& ids, bool special) const override;
 
@@ -67,6 +70,7 @@ class BpeTokenizer final : public Tokenizer {
 
  private:
   void spell_tokens();
+  void measure_tokens();
   void collect_end_ids();
   void encode_piece(std::string_view piece, BpeMerger::Scratch& scratch,
                     std::vector<int32_t>& ids) const;
@@ -79,6 +83,9 @@ class BpeTokenizer final : public Tokenizer {
   std::vector<std::string> bytes_;  // by id
   TokenIndex whole_pieces_;         // by bytes; empty unless the family takes whole pieces first
   std::vector<int32_t> end_ids_;    // ascending
+  size_t longest_token_ = 1;        // bytes
+  std::array<bool, 256> is_spelled_{};  // by byte: there is a token of it alone
+  bool spells_all_ = true;
 };
 
 void BpeTokenizer::spell_tokens() {
@@ -101,6 +108,25 @@ void BpeTokenizer::spell_tokens() {
         break;
     }
   }
+}
+
+void BpeTokenizer::measure_tokens() {
+  for (size_t i = 0; i < bytes_.size(); ++i) {
+    longest_token_ = std::max(longest_token_, bytes_[i].size());
+    if (data_.types[i] == TokenType::kNormal && bytes_[i].size() == 1) {
+      is_spelled_[static_cast<uint8_t>(bytes_[i][0])] = true;
+    }
+  }
+  spells_all_ = std::find(is_spelled_.begin(), is_spelled_.end(), false) == is_spelled_.end();
+}
+
+// A byte that the vocabulary cannot spell has no token.
+int64_t BpeTokenizer::least_tokens(std::string_view text) const {
+  const auto is_spelled = [this](char c) { return is_spelled_[static_cast<uint8_t>(c)]; };
+  const size_t n_bytes =
+      spells_all_ ? text.size()
+                  : static_cast<size_t>(std::count_if(text.begin(), text.end(), is_spelled));
+  return static_cast<int64_t>((n_bytes + longest_token_ - 1) / longest_token_);
 }
 
 void BpeTokenizer::collect_end_ids() {

@@ -36,6 +36,12 @@ class Tokenizer {
   // byte by byte.
   virtual std::vector<int32_t> encode(std::string_view text, bool parse_special,
                                       bool add_special) const = 0;
+  // No fewer ids come of encode(text, true, …), as no token has more bytes than the longest; cheap.
+  // 0 where nothing is known.
+  virtual int64_t least_tokens(std::string_view text) const {
+    (void)text;
+    return 0;
+  }
   // The bytes of one token; control tokens are empty unless `special`.
   virtual std::string_view token_bytes(int32_t id, bool special) const = 0;
   virtual std::string decode(const std::vector<int32_t>& ids, bool special) const = 0;

@@ -269,6 +269,7 @@ def test_settings_fit_the_limits_of_the_pod(base, which, tmp_path):
     else:
         bodies = settings["max_connections"] * settings["max_body_bytes"]
         assert bodies <= limits["memory"] / 2
+        assert settings["max_inflight_bytes"] <= limits["memory"] / 4
 
 
 # Who reaches what

@@ -29,6 +29,10 @@ class FakeTokenizer : public Tokenizer {
     for (char c : text) ids.push_back(static_cast<unsigned char>(c));
     return ids;
   }
+  // A token is a byte.
+  int64_t least_tokens(std::string_view text) const override {
+    return static_cast<int64_t>(text.size());
+  }
   std::string_view token_bytes(int32_t id, bool special) const override {
     if (id == kEnd && !special) return "";
     return pieces_.at(static_cast<size_t>(id));

@@ -36,15 +36,17 @@ class NodeHarness {
   explicit NodeHarness(const Options& options)
       : executor_(executor_options(options)),
         engine_(engine_config(options, block_events_), executor_, tokenizer_, clock_, mailbox_),
-        model_{.engine = engine_,
-               .tokenizer = tokenizer_,
-               .encode_chat = [this](const auto& messages) { return encode_chat(messages); },
-               .name = "null",
-               .fingerprint = "f00d",
-               .backend = "null",
-               .created = 1700000000,
-               .epoch = 42,
-               .block_events = options.events ? &block_events_ : nullptr} {
+        model_{
+            .engine = engine_,
+            .tokenizer = tokenizer_,
+            .encode_chat = [this](const auto& messages,
+                                  const TextLimit& limit) { return encode_chat(messages, limit); },
+            .name = "null",
+            .fingerprint = "f00d",
+            .backend = "null",
+            .created = 1700000000,
+            .epoch = 42,
+            .block_events = options.events ? &block_events_ : nullptr} {
     if (options.step_time.count() > 0) {
       executor_.on_submit = [t = options.step_time](const StepPlanView&) {
         std::this_thread::sleep_for(t);
@@ -118,9 +120,11 @@ class NodeHarness {
     if (options.events) config.block_events = &events;
     return config;
   }
-  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages) const {
+  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages,
+                                           const TextLimit& limit) const {
     std::string text;
     for (const ChatMessage& m : messages) text += m.role + ":" + m.content + "\n";
+    TRY([[maybe_unused]] const Ok fits, check_text_length(text, tokenizer_, limit, "messages"));
     return tokenizer_.encode(text, true, false);
   }
 

@@ -97,7 +97,7 @@ TEST_F(AdmissionTest, BadFieldsAreRefusedByName) {
       {"frequency_penalty", [&](auto& r) { r.sampling.frequency_penalty = nan; }},
       {"top_k", [](auto& r) { r.sampling.top_k = -2; }},
       {"n", [](auto& r) { r.sampling.n = 0; }},
-      {"n", [](auto& r) { r.sampling.n = kMaxChoices + 1; }},
+      {"n", [](auto& r) { r.sampling.n = 129; }},
       {"logprobs", [](auto& r) { r.sampling.n_logprobs = kMaxTopLogprobs + 1; }},
       {"stop",
        [](auto& r) {
@@ -123,6 +123,52 @@ TEST_F(AdmissionTest, BadFieldsAreRefusedByName) {
     EXPECT_EQ(error.code, ErrorCode::kInvalidRequest) << param;
     EXPECT_EQ(error.param, param) << error.message;
     EXPECT_FALSE(error.message.empty());
+  }
+}
+
+TEST_F(AdmissionTest, ANumberOutOfRangeIsToldItsRange) {
+  using Edit = std::function<void(SamplingParams&)>;
+  const std::vector<std::pair<Edit, std::string>> cases = {
+      {[](auto& s) { s.temperature = -0.5f; },
+       "temperature must be a finite number of at least 0, got -0.5"},
+      {[](auto& s) { s.top_p = 1.5f; }, "top_p must be a number from 0 to 1, got 1.5"},
+      {[](auto& s) { s.min_p = -1; }, "min_p must be a number from 0 to 1, got -1"},
+      {[](auto& s) { s.top_k = -2; }, "top_k must be an integer from -1 to 2147483647, got -2"},
+      {[](auto& s) { s.repetition_penalty = 0; },
+       "repetition_penalty must be a number from 0.001 to 1000, got 0"},
+      {[](auto& s) { s.presence_penalty = 2.5f; },
+       "presence_penalty must be a number from -2 to 2, got 2.5"},
+      {[](auto& s) { s.frequency_penalty = -3; },
+       "frequency_penalty must be a number from -2 to 2, got -3"},
+      {[](auto& s) { s.n = 129; }, "n must be an integer from 1 to 128, got 129"},
+      {[](auto& s) { s.first_choice = -1; },
+       "first_choice must be an integer from 0 to 2147483519, got -1"},
+      {[](auto& s) { s.n_logprobs = 21; }, "logprobs must be an integer from -1 to 20, got 21"},
+  };
+  for (const auto& [edit, message] : cases) {
+    GenerationRequest request = request_of(1, {1, 2, 3}, 8);
+    edit(request.sampling);
+    EXPECT_EQ(refused(request).message, message);
+  }
+}
+
+TEST_F(AdmissionTest, TheEndsOfEveryRangeAreInIt) {
+  using Edit = std::function<void(SamplingParams&)>;
+  const std::vector<Edit> edits = {[](auto& s) { s.temperature = 0; },
+                                   [](auto& s) { s.top_p = 0; },
+                                   [](auto& s) { s.top_p = 1; },
+                                   [](auto& s) { s.min_p = 1; },
+                                   [](auto& s) { s.top_k = -1; },
+                                   [](auto& s) { s.repetition_penalty = 1e-3f; },
+                                   [](auto& s) { s.repetition_penalty = 1e3f; },
+                                   [](auto& s) { s.presence_penalty = -2; },
+                                   [](auto& s) { s.frequency_penalty = 2; },
+                                   [](auto& s) { s.n = 128; },
+                                   [](auto& s) { s.n_logprobs = 20; }};
+  for (size_t i = 0; i < edits.size(); ++i) {
+    GenerationRequest request = request_of(1, {1, 2, 3}, 8);
+    edits[i](request.sampling);
+    EXPECT_TRUE(check(request)) << i;
   }
 }
 

@@ -64,6 +64,23 @@ TEST_P(EngineCoreTest, ChoicesDifferAndPromptIsCountedOnce) {
   EXPECT_EQ(alone.choice(1), h.choice(1, 0));
 }
 
+// As the prompts of one request do, which share their seed.
+TEST_P(EngineCoreTest, ALaterFirstChoiceDrawsAsThatChoiceDoes) {
+  CoreHarness h(config()), later(config());
+  GenerationRequest request = request_of(1, {10, 20, 30}, 5);
+  request.sampling.n = 4;
+  ASSERT_TRUE(h.accept(request));
+  h.run();
+  request.sampling.n = 2;
+  request.sampling.first_choice = 2;
+  ASSERT_TRUE(later.accept(request));
+  later.run();
+  for (uint32_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(later.choice(1, i).ids, h.choice(1, 2 + i).ids);
+    EXPECT_NE(later.choice(1, i).ids, h.choice(1, i).ids);
+  }
+}
+
 TEST_P(EngineCoreTest, LogprobsComeWhenAskedFor) {
   CoreHarness h(config());
   for (int32_t n : {-1, 0, 3}) {

@@ -85,7 +85,7 @@ inline StepLimits small_limits() {
           .max_model_len = 64,
           .block_size = 4,
           .n_groups = 1,
-          .max_banned = 4 * (1 + kMaxStopTokenIds)};
+          .max_banned = 4 * (1 + static_cast<int32_t>(kMaxStopTokenIds))};
 }
 
 inline EngineConfig small_config(int depth = 1) {

@@ -66,6 +66,20 @@ TEST(NodeConfig, TheEngineGetsLimitsAndPoolOfTheRanks) {
   EXPECT_EQ(engine.n_kv_blocks, 5);
 }
 
+TEST(NodeConfig, PromptsThatWaitHaveABoundByDefault) {
+  RankGroupConfig ranks;
+  ranks.limits.max_model_len = 8192;
+  ranks.limits.max_seqs = 16;
+  NodeConfig config;
+  EXPECT_EQ(resolve_engine_config(config, ranks).max_queued_tokens, 16 * 8192 * 16);
+  for (const int64_t tokens : {0, 1000}) {  // 0: no limit
+    config.max_num_queued_tokens = tokens;
+    EXPECT_EQ(resolve_engine_config(config, ranks).max_queued_tokens, tokens);
+  }
+  config.max_num_queued_tokens = -2;
+  EXPECT_THROW(resolve_engine_config(config, ranks), LoadError);
+}
+
 // Every setting stands in configs/node.yaml with its default, as --print-config writes it.
 TEST(NodeConfig, TheSettingsFileOfTheRepositoryHoldsTheDefaults) {
   std::ifstream in(kNodeYaml);

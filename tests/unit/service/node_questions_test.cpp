@@ -44,6 +44,21 @@ TEST(NodeServer, LongTextsAreTokenisedBesideTheLoop) {
   EXPECT_NE(error.message.find("65536"), std::string::npos) << error.message;
 }
 
+TEST(NodeServer, AChatThatIsTooLongIsRefusedBeforeItIsTokenised) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  wire::Generate request = NodeHarness::request("chat", 1);
+  request.prompt_text.reset();
+  request.messages = {{"user", std::string(1 << 20, 'x'), ""}};
+  peer.send(request);
+  const auto error = peer.expect<wire::ErrorReply>();
+  EXPECT_EQ(error.code, ErrorCode::kContextLengthExceeded);
+  EXPECT_EQ(error.param, "messages");
+  EXPECT_EQ(error.message,
+            "the text of messages has 1048582 bytes, which are at least 1048582 tokens; the limit "
+            "is 255, max_model_len less a token of output");
+}
+
 // A worker without room refuses whatever does not run on the socket's thread.
 TEST(NodeServer, LongChatsAreRenderedBesideTheLoopWhateverMakesThemLong) {
   NodeHarness node({.max_long_prompts = 0});
@@ -94,9 +109,8 @@ TEST(NodeServer, StopsWhileLongPromptsWait) {
   NodeHarness node;
   WirePeer peer(node.endpoint());
   for (int i = 0; i < 40; ++i) {
-    wire::Generate request = NodeHarness::request(std::to_string(i), 1);
-    request.prompt_text = std::string(1 << 20, 'x');
-    peer.send(request);
+    peer.send(wire::Tokenize{std::to_string(i), "null", std::string(1 << 18, 'x'), std::nullopt,
+                             true, false});
   }
   peer.receive();  // at least one has been handled; the rest is cut off
 }

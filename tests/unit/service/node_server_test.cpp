@@ -150,11 +150,30 @@ TEST(NodeServer, BadFramesAreAnsweredAndOtherStreamsGoOn) {
     EXPECT_FALSE(error.message.empty());
   }
   peer.send_frames({"", wire::encode(wire::StatusRequest{"s"})});  // as a REQ socket would
-  EXPECT_NE(peer.expect<wire::ErrorReply>().message.find("one frame"), std::string::npos);
+  const auto framed = peer.expect<wire::ErrorReply>();
+  EXPECT_NE(framed.message.find("one frame"), std::string::npos);
+  EXPECT_EQ(framed.request_id, "s");
   node.executor().release();
   const Finished finished = collect(peer, "good");
   EXPECT_EQ(finished.choices.at(0).ids.size(), 30u);
   EXPECT_FALSE(finished.choices.at(0).has_gap);
+}
+
+// Else whoever sent it would wait for the request's last word.
+TEST(NodeServer, AMessageThatCannotBeReadIsAnsweredUnderItsRequestId) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  wire::Generate many = NodeHarness::request("many");
+  many.prompt_text.reset();
+  many.prompt_ids.emplace(wire::kMaxValues, 5);
+  wire::Generate large = NodeHarness::request("large");
+  large.prompt_text = std::string(wire::kMaxMessageBytes, 'x');
+  for (const wire::Generate& request : {many, large}) {
+    peer.send(request);
+    EXPECT_EQ(peer.expect<wire::ErrorReply>().request_id, request.request_id);
+  }
+  peer.send(wire::Done{"no question", "stop", {}});
+  EXPECT_EQ(peer.expect<wire::ErrorReply>().request_id, "no question");
 }
 
 TEST(NodeServer, AnErrorMessageIsNeverAnswered) {

@@ -43,6 +43,25 @@ TEST(Outbox, LastWordsWaitInOrderForASlowPeer) {
   EXPECT_TRUE(outbox.take_lost().empty());
 }
 
+TEST(Outbox, AReplyThatItsReaderCouldNotReadIsSentAsAnError) {
+  std::vector<std::string> sent;
+  Outbox outbox([&](const std::string&, std::string_view body) -> Result<wire::SendResult> {
+    sent.emplace_back(body);
+    return wire::SendResult::kSent;
+  });
+  wire::Accepted many;
+  many.request_id = "many";
+  many.prompt_token_ids.assign(wire::kMaxValues, 5);
+  outbox.send("p", many);
+  outbox.send("p", wire::Detokenized{"large", std::string(wire::kMaxFrameBytes, 'x')});
+  ASSERT_EQ(sent.size(), 2u);
+  for (const std::string& body : sent) {
+    const auto error = std::get<wire::ErrorReply>(*wire::decode(body));
+    EXPECT_EQ(error.request_id, &body == &sent[0] ? "many" : "large");
+    EXPECT_EQ(error.code, ErrorCode::kPayloadTooLarge);
+  }
+}
+
 TEST(Outbox, NewsIsRefusedNotKept) {
   FakeRouter router;
   Outbox outbox(router.function());

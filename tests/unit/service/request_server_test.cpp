@@ -117,6 +117,51 @@ TEST_F(RequestServerTest, ASlowReaderGetsNoGapButAnError) {
   }
 }
 
+// It costs nobody a place: the one that there is is taken already.
+TEST_F(RequestServerTest, LongTextIsRefusedByItsBytesBeforeItWaitsToBeTokenised) {
+  ASSERT_TRUE(worker_.run(1 << 20, 0, [] { return [] {}; }));
+  wire::Generate request = NodeHarness::request("long", 1);
+  request.prompt_text = std::string(16 << 20, 'x');
+  server_->generate("p", request);
+  ASSERT_EQ(sent<wire::ErrorReply>().size(), 1u);
+  const wire::ErrorReply error = sent<wire::ErrorReply>()[0];
+  EXPECT_EQ(error.code, ErrorCode::kContextLengthExceeded);
+  EXPECT_EQ(error.param, "prompt");
+  for (const char* number : {"16777216 bytes", "16777216 tokens", "255"}) {
+    EXPECT_NE(error.message.find(number), std::string::npos) << error.message;
+  }
+  EXPECT_EQ(server_->n_live(), 0u);
+}
+
+// The loop stood still for long: what it then has for a coordinator is more than one message may
+// have.
+TEST_F(RequestServerTest, NewsThatPiledUpGoesOutInMessagesThatCanBeRead) {
+  wire::Generate request = NodeHarness::request("r", 240);
+  request.n = 40;
+  request.logprobs = 20;
+  server_->generate("c", request);
+  const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kPatience;
+  while (engine_->snapshot().n_length < 40 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(1ms);
+  }
+  run_to_the_end({"c"});
+  std::map<uint32_t, testing::ChoiceOutput> choices;
+  for (const std::string& body : sent_) {
+    const Result<wire::Message> message = wire::decode(body);
+    ASSERT_TRUE(message) << message.error().message;
+    const auto* batch = std::get_if<wire::TokensBatch>(&*message);
+    if (batch == nullptr) continue;
+    for (const auto& tokens : batch->items) testing::add_tokens(choices[tokens.choice], tokens);
+  }
+  ASSERT_EQ(choices.size(), 40u);
+  for (const auto& [choice, output] : choices) {
+    EXPECT_EQ(output.ids.size(), 240u);
+    EXPECT_FALSE(output.has_gap);
+  }
+  EXPECT_GT(sent<wire::TokensBatch>().size(), 1u) << "all of it is more than one message may have";
+  EXPECT_EQ(sent<wire::Done>().size(), 1u);
+}
+
 TEST_F(RequestServerTest, EveryRequestGetsExactlyOneLastWord) {
   constexpr int kRequests = 200;
   int n_cancelled = 0;

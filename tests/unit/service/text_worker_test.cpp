@@ -50,9 +50,9 @@ TEST(TextWorker, ShortTextsAreDoneAtOnce) {
   Posted posted;
   TextWorker worker(0, posted.post());
   bool done = false;
-  EXPECT_TRUE(worker.run(10, [&] { return [&] { done = true; }; }));
+  EXPECT_TRUE(worker.run(10, 0, [&] { return [&] { done = true; }; }));
   EXPECT_TRUE(done);
-  EXPECT_FALSE(worker.run(kLong, [] { return [] {}; }));
+  EXPECT_FALSE(worker.run(kLong, 0, [] { return [] {}; }));
 }
 
 // What is computed but not yet taken by the loop counts as well, so the loop's queue has a bound.
@@ -62,13 +62,41 @@ TEST(TextWorker, HoldsNoMoreThanItsJobsUntilTheLoopHasTakenTheirOutcomes) {
   int n_finished = 0;
   const TextWorker::Job job = [&] { return [&] { ++n_finished; }; };
   for (int round = 1; round <= 3; ++round) {
-    EXPECT_TRUE(worker.run(kLong, job));
-    EXPECT_TRUE(worker.run(kLong, job));
+    EXPECT_TRUE(worker.run(kLong, 0, job));
+    EXPECT_TRUE(worker.run(kLong, 0, job));
     const auto finishes = posted.take(2);
-    EXPECT_FALSE(worker.run(kLong, job)) << "both outcomes still wait";
+    EXPECT_FALSE(worker.run(kLong, 0, job)) << "both outcomes still wait";
     for (const TextWorker::Finish& finish : finishes) finish();
     EXPECT_EQ(n_finished, 2 * round);
   }
+}
+
+// One who fills its places leaves the others theirs, and their turn comes before its second one.
+TEST(TextWorker, ATenantThatFillsTheQueueKeepsNobodyOut) {
+  Posted posted;
+  TextWorker worker(6, posted.post(), 3);
+  std::promise<void> release;
+  std::vector<int> order;  // of the worker's thread
+  const auto job = [&](int tenant) {
+    return [&order, tenant] {
+      order.push_back(tenant);
+      return [] {};
+    };
+  };
+  EXPECT_TRUE(worker.run(kLong, 0, [&] {
+    release.get_future().wait();
+    return [] {};
+  }));
+  EXPECT_TRUE(worker.run(kLong, 0, job(0)));
+  EXPECT_FALSE(worker.run(kLong, 0, job(0))) << "two of six places are a third";
+  EXPECT_NE(worker.full(0).message.find("2 long texts of this tenant"), std::string::npos);
+  for (const int tenant : {2, 2, 1}) EXPECT_TRUE(worker.run(kLong, tenant, job(tenant)));
+  release.set_value();
+  const auto finishes = posted.take(5);
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 0, 2})) << "in turn, each in its own order";
+  EXPECT_FALSE(worker.run(kLong, 0, job(0))) << "its outcomes wait to be taken";
+  for (const TextWorker::Finish& finish : finishes) finish();
+  EXPECT_TRUE(worker.run(kLong, 0, job(0)));
 }
 
 TEST(TextWorker, StopEndsTheRunningJobAndRunsNoOther) {
@@ -77,14 +105,14 @@ TEST(TextWorker, StopEndsTheRunningJobAndRunsNoOther) {
   std::promise<void> release;
   std::promise<void> running;
   std::atomic<int> n_run{0};
-  EXPECT_TRUE(worker.run(kLong, [&] {
+  EXPECT_TRUE(worker.run(kLong, 0, [&] {
     ++n_run;
     running.set_value();
     release.get_future().wait();
     return [] {};
   }));
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(worker.run(kLong, [&] {
+    EXPECT_TRUE(worker.run(kLong, 0, [&] {
       ++n_run;
       return [] {};
     }));
@@ -95,7 +123,7 @@ TEST(TextWorker, StopEndsTheRunningJobAndRunsNoOther) {
   release.set_value();
   stopper.join();
   EXPECT_EQ(n_run, 1);
-  EXPECT_FALSE(worker.run(kLong, [] { return [] {}; }));
+  EXPECT_FALSE(worker.run(kLong, 0, [] { return [] {}; }));
 }
 
 }  // namespace

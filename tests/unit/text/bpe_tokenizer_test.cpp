@@ -55,6 +55,28 @@ TEST(BpeTokenizer, Llama3TakesAPieceThatIsATokenWhole) {
   EXPECT_EQ(encode(vocabulary, "hello hello"), (Names{"hello", "Ġ", "hello"}));
 }
 
+TEST(BpeTokenizer, NoTextHasFewerTokensThanItsBytesSay) {
+  SmallVocabulary whole, gaps;
+  gaps.data.tokens[static_cast<size_t>(gaps.id("x"))] = "[gone]";
+  gaps.data.types[static_cast<size_t>(gaps.id("[gone]"))] = TokenType::kUnused;
+  testing::SeededRandom random(20261130);
+  for (const SmallVocabulary* vocabulary : {&whole, &gaps}) {
+    const auto tokenizer = vocabulary->make();
+    EXPECT_EQ(tokenizer->least_tokens(""), 0);
+    for (const char* text : {"<|begin|><|end|>><|end|>>", "aaaaaaaa", "xxxxxxxxxxxxxxxxxxxxxxx"}) {
+      EXPECT_LE(tokenizer->least_tokens(text), std::ssize(tokenizer->encode(text, true, false)));
+    }
+    for (int i = 0; i < 300; ++i) {
+      const std::string text = testing::random_text(random, 60);
+      const int64_t n_tokens = std::ssize(tokenizer->encode(text, true, false));
+      EXPECT_LE(tokenizer->least_tokens(text), n_tokens) << text;
+    }
+  }
+  EXPECT_EQ(whole.make()->least_tokens(std::string(9 * 100, 'a')), 100)
+      << "<|begin|> has nine bytes";
+  EXPECT_EQ(gaps.make()->least_tokens(std::string(900, 'x')), 0);
+}
+
 TEST(BpeTokenizer, BytesThatTheVocabularyLacksAreLeftOut) {
   SmallVocabulary vocabulary;
   vocabulary.data.tokens[vocabulary.id("x")] = "[gone]";

@@ -132,6 +132,34 @@ TEST(CodecHostile, ABadMessageStillTellsItsRequestId) {
   EXPECT_EQ(request_id, "r-9");
 }
 
+TEST(CodecHostile, AMessageThatIsTooMuchToReadStillTellsItsRequestId) {
+  const auto id_of = [](const std::string& bytes) {
+    std::string request_id;
+    EXPECT_FALSE(decode(bytes, &request_id));
+    return request_id;
+  };
+  json many = generate();
+  many["prompt"] = std::vector<int>(kMaxValues, 1);
+  EXPECT_EQ(id_of(packed(many)), "r-9");
+  json ordered = generate();
+  ordered["a_longer_list_that_comes_first"] = many["prompt"];
+  EXPECT_EQ(id_of(packed(ordered)), "r-9");
+  json large = generate();
+  large["prompt"] = std::string(kMaxMessageBytes, 'x');
+  EXPECT_EQ(id_of(packed(large)), "r-9");
+  json deep = generate();
+  for (int i = 0; i < 70; ++i) deep["messages"] = json::array({deep["messages"]});
+  EXPECT_EQ(id_of(packed(deep)), "r-9");
+  EXPECT_EQ(id_of(packed(generate()) + "x"), "r-9") << "bytes after the end";
+  EXPECT_EQ(id_of(packed(generate()).substr(0, 20)), "") << "it comes after where they break off";
+  json bad = generate();
+  for (const json& id : {json(7), json(std::string(129, 'r')), json("\xFF"), json::array({"r"})}) {
+    bad["request_id"] = id;
+    EXPECT_EQ(id_of(packed(bad)), "") << "no request has such an id";
+  }
+  EXPECT_EQ(id_of(std::string(1000000, '\x81')), "");
+}
+
 TEST(CodecHostile, UnknownTypesAreNamed) {
   json message = generate();
   message["type"] = "teleport";
@@ -247,15 +275,27 @@ TEST(CodecHostile, JsonDepthCountsBracketsOutsideStrings) {
   EXPECT_TRUE(check_json_depth("\"\\", 1));
 }
 
+// A door that counted otherwise would let through what the next one does not.
+TEST(CodecHostile, JsonValuesAreCountedAsThoseOfAMessage) {
+  for (const char* text : {R"({"a":1})", R"([1,2,3])", R"({"a":[1,{"b":"c,:"}],"d":null})",
+                           R"([{"role":"user","content":"a"},{"role":"user","content":"b"}])"}) {
+    size_t n_values = 1;
+    while (!scan_msgpack(packed(json::parse(text)), {.max_values = n_values})) ++n_values;
+    EXPECT_TRUE(check_json_depth(text, 64, n_values)) << text;
+    EXPECT_FALSE(check_json_depth(text, 64, n_values - 1)) << text;
+  }
+}
+
 TEST(CodecHostile, JsonValuesAreCountedOutsideStrings) {
   EXPECT_TRUE(check_json_depth("[1,2,3]", 64, 4));
   EXPECT_FALSE(check_json_depth("[1,2,3,4]", 64, 4));
-  EXPECT_TRUE(check_json_depth(R"({"a":",,,,,,,,","b":"\",,,,"})", 64, 3));
+  EXPECT_TRUE(check_json_depth(R"({"a":",,::,,,,","b":"\",,:,"})", 64, 5));
+  EXPECT_FALSE(check_json_depth(R"({"a":",,::,,,,","b":"\",,:,"})", 64, 4));
   EXPECT_FALSE(check_json_depth(R"([{},{},{}])", 64, 4));
-  const std::string commas = '[' + std::string(kMaxValues, ',') + ']';
+  const std::string commas = '[' + std::string(kMaxJsonValues, ',') + ']';
   const Status refused = check_json_depth(commas, 64);
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().message.find("1048576 values"), std::string::npos)
+  EXPECT_NE(refused.error().message.find("1047552 values"), std::string::npos)
       << refused.error().message;
 }
 

@@ -24,6 +24,7 @@ inline Generate full_generate() {
   m.frequency_penalty = 0.25;
   m.seed = 0xFFFFFFFFFFFFFFFFu;
   m.n = 3;
+  m.first_choice = 6;
   m.stop = {"\n\n", "END"};
   m.stop_token_ids = {2, 100000};
   m.include_stop_str_in_output = true;

@@ -1,5 +1,7 @@
 // SeedSource: the seed of a request that brings none: the configured one, or one drawn at random.
-// Any thread.
+// Whoever takes a request from a client asks it once (a coordinator's Forwarder; a node's
+// RequestServer for those that come to it directly), and everybody behind keeps what it said. Any
+// thread.
 #pragma once
 
 #include <cstdint>

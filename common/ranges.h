@@ -1,0 +1,31 @@
+// A range of numbers that says of itself what it holds. Plain data; any thread.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+namespace lockstep {
+
+// Numbers beyond this are as good as none, and this one is finite as a float.
+inline constexpr double kNoLimit = 1e30;
+
+struct IntegerRange {
+  int64_t low = std::numeric_limits<int64_t>::min();
+  int64_t high = std::numeric_limits<int64_t>::max();
+
+  constexpr bool holds(int64_t value) const { return value >= low && value <= high; }
+};
+
+struct NumberRange {
+  double low = -kNoLimit;
+  double high = kNoLimit;
+
+  // NaN is in no range.
+  constexpr bool holds(double value) const { return value >= low && value <= high; }
+};
+
+std::string to_string(const IntegerRange& range);  // "an integer from 1 to 128"
+std::string to_string(const NumberRange& range);   // "a finite number of at least 0"
+
+}  // namespace lockstep

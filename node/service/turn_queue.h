@@ -1,0 +1,68 @@
+// TurnQueue: values of several tenants, each tenant's in order, the tenants in turn, so that who
+// queues much waits longest for it. Any number of threads; the capacity is its user's to watch.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace lockstep {
+
+template <class T>
+class TurnQueue {
+ public:
+  explicit TurnQueue(size_t n_tenants) : lines_(n_tenants) {}
+
+  // False once closed.
+  bool push(size_t tenant, T value) {
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_) return false;
+      lines_[tenant].push_back(std::move(value));
+    }
+    not_empty_.notify_one();
+    return true;
+  }
+
+  // Blocks until a value or close().
+  std::optional<T> wait_pop() {
+    std::unique_lock lock(mutex_);
+    std::optional<T> value;
+    not_empty_.wait(lock, [&] { return (value = pop_locked()) || closed_; });
+    return value;
+  }
+
+  void close() {
+    {
+      std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    not_empty_.notify_all();
+  }
+
+ private:
+  std::optional<T> pop_locked() {
+    for (size_t i = 0; i < lines_.size(); ++i) {
+      std::deque<T>& line = lines_[turn_];
+      turn_ = (turn_ + 1) % lines_.size();
+      if (line.empty()) continue;
+      std::optional<T> value = std::move(line.front());
+      line.pop_front();
+      return value;
+    }
+    return std::nullopt;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable not_empty_;
+  // guarded by mutex_
+  std::vector<std::deque<T>> lines_;  // [n_tenants]
+  size_t turn_ = 0;                   // of which tenant it is
+  bool closed_ = false;
+};
+
+}  // namespace lockstep
