@@ -307,6 +307,7 @@ struct Fields<Heartbeat> {
     v.field("draining", m.draining);
     v.field("kv_seq", m.kv_seq);
     v.field("kv_digest", m.kv_digest);
+    v.field("progress", m.progress);
   }
 };
 

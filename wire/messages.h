@@ -228,6 +228,9 @@ struct Heartbeat {
   bool draining = false;
   // KV event batches so far, and the sum of the hashes of what is resident after them.
   uint64_t kv_seq = 0, kv_digest = 0;
+  // Grows with every turn of the engine and every band of work inside a step, and stands still
+  // while the node is idle or hangs. 0 = the node does not say.
+  uint64_t progress = 0;
 };
 
 // The coordinator's reply to StatusRequest.

@@ -149,6 +149,21 @@ TEST(Codec, GoldenBytesOfACacheSalt) {
   EXPECT_EQ(with, without);
 }
 
+// The last field of the map, and what nodes that do not count it leave out is 0.
+TEST(Codec, AHeartbeatEndsWithItsProgress) {
+  Heartbeat m;
+  m.epoch = 1;
+  m.progress = 300;
+  const std::string frame = encode(m);
+  const std::string field = from_hex("a8 70726f6772657373 cd 012c");
+  ASSERT_GE(frame.size(), field.size());
+  EXPECT_EQ(frame.substr(frame.size() - field.size()), field);
+  const Result<Message> older =
+      decode(packed({{"v", 1}, {"type", "heartbeat"}, {"epoch", 1}, {"step", 7}}));
+  ASSERT_TRUE(older);
+  EXPECT_EQ(std::get<Heartbeat>(*older).progress, 0u);
+}
+
 TEST(Codec, HotTokenFrameIsTheSameAsEncode) {
   std::string hot;
   encode_tokens(full_tokens(), hot);

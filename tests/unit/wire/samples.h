@@ -60,7 +60,7 @@ inline Tokens full_tokens() {
 }
 
 inline Heartbeat full_heartbeat() {
-  return {"s-1", 9, 100, 3, 4, 128, 50, 10, 68, 1000, 200, 3000, true, 17, 1ull << 63};
+  return {"s-1", 9, 100, 3, 4, 128, 50, 10, 68, 1000, 200, 3000, true, 17, 1ull << 63, 9000};
 }
 
 inline Slot full_slot() { return {"r-1", 2, "decoding", 40, 32, 45, 6, 3}; }
