@@ -123,13 +123,13 @@ HttpResponse ApiRoutes::health() const {
 
 HttpResponse ApiRoutes::models() const {
   ordered_json list = ordered_json::array();
-  for (const wire::ModelInfo& info : cluster_.view()->models) list.push_back(model_json(info));
+  for (const wire::ModelInfo& info : cluster_.view()->models()) list.push_back(model_json(info));
   return json_response({{"object", "list"}, {"data", std::move(list)}});
 }
 
 HttpResponse ApiRoutes::model(std::string_view encoded_id) const {
   const std::string id = percent_decode(encoded_id);
-  for (const wire::ModelInfo& info : cluster_.view()->models) {
+  for (const wire::ModelInfo& info : cluster_.view()->models()) {
     if (info.id == id) return json_response(model_json(info));
   }
   return error_response(

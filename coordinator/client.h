@@ -12,7 +12,7 @@ namespace lockstep {
 class ReplySink {
  public:
   virtual ~ReplySink() = default;
-  // Called on the zio thread; must not block.
+  // Called on the I/O thread; must not block.
   virtual void deliver(wire::Message message) = 0;
 };
 

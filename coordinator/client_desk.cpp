@@ -34,7 +34,7 @@ void ClientDesk::on_message(const Client& client, wire::Message message) {
   } else if (auto* status = std::get_if<wire::StatusRequest>(&message)) {
     client.replies->deliver(cluster_status(view_(), status->request_id));
   } else if (auto* models = std::get_if<wire::ModelsRequest>(&message)) {
-    client.replies->deliver(wire::Models{models->request_id, view_().models});
+    client.replies->deliver(wire::Models{models->request_id, view_().models()});
   } else if (auto* describe = std::get_if<wire::DescribeRequest>(&message)) {
     client.replies->deliver(cluster_description(view_(), describe->request_id));
   } else if (auto* hello = std::get_if<wire::Hello>(&message)) {
@@ -53,14 +53,15 @@ wire::Welcome ClientDesk::welcome() const {
   const ClusterView view = view_();
   wire::Welcome welcome;
   welcome.epoch = epoch_;
-  welcome.models = view.models;
+  welcome.models = view.models();
   welcome.backend = "coordinator";
-  for (const Node& node : view.nodes) {
-    if (!node.is_present()) continue;
-    welcome.fingerprint = node.welcome.fingerprint;
-    welcome.block_size = node.welcome.block_size;
-    welcome.n_kv_blocks += node.welcome.n_kv_blocks;
-    welcome.max_num_seqs += node.welcome.max_num_seqs;
+  if (!view.groups->empty()) welcome.fingerprint = view.groups->front().serving().fingerprint;
+  for (const auto& node : view.nodes) {
+    if (!node->is_present()) continue;
+    if (node->welcome->fingerprint == welcome.fingerprint)
+      welcome.block_size = node->welcome->block_size;
+    welcome.n_kv_blocks += node->welcome->n_kv_blocks;
+    welcome.max_num_seqs += node->welcome->max_num_seqs;
   }
   return welcome;
 }

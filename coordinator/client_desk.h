@@ -1,5 +1,5 @@
 // ClientDesk: what a client's message means, the same for HTTP and ZeroMQ: requests go to the
-// forwarder, questions about the cluster are answered here. zio thread only.
+// forwarder, questions about the cluster are answered here. I/O thread only.
 #pragma once
 
 #include <cstdint>

@@ -22,15 +22,15 @@ struct ModelLoad {
 // A node serves one model; further names of it would count its load twice.
 std::map<std::string, ModelLoad> load_by_model(const ClusterView& view) {
   std::map<std::string, ModelLoad> loads;
-  for (const Node& node : view.nodes) {
-    if (!node.is_present() || node.welcome.models.empty()) continue;
-    ModelLoad& load = loads[node.welcome.models.front().id];
-    load.n_running += node.load.n_running;
-    load.n_waiting += node.load.n_waiting;
-    load.n_blocks_total += node.load.n_blocks_total;
-    load.n_blocks_active += node.load.n_blocks_active;
-    load.n_blocks_advertised += node.welcome.n_kv_blocks;
-    load.block_size = node.welcome.block_size;
+  for (const auto& node : view.nodes) {
+    if (!node->is_present() || node->welcome->models.empty()) continue;
+    ModelLoad& load = loads[node->welcome->models.front().id];
+    load.n_running += node->load.n_running;
+    load.n_waiting += node->load.n_waiting;
+    load.n_blocks_total += node->load.n_blocks_total;
+    load.n_blocks_active += node->load.n_blocks_active;
+    load.n_blocks_advertised += node->welcome->n_kv_blocks;
+    load.block_size = node->welcome->block_size;
   }
   return loads;
 }
@@ -50,21 +50,27 @@ std::string label_value(const std::string& text) {
 }  // namespace
 
 bool ClusterView::ready() const {
-  const auto takes_work = [](const Node& node) { return node.takes_work(); };
+  const auto takes_work = [](const auto& node) { return node->takes_work(); };
   return !draining && std::any_of(nodes.begin(), nodes.end(), takes_work);
+}
+
+std::vector<wire::ModelInfo> ClusterView::models() const {
+  std::vector<wire::ModelInfo> out;
+  for (const ModelGroup& group : *groups) out.push_back(group.serving().info);
+  return out;
 }
 
 wire::ClusterStatus cluster_status(const ClusterView& view, std::string request_id) {
   wire::ClusterStatus status;
   status.request_id = std::move(request_id);
   status.n_requests_running = view.n_inflight;
-  for (const Node& node : view.nodes) {
+  for (const auto& node : view.nodes) {
     wire::NodeStatus entry;
-    entry.endpoint = node.endpoint;
-    entry.state = state_name(node);
-    if (!node.welcome.models.empty()) entry.model = node.welcome.models.front().id;
-    entry.fingerprint = node.welcome.fingerprint;
-    entry.load = node.load;
+    entry.endpoint = node->endpoint;
+    entry.state = state_name(*node);
+    if (!node->welcome->models.empty()) entry.model = node->welcome->models.front().id;
+    entry.fingerprint = node->welcome->fingerprint;
+    entry.load = node->load;
     status.nodes.push_back(std::move(entry));
   }
   return status;
@@ -73,10 +79,10 @@ wire::ClusterStatus cluster_status(const ClusterView& view, std::string request_
 wire::Description cluster_description(const ClusterView& view, std::string request_id) {
   wire::Description out;
   out.request_id = std::move(request_id);
-  for (const Node& node : view.nodes) {
-    if (!node.is_present() || !node.welcome.description) continue;
-    out.nodes.push_back(*node.welcome.description);
-    out.nodes.back().endpoint = node.endpoint;
+  for (const auto& node : view.nodes) {
+    if (!node->is_present() || !node->welcome->description) continue;
+    out.nodes.push_back(*node->welcome->description);
+    out.nodes.back().endpoint = node->endpoint;
   }
   return out;
 }

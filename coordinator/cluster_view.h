@@ -1,24 +1,28 @@
 // ClusterView: what the coordinator knows of its nodes at one moment. An immutable snapshot that
-// the zio thread publishes and HTTP threads read. The functions are pure.
+// the I/O thread publishes and HTTP threads read. The functions are pure.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "coordinator/node_table.h"
+#include "coordinator/model_groups.h"
+#include "coordinator/node.h"
 #include "wire/messages.h"
 
 namespace lockstep {
 
 struct ClusterView {
-  std::vector<Node> nodes;
-  std::vector<wire::ModelInfo> models;
+  NodeList nodes;
+  std::shared_ptr<const ModelGroups> groups = std::make_shared<const ModelGroups>();  // never null
   int64_t n_inflight = 0;
   bool draining = false;
 
   // Some node could be given a request now.
   bool ready() const;
+  // Each model once, with the limits of the nodes that new requests go to.
+  std::vector<wire::ModelInfo> models() const;
 };
 
 wire::ClusterStatus cluster_status(const ClusterView& view, std::string request_id);

@@ -13,6 +13,9 @@
 namespace lockstep {
 namespace {
 
+constexpr int kMaxNodesLost = 2;                      // with one request
+constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
+
 std::string random_prefix() {
   std::random_device device;
   std::ostringstream out;
@@ -26,6 +29,23 @@ const std::string& model_of(const decltype(Inflight::request)& request) {
 
 const std::string& id_of(const decltype(Inflight::request)& request) {
   return std::visit([](const auto& r) -> const std::string& { return r.request_id; }, request);
+}
+
+// What a node says of its own state rather than of the request: another node may take it.
+bool is_of_the_node(ErrorCode code) {
+  return code == ErrorCode::kOverloaded || code == ErrorCode::kNoNodeReady ||
+         code == ErrorCode::kModelNotFound;
+}
+
+bool is_of_the_length(ErrorCode code) {
+  return code == ErrorCode::kContextLengthExceeded || code == ErrorCode::kRequestExceedsKvPool;
+}
+
+// A full node's refusal says more than that of one that shuts down: there is somebody to wait for.
+void remember(std::optional<Error>& refusal, Error error) {
+  const bool keeps = refusal && refusal->code == ErrorCode::kOverloaded &&
+                     error.code != ErrorCode::kOverloaded && is_of_the_node(error.code);
+  if (!keeps) refusal = std::move(error);
 }
 
 wire::Message with_id(decltype(Inflight::request) request, const std::string& id) {
@@ -47,9 +67,8 @@ Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, co
       probes_(probes),
       config_(config),
       id_prefix_(random_prefix()),
-      router_(router),
       table_(nodes.nodes().size()),
-      n_foreign_(nodes.nodes().size(), 0),
+      placement_(nodes, table_, std::move(router)),
       seeds_(config.seed) {}
 
 void Forwarder::submit(const Client& client, wire::Generate request) {
@@ -130,24 +149,20 @@ void Forwarder::dispatch(const Client& client, Request request, size_t n_choices
     generate->seed = seeds_.next();
   Result<ByteHold> bytes = hold_bytes(request);
   if (!bytes) return refuse(client, id_of(request), bytes.error());
-  const std::string upstream_id = str(id_prefix_, n_dispatched_++);
-  const std::optional<NodeId> node =
-      send_to_some_node(model_of(request), with_id(request, upstream_id));
-  if (!node)
-    return refuse(client, id_of(request),
-                  {ErrorCode::kNoNodeReady, "no node takes requests now", ""});
-
   auto entry = std::make_unique<Inflight>();
-  entry->upstream_id = upstream_id;
+  entry->upstream_id = str(id_prefix_, n_dispatched_++);
   entry->client = client;
   entry->request_id = id_of(request);
-  entry->node = *node;
-  entry->node_epoch = nodes_.node(*node).welcome.epoch;
+  entry->fingerprint = find_group(nodes_.groups(), model_of(request))->serving().fingerprint;
+  entry->n_tokens_at_least = tokens_at_least(request);
   entry->choices.resize(n_choices);
   entry->started = clock_.now();
   entry->deadline = entry->started + config_.request_timeout;
   entry->request = std::move(request);
   entry->bytes = std::move(*bytes);
+  if (!send_to_some_node(*entry, entry->node))
+    return refuse(client, entry->request_id,
+                  {ErrorCode::kNoNodeReady, "no node takes requests now", ""});
   table_.add(std::move(entry));
   probes_.request_started();
 }
@@ -169,35 +184,37 @@ Result<ByteHold> Forwarder::hold_bytes(const Request& request) const {
                ""};
 }
 
-// A link that takes nothing now is passed over. nullopt when nobody is left.
-std::optional<NodeId> Forwarder::send_to_some_node(const std::string& model,
-                                                   const wire::Message& message) {
-  std::vector<NodeId> refused;
-  while (const std::optional<NodeId> node = choose_node(model, refused)) {
-    if (links_.send(*node, message)) return node;
-    refused.push_back(*node);
+// A link that takes nothing now is passed over. False when nobody is left; else `node` has it.
+bool Forwarder::send_to_some_node(Inflight& request, NodeId& node) {
+  wire::Message message = with_id(request.request, request.upstream_id);
+  if (auto* generate = std::get_if<wire::Generate>(&message); generate && generate->deadline_ms) {
+    const auto waited = clock_.now() - request.started;
+    *generate->deadline_ms -= std::chrono::duration_cast<std::chrono::milliseconds>(waited).count();
+    generate->deadline_ms = std::max<int64_t>(1, *generate->deadline_ms);
   }
-  return std::nullopt;
+  std::vector<NodeId> passed_over;
+  while (const std::optional<NodeId> chosen = placement_.choose(request, passed_over)) {
+    if (!links_.send(*chosen, message)) {
+      passed_over.push_back(*chosen);
+      continue;
+    }
+    request.tried.push_back(*chosen);
+    request.node_epoch = nodes_.node(*chosen).welcome->epoch;
+    node = *chosen;
+    return true;
+  }
+  return false;
 }
 
-// A node that is merely quiet may still be the only one there is; better late than refused.
-std::optional<NodeId> Forwarder::choose_node(const std::string& model,
-                                             const std::vector<NodeId>& except) {
-  const std::optional<NodeId> ready = router_.pick(candidates(model, NodeState::kReady, except));
-  return ready ? ready : router_.pick(candidates(model, NodeState::kSuspect, except));
-}
-
-std::vector<RouteCandidate> Forwarder::candidates(const std::string& model, NodeState state,
-                                                  const std::vector<NodeId>& except) const {
-  std::vector<RouteCandidate> out;
-  for (const Node& node : nodes_.nodes()) {
-    if (node.state != state || !node.takes_work() || !node.serves(model)) continue;
-    if (std::find(except.begin(), except.end(), node.id) != except.end()) continue;
-    out.push_back({.node = node.id,
-                   .n_sequences = n_foreign_[raw(node.id)] + table_.n_choices(node.id),
-                   .capacity = node.welcome.max_num_seqs});
-  }
-  return out;
+// The node that has it refused or lost it, or ends it by itself, before the client had any output.
+bool Forwarder::send_elsewhere(Inflight& request, std::string_view reason) {
+  if (request.begun || request.cancelled || request.n_nodes_lost >= kMaxNodesLost) return false;
+  NodeId node{};
+  if (!send_to_some_node(request, node)) return false;
+  table_.move(request, node);
+  request.choices.assign(request.choices.size(), {});
+  probes_.request_resent(reason);
+  return true;
 }
 
 void Forwarder::cancel(const std::string& client_key, const std::string& request_id) {
@@ -215,7 +232,7 @@ void Forwarder::drop_client(const std::string& client_key) {
 void Forwarder::end_everything() {
   for (Inflight* request : table_.all()) {
     links_.send(request->node, wire::Cancel{request->upstream_id});
-    end_with_error(*request, {ErrorCode::kCancelled, "the server is shutting down", ""});
+    end_with_error(*request, {ErrorCode::kNoNodeReady, "the server is shutting down", ""});
   }
 }
 
@@ -242,7 +259,7 @@ void Forwarder::on_node_message(NodeId node, wire::Message message) {
     if (Inflight* request = find(done->request_id)) on_done(*request, std::move(*done));
   } else if (auto* error = std::get_if<wire::ErrorReply>(&message)) {
     if (Inflight* request = find(error->request_id))
-      end_with_error(*request, {error->code, error->message, error->param});
+      on_error(*request, {error->code, error->message, error->param});
     else if (error->request_id.empty())
       log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, ": ", error->message));
   } else if (auto* tokenized = std::get_if<wire::Tokenized>(&message)) {
@@ -296,12 +313,21 @@ void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
   }
   choice.ids.insert(choice.ids.end(), message.ids.begin(), message.ids.end());
   choice.finished = message.finish_reason.has_value();
+  // Nobody asked for it: the node shuts down, and the error that says so follows.
+  if (message.finish_reason == kCancelled && !request->cancelled) {
+    message.finish_reason.reset();
+    if (message.ids.empty() && message.text.empty()) return;
+  }
+  request->begun = true;
   message.request_id = request->request_id;
   request->client.replies->deliver(std::move(message));
 }
 
 void Forwarder::on_done(Inflight& request, wire::Done message) {
   if (!request.is_generate()) return;
+  if (message.reason == kCancelled && !request.cancelled)
+    return on_error(request,
+                    {ErrorCode::kNoNodeReady, "the node that ran this request shut down", ""});
   probes_.usage(message.usage.prompt_tokens, message.usage.cached_tokens);
   message.request_id = request.request_id;
   const std::string reason = message.reason;
@@ -316,20 +342,33 @@ void Forwarder::on_reply(Inflight& request, wire::Message message) {
   finish(request, "stop", std::move(message));
 }
 
-void Forwarder::on_heartbeat(NodeId node) {
-  const wire::Heartbeat& load = nodes_.node(node).load;
-  n_foreign_[raw(node)] =
-      std::max<int64_t>(0, load.n_running + load.n_waiting - table_.n_choices(node));
+// Ends the request unless another node may take it. Afterwards `request` may be gone.
+void Forwarder::on_error(Inflight& request, Error error) {
+  const bool is_length = is_of_the_length(error.code);
+  if (request.begun || !(is_of_the_node(error.code) || is_length))
+    return end_with_error(request, std::move(error));
+  if (is_length) placement_.learn_length(request, request.node);
+  remember(request.refusal, std::move(error));
+  if (!send_elsewhere(request, "refused")) end_with_error(request, *request.refusal);
 }
 
+void Forwarder::on_heartbeat(NodeId node) { placement_.on_heartbeat(node); }
+
 void Forwarder::on_node_lost(NodeId node) {
-  n_foreign_[raw(node)] = 0;
+  placement_.on_node_lost(node);
   for (Inflight* request : table_.of_node(node)) {
     links_.send(node, wire::Cancel{request->upstream_id});  // in case it was only slow
-    probes_.request_lost();
-    end_with_error(*request,
-                   {ErrorCode::kDecodeFailed, "the node that ran this request was lost", ""});
+    on_lost(*request);
   }
+}
+
+void Forwarder::on_lost(Inflight& request) {
+  ++request.n_nodes_lost;
+  if (send_elsewhere(request, "lost")) return;
+  probes_.request_lost();
+  const Error lost{ErrorCode::kDecodeFailed, "the node that ran this request was lost", ""};
+  const bool was_refused = !request.begun && request.refusal.has_value();
+  end_with_error(request, was_refused ? *request.refusal : lost);
 }
 
 void Forwarder::expire() {

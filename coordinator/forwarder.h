@@ -1,5 +1,5 @@
 // Forwarder: takes requests from clients, gives each to a node, and relays what the node says until
-// the request's one last word. Decides; sends only through NodeLinks and ReplySink. zio thread
+// the request's one last word. Decides; sends only through NodeLinks and ReplySink. I/O thread
 // only.
 //
 // - A request without a seed gets one here, so that it could be run again exactly; the prompts of
@@ -9,8 +9,12 @@
 // - Towards a node every request has an id of ours; clients keep theirs.
 // - Tokens are counted by absolute index per choice: what was already sent, or comes from an older
 //   epoch or attempt, is dropped; a gap ends the request.
-// - When a node is lost, the requests it carried end with an error. Their ids and seeds are kept
-//   up to that moment, which is all that resuming them elsewhere needs.
+// - A request that its node refuses or loses before the client had any output goes to the next
+//   candidate of the same fingerprint, to each node at most once. Only when none is left is the
+//   client told, the refusal of a full node (overloaded) before others'. A request with which
+//   kMaxNodesLost nodes were lost goes nowhere else: it may be the reason.
+// - When a node is lost, the requests that had output end with an error. Their ids and seeds are
+//   kept up to that moment, which is all that resuming them elsewhere needs.
 #pragma once
 
 #include <chrono>
@@ -26,6 +30,7 @@
 #include "coordinator/client.h"
 #include "coordinator/inflight_table.h"
 #include "coordinator/node_table.h"
+#include "coordinator/placement.h"
 #include "coordinator/probes.h"
 #include "coordinator/router.h"
 
@@ -91,14 +96,14 @@ class Forwarder {
   bool refuses(const Client& client, const Request& request, size_t n_choices);
   bool repeats(const Client& client, Request& request);
   Result<ByteHold> hold_bytes(const Request& request) const;
-  std::optional<NodeId> send_to_some_node(const std::string& model, const wire::Message& message);
-  std::optional<NodeId> choose_node(const std::string& model, const std::vector<NodeId>& except);
-  std::vector<RouteCandidate> candidates(const std::string& model, NodeState state,
-                                         const std::vector<NodeId>& except) const;
+  bool send_to_some_node(Inflight& request, NodeId& node);
+  bool send_elsewhere(Inflight& request, std::string_view reason);
 
   void on_accepted(Inflight& request, wire::Accepted message);
   void on_tokens(NodeId node, wire::Tokens message);
   void on_done(Inflight& request, wire::Done message);
+  void on_error(Inflight& request, Error error);
+  void on_lost(Inflight& request);
   void on_reply(Inflight& request, wire::Message message);  // the answer to a tokenize
   void end_with_error(Inflight& request, Error error);
   void finish(Inflight& request, std::string_view outcome, wire::Message last_word);
@@ -111,10 +116,9 @@ class Forwarder {
   CoordinatorProbes& probes_;
   const ForwarderConfig config_;
   const std::string id_prefix_;  // tells this process's upstream ids from another's
-  // zio thread
-  Router router_;
+  // I/O thread
   InflightTable table_;
-  std::vector<int64_t> n_foreign_;  // [n_nodes] choices of others, by the last heartbeat
+  Placement placement_;
   SeedSource seeds_;
   uint64_t n_dispatched_ = 0;
   bool draining_ = false;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "coordinator/batch_limit.h"
 #include "coordinator/cache_receipts.h"
 #include "coordinator/event_stream.h"
 #include "coordinator/http_error.h"
@@ -51,6 +52,12 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpReque
   request.drop_body();
   if (!parsed) {
     HttpResponse refusal = error_response(parsed.error());
+    co_await reply.send(std::move(refusal));
+    co_return;
+  }
+  const Status fits = check_batch(parsed->prompts.size(), parsed->common().model, *cluster_.view());
+  if (!fits) {
+    HttpResponse refusal = error_response(fits.error());
     co_await reply.send(std::move(refusal));
     co_return;
   }

@@ -39,6 +39,13 @@ Inflight* InflightTable::find(const std::string& client_key, const std::string& 
   return request == client->second.end() ? nullptr : request->second;
 }
 
+void InflightTable::move(Inflight& request, NodeId node) {
+  const auto n = static_cast<int64_t>(request.choices.size());
+  n_choices_[raw(request.node)] -= n;
+  n_choices_[raw(node)] += n;
+  request.node = node;
+}
+
 void InflightTable::erase(Inflight& request) {
   n_choices_[raw(request.node)] -= static_cast<int64_t>(request.choices.size());
   const auto client = by_client_.find(request.client.key);

@@ -1,6 +1,6 @@
 // InflightTable: every request that a node works on, found by the id we gave it towards the node,
 // by its client and id, or by node. Holds what an exact resume will need: the request, its seed and
-// the ids already sent. Knows no sockets and no policy. zio thread only.
+// the ids already sent. Knows no sockets and no policy. I/O thread only.
 //
 // Invariants (check_invariants)
 //   1. Each request is reachable by its upstream id and by (client, request id), once.
@@ -18,6 +18,7 @@
 #include "common/byte_budget.h"
 #include "common/clock.h"
 #include "common/ids.h"
+#include "common/result.h"
 #include "coordinator/client.h"
 #include "wire/messages.h"
 
@@ -34,10 +35,18 @@ struct Inflight {
   Client client;
   std::string request_id;  // the client's
   std::variant<wire::Generate, wire::Tokenize, wire::Detokenize> request;
+  std::string fingerprint;  // of the nodes that may run it; it never changes
   NodeId node{};
   uint64_t node_epoch = 0;
+  std::vector<NodeId> tried;  // the nodes that it was sent to, the present one last
+  int n_nodes_lost = 0;       // of those, how many were lost with it
+  // Prompt and output, as far as known before the prompt is tokenised; 0 = length does not matter.
+  int64_t n_tokens_at_least = 0;
+  bool refused_as_too_long = false;  // by a node, which raised n_tokens_at_least
+  std::optional<Error> refusal;      // what the client is told if no other node takes it
   uint32_t attempt = 0;
-  bool accepted = false;
+  bool accepted = false;  // by some node, and the client knows it
+  bool begun = false;     // the client has had output: only this node can go on
   bool cancelled = false;
   std::vector<ChoiceProgress> choices;  // [n]; empty for tokenize and detokenize
   Clock::TimePoint started;
@@ -55,6 +64,8 @@ class InflightTable {
   Inflight& add(std::unique_ptr<Inflight> request);
   Inflight* find(const std::string& upstream_id);
   Inflight* find(const std::string& client_key, const std::string& request_id);
+  // The request is at another node from now on.
+  void move(Inflight& request, NodeId node);
   void erase(Inflight& request);
 
   // Stable lists: the callers erase while they walk.

@@ -53,10 +53,17 @@ struct CoordinatorProbes::Metrics {
       : registry(std::move(owner)),
         outcomes(counters("requests_total", "Requests that ended, by how they ended")),
         refusals(counters("requests_refused_total", "Requests that no node got, by error code")),
+        resent(counters("requests_resent_total",
+                        "Requests sent to another node before they had output, by what became of "
+                        "them at the one before")),
         http(counters("http_responses_total", "HTTP responses, by status")),
         prompt(counters("prompt_tokens_total", "Prompt tokens of finished requests, by source")),
         running(gauge("requests_running", "Requests at the nodes now").Add({})),
         node_states(gauge("nodes", "Nodes by state")),
+        fingerprints(prometheus::BuildGauge()
+                         .Name("lockstep_model_fingerprints")
+                         .Help("Different fingerprints among the nodes that serve a model")
+                         .Register(*registry)),
         generated(counters("generation_tokens_total", "Tokens sent to clients").Add({})),
         stale(counters("stale_tokens_total", "Token messages dropped as duplicates or zombies")
                   .Add({})),
@@ -67,6 +74,7 @@ struct CoordinatorProbes::Metrics {
         e2e(histogram("request_seconds", "Dispatch to the last word", kEndToEnd)) {
     for (std::string_view outcome : kOutcomes) outcomes.Add({{"outcome", std::string(outcome)}});
     for (ErrorCode code : kRefusals) refusals.Add({{"code", std::string(to_string(code))}});
+    for (const char* reason : {"refused", "lost"}) resent.Add({{"reason", reason}});
     for (const char* source : {"computed", "cached"}) prompt.Add({{"source", source}});
   }
 
@@ -92,9 +100,9 @@ struct CoordinatorProbes::Metrics {
   }
 
   const std::shared_ptr<prometheus::Registry> registry;
-  prometheus::Family<Counter>&outcomes, &refusals, &http, &prompt;
+  prometheus::Family<Counter>&outcomes, &refusals, &resent, &http, &prompt;
   Gauge& running;
-  prometheus::Family<Gauge>& node_states;
+  prometheus::Family<Gauge>&node_states, &fingerprints;
   Counter &generated, &stale, &lost;
   Histogram &ttft, &itl, &e2e;
 };
@@ -116,6 +124,10 @@ void CoordinatorProbes::request_refused(std::string_view error_code) {
 }
 
 void CoordinatorProbes::request_lost() { metrics_->lost.Increment(); }
+
+void CoordinatorProbes::request_resent(std::string_view reason) {
+  metrics_->resent.Add({{"reason", std::string(reason)}}).Increment();
+}
 
 void CoordinatorProbes::usage(uint64_t prompt_tokens, uint64_t cached_tokens) {
   const uint64_t n_computed = prompt_tokens - std::min(cached_tokens, prompt_tokens);
@@ -140,6 +152,10 @@ void CoordinatorProbes::stale_tokens_dropped() { metrics_->stale.Increment(); }
 
 void CoordinatorProbes::http_response(int status) {
   metrics_->http.Add({{"code", std::to_string(status)}}).Increment();
+}
+
+void CoordinatorProbes::model_fingerprints(std::string_view model, int64_t n) {
+  metrics_->fingerprints.Add({{"model", std::string(model)}}).Set(static_cast<double>(n));
 }
 
 void CoordinatorProbes::nodes(std::string_view state, int64_t n) {

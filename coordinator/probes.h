@@ -25,6 +25,8 @@ class CoordinatorProbes {
   void request_refused(std::string_view error_code);
   // Its node died, restarted or was cut off; beside request_finished(), which counts it too.
   void request_lost();
+  // Sent to another node; `reason`: "refused" or "lost", what became of it at the one before.
+  void request_resent(std::string_view reason);
   void usage(uint64_t prompt_tokens, uint64_t cached_tokens);
   void first_token(Duration since_start);
   // `n_tokens` arrived `gap` after the ones before.
@@ -33,6 +35,8 @@ class CoordinatorProbes {
   void stale_tokens_dropped();
   void http_response(int status);
   void nodes(std::string_view state, int64_t n);
+  // Different fingerprints among the nodes that serve `model`.
+  void model_fingerprints(std::string_view model, int64_t n);
 
  private:
   struct Metrics;

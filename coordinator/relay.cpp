@@ -1,6 +1,8 @@
 #include "coordinator/relay.h"
 
+#include <functional>
 #include <future>
+#include <thread>
 #include <utility>
 
 #include "common/log.h"
@@ -14,6 +16,18 @@ namespace {
 constexpr size_t kMaxInbox = 4096;
 constexpr std::chrono::milliseconds kTick{25};
 constexpr std::chrono::milliseconds kCloseLinger{200};  // for the cancels of a shutdown
+
+// After which a node that never answered is said to be unreached; enough for a usual start.
+constexpr std::chrono::milliseconds kUnreached{3000};
+constexpr std::chrono::milliseconds kConnectTimeout{2000};
+
+// Nobody waits for the thread: a name server may take its time, and the coordinator may end.
+void run_on_own_thread(std::function<void()> task) { std::thread(std::move(task)).detach(); }
+
+bool loses_streams(NodeTable::Change change) {
+  return change == NodeTable::Change::kRestarted || change == NodeTable::Change::kLost ||
+         change == NodeTable::Change::kForeign;
+}
 
 // ZeroMQ peers and HTTP exchanges must not meet in one name space.
 std::string key_of_peer(const std::string& peer) { return "zmq:" + peer; }
@@ -45,6 +59,10 @@ Relay::Relay(RelayConfig config, CoordinatorProbes& probes, const Clock& clock)
       nodes_(config_.node_endpoints, clock_, config_.timeouts),
       forwarder_(nodes_, Router(config_.policy), *this, clock_, probes_, config_.forwarder),
       desk_(forwarder_, [this] { return present_view(); }),
+      unreached_(
+          kUnreached / kTick,
+          [](const std::string& endpoint) { return why_unreached(endpoint, kConnectTimeout); },
+          run_on_own_thread),
       view_(std::make_shared<ClusterView>()) {}
 
 Relay::~Relay() { stop(); }
@@ -67,7 +85,8 @@ Status Relay::open_sockets() {
   }
   loop_.every(kTick, [this] { tick(); });
   loop_.on_wake([this] { drain_inbox(); });
-  publish_view();
+  view_ = std::make_shared<const ClusterView>(present_view());
+  publish_membership();
   return Ok{};
 }
 
@@ -94,7 +113,6 @@ void Relay::end_everything() {
 void Relay::stop() {
   end_everything();
   loop_.stop();
-  links_are_closed_ = true;
   forwarder_.end_everything();  // what came in between
   std::vector<Command> unread;
   std::lock_guard lock(mutex_);
@@ -134,9 +152,9 @@ std::shared_ptr<const ClusterView> Relay::view() const {
 }
 
 bool Relay::send(NodeId node, const wire::Message& message) {
-  if (links_are_closed_) return false;
-  wire::Socket& socket = loop_.socket(node_sockets_[raw(node)]);
-  const Result<wire::SendResult> sent = socket.send("", wire::encode(message));
+  wire::Socket* socket = loop_.find_socket(node_sockets_[raw(node)]);
+  if (socket == nullptr) return false;
+  const Result<wire::SendResult> sent = socket->send("", wire::encode(message));
   if (!sent) log(LogLevel::kWarning, sent.error().message);
   return sent && *sent == wire::SendResult::kSent;
 }
@@ -149,7 +167,7 @@ void Relay::on_node_bytes(NodeId node, wire::Incoming& incoming) {
   } else if (const auto* heartbeat = std::get_if<wire::Heartbeat>(&*message)) {
     apply(node, nodes_.on_heartbeat(node, *heartbeat));
     forwarder_.on_heartbeat(node);
-    publish_view();
+    publish_changes();
   } else {
     apply(node, nodes_.on_other_message(node));
     forwarder_.on_node_message(node, std::move(*message));
@@ -167,9 +185,14 @@ void Relay::on_unreadable(NodeId node, const wire::Incoming& incoming, const Err
 void Relay::apply(NodeId node, NodeTable::Change change) {
   if (change == NodeTable::Change::kNone) return;
   const Node& entry = nodes_.node(node);
-  log(LogLevel::kInfo, str("node ", entry.endpoint, " is ", state_name(entry)));
-  publish_view();  // who hears of its loss may ask at once who is left
-  if (change != NodeTable::Change::kReady) forwarder_.on_node_lost(node);
+  if (change == NodeTable::Change::kForeign)
+    log(LogLevel::kWarning, str("node ", entry.endpoint, " speaks another version of the protocol",
+                                " than ", wire::kProtocolVersion, " and gets no requests"));
+  else
+    log(change == NodeTable::Change::kStalled ? LogLevel::kWarning : LogLevel::kInfo,
+        str("node ", entry.endpoint, " is ", state_name(entry)));
+  publish_changes();  // who hears of its loss may ask at once who is left
+  if (loses_streams(change)) forwarder_.on_node_lost(node);
   drop_unreachable();
 }
 
@@ -188,10 +211,12 @@ void Relay::on_client_bytes(wire::Incoming& incoming) {
   drop_unreachable();
 }
 
-// A peer that is gone, or that left its whole queue unread, gets nothing more.
+// A peer that is gone, or that left its whole queue unread, gets nothing more. Once the socket is
+// closed, after stop() for example, nobody does.
 void Relay::reply(const std::string& peer, const wire::Message& message) {
-  const Result<wire::SendResult> sent =
-      loop_.socket(*front_).send(peer, wire::encode_sendable(message));
+  wire::Socket* socket = loop_.find_socket(*front_);
+  if (socket == nullptr) return;
+  const Result<wire::SendResult> sent = socket->send(peer, wire::encode_sendable(message));
   if (!sent || *sent != wire::SendResult::kSent) unreachable_.push_back(key_of_peer(peer));
 }
 
@@ -223,7 +248,7 @@ void Relay::drain_inbox() {
 void Relay::tick() {
   last_tick_ = clock_.now();
   const std::vector<NodeId> died = nodes_.expire();
-  if (!died.empty()) publish_view();
+  if (!died.empty()) publish_changes();
   for (NodeId node : died) {
     log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " is dead"));
     forwarder_.on_node_lost(node);
@@ -231,27 +256,44 @@ void Relay::tick() {
   for (NodeId node : nodes_.due_for_hello()) {
     if (send(node, wire::Hello{})) nodes_.on_hello_sent(node);
   }
+  for (const std::string& line : unreached_.tick(nodes_.nodes())) log(LogLevel::kWarning, line);
   forwarder_.expire();
   drop_unreachable();
-  publish_view();
+  publish_changes();
 }
 
 ClusterView Relay::present_view() const {
   return {.nodes = nodes_.nodes(),
-          .models = nodes_.models(),
+          .groups = nodes_.shared_groups(),
           .n_inflight = static_cast<int64_t>(forwarder_.n_inflight()),
           .draining = draining_};
 }
 
-void Relay::publish_view() {
+// The view shares the nodes with the table, so this copies pointers. view_ is written on this
+// thread only, so it is read here without the lock.
+void Relay::publish_changes() {
+  if (published_membership_ != nodes_.membership()) publish_membership();
+  const bool is_same = published_version_ == nodes_.version() &&
+                       view_->n_inflight == static_cast<int64_t>(forwarder_.n_inflight()) &&
+                       view_->draining == draining_;
+  if (is_same) return;
+  published_version_ = nodes_.version();
   auto view = std::make_shared<const ClusterView>(present_view());
-  for (const char* state : {"connecting", "ready", "suspect", "dead", "draining"}) {
-    int64_t n = 0;
-    for (const Node& node : view->nodes) n += std::string_view(state_name(node)) == state ? 1 : 0;
-    probes_.nodes(state, n);
-  }
   std::lock_guard lock(mutex_);
   view_ = std::move(view);
+}
+
+void Relay::publish_membership() {
+  published_membership_ = nodes_.membership();
+  for (const char* state : {"connecting", "ready", "stalled", "suspect", "dead", "draining"}) {
+    int64_t n = 0;
+    for (const auto& node : nodes_.nodes())
+      n += std::string_view(state_name(*node)) == state ? 1 : 0;
+    probes_.nodes(state, n);
+  }
+  for (const std::string& line : fingerprints_.look(nodes_.groups())) log(LogLevel::kWarning, line);
+  for (const auto& [model, n] : fingerprints_.counts())
+    probes_.model_fingerprints(model, static_cast<int64_t>(n));
 }
 
 }  // namespace lockstep

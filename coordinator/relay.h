@@ -1,4 +1,4 @@
-// Relay: the coordinator's zio thread. Owns every ZeroMQ socket (the ROUTER that clients talk to,
+// Relay: the coordinator's I/O thread. Owns every ZeroMQ socket (the ROUTER that clients talk to,
 // one DEALER per node), the node table and the forwarder; all of them are used on that thread only.
 // HTTP reaches it as one more kind of client: submit() and drop_client() hand messages over, a
 // ReplySink takes the answers.
@@ -16,10 +16,12 @@
 #include "coordinator/client_desk.h"
 #include "coordinator/cluster_client.h"
 #include "coordinator/cluster_view.h"
+#include "coordinator/fingerprint_watch.h"
 #include "coordinator/forwarder.h"
 #include "coordinator/node_table.h"
 #include "coordinator/probes.h"
 #include "coordinator/relay_config.h"
+#include "coordinator/unreached_nodes.h"
 #include "wire/zmq_loop.h"
 
 namespace lockstep {
@@ -43,7 +45,7 @@ class Relay final : public ClusterClient, private NodeLinks {
   bool submit(Client client, std::vector<wire::Generate> prompts) override;
   void drop_client(std::string client_key) override;
   std::shared_ptr<const ClusterView> view() const override;
-  // Any thread. The zio thread has begun its work; it was at it within the last kHungAfter.
+  // Any thread. The I/O thread has begun its work; it was at it within the last kHungAfter.
   bool started() const { return last_tick_.load() != Clock::TimePoint{}; }
   bool alive() const { return !started() || clock_.now() - last_tick_.load() < kHungAfter; }
   // The endpoint that clients use, with the real port.
@@ -71,7 +73,9 @@ class Relay final : public ClusterClient, private NodeLinks {
   void drop_unreachable();
   void tick();
   ClusterView present_view() const;
-  void publish_view();
+  // Does nothing when the view would be the same.
+  void publish_changes();
+  void publish_membership();
 
   // owner's thread
   bool running_ = false;
@@ -80,7 +84,7 @@ class Relay final : public ClusterClient, private NodeLinks {
   CoordinatorProbes& probes_;
   const Clock& clock_;
   std::string zmq_endpoint_;
-  // zio thread; the owner's when there is none
+  // I/O thread; the owner's when there is none
   wire::Context context_;
   NodeTable nodes_;
   Forwarder forwarder_;
@@ -88,7 +92,10 @@ class Relay final : public ClusterClient, private NodeLinks {
   std::vector<wire::ZmqLoop::SocketId> node_sockets_;  // [n_nodes]
   std::optional<wire::ZmqLoop::SocketId> front_;
   std::vector<std::string> unreachable_;  // client keys to drop when the present message is done
-  bool links_are_closed_ = false;
+  FingerprintWatch fingerprints_;
+  UnreachedNodes unreached_;
+  uint64_t published_version_ = 0;     // of the node table, as view_ has it
+  uint64_t published_membership_ = 0;  // as the log and the gauges have it
   std::atomic<bool> draining_{false};
   std::atomic<Clock::TimePoint> last_tick_{Clock::TimePoint{}};
   // guarded by mutex_

@@ -1,4 +1,4 @@
-// ReplyQueue: carries the cluster's answers from the zio thread to one HTTP request's coroutine.
+// ReplyQueue: carries the cluster's answers from the I/O thread to one HTTP request's coroutine.
 // deliver() on any thread; everything else on the executor it was made with.
 #pragma once
 

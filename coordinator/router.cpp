@@ -34,15 +34,17 @@ Result<RoutingPolicy> routing_policy_from_string(std::string_view name) {
                "policy"};
 }
 
-std::optional<NodeId> Router::pick(const Candidates& candidates) {
+std::optional<NodeId> Router::pick(const RouteKey& key, const Candidates& candidates) {
   if (candidates.empty()) return std::nullopt;
-  const Candidates order = rotated(candidates, last_);
+  const auto last = last_.find(key);
+  const Candidates order =
+      rotated(candidates, last == last_.end() ? std::nullopt : std::optional(last->second));
   // min_element keeps the first of equals, so an idle cluster is used in turn.
   const auto chosen = policy_ == RoutingPolicy::kRoundRobin
                           ? order.begin()
                           : std::min_element(order.begin(), order.end(), is_less_loaded);
-  last_ = chosen->node;
-  return last_;
+  last_.insert_or_assign(key, chosen->node);
+  return chosen->node;
 }
 
 }  // namespace lockstep

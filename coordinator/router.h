@@ -1,9 +1,13 @@
 // Router: which node gets a request. Policies over the candidates that could take it; pure but for
-// where the round robin stands. zio thread only.
+// where the round robin stands, which is kept for each model and kind of request apart: what others
+// ask for does not move it. I/O thread only.
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,16 +29,26 @@ struct RouteCandidate {
   int64_t capacity = 1;  // max_num_seqs
 };
 
+enum class RouteKind { kGenerate, kTokenize, kDetokenize };
+
+// Requests that take turns with each other.
+struct RouteKey {
+  std::string model;  // one that a node serves
+  RouteKind kind = RouteKind::kGenerate;
+
+  auto operator<=>(const RouteKey&) const = default;
+};
+
 class Router {
  public:
   explicit Router(RoutingPolicy policy) : policy_(policy) {}
 
   // Candidates in ascending order of node. nullopt when there is none.
-  std::optional<NodeId> pick(const std::vector<RouteCandidate>& candidates);
+  std::optional<NodeId> pick(const RouteKey& key, const std::vector<RouteCandidate>& candidates);
 
  private:
   const RoutingPolicy policy_;
-  std::optional<NodeId> last_;
+  std::map<RouteKey, NodeId> last_;  // whom the key's last request went to
 };
 
 }  // namespace lockstep

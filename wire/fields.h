@@ -285,6 +285,7 @@ struct Fields<Welcome> {
     v.field("new_peer", m.new_peer);
     v.field("events", m.events);
     v.field("events_replay", m.events_replay);
+    v.field("max_num_queued_reqs", m.max_num_queued_reqs);
   }
 };
 

@@ -214,6 +214,7 @@ struct Welcome {
   std::string events,
       events_replay;  // endpoints of the KV events, as the node binds them; or empty
   std::optional<NodeDescription> description = {};  // a node's, for coordinators
+  std::optional<int64_t> max_num_queued_reqs = {};  // a node's: requests that may wait at once
 };
 
 // Every 250 ms from a node to each coordinator that said hello; also the reply to StatusRequest
@@ -231,12 +232,14 @@ struct Heartbeat {
   // Grows with every turn of the engine and every band of work inside a step, and stands still
   // while the node is idle or hangs. 0 = the node does not say.
   uint64_t progress = 0;
+
+  bool operator==(const Heartbeat&) const = default;
 };
 
 // The coordinator's reply to StatusRequest.
 struct NodeStatus {
   std::string endpoint;
-  std::string state;  // "connecting", "ready", "suspect", "dead", "draining"
+  std::string state;  // "connecting", "ready", "stalled", "suspect", "dead", "draining"
   std::string model;
   std::string fingerprint;
   Heartbeat load;

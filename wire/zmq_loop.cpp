@@ -38,11 +38,16 @@ ZmqLoop::SocketId ZmqLoop::add(Socket socket, OnMessage on_message) {
   return id;
 }
 
-Socket& ZmqLoop::socket(SocketId id) {
+Socket* ZmqLoop::find_socket(SocketId id) {
   const auto found = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const auto& entry) { return entry->id == id; });
-  CHECK(found != entries_.end());
-  return (*found)->socket;
+  return found == entries_.end() ? nullptr : &(*found)->socket;
+}
+
+Socket& ZmqLoop::socket(SocketId id) {
+  Socket* found = find_socket(id);
+  CHECK(found != nullptr);
+  return *found;
 }
 
 void ZmqLoop::every(milliseconds interval, Task task) {

@@ -29,6 +29,8 @@ class ZmqLoop {
   // Before start(), or on the loop's thread.
   SocketId add(Socket socket, OnMessage on_message);
   Socket& socket(SocketId id);
+  // nullptr once the socket is closed: it broke, or the loop was stopped.
+  Socket* find_socket(SocketId id);
   void every(std::chrono::milliseconds interval, Task task);
   // Runs after wake(), once however often it was called in between.
   void on_wake(Task task) { on_wake_ = std::move(task); }

@@ -249,6 +249,7 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
   welcome.block_size = engine.limits.block_size;
   welcome.n_kv_blocks = engine.n_kv_blocks;
   welcome.max_num_seqs = engine.limits.max_seqs;
+  welcome.max_num_queued_reqs = engine.max_queued_requests;
   welcome.backend = model_.backend;
   welcome.description = model_.description;
   welcome.new_peer = is_new;

@@ -21,7 +21,7 @@ N_BLOCKS = 64
 N_CLIENTS, N_PROMPT, N_OUTPUT = 7, 56, 200
 POISON = 77  # the token whose embedding is NaN
 METRICS_PAGE = SHIPPED.parents[1] / "docs" / "metrics.md"
-ALERTS = {"LockstepDecodeFailures", "LockstepKvPressure", "LockstepNodeGone"}
+ALERTS = {"LockstepDecodeFailures", "LockstepFingerprintsDiffer", "LockstepKvPressure", "LockstepNodeGone"}
 
 
 def poisoned_model(path):
@@ -237,7 +237,8 @@ def test_the_alerts_are_loaded_and_those_of_this_load_fire(watched):
     assert prometheus.alerts("LockstepDecodeFailures", cause="node_lost") == []
     annotation = grafana_board.load()["annotations"]["list"][0]
     shown = prometheus.query(grafana_board.fill_in(annotation["expr"], {"namespace": ".*"}))
-    assert {labels["alertname"] for labels, _ in shown} >= ALERTS - {"LockstepNodeGone"}
+    of_this_load = ALERTS - {"LockstepNodeGone", "LockstepFingerprintsDiffer"}
+    assert {labels["alertname"] for labels, _ in shown} >= of_this_load
 
 
 def kill_under_load(node, load):

@@ -74,10 +74,22 @@ MUTATIONS = {
         "draining is gone": ("|suspect|dead", "|suspect|dead|draining"),
         "dead is not gone": ("|suspect|dead", "|suspect"),
         "suspect is not gone": ("|suspect|dead", "|dead"),
-        "connecting is not gone": ("connecting|suspect", "suspect"),
+        "connecting is not gone": ("connecting|stalled", "stalled"),
+        "stalled is not gone": ("|stalled|", "|"),
         "each state waits for itself": ("sum without (state) (lockstep_coordinator_nodes",
                                         "(lockstep_coordinator_nodes"),
         "a node that loads is gone": ("for: 3m", "for: 1m"),
+    },
+    "LockstepFingerprintsDiffer": {
+        "a misspelt gauge": ("lockstep_model_fingerprints", "lockstep_model_fingerprint"),
+        "one fingerprint is two": ("(lockstep_model_fingerprints) > 1",
+                                   "(lockstep_model_fingerprints) >= 1"),
+        "coordinators add theirs": ("max by (namespace, job, model)",
+                                    "sum by (namespace, job, model)"),
+        "which model is summed away": ("by (namespace, job, model)", "by (namespace, job)"),
+        "a rolling change is told": ("for: 10m", "for: 5m"),
+        "it takes too long": ("for: 10m", "for: 30m"),
+        "no number in the text": ("have {{ $value }} different", "have different"),
     },
 }
 
@@ -101,7 +113,7 @@ def replace(file, old, new):
 
 def test_the_configuration_is_valid():
     code, said = promtool("check", "config", "prometheus.yml", cwd=PROMETHEUS)
-    assert code == 0 and "SUCCESS: 5 rules found" in said, said
+    assert code == 0 and "SUCCESS: 6 rules found" in said, said
 
 
 @pytest.mark.parametrize("old, new", [("scrape_interval", "scrape_intervall"),
@@ -117,8 +129,8 @@ def test_the_rules_are_valid_and_say_what_to_do():
     assert code == 0, said
     rules = [rule for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
              for rule in group["rules"]]
-    assert {rule["alert"] for rule in rules} == {"LockstepDecodeFailures", "LockstepKvPressure",
-                                                 "LockstepNodeGone"}
+    assert {rule["alert"] for rule in rules} == {"LockstepDecodeFailures", "LockstepFingerprintsDiffer",
+                                                 "LockstepKvPressure", "LockstepNodeGone"}
     for rule in rules:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert 10 < len(rule["annotations"]["summary"]) < 120

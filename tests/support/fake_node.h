@@ -63,6 +63,8 @@ class FakeNode {
     EXPECT_TRUE(changed_.wait_for(lock, kPatience, [&] { return cancels_.size() >= n; }));
     return cancels_;
   }
+  // Heartbeats sent so far; all say the same.
+  size_t n_beats() const { return n_beats_; }
   size_t n_cancels() {
     std::lock_guard lock(mutex_);
     return cancels_.size();
@@ -168,6 +170,7 @@ class FakeNode {
     heartbeat.n_blocks_active = 16;
     heartbeat.n_running = 1;
     for (const std::string& peer : peers_) send(peer, heartbeat);
+    if (!peers_.empty()) ++n_beats_;
   }
   void send(const std::string& peer, const wire::Message& message) {
     (void)loop_.socket(socket_).send(peer, wire::encode(message));
@@ -189,6 +192,7 @@ class FakeNode {
   wire::ZmqLoop::SocketId socket_{};
   std::set<std::string> peers_;  // loop thread
   std::atomic<bool> ignores_questions_{false};
+  std::atomic<size_t> n_beats_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<wire::Generate> requests_;  // guarded by mutex_

@@ -1,4 +1,6 @@
 // Forwarder: how requests end whose node is lost, whose client leaves or cancels, whose time is up.
+#include <array>
+
 #include "common/log.h"
 #include "tests/support/random.h"
 #include "tests/unit/coordinator/forwarder_harness.h"
@@ -10,6 +12,7 @@ TEST_F(ForwarderTest, ALostNodeEndsItsStreamsAndNoOthers) {
   node_is_ready(0);
   node_is_ready(1);
   forwarder_->submit(client(), generate("a"));
+  tokens({1}, 0);
   forwarder_->submit(client(), generate("b"));
   forwarder_->on_node_lost(NodeId{0});
   EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
@@ -43,6 +46,7 @@ TEST_F(ForwarderTest, WhatEndedBeforeOrRunsElsewhereIsNotLostWithANode) {
   node_is_ready(1);
   forwarder_->submit(client(), generate("on either"));
   forwarder_->submit(client(), generate("on the other"));
+  tokens({1}, 0);
   forwarder_->on_node_lost(NodeId{0});
   EXPECT_TRUE(page_has("requests_lost_total 1"));
   EXPECT_TRUE(page_has("requests_total{outcome=\"decode_failed\"} 2"));
@@ -128,6 +132,7 @@ TEST_F(ForwarderTest, EveryRequestGetsOneLastWord) {
   for (int i = 0; i < 2000; ++i) {
     node_is_ready(0, 1 + static_cast<uint64_t>(i / 500));
     node_is_ready(1, 1);
+    node_is_ready(2, 1);
     const auto pick = [&] {
       const auto all = links_.all<wire::Generate>();
       return all.empty()
@@ -135,8 +140,8 @@ TEST_F(ForwarderTest, EveryRequestGetsOneLastWord) {
                  : all[static_cast<size_t>(random.integer(0, static_cast<int64_t>(all.size()) - 1))]
                        .request_id;
     };
-    const NodeId node{static_cast<uint32_t>(random.integer(0, 1))};
-    switch (random.integer(0, 7)) {
+    const NodeId node{static_cast<uint32_t>(random.integer(0, 2))};
+    switch (random.integer(0, 9)) {
       case 0:
       case 1:
         forwarder_->submit(client(), generate(str("r", n_submitted++), random.integer(1, 3)));
@@ -159,6 +164,16 @@ TEST_F(ForwarderTest, EveryRequestGetsOneLastWord) {
         break;
       case 5:
         forwarder_->cancel("c", str("r", random.integer(0, static_cast<int64_t>(n_submitted))));
+        break;
+      case 7: {
+        constexpr std::array kCodes = {ErrorCode::kOverloaded, ErrorCode::kNoNodeReady,
+                                       ErrorCode::kContextLengthExceeded};
+        const auto code = kCodes[static_cast<size_t>(random.integer(0, 2))];
+        forwarder_->on_node_message(node, wire::ErrorReply{pick(), code, "x", ""});
+        break;
+      }
+      case 8:
+        forwarder_->on_node_message(node, wire::Done{pick(), "cancelled", {}});
         break;
       case 6:
         clock_.advance(milliseconds(random.integer(0, 200)));

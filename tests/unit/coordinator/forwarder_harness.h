@@ -67,10 +67,12 @@ class ForwarderTest : public ::testing::Test {
   void make(ForwarderConfig config, RoutingPolicy policy = RoutingPolicy::kRoundRobin) {
     forwarder_.emplace(nodes_, Router(policy), links_, clock_, probes_, config);
   }
-  void node_is_ready(uint32_t node, uint64_t epoch = 1, const std::string& model = "m") {
+  void node_is_ready(uint32_t node, uint64_t epoch = 1, const std::string& model = "m",
+                     const std::string& fingerprint = "", uint64_t max_model_len = 2048) {
     wire::Welcome welcome;
     welcome.epoch = epoch;
-    welcome.models = {{model, 1, 2048}};
+    welcome.fingerprint = fingerprint;
+    welcome.models = {{model, 1, max_model_len}};
     welcome.max_num_seqs = 4;
     nodes_.on_welcome(NodeId{node}, welcome);
   }
@@ -103,6 +105,18 @@ class ForwarderTest : public ::testing::Test {
     message.epoch = epoch;
     forwarder_->on_node_message(NodeId{node}, message);
   }
+  // The node says that of the last request.
+  void error(uint32_t node, ErrorCode code, const std::string& message = "no") {
+    forwarder_->on_node_message(NodeId{node}, wire::ErrorReply{upstream(), code, message, ""});
+  }
+  // The nodes that generates were sent to, in order.
+  std::vector<uint32_t> nodes_asked() const {
+    std::vector<uint32_t> out;
+    for (const auto& [node, message] : links_.sent) {
+      if (std::holds_alternative<wire::Generate>(message)) out.push_back(raw(node));
+    }
+    return out;
+  }
   void done() { forwarder_->on_node_message(NodeId{0}, wire::Done{upstream(), "stop", {2, 1, 1}}); }
   Error only_error() const {
     const auto errors = replies_->all<wire::ErrorReply>();
@@ -119,7 +133,7 @@ class ForwarderTest : public ::testing::Test {
   FakeClock clock_;
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   CoordinatorProbes probes_{registry_};
-  NodeTable nodes_{{"tcp://a", "tcp://b"}, clock_};
+  NodeTable nodes_{{"tcp://a", "tcp://b", "tcp://c"}, clock_};
   FakeLinks links_;
   std::shared_ptr<FakeReplies> replies_ = std::make_shared<FakeReplies>();
   std::optional<Forwarder> forwarder_;

@@ -225,10 +225,25 @@ TEST(HttpApi, AnImpatientShutdownCancelsWhatRuns) {
   }
   const std::vector<std::string> data = events(body);
   ASSERT_GE(data.size(), 2u);
-  EXPECT_EQ(json::parse(data[data.size() - 2])["error"]["code"], "cancelled");
+  const json error = json::parse(data[data.size() - 2])["error"];
+  EXPECT_EQ(error["code"], "no_node_ready");
+  EXPECT_EQ(error["type"], "unavailable_error");
   EXPECT_EQ(data.back(), "[DONE]");
   coordinator.reset();
   EXPECT_GE(node.wait_cancels(1).size(), 1u);
+}
+
+TEST(HttpApi, AnAnswerThatAShutdownEndsIs503) {
+  FakeNode node(FakeNode::hang_after(1));
+  CoordinatorHarness coordinator({&node});
+  HttpClient client(coordinator.port());
+  client.post("/v1/chat/completions", kChat);
+  node.wait_request(0);
+  EXPECT_FALSE(coordinator.app().drain(std::chrono::seconds(20), [] { return true; }));
+  const HttpAnswer answer = client.read_answer();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.headers.at("retry-after"), "1");
+  EXPECT_EQ(json::parse(answer.body)["error"]["type"], "unavailable_error");
 }
 
 // For the sanitizers: nothing that a running request holds is used after it is gone.

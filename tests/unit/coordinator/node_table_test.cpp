@@ -42,6 +42,22 @@ class NodeTableTest : public ::testing::Test {
     return died;
   }
 
+  // A heartbeat of epoch 7 that shows so much work and progress.
+  Change beat(int64_t n_running, uint64_t progress, uint64_t step = 1) {
+    wire::Heartbeat out;
+    out.epoch = 7;
+    out.n_running = n_running;
+    out.progress = progress;
+    out.step = step;
+    return table_.on_heartbeat(a_, out);
+  }
+  // What the last of `n` equal heartbeats changed.
+  Change beats(int n, int64_t n_running, uint64_t progress, uint64_t step = 1) {
+    Change last = Change::kNone;
+    for (int i = 0; i < n; ++i) last = beat(n_running, progress, step);
+    return last;
+  }
+
   testing::FakeClock clock_;
   NodeTable table_{{"tcp://a", "tcp://b"}, clock_};
   const NodeId a_{0}, b_{1};
@@ -170,9 +186,97 @@ TEST_F(NodeTableTest, ADrainingNodeLivesButTakesNoWork) {
 TEST_F(NodeTableTest, ModelsAreListedOnce) {
   table_.on_welcome(a_, welcome(1, "m"));
   table_.on_welcome(b_, welcome(2, "m"));
-  EXPECT_EQ(table_.models().size(), 1u);
+  EXPECT_EQ(table_.groups().size(), 1u);
   table_.on_welcome(b_, welcome(3, "other"));
-  EXPECT_EQ(table_.models().size(), 2u);
+  EXPECT_EQ(table_.groups().size(), 2u);
+}
+
+TEST_F(NodeTableTest, ANodeWithWorkAndNoProgressIsStalled) {
+  table_.on_welcome(a_, welcome(7));
+  beat(1, 100);
+  EXPECT_EQ(beats(15, 1, 100), Change::kNone);
+  EXPECT_STREQ(state_name(table_.node(a_)), "ready");
+  EXPECT_EQ(beat(1, 100), Change::kStalled) << "16 in a row";
+  EXPECT_STREQ(state_name(table_.node(a_)), "stalled");
+  EXPECT_EQ(beat(1, 100), Change::kNone) << "told once";
+  EXPECT_TRUE(table_.node(a_).is_present()) << "its streams go on";
+  EXPECT_TRUE(table_.node(a_).takes_work()) << "it may be the only one";
+  EXPECT_FALSE(table_.node(a_).is_ready());
+  EXPECT_EQ(beat(1, 101), Change::kReady) << "one step forward ends it";
+  EXPECT_STREQ(state_name(table_.node(a_)), "ready");
+}
+
+TEST_F(NodeTableTest, ALongStepThatGetsOnIsNoStall) {
+  table_.on_welcome(a_, welcome(7));
+  for (uint64_t i = 0; i < 500; ++i) EXPECT_EQ(beat(1, 100 + i, 1), Change::kNone) << i;
+}
+
+TEST_F(NodeTableTest, AnIdleNodeIsNotStalled) {
+  table_.on_welcome(a_, welcome(7));
+  EXPECT_EQ(beats(500, 0, 100), Change::kNone);
+  EXPECT_EQ(beats(15, 1, 100), Change::kNone) << "work counts from when it came";
+  EXPECT_STREQ(state_name(table_.node(a_)), "ready");
+}
+
+// None come while the node is stopped, and what waited while we were brings its own counters.
+TEST_F(NodeTableTest, TimeWithoutHeartbeatsIsNoStall) {
+  table_.on_welcome(a_, welcome(7));
+  beats(10, 1, 100);
+  clock_.advance(std::chrono::hours(1));
+  EXPECT_EQ(beats(6, 1, 100), Change::kNone);
+  EXPECT_EQ(beats(5, 1, 101), Change::kNone);
+  EXPECT_STREQ(state_name(table_.node(a_)), "ready");
+}
+
+TEST_F(NodeTableTest, OfANodeThatTellsStepsOnlyAStepMayTakeLong) {
+  table_.on_welcome(a_, welcome(7));
+  beat(1, 0, 5);
+  EXPECT_EQ(beats(599, 1, 0, 5), Change::kNone);
+  EXPECT_EQ(beat(1, 0, 5), Change::kStalled);
+  EXPECT_EQ(beat(1, 0, 6), Change::kReady);
+}
+
+TEST_F(NodeTableTest, ARestartEndsAStall) {
+  table_.on_welcome(a_, welcome(7));
+  beats(40, 1, 100);
+  ASSERT_TRUE(table_.node(a_).stalled);
+  EXPECT_EQ(table_.on_welcome(a_, welcome(8)), Change::kRestarted);
+  EXPECT_STREQ(state_name(table_.node(a_)), "ready");
+}
+
+TEST_F(NodeTableTest, WhatSaysNothingNewChangesNothing) {
+  table_.on_welcome(a_, welcome(7));
+  table_.on_welcome(b_, welcome(7));
+  table_.on_heartbeat(a_, heartbeat(7));
+  const NodeList before = table_.nodes();
+  const uint64_t version = table_.version(), membership = table_.membership();
+  for (int i = 0; i < 10; ++i) {
+    table_.on_heartbeat(a_, heartbeat(7));
+    table_.on_other_message(b_);
+    watch(milliseconds(50));
+  }
+  EXPECT_EQ(table_.version(), version);
+  EXPECT_EQ(table_.nodes(), before) << "the very same objects";
+  wire::Heartbeat busier = heartbeat(7);
+  busier.n_running = 4;
+  table_.on_heartbeat(a_, busier);
+  EXPECT_EQ(table_.version(), version + 1);
+  EXPECT_EQ(table_.membership(), membership) << "a load is not a membership";
+  EXPECT_NE(table_.nodes()[0], before[0]);
+  EXPECT_EQ(table_.nodes()[1], before[1]) << "the other node is shared with the old view";
+  EXPECT_EQ(before[0]->load.n_running, 3) << "an old view stays as it was";
+}
+
+TEST_F(NodeTableTest, ANodeOfAnotherVersionGetsNoWork) {
+  wire::Welcome foreign = welcome(7);
+  foreign.version = wire::kProtocolVersion + 1;
+  EXPECT_EQ(table_.on_welcome(a_, foreign), Change::kForeign);
+  EXPECT_EQ(table_.on_welcome(a_, foreign), Change::kNone) << "told once";
+  EXPECT_FALSE(table_.knows_model("m"));
+  EXPECT_EQ(table_.on_welcome(a_, welcome(8)), Change::kReady) << "it was replaced";
+  EXPECT_TRUE(table_.knows_model("m"));
+  EXPECT_EQ(table_.on_welcome(a_, foreign), Change::kForeign);
+  EXPECT_FALSE(table_.node(a_).takes_work());
 }
 
 }  // namespace

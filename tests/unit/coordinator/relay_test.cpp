@@ -9,6 +9,7 @@
 
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_node.h"
+#include "tests/support/wire_peer.h"
 
 namespace lockstep {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::FakeNode;
 
-// Keeps the zio thread busy from the first answer on until it is let go.
+// Keeps the I/O thread busy from the first answer on until it is let go.
 class StallingReplies final : public ReplySink {
  public:
   void deliver(wire::Message) override {
@@ -55,6 +56,7 @@ class RelayTest : public ::testing::Test {
   void make(const FakeNode& node) {
     RelayConfig config;
     config.node_endpoints = {node.endpoint()};
+    config.zmq_endpoint = "tcp://127.0.0.1:0";
     Result<std::unique_ptr<Relay>> relay = Relay::make(std::move(config), probes_, clock_);
     ASSERT_TRUE(relay.has_value());
     relay_ = std::move(*relay);
@@ -132,6 +134,41 @@ TEST_F(RelayTest, AfterTheStopItHoldsNobodysReplies) {
   relay_->stop();
   EXPECT_EQ(running.use_count(), 1);
   relay_->drop_client("running");  // as its coroutine does when it is destroyed
+}
+
+TEST_F(RelayTest, HeartbeatsAndTicksThatChangeNothingPublishNothing) {
+  FakeNode node;
+  make(node);
+  start_and_wait_ready();
+  const size_t first = node.n_beats();
+  ASSERT_TRUE(wait_until([&] { return node.n_beats() >= first + 3; }));
+  const std::shared_ptr<const ClusterView> before = relay_->view();
+  const size_t n = node.n_beats();
+  ASSERT_TRUE(wait_until([&] { return node.n_beats() >= n + 5; }));
+  EXPECT_EQ(relay_->view(), before) << "the same object after 5 heartbeats and 20 ticks";
+  relay_->begin_drain();
+  EXPECT_TRUE(wait_until([&] { return relay_->view()->draining; }));
+  EXPECT_EQ(relay_->view()->nodes, before->nodes) << "nodes that did not change are shared";
+}
+
+// The stop comes while the thread hangs: the clients' socket is closed before what still runs is
+// ended.
+TEST_F(RelayTest, AStopThatOvertakesTheLastWordsOfZmqClientsIsClean) {
+  FakeNode node(FakeNode::hang_after(1));
+  make(node);
+  start_and_wait_ready();
+  testing::WirePeer client(relay_->zmq_endpoint());
+  client.send(generate());
+  client.expect<wire::Tokens>();
+  ASSERT_TRUE(wait_until([&] { return relay_->view()->n_inflight == 1; }));
+  const auto stall = std::make_shared<StallingReplies>();
+  ASSERT_TRUE(relay_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
+  stall->wait_stalled();
+  std::thread stop([&] { relay_->stop(); });
+  std::this_thread::sleep_for(1s);  // stop() waits for 200 ms, then closes the loop
+  stall->let_go();
+  stop.join();
+  EXPECT_EQ(relay_->view()->n_inflight, 1) << "the request was there until the end";
 }
 
 }  // namespace

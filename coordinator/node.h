@@ -1,0 +1,43 @@
+// Node: what the coordinator knows of one node at one moment. Immutable once it is in a NodeList;
+// the node table replaces it when something changes. Any thread may read a NodeList.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/ids.h"
+#include "wire/messages.h"
+
+namespace lockstep {
+
+enum class NodeState { kConnecting, kReady, kSuspect, kDead };
+
+struct Node {
+  NodeId id{};
+  std::string endpoint;
+  NodeState state = NodeState::kConnecting;
+  // Never null; meaningful once the node was kReady.
+  std::shared_ptr<const wire::Welcome> welcome = std::make_shared<const wire::Welcome>();
+  wire::Heartbeat load;  // the last one; counters are zero until it came
+  // It has work, and its heartbeats come, but neither its steps nor its progress move.
+  bool stalled = false;
+  uint64_t joined = 0;  // the order in which nodes became present, each restart anew
+
+  // nullptr when it does not serve `model`.
+  const wire::ModelInfo* find_model(const std::string& model) const;
+  bool serves(const std::string& model) const { return find_model(model) != nullptr; }
+  bool is_present() const { return state == NodeState::kReady || state == NodeState::kSuspect; }
+  // Present and not draining: a node that is quiet or stalled may be the only one there is.
+  bool takes_work() const { return is_present() && !load.draining; }
+  // To be preferred over the other nodes that take work.
+  bool is_ready() const { return state == NodeState::kReady && !load.draining && !stalled; }
+};
+
+using NodeList = std::vector<std::shared_ptr<const Node>>;  // [n_nodes], by NodeId
+
+// "connecting", "ready", "stalled", "suspect", "dead", "draining"
+const char* state_name(const Node& node);
+
+}  // namespace lockstep

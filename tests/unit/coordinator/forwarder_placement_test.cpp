@@ -1,0 +1,155 @@
+// Forwarder: which nodes may run a request: of one fingerprint, long enough, and not stalled.
+#include "common/log.h"
+#include "coordinator/cluster_view.h"
+#include "tests/unit/coordinator/forwarder_harness.h"
+
+namespace lockstep::testing {
+namespace {
+
+class ForwarderPlacementTest : public ForwarderTest {
+ protected:
+  // Submits as many; the nodes that got them.
+  std::vector<uint32_t> ask(size_t n) {
+    const size_t before = nodes_asked().size();
+    for (size_t i = 0; i < n; ++i) forwarder_->submit(client(), generate(str("q", n_submitted_++)));
+    const auto asked = nodes_asked();
+    return {asked.begin() + static_cast<ptrdiff_t>(before), asked.end()};
+  }
+  wire::Generate generate_of(std::vector<int32_t> ids, int64_t max_tokens) {
+    wire::Generate out = generate(str("q", n_submitted_++));
+    out.prompt_text.reset();
+    out.prompt_ids = std::move(ids);
+    out.max_tokens = max_tokens;
+    return out;
+  }
+  void stall(uint32_t node) {
+    wire::Heartbeat still;
+    still.epoch = 1;
+    still.n_running = 1;
+    still.progress = 5;
+    for (int i = 0; i < 20; ++i) nodes_.on_heartbeat(NodeId{node}, still);
+    ASSERT_STREQ(state_name(nodes_.node(NodeId{node})), "stalled");
+  }
+  uint64_t listed_max_model_len() const {
+    const ClusterView view{.nodes = nodes_.nodes(), .groups = nodes_.shared_groups()};
+    return view.models().at(0).max_model_len;
+  }
+
+  size_t n_submitted_ = 0;
+};
+
+TEST_F(ForwarderPlacementTest, TheFingerprintWithTheMostReadyNodesGetsTheRequests) {
+  node_is_ready(0, 1, "m", "old");
+  node_is_ready(1, 1, "m", "new");
+  node_is_ready(2, 1, "m", "new");
+  EXPECT_EQ(ask(4), (std::vector<uint32_t>{1, 2, 1, 2}));
+}
+
+TEST_F(ForwarderPlacementTest, AmongEqualsTheOneThatCameFirst) {
+  node_is_ready(1, 1, "m", "first");
+  node_is_ready(0, 1, "m", "second");
+  EXPECT_EQ(ask(3), (std::vector<uint32_t>{1, 1, 1}));
+}
+
+// A rolling change from one fingerprint to another, node by node.
+TEST_F(ForwarderPlacementTest, ARollingChangeMovesTheRequestsOnce) {
+  for (uint32_t node : {0, 1, 2}) node_is_ready(node, 1, "m", "old");
+  node_is_ready(0, 2, "m", "new");
+  for (uint32_t node : ask(4)) EXPECT_NE(node, 0u);
+  node_is_ready(1, 2, "m", "new");
+  for (uint32_t node : ask(4)) EXPECT_NE(node, 2u);
+}
+
+TEST_F(ForwarderPlacementTest, DrainingAndStalledNodesDoNotCount) {
+  node_is_ready(0, 1, "m", "a");
+  node_is_ready(1, 1, "m", "a");
+  node_is_ready(2, 1, "m", "b");
+  wire::Heartbeat draining;
+  draining.epoch = 1;
+  draining.draining = true;
+  nodes_.on_heartbeat(NodeId{0}, draining);
+  EXPECT_EQ(ask(1), std::vector<uint32_t>{1}) << "1 : 1, and a came first";
+  stall(1);
+  EXPECT_EQ(ask(2), (std::vector<uint32_t>{2, 2}));
+}
+
+TEST_F(ForwarderPlacementTest, ARequestNeverChangesItsFingerprint) {
+  node_is_ready(0, 1, "m", "a");
+  node_is_ready(1, 1, "m", "a");
+  node_is_ready(2, 1, "m", "b");
+  ask(1);
+  error(0, ErrorCode::kOverloaded);
+  error(1, ErrorCode::kOverloaded);
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1}));
+  EXPECT_EQ(only_error().code, ErrorCode::kOverloaded);
+  replies_->got.clear();
+  ask(1);
+  node_is_ready(1, 2, "m", "b");  // now b has the most
+  forwarder_->on_node_lost(NodeId{0});
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
+}
+
+TEST_F(ForwarderPlacementTest, ANodeWhoseContextIsTooShortIsPassedOver) {
+  node_is_ready(0, 1, "m", "f", 100);
+  node_is_ready(1, 1, "m", "f", 1000);
+  for (int i = 0; i < 3; ++i) {
+    forwarder_->submit(client(), generate_of({1, 2}, 200));
+    EXPECT_EQ(links_.last_node(), NodeId{1});
+  }
+  forwarder_->submit(client(), generate_of(std::vector<int32_t>(100, 1), 1));
+  EXPECT_EQ(links_.last_node(), NodeId{1});
+  auto text = generate("text");
+  text.prompt_text = std::string(256 * 100, 'x');
+  forwarder_->submit(client(), text);
+  EXPECT_EQ(links_.last_node(), NodeId{1}) << "as few tokens as that cannot spell it";
+  forwarder_->submit(client(), generate_of({1, 2}, 98));
+  EXPECT_EQ(links_.last_node(), NodeId{0}) << "exactly fits";
+}
+
+TEST_F(ForwarderPlacementTest, WhatFitsNowhereIsRefusedByANodeWithItsNumbers) {
+  node_is_ready(0, 1, "m", "f", 100);
+  node_is_ready(1, 1, "m", "f", 100);
+  forwarder_->submit(client(), generate_of({1}, int64_t{1} << 62));
+  ASSERT_EQ(nodes_asked(), std::vector<uint32_t>{0});
+  error(0, ErrorCode::kContextLengthExceeded, "max_model_len is 100");
+  EXPECT_EQ(nodes_asked().size(), 1u) << "the other is no longer";
+  EXPECT_EQ(only_error().code, ErrorCode::kContextLengthExceeded);
+  EXPECT_EQ(only_error().message, "max_model_len is 100");
+}
+
+// Its text had more tokens than could be known.
+TEST_F(ForwarderPlacementTest, WhatOneNodeFindsTooLongALongerOneGets) {
+  node_is_ready(0, 1, "m", "f", 100);
+  node_is_ready(1, 1, "m", "f", 100);
+  node_is_ready(2, 1, "m", "f", 1000);
+  forwarder_->submit(client(), generate());
+  error(0, ErrorCode::kContextLengthExceeded);
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 2}));
+  error(2, ErrorCode::kContextLengthExceeded, "max_model_len is 1000");
+  EXPECT_EQ(only_error().message, "max_model_len is 1000");
+}
+
+TEST_F(ForwarderPlacementTest, TheLimitsOfTheServingFingerprintAreListed) {
+  node_is_ready(0, 1, "m", "other", 50);
+  node_is_ready(1, 1, "m", "serving", 100);
+  node_is_ready(2, 1, "m", "serving", 1000);
+  EXPECT_EQ(listed_max_model_len(), 1000u) << "shorter ones are passed over";
+  node_is_ready(1, 2, "m", "other", 60);
+  EXPECT_EQ(listed_max_model_len(), 60u);
+}
+
+TEST_F(ForwarderPlacementTest, AStalledNodeGetsWorkOnlyIfNobodyElseCan) {
+  node_is_ready(0);
+  node_is_ready(1);
+  forwarder_->submit(client(), generate("running"));
+  stall(0);
+  EXPECT_EQ(ask(3), (std::vector<uint32_t>{1, 1, 1}));
+  forwarder_->on_node_message(
+      NodeId{0}, wire::Done{links_.all<wire::Generate>()[0].request_id, "stop", {2, 0, 1}});
+  EXPECT_EQ(replies_->all<wire::Done>().size(), 1u) << "its streams go on";
+  stall(1);
+  EXPECT_EQ(ask(2).size(), 2u) << "late is better than refused";
+}
+
+}  // namespace
+}  // namespace lockstep::testing

@@ -1,0 +1,178 @@
+// Forwarder: requests that a node refuses or loses before they had output go to another one.
+#include "common/log.h"
+#include "tests/unit/coordinator/forwarder_harness.h"
+
+namespace lockstep::testing {
+namespace {
+
+class ForwarderResendTest : public ForwarderTest {
+ protected:
+  ForwarderResendTest() {
+    for (uint32_t node : {0, 1, 2}) node_is_ready(node);
+  }
+  // As the relay does.
+  void lose(uint32_t node) {
+    wire::Heartbeat foreign;
+    foreign.epoch = 99;
+    nodes_.on_heartbeat(NodeId{node}, foreign);
+    forwarder_->on_node_lost(NodeId{node});
+  }
+};
+
+TEST_F(ForwarderResendTest, WhatOneNodeRefusesTheNextOneGets) {
+  forwarder_->submit(client(), generate());
+  error(0, ErrorCode::kOverloaded);
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1}));
+  EXPECT_TRUE(replies_->got.empty());
+  forwarder_->check_invariants();
+  const auto sent = links_.all<wire::Generate>();
+  EXPECT_EQ(sent[0].seed, sent[1].seed) << "the same tokens, whoever runs it";
+  forwarder_->on_node_message(NodeId{1}, wire::Accepted{upstream(), 5, "", {}, 2});
+  tokens({7}, 0, 1, 0, 1);
+  forwarder_->on_node_message(NodeId{1}, wire::Done{upstream(), "stop", {2, 0, 1}});
+  EXPECT_EQ(replies_->all<wire::Tokens>().size(), 1u);
+  EXPECT_EQ(replies_->all<wire::Done>().size(), 1u);
+  EXPECT_EQ(replies_->n_last_words(), 1u);
+  EXPECT_TRUE(page_has("requests_resent_total{reason=\"refused\"} 1"));
+}
+
+TEST_F(ForwarderResendTest, OnlyWhenEveryNodeRefusedTheClientIsTold) {
+  forwarder_->submit(client(), generate());
+  error(0, ErrorCode::kOverloaded, "the queue holds 1");
+  error(1, ErrorCode::kNoNodeReady);
+  EXPECT_TRUE(replies_->got.empty());
+  error(2, ErrorCode::kNoNodeReady);
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1, 2})) << "each at most once";
+  EXPECT_EQ(only_error().code, ErrorCode::kOverloaded) << "there is a queue to wait for";
+  EXPECT_EQ(only_error().message, "the queue holds 1");
+  EXPECT_EQ(forwarder_->n_inflight(), 0u);
+}
+
+TEST_F(ForwarderResendTest, NodesThatAllDrainAreNoNodeReady) {
+  forwarder_->submit(client(), generate());
+  for (uint32_t node : {0, 1, 2}) error(node, ErrorCode::kNoNodeReady);
+  EXPECT_EQ(only_error().code, ErrorCode::kNoNodeReady);
+}
+
+TEST_F(ForwarderResendTest, TokenizingGoesElsewhereToo) {
+  wire::Tokenize request;
+  request.request_id = "t";
+  request.model = "m";
+  request.prompt = "Hi";
+  forwarder_->submit(client(), request);
+  const std::string id = links_.all<wire::Tokenize>()[0].request_id;
+  forwarder_->on_node_message(NodeId{0}, wire::ErrorReply{id, ErrorCode::kOverloaded, "no", ""});
+  ASSERT_EQ(links_.all<wire::Tokenize>().size(), 2u);
+  lose(1);
+  ASSERT_EQ(links_.all<wire::Tokenize>().size(), 3u);
+  EXPECT_EQ(links_.last_node(), NodeId{2});
+  forwarder_->on_node_message(NodeId{2}, wire::Tokenized{id, {1}, {}, 2048});
+  EXPECT_EQ(replies_->n_last_words(), 1u);
+}
+
+TEST_F(ForwarderResendTest, AMistakeOfTheRequestIsNotTriedAgain) {
+  forwarder_->submit(client(), generate());
+  error(0, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(only_error().code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(nodes_asked().size(), 1u);
+}
+
+TEST_F(ForwarderResendTest, WhatHadOutputIsNotStartedAnew) {
+  forwarder_->submit(client(), generate("refused"));
+  tokens({1}, 0);
+  error(0, ErrorCode::kOverloaded, "the client did not read");
+  EXPECT_EQ(only_error().code, ErrorCode::kOverloaded);
+  replies_->got.clear();
+  forwarder_->submit(client(), generate("lost"));
+  tokens({1}, 0, 1, 0, 1);
+  lose(1);
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
+  EXPECT_EQ(nodes_asked().size(), 2u);
+}
+
+TEST_F(ForwarderResendTest, WhatALostNodeHadNotBegunRunsElsewhere) {
+  forwarder_->submit(client(), generate("queued"));
+  forwarder_->on_node_message(NodeId{0}, wire::Accepted{upstream(), 5, "", {}, 2});
+  lose(0);
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1}));
+  forwarder_->on_node_message(NodeId{1}, wire::Accepted{upstream(), 5, "", {}, 2});
+  EXPECT_EQ(replies_->all<wire::Accepted>().size(), 1u) << "the client knows already";
+  tokens({9}, 0, 1, 0, 0);  // of the node that was believed dead
+  EXPECT_TRUE(replies_->all<wire::Tokens>().empty());
+  tokens({7}, 0, 1, 0, 1);
+  EXPECT_EQ(replies_->all<wire::Tokens>().size(), 1u);
+  EXPECT_TRUE(replies_->all<wire::ErrorReply>().empty());
+  EXPECT_TRUE(page_has("requests_resent_total{reason=\"lost\"} 1"));
+  EXPECT_TRUE(page_has("requests_lost_total 0")) << "nothing is lost";
+}
+
+TEST_F(ForwarderResendTest, ARestartedNodeDoesNotGetTheSameRequestAgain) {
+  forwarder_->submit(client(), generate());
+  links_.cut_off[1] = links_.cut_off[2] = true;
+  node_is_ready(0, 2);
+  forwarder_->on_node_lost(NodeId{0});
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
+  EXPECT_EQ(nodes_asked(), std::vector<uint32_t>{0});
+}
+
+TEST_F(ForwarderResendTest, ARequestThatTookTwoNodesWithItGetsNoThird) {
+  forwarder_->submit(client(), generate());
+  lose(0);
+  lose(1);
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1}));
+}
+
+TEST_F(ForwarderResendTest, ACancelledRequestGoesNowhereElse) {
+  forwarder_->submit(client(), generate());
+  forwarder_->cancel("c", "r");
+  error(0, ErrorCode::kOverloaded);
+  EXPECT_EQ(nodes_asked().size(), 1u);
+  EXPECT_EQ(replies_->n_last_words(), 1u);
+}
+
+TEST_F(ForwarderResendTest, TheTimeThatPassedIsTakenOffItsDeadline) {
+  auto request = generate();
+  request.deadline_ms = 500;
+  forwarder_->submit(client(), request);
+  clock_.advance(milliseconds(200));
+  error(0, ErrorCode::kOverloaded);
+  clock_.advance(milliseconds(400));
+  error(1, ErrorCode::kOverloaded);
+  const auto sent = links_.all<wire::Generate>();
+  ASSERT_EQ(sent.size(), 3u);
+  EXPECT_EQ(sent[0].deadline_ms, 500);
+  EXPECT_EQ(sent[1].deadline_ms, 300);
+  EXPECT_EQ(sent[2].deadline_ms, 1) << "the least there is";
+}
+
+// A node that is told to stop at once ends its requests as cancelled; nobody else asked for that.
+TEST_F(ForwarderResendTest, WhatANodeCancelsByItselfIsNotTheClientsDoing) {
+  wire::Tokens end;
+  end.epoch = 1;
+  end.finish_reason = "cancelled";
+  forwarder_->submit(client(), generate("waiting"));
+  end.request_id = upstream();
+  forwarder_->on_node_message(NodeId{0}, end);
+  forwarder_->on_node_message(NodeId{0}, wire::Done{upstream(), "cancelled", {}});
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1})) << "it had no output: another runs it";
+  EXPECT_TRUE(replies_->got.empty());
+  tokens({7}, 0, 1, 0, 1);
+  end.first_index = 1;
+  forwarder_->on_node_message(NodeId{1}, end);
+  forwarder_->on_node_message(NodeId{1}, wire::Done{upstream(), "cancelled", {}});
+  EXPECT_EQ(only_error().code, ErrorCode::kNoNodeReady);
+  for (const wire::Tokens& got : replies_->all<wire::Tokens>())
+    EXPECT_FALSE(got.finish_reason.has_value());
+}
+
+TEST_F(ForwarderResendTest, AShutdownIsNotToldAsTheClientsCancel) {
+  forwarder_->submit(client(), generate());
+  forwarder_->end_everything();
+  EXPECT_EQ(only_error().code, ErrorCode::kNoNodeReady);
+  EXPECT_EQ(links_.all<wire::Cancel>().size(), 1u);
+  EXPECT_EQ(forwarder_->n_inflight(), 0u);
+}
+
+}  // namespace
+}  // namespace lockstep::testing
