@@ -83,6 +83,7 @@ wire::Description cluster_description(const ClusterView& view, std::string reque
     if (!node->is_present() || !node->welcome->description) continue;
     out.nodes.push_back(*node->welcome->description);
     out.nodes.back().endpoint = node->endpoint;
+    out.nodes.back().state = state_name(*node);
   }
   return out;
 }

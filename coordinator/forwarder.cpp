@@ -188,9 +188,11 @@ Result<ByteHold> Forwarder::hold_bytes(const Request& request) const {
 bool Forwarder::send_to_some_node(Inflight& request, NodeId& node) {
   wire::Message message = with_id(request.request, request.upstream_id);
   if (auto* generate = std::get_if<wire::Generate>(&message); generate && generate->deadline_ms) {
+    // A deadline that is out of range is refused by the node, as it came.
     const auto waited = clock_.now() - request.started;
-    *generate->deadline_ms -= std::chrono::duration_cast<std::chrono::milliseconds>(waited).count();
-    generate->deadline_ms = std::max<int64_t>(1, *generate->deadline_ms);
+    const int64_t waited_ms = std::chrono::duration_cast<std::chrono::milliseconds>(waited).count();
+    int64_t& deadline_ms = *generate->deadline_ms;
+    if (deadline_ms > 0) deadline_ms -= std::min(waited_ms, deadline_ms - 1);
   }
   std::vector<NodeId> passed_over;
   while (const std::optional<NodeId> chosen = placement_.choose(request, passed_over)) {

@@ -20,6 +20,7 @@ ordered_json to_json(const NodeDescription& node) {
   }
   ordered_json out;
   if (!node.endpoint.empty()) out["endpoint"] = node.endpoint;
+  if (!node.state.empty()) out["state"] = node.state;
   out["model"] = node.model;
   out["settings"] = to_json(node.settings);
   out["ranks"] = std::move(ranks);

@@ -424,6 +424,7 @@ struct Fields<NodeDescription> {
     v.required("model", m.model);
     v.required("settings", m.settings);
     v.required("ranks", m.ranks);
+    v.field("state", m.state);
   }
 };
 

@@ -194,6 +194,7 @@ struct NodeDescription {
   std::string model;
   std::vector<Setting> settings;  // as the node has them in effect
   std::vector<RankSettings> ranks;
+  std::string state = {};  // from a coordinator, as in cluster_status; empty from a node itself
 };
 
 // A coordinator introduces itself to a node; the node answers Welcome.

@@ -107,6 +107,7 @@ def test_the_coordinator_describes_its_nodes(tiny):
     status, answer = request(tiny.admin, "GET", "/v1/describe")
     assert status == 200 and len(answer["nodes"]) == 1
     assert answer["nodes"][0].pop("endpoint").startswith("tcp://127.0.0.1:")
+    assert answer["nodes"][0].pop("state") == "ready"
     assert answer["nodes"][0] == node
     with dealer(tiny.zmq) as say:
         said = say(type="describe", request_id="d")["nodes"][0]

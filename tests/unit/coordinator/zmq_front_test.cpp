@@ -119,6 +119,7 @@ TEST(ZmqFront, ADescriptionIsWhatEachNodeSaidOfItself) {
   for (const wire::NodeDescription& node : description.nodes) {
     ASSERT_EQ(node.settings.size(), 1u);
     EXPECT_EQ(node.settings[0].name, "block_size");
+    EXPECT_EQ(node.state, "ready");
   }
 }
 

@@ -66,7 +66,7 @@ inline Heartbeat full_heartbeat() {
 inline Slot full_slot() { return {"r-1", 2, "decoding", 40, 32, 45, 6, 3}; }
 
 inline NodeDescription full_description() {
-  return {"tcp://n", "tiny", {{"block_size", "16"}}, {{1, {{"kv_cache_dtype", "f16"}}}}};
+  return {"tcp://n", "tiny", {{"block_size", "16"}}, {{1, {{"kv_cache_dtype", "f16"}}}}, "ready"};
 }
 
 inline std::vector<Message> one_of_each() {
