@@ -41,8 +41,8 @@ class InlineExecutor final : public Executor {
       : config_(config()),
         plan_(*make_shard_plan(file.config().shape, 1)),
         rope_(file.config(), config_.limits.max_model_len, ledger_),
-        communicators_(make_local_group(1, config_.collective_deadline)),
-        rank_(file, plan_, 0, config_, rope_.cos_sin(), ledger_) {
+        communicators_(make_local_group(1, {})),
+        rank_(file, plan_, 0, config_, rope_.cos_sin(), progress_, ledger_) {
     result_.resize(config_.limits.max_samples);
   }
   void submit(std::span<const std::byte> plan) override {

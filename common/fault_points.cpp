@@ -18,6 +18,7 @@ constexpr std::array<const char*, kNFaults> kNames = {
     "row-is-nan",
     "slow-copies",
     "host-bit-flip",
+    "thread-refused",
     "last-token-only",
     "mask-dropped",
     "position-reset",

@@ -31,6 +31,7 @@ enum class Fault : uint8_t {
   kRowIsNan,          // by step: the first sampled row, from its first attention on
   kSlowCopies,        // copying blocks takes its time
   kHostBitFlip,       // a block in host memory has lost a bit
+  kThreadRefused,     // the system starts no thread
 
   // Mutants of the forward pass.
   kLastTokenOnly,   // what is computed anew for each token is only the last one

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/threads.h"
 
 namespace lockstep {
 namespace {
@@ -28,8 +29,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerConfig config, H
       new HttpServer(std::move(config), std::move(handler), ids, probes));
   if (Status listening = server->listen(); !listening) return listening.error();
   asio::co_spawn(server->acceptor_.get_executor(), server->accept_loop(), asio::detached);
-  for (int64_t i = 0; i < server->config_.n_threads; ++i)
-    server->threads_.emplace_back([io = &server->io_] { io->run(); });
+  for (int64_t i = 0; i < server->config_.n_threads; ++i) {
+    server->threads_.push_back(start_thread("HTTP", [io = &server->io_] { io->run(); }));
+  }
   return server;
 }
 

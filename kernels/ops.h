@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 
+#include "common/progress.h"
 #include "kernels/leaves.h"
 #include "kernels/packed_weights.h"
 #include "kernels/view.h"
@@ -245,6 +246,9 @@ struct CpuStreamOptions {
   int n_threads = 1;             // of this stream, the calling thread included
   int n_threads_in_process = 1;  // of all streams; threads spin while there are processors for them
   StreamLimits limits;
+  // [n_threads], the calling thread's first; bumped at every op and every band of work inside one.
+  // Must outlive the stream. Empty: nobody asks.
+  std::span<ProgressCounter> progress = {};
 };
 
 // CHECKs that the machine has the instruction set. Throws std::bad_alloc; ledger must outlive it.

@@ -1,10 +1,11 @@
 // Communicator: what tensor-parallel ranks say to each other. One object per rank, used by that
-// rank's thread only; every rank of a group makes the same calls in the same order. Every call has
-// a deadline; once one call has failed, the group is aborted and all later calls fail at once.
+// rank's thread only; every rank of a group makes the same calls in the same order. No call waits
+// without end; once one call has failed, the group is aborted and all later calls fail at once.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,7 +16,7 @@ namespace lockstep {
 
 enum class CommResult : uint8_t {
   kOk,
-  kTimeout,   // a peer did not arrive before the deadline
+  kTimeout,   // a peer did not arrive in time
   kAborted,   // the group was aborted, here or by a peer
   kMismatch,  // the ranks disagree about the value they were to agree on
 };
@@ -40,11 +41,20 @@ class Communicator {
   virtual void abort() = 0;
 };
 
-// Ranks as threads of one process. `deadline` bounds each call's wait for its peers, which spins
-// first if the process has a processor for each of `n_threads_in_process`, the ranks' teams
-// included.
+// How long a rank of make_local_group() waits for its peers: until nothing has moved for n_ticks of
+// the ticks that it counts itself, so that neither work that takes long nor a process that was
+// stopped for a while is a timeout.
+struct WaitPatience {
+  std::chrono::milliseconds tick{100};
+  int n_ticks = 50;
+  std::function<uint64_t()>
+      progress;  // moves while any rank works; any thread. Empty: it never does
+};
+
+// Ranks as threads of one process. Each call's wait for its peers spins first if the process has a
+// processor for each of `n_threads_in_process`, the ranks' teams included.
 std::vector<std::unique_ptr<Communicator>> make_local_group(int n_ranks,
-                                                            std::chrono::milliseconds deadline,
+                                                            const WaitPatience& patience,
                                                             int n_threads_in_process = 1);
 
 }  // namespace lockstep

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/threads.h"
 
 namespace lockstep {
 
@@ -31,12 +32,22 @@ Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_group(const NcclLib
                   .aborted = std::make_shared<std::atomic<bool>>(false)};
   std::vector<std::optional<Result<std::unique_ptr<Communicator>>>> joined(device_idxs.size());
   std::vector<std::thread> threads;
-  for (size_t r = 0; r < joined.size(); ++r) {
-    member.rank = static_cast<int>(r);
-    member.device_idx = device_idxs[r];
-    threads.emplace_back([&library, &slot = joined[r], member] { slot = library.join(member); });
+  const auto join_all = [&threads] {
+    for (std::thread& thread : threads) thread.join();
+  };
+  try {
+    for (size_t r = 0; r < joined.size(); ++r) {
+      member.rank = static_cast<int>(r);
+      member.device_idx = device_idxs[r];
+      threads.push_back(start_thread(
+          "NCCL", [&library, &slot = joined[r], member] { slot = library.join(member); }));
+    }
+  } catch (...) {
+    *member.aborted = true;  // for those that wait for who is missing
+    join_all();
+    throw;
   }
-  for (std::thread& thread : threads) thread.join();
+  join_all();
 
   std::vector<std::unique_ptr<Communicator>> ranks;
   const Error* failure = nullptr;

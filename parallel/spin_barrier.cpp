@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/spinning.h"
+#include "common/stall_watch.h"
 
 namespace lockstep {
 
@@ -18,11 +19,10 @@ void relax() {
 
 }  // namespace
 
-SpinBarrier::SpinBarrier(int n_threads, int n_threads_in_process,
-                         std::chrono::milliseconds deadline)
+SpinBarrier::SpinBarrier(int n_threads, int n_threads_in_process, const WaitPatience& patience)
     : n_threads_(n_threads),
       n_spins_(pays_to_spin(std::max(n_threads, n_threads_in_process)) ? kSpins : 0),
-      deadline_(deadline) {}
+      patience_(patience) {}
 
 CommResult SpinBarrier::arrive_and_wait() {
   if (aborted()) return CommResult::kAborted;
@@ -54,10 +54,13 @@ bool SpinBarrier::spin_while(uint64_t generation) const {
 
 CommResult SpinBarrier::sleep_while(uint64_t generation) {
   const auto over = [&] { return generation_.load() != generation; };
-  const auto until = std::chrono::steady_clock::now() + deadline_;
+  const auto progress = [&] { return patience_.progress ? patience_.progress() : 0; };
+  StallWatch watch(patience_.n_ticks);
   std::unique_lock lock(mutex_);
   n_sleepers_.fetch_add(1);
-  wake_.wait_until(lock, until, [&] { return over() || aborted_.load(); });
+  while (!wake_.wait_for(lock, patience_.tick, [&] { return over() || aborted_.load(); })) {
+    if (watch.tick(true, progress())) break;
+  }
   n_sleepers_.fetch_sub(1);
   lock.unlock();
   if (over()) return CommResult::kOk;

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/threads.h"
 
 namespace lockstep::wire {
 namespace {
@@ -55,7 +56,7 @@ void ZmqLoop::every(milliseconds interval, Task task) {
 }
 
 void ZmqLoop::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("the ZeroMQ sockets", [this] { run(); });
 }
 
 void ZmqLoop::stop() {

@@ -35,7 +35,7 @@ class ZmqLoop {
   // Runs after wake(), once however often it was called in between.
   void on_wake(Task task) { on_wake_ = std::move(task); }
 
-  void start();
+  void start();  // throws LoadError if the system refuses the thread
   // Ends the thread after the handler that runs now, then closes the sockets (Socket::set_linger).
   // Tasks that did not run are dropped. Not from the loop's own thread.
   void stop();

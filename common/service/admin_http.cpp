@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/service/percent.h"
+#include "common/threads.h"
 
 namespace lockstep {
 namespace {
@@ -185,7 +186,7 @@ Result<std::unique_ptr<AdminHttp>> AdminHttp::start(const HostPort& address, Adm
   auto impl = std::make_unique<Impl>(std::move(routes));
   TRY([[maybe_unused]] const Ok listening, impl->listen(address));
   impl->accept();
-  impl->thread = std::thread([io = &impl->io] { io->run(); });
+  impl->thread = start_thread("the admin port", [io = &impl->io] { io->run(); });
   return std::unique_ptr<AdminHttp>(new AdminHttp(std::move(impl)));
 }
 

@@ -152,6 +152,7 @@ class Launch {
     rows.scale = args_.scale;
     rows.window = args_.window;
     rows.scratch = reinterpret_cast<float*>(team_.scratch(thread, unit_bytes(head_dim)));
+    rows.progress = team_.progress(thread).raw();
     return rows;
   }
 

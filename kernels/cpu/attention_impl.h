@@ -151,6 +151,7 @@ class RowsAttention {
       const int64_t end = begin + kTileKeys;
       tile_.fill(first > begin ? first : begin, last + 1 < end ? last + 1 : end);
       attend_tile(begin);
+      __atomic_store_n(rows_.progress, *rows_.progress + 1, __ATOMIC_RELAXED);
     }
   }
 

@@ -43,9 +43,10 @@ struct AttentionRows {
   int n_rows = 0;
   int n_heads = 0;
   float scale = 1.0f;
-  int64_t window = 0;        // 0 = all
-  float* scratch = nullptr;  // attention_scratch_floats(head_dim)
-  TilePartials partials;     // for attend_tiles and merge_tiles
+  int64_t window = 0;            // 0 = all
+  float* scratch = nullptr;      // attention_scratch_floats(head_dim)
+  TilePartials partials;         // for attend_tiles and merge_tiles
+  uint64_t* progress = nullptr;  // grows by 1 a tile; other threads read it
 };
 
 // V rows and outputs in scratch are padded to whole vectors.

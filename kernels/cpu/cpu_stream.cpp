@@ -20,7 +20,8 @@ CpuStream::CpuStream(const CpuStreamOptions& options, MemoryLedger& ledger)
       name_(std::string("cpu/") + to_string(options.isa)),
       team_({.n_threads = options.n_threads,
              .n_threads_in_process = options.n_threads_in_process,
-             .scratch = ops_.scratch_bytes(options.limits)},
+             .scratch = ops_.scratch_bytes(options.limits),
+             .progress = options.progress},
             ledger) {
   CHECK(has(options.isa));
 }
@@ -29,6 +30,7 @@ template <class Args>
 void CpuStream::run(CpuOps::Op<Args> op, const Args& args) {
   const FloatMode float_mode;
   op(args, team_);
+  team_.progress(0).bump();
 }
 
 void CpuStream::launch(const EmbedArgs& args) { run(ops_.embed, args); }

@@ -58,8 +58,8 @@ struct Linear {
     return job;
   }
 
-  void run_tiles(int64_t first_token, int64_t end_token, int64_t first_tile,
-                 int64_t end_tile) const {
+  void run_tiles(int64_t first_token, int64_t end_token, int64_t first_tile, int64_t end_tile,
+                 ProgressCounter& progress) const {
     const PackedWeights& weights = args.weights;
     const TileJob shared = job_of_tokens(first_token, end_token);
     for (int64_t tile = first_tile; tile < end_tile; ++tile) {
@@ -73,6 +73,7 @@ struct Linear {
         job.bias = bias.data();
       }
       run_subtrees(job, first_token * token_stride + row);
+      progress.bump();
     }
   }
 
@@ -117,11 +118,11 @@ void run_linear(const LinearArgs& args, ThreadTeam& team, TileKernel kernel) {
   const int64_t n_token_blocks = ceil_div(op.n_tokens, block);
   const int64_t work_per_tile = std::min(block, op.n_tokens) * args.weights.k * kTileRows;
   const int64_t n_runs = team.n_runs(op.n_tiles, ceil_div(kMinWork, work_per_tile));
-  team.run(static_cast<int>(n_token_blocks * n_runs), [&](int chunk, int /*thread*/) {
+  team.run(static_cast<int>(n_token_blocks * n_runs), [&](int chunk, int thread) {
     const int64_t first_token = chunk / n_runs * block;
     const int64_t run = chunk % n_runs;
     op.run_tiles(first_token, std::min(first_token + block, op.n_tokens), op.n_tiles * run / n_runs,
-                 op.n_tiles * (run + 1) / n_runs);
+                 op.n_tiles * (run + 1) / n_runs, team.progress(thread));
   });
 }
 

@@ -245,10 +245,11 @@ void run(const SampleArgs& args, const SampleScan& scan, ThreadTeam& team) {
   const int64_t vocab_size = args.logits.shape[1];
   CHECK_EQ(reinterpret_cast<uintptr_t>(args.scratch.data()) % alignof(uint64_t), 0u);
   const int n_areas = static_cast<int>(std::min<int64_t>({n_rows, kAreas, team.n_threads()}));
-  team.run(n_areas, [&](int index, int) {
+  team.run(n_areas, [&](int index, int thread) {
     const Area area(args.scratch.data() + index * Area::bytes(vocab_size), vocab_size);
     for (int64_t row = index; row < n_rows; row += n_areas) {
       RowSampler(args, scan, row, area).run();
+      team.progress(thread).bump();
     }
   });
 }

@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/spinning.h"
+#include "common/threads.h"
 #include "common/units.h"
 #include "kernels/cpu/float_mode.h"
 
@@ -44,15 +45,31 @@ ThreadTeam::ThreadTeam(const ThreadTeamOptions& options, MemoryLedger& ledger)
       spins_(pays_to_spin(std::max(options.n_threads, options.n_threads_in_process))),
       scratch_bytes_(in_pages(options.scratch)),
       scratch_(ledger, MemoryTag::kActivations,
-               scratch_bytes_.shared + n_threads_ * scratch_bytes_.per_thread) {
+               scratch_bytes_.shared + n_threads_ * scratch_bytes_.per_thread),
+      own_progress_(options.progress.empty() ? static_cast<size_t>(n_threads_) : 0),
+      progress_(options.progress.empty() ? std::span(own_progress_) : options.progress) {
   CHECK(n_threads_ >= 1);
-  workers_.reserve(static_cast<size_t>(n_threads_ - 1));
-  for (int thread = 1; thread < n_threads_; ++thread) {
-    workers_.emplace_back([this, thread] { work(thread); });
+  CHECK_EQ(progress_.size(), static_cast<size_t>(n_threads_));
+  try {
+    start_workers();
+  } catch (...) {
+    stop_workers();
+    throw;
   }
 }
 
-ThreadTeam::~ThreadTeam() {
+ThreadTeam::~ThreadTeam() { stop_workers(); }
+
+void ThreadTeam::start_workers() {
+  workers_.reserve(static_cast<size_t>(n_threads_ - 1));
+  for (int thread = 1; thread < n_threads_; ++thread) {
+    workers_.push_back(
+        start_thread(str("thread ", thread + 1, " of the ", n_threads_, " of a rank"),
+                     [this, thread] { work(thread); }));
+  }
+}
+
+void ThreadTeam::stop_workers() {
   stop_.store(true, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
@@ -61,7 +78,10 @@ ThreadTeam::~ThreadTeam() {
 
 void ThreadTeam::run_chunks(int n_chunks, Call call, const void* context) {
   if (n_threads_ == 1 || n_chunks <= 1) {
-    for (int chunk = 0; chunk < n_chunks; ++chunk) call(context, chunk, 0);
+    for (int chunk = 0; chunk < n_chunks; ++chunk) {
+      call(context, chunk, 0);
+      progress(0).bump();
+    }
     return;
   }
   call_ = call;
@@ -85,6 +105,7 @@ bool ThreadTeam::run_one_chunk(int thread) {
   const uint32_t n_chunks = n_chunks_of(drawn);
   if (next_of(drawn) >= n_chunks) return false;
   call_(context_, static_cast<int>(next_of(drawn)), thread);
+  progress(thread).bump();
   if (n_done_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_chunks && thread != 0) {
     n_done_.notify_one();
   }

@@ -11,10 +11,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include "common/buffer.h"
+#include "common/progress.h"
 
 namespace lockstep {
 
@@ -28,10 +30,12 @@ struct ThreadTeamOptions {
   int n_threads = 1;             // including the caller
   int n_threads_in_process = 1;  // of all teams
   ScratchBytes scratch;
+  std::span<ProgressCounter> progress = {};  // [n_threads] or empty; must outlive the team
 };
 
 class ThreadTeam {
  public:
+  // Throws LoadError if the system refuses a thread, and then has none left running.
   ThreadTeam(const ThreadTeamOptions& options, MemoryLedger& ledger);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
@@ -41,7 +45,8 @@ class ThreadTeam {
   bool spins() const { return spins_; }  // idle threads poll for a while before they sleep
 
   // fn(chunk, thread) once for every chunk in [0, n_chunks), in no order; returns when all are
-  // done. thread in [0, n_threads) is the one that runs it, for per-thread scratch.
+  // done. thread in [0, n_threads) is the one that runs it, for per-thread scratch. Every chunk is
+  // progress of its thread.
   template <class Fn>
   void run(int n_chunks, const Fn& fn) {
     auto call = [](const void* context, int chunk, int thread) {
@@ -58,12 +63,21 @@ class ThreadTeam {
     return static_cast<int>(std::clamp<int64_t>(worth, n_items > 0 ? 1 : 0, most));
   }
 
-  // fn(begin, end, thread) over such runs, which cover [0, n_items).
+  // fn(begin, end, thread) over such runs, or bands of long ones; they cover [0, n_items).
   template <class Fn>
   void run_ranges(int64_t n_items, int64_t min_items, const Fn& fn) {
     const int n = n_runs(n_items, min_items);
-    run(n, [&](int i, int thread) { fn(n_items * i / n, n_items * (i + 1) / n, thread); });
+    run(n, [&](int i, int thread) {
+      const int64_t end = n_items * (i + 1) / n;
+      for (int64_t begin = n_items * i / n; begin < end; begin += kBandItems) {
+        fn(begin, std::min(begin + kBandItems, end), thread);
+        progress(thread).bump();
+      }
+    });
   }
+
+  // Of the thread that runs a chunk: to be bumped inside chunks that may take a second.
+  ProgressCounter& progress(int thread) const { return progress_[static_cast<size_t>(thread)]; }
 
   // Scratch, 64-byte aligned, contents undefined: of one thread, and of the op that is on. CHECKs
   // that it was made this large.
@@ -74,8 +88,11 @@ class ThreadTeam {
   using Call = void (*)(const void* context, int chunk, int thread);
 
   static constexpr int kRunsPerThread = 8;
+  static constexpr int64_t kBandItems = 1024;  // rows of a step, as a rule
 
   void run_chunks(int n_chunks, Call call, const void* context);
+  void start_workers();
+  void stop_workers();
   bool run_one_chunk(int thread);
   void wait_done(uint32_t n_chunks);
   void work(int thread);
@@ -86,6 +103,8 @@ class ThreadTeam {
   const bool spins_;
   const ScratchBytes scratch_bytes_;
   const Buffer scratch_;  // | shared | of thread 0 | of thread 1 | …; touched first where used
+  std::vector<ProgressCounter> own_progress_;  // if the owner has none
+  const std::span<ProgressCounter> progress_;  // [n_threads]
 
   // The job. Written by the caller while no chunk is out; read only by holders of a chunk.
   Call call_ = nullptr;

@@ -1,15 +1,24 @@
 #include "node/engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <thread>
 #include <utility>
 
+#include "common/progress.h"
+#include "common/threads.h"
 #include "node/engine/admission.h"
 #include "node/engine/engine_core.h"
 #include "node/engine/mailbox.h"
+#include "node/engine/watchdog.h"
 
 namespace lockstep {
+namespace {
+
+constexpr std::chrono::milliseconds kLongestNap{20};  // deadlines pass while steps are paused
+
+}  // namespace
 
 // Sits between the core and the caller's sink: by the time the caller hears of an end, the id is
 // free again and snapshot() shows it.
@@ -21,8 +30,10 @@ struct Engine::Impl final : EngineSink {
                   config.context_shift),
         sink(caller_sink),
         mailbox(config.max_queued_requests, config.max_queued_tokens),
+        ranks(executor),
         core(config, executor, tokenizer, clock, *this),
-        published(core.snapshot()) {}
+        published(core.snapshot()),
+        watchdog(config.watch, [this] { return look(); }) {}
 
   void on_events(const EventBatch& batch) override {
     mailbox.forget(batch.ends);
@@ -36,15 +47,20 @@ struct Engine::Impl final : EngineSink {
   }
 
   void run();
-  void read_mail(bool wait);
+  void read_mail();
   void count_waiting();
+  uint64_t progress() const { return turns.count() + ranks.progress(); }
+  Watchdog::Sight look() const;
 
   const EngineConfig config;
   const Admission admission;
   EngineSink& sink;
   Mailbox mailbox;
   std::atomic<uint64_t> n_rejected{0};
-  std::atomic<bool> is_idle{true};  // the core is, all its events delivered
+  std::atomic<bool> is_idle{true};    // the core is, all its events delivered
+  std::atomic<bool> has_mail{false};  // the engine thread is not waiting for some
+  ProgressCounter turns;              // of the engine thread, more than one a turn
+  const Executor& ranks;
 
   // Engine thread only.
   EngineCore core;
@@ -54,15 +70,25 @@ struct Engine::Impl final : EngineSink {
   EngineSnapshot published;  // guarded by snapshot_mutex
 
   std::thread thread;
+  Watchdog watchdog;  // last: it looks at all of the above
 };
+
+// Looks at atomics only. Who cannot take their mail although there is some hang as well.
+Watchdog::Sight Engine::Impl::look() const {
+  return {.has_work = has_mail || !is_idle || mailbox.has_live(),
+          .progress = progress(),
+          .awaited_step = core.awaited_step()};
+}
 
 void Engine::Impl::run() {
   do {
-    read_mail(/*wait=*/core.idle());
+    read_mail();
     core.start();
+    turns.bump();
     count_waiting();
     publish_snapshot();
     core.finish();
+    turns.bump();
     count_waiting();
     publish_snapshot();
     is_idle = core.idle();
@@ -75,8 +101,15 @@ void Engine::Impl::count_waiting() {
   mailbox.set_n_waiting(line.n_new_requests(), line.n_new_tokens());
 }
 
-void Engine::Impl::read_mail(bool wait) {
-  mailbox.take(mail, wait);
+void Engine::Impl::read_mail() {
+  if (core.idle()) {
+    has_mail = false;
+    mailbox.take(mail, /*wait=*/true);
+    has_mail = true;
+  } else {
+    mailbox.take_within(mail, std::min<std::chrono::nanoseconds>(core.pause_left(), kLongestNap));
+  }
+  turns.bump();
   if (!mail.arrivals.empty()) is_idle = false;
   for (std::unique_ptr<LiveRequest>& request : mail.arrivals) core.accept(std::move(request));
   for (RequestId id : mail.cancels) core.cancel(id);
@@ -91,7 +124,8 @@ Engine::Engine(const EngineConfig& config, Executor& executor, const Tokenizer& 
 Engine::~Engine() { stop(); }
 
 void Engine::start() {
-  impl_->thread = std::thread([this] { impl_->run(); });
+  impl_->thread = start_thread("the engine", [this] { impl_->run(); });
+  impl_->watchdog.start();
 }
 
 void Engine::drain() { impl_->mailbox.close(); }
@@ -104,6 +138,7 @@ void Engine::stop() {
   impl_->mailbox.stop();
   if (impl_->thread.joinable()) {
     impl_->thread.join();
+    impl_->watchdog.stop();
   } else {
     impl_->run();  // never started, or stopped before: whatever was accepted still gets its end
   }
@@ -132,6 +167,7 @@ EngineSnapshot Engine::snapshot() const {
   s.n_waiting += impl_->mailbox.n_pending();
   s.n_accepted = impl_->mailbox.n_accepted();  // read last: never less than the ends
   s.n_rejected = impl_->n_rejected;
+  s.progress = 1 + impl_->progress();
   return s;
 }
 

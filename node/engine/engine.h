@@ -1,6 +1,7 @@
 // Engine: one thread that owns all scheduling state of a node: sequences, block tables, the block
 // pool. Others talk to it through a bounded queue. A step: drain control, reap, plan (pure), commit
-// (the only mutation), submit to the ranks, publish the results.
+// (the only mutation), submit to the ranks, publish the results. A watch ends the process when the
+// thread or its ranks hang (watchdog.h).
 #pragma once
 
 #include <array>
@@ -53,6 +54,8 @@ struct EngineSnapshot {
   // [rule - 1] (docs/engine.md); 0 unless there is a bug
   std::array<uint64_t, kNumInvariants> n_violations{};
   std::chrono::nanoseconds busy{0};  // time with a step in flight
+  // Grows while the engine thread takes turns or a rank gets on in a step. Of the moment of asking.
+  uint64_t progress = 0;
 
   uint64_t n_invariant_violations() const {
     return std::accumulate(n_violations.begin(), n_violations.end(), uint64_t{0});

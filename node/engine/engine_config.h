@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "node/engine/watch_config.h"
 #include "node/kv/block_events.h"
 #include "node/kv/eviction_policy.h"
 #include "node/kv/tenant_config.h"
@@ -44,6 +45,7 @@ struct EngineConfig {
   // What kGdsf takes a block to be worth until steps have been timed; only ratios matter.
   PrefillCost prefill_cost = {};
   BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
+  WatchConfig watch = {};
 };
 
 }  // namespace lockstep

@@ -103,12 +103,19 @@ void EngineCore::start() {
   cache_.advance(clock_.now());
   has_started_ = false;
   end_overdue();
-  if (n_in_flight_ == max_in_flight()) return;
+  is_paused_ = pause_left() > Clock::TimePoint::duration::zero();
+  if (n_in_flight_ == max_in_flight() || is_paused_) return;
   Schedule& schedule = schedule_of(next_step_);
   plan(schedule);
   if (schedule.empty()) return;
+  if (bisection_.is_active()) bisection_.started(schedule.sequences());
   submit_step(schedule);
   has_started_ = true;
+}
+
+Clock::TimePoint::duration EngineCore::pause_left() const {
+  const auto zero = Clock::TimePoint::duration::zero();
+  return paused_until_ ? std::max(*paused_until_ - clock_.now(), zero) : zero;
 }
 
 // While somebody is looked for who makes steps fail, one step runs at a time.
@@ -143,7 +150,7 @@ void EngineCore::end_overdue() {
 void EngineCore::finish() {
   if (n_in_flight_ == max_in_flight() || (n_in_flight_ > 0 && !has_started_)) {
     finish_step();
-  } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty() &&
+  } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty() && !is_paused_ &&
              !schedule_of(next_step_).is_refused) {
     fail_head();
   }
@@ -234,7 +241,7 @@ void EngineCore::finish_step() {
     return;
   }
   counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens());
-  if (bisection_.is_active()) bisection_.succeeded(schedule.sequences());
+  if (bisection_.is_active()) bisection_.succeeded();
   int32_t sample_idx = 0;
   for (const ScheduledChunk& chunk : schedule.chunks) {
     finish_chunk(chunk, sample_idx);
@@ -244,7 +251,9 @@ void EngineCore::finish_step() {
 
 // The oldest step in flight, which is done then.
 const Schedule& EngineCore::wait_step() {
+  awaited_step_.store(next_step_ - static_cast<uint64_t>(n_in_flight_), std::memory_order_relaxed);
   executor_.wait_result(result_);
+  awaited_step_.store(0, std::memory_order_relaxed);
   const Clock::TimePoint now = clock_.now();
   const auto took = now - std::exchange(busy_since_, now);
   counters_.busy += took;

@@ -7,9 +7,11 @@
 // blocks it writes to go back only when s + 1 is done. Engine thread only.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -45,6 +47,9 @@ class EngineCore {
   // Waits for the oldest step if nothing more can be started, and tells the sink what came of it.
   void finish();
 
+  // Until start() submits a step again: the last ones failed, and nobody is known to be to blame.
+  // Requests come and end meanwhile.
+  Clock::TimePoint::duration pause_left() const;
   // Nothing waits, runs, is in flight or holds a block.
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
   const Scheduler& scheduler() const { return scheduler_; }
@@ -53,6 +58,8 @@ class EngineCore {
   HostTier& host_tier() { return host_tier_; }
   const CacheHistory& cache_history() const { return cache_history_; }
   int n_in_flight() const { return n_in_flight_; }
+  // Any thread: the step whose result finish() waits for at this moment; 0 = none.
+  uint64_t awaited_step() const { return awaited_step_.load(std::memory_order_relaxed); }
   // All but what is counted at the door: n_accepted and n_rejected.
   EngineSnapshot snapshot() const;
 
@@ -68,6 +75,7 @@ class EngineCore {
   void finish_step();
   const Schedule& wait_step();
   void take_back(const Schedule& failed);
+  void pause();
   void undo(const Schedule& schedule);
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);
@@ -106,6 +114,7 @@ class EngineCore {
   std::vector<Schedule> schedules_;  // [steps allowed in flight], by step number
   StepResult result_;
   Bisection bisection_;
+  std::optional<Clock::TimePoint> paused_until_;  // while steps fail that name no row
   EventBuffer events_;
 
   std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> live_;
@@ -116,7 +125,9 @@ class EngineCore {
 
   uint64_t next_step_ = 1;
   int n_in_flight_ = 0;
+  std::atomic<uint64_t> awaited_step_{0};
   bool has_started_ = false;  // in this turn
+  bool is_paused_ = false;    // in this turn
   Clock::TimePoint busy_since_{};
   EngineSnapshot counters_;
 };

@@ -26,6 +26,7 @@ void EngineCore::take_back(const Schedule& failed) {
   scheduler_.quarantine(bad);
   scheduler_.start_over_without_host_blocks();
   if (!bad.empty()) {  // who asked for them is not to blame
+    if (bisection_.is_active()) bisection_.repeat();
     counters_.decode_failures.retried(cause_of(status));
     return;
   }
@@ -34,15 +35,22 @@ void EngineCore::take_back(const Schedule& failed) {
     std::erase_if(suspects, [](const Sequence* sequence) { return !sequence->is_running(); });
     bisection_.begin(status, std::move(suspects));
     counters_.decode_failures.retried(cause_of(status));
+    pause();
     return;
   }
   const std::vector<Sequence*> all_blamed = bisection_.failed(status);
+  pause();
   if (all_blamed.empty()) counters_.decode_failures.retried(cause_of(status));
   for (const Sequence* blamed : all_blamed) {
     if (!blamed->is_running()) continue;  // by now, together with another choice of its request
     counters_.decode_failures.failed(cause_of(status));
     fail(blamed->owner(), ErrorCode::kDecodeFailed, message);
   }
+}
+
+void EngineCore::pause() {
+  paused_until_.reset();
+  if (bisection_.pause().count() > 0) paused_until_ = clock_.now() + bisection_.pause();
 }
 
 void EngineCore::undo(const Schedule& schedule) {

@@ -41,12 +41,13 @@ Status Mailbox::post(std::unique_ptr<LiveRequest> request) {
     }
     TRY([[maybe_unused]] const Ok room, check_room(*request));
     live_.emplace(id, false);
+    has_live_.store(true, std::memory_order_relaxed);
     ++n_accepted_;
     n_pending_ += static_cast<int32_t>(request->choices.size());
     n_pending_tokens_ += static_cast<int64_t>(request->request.prompt.size());
     mail_.arrivals.push_back(std::move(request));
   }
-  has_mail_.notify_one();
+  mail_came_.notify_one();
   return Ok{};
 }
 
@@ -57,7 +58,7 @@ void Mailbox::post_cancel(RequestId id) {
     if (found == live_.end() || std::exchange(found->second, true)) return;
     mail_.cancels.push_back(id);
   }
-  has_mail_.notify_one();
+  mail_came_.notify_one();
 }
 
 bool Mailbox::post_task(EngineTask task) {
@@ -66,7 +67,7 @@ bool Mailbox::post_task(EngineTask task) {
     if (mail_.is_stopping || mail_.tasks.size() >= kMaxTasks) return false;
     mail_.tasks.push_back(std::move(task));
   }
-  has_mail_.notify_one();
+  mail_came_.notify_one();
   return true;
 }
 
@@ -81,7 +82,7 @@ void Mailbox::stop() {
     is_closed_ = true;
     mail_.is_stopping = true;
   }
-  has_mail_.notify_one();
+  mail_came_.notify_one();
 }
 
 bool Mailbox::is_closed() const {
@@ -105,15 +106,25 @@ uint64_t Mailbox::n_accepted() const {
 }
 
 void Mailbox::take(Mail& mail, bool wait) {
-  mail.arrivals.clear();
-  mail.cancels.clear();
-  mail.tasks.clear();
+  mail.clear();
   std::unique_lock lock(mutex_);
-  const auto has_mail = [this] {
-    return !mail_.arrivals.empty() || !mail_.cancels.empty() || !mail_.tasks.empty() ||
-           mail_.is_stopping;
-  };
-  if (wait) has_mail_.wait(lock, has_mail);
+  if (wait) mail_came_.wait(lock, [this] { return has_mail(); });
+  hand_over(mail);
+}
+
+void Mailbox::take_within(Mail& mail, std::chrono::nanoseconds longest) {
+  mail.clear();
+  std::unique_lock lock(mutex_);
+  mail_came_.wait_for(lock, longest, [this] { return has_mail(); });
+  hand_over(mail);
+}
+
+bool Mailbox::has_mail() const {
+  return !mail_.arrivals.empty() || !mail_.cancels.empty() || !mail_.tasks.empty() ||
+         mail_.is_stopping;
+}
+
+void Mailbox::hand_over(Mail& mail) {
   std::swap(mail.arrivals, mail_.arrivals);
   std::swap(mail.cancels, mail_.cancels);
   std::swap(mail.tasks, mail_.tasks);
@@ -136,6 +147,7 @@ void Mailbox::forget(std::span<const RequestEnd> ends) {
     live_.erase(end.request);
     std::erase(mail_.cancels, end.request);  // the id may be used again, by another request
   }
+  has_live_.store(!live_.empty(), std::memory_order_relaxed);
 }
 
 }  // namespace lockstep

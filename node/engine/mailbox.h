@@ -4,6 +4,8 @@
 // requests.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -23,6 +25,12 @@ struct Mail {
   std::vector<RequestId> cancels;                      // of requests in or before `arrivals`
   std::vector<EngineTask> tasks;                       // after both
   bool is_stopping = false;
+
+  void clear() {
+    arrivals.clear();
+    cancels.clear();
+    tasks.clear();
+  }
 };
 
 class Mailbox {
@@ -42,13 +50,16 @@ class Mailbox {
   void close();  // refuse requests from now on
   void stop();   // close, and tell the engine thread to end
   bool is_closed() const;
-  int32_t n_live() const;     // accepted, last word not yet spoken
+  int32_t n_live() const;  // accepted, last word not yet spoken
+  bool has_live() const { return has_live_.load(std::memory_order_relaxed); }  // takes no lock
   int32_t n_pending() const;  // sequences not yet taken by the engine thread
   uint64_t n_accepted() const;
 
   // Engine thread.
   // Takes all mail, waiting for some if `wait`.
   void take(Mail& mail, bool wait);
+  // Likewise, but waits no longer than that.
+  void take_within(Mail& mail, std::chrono::nanoseconds longest);
   // So many of the requests taken, with so many prompt tokens, still wait at the engine; they count
   // as queued.
   void set_n_waiting(int32_t n_requests, int64_t n_tokens = 0);
@@ -57,11 +68,14 @@ class Mailbox {
 
  private:
   Status check_room(const LiveRequest& request) const;
+  bool has_mail() const;
+  void hand_over(Mail& mail);
 
   const int32_t max_queued_requests_;
   const int64_t max_queued_tokens_;
+  std::atomic<bool> has_live_{false};  // written under mutex_
   mutable std::mutex mutex_;
-  std::condition_variable has_mail_;
+  std::condition_variable mail_came_;
   // guarded by mutex_
   Mail mail_;
   std::unordered_map<RequestId, bool> live_;  // to: a cancel was posted

@@ -58,6 +58,9 @@ class Executor {
   virtual void fill_with_nan(int /*group*/, std::span<const BlockId> /*blocks*/) {}
   // Blocks until the oldest unanswered step is done.
   virtual void wait_result(StepResult& result) = 0;
+  // Any thread. Grows while a step gets on, several times a second however long the step takes, and
+  // stands still while none runs or all ranks hang.
+  virtual uint64_t progress() const { return 0; }
 };
 
 }  // namespace lockstep

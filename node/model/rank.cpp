@@ -21,29 +21,34 @@ BlockStoreShape kv_shape(const ModelConfig& model, const RankShard& shard,
 }
 
 CpuStreamOptions stream_options(const ModelConfig& model, const RankShard& shard,
-                                const RankGroupConfig& config) {
+                                const RankGroupConfig& config,
+                                std::span<ProgressCounter> progress) {
   return {.isa = config.isa,
           .n_threads = config.threads_per_rank,
           .n_threads_in_process = config.n_ranks * config.threads_per_rank,
           .limits = {.max_tokens = config.limits.max_tokens,
                      .max_dim = std::max(model.shape.hidden_dim, shard.n_ffn),
-                     .head_dim = model.shape.head_dim}};
+                     .head_dim = model.shape.head_dim},
+          .progress = progress};
 }
 
 }  // namespace
 
 Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
-           const View& cos_sin, MemoryLedger& ledger)
+           const View& cos_sin, std::span<ProgressCounter> progress, MemoryLedger& ledger)
     : rank_(rank),
       config_(config),
+      progress_(progress.front()),
       stream_(make_cpu_stream(
-          stream_options(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger)),
+          stream_options(file.config(), plan.ranks[static_cast<size_t>(rank)], config, progress),
+          ledger)),
       loaded_(load_weights(file, plan, rank, ledger)),
       kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
       workspace_(file.config(), plan, rank, loaded_.weights, config.limits, ledger),
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
                    cos_sin, *stream_,
-                   {config.limits, rank == config.n_ranks - 1, config.collective_deadline}) {
+                   {config.limits, rank == config.n_ranks - 1,
+                    config.watch_tick * config.collective_ticks}) {
   if (config.limits.n_host_kv_blocks > 0) {
     host_kv_.emplace(config.limits.n_host_kv_blocks, kv_, ledger);
   }
@@ -76,7 +81,10 @@ RankOutcome Rank::run(std::span<const std::byte> plan, std::span<const BlockId> 
 RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
                              Communicator& communicator) {
   store_in_host(plan);
-  for (BlockId block : nan_blocks) kv_.fill_with_nan(block);
+  for (BlockId block : nan_blocks) {
+    kv_.fill_with_nan(block);
+    progress_.bump();
+  }
   if (std::vector<HostBlockId> bad = load_from_host(plan); !bad.empty()) {
     communicator.abort();
     RankOutcome outcome =
@@ -95,6 +103,7 @@ void Rank::store_in_host(const StepPlanView& plan) {
   for (size_t i = 0; i < plan.stores_to().size(); ++i) {
     host_kv_->store(BlockId{plan.stores_from(0)[i]}, HostBlockId{plan.stores_to()[i]},
                     plan.store_tags()[i]);
+    progress_.bump();
   }
 }
 
@@ -106,6 +115,7 @@ std::vector<HostBlockId> Rank::load_from_host(const StepPlanView& plan) {
     if (!host_kv_->load(from, plan.load_tags()[i], BlockId{plan.loads_to(0)[i]})) {
       bad.push_back(from);
     }
+    progress_.bump();
   }
   return bad;
 }

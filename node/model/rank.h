@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/ledger.h"
+#include "common/progress.h"
 #include "node/kv/block_store.h"
 #include "node/kv/host_block_store.h"
 #include "node/model/executor.h"
@@ -30,9 +31,10 @@ struct RankOutcome {
 
 class Rank {
  public:
-  // References must outlive the object. Throws LoadError.
+  // References must outlive the object. `progress`: of the rank's threads, its own one first.
+  // Throws LoadError.
   Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
-       const View& cos_sin, MemoryLedger& ledger);
+       const View& cos_sin, std::span<ProgressCounter> progress, MemoryLedger& ledger);
 
   // Runs one plan. Never throws: whatever goes wrong is in the outcome, naming this rank and the
   // op, and the peers are told to give up. --sanitize-kv: nan_blocks are filled with NaN once what
@@ -55,6 +57,7 @@ class Rank {
 
   const int rank_;
   const RankGroupConfig& config_;
+  ProgressCounter& progress_;
   std::unique_ptr<Stream> stream_;
   LoadedWeights loaded_;
   BlockStore kv_;

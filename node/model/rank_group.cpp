@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cfenv>
 #include <condition_variable>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -18,6 +17,8 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
+#include "common/progress.h"
+#include "common/threads.h"
 #include "node/model/rank.h"
 #include "node/model/rope_table.h"
 
@@ -26,7 +27,6 @@ namespace lockstep {
 namespace {
 
 constexpr int kMaxInFlight = 2;   // one runs while the engine plans the next
-constexpr int kExitHung = 70;     // EX_SOFTWARE of sysexits.h
 constexpr int kIdleSpins = 1000;  // tens of microseconds: the engine answers a step that fast
 
 ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
@@ -100,7 +100,6 @@ struct RankGroup::Impl {
 
   void start_ranks(const ModelFile& file, MemoryLedger& ledger);
   void stop_ranks();
-  [[noreturn]] void give_up(uint64_t step) const;
   void run_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
   std::unique_ptr<Rank> build_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
   bool wait_for_plan(uint64_t n_run);
@@ -117,6 +116,9 @@ struct RankGroup::Impl {
   const RopeTable rope;
   std::string backend;
   std::string fingerprint;
+
+  // [n_ranks * threads_per_rank], each its thread's
+  std::vector<ProgressCounter> progress;
 
   // written by the engine thread while every rank is idle
   std::vector<std::unique_ptr<Communicator>> communicators;
@@ -145,7 +147,8 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
       settings(settings_of(rank_configs)),
       model(file.config()),
       plan(shard_or_throw(model, config.n_ranks)),
-      rope(model, config.limits.max_model_len, ledger) {
+      rope(model, config.limits.max_model_len, ledger),
+      progress(static_cast<size_t>(config.n_ranks) * static_cast<size_t>(config.threads_per_rank)) {
   for (InFlight& step : ring) {
     step.plan.resize(step_plan_bytes(config.limits));
     step.outcomes.resize(plan.ranks.size());
@@ -162,14 +165,6 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
 
 RankGroup::Impl::~Impl() { stop_ranks(); }
 
-// A thread that hangs cannot be ended, so the process is: its supervisor starts it anew, and its
-// coordinator notices at once.
-void RankGroup::Impl::give_up(uint64_t step) const {
-  log(LogLevel::kError, str("step ", step, " takes longer than ", config.step_deadline.count(),
-                            " ms: a rank hangs; exiting"));
-  std::_Exit(kExitHung);
-}
-
 void RankGroup::Impl::stop_ranks() {
   {
     std::lock_guard lock(mutex);
@@ -181,13 +176,17 @@ void RankGroup::Impl::stop_ranks() {
 }
 
 void RankGroup::Impl::make_communicators() {
-  communicators = make_local_group(config.n_ranks, config.collective_deadline,
+  communicators = make_local_group(config.n_ranks,
+                                   {.tick = config.watch_tick,
+                                    .n_ticks = config.collective_ticks,
+                                    .progress = [this] { return sum_of(progress); }},
                                    config.n_ranks * config.threads_per_rank);
 }
 
 void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
   for (int rank = 0; rank < config.n_ranks; ++rank) {
-    threads.emplace_back([this, rank, &file, &ledger] { run_rank(rank, file, ledger); });
+    threads.push_back(start_thread(str("rank ", rank),
+                                   [this, rank, &file, &ledger] { run_rank(rank, file, ledger); }));
   }
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return n_ready == config.n_ranks; });
@@ -207,9 +206,11 @@ std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file
                                                   MemoryLedger& ledger) {
   std::unique_ptr<Rank> rank;
   std::exception_ptr failure;
+  const auto n_threads = static_cast<size_t>(config.threads_per_rank);
   try {
-    rank = std::make_unique<Rank>(file, plan, idx, rank_configs[static_cast<size_t>(idx)],
-                                  rope.cos_sin(), ledger);
+    rank = std::make_unique<Rank>(
+        file, plan, idx, rank_configs[static_cast<size_t>(idx)], rope.cos_sin(),
+        std::span(progress).subspan(static_cast<size_t>(idx) * n_threads, n_threads), ledger);
   } catch (const std::bad_alloc&) {
     failure = std::make_exception_ptr(
         LoadError(str("rank ", idx, ": no memory for its weights and activations")));
@@ -293,10 +294,7 @@ void RankGroup::wait_result(StepResult& result) {
   InFlight& step = group.slot(group.n_answered);
   {
     std::unique_lock lock(group.mutex);
-    const auto all_done = [&] { return step.n_done == group.config.n_ranks; };
-    if (!group.done.wait_for(lock, group.config.step_deadline, all_done)) {
-      group.give_up(step.result.step);
-    }
+    group.done.wait(lock, [&] { return step.n_done == group.config.n_ranks; });
   }
   ++group.n_answered;
   const RankOutcome& outcome = worst(step.outcomes);
@@ -315,6 +313,8 @@ void RankGroup::wait_result(StepResult& result) {
     group.broken = false;
   }
 }
+
+uint64_t RankGroup::progress() const { return sum_of(impl_->progress); }
 
 const ModelConfig& RankGroup::model() const { return impl_->model; }
 

@@ -25,10 +25,10 @@ struct RankGroupConfig {
   int32_t n_kv_blocks = 0;
   bool kv_cache = true;  // false: the blocks are scratch of one pass
   StepLimits limits;
-  // A rank that keeps the others waiting for longer is blamed; a step that takes longer ends the
-  // process with exit code 70, for a supervisor to start it anew.
-  std::chrono::milliseconds collective_deadline{10'000};
-  std::chrono::milliseconds step_deadline{60'000};
+  // A rank that waits for its peers gives the step up when none of them has got on for so many of
+  // its own ticks. The engine's watch is more patient, and ends the process (WatchConfig).
+  std::chrono::milliseconds watch_tick{100};
+  int collective_ticks = 50;
   // Tests only: changes what one rank is told, before it starts.
   std::function<void(int rank, RankGroupConfig& told)> on_rank_config;
   // Tests only: sees the raw logits [n_samples, vocab_size] of every step, on rank 0's thread.
@@ -46,6 +46,7 @@ class RankGroup final : public Executor {
   int max_steps_in_flight() const override;
   void fill_with_nan(int group, std::span<const BlockId> blocks) override;
   void wait_result(StepResult& result) override;
+  uint64_t progress() const override;
 
   const ModelConfig& model() const;
   std::string backend_name() const;                   // "cpu/avx2 x2 threads x2 ranks"

@@ -121,8 +121,8 @@ void NodeApp::serve(const NodeConfig& config) {
       {front_->name, front_->backend, front_->fingerprint},
       [this] { return engine_->engine().snapshot(); }, engine_->ledger(), front_->block_events);
   cache_page_ = std::make_unique<CachePage>(*front_, clock_, config.inspect_text);
+  engine_->engine().start();  // first: what the server accepts has to reach its end
   server_->start();
-  engine_->engine().start();
   stage_ = Stage::kServing;
 }
 

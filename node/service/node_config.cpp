@@ -127,12 +127,6 @@ void resolve_context_shift(const NodeConfig& config, EngineConfig& engine) {
   engine.n_keep = static_cast<int32_t>(config.keep);
 }
 
-// Ten times what a slow core needs between two exchanges of a full step, so that only a rank that
-// hangs is late.
-std::chrono::milliseconds collective_deadline(const StepLimits& limits) {
-  return std::chrono::seconds{10} + std::chrono::milliseconds{10} * limits.max_tokens;
-}
-
 }  // namespace
 
 RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file) {
@@ -147,8 +141,6 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   ranks.kv_dtype = parse_kv_dtype(config.kv_cache_dtype);
   check_kv_dtype(file.config(), ranks.kv_dtype);
   ranks.limits = resolve_limits(config, file);
-  ranks.collective_deadline = collective_deadline(ranks.limits);
-  ranks.step_deadline = 4 * ranks.collective_deadline;
   ranks.kv_cache = config.kv_cache;
   ranks.n_kv_blocks =
       config.kv_cache ? resolve_kv_blocks(config, file, ranks) : ranks.limits.max_blocks_per_seq();

@@ -205,6 +205,7 @@ wire::Heartbeat NodeServer::heartbeat() const {
     h.kv_seq = state.n_batches;
     h.kv_digest = state.digest;
   }
+  h.progress = s.progress;
   return h;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "common/threads.h"
 
 namespace lockstep {
 namespace {
@@ -18,7 +19,7 @@ TextWorker::TextWorker(size_t max_jobs, Post post, size_t n_tenants)
       max_jobs_of_tenant_(std::max<size_t>(1, max_jobs / n_tenants)),
       jobs_(n_tenants),
       n_open_of_(n_tenants, 0) {
-  thread_ = std::thread([this] { run_jobs(); });
+  thread_ = start_thread("long texts", [this] { run_jobs(); });
 }
 
 TextWorker::~TextWorker() { stop(); }

@@ -89,6 +89,7 @@ class Node final : public EngineSink {
     core_->accept(std::make_unique<LiveRequest>(std::move(request), config_.limits.max_model_len));
   }
   bool turn() {  // false once there is nothing left to do
+    clock_.advance(core_->pause_left());
     core_->start();
     core_->finish();
     return !core_->idle();
@@ -130,7 +131,7 @@ class Node final : public EngineSink {
     config.kv_dtype = setting.kv_dtype;
     config.n_kv_blocks = setting.n_kv_blocks;
     config.kv_cache = setting.kv_cache;
-    config.collective_deadline = setting.collective_deadline;
+    config.collective_ticks = static_cast<int>(setting.collective_deadline / config.watch_tick);
     config.limits = {.max_tokens = setting.chunk,
                      .max_seqs = setting.max_seqs,
                      .max_samples = setting.max_seqs,

@@ -87,6 +87,24 @@ def test_two_owners_of_the_kv_cache_switch_are_a_config_mismatch():
             assert f"config_mismatch: kv_cache is {mine} {where} and {theirs} on rank 0" in last
 
 
+def test_each_thread_that_is_refused_is_one_line_and_exit_code_2():
+    flags = ("--tensor-parallel-size=2", "--threads-per-rank=2", "--listen=tcp://127.0.0.1:0",
+             "--admin=127.0.0.1:0", "--max-model-len=128", "--verbosity=0")
+    refused = 0
+    for number in range(1, 20):
+        node = subprocess.Popen([BIN / "lockstep-node", MODEL, *flags, f"--fault=thread-refused={number}"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if node.stdout.readline().startswith("admin on") and "serving" in node.stdout.readline():
+            node.terminate()  # it has no thread of that number
+            assert node.wait(30) == 0
+            break
+        out, err = node.communicate(timeout=30)
+        assert node.returncode == 2, (number, err)
+        assert len(err.splitlines()) == 1 and "cannot start a thread for" in err, (number, err)
+        refused += 1
+    assert refused >= 8  # admin, ranks and their helpers, texts, engine, watch, sockets
+
+
 def test_while_the_allocator_refuses_requests_wait_and_no_answer_changes(quiet):
     expected = conversations(quiet)
     with faulty("allocator-refuses=1..200") as c:

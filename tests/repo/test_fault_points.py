@@ -9,7 +9,7 @@ HEADER = (ROOT / "common" / "fault_points.h").read_text()
 MUTANTS = (ROOT / "tests" / "mutants" / "CMakeLists.txt").read_text()
 # What tests arm themselves; all others are mutants of tests/mutants.
 FAULTS = {"kAllocatorRefuses", "kRankThrows", "kRankIsLate", "kRankStalls", "kRowIsNan",
-          "kSlowCopies", "kHostBitFlip", "kRankToldOtherKvCache", "kEngineToldOtherKvCache"}
+          "kSlowCopies", "kHostBitFlip", "kThreadRefused", "kRankToldOtherKvCache", "kEngineToldOtherKvCache"}
 # Where nothing fails of itself: the programs' settings, not the engine.
 SHIPPED = ("deploy/quickstart.sh", "deploy/Dockerfile")
 

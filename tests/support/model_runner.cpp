@@ -24,7 +24,7 @@ RankGroupConfig ModelRunner::group_config(const RunnerOptions& options, ModelRun
   config.limits.max_model_len = options.max_model_len;
   config.limits.block_size = options.block_size;
   config.n_kv_blocks = options.max_seqs * config.limits.max_blocks_per_seq();
-  config.collective_deadline = std::chrono::milliseconds{60000};
+  config.collective_ticks = 600;
   config.on_logits = [runner](uint64_t, std::span<const float> logits) {
     runner->step_logits_.assign(logits.begin(), logits.end());
   };

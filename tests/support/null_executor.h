@@ -103,6 +103,9 @@ class NullExecutor final : public Executor {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return is_stalled_; });
   }
+  // Grows when a test says so.
+  uint64_t progress() const override { return n_progress; }
+  std::atomic<uint64_t> n_progress{0};
   bool has_unanswered() const { return n_unanswered_ > 0; }
 
   // The id after a context of which the first n_prompt tokens are the prompt, if nothing is banned.

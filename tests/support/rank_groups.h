@@ -38,7 +38,8 @@ class InProcessKind final : public GroupKind {
   int max_ranks() const override { return 8; }
   std::vector<TestRank> make(int n_ranks, std::chrono::milliseconds deadline) const override {
     std::vector<TestRank> ranks;
-    for (auto& communicator : make_local_group(n_ranks, deadline)) {
+    for (auto& communicator :
+         make_local_group(n_ranks, {.tick = deadline / 10, .n_ticks = 10, .progress = {}})) {
       auto ledger = std::make_unique<MemoryLedger>();
       auto device = std::make_unique<HostDevice>();
       auto stream = device->make_stream({}, *ledger);

@@ -265,6 +265,7 @@ TEST(EngineCore, AResultOfAnotherStepIsThrownAwayAndTheStepRunsAgain) {
   EngineCore core(config, executor, tokenizer, clock, sink);
   core.accept(std::make_unique<LiveRequest>(request_of(1, {10}, 9)));
   while (!core.idle()) {
+    clock.advance(core.pause_left());
     core.start();
     core.finish();
   }

@@ -89,8 +89,80 @@ TEST_P(FailedStep, AFaultThatPassesFailsNobody) {
   }
 }
 
-// Nothing names a row when a collective times out: one more try, then its sequences fail together
-// and those that were not in it go on.
+// Nothing names a row when a collective times out. Neither does it when it happens again.
+TEST_P(FailedStep, TimeoutsInARowFailNobody) {
+  NullExecutor::Options options = executor_options(config());
+  options.fail_status = StepStatus::kCommFailed;
+  CoreHarness h(config(), options);
+  CoreHarness healthy(config());
+  for (uint64_t id : {1, 2, 3}) {
+    ASSERT_TRUE(h.accept(request_of(id, {10, int32_t(id)}, 8)));
+    ASSERT_TRUE(healthy.accept(request_of(id, {10, int32_t(id)}, 8)));
+  }
+  const auto n_retried = [&] { return h.core.snapshot().decode_failures.n_retried_in_all(); };
+  while (n_retried() < static_cast<uint64_t>(Bisection::kMaxRetries)) {
+    h.executor.fail_next_step = true;
+    ASSERT_TRUE(h.turn());
+  }
+  h.executor.fail_next_step = false;
+  h.run();
+  healthy.run();
+  EXPECT_EQ(h.sink.choices, healthy.sink.choices);
+  EXPECT_EQ(h.core.snapshot().decode_failures.n_failed, DecodeFailures::Counters());
+}
+
+// 100 ms, 200 ms, …; requests come, wait and end meanwhile.
+TEST_P(FailedStep, APauseThatDoublesComesBeforeEachTry) {
+  EngineConfig c = config();
+  c.limits.max_seqs = c.limits.max_samples = 1;
+  NullExecutor::Options options = executor_options(c);
+  options.fail_status = StepStatus::kCommFailed;
+  CoreHarness h(c, options);
+  for (uint64_t id : {1, 2, 3}) ASSERT_TRUE(h.accept(request_of(id, {10, int32_t(id)}, 8)));
+  const auto turn = [&] {
+    h.core.start();
+    h.core.finish();
+  };
+  std::chrono::milliseconds pause = Bisection::kFirstPause;
+  for (int n = 1; n <= 3; ++n, pause *= 2) {
+    const uint64_t n_before = h.core.snapshot().n_steps;
+    h.executor.fail_next_step = true;
+    for (int i = 0; i < 3 && h.core.pause_left().count() == 0; ++i) turn();
+    EXPECT_EQ(h.core.pause_left(), pause);
+    h.clock.advance(pause - std::chrono::nanoseconds{1});
+    const uint64_t n_after = h.core.snapshot().n_steps;
+    EXPECT_GT(n_after, n_before);
+    turn();
+    EXPECT_EQ(h.core.snapshot().n_steps, n_after) << "nothing runs during the pause";
+    EXPECT_EQ(h.core.n_in_flight(), 0);
+    h.clock.advance(std::chrono::nanoseconds{1});
+  }
+  h.executor.fail_next_step = true;
+  for (int i = 0; i < 3 && h.core.pause_left().count() == 0; ++i) turn();
+  h.core.cancel(RequestId{1});
+  EXPECT_EQ(h.ending(1).reason, FinishReason::kCancelled);
+  h.run();
+  for (uint64_t id : {2, 3}) EXPECT_EQ(h.choice(id).ids.size(), 8u);
+}
+
+// {1 2} has run, {3 4} runs; 3, whose row makes steps fail, is cancelled meanwhile.
+TEST_P(FailedStep, WhoIsLeftOfATrialOfTwoIsNotToBlame) {
+  CoreHarness h(config(), breaking(config()));
+  for (uint64_t id : {1, 2, 4}) ASSERT_TRUE(h.accept(request_of(id, {10, int32_t(id)}, 8)));
+  ASSERT_TRUE(h.accept(request_of(3, {10, kBreaking}, 8)));
+  while (h.core.snapshot().n_query_rows == 0) ASSERT_TRUE(h.turn());
+  h.core.start();
+  ASSERT_EQ(h.core.n_in_flight(), 1);
+  const uint64_t n_retried = h.core.snapshot().decode_failures.n_retried_in_all();
+  h.core.cancel(RequestId{3});
+  h.run();
+  EXPECT_GT(h.core.snapshot().decode_failures.n_retried_in_all(), n_retried) << "the trial failed";
+  EXPECT_EQ(h.core.snapshot().n_failed, 0u);
+  for (uint64_t id : {1, 2, 4}) EXPECT_EQ(h.choice(id).ids.size(), 8u) << id;
+}
+
+// It tries for three seconds; then the step's sequences fail together, and those that were not in
+// it go on.
 TEST_P(FailedStep, RanksThatKeepMissingEachOtherFailTheStepsRequests) {
   EngineConfig c = config();
   c.limits.max_seqs = c.limits.max_samples = 2;
@@ -104,9 +176,10 @@ TEST_P(FailedStep, RanksThatKeepMissingEachOtherFailTheStepsRequests) {
   for (uint64_t id : {1, 2}) EXPECT_EQ(h.ending(id).error, ErrorCode::kDecodeFailed);
   EXPECT_EQ(h.choice(3).ids.size(), 8u);
   const DecodeFailures failures = h.core.snapshot().decode_failures;
-  EXPECT_EQ(failures.n_retried_of(DecodeFailureCause::kCommunication), 1u);
+  const auto n_retries = static_cast<uint64_t>(Bisection::kMaxRetries);
+  EXPECT_EQ(failures.n_retried_of(DecodeFailureCause::kCommunication), n_retries);
   EXPECT_EQ(failures.n_failed_of(DecodeFailureCause::kCommunication), 2u);
-  EXPECT_EQ(failures.n_retried_in_all(), 1u);
+  EXPECT_EQ(failures.n_retried_in_all(), n_retries);
 }
 
 TEST_P(FailedStep, ACancelDuringTheSearchEndsTheSearch) {

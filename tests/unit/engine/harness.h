@@ -130,6 +130,7 @@ class CoreHarness {
     return status;
   }
   bool turn() {  // false once there is nothing left to do
+    clock.advance(core.pause_left());
     core.start();
     core.finish();
     EXPECT_EQ(check_invariants(core.scheduler(), true), 0);

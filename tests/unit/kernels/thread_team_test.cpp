@@ -182,5 +182,34 @@ TEST(ThreadTeam, ManyTeamsComeAndGo) {
   }
 }
 
+TEST(ThreadTeam, EveryChunkIsProgressOfTheThreadThatRanIt) {
+  for (int n_threads : {1, 3}) {
+    std::vector<ProgressCounter> progress(static_cast<size_t>(n_threads));
+    ThreadTeam team({.n_threads = n_threads, .scratch = {}, .progress = progress}, Team::ledger());
+    std::vector<std::atomic<uint64_t>> n_run(static_cast<size_t>(n_threads));
+    for (int round = 0; round < 3; ++round) {
+      team.run(50, [&](int /*chunk*/, int thread) { ++n_run[static_cast<size_t>(thread)]; });
+    }
+    uint64_t n_all = 0;
+    for (size_t thread = 0; thread < progress.size(); ++thread) {
+      EXPECT_EQ(progress[thread].count(), n_run[thread]);
+      n_all += progress[thread].count();
+    }
+    EXPECT_EQ(n_all, 150u);
+  }
+}
+
+TEST(ThreadTeam, LongRangesAreMadeOfBandsThatAreProgressEach) {
+  std::vector<ProgressCounter> progress(1);
+  ThreadTeam team({.n_threads = 1, .scratch = {}, .progress = progress}, Team::ledger());
+  int64_t n_seen = 0;
+  team.run_ranges(100'000, 1, [&](int64_t begin, int64_t end, int /*thread*/) {
+    EXPECT_EQ(begin, n_seen);
+    n_seen = end;
+  });
+  EXPECT_EQ(n_seen, 100'000);
+  EXPECT_GE(progress[0].count(), 90u);
+}
+
 }  // namespace
 }  // namespace lockstep::testing

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 namespace lockstep {
@@ -12,11 +13,41 @@ namespace {
 TEST(SpinBarrier, SpinsOnlyWhileTheProcessHasAProcessorForEveryThread) {
   const auto n_processors = static_cast<int>(std::thread::hardware_concurrency());
   const auto spins = [](int n_threads, int n_threads_in_process) {
-    return SpinBarrier(n_threads, n_threads_in_process, std::chrono::milliseconds{1}).spins();
+    return SpinBarrier(n_threads, n_threads_in_process, WaitPatience{}).spins();
   };
   EXPECT_TRUE(spins(1, n_processors));
   EXPECT_FALSE(spins(1, n_processors + 1));
   EXPECT_FALSE(spins(n_processors + 1, 1));
+}
+
+// A rank that waits beside more threads than there are processors, so that it sleeps at once.
+CommResult wait_alone(SpinBarrier& barrier) {
+  CommResult result = CommResult::kOk;
+  std::thread rank([&] { result = barrier.arrive_and_wait(); });
+  rank.join();
+  return result;
+}
+
+TEST(SpinBarrier, WhoWaitsIsPatientWhileAnyRankGetsOn) {
+  std::atomic<uint64_t> n_looks{0};
+  const WaitPatience patience{
+      .tick = std::chrono::milliseconds{1}, .n_ticks = 3, .progress = [&] { return ++n_looks; }};
+  SpinBarrier barrier(2, 1'000'000, patience);
+  CommResult result = CommResult::kTimeout;
+  std::thread rank([&] { result = barrier.arrive_and_wait(); });
+  while (n_looks < 50) std::this_thread::yield();
+  EXPECT_EQ(barrier.arrive_and_wait(), CommResult::kOk);
+  rank.join();
+  EXPECT_EQ(result, CommResult::kOk);
+}
+
+TEST(SpinBarrier, WhoWaitsGivesUpWhenNothingHasMovedForItsTicks) {
+  std::atomic<uint64_t> n_looks{0};
+  const WaitPatience patience{
+      .tick = std::chrono::milliseconds{1}, .n_ticks = 5, .progress = [&] { return ++n_looks, 7; }};
+  SpinBarrier barrier(2, 1'000'000, patience);
+  EXPECT_EQ(wait_alone(barrier), CommResult::kTimeout);
+  EXPECT_EQ(n_looks, 6u) << "the first look only learns where things stand";
 }
 
 }  // namespace

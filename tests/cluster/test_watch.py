@@ -1,0 +1,66 @@
+"""A process that is stopped for a while and goes on is no process that hangs."""
+
+import concurrent.futures
+import signal
+import threading
+import time
+
+from processes import TINY, cluster, request, serve, stream
+
+MODEL = TINY / "tiny-9-q8_0.gguf"
+FLAGS = ("--max-model-len=4096", "--num-kv-blocks=1024", "--max-num-seqs=4")
+N_STREAMS, N_TOKENS = 3, 3000
+STOPPED_SECONDS = 15  # more than any patience of ours
+
+
+def body(n):
+    return dict(model="m", prompt=[n + 1, *range(20 + n)], max_tokens=N_TOKENS, temperature=0,
+                ignore_eos=True, return_token_ids=True)
+
+
+def read(port, n, begun):
+    """The ids of one stream; `begun` is passed once it has some."""
+    ids = []
+    for event in stream(port, "/v1/completions", body(n)):
+        for choice in event["choices"]:
+            ids += choice.get("token_ids") or []
+        if len(ids) >= 50 and begun is not None:
+            begun.wait(60)
+            begun = None
+    assert len(ids) == N_TOKENS
+    return ids
+
+
+def test_a_server_that_is_stopped_for_15_seconds_under_load_goes_on_with_every_stream():
+    with serve(MODEL, *FLAGS) as server:
+        quiet = [request(server.http, "POST", "/v1/completions", body(n))[1]["choices"][0]["token_ids"]
+                 for n in range(N_STREAMS)]
+        begun = threading.Barrier(N_STREAMS + 1)
+        with concurrent.futures.ThreadPoolExecutor(N_STREAMS) as pool:
+            streams = [pool.submit(read, server.http, n, begun) for n in range(N_STREAMS)]
+            begun.wait(60)
+            server.process.child.send_signal(signal.SIGSTOP)
+            time.sleep(STOPPED_SECONDS)
+            server.process.child.send_signal(signal.SIGCONT)
+            assert [s.result(120) for s in streams] == quiet
+        assert server.process.child.poll() is None, server.process.output()
+        assert server.process.stop() == 0
+        assert "hangs" not in server.process.output()
+
+
+# Its coordinator has given it up by then, and takes it back.
+def test_a_node_that_is_stopped_for_15_seconds_under_load_does_not_exit_and_serves_again():
+    with cluster(MODEL, node_flags=FLAGS) as c:
+        node = c.nodes[0].child
+        expected = request(c.http, "POST", "/v1/completions", body(0))
+        assert expected[0] == 200
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            cut = pool.submit(request, c.http, "POST", "/v1/completions", dict(body(1), max_tokens=4000))
+            time.sleep(0.3)
+            node.send_signal(signal.SIGSTOP)
+            time.sleep(STOPPED_SECONDS)
+            node.send_signal(signal.SIGCONT)
+            cut.result(60)
+        c.wait_ready()
+        assert request(c.http, "POST", "/v1/completions", body(0))[1]["choices"] == expected[1]["choices"]
+        assert node.poll() is None, c.nodes[0].output()

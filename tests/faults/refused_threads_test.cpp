@@ -1,0 +1,64 @@
+// Threads that the system refuses while a model loads: whichever it is, the others are joined and
+// the load fails with one line.
+#include <gtest/gtest.h>
+
+#include "common/fault_points.h"
+#include "common/load_error.h"
+#include "kernels/cpu/thread_team.h"
+#include "node/engine/engine.h"
+#include "node/model/rank_group.h"
+#include "tests/support/fake_model_file.h"
+
+namespace lockstep::testing {
+namespace {
+
+template <class Start>
+std::string load_failure(const Start& start) {
+  try {
+    start();
+  } catch (const LoadError& error) {
+    return error.what();
+  }
+  return "started";
+}
+
+TEST(RefusedThreads, ATeamOfWhichOneIsRefusedLeavesNoneBehind) {
+  MemoryLedger ledger;
+  const auto start = [&] { const ThreadTeam team({.n_threads = 4, .scratch = {}}, ledger); };
+  for (uint64_t refused = 1; refused <= 3; ++refused) {
+    const ArmedFault fault(Fault::kThreadRefused, refused);
+    EXPECT_EQ(load_failure(start), "cannot start a thread for thread " +
+                                       std::to_string(refused + 1) +
+                                       " of the 4 of a rank: Resource temporarily unavailable");
+    EXPECT_EQ(fault.n_asked(), refused);
+  }
+  EXPECT_EQ(load_failure(start), "started");
+}
+
+// Two ranks and a helper of each.
+TEST(RefusedThreads, RanksOfWhichOneLacksAThreadDoNotStart) {
+  const FakeModelFile file({});
+  RankGroupConfig config;
+  config.n_ranks = config.threads_per_rank = 2;
+  config.limits = {.max_tokens = 32,
+                   .max_seqs = 4,
+                   .max_samples = 4,
+                   .max_model_len = 64,
+                   .block_size = 16,
+                   .max_banned = 4};
+  config.n_kv_blocks = 16;
+  const auto start = [&] {
+    MemoryLedger ledger;
+    const RankGroup group(file, config, ledger);
+  };
+  for (uint64_t refused = 1; refused <= 4; ++refused) {
+    const ArmedFault fault(Fault::kThreadRefused, refused);
+    const std::string line = load_failure(start);
+    EXPECT_EQ(line.find("cannot start a thread for "), 0u) << line;
+    EXPECT_EQ(fault.n_fired(), 1u);
+  }
+  EXPECT_EQ(load_failure(start), "started");
+}
+
+}  // namespace
+}  // namespace lockstep::testing
