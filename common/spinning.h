@@ -3,13 +3,11 @@
 // the very processor that the other one polls on.
 #pragma once
 
-#include <thread>
+#include "common/machine.h"
 
 namespace lockstep {
 
 // n_threads: all of the process that compute and wait for each other.
-inline bool pays_to_spin(int n_threads) {
-  return n_threads <= static_cast<int>(std::thread::hardware_concurrency());
-}
+inline bool pays_to_spin(int n_threads) { return n_threads <= available_cpus(); }
 
 }  // namespace lockstep

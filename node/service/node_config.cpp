@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <filesystem>
-#include <fstream>
 #include <limits>
-#include <thread>
 
 #include "common/fault_points.h"
 #include "common/load_error.h"
@@ -38,26 +36,14 @@ EvictionPolicy parse_policy(const std::string& name) {
   throw LoadError(str("eviction_policy: '", name, "' is not one of ", kEvictionPolicyNames));
 }
 
-// MemAvailable of /proc/meminfo, in bytes; 0 if the kernel does not say.
-int64_t available_memory() {
-  std::ifstream in("/proc/meminfo");
-  std::string key;
-  int64_t kib = 0;
-  while (in >> key >> kib) {
-    if (key == "MemAvailable:") return kib * 1024;
-    in.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  return 0;
-}
-
 int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
-                          const RankGroupConfig& ranks) {
+                          const RankGroupConfig& ranks, const Machine& machine) {
   const KvPoolSetting setting{config.num_kv_blocks, config.kv_cache_memory_bytes,
                               config.kv_cache_memory_fraction};
   KvPoolFacts facts;
   facts.block_bytes = kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks;
   facts.max_blocks_per_seq = ranks.limits.max_blocks_per_seq();
-  facts.memory_bytes_free = available_memory();
+  facts.memory_bytes_free = machine.available_memory();
   return kv_pool_blocks(setting, facts);
 }
 
@@ -129,21 +115,22 @@ void resolve_context_shift(const NodeConfig& config, EngineConfig& engine) {
 
 }  // namespace
 
-RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file) {
+RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file,
+                                    const Machine& machine) {
   require_range("tensor_parallel_size", config.tensor_parallel_size, 1, kMaxLeaves);
   require_range("threads_per_rank", config.threads_per_rank, 0, kMaxThreads);
   require_range("verbosity", config.verbosity, 0, 3);
   RankGroupConfig ranks;
   ranks.n_ranks = static_cast<int>(config.tensor_parallel_size);
-  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  ranks.threads_per_rank = config.threads_per_rank > 0 ? static_cast<int>(config.threads_per_rank)
-                                                       : std::max(1, cores / ranks.n_ranks);
+  ranks.threads_per_rank = config.threads_per_rank > 0
+                               ? static_cast<int>(config.threads_per_rank)
+                               : std::max(1, machine.available_cpus() / ranks.n_ranks);
   ranks.kv_dtype = parse_kv_dtype(config.kv_cache_dtype);
   check_kv_dtype(file.config(), ranks.kv_dtype);
   ranks.limits = resolve_limits(config, file);
   ranks.kv_cache = config.kv_cache;
-  ranks.n_kv_blocks =
-      config.kv_cache ? resolve_kv_blocks(config, file, ranks) : ranks.limits.max_blocks_per_seq();
+  ranks.n_kv_blocks = config.kv_cache ? resolve_kv_blocks(config, file, ranks, machine)
+                                      : ranks.limits.max_blocks_per_seq();
   check_host_tier(config);
   ranks.limits.n_host_kv_blocks = host_kv_blocks(
       config.host_kv_bytes, kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/machine.h"
 #include "node/engine/engine.h"
 #include "node/model/model_file.h"
 #include "node/model/rank_group.h"
@@ -56,13 +57,17 @@ struct NodeConfig {
     v(served_model_name, "served_model_name", "",
       "name that requests give; empty = the file's name without .gguf");
     v(tensor_parallel_size, "tensor_parallel_size", "ranks", "ranks that share the weights");
-    v(threads_per_rank, "threads_per_rank", "threads", "of each rank; 0 = cores / ranks");
+    v(threads_per_rank, "threads_per_rank", "threads",
+      "of each rank; 0 = processors that this process may use / ranks");
     v(num_kv_blocks, "num_kv_blocks", "blocks",
-      "KV pool; 0 = 4 sequences of max_model_len, at most a quarter of free memory");
+      "KV pool; 0 = 4 sequences of max_model_len, at most a quarter of the memory that this "
+      "process "
+      "may still use");
     v(kv_cache_memory_bytes, "kv_cache_memory_bytes", "bytes",
       "KV pool, of all ranks together, instead of num_kv_blocks; 0 = not given");
     v(kv_cache_memory_fraction, "kv_cache_memory_fraction", "",
-      "KV pool as a part of the memory free at start, instead of num_kv_blocks; 0 = not given");
+      "KV pool as a part of the memory that this process may still use at start, instead of "
+      "num_kv_blocks; 0 = not given");
     v(host_kv_bytes, "host_kv_bytes", "bytes",
       "of host memory, of all ranks together, for KV blocks that are evicted; 0 = none");
     v(block_size, "block_size", "tokens", "per KV block; a power of two, at most 256");
@@ -132,7 +137,8 @@ struct NodeConfig {
 
 // The settings, checked and with every default filled in from the model and the machine. Throws
 // LoadError naming field and numbers.
-RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file);
+RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file,
+                                    const Machine& machine = Machine());
 
 // max_num_queued_tokens as a number of tokens; 0 = no limit.
 int64_t queued_tokens(const NodeConfig& config, const StepLimits& limits);

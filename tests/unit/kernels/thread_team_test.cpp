@@ -8,6 +8,7 @@
 #include <set>
 #include <thread>
 
+#include "common/machine.h"
 #include "kernels/cpu/float_mode.h"
 
 namespace lockstep::testing {
@@ -162,7 +163,7 @@ TEST(ThreadTeamDeathTest, MoreScratchThanWasReservedIsRefused) {
 
 // Alone the team has a processor for each thread, but not beside the other teams of its process.
 TEST(ThreadTeam, SpinsOnlyWhileTheProcessHasAProcessorForEveryThread) {
-  const auto n_processors = static_cast<int>(std::thread::hardware_concurrency());
+  const auto n_processors = available_cpus();
   const auto spins = [](int n_threads, int n_threads_in_process) {
     const ThreadTeamOptions options{
         .n_threads = n_threads, .n_threads_in_process = n_threads_in_process, .scratch = {}};

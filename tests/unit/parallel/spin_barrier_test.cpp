@@ -6,12 +6,14 @@
 #include <atomic>
 #include <thread>
 
+#include "common/machine.h"
+
 namespace lockstep {
 namespace {
 
 // The ranks may have a processor each, but not beside their own teams' threads.
 TEST(SpinBarrier, SpinsOnlyWhileTheProcessHasAProcessorForEveryThread) {
-  const auto n_processors = static_cast<int>(std::thread::hardware_concurrency());
+  const auto n_processors = available_cpus();
   const auto spins = [](int n_threads, int n_threads_in_process) {
     return SpinBarrier(n_threads, n_threads_in_process, WaitPatience{}).spins();
   };
