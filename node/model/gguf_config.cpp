@@ -186,10 +186,11 @@ class ConfigReader {
     config_.rope_freq_divisors.resize(static_cast<size_t>(n));
     std::memcpy(config_.rope_freq_divisors.data(), tensor.data,
                 static_cast<size_t>(tensor.bytes()));
-    for (const float divisor : config_.rope_freq_divisors) {
+    for (size_t i = 0; i < config_.rope_freq_divisors.size(); ++i) {
+      const float divisor = config_.rope_freq_divisors[i];
       if (divisor > 0 && std::isfinite(divisor)) continue;
-      fail("tensor 'rope_freqs.weight' at offset ", tensor.file_offset, " holds ", divisor,
-           ", must be positive");
+      fail("tensor 'rope_freqs.weight' at offset ", tensor.file_offset + i * sizeof(float),
+           " holds ", divisor, ", must be positive");
     }
   }
 

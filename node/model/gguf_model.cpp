@@ -8,7 +8,7 @@ namespace lockstep {
 using gguf::fail;
 using gguf::quoted;
 
-GgufModel::GgufModel(std::unique_ptr<MappedFile>&& file, std::span<const std::byte> bytes)
+GgufModel::GgufModel(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes)
     : file_(std::move(file)), directory_(gguf::read_directory(bytes)) {
   refuse_split();
   for (const Tensor& tensor : directory_.tensors) by_name_.emplace(tensor.name, &tensor);
@@ -18,8 +18,7 @@ GgufModel::GgufModel(std::unique_ptr<MappedFile>&& file, std::span<const std::by
   check_vocabulary();
 }
 
-GgufModel::GgufModel(std::unique_ptr<MappedFile> file)
-    : GgufModel(std::move(file), file->bytes()) {}
+GgufModel::GgufModel(std::shared_ptr<const MappedFile> file) : GgufModel(file, file->bytes()) {}
 
 GgufModel::GgufModel(std::span<const std::byte> bytes) : GgufModel(nullptr, bytes) {}
 
@@ -40,6 +39,10 @@ const Tensor& GgufModel::require(std::string_view name, int64_t n_rows, int64_t 
 
 void GgufModel::release(const std::byte* data, int64_t n_bytes) const {
   if (file_) file_->release(data, n_bytes);
+}
+
+void GgufModel::check_unchanged() const {
+  if (file_) file_->check_unchanged();
 }
 
 // Whatever else is missing in one file of several is in the others, so this is said first.

@@ -16,7 +16,7 @@ namespace lockstep {
 
 class GgufModel final : public ModelFile {
  public:
-  explicit GgufModel(std::unique_ptr<MappedFile> file);
+  explicit GgufModel(std::shared_ptr<const MappedFile> file);
   // Of bytes that the caller keeps alive; release() does nothing. For tests.
   explicit GgufModel(std::span<const std::byte> bytes);
 
@@ -26,13 +26,14 @@ class GgufModel final : public ModelFile {
   const Tensor* find(std::string_view name) const override;
   const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;
   void release(const std::byte* data, int64_t n_bytes) const override;
+  void check_unchanged() const override;
 
  private:
-  GgufModel(std::unique_ptr<MappedFile>&& file, std::span<const std::byte> bytes);
+  GgufModel(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes);
   void refuse_split() const;
   void check_vocabulary() const;
 
-  const std::unique_ptr<MappedFile> file_;
+  const std::shared_ptr<const MappedFile> file_;  // shared with open(): it outlives a failed parse
   const gguf::Directory directory_;
   std::unordered_map<std::string_view, const Tensor*> by_name_;
   ModelConfig config_;

@@ -11,6 +11,7 @@
 
 #include "common/check.h"
 #include "common/load_error.h"
+#include "common/log.h"
 
 namespace lockstep {
 namespace {
@@ -22,39 +23,56 @@ constexpr uintptr_t kFaultWindow = 64 << 10;
   throw LoadError(std::string("cannot ") + what + ": " + std::strerror(errno));
 }
 
-// A file descriptor that closes itself; the mapping outlives it.
-class OpenFile {
- public:
-  // O_NONBLOCK: opening a pipe must not wait for a writer.
-  explicit OpenFile(const std::string& path)
-      : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    if (fd_ < 0) fail_with_errno("open");
-  }
-  ~OpenFile() { ::close(fd_); }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
+int64_t nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string& path) {
-  const OpenFile file(path);
+// O_NONBLOCK: opening a pipe must not wait for a writer.
+OpenFile::OpenFile(const std::string& path)
+    : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+  if (fd_ < 0) fail_with_errno("open");
+}
+
+OpenFile::~OpenFile() { ::close(fd_); }
+
+struct stat OpenFile::status() const {
   struct stat status = {};
-  if (::fstat(file.fd(), &status) != 0) fail_with_errno("read the size of");
+  if (::fstat(fd_, &status) != 0) fail_with_errno("read the size of");
+  return status;
+}
+
+MappedFile::MappedFile(const std::string& path) : path_(path), file_(path) {
+  const struct stat status = file_.status();
   if (!S_ISREG(status.st_mode)) throw LoadError("not a regular file");
   if (status.st_size == 0) throw LoadError("the file is empty");
   const auto n_bytes = static_cast<size_t>(status.st_size);
-  void* mapping = ::mmap(nullptr, n_bytes, PROT_READ, MAP_PRIVATE, file.fd(), 0);
+  written_ns_ = nanoseconds(status.st_mtim);
+  void* mapping = ::mmap(nullptr, n_bytes, PROT_READ, MAP_PRIVATE, file_.fd(), 0);
   if (mapping == MAP_FAILED) fail_with_errno("map");
   bytes_ = {static_cast<const std::byte*>(mapping), n_bytes};
+  guard_.emplace(bytes_);
 }
 
 MappedFile::~MappedFile() {
+  guard_.reset();  // while the addresses are still ours
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());  // NOLINT: mapped read-only
+}
+
+void MappedFile::check_unchanged() const {
+  const struct stat status = file_.status();
+  const auto size = static_cast<uint64_t>(status.st_size);
+  if (size < bytes_.size()) {
+    throw LoadError(str(path_, ": the file was truncated at offset ", size,
+                        " while it was loaded; ", "it had ", bytes_.size(), " bytes"));
+  }
+  const std::optional<uint64_t> unreadable = guard_->first_unreadable();
+  const auto where = unreadable ? str(", at offset ", *unreadable, " or before") : std::string();
+  if (size != bytes_.size() || nanoseconds(status.st_mtim) != written_ns_) {
+    throw LoadError(str(path_, ": the file was written to while it was loaded", where));
+  }
+  if (unreadable) throw LoadError(str(path_, ": the file cannot be read at offset ", *unreadable));
 }
 
 void MappedFile::release(const std::byte* data, int64_t n_bytes) const {

@@ -1,14 +1,21 @@
 #include "node/model/model_file.h"
 
+#include <memory>
+
 #include "common/load_error.h"
 #include "node/model/gguf_model.h"
 
 namespace lockstep {
 
 std::unique_ptr<ModelFile> ModelFile::open(const std::string& path) {
+  std::shared_ptr<const MappedFile> file;
   try {
-    return std::make_unique<GgufModel>(std::make_unique<MappedFile>(path));
+    file = std::make_shared<const MappedFile>(path);
+    auto model = std::make_unique<GgufModel>(file);
+    file->check_unchanged();
+    return model;
   } catch (const LoadError& error) {
+    if (file) file->check_unchanged();  // which would explain the error
     throw LoadError(path + ": " + error.what());
   }
 }

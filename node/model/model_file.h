@@ -1,6 +1,7 @@
 // ModelFile: a model on disk as named, validated tensors; GGUF today. Maps the file; every offset,
 // size and shape is checked before any byte of it is used. Throws LoadError naming tensor and
-// offset. Immutable after opening; any thread.
+// offset. Immutable after opening; any thread. Needed while a model is loaded and not after:
+// weights, tokenizer and configuration are copies.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +40,9 @@ class ModelFile {
   virtual const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const = 0;
   // Tells the kernel that these bytes will not be read again, so that they do not count as ours.
   virtual void release(const std::byte* data, int64_t bytes) const = 0;
+  // Throws LoadError naming the file if what was read so far may not be what it held when it was
+  // opened: it was truncated, written to, or could not be read.
+  virtual void check_unchanged() const {}
 };
 
 }  // namespace lockstep

@@ -190,6 +190,7 @@ void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
   }
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return n_ready == config.n_ranks; });
+  file.check_unchanged();  // which would explain a failure
   if (load_failure != nullptr) std::rethrow_exception(load_failure);
   fingerprint = make_fingerprint(combine_units(file, std::move(digests)), model, file.tokenizer(),
                                  config.kv_dtype);

@@ -83,7 +83,7 @@ class Transformer {
   void at(const char* op) { op_ = op; }
 
   // constant after construction
-  const ModelConfig& model_;
+  const ModelConfig model_;
   const ShardPlan& plan_;
   const RankShard& shard_;
   const StepLimits limits_;

@@ -1,9 +1,13 @@
 // WeightLoader: reads one rank's slices of the tensors of a ModelFile into packed matrices, a few
-// hundred kB at a time: hash, repack, tell the kernel that the file's pages are
-// no longer needed. So the load peak is what stays resident plus one chunk. The rank's own thread.
+// hundred kB at a time: hash, look for numbers that are none, repack, tell the kernel that the
+// file's pages are no longer needed. So the load peak is what stays resident plus one chunk. The
+// rank's own thread. Throws LoadError naming tensor and offset for a NaN or an infinity, and for a
+// file that changed meanwhile.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "node/model/fingerprint.h"
@@ -34,6 +38,9 @@ class WeightLoader {
 
  private:
   void finish_unit(const Tensor& tensor, int64_t unit, Hasher& hasher);
+  // Whole values or blocks: hashed, and every number of them must be one.
+  void inspect(const Tensor& tensor, std::span<const std::byte> bytes, Hasher& hasher) const;
+  void refuse_non_finite(const Tensor& tensor, std::span<const std::byte> bytes) const;
 
   const ModelFile& file_;
   Hasher hasher_;

@@ -23,14 +23,14 @@ void check_engine_settings(const EngineConfig& engine, const RankGroupConfig& co
 NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
     : NodeEngine(config, check_model(config), sink) {}
 
+// The file is let go of when this returns.
 NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSink& sink)
     : name_(served_name(config)),
-      file_(std::move(checked.file)),
       tokenizer_(std::move(checked.tokenizer)),
       template_(std::move(checked.chat_template)),
       ranks_config_(std::move(checked.ranks)) {
   EngineConfig engine_config = std::move(checked.engine);
-  ranks_ = std::make_unique<RankGroup>(*file_, ranks_config_, ledger_);
+  ranks_ = std::make_unique<RankGroup>(*checked.file, ranks_config_, ledger_);
   check_engine_settings(engine_config, ranks_config_, *ranks_);
   if (!config.events.empty()) block_events_ = std::make_unique<BlockEventLog>();
   engine_config.block_events = block_events_.get();

@@ -50,7 +50,6 @@ class NodeEngine {
   const std::string name_;
   SteadyClock clock_;
   MemoryLedger ledger_;
-  std::unique_ptr<ModelFile> file_;
   std::unique_ptr<Tokenizer> tokenizer_;
   const Result<ChatTemplate> template_;  // or the refusal of those who want to chat
   RankGroupConfig ranks_config_;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstring>
+#include <limits>
 #include <stdexcept>
 #include <thread>
 
@@ -241,7 +243,12 @@ TEST_P(RankGroupOf, APlanThatLostABitIsNotRun) {
 
 TEST_P(RankGroupOf, LogitsThatAreNotFiniteAreReportedForTheirRow) {
   FakeModelFile file({});
-  for (std::byte& b : file.bytes_of("output_norm.weight").first(4)) b = std::byte{0xff};  // NaN
+  // Finite, or it would not be loaded; what it is multiplied with is not.
+  const std::span<std::byte> norm = file.bytes_of("output_norm.weight");
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  for (size_t at = 0; at < norm.size(); at += sizeof kLargest) {
+    std::memcpy(norm.data() + at, &kLargest, sizeof kLargest);
+  }
   Driver driver(file, config_of(GetParam()));
   EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk);
   EXPECT_EQ(driver.result.finite[0], 0);
