@@ -34,12 +34,28 @@ HttpResponse json_response(const ordered_json& body) {
   return response;
 }
 
+// Only what the model's file says.
+ordered_json sampling_json(const wire::SamplingDefaults& defaults) {
+  ordered_json out = ordered_json::object();
+  const auto add = [&](const char* name, const auto& value) {
+    if (value) out[name] = *value;
+  };
+  add("temperature", defaults.temperature);
+  add("top_p", defaults.top_p);
+  add("min_p", defaults.min_p);
+  add("top_k", defaults.top_k);
+  add("repetition_penalty", defaults.repetition_penalty);
+  return out;
+}
+
 ordered_json model_json(const wire::ModelInfo& info) {
   return {{"id", info.id},
           {"object", "model"},
           {"created", info.created},
           {"owned_by", "lockstep"},
-          {"max_model_len", info.max_model_len}};
+          {"max_model_len", info.max_model_len},
+          {"default_sampling_params",
+           sampling_json(info.default_sampling_params.value_or(wire::SamplingDefaults{}))}};
 }
 
 ordered_json tokenized_json(const wire::Tokenized& answer) {

@@ -81,11 +81,17 @@ void JsonFields::read(const char* name, int64_t& out, IntegerRange range) {
   if (number) out = *number;
 }
 
-void JsonFields::read(const char* name, double& out) {
+void JsonFields::read(const char* name, std::optional<double>& out) {
   const json* value = wanted(name);
   if (value == nullptr) return;
   if (!value->is_number()) return fail(name, "must be a number, got " + describe(*value));
   out = value->get<double>();
+}
+
+void JsonFields::read(const char* name, double& out) {
+  std::optional<double> number;
+  read(name, number);
+  if (number) out = *number;
 }
 
 void JsonFields::read(const char* name, std::vector<int32_t>& out, size_t max_size) {

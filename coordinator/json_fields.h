@@ -29,6 +29,7 @@ class JsonFields {
   void read(const char* name, int64_t& out, IntegerRange range = {});
   void read(const char* name, std::optional<int64_t>& out, IntegerRange range = {});
   void read(const char* name, double& out);
+  void read(const char* name, std::optional<double>& out);
   // A list of at most `max_size` token ids.
   void read(const char* name, std::vector<int32_t>& out, size_t max_size = SIZE_MAX);
   // A string, or a list of strings; at most `max_size` of them, each of 1 to `max_bytes` bytes.

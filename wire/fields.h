@@ -199,12 +199,25 @@ struct Fields<ModelsRequest> {
 };
 
 template <>
+struct Fields<SamplingDefaults> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.field("temperature", m.temperature);
+    v.field("top_p", m.top_p);
+    v.field("min_p", m.min_p);
+    v.field("top_k", m.top_k);
+    v.field("repetition_penalty", m.repetition_penalty);
+  }
+};
+
+template <>
 struct Fields<ModelInfo> {
   template <class V, class M>
   static void visit(V& v, M& m) {
     v.required("id", m.id);
     v.field("created", m.created);
     v.field("max_model_len", m.max_model_len);
+    v.field("default_sampling_params", m.default_sampling_params);
   }
 };
 

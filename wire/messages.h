@@ -38,11 +38,10 @@ struct Generate {
   std::optional<std::vector<ChatMessage>> messages;
   std::optional<int64_t> max_tokens;
   int64_t min_tokens = 0;
-  double temperature = 1.0;
-  double top_p = 1.0;
-  double min_p = 0.0;
-  int64_t top_k = 0;
-  double repetition_penalty = 1.0;
+  // Absent: the node's default, which is the model file's or SamplingParams'.
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
+  std::optional<double> repetition_penalty;
   double presence_penalty = 0.0;
   double frequency_penalty = 0.0;
   std::optional<uint64_t> seed;
@@ -145,10 +144,17 @@ struct StatusRequest {
 struct ModelsRequest {
   std::string request_id;
 };
+// What a request gets for the fields of the same names that it leaves out; absent: as documented.
+struct SamplingDefaults {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
+  std::optional<double> repetition_penalty;
+};
 struct ModelInfo {
   std::string id;
   uint64_t created = 0;  // seconds since 1970
   uint64_t max_model_len = 0;
+  std::optional<SamplingDefaults> default_sampling_params = std::nullopt;  // if there are any
 };
 struct Models {
   std::string request_id;

@@ -28,9 +28,9 @@ struct TalkConfig {
     v(prompt, "prompt", "", "say this and end; without it chat reads lines from standard input");
     v(system, "system", "", "system message of a chat");
     v(options.max_tokens, "max_tokens", "tokens", "of one answer; 0 = whatever is left");
-    v(options.temperature, "temperature", "", "0 = greedy");
-    v(options.top_p, "top_p", "", "probability mass to draw from");
-    v(options.top_k, "top_k", "tokens", "candidates to draw from; 0 = all");
+    v(options.temperature, "temperature", "", "0 = greedy; absent = the model's");
+    v(options.top_p, "top_p", "", "probability mass to draw from; absent = the model's");
+    v(options.top_k, "top_k", "tokens", "candidates to draw from; 0 = all, absent = the model's");
     v(options.seed, "seed", "", "of the random draws; absent = another one each time");
     v(options.stop, "stop", "", "end the answer before this text; repeatable");
     v(stats, "stats", "", "print tokens per second, time to first token and KV occupancy");

@@ -18,9 +18,9 @@
 namespace lockstep {
 
 struct GenerationOptions {
-  double temperature = 1.0;
-  double top_p = 1.0;
-  int64_t top_k = 0;
+  // Absent: the model's own.
+  std::optional<double> temperature, top_p;
+  std::optional<int64_t> top_k;
   int64_t max_tokens = 0;  // 0 = whatever is left
   std::optional<int64_t> seed;
   std::vector<std::string> stop;

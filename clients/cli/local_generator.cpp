@@ -6,6 +6,7 @@
 #include "clients/cli/generator.h"
 #include "common/bounded_queue.h"
 #include "node/service/node_engine.h"
+#include "node/service/sampling_defaults.h"
 
 namespace lockstep {
 namespace {
@@ -69,9 +70,10 @@ class LocalGenerator final : public Generator {
 
  private:
   void apply(const GenerationOptions& options, SamplingParams& sampling) {
-    sampling.temperature = static_cast<float>(options.temperature);
-    sampling.top_p = static_cast<float>(options.top_p);
-    sampling.top_k = static_cast<int32_t>(options.top_k);
+    sampling = with_defaults(node_.sampling_defaults());
+    if (options.temperature) sampling.temperature = static_cast<float>(*options.temperature);
+    if (options.top_p) sampling.top_p = static_cast<float>(*options.top_p);
+    if (options.top_k) sampling.top_k = static_cast<int32_t>(*options.top_k);
     sampling.max_tokens = options.max_tokens > 0 ? static_cast<int32_t>(options.max_tokens) : -1;
     sampling.seed = options.seed ? static_cast<uint64_t>(*options.seed) : random_();
     sampling.stop.strings = options.stop;

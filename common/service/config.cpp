@@ -66,6 +66,10 @@ struct Assign {
     TRY(*target, parse_number(field, values.back()));
     return Ok{};
   }
+  Status operator()(std::optional<double>* target) const {
+    TRY(*target, parse_number(field, values.back()));
+    return Ok{};
+  }
   Status operator()(std::string* target) const {
     *target = values.back();
     return Ok{};
@@ -94,6 +98,9 @@ struct ToYaml {
   std::string operator()(const double* v) const {  // the shortest that reads back as the same
     char digits[32];
     return {digits, std::to_chars(std::begin(digits), std::end(digits), *v).ptr};
+  }
+  std::string operator()(const std::optional<double>* v) const {
+    return v->has_value() ? (*this)(&**v) : "";
   }
   std::string operator()(const std::string* v) const { return quote_yaml(*v); }
   std::string operator()(const std::vector<std::string>* v) const {

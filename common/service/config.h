@@ -50,8 +50,9 @@ class RecordList {
 };
 
 // Where a field's value lives. An empty optional means "not given": the program decides.
-using FieldTarget = std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*,
-                                 std::optional<int64_t>*, std::shared_ptr<RecordList>>;
+using FieldTarget =
+    std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*,
+                 std::optional<int64_t>*, std::optional<double>*, std::shared_ptr<RecordList>>;
 
 struct ConfigField {
   FieldTarget target;

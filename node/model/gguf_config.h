@@ -1,4 +1,5 @@
-// What a GGUF file says about its model, as ModelConfig and TokenizerData. Anything that this
+// What a GGUF file says about its model, as ModelConfig, TokenizerData and
+// SamplingDefaults. Anything that this
 // version would have to ignore, and that could change a token, is a LoadError naming it.
 #pragma once
 
@@ -10,5 +11,6 @@ namespace lockstep::gguf {
 
 ModelConfig read_config(const Directory& directory);
 TokenizerData read_tokenizer(const Metadata& metadata);
+SamplingDefaults read_sampling_defaults(const Metadata& metadata);
 
 }  // namespace lockstep::gguf

@@ -127,13 +127,18 @@ int64_t Metadata::integer_at(const Value& value, ValueType type, Reader& reader)
   }
 }
 
-std::optional<uint64_t> Metadata::find_integer(std::string_view key) const {
+std::optional<int64_t> Metadata::find_signed(std::string_view key) const {
   const Value* value = find(key);
   if (value == nullptr) return std::nullopt;
   Reader reader(file_, value->offset);
-  const int64_t number = integer_at(*value, value->type, reader);
-  if (number < 0) fail(describe(key), " is ", number, ", must not be negative");
-  return static_cast<uint64_t>(number);
+  return integer_at(*value, value->type, reader);
+}
+
+std::optional<uint64_t> Metadata::find_integer(std::string_view key) const {
+  const std::optional<int64_t> number = find_signed(key);
+  if (!number) return std::nullopt;
+  if (*number < 0) fail(describe(key), " is ", *number, ", must not be negative");
+  return static_cast<uint64_t>(*number);
 }
 
 std::optional<double> Metadata::find_number(std::string_view key) const {

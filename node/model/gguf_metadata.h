@@ -50,6 +50,7 @@ class Metadata {
 
   // Absent keys: nothing. Any integer type will do, if the value is not negative.
   std::optional<uint64_t> find_integer(std::string_view key) const;
+  std::optional<int64_t> find_signed(std::string_view key) const;  // of any sign
   std::optional<double> find_number(std::string_view key) const;
   std::optional<bool> find_bool(std::string_view key) const;
   std::optional<std::string_view> find_string(std::string_view key) const;

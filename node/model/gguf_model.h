@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "node/model/gguf.h"
+#include "node/model/gguf_config.h"
 #include "node/model/mapped_file.h"
 #include "node/model/model_file.h"
 
@@ -22,6 +23,9 @@ class GgufModel final : public ModelFile {
 
   const ModelConfig& config() const override { return config_; }
   const TokenizerData& tokenizer() const override { return tokenizer_; }
+  SamplingDefaults sampling_defaults() const override {
+    return gguf::read_sampling_defaults(directory_.metadata);
+  }
   const std::vector<Tensor>& tensors() const override { return directory_.tensors; }
   const Tensor* find(std::string_view name) const override;
   const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,15 @@
 #include "parallel/shard_plan.h"
 
 namespace lockstep {
+
+// How to sample where a request does not say, as the model's authors recommend; absent: the file
+// does not say. Meanings and ranges are those of a request's fields; read as they are in the file.
+struct SamplingDefaults {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;  // 0 or -1 = off
+  std::optional<double> repetition_penalty;
+  std::vector<std::string> unsupported;  // keys that ask for a sampler that is not here
+};
 
 struct ModelConfig {
   std::string architecture;  // GGUF general.architecture: "llama", "qwen2"

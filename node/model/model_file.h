@@ -34,6 +34,8 @@ class ModelFile {
 
   virtual const ModelConfig& config() const = 0;
   virtual const TokenizerData& tokenizer() const = 0;
+  // Throws LoadError naming the key for a value of another kind; ranges are not checked here.
+  virtual SamplingDefaults sampling_defaults() const { return {}; }
   virtual const std::vector<Tensor>& tensors() const = 0;
   virtual const Tensor* find(std::string_view name) const = 0;  // null if absent
   // The tensor, checked to have these dimensions; throws LoadError naming both.

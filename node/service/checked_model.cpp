@@ -5,6 +5,7 @@
 #include "common/load_error.h"
 #include "common/log.h"
 #include "node/engine/admission.h"
+#include "node/service/sampling_defaults.h"
 #include "wire/limits.h"
 
 namespace lockstep {
@@ -40,12 +41,13 @@ CheckedModel check_model(const NodeConfig& config) {
   check_name(name);
   std::unique_ptr<ModelFile> file = ModelFile::open(config.model);
   std::unique_ptr<Tokenizer> tokenizer = value_or_throw(make_tokenizer(file->tokenizer()));
+  SamplingDefaults sampling = resolve_sampling_defaults(config.generation_config, *file);
   RankGroupConfig ranks = resolve_rank_config(config, *file);
   ranks.limits.max_banned = max_banned_ids(ranks.limits.max_seqs, *tokenizer);
   EngineConfig engine = resolve_engine_config(config, ranks);
   Result<ChatTemplate> chat_template = usable_chat_template(*tokenizer, name);
-  return {std::move(file), std::move(tokenizer), std::move(chat_template), std::move(ranks),
-          std::move(engine)};
+  return {std::move(file),     std::move(tokenizer), std::move(chat_template),
+          std::move(sampling), std::move(ranks),     std::move(engine)};
 }
 
 }  // namespace lockstep

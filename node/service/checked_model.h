@@ -22,6 +22,7 @@ struct CheckedModel {
   // Why there is none, as an answer to those who want to chat: the model has none, or one that the
   // interpreter does not know. The model serves plain prompts all the same.
   Result<ChatTemplate> chat_template;
+  SamplingDefaults sampling_defaults;
   RankGroupConfig ranks;
   EngineConfig engine;
 };

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/sampling_ranges.h"
+#include "node/service/sampling_defaults.h"
 #include "wire/limits.h"
 
 namespace lockstep {
@@ -111,15 +112,20 @@ size_t text_bytes(const std::optional<std::string>& prompt,
 
 }  // namespace
 
-Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed) {
+Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed,
+                                       const SamplingDefaults& defaults) {
   FieldChecks checks;
-  SamplingParams out;
-  out.temperature = checks.number("temperature", request.temperature, kTemperatureRange);
-  out.top_p = checks.number("top_p", request.top_p, kTopPRange);
-  out.min_p = checks.number("min_p", request.min_p, kMinPRange);
-  out.top_k = checks.integer("top_k", request.top_k, kTopKRange);
-  out.repetition_penalty =
-      checks.number("repetition_penalty", request.repetition_penalty, kRepetitionPenaltyRange);
+  SamplingParams out = with_defaults(defaults);
+  const auto number = [&](const char* field, const std::optional<double>& value,
+                          const NumberRange& range, float& into) {
+    if (value) into = checks.number(field, *value, range);
+  };
+  number("temperature", request.temperature, kTemperatureRange, out.temperature);
+  number("top_p", request.top_p, kTopPRange, out.top_p);
+  number("min_p", request.min_p, kMinPRange, out.min_p);
+  if (request.top_k) out.top_k = checks.integer("top_k", *request.top_k, kTopKRange);
+  number("repetition_penalty", request.repetition_penalty, kRepetitionPenaltyRange,
+         out.repetition_penalty);
   out.presence_penalty =
       checks.number("presence_penalty", request.presence_penalty, kPresencePenaltyRange);
   out.frequency_penalty =
@@ -157,9 +163,10 @@ Result<int32_t> tenant_index(const std::vector<TenantConfig>& tenants, const std
 
 Result<GenerationRequest> generation_request(const wire::Generate& request,
                                              const std::vector<TenantConfig>& tenants,
-                                             uint64_t seed, Clock::TimePoint arrived) {
+                                             uint64_t seed, Clock::TimePoint arrived,
+                                             const SamplingDefaults& defaults) {
   GenerationRequest out;
-  TRY(out.sampling, sampling_params(request, seed));
+  TRY(out.sampling, sampling_params(request, seed, defaults));
   TRY(out.tenant, tenant_index(tenants, request.tenant));
   FieldChecks checks;
   out.priority = checks.integer("priority", request.priority.value_or(0), {0, wire::kMaxPriority});

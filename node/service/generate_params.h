@@ -15,13 +15,16 @@
 namespace lockstep {
 
 // kInvalidRequest naming field and numbers. What depends on the model's size is the engine's to
-// refuse. `seed` is used when the request brings none.
-Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed);
+// refuse. What the request leaves out is as in `defaults`, which are in range; `seed` is used when
+// it brings none.
+Result<SamplingParams> sampling_params(const wire::Generate& request, uint64_t seed,
+                                       const SamplingDefaults& defaults = {});
 
 // All of the engine's request but its id and prompt. A deadline counts from `arrived`.
 Result<GenerationRequest> generation_request(const wire::Generate& request,
                                              const std::vector<TenantConfig>& tenants,
-                                             uint64_t seed, Clock::TimePoint arrived);
+                                             uint64_t seed, Clock::TimePoint arrived,
+                                             const SamplingDefaults& defaults = {});
 
 // Empty = the default tenant. kInvalidRequest for one that is not in the list.
 Result<int32_t> tenant_index(const std::vector<TenantConfig>& tenants, const std::string& name);

@@ -9,6 +9,7 @@
 
 #include "node/engine/engine.h"
 #include "node/kv/block_event_log.h"
+#include "node/model/model_config.h"
 #include "node/service/text_length.h"
 #include "node/text/chat_template.h"
 #include "node/text/tokenizer.h"
@@ -23,13 +24,14 @@ struct ModelFront {
   // tokenises it.
   std::function<Result<std::vector<int32_t>>(const std::vector<ChatMessage>&, const TextLimit&)>
       encode_chat;
-  std::string name;                        // as requests give it
-  std::string fingerprint;                 // RankGroup::numerics_fingerprint
-  std::string backend;                     // "cpu/avx2 x2 threads x2 ranks"
-  uint64_t created = 0;                    // seconds since 1970
-  uint64_t epoch = 0;                      // differs after every restart of the node
-  wire::NodeDescription description = {};  // the settings in effect
-  BlockEventLog* block_events = nullptr;   // the engine's, if they are to be published
+  std::string name;                         // as requests give it
+  std::string fingerprint;                  // RankGroup::numerics_fingerprint
+  std::string backend;                      // "cpu/avx2 x2 threads x2 ranks"
+  uint64_t created = 0;                     // seconds since 1970
+  uint64_t epoch = 0;                       // differs after every restart of the node
+  SamplingDefaults sampling_defaults = {};  // of requests that leave them out
+  wire::NodeDescription description = {};   // the settings in effect
+  BlockEventLog* block_events = nullptr;    // the engine's, if they are to be published
 };
 
 }  // namespace lockstep

@@ -109,6 +109,7 @@ void NodeApp::serve(const NodeConfig& config) {
       .backend = engine_->ranks().backend_name(),
       .created = epoch / kMicrosecondsPerSecond,
       .epoch = epoch,
+      .sampling_defaults = engine_->sampling_defaults(),
       .description = describe_node(config, engine_->ranks_config(), engine_->ranks().settings()),
       .block_events = engine_->block_events(),
   });

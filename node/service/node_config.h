@@ -33,6 +33,7 @@ struct NodeConfig {
   int64_t max_num_seqs = 16;
   int64_t max_num_batched_tokens = 512;
   int64_t itl_target_ms = 100;
+  std::string generation_config = "auto";
   std::string kv_cache_dtype = "f16";
   bool kv_cache = true;
   bool context_shift = false;
@@ -80,6 +81,10 @@ struct NodeConfig {
       "that a step beside decoding sequences may take, as predicted; longer prompts are cut "
       "smaller; "
       "0 = no target");
+    v(generation_config, "generation_config", "",
+      "auto: what a request leaves out of temperature, top_p, min_p, top_k and repetition_penalty "
+      "is "
+      "as the model's file says (general.sampling.*); none: as documented, whatever the file says");
     v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
     v(kv_cache, "kv_cache", "",
       "false: nothing is kept between tokens; one sequence at a time is computed anew for each");

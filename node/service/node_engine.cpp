@@ -4,6 +4,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
+#include "node/service/sampling_defaults.h"
 
 namespace lockstep {
 namespace {
@@ -28,6 +29,7 @@ NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSin
     : name_(served_name(config)),
       tokenizer_(std::move(checked.tokenizer)),
       template_(std::move(checked.chat_template)),
+      sampling_defaults_(std::move(checked.sampling_defaults)),
       ranks_config_(std::move(checked.ranks)) {
   EngineConfig engine_config = std::move(checked.engine);
   ranks_ = std::make_unique<RankGroup>(*checked.file, ranks_config_, ledger_);
@@ -61,7 +63,7 @@ std::string NodeEngine::fingerprint() const {
   const EngineConfig& config = engine_->config();
   std::string text = ranks_->numerics_fingerprint();
   if (config.context_shift) text += str("-", config.limits.max_model_len, "-", config.n_keep);
-  return text;
+  return text + fingerprint_part(sampling_defaults_);
 }
 
 }  // namespace lockstep

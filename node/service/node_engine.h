@@ -36,8 +36,10 @@ class NodeEngine {
   int64_t max_model_len() const { return ranks_config_.limits.max_model_len; }
   const RankGroupConfig& ranks_config() const { return ranks_config_; }
   const RankGroup& ranks() const { return *ranks_; }
-  // The ranks' numerics, and how contexts are cut if they are: nodes with equal ones give equal
-  // tokens.
+  // Of requests that leave something out.
+  const SamplingDefaults& sampling_defaults() const { return sampling_defaults_; }
+  // The ranks' numerics, how contexts are cut if they are, and how requests are sampled that do not
+  // say: nodes with equal ones give equal tokens.
   std::string fingerprint() const;
   const MemoryLedger& ledger() const { return ledger_; }
   // Null unless the settings ask for events.
@@ -52,6 +54,7 @@ class NodeEngine {
   MemoryLedger ledger_;
   std::unique_ptr<Tokenizer> tokenizer_;
   const Result<ChatTemplate> template_;  // or the refusal of those who want to chat
+  const SamplingDefaults sampling_defaults_;
   RankGroupConfig ranks_config_;
   std::unique_ptr<RankGroup> ranks_;
   std::unique_ptr<BlockEventLog> block_events_;

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "node/engine/engine_core.h"
+#include "node/service/sampling_defaults.h"
 #include "wire/codec.h"
 #include "wire/scan.h"
 #include "wire/sendable.h"
@@ -24,7 +25,7 @@ constexpr size_t kOtherTasks = 64;  // that may wait beside the text worker's: d
 
 wire::ModelInfo model_info(const ModelFront& model) {
   const auto max_model_len = static_cast<uint64_t>(model.engine.config().limits.max_model_len);
-  return {model.name, model.created, max_model_len};
+  return {model.name, model.created, max_model_len, to_wire(model.sampling_defaults)};
 }
 
 // A copy of what is resident, made between two turns of the engine.

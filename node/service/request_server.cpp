@@ -57,8 +57,8 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
   if (!open) return refuse(peer, request.request_id, open.error());
   const Clock::TimePoint now = clock_.now();
   const uint64_t seed = request.seed ? *request.seed : seeds_.next();
-  const Result<GenerationRequest> wanted =
-      generation_request(request, model_.engine.config().tenants, seed, now);
+  const Result<GenerationRequest> wanted = generation_request(
+      request, model_.engine.config().tenants, seed, now, model_.sampling_defaults);
   if (!wanted) return refuse(peer, request.request_id, wanted.error());
   if (const Status length = check_text_length(model_, request); !length) {
     return refuse(peer, request.request_id, length.error());

@@ -144,6 +144,8 @@ TEST(HttpApi, TheSmallEndpointsAnswer) {
   EXPECT_EQ(models["data"][0]["id"], "tiny");
   EXPECT_EQ(models["data"][0]["max_model_len"], 2048);
   EXPECT_EQ(models["data"][0]["owned_by"], "lockstep");
+  EXPECT_EQ(models["data"][0]["default_sampling_params"],
+            json::parse(R"({"temperature":0.6,"top_k":20})"));
   EXPECT_EQ(json::parse(coordinator.get("/v1/models/tin%79").body)["id"], "tiny");
   const HttpAnswer unknown = coordinator.get("/v1/models/none");
   EXPECT_EQ(unknown.status, 404);

@@ -8,8 +8,11 @@ TEST(OpenAiRequest, AbsentFieldsAreOpenAisDefaults) {
   const wire::Generate g = chat_fields("");
   EXPECT_EQ(g.model, "m");
   EXPECT_FALSE(g.max_tokens.has_value());
-  EXPECT_EQ(g.temperature, 1.0);
-  EXPECT_EQ(g.top_p, 1.0);
+  EXPECT_FALSE(g.temperature);  // the node knows the model's default
+  EXPECT_FALSE(g.top_p);
+  EXPECT_FALSE(g.min_p);
+  EXPECT_FALSE(g.top_k);
+  EXPECT_FALSE(g.repetition_penalty);
   EXPECT_EQ(g.n, 1);
   EXPECT_FALSE(g.seed.has_value());
   EXPECT_EQ(g.logprobs, -1);
@@ -24,7 +27,7 @@ TEST(OpenAiRequest, NullIsAbsent) {
   const auto request = parse_chat_request(
       chat(R"("temperature":null,"max_tokens":null,"stop":null,"seed":null,"stream":null,
               "stream_options":null,"tools":null,"response_format":null,"logit_bias":null)"));
-  EXPECT_EQ(accepted(request).temperature, 1.0);
+  EXPECT_FALSE(accepted(request).temperature);
 }
 
 TEST(OpenAiRequest, EveryFieldArrives) {
