@@ -157,8 +157,7 @@ class FakeNode {
     wire::Welcome out;
     out.epoch = epoch_;
     out.fingerprint = "f";
-    out.models = {
-        {model_, 1700000000, 2048, wire::SamplingDefaults{.temperature = 0.6, .top_k = 20}}};
+    out.models = {{model_, 1700000000, 2048, wire::SamplingDefaults{0.6, {}, {}, 20, {}}}};
     out.n_kv_blocks = 64;
     out.max_num_seqs = 4;
     out.description = wire::NodeDescription{"", model_, {{"block_size", "16"}}, {}};

@@ -92,7 +92,7 @@ TEST(NodeConfig, ThreadsAndPoolFollowTheContainersLimitsNotTheMachines) {
     std::ofstream(root + path) << text;
   };
   write("/proc/meminfo", "MemAvailable: 67108864 kB\n");
-  const testing::FakeModelFile file({.n_layers = 2});
+  const testing::FakeModelFile file({});
   NodeConfig config;
   config.max_model_len = file.config().context_length;
   config.max_num_seqs = 1;

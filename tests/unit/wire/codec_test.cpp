@@ -122,6 +122,30 @@ TEST(Codec, GoldenBytesOfTokens) {
   EXPECT_EQ(hot, "x" + golden);
 }
 
+TEST(Codec, GoldenBytesOfAModelWithSamplingDefaults) {
+  ModelInfo model{"m", 0, 16, SamplingDefaults{0.5, {}, {}, 20, {}}};
+  EXPECT_EQ(encode(Models{"a1", {model}}),
+            from_hex("84 a1 76 01 a4 74797065 a6 6d6f64656c73 aa 726571756573745f6964 a2 6131"
+                     "a6 6d6f64656c73 91 84 a2 6964 a1 6d a7 63726561746564 00"
+                     "ad 6d61785f6d6f64656c5f6c656e 10"
+                     "b7 64656661756c745f73616d706c696e675f706172616d73 82"
+                     "ab 74656d7065726174757265 cb 3fe0000000000000 a5 746f705f6b 14"));
+}
+
+// A node tells what was left out from what was said.
+TEST(Codec, SamplingFieldsThatAreNotSetAreNotSent) {
+  Generate m;
+  m.request_id = "r";
+  m.model = "tiny";
+  m.prompt_text = "hi";
+  m.top_p = 1.0;
+  const nlohmann::json sent = tree(encode(m));
+  EXPECT_TRUE(sent.contains("top_p"));
+  for (const char* name : {"temperature", "min_p", "top_k", "repetition_penalty"}) {
+    EXPECT_FALSE(sent.contains(name)) << name;
+  }
+}
+
 TEST(Codec, GoldenBytesOfCancelAndError) {
   EXPECT_EQ(encode(Cancel{"a1"}),
             from_hex("83 a1 76 01 a4 74797065 a6 63616e63656c aa 726571756573745f6964 a2 6131"));
@@ -144,8 +168,8 @@ TEST(Codec, GoldenBytesOfACacheSalt) {
   const size_t at = with.find(field);
   ASSERT_NE(at, std::string::npos);
   with.erase(at, field.size());
-  ASSERT_EQ(with.substr(0, 3), from_hex("de 0016")) << "a map of 22";
-  with[2] = 0x15;
+  ASSERT_EQ(with.substr(0, 3), from_hex("de 0011")) << "a map of 17";
+  with[2] = 0x10;
   EXPECT_EQ(with, without);
 }
 
