@@ -1,5 +1,6 @@
 """Starting, refusing to start, draining."""
 
+import os
 import pathlib
 import socket
 import subprocess
@@ -131,3 +132,14 @@ def test_serve_runs_both_in_one_process():
         assert status == 200 and answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
     finally:
         assert process.stop() == 0
+
+
+def test_a_loaded_node_needs_its_file_no_more(tmp_path):
+    file = tmp_path / "model.gguf"
+    file.write_bytes(MODEL.read_bytes())
+    ask = dict(model="m", prompt="Once upon a time", max_tokens=8, temperature=0)
+    with cluster(file) as c:
+        before = request(c.http, "POST", "/v1/completions", ask)[1]["choices"]
+        assert str(file) not in pathlib.Path(f"/proc/{c.nodes[0].child.pid}/maps").read_text()
+        os.truncate(file, 0)
+        assert request(c.http, "POST", "/v1/completions", ask)[1]["choices"] == before
