@@ -98,7 +98,7 @@ std::optional<int> load_settings(const char* program, const char* description, i
   source.add(talk);
   if (const auto exit_code = source.load(argc, argv)) return exit_code;
   check_count("max_tokens", talk.options.max_tokens, 0);
-  check_count("top_k", talk.options.top_k, -1);
+  check_count("top_k", talk.options.top_k.value_or(0), -1);
   start_logging(static_cast<int>(node.verbosity));
   return std::nullopt;
 }
