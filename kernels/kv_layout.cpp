@@ -70,4 +70,16 @@ void quantize_kv_row(const float* x, int n, int8_t* q, uint16_t* scales) {
   for (int i = 0; i < n; i += kBlockLen) scales[i / kBlockLen] = quantize_kv_32(x + i, q + i);
 }
 
+float kv_finite_limit(DType dtype) {
+  constexpr float kLargestF16 = 65504.0f;
+  switch (dtype) {
+    case DType::kF16:
+      return kLargestF16 / 2;
+    case DType::kQ8_0:  // its f16 scale is the largest of 32 magnitudes / 127
+      return kLargestF16 * 127 / 2;
+    default:  // bf16 has the exponents of f32
+      return std::numeric_limits<float>::max() / 2;
+  }
+}
+
 }  // namespace lockstep

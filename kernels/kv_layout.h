@@ -33,4 +33,8 @@ KvHeadBlock kv_head_block(const KvPages& kv, int64_t block, int head);
 // q8_0: n values, n a multiple of 32, to int8 and f16 scales (docs/numerics.md section 4).
 void quantize_kv_row(const float* x, int n, int8_t* q, uint16_t* scales);
 
+// Keys and values whose magnitude is below it are finite in the pages too: a rotation makes a key
+// at most sqrt(2) times as large, and rounding to the type does not reach its Inf.
+float kv_finite_limit(DType dtype);
+
 }  // namespace lockstep

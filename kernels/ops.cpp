@@ -218,6 +218,13 @@ void copy_blocks(const CopyBlocksArgs& args, Stream& stream) {
   stream.launch(args);
 }
 
+void finite_rows(const FiniteRowsArgs& args, Stream& stream) {
+  const int64_t n_rows = extent(args.x, 2, 0);
+  CHECK(args.x.dtype == DType::kF32 && args.limit > 0);
+  expect(args.finite, DType::kU8, {n_rows});
+  stream.launch(args);
+}
+
 void sample(const SampleArgs& args, Stream& stream) {
   const int64_t n_rows = static_cast<int64_t>(args.rows.size());
   const int64_t vocab_size = extent(args.logits, 2, 1);

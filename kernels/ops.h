@@ -166,6 +166,14 @@ struct CopyBlocksArgs {
   View to;    // [n] i32
 };
 
+// finite[t] = 0 where row t holds a NaN, an Inf, or a value whose magnitude is not below `limit`;
+// elsewhere finite[t] stays what it is. So one flag can be asked of several ops.
+struct FiniteRowsArgs {
+  View x;              // [n_rows, dim] f32, rows may be strided
+  float limit = 0.0f;  // above 0
+  View finite;         // [n_rows] u8, in and out
+};
+
 // How one row is sampled. Plain data: it travels inside a StepPlan.
 struct SamplingRow {
   float temperature = 1.0f;  // 0 = greedy
@@ -231,6 +239,7 @@ class Stream {
   virtual void launch(const ConcatColumnsArgs&) = 0;
   virtual void launch(const ResolveTokensArgs&) = 0;
   virtual void launch(const CopyBlocksArgs&) = 0;
+  virtual void launch(const FiniteRowsArgs&) = 0;
   virtual void launch(const SampleArgs&) = 0;
 };
 
@@ -266,6 +275,7 @@ void gather_rows(const GatherRowsArgs& args, Stream& stream);
 void concat_columns(const ConcatColumnsArgs& args, Stream& stream);
 void resolve_tokens(const ResolveTokensArgs& args, Stream& stream);
 void copy_blocks(const CopyBlocksArgs& args, Stream& stream);
+void finite_rows(const FiniteRowsArgs& args, Stream& stream);
 void sample(const SampleArgs& args, Stream& stream);
 
 }  // namespace lockstep

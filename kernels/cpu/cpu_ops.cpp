@@ -41,6 +41,7 @@ CpuOps reference_ops() {
   ops.rope_store = alone<reference::rope_store>;
   ops.attention = alone<reference::attention>;
   ops.silu_mul = alone<reference::silu_mul>;
+  ops.finite_rows = alone<reference::finite_rows>;
   ops.sample = alone<reference::sample>;
   return ops;
 }
@@ -60,6 +61,7 @@ CpuOps portable_ops() {
   ops.rope_store = rope_store_portable;
   ops.attention = attention_portable;
   ops.silu_mul = silu_mul_portable;
+  ops.finite_rows = finite_rows_portable;
   ops.sample = sample_portable;
   return ops;
 }
@@ -73,6 +75,7 @@ CpuOps avx2_ops() {
   ops.rope_store = rope_store_avx2;
   ops.attention = attention_avx2;
   ops.silu_mul = silu_mul_avx2;
+  ops.finite_rows = finite_rows_avx2;
   ops.sample = sample_avx2;
   return ops;
 }
@@ -86,6 +89,7 @@ CpuOps avx512_ops() {
   ops.rope_store = rope_store_avx512;
   ops.attention = attention_avx512;
   ops.silu_mul = silu_mul_avx512;
+  ops.finite_rows = finite_rows_avx512;
   ops.sample = sample_avx512;
   return ops;
 }

@@ -40,6 +40,7 @@ struct CpuOps {
   Op<ConcatColumnsArgs> concat_columns = nullptr;
   Op<ResolveTokensArgs> resolve_tokens = nullptr;
   Op<CopyBlocksArgs> copy_blocks = nullptr;
+  Op<FiniteRowsArgs> finite_rows = nullptr;
   Op<SampleArgs> sample = nullptr;
 };
 

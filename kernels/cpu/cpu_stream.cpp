@@ -45,6 +45,7 @@ void CpuStream::launch(const GatherRowsArgs& args) { run(ops_.gather_rows, args)
 void CpuStream::launch(const ConcatColumnsArgs& args) { run(ops_.concat_columns, args); }
 void CpuStream::launch(const ResolveTokensArgs& args) { run(ops_.resolve_tokens, args); }
 void CpuStream::launch(const CopyBlocksArgs& args) { run(ops_.copy_blocks, args); }
+void CpuStream::launch(const FiniteRowsArgs& args) { run(ops_.finite_rows, args); }
 void CpuStream::launch(const SampleArgs& args) { run(ops_.sample, args); }
 
 std::unique_ptr<Stream> make_cpu_stream(const CpuStreamOptions& options, MemoryLedger& ledger) {

@@ -29,6 +29,7 @@ class CpuStream final : public Stream {
   void launch(const ConcatColumnsArgs& args) override;
   void launch(const ResolveTokensArgs& args) override;
   void launch(const CopyBlocksArgs& args) override;
+  void launch(const FiniteRowsArgs& args) override;
   void launch(const SampleArgs& args) override;
 
  private:

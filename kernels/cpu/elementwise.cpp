@@ -1,5 +1,5 @@
-// rms_norm, add_rms_norm and silu_mul: rows over threads. A row that is wanted as int8 only is made
-// in scratch and quantised while it is still in the first-level cache.
+// rms_norm, add_rms_norm, silu_mul and finite_rows: rows over threads. A row that is wanted as int8
+// only is made in scratch and quantised while it is still in the first-level cache.
 #include "kernels/cpu/elementwise.h"
 
 #include "kernels/cpu/elementwise_impl.h"
@@ -55,6 +55,16 @@ void run(const SiluMulArgs& args, SiluRow silu_row, QuantizeRow quantize_row, Th
   });
 }
 
+void run(const FiniteRowsArgs& args, FiniteRow finite_row, ThreadTeam& team) {
+  const int64_t dim = args.x.row_size();
+  uint8_t* const finite = args.finite.row<uint8_t>(0);
+  team.run_ranges(args.x.n_rows(), kMinValues / dim + 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (!finite_row(args.x.row<float>(row), dim, args.limit)) finite[row] = 0;
+    }
+  });
+}
+
 }  // namespace
 
 ScratchBytes elementwise_scratch_bytes(const StreamLimits& limits) {
@@ -66,6 +76,19 @@ void norm_row_portable(const float* x, const float* weight, int64_t n, float eps
 }
 void silu_row_portable(const float* gate, const float* up, int64_t n, float* y) {
   simd::silu_row<simd::Portable>(gate, up, n, y);
+}
+bool finite_row_portable(const float* x, int64_t n, float limit) {
+  return simd::finite_row<simd::Portable>(x, n, limit);
+}
+
+void finite_rows_portable(const FiniteRowsArgs& args, ThreadTeam& team) {
+  run(args, finite_row_portable, team);
+}
+void finite_rows_avx2(const FiniteRowsArgs& args, ThreadTeam& team) {
+  run(args, finite_row_avx2, team);
+}
+void finite_rows_avx512(const FiniteRowsArgs& args, ThreadTeam& team) {
+  run(args, finite_row_avx512, team);
 }
 
 void rms_norm_portable(const RmsNormArgs& args, ThreadTeam& team) {

@@ -11,4 +11,8 @@ void silu_row_avx2(const float* gate, const float* up, int64_t n, float* y) {
   simd::silu_row<simd::Avx2>(gate, up, n, y);
 }
 
+bool finite_row_avx2(const float* x, int64_t n, float limit) {
+  return simd::finite_row<simd::Avx2>(x, n, limit);
+}
+
 }  // namespace lockstep

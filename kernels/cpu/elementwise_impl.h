@@ -1,4 +1,4 @@
-// norm_row and silu_row over any of the vector classes.
+// norm_row, silu_row and finite_row over any of the vector classes.
 #pragma once
 
 #include <cmath>
@@ -31,6 +31,18 @@ inline void silu_row(const float* gate, const float* up, int64_t n, float* y) {
     const auto silu = S::div(g, S::add(one, exp<S>(S::negate(g))));
     store_up_to<S>(y + i, S::mul(silu, load_up_to<S>(up + i, n - i)), n - i);
   }
+}
+
+template <class S>
+inline bool finite_row(const float* x, int64_t n, float limit) {
+  constexpr uint32_t kAll = (uint32_t{1} << S::kWidth) - 1;
+  const auto above = S::set1(limit);
+  auto good = S::less(S::set1(0.0f), above);
+  for (int64_t i = 0; i < n; i += S::kWidth) {
+    const auto v = load_up_to<S>(x + i, n - i);
+    good = S::both(good, S::both(S::less(v, above), S::less(S::negate(v), above)));
+  }
+  return S::bits(good) == kAll;
 }
 
 }  // namespace lockstep::simd

@@ -1,6 +1,6 @@
-// What the tables of cpu_ops.cpp hold for norm, rope, attention, silu and sampling: one function
-// per op and instruction set, and the scratch they need. How an op is cut over threads is in
-// <op>.cpp.
+// What the tables of cpu_ops.cpp hold for norm, rope, attention, silu, checks and sampling: one
+// function per op and instruction set, and the scratch they need. How an op is cut over threads is
+// in <op>.cpp.
 #pragma once
 
 #include "kernels/cpu/thread_team.h"
@@ -30,6 +30,10 @@ void rope_store_avx512(const RopeStoreArgs& args, ThreadTeam& team);
 void attention_portable(const AttentionArgs& args, ThreadTeam& team);
 void attention_avx2(const AttentionArgs& args, ThreadTeam& team);
 void attention_avx512(const AttentionArgs& args, ThreadTeam& team);
+
+void finite_rows_portable(const FiniteRowsArgs& args, ThreadTeam& team);
+void finite_rows_avx2(const FiniteRowsArgs& args, ThreadTeam& team);
+void finite_rows_avx512(const FiniteRowsArgs& args, ThreadTeam& team);
 
 void sample_portable(const SampleArgs& args, ThreadTeam& team);
 void sample_avx2(const SampleArgs& args, ThreadTeam& team);

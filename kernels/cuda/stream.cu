@@ -98,6 +98,7 @@ void CudaStream::launch(const GatherRowsArgs& /*args*/) { no_kernel("gather_rows
 void CudaStream::launch(const ConcatColumnsArgs& /*args*/) { no_kernel("concat_columns"); }
 void CudaStream::launch(const ResolveTokensArgs& /*args*/) { no_kernel("resolve_tokens"); }
 void CudaStream::launch(const CopyBlocksArgs& /*args*/) { no_kernel("copy_blocks"); }
+void CudaStream::launch(const FiniteRowsArgs& /*args*/) { no_kernel("finite_rows"); }
 void CudaStream::launch(const SampleArgs& /*args*/) { no_kernel("sample"); }
 
 }  // namespace lockstep::cuda

@@ -19,6 +19,7 @@ void gather_rows(const GatherRowsArgs& args);
 void concat_columns(const ConcatColumnsArgs& args);
 void resolve_tokens(const ResolveTokensArgs& args);
 void copy_blocks(const CopyBlocksArgs& args);
+void finite_rows(const FiniteRowsArgs& args);
 void sample(const SampleArgs& args);
 
 // One row of an op whose rows stand alone, for other ops and back ends to use.

@@ -1,5 +1,5 @@
-// embed, add_rms_norm, gather_rows, concat_columns, resolve_tokens, copy_blocks; and the streams
-// themselves.
+// embed, add_rms_norm, gather_rows, concat_columns, resolve_tokens, copy_blocks, finite_rows; and
+// the streams themselves.
 #include <algorithm>
 #include <limits>
 
@@ -22,7 +22,8 @@ TEST(Streams, EveryInstructionSetOffersEveryOp) {
     const CpuOps& ops = cpu_ops(isa);
     EXPECT_TRUE(ops.embed && ops.rms_norm && ops.quantize && ops.linear && ops.add_rms_norm &&
                 ops.rope_store && ops.attention && ops.silu_mul && ops.gather_rows &&
-                ops.concat_columns && ops.resolve_tokens && ops.copy_blocks && ops.sample)
+                ops.concat_columns && ops.resolve_tokens && ops.copy_blocks && ops.finite_rows &&
+                ops.sample)
         << to_string(isa);
   }
 }
@@ -212,6 +213,31 @@ TEST(CopyBlocks, CopiesInOrderAndNothingElse) {
     EXPECT_EQ(block(2), (std::vector<int>{6, 7, 8}));
     EXPECT_EQ(block(3), (std::vector<int>{3, 4, 5}));
     EXPECT_EQ(block(4), (std::vector<int>{12, 13, 14}));
+  });
+}
+
+// In rows of every width, at every place of a row, and nowhere else: what lies between strided rows
+// belongs to nobody.
+TEST(FiniteRows, OneValueAtAnyPlaceTakesItsRowsFlagAndNoOther) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  constexpr float kLimit = 1000.0f, kBelow = 999.5f;
+  const std::vector<float> bad{std::numeric_limits<float>::quiet_NaN(), kInf, -kInf, kLimit,
+                               -kLimit};
+  for_each_stream_and_reference([&](Stream& stream) {
+    for (int64_t dim : {1, 7, 8, 16, 33, 64}) {
+      for (int64_t at = 0; at < dim; ++at) {
+        std::vector<float> x(static_cast<size_t>(3 * (dim + 2)), kInf);
+        View rows = view(x.data(), {3, dim});
+        rows.row_stride = dim + 2;
+        for (int64_t row = 0; row < 3; ++row) {
+          for (int64_t i = 0; i < dim; ++i) rows.row<float>(row)[i] = i % 2 ? kBelow : -kBelow;
+        }
+        rows.row<float>(1)[at] = bad[static_cast<size_t>(at) % bad.size()];
+        std::vector<uint8_t> finite{1, 1, 0};
+        finite_rows({.x = rows, .limit = kLimit, .finite = view(finite.data(), {3})}, stream);
+        EXPECT_EQ(finite, (std::vector<uint8_t>{1, 0, 0})) << dim << ", " << at;
+      }
+    }
   });
 }
 
