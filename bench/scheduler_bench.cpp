@@ -62,6 +62,7 @@ class ImmediateExecutor final : public Executor {
       result.ids[static_cast<size_t>(i)] = static_cast<int32_t>(step_ % kVocab);
       result.finite[static_cast<size_t>(i)] = 1;
     }
+    std::ranges::fill(result.kv_finite, 1);
   }
 
  private:
@@ -93,8 +94,7 @@ class Decoding {
     scheduler_.plan(schedule_);
     scheduler_.commit(schedule_);
     for (const ScheduledChunk& chunk : schedule_.chunks) {
-      if (scheduler_.finish(chunk) || !chunk.samples) continue;
-      scheduler_.publish(*chunk.sequence);
+      if (scheduler_.finish(chunk, true) || !chunk.samples) continue;
       chunk.sequence->append_output(static_cast<int32_t>(n_steps_ % kVocab));
     }
   }

@@ -16,6 +16,7 @@ constexpr std::array<const char*, kNFaults> kNames = {
     "rank-is-late",
     "rank-stalls",
     "row-is-nan",
+    "key-is-nan",
     "slow-copies",
     "host-bit-flip",
     "thread-refused",

@@ -29,6 +29,7 @@ enum class Fault : uint8_t {
   kRankIsLate,        // by step: the last rank, but within its peers' patience
   kRankStalls,        // by step: the last rank, for longer than its peers wait
   kRowIsNan,          // by step: the first sampled row, from its first attention on
+  kKeyIsNan,          // by step: of the last rank's first row, in its last layer
   kSlowCopies,        // copying blocks takes its time
   kHostBitFlip,       // a block in host memory has lost a bit
   kThreadRefused,     // the system starts no thread

@@ -32,6 +32,7 @@ class NullModel final : public Executor {
     result.n_samples = step.n_samples;
     std::ranges::fill(result.ids, 'a');
     std::ranges::fill(result.finite, 1);
+    std::ranges::fill(result.kv_finite, 1);
   }
 
  private:

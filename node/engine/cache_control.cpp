@@ -50,6 +50,7 @@ std::vector<SlotInfo> list_slots(const EngineCore& core) {
   for (size_t tenant = 0; tenant < waiting.n_tenants(); ++tenant) {
     for (const Sequence* sequence : waiting.of(tenant)) out.push_back(info_of(*sequence));
   }
+  for (const Sequence* sequence : waiting.deferred().all()) out.push_back(info_of(*sequence));
   return out;
 }
 

@@ -63,7 +63,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
   const int depth =
       kv_cache_ ? std::min(config.max_steps_in_flight, executor.max_steps_in_flight()) : 1;
   schedules_.resize(static_cast<size_t>(std::max(depth, 1)));
-  result_.resize(config.limits.max_samples);
+  result_.resize(config.limits.max_samples, config.limits.max_seqs);
 }
 
 void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
@@ -242,9 +242,10 @@ void EngineCore::finish_step() {
   }
   counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens());
   if (bisection_.is_active()) bisection_.succeeded();
-  int32_t sample_idx = 0;
-  for (const ScheduledChunk& chunk : schedule.chunks) {
-    finish_chunk(chunk, sample_idx);
+  size_t sample_idx = 0;
+  for (size_t seq = 0; seq < schedule.chunks.size(); ++seq) {
+    const ScheduledChunk& chunk = schedule.chunks[seq];
+    finish_chunk(chunk, seq, sample_idx);
     if (chunk.samples) ++sample_idx;
   }
 }
@@ -276,16 +277,18 @@ void EngineCore::price_blocks() {
   cache_.set_cost({.seconds_per_token = 1, .seconds_per_token_pair = per_key / per_row});
 }
 
-void EngineCore::finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx) {
+// `seq`: its place in the plan. `sample_idx`: of its sample, if it has one.
+void EngineCore::finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sample_idx) {
   Sequence& sequence = *chunk.sequence;
   LiveRequest& request = sequence.owner();
-  if (scheduler_.finish(chunk)) --request.n_choices_held;
+  const bool is_finite = !chunk.samples || result_.finite[sample_idx] != 0;
+  const bool is_sound = is_finite && result_.kv_finite[seq] != 0;
+  if (scheduler_.finish(chunk, is_sound)) --request.n_choices_held;
   if (!sequence.is_running()) return;  // ended before this step did
-  if (chunk.samples && result_.finite[static_cast<size_t>(sample_idx)] == 0) {
+  if (!is_finite) {
     counters_.decode_failures.failed(DecodeFailureCause::kNonfinite);
     fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
   } else if (chunk.samples) {
-    scheduler_.publish(sequence);
     take_sample(request.choices[sequence.choice()], sample_idx);
     if (sequence.is_running()) go_on(sequence);
   }
@@ -305,8 +308,7 @@ void EngineCore::go_on(Sequence& sequence) {
   }
 }
 
-void EngineCore::take_sample(Choice& choice, int32_t sample_idx) {
-  const size_t row = static_cast<size_t>(sample_idx);
+void EngineCore::take_sample(Choice& choice, size_t row) {
   const SampledToken token = {
       .id = result_.ids[row],
       .logprob = result_.logprobs[row],

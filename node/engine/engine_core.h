@@ -79,9 +79,9 @@ class EngineCore {
   void undo(const Schedule& schedule);
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);
-  void finish_chunk(const ScheduledChunk& chunk, int32_t sample_idx);
+  void finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sample_idx);
   void go_on(Sequence& sequence);
-  void take_sample(Choice& choice, int32_t sample_idx);
+  void take_sample(Choice& choice, size_t row);
   void fail_head();
 
   void end_choice(Choice& choice, FinishReason reason);

@@ -7,7 +7,7 @@
 namespace lockstep {
 
 FairShare::FairShare(std::vector<int32_t> weights)
-    : weights_(std::move(weights)), deficits_(weights_.size(), 0) {
+    : weights_(std::move(weights)), deficits_(weights_.size(), 0), turns_(weights_.size()) {
   CHECK(!weights_.empty());
   for (int32_t weight : weights_) CHECK(weight >= 1);
 }
@@ -32,6 +32,13 @@ void FairShare::charge(int tenant, int32_t n_tokens) {
 }
 
 void FairShare::give_up(int tenant) { deficits_[static_cast<size_t>(tenant)] = 0; }
+
+void FairShare::charge_turn(int tenant, int32_t n_tokens) {
+  PromptTurns& turns = turns_[static_cast<size_t>(tenant)];
+  turns.n_used += n_tokens;
+  if (turns.n_used < kPromptTurn) return;
+  turns = {.is_of_first = !turns.is_of_first, .n_used = 0};
+}
 
 void FairShare::pass_on() {
   turn_ = (turn_ + 1) % weights_.size();

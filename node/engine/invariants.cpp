@@ -63,11 +63,14 @@ int check_promises(const Scheduler& scheduler) {
     }
     if (sequence->n_preemptions() > scheduler.config().max_preemptions) return 7;
   }
+  std::vector<Sequence*> waiting = scheduler.waiting().deferred().all();
   for (size_t tenant = 0; tenant < scheduler.waiting().n_tenants(); ++tenant) {
-    for (const Sequence* sequence : scheduler.waiting().of(tenant)) {
-      if (!sequence->is_waiting() || !sequence->tables().empty()) return 7;
-      if (sequence->n_preemptions() > scheduler.config().max_preemptions) return 7;
-    }
+    const std::deque<Sequence*>& line = scheduler.waiting().of(tenant);
+    waiting.insert(waiting.end(), line.begin(), line.end());
+  }
+  for (const Sequence* sequence : waiting) {
+    if (!sequence->is_waiting() || !sequence->tables().empty()) return 7;
+    if (sequence->n_preemptions() > scheduler.config().max_preemptions) return 7;
   }
   return 0;
 }

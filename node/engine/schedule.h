@@ -10,6 +10,7 @@
 #include "node/engine/fair_share.h"
 #include "node/engine/sequence.h"
 #include "node/engine/step_time.h"
+#include "node/engine/waiting_line.h"
 #include "node/kv/prefix_cache.h"
 #include "node/kv/tenant_ledger.h"
 
@@ -39,12 +40,24 @@ struct ScheduledChunk {
   int32_t n_blocks_claimed = 0;
 };
 
+// A prompt that runs, or is admitted by the plan under way, and has tokens to forward.
+struct PlannedPrompt {
+  Sequence* sequence = nullptr;
+  int64_t chunk = -1;  // of the step, once it has one
+  int32_t n_left = 0;  // tokens before it decodes that the plan has not given rows to
+};
+
 // Where a tenant's prompts stand in a plan under way.
 struct PromptLane {
-  int64_t open_chunk = -1;  // of the step: its prompt is longer than what it got so far
-  size_t next_running = 0;  // in Schedule::order
-  size_t next_waiting = 0;  // in the tenant's waiting line
-  bool is_closed = false;   // who waits has to wait on: the tenant is at its ceiling
+  std::vector<PlannedPrompt> prompts;  // those that the step can still take rows of, in order
+  // Of its waiting line, those that the plan has admitted, deferred or found no room for.
+  std::vector<const Sequence*> looked_at;
+  size_t next_waiting = 0;                   // nobody before it is left to look at
+  WaitingLine::Shortest::iterator shortest;  // the same, the shortest first
+  bool is_closed = false;    // who waits has to wait on: the tenant is at its ceiling
+  bool may_overtake = true;  // there was room for everybody who wanted to
+
+  void reset(const WaitingLine& line, size_t tenant);
 };
 
 // Reused; does not grow once it has held a full step.
@@ -61,7 +74,7 @@ struct Schedule {
   std::vector<HostBlockId> loaded;  // likewise
   HostCopies stores;                // what goes to host memory first: known once it is committed
   int32_t n_dear_loads = 0;         // admissions that might load blocks, but computing is cheaper
-  std::vector<Sequence*> standing_back;
+  std::vector<Deferral> deferred;
   int32_t n_history = 0;  // tokens that only histories learn
   FairShare share{{1}};   // after the step
 
@@ -77,6 +90,15 @@ struct Schedule {
   bool empty() const { return chunks.empty(); }
   std::vector<Sequence*> sequences() const;  // in the order of the chunks
 };
+
+inline void PromptLane::reset(const WaitingLine& line, size_t tenant) {
+  prompts.clear();
+  looked_at.clear();
+  next_waiting = 0;
+  shortest = line.shortest_of(tenant).begin();
+  is_closed = false;
+  may_overtake = true;
+}
 
 inline std::vector<Sequence*> Schedule::sequences() const {
   std::vector<Sequence*> out;

@@ -1,6 +1,7 @@
 #include "node/engine/scheduler.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "common/check.h"
@@ -44,7 +45,46 @@ Scheduler::Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& ca
   for (int32_t i = max_running_ - 1; i >= 0; --i) free_slots_.push_back(SlotId{i});
 }
 
-void Scheduler::enqueue(Sequence& sequence) { waiting_.enter(sequence); }
+void Scheduler::enqueue(Sequence& sequence) { stand_in_line(sequence); }
+
+void Scheduler::stand_in_line(Sequence& sequence) {
+  const int32_t n_known = sequence.n_known();
+  const int32_t n_found = cache_.n_blocks_found(sequence.prefix(), sequence.tokens(), n_known - 1);
+  sequence.expect_to_forward(n_known - n_found * limits().block_size);
+  waiting_.enter(sequence);
+}
+
+// --- Who waits for another one's blocks ----------------------------------------------------------
+
+void Scheduler::defer(const Deferral& deferral) {
+  const int32_t n_left = kMaxStepsDeferred - deferral.sequence->n_steps_deferred();
+  deferral.sequence->defer(n_commits_);
+  waiting_.defer(deferral, n_commits_ + static_cast<uint64_t>(n_left));
+}
+
+void Scheduler::recall_overdue() {
+  while (Sequence* sequence = waiting_.deferred().take_overdue(n_commits_)) {
+    sequence->come_back(n_commits_);
+    waiting_.come_back(*sequence);
+  }
+}
+
+void Scheduler::recall_followers(const Sequence& leader) {
+  if (waiting_.deferred().empty()) return;
+  const bool goes_on = leader.is_running() && leader.chain().publishes();
+  const int32_t n_published = leader.chain().n_blocks();
+  const int32_t n_served = goes_on ? n_published : std::numeric_limits<int32_t>::max();
+  while (Sequence* sequence = waiting_.deferred().take_served(leader, n_served)) {
+    const int32_t n_found = std::min(n_published, (sequence->n_known() - 1) / limits().block_size);
+    sequence->come_back(n_commits_);
+    if (goes_on) {
+      sequence->expect_to_forward(sequence->n_known() - n_found * limits().block_size);
+    }
+    waiting_.come_back(*sequence);
+  }
+}
+
+// --- Plans ---------------------------------------------------------------------------------------
 
 void Scheduler::plan(Schedule& out) const { StepPlanner(*this, out).plan(); }
 
@@ -71,6 +111,7 @@ int32_t Scheduler::n_blocks_to_claim(const Sequence& sequence) const {
 }
 
 void Scheduler::commit(Schedule& schedule) {
+  ++n_commits_;
   HostTier* const tier = cache_.host_tier();
   if (tier != nullptr) tier->begin_step();
   for (Sequence* sequence : schedule.preempted) send_back(*sequence, SentBack::kPreempted);
@@ -94,7 +135,8 @@ void Scheduler::commit(Schedule& schedule) {
   if (tier != nullptr) tier->take_stores(schedule.stores);
   schedule.work.n_transfers += static_cast<int32_t>(schedule.stores.size());
   n_dear_loads_ += static_cast<uint64_t>(schedule.n_dear_loads);
-  for (Sequence* sequence : schedule.standing_back) sequence->stand_back();
+  for (const Deferral& deferral : schedule.deferred) defer(deferral);
+  recall_overdue();
   share_ = schedule.share;
 }
 
@@ -154,19 +196,23 @@ void Scheduler::make_room(const ScheduledChunk& chunk) {
   cache_.make_room(n_blocks_to_take_, chunk.sequence->owner().request.tenant);
 }
 
-void Scheduler::publish(Sequence& sequence) { publish(sequence, sequence.n_computed()); }
-
 void Scheduler::publish(Sequence& sequence, int32_t n_tokens) {
   if (!sequence.chain().publishes()) return;
+  n_tokens = static_cast<int32_t>(std::min<int64_t>(n_tokens, sequence.tables().front().n_slots()));
   for (size_t group = 0; group < pools_.size(); ++group) {
     tables_at_hand_[group] = sequence.tables()[group].ids();
   }
   cache_.publish(sequence.chain(), sequence.tokens(), n_tokens, tables_at_hand_);
 }
 
-bool Scheduler::finish(const ScheduledChunk& chunk) {
-  chunk.sequence->finish_chunk(chunk.n_tokens, chunk.samples);
-  return released(*chunk.sequence);
+bool Scheduler::finish(const ScheduledChunk& chunk, bool is_sound) {
+  Sequence& sequence = *chunk.sequence;
+  sequence.finish_chunk(chunk.n_tokens, chunk.samples);
+  if (!is_sound) PrefixCache::stop_publishing(sequence.chain());
+  // A row behind the end of its output has a token that nobody was told.
+  publish(sequence, std::min(sequence.n_computed(), sequence.n_known()));
+  recall_followers(sequence);
+  return released(sequence);
 }
 
 bool Scheduler::undo(const ScheduledChunk& chunk) {
@@ -201,6 +247,7 @@ bool Scheduler::retire(Sequence& sequence) {
     return true;
   }
   sequence.retire();
+  recall_followers(sequence);
   return released(sequence);
 }
 
@@ -216,14 +263,16 @@ void Scheduler::send_back(Sequence& sequence, SentBack reason) {
   n_preemptions_ += reason == SentBack::kPreempted;
   give_up_slot(sequence);
   sequence.send_back(reason, limits().block_size);
-  waiting_.enter(sequence);
+  recall_followers(sequence);
+  stand_in_line(sequence);
 }
 
 void Scheduler::cut(Sequence& sequence) {
   give_up_slot(sequence);
   sequence.cut(context_cut(sequence.n_known(), sequence.n_prompt_known(), config_.n_keep),
                limits().block_size);
-  waiting_.enter(sequence);
+  recall_followers(sequence);
+  stand_in_line(sequence);
 }
 
 void Scheduler::give_up_slot(Sequence& sequence) {

@@ -37,15 +37,13 @@ class Scheduler {
   // Sends back, admits, hands out blocks and counts the chunks as in flight. Nothing may have
   // changed since plan(). Writes the schedule's chunks: which of them tell the ranks a history.
   void commit(Schedule& schedule);
-  // The step with this chunk is done. True if the sequence, which was retiring, has thereby given
-  // everything back.
-  [[nodiscard]] bool finish(const ScheduledChunk& chunk);
+  // The step with this chunk is done. If the keys and values that it stored are sound, and so are
+  // all before them, its full blocks are there for others; if not, none of the sequence's are from
+  // here on. True if the sequence, which was retiring, has thereby given everything back.
+  [[nodiscard]] bool finish(const ScheduledChunk& chunk, bool is_sound);
   // The step with this chunk failed, and so did every step behind it: the sequence stands where it
   // stood before. True as for finish().
   [[nodiscard]] bool undo(const ScheduledChunk& chunk);
-  // A row of the sequence has given finite logits, so all that it has computed is sound: its full
-  // blocks are there for others.
-  void publish(Sequence& sequence);
   // It is to forward all its tokens once more, and waits for that. Nothing in flight may name it.
   void start_over(Sequence& sequence) { send_back(sequence, SentBack::kToStartOver); }
   // Its context is full: it waits to go on with a part of it. Nothing in flight may name it.
@@ -77,6 +75,8 @@ class Scheduler {
   uint64_t n_loading_admissions() const { return n_loading_admissions_; }
   // Admissions to whom loading blocks from host memory looked dearer than computing them.
   uint64_t n_dear_loads() const { return n_dear_loads_; }
+  // How long a sequence waits for another one's blocks before it computes them itself.
+  static constexpr int32_t kMaxStepsDeferred = 64;
 
   // Blocks of every KV group that all tokens a sequence can ever have need.
   int32_t n_blocks_max(const Sequence& sequence) const;
@@ -89,6 +89,11 @@ class Scheduler {
   void admit(const ScheduledChunk& chunk, const Schedule& schedule);
   void extend(Sequence& sequence);
   void make_room(const ScheduledChunk& chunk);
+  void stand_in_line(Sequence& sequence);
+  void defer(const Deferral& deferral);
+  void recall_overdue();
+  // Those who wait for blocks that it has published, or for one that publishes no more.
+  void recall_followers(const Sequence& leader);
   void send_back(Sequence& sequence, SentBack reason);
   void give_up_slot(Sequence& sequence);
   bool released(Sequence& sequence);
@@ -104,6 +109,7 @@ class Scheduler {
   FairShare share_;
   StepTime step_time_;
   std::vector<OutputEstimate> outputs_;  // [n_tenants]
+  uint64_t n_commits_ = 0;
   uint64_t n_preemptions_ = 0;
   uint64_t n_loading_admissions_ = 0;
   uint64_t n_dear_loads_ = 0;

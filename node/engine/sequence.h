@@ -92,9 +92,14 @@ class Sequence {
 
   PrefixChain& chain() { return chain_; }
   const PrefixChain& chain() const { return chain_; }
-  // Steps for which it has stood back for a sequence that computes what it wants to share.
-  int32_t n_steps_stood_back() const { return n_steps_stood_back_; }
-  void stand_back() { ++n_steps_stood_back_; }
+  // Steps for which it was deferred, for a sequence that computes what it wants to share.
+  int32_t n_steps_deferred() const { return n_steps_deferred_; }
+  void defer(uint64_t step) { deferred_at_ = step; }
+  void come_back(uint64_t step) { n_steps_deferred_ += static_cast<int32_t>(step - deferred_at_); }
+  // While it waits: of its tokens, those that the cache was not expected to have when it joined the
+  // line. Only orders who is served first.
+  int32_t n_to_forward() const { return n_to_forward_; }
+  void expect_to_forward(int32_t n_tokens) { n_to_forward_ = n_tokens; }
 
   // Its place in line, given once: who came before.
   uint64_t arrival() const { return arrival_; }
@@ -166,7 +171,9 @@ class Sequence {
   size_t first_own_block_ = 0;
   PrefixHashes prefix_;  // of the context, once sent back with outputs
   uint64_t arrival_ = 0;
-  int32_t n_steps_stood_back_ = 0;
+  int32_t n_steps_deferred_ = 0;
+  uint64_t deferred_at_ = 0;
+  int32_t n_to_forward_ = 0;
   int32_t n_preemptions_ = 0;
   SentBack sent_back_for_ = SentBack::kToStartOver;
   int32_t n_lost_ = 0;

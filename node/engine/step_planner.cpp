@@ -19,6 +19,10 @@ int32_t prefill_end(const Sequence& sequence) {
                                : sequence.next_position() + sequence.n_prefill_left();
 }
 
+bool is_looked_at(const PromptLane& lane, const Sequence& sequence) {
+  return std::ranges::find(lane.looked_at, &sequence) != lane.looked_at.end();
+}
+
 }  // namespace
 
 StepPlanner::StepPlanner(const Scheduler& scheduler, Schedule& out)
@@ -58,7 +62,7 @@ void StepPlanner::begin() {
   out_.shared.clear();
   out_.loaded.clear();
   out_.n_dear_loads = 0;
-  out_.standing_back.clear();
+  out_.deferred.clear();
   out_.n_history = 0;
   out_.share = scheduler_.share();
   const KvPools& pools = scheduler_.pools();
@@ -66,7 +70,10 @@ void StepPlanner::begin() {
   for (size_t group = 0; group < pools.size(); ++group) out_.ledgers[group] = pools[group].ledger();
   out_.order.clear();
   out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
-  out_.lanes.assign(n_tenants, PromptLane());
+  out_.lanes.resize(n_tenants);
+  for (size_t tenant = 0; tenant < n_tenants; ++tenant) {
+    out_.lanes[tenant].reset(scheduler_.waiting(), tenant);
+  }
   out_.can_use.assign(n_tenants, 0);
   n_running_ = static_cast<int32_t>(scheduler_.running().size());
 }
@@ -168,17 +175,22 @@ void StepPlanner::give_back(const Sequence& victim, size_t group) {
 // --- Prompts -------------------------------------------------------------------------------------
 
 void StepPlanner::plan_prompts() {
+  for (Sequence* sequence : out_.order) {
+    if (sequence->state() != SeqState::kPrefilling || is_sent_back(*sequence)) continue;
+    out_.lanes[tenant_of(*sequence)].prompts.push_back(
+        {.sequence = sequence, .n_left = sequence->n_prefill_left()});
+  }
   constexpr int32_t kNobody = std::numeric_limits<int32_t>::max();
   for (;;) {
     int32_t priority = kNobody;
     for (size_t tenant = 0; tenant < out_.lanes.size(); ++tenant) {
-      const Sequence* next = candidate(tenant);
-      if (next != nullptr) priority = std::min(priority, priority_of(*next));
+      const Sequence* first = first_in_line(tenant);
+      if (first != nullptr) priority = std::min(priority, priority_of(*first));
     }
     if (priority == kNobody) return;
     for (size_t tenant = 0; tenant < out_.lanes.size(); ++tenant) {
-      const Sequence* next = candidate(tenant);
-      out_.can_use[tenant] = next != nullptr && priority_of(*next) == priority;
+      const Sequence* first = first_in_line(tenant);
+      out_.can_use[tenant] = first != nullptr && priority_of(*first) == priority;
     }
     const int tenant = out_.share.next(out_.can_use);
     if (tenant < 0 || !serve(static_cast<size_t>(tenant), priority)) return;
@@ -190,48 +202,82 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
   PromptLane& lane = out_.lanes[tenant];
   const int id = static_cast<int>(tenant);
   while (out_.share.allowance(id) > 0) {
-    Sequence* next = candidate(tenant);
-    if (next == nullptr || priority_of(*next) != priority) {
+    Sequence* first = first_in_line(tenant);
+    if (first == nullptr || priority_of(*first) != priority) {
       out_.share.give_up(id);
       return true;
     }
-    const Turn turn = lane.open_chunk < 0 ? open_chunk(lane, *next) : Turn::kServed;
-    if (turn == Turn::kStepIsFull) return false;
-    if (turn == Turn::kPassedOver) continue;
-    const int32_t n = extend_chunk(lane, out_.share.allowance(id));
+    Sequence* other = shortest(lane, tenant, *first);
+    Sequence* next = out_.share.is_turn_of_first(id) ? first : other;
+    auto prompt = std::ranges::find(lane.prompts, next, &PlannedPrompt::sequence);
+    if (prompt == lane.prompts.end() || prompt->chunk < 0) {
+      const Turn turn = open_chunk(lane, *next);
+      if (turn == Turn::kStepIsFull) return false;
+      if (turn == Turn::kPassedOver) continue;
+      prompt = std::ranges::find(lane.prompts, next, &PlannedPrompt::sequence);
+    }
+    int64_t allowance = out_.share.allowance(id);
+    if (first != other) allowance = std::min<int64_t>(allowance, out_.share.turn_left(id));
+    const int32_t n = extend_chunk(*prompt, allowance);
     if (n == 0) return false;
+    if (prompt->n_left == 0) lane.prompts.erase(prompt);
     out_.share.charge(id, n);
+    if (first != other) out_.share.charge_turn(id, n);
   }
   return true;
 }
 
-Sequence* StepPlanner::candidate(size_t tenant) {
+// Of those that run and those that wait; null if there is nobody whom the step could serve.
+Sequence* StepPlanner::first_in_line(size_t tenant) {
   PromptLane& lane = out_.lanes[tenant];
-  if (lane.open_chunk >= 0) return out_.chunks[static_cast<size_t>(lane.open_chunk)].sequence;
-  Sequence* running = running_candidate(lane, tenant);
-  Sequence* waiting = waiting_candidate(lane, tenant);
+  Sequence* running = lane.prompts.empty() ? nullptr : lane.prompts.front().sequence;
+  Sequence* waiting = first_waiting(lane, tenant);
   if (running == nullptr || waiting == nullptr) return running != nullptr ? running : waiting;
   return comes_before(*running, *waiting) ? running : waiting;
 }
 
-Sequence* StepPlanner::running_candidate(PromptLane& lane, size_t tenant) const {
-  for (; lane.next_running < out_.order.size(); ++lane.next_running) {
-    Sequence* sequence = out_.order[lane.next_running];
-    if (tenant_of(*sequence) == tenant && sequence->state() == SeqState::kPrefilling &&
-        !is_sent_back(*sequence)) {
-      return sequence;
-    }
-  }
-  return nullptr;
+bool StepPlanner::is_open(const PromptLane& lane) const {
+  return admits_ && !lane.is_closed && n_running_ < scheduler_.max_running() &&
+         out_.deferred.size() < kMaxDeferralsPerStep;
 }
 
-Sequence* StepPlanner::waiting_candidate(const PromptLane& lane, size_t tenant) const {
+Sequence* StepPlanner::first_waiting(PromptLane& lane, size_t tenant) const {
   const std::deque<Sequence*>& line = scheduler_.waiting().of(tenant);
-  const bool is_open = admits_ && !lane.is_closed && n_running_ < scheduler_.max_running();
-  return is_open && lane.next_waiting < line.size() ? line[lane.next_waiting] : nullptr;
+  if (!is_open(lane)) return nullptr;
+  while (lane.next_waiting < line.size() && is_looked_at(lane, *line[lane.next_waiting])) {
+    ++lane.next_waiting;
+  }
+  return lane.next_waiting < line.size() ? line[lane.next_waiting] : nullptr;
 }
 
-// Gives the lane's next sequence a chunk, of no token yet.
+// Who has the fewest tokens to forward, of the priority of the first in line.
+Sequence* StepPlanner::shortest(PromptLane& lane, size_t tenant, Sequence& first) {
+  Sequence* best = &first;
+  int32_t n_left = std::numeric_limits<int32_t>::max();
+  const auto consider = [&](Sequence* sequence, int32_t n) {
+    if (sequence == nullptr || priority_of(*sequence) != priority_of(first)) return;
+    if (n > n_left || (n == n_left && !comes_before(*sequence, *best))) return;
+    best = sequence;
+    n_left = n;
+  };
+  for (const PlannedPrompt& prompt : lane.prompts) consider(prompt.sequence, prompt.n_left);
+  if (Sequence* head = first_waiting(lane, tenant)) {
+    consider(head, head->n_to_forward());
+    if (Sequence* other = overtaker(lane, tenant, *head)) consider(other, other->n_to_forward());
+  }
+  return best;
+}
+
+// The shortest of those that wait, if it may be admitted before `head`, who waits for longest and
+// needs a slot as well.
+Sequence* StepPlanner::overtaker(PromptLane& lane, size_t tenant, const Sequence& head) const {
+  if (!lane.may_overtake || n_running_ + 1 >= scheduler_.max_running()) return nullptr;
+  const WaitingLine::Shortest& line = scheduler_.waiting().shortest_of(tenant);
+  while (lane.shortest != line.end() && is_looked_at(lane, **lane.shortest)) ++lane.shortest;
+  return lane.shortest != line.end() && *lane.shortest != &head ? *lane.shortest : nullptr;
+}
+
+// Gives a sequence of the lane a chunk, of no token yet.
 StepPlanner::Turn StepPlanner::open_chunk(PromptLane& lane, Sequence& sequence) {
   ScheduledChunk chunk{.sequence = &sequence, .first_position = sequence.next_position()};
   if (sequence.is_waiting()) {
@@ -245,12 +291,21 @@ StepPlanner::Turn StepPlanner::open_chunk(PromptLane& lane, Sequence& sequence) 
     out_.work.n_transfers -= n_transfers;
     return Turn::kStepIsFull;
   }
-  ++(sequence.is_waiting() ? lane.next_waiting : lane.next_running);
-  if (sequence.is_waiting() ? !admit(lane, sequence, chunk) : !tell_history(chunk)) {
+  const bool waits = sequence.is_waiting();
+  if (waits) lane.looked_at.push_back(&sequence);
+  if (waits ? !admit(lane, sequence, chunk) : !tell_history(chunk)) {
     out_.work.n_transfers -= n_transfers;
+    if (!waits) std::erase_if(lane.prompts, [&](auto& p) { return p.sequence == &sequence; });
     return Turn::kPassedOver;
   }
-  lane.open_chunk = static_cast<int64_t>(out_.chunks.size());
+  if (waits) {
+    const auto place = std::ranges::find_if(
+        lane.prompts, [&](auto& prompt) { return comes_before(sequence, *prompt.sequence); });
+    lane.prompts.insert(place, {.sequence = &sequence});
+  }
+  auto prompt = std::ranges::find(lane.prompts, &sequence, &PlannedPrompt::sequence);
+  prompt->chunk = static_cast<int64_t>(out_.chunks.size());
+  prompt->n_left = chunk.prefill_end - chunk.first_position;
   out_.chunks.push_back(chunk);
   return Turn::kServed;
 }
@@ -262,17 +317,16 @@ int32_t StepPlanner::n_loads_of(const Sequence& sequence) const {
   return sequence.n_inflight() == 0 ? static_cast<int32_t>(sequence.host().size()) : 0;
 }
 
-// At least one token more for the lane's open chunk; 0 if the step is full.
-int32_t StepPlanner::extend_chunk(PromptLane& lane, int64_t allowance) {
-  ScheduledChunk& chunk = out_.chunks[static_cast<size_t>(lane.open_chunk)];
+// At least one token more for the prompt's chunk; 0 if the step is full.
+int32_t StepPlanner::extend_chunk(PlannedPrompt& prompt, int64_t allowance) {
+  ScheduledChunk& chunk = out_.chunks[static_cast<size_t>(prompt.chunk)];
   const int32_t position = chunk.first_position + chunk.n_tokens;
-  const int32_t n_left = chunk.prefill_end - position;
   const auto n =
-      static_cast<int32_t>(std::min<int64_t>({n_left, n_rows_left(position), allowance}));
-  chunk.samples = n == n_left;
+      static_cast<int32_t>(std::min<int64_t>({prompt.n_left, n_rows_left(position), allowance}));
+  prompt.n_left -= n;
+  chunk.samples = prompt.n_left == 0;
   chunk.n_tokens += n;
   if (n > 0) out_.work.add_chunk(position, n, chunk.samples);
-  if (chunk.samples) lane.open_chunk = -1;
   return n;
 }
 

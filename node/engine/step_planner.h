@@ -6,10 +6,11 @@
 //      again, then the newest; if there is none, it goes itself. So the first in line always gets
 //      on, if need be by starting over from what the cache has of it.
 //   2. prompts, running ones and new ones, with what is left of the token budget, and of the time
-//      that the decodes can wait: by priority, then deficit round robin over tenants, then first
-//      come, first served. Nobody overtakes a sequence that the pool has no room for, unless its
-//      own tenant's ceiling is in its way; but whose prefix somebody is computing stands back for
-//      some steps. A step that sends somebody back admits nobody.
+//      that the decodes can wait: by priority, then deficit round robin over tenants, then turn and
+//      turn about the tenant's first in line and its shortest, which most often are one. Nobody
+//      takes a place or blocks that whoever it overtakes would need. So nobody overtakes a sequence
+//      that the pool has no room for, unless its own tenant's ceiling is in its way. Whose prefix
+//      somebody is computing is deferred. A step that sends somebody back admits nobody.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ namespace lockstep {
 
 class Scheduler;
 
-// How long a sequence waits for another one's blocks before it computes them itself.
-inline constexpr int32_t kMaxStepsStoodBack = 64;
+// Sequences that a plan defers at most: looking one up costs its length.
+inline constexpr size_t kMaxDeferralsPerStep = 64;
 // Rows of prompts that a step has at least, whatever they cost the decodes beside them.
 inline constexpr int32_t kMinPrefillRows = 16;
 // So many admissions load blocks before what that costs is believed: on a busy machine a few steps
@@ -53,21 +54,24 @@ class StepPlanner {
 
   void plan_prompts();
   bool serve(size_t tenant, int32_t priority);
-  Sequence* candidate(size_t tenant);
-  Sequence* running_candidate(PromptLane& lane, size_t tenant) const;
-  Sequence* waiting_candidate(const PromptLane& lane, size_t tenant) const;
+  Sequence* first_in_line(size_t tenant);
+  Sequence* first_waiting(PromptLane& lane, size_t tenant) const;
+  Sequence* shortest(PromptLane& lane, size_t tenant, Sequence& first);
+  Sequence* overtaker(PromptLane& lane, size_t tenant, const Sequence& first) const;
+  bool is_open(const PromptLane& lane) const;
   Turn open_chunk(PromptLane& lane, Sequence& sequence);
   int32_t n_loads_of(const Sequence& sequence) const;
-  int32_t extend_chunk(PromptLane& lane, int64_t allowance);
+  int32_t extend_chunk(PlannedPrompt& prompt, int64_t allowance);
 
   void match(const Sequence& sequence);
   bool admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk);
   void drop_partial();
   bool is_loading_cheaper() const;
-  bool stands_back(const Sequence& sequence) const;
-  bool is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const;
-  bool claim(int32_t tenant, int32_t n_blocks);
-  bool try_claim(int32_t tenant, int32_t n_blocks);
+  bool defer(Sequence& sequence);
+  int32_t n_blocks_worth_waiting_for(const Sequence& other, int32_t n_computed,
+                                     const Sequence& sequence) const;
+  bool claim(int32_t tenant, int32_t n_blocks, int32_t n_kept);
+  bool try_claim(int32_t tenant, int32_t n_blocks, int32_t n_kept);
   bool is_refused();
   bool is_at_ceiling(int32_t tenant, int32_t n_blocks) const;
   int32_t n_matched() const;

@@ -12,13 +12,17 @@ namespace lockstep {
 // Writes into the chunk what the sequence, whose cached blocks are in out_.match, gets with its
 // place. False if it stays in line.
 bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk) {
-  if (stands_back(sequence)) {
-    out_.standing_back.push_back(&sequence);
-    return false;
-  }
+  if (defer(sequence)) return false;
   chunk.n_blocks_claimed = scheduler_.n_blocks_to_claim(sequence);
   const int32_t tenant = sequence.owner().request.tenant;
-  if (!claim(tenant, chunk.n_blocks_claimed)) {
+  const Sequence* head = first_waiting(lane, static_cast<size_t>(tenant));
+  const bool overtakes = head != nullptr && comes_before(*head, sequence);
+  const int32_t n_kept = overtakes ? scheduler_.n_blocks_to_claim(*head) : 0;
+  if (!claim(tenant, chunk.n_blocks_claimed, n_kept)) {
+    if (overtakes) {
+      lane.may_overtake = false;
+      return false;
+    }
     lane.is_closed = is_at_ceiling(tenant, chunk.n_blocks_claimed);
     admits_ = lane.is_closed;
     return false;
@@ -86,22 +90,31 @@ int32_t StepPlanner::n_matched() const {
   return static_cast<int32_t>(n_blocks) * scheduler_.limits().block_size + out_.match.n_partial;
 }
 
-// Whether somebody who runs, or is about to, computes blocks that this sequence would share, and
-// will publish them with its first token, soon enough.
-bool StepPlanner::stands_back(const Sequence& sequence) const {
-  if (sequence.n_steps_stood_back() >= kMaxStepsStoodBack || !sequence.is_new()) return false;
-  for (const Sequence* other : scheduler_.running()) {
-    if (other->is_running() && other->chain().publishes() && !is_sent_back(*other) &&
-        is_worth_waiting_for(*other, sequence)) {
-      return true;
-    }
+// Whether somebody who runs, or is about to, computes blocks that this sequence would share, soon
+// enough for it to wait for them.
+bool StepPlanner::defer(Sequence& sequence) {
+  if (sequence.n_steps_deferred() >= Scheduler::kMaxStepsDeferred || !sequence.is_new()) {
+    return false;
   }
-  return std::ranges::any_of(out_.chunks, [&](const ScheduledChunk& chunk) {
-    return chunk.admits && is_worth_waiting_for(*chunk.sequence, sequence);
-  });
+  const auto follow = [&](const Sequence& other, int32_t n_computed) {
+    const int32_t n_blocks = n_blocks_worth_waiting_for(other, n_computed, sequence);
+    if (n_blocks > 0) out_.deferred.push_back({&sequence, &other, n_blocks});
+    return n_blocks > 0;
+  };
+  return std::ranges::any_of(scheduler_.running(),
+                             [&](const Sequence* other) {
+                               return other->is_running() && other->chain().publishes() &&
+                                      !is_sent_back(*other) && follow(*other, other->n_computed());
+                             }) ||
+         std::ranges::any_of(out_.chunks, [&](const ScheduledChunk& chunk) {
+           return chunk.admits && follow(*chunk.sequence, chunk.first_position);
+         });
 }
 
-bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& sequence) const {
+// So many blocks of its prompt are to be published before the sequence is better off; 0 if it is
+// not worth waiting.
+int32_t StepPlanner::n_blocks_worth_waiting_for(const Sequence& other, int32_t n_computed,
+                                                const Sequence& sequence) const {
   const int32_t block_size = scheduler_.limits().block_size;
   const auto n_useful = static_cast<size_t>((sequence.n_prompt() - 1) / block_size);
   std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
@@ -111,17 +124,20 @@ bool StepPlanner::is_worth_waiting_for(const Sequence& other, const Sequence& se
   size_t end = next;
   while (end < wanted.size() && end < theirs.size() && theirs[end] == wanted[end]) ++end;
   const auto n_saved = static_cast<int32_t>(end - next) * block_size;
-  const int32_t n_left = other.n_prompt() - other.n_computed();
-  return n_saved > 0 && other.n_outputs() == 0 && n_left <= 2 * n_saved;
+  const auto n_blocks = static_cast<int32_t>(end);
+  const int32_t n_left = n_blocks * block_size - n_computed;
+  const bool is_worth_it = n_saved > 0 && other.n_outputs() == 0 && n_left <= 2 * n_saved;
+  return is_worth_it ? n_blocks : 0;
 }
 
 // Takes what admitting a sequence with the blocks in out_.match takes out of every pool; false, and
-// nothing taken, if one has too little. Does without the copy if that alone is too much.
-bool StepPlanner::claim(int32_t tenant, int32_t n_blocks) {
-  if (try_claim(tenant, n_blocks)) return true;
+// nothing taken, if one has too little, or fewer than n_kept left then. Does without the copy if
+// that alone is too much.
+bool StepPlanner::claim(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
+  if (try_claim(tenant, n_blocks, n_kept)) return true;
   if (out_.match.n_partial == 0) return false;
   drop_partial();
-  return try_claim(tenant, n_blocks);
+  return try_claim(tenant, n_blocks, n_kept);
 }
 
 // Whether a fault point refuses blocks that may well be there.
@@ -140,7 +156,7 @@ bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
 
 // A cached block that is shared, or copied from, cannot be evicted for others. A decode that was
 // not promised all it may need may soon want one more.
-bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks) {
+bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
   const PrefixMatch& match = out_.match;
   const auto n_shared = static_cast<int32_t>(match.nodes.size());
   const auto need = [&](size_t group) {
@@ -151,7 +167,7 @@ bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks) {
   };
   if (is_refused()) return false;
   for (size_t group = 0; group < out_.ledgers.size(); ++group) {
-    if (need(group) + n_growing_ > out_.ledgers[group].n_available(tenant)) return false;
+    if (need(group) + n_growing_ + n_kept > out_.ledgers[group].n_available(tenant)) return false;
   }
   for (size_t group = 0; group < out_.ledgers.size(); ++group) {
     out_.ledgers[group].take(tenant, need(group));

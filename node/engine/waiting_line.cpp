@@ -13,23 +13,48 @@ bool comes_before(const Sequence& a, const Sequence& b) {
   return first != second ? first < second : a.arrival() < b.arrival();
 }
 
+bool FewestToForward::operator()(const Sequence* a, const Sequence* b) const {
+  const int32_t first = a->owner().request.priority;
+  const int32_t second = b->owner().request.priority;
+  if (first != second) return first < second;
+  if (a->n_to_forward() != b->n_to_forward()) return a->n_to_forward() < b->n_to_forward();
+  return a->arrival() < b->arrival();
+}
+
 void WaitingLine::enter(Sequence& sequence) {
   CHECK(sequence.is_waiting() && tenant_of(sequence) < lines_.size());
   if (sequence.is_new()) sequence.arrive(next_arrival_++);
+  stand_in_line(sequence);
+  count(sequence, 1);
+}
+
+void WaitingLine::leave(Sequence& sequence) {
+  if (!deferred_.remove(sequence)) step_out_of_line(sequence);
+  count(sequence, -1);
+}
+
+void WaitingLine::defer(const Deferral& deferral, uint64_t until) {
+  step_out_of_line(*deferral.sequence);
+  deferred_.add(deferral, until);
+}
+
+void WaitingLine::stand_in_line(Sequence& sequence) {
   std::deque<Sequence*>& line = lines_[tenant_of(sequence)];
   const auto place =
       std::upper_bound(line.begin(), line.end(), &sequence,
                        [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
   line.insert(place, &sequence);
-  count(sequence, 1);
+  shortest_[tenant_of(sequence)].insert(&sequence);
 }
 
-void WaitingLine::leave(Sequence& sequence) {
+void WaitingLine::step_out_of_line(Sequence& sequence) {
   std::deque<Sequence*>& line = lines_[tenant_of(sequence)];
-  const auto place = std::find(line.begin(), line.end(), &sequence);
-  CHECK(place != line.end());
+  const auto place =
+      std::lower_bound(line.begin(), line.end(), &sequence,
+                       [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
+  CHECK(place != line.end() && *place == &sequence);
   line.erase(place);
-  count(sequence, -1);
+  shortest_[tenant_of(sequence)].erase(&sequence);
 }
 
 // A new request is counted with its first choice.
@@ -41,13 +66,14 @@ void WaitingLine::count(const Sequence& sequence, int sign) {
 }
 
 Sequence* WaitingLine::first() const {
-  Sequence* first = nullptr;
+  std::vector<Sequence*> candidates = deferred_.all();
   for (const std::deque<Sequence*>& line : lines_) {
-    if (!line.empty() && (first == nullptr || comes_before(*line.front(), *first))) {
-      first = line.front();
-    }
+    if (!line.empty()) candidates.push_back(line.front());
   }
-  return first;
+  const auto first =
+      std::min_element(candidates.begin(), candidates.end(),
+                       [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
+  return first == candidates.end() ? nullptr : *first;
 }
 
 }  // namespace lockstep

@@ -23,9 +23,9 @@ PrefixCache::PrefixCache(KvPools& pools, int32_t block_size, bool enabled, Evict
 
 PrefixCache::~PrefixCache() { pools_.front().watch(nullptr); }
 
+template <class Take>
 void PrefixCache::match_blocks(const PrefixHashes& hashes, std::span<const int32_t> tokens,
-                               int32_t max_blocks, std::vector<BlockId>& nodes) const {
-  nodes.clear();
+                               int32_t max_blocks, const Take& take) const {
   const int32_t root = index_.root_of(hashes.key);
   if (root < 0) return;
   BlockId parent = PrefixIndex::kNone;
@@ -34,15 +34,25 @@ void PrefixCache::match_blocks(const PrefixHashes& hashes, std::span<const int32
     parent = index_.find(root, parent, hashes.blocks[static_cast<size_t>(b)],
                          block_of(tokens, b, block_size_));
     if (parent == PrefixIndex::kNone) return;
-    nodes.push_back(parent);
+    take(parent);
   }
+}
+
+int32_t PrefixCache::n_blocks_found(const PrefixHashes& hashes, std::span<const int32_t> tokens,
+                                    int32_t max_tokens) const {
+  int32_t n = 0;
+  match_blocks(hashes, tokens, max_tokens / block_size_, [&](BlockId) { ++n; });
+  return n;
 }
 
 void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tokens,
                         int32_t max_tokens, PrefixMatch& out) const {
   out.partial = PrefixIndex::kNone;
   out.n_partial = 0;
-  match_blocks(hashes, tokens, max_tokens / block_size_, out.nodes);
+  ++n_matches_;
+  out.nodes.clear();
+  match_blocks(hashes, tokens, max_tokens / block_size_,
+               [&](BlockId node) { out.nodes.push_back(node); });
   out.host.clear();
   const auto n_nodes = static_cast<int32_t>(out.nodes.size());
   const BlockId last = out.nodes.empty() ? PrefixIndex::kNone : out.nodes.back();

@@ -80,6 +80,11 @@ class PrefixCache final : private CachedBlockWatcher {
   // after them, for the caller to choose. Changes nothing.
   void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_tokens,
              PrefixMatch& out) const;
+  // Calls of match() so far. The longest take some 20 µs, on the engine's thread.
+  uint64_t n_matches() const { return n_matches_; }
+  // The whole blocks that match() would find now.
+  int32_t n_blocks_found(const PrefixHashes& hashes, std::span<const int32_t> tokens,
+                         int32_t max_tokens) const;
   // Of these nodes, how many blocks of a group nobody references: sharing makes them unavailable.
   int32_t n_cached_of(std::span<const BlockId> nodes, int group) const;
 
@@ -101,6 +106,8 @@ class PrefixCache final : private CachedBlockWatcher {
   // (PrefixIndex::has_room).
   void publish(PrefixChain& chain, std::span<const int32_t> tokens, int32_t n_tokens,
                std::span<const std::span<const BlockId>> tables);
+  // What the sequence has computed from here on is taken in no more.
+  static void stop_publishing(PrefixChain& chain) { chain.publishes_ = false; }
   // Lets go of the chain's nodes, the last one first. After the sequence's tables.
   static void end_chain(PrefixChain& chain);
 
@@ -123,9 +130,10 @@ class PrefixCache final : private CachedBlockWatcher {
   int check_invariants() const;
 
  private:
-  // The whole blocks of a match, at most max_blocks.
+  // Calls take(node) for the whole blocks of a match, at most max_blocks.
+  template <class Take>
   void match_blocks(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_blocks,
-                    std::vector<BlockId>& nodes) const;
+                    const Take& take) const;
   void on_cached(BlockId node) override;
   void on_shared(BlockId node) override;
   BlockId choose_victim(size_t group, int32_t taker);
@@ -146,6 +154,7 @@ class PrefixCache final : private CachedBlockWatcher {
   HostTier* tier_ = nullptr;
   uint64_t n_evicted_ = 0;
   uint64_t n_not_indexed_ = 0;
+  mutable uint64_t n_matches_ = 0;
 };
 
 }  // namespace lockstep

@@ -36,13 +36,18 @@ struct StepResult {
   std::vector<float> logprobs;    // [max_samples], of the sampled id
   std::vector<TokenLogprob> top;  // [max_samples, kMaxTopLogprobs], best first
   std::vector<uint8_t> finite;    // [max_samples], 0 = the row's logits held a NaN or an Inf
+  // [max_seqs], by sequence of the plan: 0 = of the keys and values that its rows stored, on any
+  // rank and in any layer, one is a NaN or an Inf, or so large that it may be one once it is
+  // rounded.
+  std::vector<uint8_t> kv_finite;
 
-  void resize(int32_t max_samples) {
+  void resize(int32_t max_samples, int32_t max_seqs) {
     const auto n = static_cast<size_t>(max_samples);
     ids.resize(n);
     logprobs.resize(n);
     top.resize(n * kMaxTopLogprobs);
     finite.resize(n);
+    kv_finite.resize(static_cast<size_t>(max_seqs));
   }
 };
 

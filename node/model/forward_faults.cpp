@@ -82,6 +82,10 @@ void ForwardFaults::fill_with_nan(const View& sample_rows, const View& attended)
   std::fill_n(attended.row<float>(row), attended.shape[1], std::numeric_limits<float>::quiet_NaN());
 }
 
+void ForwardFaults::fill_first_with_nan(const View& k_and_v) {
+  *k_and_v.row<float>(0) = std::numeric_limits<float>::quiet_NaN();
+}
+
 void ForwardFaults::dawdle() { std::this_thread::sleep_for(std::chrono::milliseconds{5}); }
 
 }  // namespace lockstep

@@ -41,6 +41,12 @@ class ForwardFaults {
       if (is_last_ && fault(Fault::kRowIsNan, step)) fill_with_nan(sample_rows, attended);
     }
   }
+  // Of the rows of keys and values, in the last layer: the first one.
+  void spoil_key(uint64_t step, const View& k_and_v) const {
+    if constexpr (kFaultPoints) {
+      if (is_last_ && fault(Fault::kKeyIsNan, step)) fill_first_with_nan(k_and_v);
+    }
+  }
   bool copies_layer(int layer) const {
     if constexpr (kFaultPoints) {
       if (fault(Fault::kSlowCopies)) dawdle();
@@ -53,6 +59,7 @@ class ForwardFaults {
   void see_old_rows(const StepPlanView& plan);
   void throw_or_stall(uint64_t step) const;
   static void fill_with_nan(const View& sample_rows, const View& attended);
+  static void fill_first_with_nan(const View& k_and_v);
   static void dawdle();
 
   const StepLimits limits_;

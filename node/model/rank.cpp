@@ -142,4 +142,12 @@ void Rank::read_samples(const StepPlanHeader& header, StepResult& result) const 
   }
 }
 
+void Rank::read_kv_finite(const StepPlanView& plan, std::span<uint8_t> kv_finite) const {
+  const std::span<const int32_t> owner = plan.seq_of_token();
+  std::ranges::fill(kv_finite, uint8_t{1});
+  for (size_t row = 0; row < owner.size(); ++row) {
+    kv_finite[static_cast<size_t>(owner[row])] &= workspace_.kv_finite[row];
+  }
+}
+
 }  // namespace lockstep

@@ -43,6 +43,8 @@ class Rank {
                   Communicator& communicator);
   // The samples of the last plan, on rank 0. result's arrays must have room.
   void read_samples(const StepPlanHeader& header, StepResult& result) const;
+  // StepResult::kv_finite as far as this rank's part of the last plan goes; [at least n_seqs].
+  void read_kv_finite(const StepPlanView& plan, std::span<uint8_t> kv_finite) const;
 
   const char* backend() const { return stream_->name(); }
   std::vector<UnitDigest> take_digests() { return std::move(loaded_.digests); }

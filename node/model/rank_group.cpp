@@ -42,8 +42,9 @@ struct InFlight {
   size_t n_bytes = 0;
   std::vector<BlockId> nan_blocks;  // to be filled when it runs
   StepResult result;
-  std::vector<RankOutcome> outcomes;  // [n_ranks]
-  int n_done = 0;                     // guarded by the group's mutex
+  std::vector<RankOutcome> outcomes;            // [n_ranks]
+  std::vector<std::vector<uint8_t>> kv_finite;  // [n_ranks, max_seqs], each rank's own
+  int n_done = 0;                               // guarded by the group's mutex
 };
 
 int severity(StepStatus status) {
@@ -60,6 +61,14 @@ int severity(StepStatus status) {
       return 4;
   }
   return 0;
+}
+
+// A sequence's keys and values are on all ranks, some heads on each.
+void join_kv_finite(const std::vector<std::vector<uint8_t>>& ranks, std::vector<uint8_t>& all) {
+  std::ranges::fill(all, uint8_t{1});
+  for (const std::vector<uint8_t>& of_rank : ranks) {
+    for (size_t seq = 0; seq < all.size(); ++seq) all[seq] &= of_rank[seq];
+  }
 }
 
 // The failure that explains the others: a rank that throws aborts its peers' collectives, and one
@@ -152,7 +161,8 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
   for (InFlight& step : ring) {
     step.plan.resize(step_plan_bytes(config.limits));
     step.outcomes.resize(plan.ranks.size());
-    step.result.resize(config.limits.max_samples);
+    step.result.resize(config.limits.max_samples, config.limits.max_seqs);
+    step.kv_finite.assign(plan.ranks.size(), step.result.kv_finite);
   }
   make_communicators();
   try {
@@ -248,8 +258,9 @@ void RankGroup::Impl::run_step(Rank& rank, int idx, InFlight& step) {
              : rank.run(bytes, step.nan_blocks, *communicators[static_cast<size_t>(idx)]);
   if (outcome.status != StepStatus::kOk) {
     broken = true;
-  } else if (idx == 0) {
-    rank.read_samples(StepPlanView(bytes).header(), step.result);
+  } else {
+    if (idx == 0) rank.read_samples(StepPlanView(bytes).header(), step.result);
+    rank.read_kv_finite(StepPlanView(bytes), step.kv_finite[static_cast<size_t>(idx)]);
   }
   std::lock_guard lock(mutex);
   step.outcomes[static_cast<size_t>(idx)] = std::move(outcome);
@@ -301,6 +312,7 @@ void RankGroup::wait_result(StepResult& result) {
   const RankOutcome& outcome = worst(step.outcomes);
   step.result.status = outcome.status;
   step.result.message = outcome.message;
+  join_kv_finite(step.kv_finite, step.result.kv_finite);
   step.result.bad_host_blocks.clear();
   for (const RankOutcome& of_rank : step.outcomes) {
     step.result.bad_host_blocks.insert(step.result.bad_host_blocks.end(),

@@ -1,9 +1,11 @@
 #include "node/model/transformer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/check.h"
 #include "common/log.h"
+#include "kernels/kv_layout.h"
 
 namespace lockstep {
 
@@ -90,6 +92,7 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
          .sample_rows = vector_of(plan.sample_tokens())};
   if (in_.n_tokens == 0) return CommResult::kOk;
   step_ = header.step;
+  std::fill_n(ws_.kv_finite, in_.n_tokens, uint8_t{1});
   faults_.change_positions(plan, in_.rotated_by, in_.seen_up_to);
 
   layer_ = -1;
@@ -177,11 +180,18 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
   const int64_t stride = attended_dim_ + 2 * kv_dim_;
   multiply(layer.qkv, ws_.normed.acts(n, hidden_), n, ws_.qkv, stride);
 
+  at("check of keys and values");
+  float* const k = ws_.qkv + attended_dim_;
+  const View k_and_v = columns_of(k, n, 2 * kv_dim_, stride);
+  const KvPages pages = kv_.pages(idx);
+  if (is_last(idx)) faults_.spoil_key(step_, k_and_v);
+  finite_rows(
+      {.x = k_and_v, .limit = kv_finite_limit(pages.dtype), .finite = view(ws_.kv_finite, {n})},
+      stream_);
+
   at("rope");
   const int64_t head_dim = model_.shape.head_dim;
   const View q = heads_of(ws_.qkv, n, shard_.n_heads, head_dim, stride);
-  float* const k = ws_.qkv + attended_dim_;
-  const KvPages pages = kv_.pages(idx);
   if (in_.n_copies > 0 && faults_.copies_layer(idx)) {
     copy_blocks({.kv = pages, .from = in_.copies_from, .to = in_.copies_to}, stream_);
   }

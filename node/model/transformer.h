@@ -2,7 +2,8 @@
 // families add facts there, not loops here. Runs one StepPlan at a time on the rank's thread:
 //
 //   resolve tokens, embed, norm
-//   per layer: qkv, rope and store, attention, o, + norm, gate_up, silu, down, + norm
+//   per layer: qkv, check of k and v, rope and store, attention, o, + norm, gate_up, silu, down,
+//              + norm
 //   of the sampled rows: output head, logits of all ranks side by side, sample on rank 0
 //
 // "+" is the exchange: every rank's partial sums are gathered, all ranks finish the same tree and

@@ -39,6 +39,7 @@ struct Workspace {
   // all phases; rows are up to max(max_tokens, max_samples)
   int32_t* tokens = nullptr;          // [max_tokens]
   int32_t* cached_tokens = nullptr;   // [max_cached_tokens]: written, read by nobody
+  uint8_t* kv_finite = nullptr;       // [max_tokens]: 1 = so were its keys and values in all layers
   float* residual = nullptr;          // [max_tokens, hidden_dim]
   float* sampled_residual = nullptr;  // [max_samples, hidden_dim]
   ActsBuffer normed;                  // [rows, hidden_dim]

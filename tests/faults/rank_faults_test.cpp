@@ -152,6 +152,31 @@ TEST_P(RankFaults, ANanInARowFailsItsRequestAloneAndIsGoneWithIt) {
   }
 }
 
+// In a chunk that is not the prompt's last one: the rows of the chunks behind it have finite keys
+// and values again, and only the first token shows it. None of what is behind it is taken in.
+TEST_P(RankFaults, ANanInAKeyOfAnEarlyChunkIsNeverShared) {
+  for (uint64_t step : {1, 2, 3}) {
+    SCOPED_TRACE("step " + std::to_string(step));
+    Node node(model, setting());
+    const Ids prompt = random_prompt(100, 500, 3);  // 24 rows a step
+    node.ask(70, prompt, sampled(0, kOutputs));
+    {
+      const ArmedFault nan(Fault::kKeyIsNan, step);
+      node.run();
+      EXPECT_EQ(nan.n_fired(), 1u);
+    }
+    EXPECT_EQ(node.answer(70).reason, FinishReason::kError);
+    EXPECT_THAT(node.answer(70).message, HasSubstr("NaN"));
+    node.ask(71, prompt, sampled(0, kOutputs));
+    node.run();
+    EXPECT_EQ(node.answer(71).n_cached, (step - 1) * 24 / 16 * 16);
+    Node quiet(model, setting());
+    quiet.ask(71, prompt, sampled(0, kOutputs));
+    quiet.run();
+    expect_equal(quiet.answer(71), node.answer(71), "asked again");
+  }
+}
+
 TEST_P(RankFaults, SlowCopiesFailNobody) {
   Node node(model, setting());
   const ArmedFault slow(Fault::kSlowCopies);

@@ -36,8 +36,10 @@ class NullExecutor final : public Executor {
     int32_t n_kv_blocks = 0;
     int32_t n_host_blocks = 0;
     int32_t vocab_size = 0;
-    int depth = 1;                // max_steps_in_flight()
-    int32_t poison_token = -1;    // a sequence that holds it has non-finite logits
+    int depth = 1;              // max_steps_in_flight()
+    int32_t poison_token = -1;  // a sequence that holds it has non-finite logits
+    // What rows of this token store is not finite; no logits show it.
+    int32_t unsound_token = -1;
     int32_t breaking_token = -1;  // a step that is handed it fails; never sampled
     uint64_t fail_step = 0;       // the step of this number fails
     StepStatus fail_status = StepStatus::kRankFailed;  // as what steps fail
@@ -181,6 +183,7 @@ class NullExecutor final : public Executor {
     set_broken(plan, false);
     copy_blocks(plan);
     resolve_and_store(plan);
+    check_stored(plan, result);
     for (int32_t i = 0; i < header.n_samples; ++i) sample(plan, static_cast<size_t>(i), result);
   }
 
@@ -250,6 +253,20 @@ class NullExecutor final : public Executor {
         pages_[static_cast<size_t>(group)].at(static_cast<size_t>(plan.kv_slots(group)[i])) = {
             known, position};
       }
+    }
+  }
+
+  // From a poisoned token on every row's keys and values are as bad as its logits.
+  void check_stored(const StepPlanView& plan, StepResult& result) {
+    std::ranges::fill(result.kv_finite, uint8_t{1});
+    for (size_t i = 0; i < plan.tokens().size(); ++i) {
+      const int32_t slot = plan.history_slots()[i];
+      if (is_broken_.at(static_cast<size_t>(slot))) continue;
+      bool is_sound = tokens_[i] != options_.unsound_token;
+      for (int32_t p = 0; p <= plan.positions()[i] && options_.poison_token >= 0; ++p) {
+        is_sound &= history(slot, p) != options_.poison_token;
+      }
+      if (!is_sound) result.kv_finite.at(static_cast<size_t>(plan.seq_of_token()[i])) = 0;
     }
   }
 

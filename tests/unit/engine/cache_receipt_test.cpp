@@ -111,19 +111,20 @@ TEST(CacheReceipt, WhatNeverRanHasNone) {
 
 TEST(CacheReceipt, APrefixThatAnotherIsComputingIsNotCommittedYet) {
   EngineConfig config = small_config();
-  config.limits.max_tokens = 12;
+  config.limits.max_tokens = 2;
+  config.limits.max_model_len = 512;
+  config.n_kv_blocks = 200;
   CoreHarness node(config);
   std::map<uint64_t, CacheReceipt> receipts;
   node.sink.after = [&](const EventBatch& batch) {
     for (const RequestEnd& end : batch.ends) receipts[raw(end.request)] = end.cache.value();
   };
-  // After two steps 10 tokens are left: too many to wait for to save 4, and room for 2 beside them.
-  ASSERT_TRUE(node.accept(request_of(1, counting(1, 34), 1)));
-  node.turn();
-  node.turn();
-  std::vector<int32_t> prompt = counting(1, 4);
-  prompt.insert(prompt.end(), {90, 91, 92});
-  ASSERT_TRUE(node.accept(request_of(2, prompt, 1)));
+  // 200 tokens take 100 steps, of which nobody waits for more than 64. The second is shorter, so it
+  // is looked at at once.
+  std::vector<int32_t> longer = counting(1, 200);
+  longer.resize(500, 7);
+  ASSERT_TRUE(node.accept(request_of(1, longer, 1)));
+  ASSERT_TRUE(node.accept(request_of(2, counting(1, 200), 1)));
   node.run();
   EXPECT_EQ(receipts.at(2).outcome, CacheOutcome::kNotCommitted);
 }

@@ -189,12 +189,16 @@ class FourteenInvariants {
         ASSERT_LE(sequence->next_position(), table.n_slots());
       }
     }
+    std::vector<Sequence*> waiting = scheduler().waiting().deferred().all();
     for (size_t tenant = 0; tenant < scheduler().waiting().n_tenants(); ++tenant) {
-      for (const Sequence* sequence : scheduler().waiting().of(tenant)) {
-        ASSERT_LE(sequence->n_preemptions(), config_.max_preemptions);
-        ASSERT_TRUE(sequence->tables().empty());
-        ASSERT_EQ(sequence->n_inflight(), 0);
-      }
+      const std::deque<Sequence*>& line = scheduler().waiting().of(tenant);
+      waiting.insert(waiting.end(), line.begin(), line.end());
+    }
+    ASSERT_EQ(static_cast<int32_t>(waiting.size()), scheduler().waiting().n_sequences());
+    for (const Sequence* sequence : waiting) {
+      ASSERT_LE(sequence->n_preemptions(), config_.max_preemptions);
+      ASSERT_TRUE(sequence->tables().empty());
+      ASSERT_EQ(sequence->n_inflight(), 0);
     }
   }
 

@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "common/fault_points.h"
 #include "common/load_error.h"
 #include "tests/support/fake_model_file.h"
 
@@ -252,6 +253,75 @@ TEST_P(RankGroupOf, LogitsThatAreNotFiniteAreReportedForTheirRow) {
   Driver driver(file, config_of(GetParam()));
   EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk);
   EXPECT_EQ(driver.result.finite[0], 0);
+}
+
+// Two sequences in a step that samples nothing; which of them has a key that is not finite, and on
+// which rank, is all that differs.
+class StoredKeysAndValues : public ::testing::TestWithParam<int> {
+ protected:
+  static const StepResult& run_two(Driver& driver, int32_t first_id, int32_t second_id) {
+    StepPlanBuilder builder(config_of(1).limits);
+    builder.begin(++driver.n_steps);
+    const std::array<BlockId, 1> block0{BlockId{0}}, block1{BlockId{1}};
+    const std::array<std::span<const BlockId>, 1> tables0{block0}, tables1{block1};
+    builder.add_sequence(0, 0, Ids{5, first_id, 11}, tables0);
+    builder.add_sequence(1, 0, Ids{5, second_id}, tables1);
+    driver.group.submit(builder.finish());
+    return driver.wait();
+  }
+  static void spoil_embedding(FakeModelFile& file, int32_t id) {
+    const size_t row_bytes = file.bytes_of("token_embd.weight").size() / 130;
+    const auto row =
+        file.bytes_of("token_embd.weight").subspan(row_bytes * static_cast<size_t>(id));
+    for (std::byte& b : row.first(4)) b = std::byte{0xff};  // NaN
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Ranks, StoredKeysAndValues, ::testing::Values(1, 2));
+
+TEST_P(StoredKeysAndValues, AreReportedForTheSequenceWhoseRowsHoldANan) {
+  FakeModelFile file({});
+  spoil_embedding(file, 77);
+  Driver driver(file, config_of(GetParam()));
+  const auto flags = [&](int32_t first_id, int32_t second_id) {
+    const StepResult& result = run_two(driver, first_id, second_id);
+    EXPECT_EQ(result.status, StepStatus::kOk) << result.message;
+    return std::pair(int{result.kv_finite[0]}, int{result.kv_finite[1]});
+  };
+  EXPECT_EQ(flags(9, 9), std::pair(1, 1));
+  EXPECT_EQ(flags(77, 9), std::pair(0, 1));
+  EXPECT_EQ(flags(9, 77), std::pair(1, 0));
+  EXPECT_EQ(flags(9, 9), std::pair(1, 1));
+}
+
+#ifdef LOCKSTEP_FAULT_POINTS
+// In the last layer of the last rank: no row of the step, and no other rank, sees anything of it.
+TEST_P(StoredKeysAndValues, AreReportedWhereNothingElseShowsIt) {
+  const FakeModelFile file({});
+  Driver driver(file, config_of(GetParam()));
+  const ArmedFault nan(Fault::kKeyIsNan, 2);
+  EXPECT_EQ(run_two(driver, 9, 9).kv_finite[0], 1);
+  const StepResult& result = run_two(driver, 9, 9);
+  EXPECT_EQ(nan.n_fired(), 1u);
+  EXPECT_EQ(result.kv_finite[0], 0);
+  EXPECT_EQ(result.kv_finite[1], 1);
+  EXPECT_EQ(run_two(driver, 9, 9).kv_finite[0], 1);
+}
+#endif
+
+// Finite, but not once it is rounded to the type of the cache.
+TEST_P(StoredKeysAndValues, AreReportedIfTheyOverflowTheirType) {
+  FakeModelFile file({});
+  const std::span<std::byte> norm = file.bytes_of("blk.1.attn_norm.weight");
+  for (size_t i = 0; i < norm.size() / sizeof(float); ++i) {
+    const float large = 1e8f;
+    std::memcpy(norm.data() + i * sizeof(float), &large, sizeof(float));
+  }
+  Driver narrow(file, config_of(GetParam()));
+  EXPECT_EQ(run_two(narrow, 9, 9).kv_finite[0], 0);
+  RankGroupConfig config = config_of(GetParam());
+  config.kv_dtype = DType::kF32;
+  Driver wide(file, config);
+  EXPECT_EQ(run_two(wide, 9, 9).kv_finite[0], 1);
 }
 
 TEST(RankGroup, ALateRankIsATimeoutAndTheNextStepRuns) {
