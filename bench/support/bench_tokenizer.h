@@ -15,6 +15,7 @@ class BenchTokenizer final : public Tokenizer {
   explicit BenchTokenizer(int64_t vocab_size) : vocab_size_(static_cast<int32_t>(vocab_size)) {}
 
   std::vector<int32_t> encode(std::string_view, bool, bool) const override { return {}; }
+  std::vector<int32_t> encode_chat(const MarkedText&) const override { return {}; }
   std::string_view token_bytes(int32_t, bool) const override { return ""; }
   std::string decode(const std::vector<int32_t>&, bool) const override { return ""; }
   int32_t vocab_size() const override { return vocab_size_; }

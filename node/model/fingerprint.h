@@ -22,7 +22,7 @@ namespace lockstep {
 // Raised with every change of a bit anywhere in docs/numerics.md.
 inline constexpr uint32_t kNumericsContract = 1;
 // Raised when the same tokenizer data gives other ids, text, stops or rendered templates.
-inline constexpr uint32_t kTextContract = 1;
+inline constexpr uint32_t kTextContract = 2;
 // Quantised linears sum integers, in the CPU's order.
 inline constexpr std::string_view kBackendClass = "int8-linear";
 

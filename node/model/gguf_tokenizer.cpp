@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "node/model/gguf_config.h"
+#include "node/text/pre_tokenizer.h"
 
 namespace lockstep::gguf {
 namespace {
@@ -81,9 +82,8 @@ TokenizerData read_tokenizer(const Metadata& metadata) {
   data.unk_id = read_id(metadata, "unknown_token_id", n);
   data.pad_id = read_id(metadata, "padding_token_id", n);
   data.extra_eog_ids = read_extra_ends(metadata, data);
-  // Llama 3 files that say nothing mean yes, as in llama.cpp.
-  data.add_bos =
-      metadata.find_bool("tokenizer.ggml.add_bos_token").value_or(data.pre == "llama-bpe");
+  data.add_bos = metadata.find_bool("tokenizer.ggml.add_bos_token")
+                     .value_or(PreTokenizer::family_adds_bos(data.pre));
   data.chat_template = metadata.find_string("tokenizer.chat_template").value_or("");
   return data;
 }

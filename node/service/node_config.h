@@ -44,6 +44,7 @@ struct NodeConfig {
   int64_t max_num_queued_reqs = 1024;
   int64_t max_num_queued_tokens = kQueuedTokensByLength;
   std::vector<TenantSetting> tenants;
+  bool allow_control_tokens_in_content = false;
   double defrag_thold = 0;
   int64_t cache_reuse = 0;
   double swap_space = 0;
@@ -108,6 +109,9 @@ struct NodeConfig {
     v(tenants, "tenants", "",
       "a list of {name, floor, ceiling, weight}: KV blocks that nobody else can take, KV blocks "
       "that it can hold (0 = all), weight of its prefill among others'");
+    v(allow_control_tokens_in_content, "allow_control_tokens_in_content", "",
+      "true: control tokens that a message's text spells count as such; else they are plain text, "
+      "and only the chat template makes control tokens");
     v(defrag_thold, "defrag_thold", "", "taken and without effect: paging leaves no holes");
     v(cache_reuse, "cache_reuse", "", "taken and without effect: reuse is exact to the token");
     v(swap_space, "swap_space", "GiB",

@@ -27,6 +27,7 @@ NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
 // The file is let go of when this returns.
 NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSink& sink)
     : name_(served_name(config)),
+      control_tokens_in_content_(config.allow_control_tokens_in_content),
       tokenizer_(std::move(checked.tokenizer)),
       template_(std::move(checked.chat_template)),
       sampling_defaults_(std::move(checked.sampling_defaults)),
@@ -53,15 +54,18 @@ Result<std::vector<int32_t>> NodeEngine::encode_chat(const std::vector<ChatMessa
   };
   input.bos_token = token_text(tokenizer_->bos_id());
   input.eos_token = token_text(tokenizer_->eos_id());
-  TRY(const std::string text, template_->render(input));
-  TRY([[maybe_unused]] const Ok fits, check_text_length(text, *tokenizer_, limit, "messages"));
+  TRY(const MarkedText text, template_->render(input));
+  TRY([[maybe_unused]] const Ok fits,
+      check_text_length(text.bytes(), *tokenizer_, limit, "messages"));
   // The template spells out the special tokens itself, the leading one included.
-  return tokenizer_->encode(text, true, false);
+  if (control_tokens_in_content_) return tokenizer_->encode(text.bytes(), true, false);
+  return tokenizer_->encode_chat(text);
 }
 
 std::string NodeEngine::fingerprint() const {
   const EngineConfig& config = engine_->config();
   std::string text = ranks_->numerics_fingerprint();
+  if (control_tokens_in_content_) text += "-content-control-tokens";
   if (config.context_shift) text += str("-", config.limits.max_model_len, "-", config.n_keep);
   return text + fingerprint_part(sampling_defaults_);
 }

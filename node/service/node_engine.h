@@ -28,7 +28,8 @@ class NodeEngine {
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   // Null when the model has none that can be used.
   const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
-  // Renders the conversation and tokenises it as the model expects.
+  // Renders the conversation and tokenises it as the model expects. Control tokens come from the
+  // template alone, unless the settings allow them in the messages.
   Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages,
                                            const TextLimit& limit = {}) const;
 
@@ -38,8 +39,8 @@ class NodeEngine {
   const RankGroup& ranks() const { return *ranks_; }
   // Of requests that leave something out.
   const SamplingDefaults& sampling_defaults() const { return sampling_defaults_; }
-  // The ranks' numerics, how contexts are cut if they are, and how requests are sampled that do not
-  // say: nodes with equal ones give equal tokens.
+  // The ranks' numerics, whether messages may spell control tokens, how contexts are cut if they
+  // are, and how requests are sampled that do not say: nodes with equal ones give equal tokens.
   std::string fingerprint() const;
   const MemoryLedger& ledger() const { return ledger_; }
   // Null unless the settings ask for events.
@@ -50,6 +51,7 @@ class NodeEngine {
 
   // constant after construction, in order of construction
   const std::string name_;
+  const bool control_tokens_in_content_;
   SteadyClock clock_;
   MemoryLedger ledger_;
   std::unique_ptr<Tokenizer> tokenizer_;

@@ -51,14 +51,15 @@ class BpeTokenizer final : public Tokenizer {
  public:
   BpeTokenizer(TokenizerData data, BpeMerger merger, PreTokenizer pre)
       : data_(std::move(data)), merger_(std::move(merger)), pre_(std::move(pre)) {
+    collect_end_ids();
     spell_tokens();
     measure_tokens();
-    collect_end_ids();
   }
 
   std::vector<int32_t> encode(std::string_view text, bool parse_special,
                               bool add_special) const override;
   int64_t least_tokens(std::string_view text) const override;
+  std::vector<int32_t> encode_chat(const MarkedText& text) const override;
   std::string_view token_bytes(int32_t id, bool special) const override;
   std::string decode(const std::vector<int32_t>& ids, bool special) const override;
 
@@ -72,6 +73,12 @@ class BpeTokenizer final : public Tokenizer {
   void spell_tokens();
   void measure_tokens();
   void collect_end_ids();
+  // Whether a token begins or ends a text: some files call such a one user-defined.
+  bool frames_text(int32_t id) const {
+    return id == data_.bos_id || std::binary_search(end_ids_.begin(), end_ids_.end(), id);
+  }
+  void encode_fragments(const std::vector<SpecialTokens::Fragment>& fragments,
+                        std::vector<int32_t>& ids) const;
   void encode_piece(std::string_view piece, BpeMerger::Scratch& scratch,
                     std::vector<int32_t>& ids) const;
 
@@ -101,7 +108,8 @@ void BpeTokenizer::spell_tokens() {
       case TokenType::kControl:
       case TokenType::kUnknown:
         bytes_[i] = data_.tokens[i];
-        special_.add(data_.tokens[i], id, data_.types[i] == TokenType::kUserDefined);
+        special_.add(data_.tokens[i], id,
+                     data_.types[i] == TokenType::kUserDefined && !frames_text(id));
         break;
       case TokenType::kUnused:
       case TokenType::kByte:  // a byte-level vocabulary has no use for them
@@ -146,12 +154,8 @@ void BpeTokenizer::encode_piece(std::string_view piece, BpeMerger::Scratch& scra
   merger_.merge(piece, scratch, ids);
 }
 
-std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool parse_special,
-                                          bool add_special) const {
-  std::vector<int32_t> ids;
-  if (add_special && data_.add_bos && data_.bos_id >= 0) ids.push_back(data_.bos_id);
-  std::vector<SpecialTokens::Fragment> fragments;
-  special_.split(text, parse_special, fragments);
+void BpeTokenizer::encode_fragments(const std::vector<SpecialTokens::Fragment>& fragments,
+                                    std::vector<int32_t>& ids) const {
   std::vector<std::string_view> pieces;
   BpeMerger::Scratch scratch;
   for (const SpecialTokens::Fragment& fragment : fragments) {
@@ -163,6 +167,23 @@ std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool parse_spec
     pre_.split(fragment.text, pieces);
     for (const std::string_view piece : pieces) encode_piece(piece, scratch, ids);
   }
+}
+
+std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool parse_special,
+                                          bool add_special) const {
+  std::vector<int32_t> ids;
+  if (add_special && data_.add_bos && data_.bos_id >= 0) ids.push_back(data_.bos_id);
+  std::vector<SpecialTokens::Fragment> fragments;
+  special_.split(text, parse_special, fragments);
+  encode_fragments(fragments, ids);
+  return ids;
+}
+
+std::vector<int32_t> BpeTokenizer::encode_chat(const MarkedText& text) const {
+  std::vector<int32_t> ids;
+  std::vector<SpecialTokens::Fragment> fragments;
+  special_.split(text, fragments);
+  encode_fragments(fragments, ids);
   return ids;
 }
 

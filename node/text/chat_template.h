@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "node/text/marked_text.h"
 
 namespace lockstep {
 
@@ -25,14 +26,16 @@ struct ChatTemplateInput {
 
 class ChatTemplate {
  public:
-  // kModelLoadFailed with line and column for syntax this interpreter does not know.
+  // kModelLoadFailed with line and column for syntax, filters, tests and functions that this
+  // interpreter does not know.
   static Result<ChatTemplate> parse(std::string_view source);
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  // kInvalidRequest when the template itself raises (raise_exception) or runs past its bounds.
-  Result<std::string> render(const ChatTemplateInput& input) const;
+  // What comes from the messages is marked as input. kInvalidRequest when the template itself raises
+  // (raise_exception) or runs past its bounds.
+  Result<MarkedText> render(const ChatTemplateInput& input) const;
 
  private:
   struct Impl;

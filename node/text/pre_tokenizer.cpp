@@ -5,6 +5,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -35,21 +36,23 @@ constexpr const char* kQwen2 = LLAMA3_LIKE(R"(\p{N})");
 #undef CONTRACTION
 #undef WHITE_SPACE
 
-// Each expression cuts the pieces of the one before; text between two matches is a piece too.
+// All that a family's name tells. Each expression cuts the pieces of the one before; text between
+// two matches is a piece too.
 struct Family {
   std::string_view name;
   std::array<const char*, 2> expressions;  // null = none
   bool whole_pieces_first;
+  bool adds_bos;  // where the file does not say, as llama.cpp has it
 };
 
 constexpr std::array kFamilies = {
-    Family{"gpt-2", {kGpt2, nullptr}, false},
-    Family{"smollm", {kDigitAlone, kGpt2}, false},
-    Family{"qwen2", {kQwen2, nullptr}, false},
-    Family{"deepseek-r1-qwen", {kQwen2, nullptr}, false},
-    Family{"llama-bpe", {kLlama3, nullptr}, true},
-    Family{"llama3", {kLlama3, nullptr}, true},
-    Family{"llama-v3", {kLlama3, nullptr}, true},
+    Family{"gpt-2", {kGpt2, nullptr}, false, false},
+    Family{"smollm", {kDigitAlone, kGpt2}, false, false},
+    Family{"qwen2", {kQwen2, nullptr}, false, false},
+    Family{"deepseek-r1-qwen", {kQwen2, nullptr}, false, false},
+    Family{"llama-bpe", {kLlama3, nullptr}, true, true},
+    Family{"llama3", {kLlama3, nullptr}, true, true},
+    Family{"llama-v3", {kLlama3, nullptr}, true, true},
 };
 
 struct FreeCode {
@@ -159,6 +162,12 @@ Result<PreTokenizer> PreTokenizer::make(std::string_view name) {
   return Error{ErrorCode::kModelLoadFailed,
                "pre-tokenizer '" + std::string(name) + "' is not supported; known: " + known,
                {}};
+}
+
+bool PreTokenizer::family_adds_bos(std::string_view name) {
+  return std::any_of(kFamilies.begin(), kFamilies.end(), [name](const Family& family) {
+    return family.name == name && family.adds_bos;
+  });
 }
 
 void PreTokenizer::split(std::string_view text, std::vector<std::string_view>& pieces) const {

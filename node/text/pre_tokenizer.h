@@ -15,6 +15,8 @@ class PreTokenizer {
   // `name` as in GGUF's tokenizer.ggml.pre. kModelLoadFailed naming one that is not known: a wrong
   // cut would silently feed the model other tokens than it was trained on.
   static Result<PreTokenizer> make(std::string_view name);
+  // Whether a text of this family begins with the bos token where the model's file does not say.
+  static bool family_adds_bos(std::string_view name);
   PreTokenizer(PreTokenizer&&) noexcept;
   PreTokenizer& operator=(PreTokenizer&&) noexcept;
   ~PreTokenizer();

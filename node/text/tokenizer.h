@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "node/text/marked_text.h"
 
 namespace lockstep {
 
@@ -42,6 +43,10 @@ class Tokenizer {
     (void)text;
     return 0;
   }
+  // A rendered chat, without bos: its template spells all special tokens out. Control tokens, and
+  // user-defined ones that begin or end a text, are found only where no byte is input; other
+  // user-defined tokens are found everywhere, as in any text.
+  virtual std::vector<int32_t> encode_chat(const MarkedText& text) const = 0;
   // The bytes of one token; control tokens are empty unless `special`.
   virtual std::string_view token_bytes(int32_t id, bool special) const = 0;
   virtual std::string decode(const std::vector<int32_t>& ids, bool special) const = 0;

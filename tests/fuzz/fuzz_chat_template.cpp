@@ -58,6 +58,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t n_bytes) {
   }
   CHECK(*again == *text);
   CHECK(text->size() <= kMaxRenderedBytes);
-  CHECK(!utf8::is_valid(source) || utf8::is_valid(*text));
+  CHECK(!utf8::is_valid(source) || utf8::is_valid(text->bytes()));
   return 0;
 }

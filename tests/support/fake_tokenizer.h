@@ -33,6 +33,9 @@ class FakeTokenizer : public Tokenizer {
   int64_t least_tokens(std::string_view text) const override {
     return static_cast<int64_t>(text.size());
   }
+  std::vector<int32_t> encode_chat(const MarkedText& text) const override {
+    return encode(text.bytes(), true, false);
+  }
   std::string_view token_bytes(int32_t id, bool special) const override {
     if (id == kEnd && !special) return "";
     return pieces_.at(static_cast<size_t>(id));

@@ -235,8 +235,10 @@ TEST(Gguf, TurnsEndAtEveryTokenThatIsKnownToEndThem) {
 TEST(Gguf, Llama3AddsBosUnlessTheFileSaysNo) {
   GgufBuilder builder = GgufBuilder::tiny_llama();
   EXPECT_FALSE(tokenizer_of(builder).add_bos);
-  builder.set_string("tokenizer.ggml.pre", "llama-bpe");
-  EXPECT_TRUE(tokenizer_of(builder).add_bos);
+  for (const char* name : {"llama3", "llama-v3", "llama-bpe"}) {  // every name of the family
+    builder.set_string("tokenizer.ggml.pre", name);
+    EXPECT_TRUE(tokenizer_of(builder).add_bos) << name;
+  }
   builder.set_bool("tokenizer.ggml.add_bos_token", false);
   EXPECT_FALSE(tokenizer_of(builder).add_bos);
 }

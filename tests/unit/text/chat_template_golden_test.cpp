@@ -33,7 +33,7 @@ std::string outcome(const std::string& source, const ChatTemplateInput& input) {
     EXPECT_EQ(text.error().code, ErrorCode::kInvalidRequest);
     return "error: " + text.error().message;
   }
-  return *text;
+  return text->bytes();
 }
 
 void expect_golden(const json& golden, const std::string& ours, const std::string& what) {

@@ -18,6 +18,7 @@ class PieceTokenizer final : public Tokenizer {
  public:
   explicit PieceTokenizer(Pieces pieces) : pieces_(std::move(pieces)) {}
   std::vector<int32_t> encode(std::string_view, bool, bool) const override { return {}; }
+  std::vector<int32_t> encode_chat(const MarkedText&) const override { return {}; }
   std::string_view token_bytes(int32_t id, bool) const override {
     return pieces_.at(static_cast<size_t>(id));
   }
