@@ -1,5 +1,6 @@
 """Writes templates.json: what Python's jinja2, set up as Hugging Face's apply_chat_template does,
-makes of the templates in chat_styles.py and jinja_snippets.py.
+makes of the templates in chat_styles.py, jinja_snippets.py and jinja_builtin_snippets.py. Made with
+Python 3.11, whose Unicode version node/text/jinja/unicode_tables.h has too.
 Run: pip install jinja2==3.1.6; python generate_templates.py
 """
 import json
@@ -10,6 +11,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from chat_styles import CONVERSATIONS, STYLES
+import jinja_builtin_snippets as more
 from jinja_snippets import EXPRESSIONS, SNIPPET_MESSAGES, STATEMENTS, WHITESPACE
 
 
@@ -62,7 +64,8 @@ def main():
         for style, template in STYLES.items()
         for name, messages in CONVERSATIONS.items()
         for prompt in (True, False)]
-    templates = WHITESPACE + ["{{ %s }}" % e for e in EXPRESSIONS] + STATEMENTS
+    templates = WHITESPACE + ["{{ %s }}" % e for e in EXPRESSIONS + more.EXPRESSIONS]
+    templates += STATEMENTS + more.STATEMENTS
     snippets = [{"template": t, **render(env, t, SNIPPET_MESSAGES)} for t in templates]
     document = {"source": f"PyPI jinja2 {jinja2.__version__}", "styles": STYLES,
                 "conversations": CONVERSATIONS, "snippet_messages": SNIPPET_MESSAGES}

@@ -69,16 +69,18 @@ Result<Spec> Braces::read_spec(const MarkedText& text) const {
     rest.remove_prefix(1);
     return c;
   };
+  bool has_fill = false;
   const size_t n_fill = rest.empty() ? 0 : char_bytes(rest);
   if (rest.size() > n_fill && is_align(rest[n_fill])) {
     spec.fill = text.part(rest.substr(0, n_fill));
     rest.remove_prefix(n_fill);
+    has_fill = true;
   }
   spec.align = take("<>^=");
   spec.sign = take("+- ");
   spec.alternate = take("#") != 0;
   spec.zero = rest.substr(0, 1) == "0";
-  if (spec.zero && spec.align == 0) spec.fill = MarkedText::own("0");
+  if (spec.zero && !has_fill) spec.fill = MarkedText::own("0");
   take_number(rest, spec.width);
   spec.grouping = take(",_");
   if (take(".") != 0 && !take_number(rest, spec.precision)) return fail("a precision is missing");
@@ -90,7 +92,7 @@ Result<Spec> Braces::read_spec(const MarkedText& text) const {
 
 Result<MarkedText> Braces::integer(const Spec& spec, int64_t value, size_t& n_sign) const {
   const char type = spec.type == 0 ? 'd' : spec.type;
-  if (spec.precision >= 0 || type == 'c' || (spec.grouping != 0 && type != 'd')) {
+  if (spec.precision >= 0 || type == 'c' || type == 's' || (spec.grouping != 0 && type != 'd')) {
     return fail("an integer does not take this format");
   }
   std::string digits = integer_digits(value, type, spec.alternate);
@@ -185,12 +187,9 @@ Result<Value> Braces::find(std::string_view name) {
       TRY(value, get_item(runtime_, value, Value::integer(index)));
     } else if (is_index) {
       TRY(value, get_item(runtime_, value, Value::own_string(std::string(part))));
-    } else if (value.is_dict()) {
-      return fail("a dict has no attribute '" + std::string(part) + "'");
     } else {
       TRY(value, get_attribute(runtime_, value, part));
     }
-    if (value.is_undefined()) return fail("there is no '" + std::string(part) + "'");
   }
   return value;
 }

@@ -46,8 +46,9 @@ Result<Value> dict_values(Runtime& runtime, const Value& self, const CallArgs& a
 
 Result<Value> dict_get(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"key", "default"}, 1));
+  if (!args.named.empty()) return runtime.fail("get() takes no named arguments");
   if (const Value* found = self.as_dict().find(bound[0])) return *found;
-  const bool has_default = args.positional.size() + args.named.size() > 1;
+  const bool has_default = args.positional.size() > 1;
   return has_default ? bound[1] : Value::none();
 }
 
@@ -142,21 +143,30 @@ Result<Value> range(Runtime& runtime, const Value&, const CallArgs& args) {
 
 Result<Value> new_dict(Runtime& runtime, const Value&, const CallArgs& args) {
   std::vector<std::pair<Value, Value>> items;
-  if (args.positional.size() > 1 ||
-      (args.positional.size() == 1 && !args.positional[0].is_dict())) {
-    return runtime.fail("dict() takes one dict and named values");
-  }
-  if (!args.positional.empty()) items = args.positional[0].as_dict().items;
-  for (const auto& [name, value] : args.named) {
-    const auto same = [name = name](const auto& item) {
-      return item.first.is_string() && item.first.as_string() == name;
-    };
-    const auto found = std::find_if(items.begin(), items.end(), same);
+  const auto set = [&](const Value& key, const Value& value) -> Status {
+    TRY([[maybe_unused]] const Ok paid, runtime.work(items.size() * 16));
+    const auto found = std::find_if(items.begin(), items.end(),
+                                    [&](const auto& item) { return equal(item.first, key); });
     if (found != items.end()) {
       found->second = value;
     } else {
-      items.emplace_back(args.key_of(name), value);
+      items.emplace_back(key, value);
     }
+    return Ok{};
+  };
+  if (args.positional.size() > 1) return runtime.fail("dict() takes one dict and named values");
+  if (!args.positional.empty() && args.positional[0].is_dict()) {
+    items = args.positional[0].as_dict().items;
+  } else if (!args.positional.empty()) {
+    TRY(const auto pairs, iterate(runtime, args.positional[0]));
+    for (const Value& item : pairs->items) {
+      TRY(const auto pair, iterate(runtime, item));
+      if (pair->items.size() != 2) return runtime.fail("dict() takes a dict or pairs");
+      TRY([[maybe_unused]] const Ok done, set(pair->items[0], pair->items[1]));
+    }
+  }
+  for (const auto& [name, value] : args.named) {
+    TRY([[maybe_unused]] const Ok done, set(args.key_of(name), value));
   }
   return runtime.dict(std::move(items));
 }

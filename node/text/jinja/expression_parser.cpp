@@ -331,6 +331,7 @@ Parser::ExprResult Parser::test(const Expr* input) {
     TRY(node.arguments, arguments());
     return make(line, std::move(node));
   }
+  if (is_name("is")) return fail("tests with 'is' cannot be chained");
   static constexpr std::array<std::string_view, 7> kNoArgument = {"else", "or", "and", "if",
                                                                   "is",   "in", "not"};
   const TokenKind kind = current().kind;

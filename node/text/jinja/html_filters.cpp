@@ -118,10 +118,13 @@ Result<Value> xmlattr(Runtime& runtime, const Value& self, const CallArgs& args)
   MarkedText out;
   for (const auto& [key, value] : self.as_dict().items) {
     if (value.is_undefined() || value.is(Kind::kNone)) continue;
-    TRY(const Value name, escape(runtime, key));
-    if (name.as_string().find_first_of(" \t\n\r\f\v/>=") != std::string::npos) {
-      return runtime.fail("xmlattr: an attribute's name holds a space, '/', '>' or '='");
+    TRY(const MarkedText spelled, text_of(runtime, key));
+    for (const std::string_view c : chars_of(spelled.bytes())) {
+      if (is_space(c) || c == "/" || c == ">" || c == "=") {
+        return runtime.fail("xmlattr: an attribute's name holds a space, '/', '>' or '='");
+      }
     }
+    TRY(const Value name, escape(runtime, key));
     TRY(const Value content, escape(runtime, value));
     if (!out.empty() || autospace) out.append_own(" ");
     out.append(name.as_text());

@@ -87,9 +87,13 @@ bool JsonWriter::list(const List& list, int level) {
 bool JsonWriter::dict(const Dict& dict, int level) {
   std::vector<std::pair<Value, Value>> items = dict.items;
   if (style_.sort_keys) {
-    std::stable_sort(items.begin(), items.end(), [](const auto& a, const auto& b) {
-      return compare(a.first, b.first) == Order::kLess;
+    bool comparable = true;
+    std::stable_sort(items.begin(), items.end(), [&comparable](const auto& a, const auto& b) {
+      const Order order = compare(a.first, b.first);
+      comparable = comparable && order != Order::kNone;
+      return order == Order::kLess;
     });
+    if (!comparable) return false;
   }
   out_.append_own("{");
   bool first = true;

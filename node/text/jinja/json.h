@@ -15,7 +15,8 @@ struct JsonStyle {
   bool ensure_ascii = false;
 };
 
-// Appends `value`; false if it is or holds what JSON cannot say (undefined, a namespace, …).
+// Appends `value`; false if it is or holds what JSON cannot say (undefined, a namespace, …), or keys
+// that are to be sorted and cannot be.
 bool append_json(const Value& value, const JsonStyle& style, MarkedText& out);
 
 }  // namespace lockstep::jinja

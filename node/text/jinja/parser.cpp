@@ -201,7 +201,7 @@ Result<Target> Parser::target() {
   out.is_tuple = true;
   out.parts.push_back(std::move(first));
   while (skip_op(",")) {
-    if (is_name("in") || is_op("=") || is_op(")")) break;  // a, = …
+    if (is_op(")")) break;  // (a, b,)
     TRY(Target next_target, single_target());
     out.parts.push_back(std::move(next_target));
   }
@@ -309,6 +309,10 @@ Status Parser::macro_parameters(Macro& macro) {
     }
     Macro::Parameter parameter{};
     TRY(parameter.name, expect_name());
+    const bool twice = std::any_of(
+        macro.parameters.begin(), macro.parameters.end(),
+        [&](const Macro::Parameter& other) { return other.name == parameter.name; });
+    if (twice) return fail("a second parameter '" + parameter.name + "'");
     assigned_.insert(parameter.name);
     if (skip_op("=")) {
       TRY(parameter.fallback, expression());
@@ -332,6 +336,11 @@ Status Parser::macro_body(Macro& macro, std::string_view end) {
         macro.parameters.begin(), macro.parameters.end(),
         [name](const Macro::Parameter& parameter) { return parameter.name == name; });
   };
+  for (const Macro::Parameter& parameter : macro.parameters) {
+    if (parameter.name == "caller" && parameter.fallback == nullptr && n_caller_ > n_caller) {
+      return fail("the parameter 'caller' needs a default");
+    }
+  }
   macro.uses_caller = n_caller_ > n_caller && !takes("caller");
   macro.uses_kwargs = n_kwargs_ > n_kwargs && !takes("kwargs");
   macro.uses_varargs = n_varargs_ > n_varargs && !takes("varargs");

@@ -196,12 +196,13 @@ Result<Value> Printf::run() {
     out_.append_part(format_.as_text(), rest_.substr(0, at));
     if (at == rest_.npos) break;
     rest_.remove_prefix(at + 1);
-    TRY(const Conversion conversion, read());
-    if (conversion.type == '%') {
-      out_.append_own("%");
-    } else {
-      TRY([[maybe_unused]] const Ok converted, convert(conversion));
+    if (rest_.substr(0, 1) == "%") {
+      out_.append_part(format_.as_text(), rest_.substr(0, 1));
+      rest_.remove_prefix(1);
+      continue;
     }
+    TRY(const Conversion conversion, read());
+    TRY([[maybe_unused]] const Ok converted, convert(conversion));
   }
   const bool all_taken =
       takes_tuple() ? n_taken_ == values_.as_list().items.size()

@@ -75,6 +75,7 @@ Result<MarkedText> margin_of(const Runtime& runtime, const Value& width) {
 // indent(width=4, first=false, blank=false)
 Result<Value> indent(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"width", "first", "blank"}, 0));
+  if (!self.is_string()) return runtime.fail("indent takes a string");
   TRY(MarkedText text, text_of(runtime, self));
   TRY(const MarkedText margin, margin_of(runtime, bound[0]));
   text.append_own("\n");  // so that the last line counts

@@ -79,6 +79,8 @@ Result<bool> call_number_test(Runtime& runtime, std::string_view name, const Val
     divisor = bound[0];
   } else if (name != "even" && name != "odd") {
     return runtime.fail("there is no test '" + std::string(name) + "'");
+  } else {
+    TRY([[maybe_unused]] const auto none, args.bind(runtime, {}, 0));
   }
   TRY(const Value rest, apply_binary(runtime, BinaryOp::kModulo, self, divisor));
   return equal(rest, Value::integer(name == "odd" ? 1 : 0));

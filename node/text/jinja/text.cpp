@@ -115,10 +115,13 @@ void append_text(const Value& value, bool repr, MarkedText& out) {
       out.append_own("<Namespace>");
       break;
     case Kind::kLoop:
-      out.append_own("<LoopContext>");
+      out.append_own("<LoopContext " + std::to_string(value.as_loop().index0 + 1) + "/" +
+                     std::to_string(value.as_loop().items->items.size()) + ">");
       break;
     case Kind::kFunction:
-      out.append_own("<function " + std::string(value.as_function().name) + ">");
+      out.append_own(value.as_function().macro != nullptr
+                         ? "<Macro '" + std::string(value.as_function().name) + "'>"
+                         : "<function " + std::string(value.as_function().name) + ">");
       break;
   }
 }

@@ -30,14 +30,15 @@ Result<std::optional<MarkedText>> json_indent(Runtime& runtime, const Value& ind
 }
 
 // separators: (between items, after keys)
-Status read_separators(const Runtime& runtime, const Value& separators, JsonStyle& style) {
+Status read_separators(Runtime& runtime, const Value& separators, JsonStyle& style) {
   if (is_absent(separators)) return Ok{};
-  const bool fits = separators.is_list() && separators.as_list().items.size() == 2 &&
-                    separators.as_list().items[0].is_string() &&
-                    separators.as_list().items[1].is_string();
-  if (!fits) return runtime.fail("tojson(separators=…) takes two strings");
-  style.item_separator = separators.as_list().items[0].as_text();
-  style.key_separator = separators.as_list().items[1].as_text();
+  TRY(const auto both, iterate(runtime, separators));
+  const auto is_string = [](const Value& value) { return value.is_string(); };
+  if (both->items.size() != 2 || !std::all_of(both->items.begin(), both->items.end(), is_string)) {
+    return runtime.fail("tojson(separators=…) takes two strings");
+  }
+  style.item_separator = both->items[0].as_text();
+  style.key_separator = both->items[1].as_text();
   if (style.item_separator->size() + style.key_separator->size() > 64) {
     return runtime.fail("tojson takes separators of 64 bytes at most");
   }
@@ -138,9 +139,11 @@ Result<Value> to_integer(Runtime& runtime, const Value& self, const CallArgs& ar
   std::optional<double> real;
   if (self.is_string()) {
     const int64_t base = bound[1].is_integral() ? bound[1].as_int() : 10;
-    if (base != 0 && (base < 2 || base > 36)) return fallback;
+    const bool has_base = base == 0 || (base >= 2 && base <= 36);
     int64_t integer = 0;
-    const Parse parsed = parse_integer(self.as_string(), static_cast<int>(base), integer);
+    const Parse parsed =
+        has_base ? parse_integer(self.as_string(), static_cast<int>(base), integer)
+                 : Parse::kNotANumber;
     if (parsed == Parse::kGood) return Value::integer(integer);
     if (parsed == Parse::kTooLarge) return runtime.fail("int: the number is too large");
     real = parse_real(self.as_string());

@@ -69,6 +69,27 @@ TEST(ChatTemplate, ABranchNotTakenMayUseWhatIsNotThere) {
   EXPECT_EQ(render("{% if tools %}{{ tools | batch(2) }}{% endif %}ok"), "ok");
 }
 
+TEST(ChatTemplate, WhatDoesNotExistIsFoundWhenTheTemplateIsRead) {
+  EXPECT_EQ(syntax_error("a\n{{ x | trim | nope }}"),
+            "chat template, line 2 column 15: there is no filter 'nope'");
+  EXPECT_EQ(syntax_error("{{ x is nope }}"),
+            "chat template, line 1 column 9: there is no test 'nope'");
+  EXPECT_EQ(syntax_error("{{ nope(1) }}"),
+            "chat template, line 1 column 9: there is no function 'nope'");
+  EXPECT_EQ(syntax_error("{% for m in messages %}{{ m.content | pprint }}{% endfor %}"),
+            "chat template, line 1 column 39: there is no filter 'pprint'");
+}
+
+TEST(ChatTemplate, ATemplateMayAskFirstWhatExists) {
+  EXPECT_EQ(render("{% if 'nope' is filter %}{{ 1 | nope }}{% else %}without{% endif %}"), "without");
+  EXPECT_EQ(render("{{ (1 | nope) if 'nope' is filter else 'without' }}"), "without");
+  EXPECT_EQ(render("{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% endif %}x"), "x");
+  EXPECT_EQ(render("{{ strftime_now is defined and strftime_now('%Y') }}"), "False");
+  EXPECT_EQ(render("{% macro f() %}{{ later() }}{% endmacro %}{% macro later() %}y{% endmacro %}"
+                   "{{ f() }}{{ later() }}"),
+            "yy");
+}
+
 TEST(ChatTemplate, TextInMessagesIsNeverATemplate) {
   const std::string content = "{{ 1 }}{% if x %}{# c #}";
   EXPECT_EQ(render("{{ messages[0].content }}", one_question(content)), content);
@@ -105,7 +126,17 @@ TEST(ChatTemplate, EndlessTextIsEnded) {
         "{% endfor %}",
         "{% set x = 'a' * 1000000 %}{{ x.replace('a', x) }}",
         "{% set x = 'a' * 1000000 %}{{ (x | list) | join(x) }}",
-        "{% for i in range(1000) %}{{ 'x' * 1000000 }}{% endfor %}"}) {
+        "{% for i in range(1000) %}{{ 'x' * 1000000 }}{% endfor %}",
+        "{{ 'x'.center(1000000000000) }}", "{{ 'x'.ljust(9223372036854775807, 'é') }}",
+        "{{ 'x'.zfill(1000000000000) }}", "{{ 'x' | center(1000000000000) }}",
+        "{{ [1] | batch(1000000000000, 'x') }}", "{{ [1] | slice(1000000000000) }}",
+        "{% set x = '\n' * 1000000 %}{{ x | indent(1000, true, true) }}",
+        "{% set x = '\n' * 1000000 %}{{ x | indent(x, true, true) }}",
+        "{% set x = '\t' * 1000000 %}{{ x.expandtabs(1000) }}",
+        "{% set x = '%s' * 100000 %}{{ x | format(*(['y' * 10000] * 100000)) }}",
+        "{% set x = '{0}' * 100000 %}{{ x.format('y' * 10000) }}",
+        "{% set x = ('é' * 1000000) | list %}{{ x | tojson(indent=64) }}",
+        "{% set x = '<' * 60000000 %}{{ x | e }}", "{% set x = 'é' * 50000000 %}{{ x | urlencode }}"}) {
     EXPECT_NE(render_error(source).message.find("bytes"), std::string::npos)
         << source << "\n"
         << render_error(source).message;
@@ -160,7 +191,7 @@ TEST(ChatTemplate, LongChainsEndInAnErrorNotInACrash) {
                                     {"1", " if 1"},
                                     {"1", " and 1"},
                                     {"x", "[0]"},
-                                    {"1", " is defined"},
+                                    {"1", " is eq(1)"},
                                     {"x.y", "()"}}) {
     const std::string source = "{{ " + std::string(first) + repeat(more, 50'000) + " }}";
     EXPECT_NE(render_error(source).message.find("nested too deep"), std::string::npos) << more;
@@ -171,6 +202,21 @@ TEST(ChatTemplate, LongChainsEndInAnErrorNotInACrash) {
 TEST(ChatTemplate, EndlessRecursionOfMacrosIsEnded) {
   EXPECT_NE(render_error("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}").message.find("nested"),
             std::string::npos);
+}
+
+TEST(ChatTemplate, EndlessRecursionOfLoopsIsEnded) {
+  const std::string message =
+      render_error("{% for x in [[1]] recursive %}{{ loop([x]) }}{% endfor %}").message;
+  EXPECT_NE(message.find("nested"), std::string::npos) << message;
+}
+
+TEST(ChatTemplate, AWidthThatNobodyMeansIsRefused) {
+  for (const char* source : {"{{ '%99999999d' % 1 }}", "{{ '%.9999f' % 1 }}", "{{ '%*d' % (9999999, 1) }}",
+                             "{{ '{:99999999}'.format('x') }}", "{{ '{:.9999f}'.format(1) }}",
+                             "{{ '{:{:{:{}}}}'.format(1, 2, 3, 4) }}", "{{ [1] | tojson(indent=1000) }}",
+                             "{{ 1 | round(999999) }}"}) {
+    EXPECT_NE(render_error(source).message.find("chat template, line 1"), std::string::npos) << source;
+  }
 }
 
 TEST(ChatTemplate, AHugeSourceIsNotRead) {
