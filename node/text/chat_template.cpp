@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t kMaxSourceBytes = size_t{1} << 20;
 
-// Roles that templates know; not a user's text. Templates build control tokens of them: '<|' ~ role.
+// Roles that templates know; not a user's text. Templates build control tokens of them: '<|' ~
+// role.
 constexpr std::array<std::string_view, 10> kKnownRoles = {
     "system", "developer", "user",    "assistant",   "tool",
     "model",  "function",  "ipython", "observation", "environment"};

@@ -33,8 +33,8 @@ class ChatTemplate {
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  // What comes from the messages is marked as input. kInvalidRequest when the template itself raises
-  // (raise_exception) or runs past its bounds.
+  // What comes from the messages is marked as input. kInvalidRequest when the template itself
+  // raises (raise_exception) or runs past its bounds.
   Result<MarkedText> render(const ChatTemplateInput& input) const;
 
  private:

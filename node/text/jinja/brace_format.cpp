@@ -112,8 +112,7 @@ Result<MarkedText> Braces::real(const Spec& spec, double value, size_t& n_sign) 
   } else {
     const bool percent = spec.type == '%';
     digits = real_digits(percent ? value * 100 : value, percent ? 'f' : spec.type,
-                         spec.precision < 0 ? 6 : static_cast<int>(spec.precision),
-                         spec.alternate);
+                         spec.precision < 0 ? 6 : static_cast<int>(spec.precision), spec.alternate);
     if (percent) digits += '%';
   }
   if (spec.grouping != 0) digits = group_digits(digits, spec.grouping);
@@ -127,8 +126,7 @@ Result<MarkedText> Braces::apply(const Spec& spec, const Value& value) const {
   size_t n_sign = 0;
   char align = spec.align;
   if (value.is_number()) {
-    const bool as_real =
-        !value.is_integral() || std::string_view("eEfFgG%").find(spec.type) < 7;
+    const bool as_real = !value.is_integral() || std::string_view("eEfFgG%").find(spec.type) < 7;
     if (as_real && (spec.type != 0 || !value.is_integral())) {
       TRY(text, real(spec, value.as_real(), n_sign));
     } else {
@@ -136,8 +134,8 @@ Result<MarkedText> Braces::apply(const Spec& spec, const Value& value) const {
     }
     if (align == 0) align = spec.zero ? '=' : '>';
   } else {
-    const bool fits = value.is_string() && (spec.type == 0 || spec.type == 's') &&
-                      spec.sign == 0 && !spec.alternate && spec.grouping == 0 && align != '=';
+    const bool fits = value.is_string() && (spec.type == 0 || spec.type == 's') && spec.sign == 0 &&
+                      !spec.alternate && spec.grouping == 0 && align != '=';
     if (!fits) return fail("a " + std::string(kind_name(value)) + " does not take this format");
     text = value.as_text();
     if (spec.precision >= 0) {
@@ -175,7 +173,8 @@ Result<Value> Braces::find(std::string_view name) {
   std::string_view rest = name.substr(n_first);
   while (!rest.empty()) {
     const bool is_index = rest[0] == '[';
-    const size_t end = is_index ? rest.find(']') : std::min(rest.find_first_of(".[", 1), rest.size());
+    const size_t end =
+        is_index ? rest.find(']') : std::min(rest.find_first_of(".[", 1), rest.size());
     if ((!is_index && rest[0] != '.') || end == rest.npos || end == 1) {
       return fail("'" + std::string(name) + "' is no field");
     }

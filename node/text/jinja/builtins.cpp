@@ -71,9 +71,8 @@ Result<Value> list_index(Runtime& runtime, const Value& self, const CallArgs& ar
 Result<Value> list_count(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"value"}, 1));
   const auto& items = self.as_list().items;
-  return Value::integer(std::count_if(items.begin(), items.end(), [&](const Value& item) {
-    return equal(item, bound[0]);
-  }));
+  return Value::integer(std::count_if(items.begin(), items.end(),
+                                      [&](const Value& item) { return equal(item, bound[0]); }));
 }
 
 // ---- methods of loops
@@ -226,8 +225,8 @@ Result<std::vector<Value>> CallArgs::bind(const Runtime& runtime,
 namespace {
 
 const NamedBuiltin* find_filter(std::string_view name) {
-  for (const auto family : {string_filters(), value_filters(), html_filters(), sequence_filters(),
-                            order_filters()}) {
+  for (const auto family :
+       {string_filters(), value_filters(), html_filters(), sequence_filters(), order_filters()}) {
     if (const NamedBuiltin* found = find_in(family, name)) return found;
   }
   return nullptr;

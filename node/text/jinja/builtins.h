@@ -58,7 +58,7 @@ std::span<const NamedBuiltin> value_filters();
 std::span<const NamedBuiltin> html_filters();
 std::span<const NamedBuiltin> sequence_filters();
 std::span<const NamedBuiltin> order_filters();
-std::span<const NamedBuiltin> string_methods();       // make or cut text
+std::span<const NamedBuiltin> string_methods();        // make or cut text
 std::span<const NamedBuiltin> string_query_methods();  // tell something of text
 
 // Looks up one of a table of builtins; null = none.

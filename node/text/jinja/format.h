@@ -1,5 +1,5 @@
-// The two ways in which Python fills values into a text. Both fail where Python would raise; what is
-// filled in keeps its marks.
+// The two ways in which Python fills values into a text. Both fail where Python would raise; what
+// is filled in keeps its marks.
 #pragma once
 
 #include "node/text/jinja/builtins.h"

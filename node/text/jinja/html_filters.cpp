@@ -16,10 +16,10 @@ struct Escape {
   char character;
   std::string_view text;
 };
-constexpr std::array<Escape, 5> kEscapes = {{
-    {'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'\'', "&#39;"}, {'"', "&#34;"}}};
-constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kEntities = {{
-    {"amp", "&"}, {"lt", "<"}, {"gt", ">"}, {"quot", "\""}, {"apos", "'"}, {"nbsp", "\u00a0"}}};
+constexpr std::array<Escape, 5> kEscapes = {
+    {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'\'', "&#39;"}, {'"', "&#34;"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kEntities = {
+    {{"amp", "&"}, {"lt", "<"}, {"gt", ">"}, {"quot", "\""}, {"apos", "'"}, {"nbsp", "\u00a0"}}};
 
 Result<Value> escape_filter(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY([[maybe_unused]] const auto none, args.bind(runtime, {}, 0));

@@ -1,5 +1,5 @@
-// JSON as Python's json.dumps() writes it. Pure; any thread. The caller has seen to it that the value
-// is small enough (Value::weight_bytes).
+// JSON as Python's json.dumps() writes it. Pure; any thread. The caller has seen to it that the
+// value is small enough (Value::weight_bytes).
 #pragma once
 
 #include <optional>
@@ -15,8 +15,8 @@ struct JsonStyle {
   bool ensure_ascii = false;
 };
 
-// Appends `value`; false if it is or holds what JSON cannot say (undefined, a namespace, …), or keys
-// that are to be sorted and cannot be.
+// Appends `value`; false if it is or holds what JSON cannot say (undefined, a namespace, …), or
+// keys that are to be sorted and cannot be.
 bool append_json(const Value& value, const JsonStyle& style, MarkedText& out);
 
 }  // namespace lockstep::jinja

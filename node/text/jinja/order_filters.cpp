@@ -15,7 +15,9 @@ struct Keyed {
   Value key, item;
 };
 
-bool is_nan(const Value& value) { return value.is(Kind::kFloat) && value.as_real() != value.as_real(); }
+bool is_nan(const Value& value) {
+  return value.is(Kind::kFloat) && value.as_real() != value.as_real();
+}
 
 // Sorts, keeping the order of equals; fails where two keys have no order.
 Status sort_keyed(Runtime& runtime, std::vector<Keyed>& rows, bool reverse) {
@@ -136,9 +138,8 @@ Result<Value> unique(Runtime& runtime, const Value& self, const CallArgs& args) 
       return runtime.fail("a " + std::string(kind_name(row.key)) + " cannot be hashed");
     }
     TRY([[maybe_unused]] const Ok paid, runtime.work(kept.size() * 16));
-    const bool seen = std::any_of(kept.begin(), kept.end(), [&row](const Keyed& other) {
-      return equal(row.key, other.key);
-    });
+    const bool seen = std::any_of(kept.begin(), kept.end(),
+                                  [&row](const Keyed& other) { return equal(row.key, other.key); });
     if (!seen) kept.push_back(std::move(row));
   }
   return items_of(runtime, std::move(kept));
@@ -153,9 +154,8 @@ Result<Value> extreme(Runtime& runtime, const Value& self, const CallArgs& args)
   if (rows.empty()) return Value::undefined("the least or greatest of nothing");
   size_t best = 0;
   for (size_t i = 1; i < rows.size(); ++i) {
-    TRY(const bool better,
-        apply_compare(runtime, kMax ? CompareOp::kGreater : CompareOp::kLess, rows[i].key,
-                      rows[best].key));
+    TRY(const bool better, apply_compare(runtime, kMax ? CompareOp::kGreater : CompareOp::kLess,
+                                         rows[i].key, rows[best].key));
     if (better) best = i;
   }
   return rows[best].item;

@@ -209,8 +209,7 @@ Result<Target> Parser::target() {
 }
 
 bool sets_loop(const Target& target) {
-  return target.name == "loop" ||
-         std::any_of(target.parts.begin(), target.parts.end(), sets_loop);
+  return target.name == "loop" || std::any_of(target.parts.begin(), target.parts.end(), sets_loop);
 }
 
 Parser::StmtResult Parser::for_statement() {
@@ -309,9 +308,9 @@ Status Parser::macro_parameters(Macro& macro) {
     }
     Macro::Parameter parameter{};
     TRY(parameter.name, expect_name());
-    const bool twice = std::any_of(
-        macro.parameters.begin(), macro.parameters.end(),
-        [&](const Macro::Parameter& other) { return other.name == parameter.name; });
+    const bool twice =
+        std::any_of(macro.parameters.begin(), macro.parameters.end(),
+                    [&](const Macro::Parameter& other) { return other.name == parameter.name; });
     if (twice) return fail("a second parameter '" + parameter.name + "'");
     assigned_.insert(parameter.name);
     if (skip_op("=")) {

@@ -1,7 +1,7 @@
 // Parser: the tokens of a chat template to its syntax tree, by recursive descent along Jinja's own
-// grammar. Statements are in parser.cpp, expressions in expression_parser.cpp. What it does not know
-// (include, import, extends, block, autoescape) is a syntax error, and so is a filter or test that
-// does not exist, or a call of a function that does not, where every render would come to it.
+// grammar. Statements are in parser.cpp, expressions in expression_parser.cpp. What it does not
+// know (include, import, extends, block, autoescape) is a syntax error, and so is a filter or test
+// that does not exist, or a call of a function that does not, where every render would come to it.
 #pragma once
 
 #include <memory>
@@ -116,10 +116,10 @@ class Parser {
 
   std::vector<Token> tokens_;  // the last one is kEnd
   size_t at_ = 0;
-  int depth_ = 0;       // of brackets, signs and blocks around the current token
-  int loop_depth_ = 0;  // loops around it, within its macro
-  bool soft_ = false;      // directly inside an if: what is unknown is found by the render
-  bool certain_ = true;    // no if, loop or macro around it
+  int depth_ = 0;        // of brackets, signs and blocks around the current token
+  int loop_depth_ = 0;   // loops around it, within its macro
+  bool soft_ = false;    // directly inside an if: what is unknown is found by the render
+  bool certain_ = true;  // no if, loop or macro around it
   std::vector<Unknown> unknown_;
   std::set<std::string, std::less<>> assigned_;  // every name that the template sets somewhere
   // How often names that a macro may take were spoken of.

@@ -140,8 +140,8 @@ Result<MarkedText> Printf::number_for(const Conversion& c, const Value& value, s
     const double real = value.as_real();
     if (c.precision > kMaxPrecision) return fail("too precise");
     negative = std::signbit(real) && !std::isnan(real);
-    digits = real_digits(real, c.type, c.precision < 0 ? 6 : static_cast<int>(c.precision),
-                         c.alternate);
+    digits =
+        real_digits(real, c.type, c.precision < 0 ? 6 : static_cast<int>(c.precision), c.alternate);
   } else {
     if (!value.is_integral() && !(std::fabs(value.as_real()) < 9e18)) return fail("too large");
     const int64_t integer =
@@ -173,8 +173,7 @@ Status Printf::convert(const Conversion& c) {
   TRY(const Value value, value_of(c));
   MarkedText text;
   size_t n_sign = 0;
-  const bool is_number =
-      std::string_view("diuoxXeEfFgG").find(c.type) != std::string_view::npos;
+  const bool is_number = std::string_view("diuoxXeEfFgG").find(c.type) != std::string_view::npos;
   if (is_number) {
     TRY(text, number_for(c, value, n_sign));
   } else if (c.type == 'c') {
@@ -186,7 +185,10 @@ Status Printf::convert(const Conversion& c) {
   TRY([[maybe_unused]] const Ok paid,
       runtime_.make(text.held_bytes() + static_cast<uint64_t>(c.width)));
   out_.append(pad(text, static_cast<size_t>(c.width), MarkedText::own(zero ? "0" : " "),
-                  c.left ? '<' : zero ? '=' : '>', n_sign));
+                  c.left ? '<'
+                  : zero ? '='
+                         : '>',
+                  n_sign));
   return Ok{};
 }
 
@@ -204,9 +206,8 @@ Result<Value> Printf::run() {
     TRY(const Conversion conversion, read());
     TRY([[maybe_unused]] const Ok converted, convert(conversion));
   }
-  const bool all_taken =
-      takes_tuple() ? n_taken_ == values_.as_list().items.size()
-                    : n_taken_ == 1 || values_.is_dict() || values_.is_list();
+  const bool all_taken = takes_tuple() ? n_taken_ == values_.as_list().items.size()
+                                       : n_taken_ == 1 || values_.is_dict() || values_.is_list();
   if (!all_taken) return fail("not all values are used");
   return runtime_.string(std::move(out_), format_.is_safe());
 }

@@ -5,8 +5,7 @@ namespace lockstep::jinja {
 Scopes::Entered::Entered(Scopes& scopes, ScopeRef home) : scopes_(scopes) {
   const bool alive =
       home.index < scopes.stack_.size() && scopes.stack_[home.index].serial == home.serial;
-  scopes.stack_.push_back(
-      {alive ? home.index : 0, scopes.variables_.size(), ++scopes.n_entered_});
+  scopes.stack_.push_back({alive ? home.index : 0, scopes.variables_.size(), ++scopes.n_entered_});
 }
 
 Scopes::Entered::~Entered() {

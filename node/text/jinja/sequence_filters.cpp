@@ -75,8 +75,7 @@ Result<Value> join(Runtime& runtime, const Value& self, const CallArgs& args) {
   for (const Value& item : list->items) {
     TRY(const Value value, path.of(runtime, item));
     TRY(const MarkedText text, text_of(runtime, value));
-    TRY([[maybe_unused]] const Ok paid,
-        runtime.make(text.held_bytes() + separator.held_bytes()));
+    TRY([[maybe_unused]] const Ok paid, runtime.make(text.held_bytes() + separator.held_bytes()));
     if (!std::exchange(first, false)) out.append(separator);
     out.append(text);
   }

@@ -126,9 +126,8 @@ Result<Value> wordcount(Runtime& runtime, const Value& self, const CallArgs& arg
   bool in_word = false;
   for (std::string_view rest = text.bytes(); !rest.empty(); rest.remove_prefix(char_bytes(rest))) {
     const utf8::Step step = utf8::next(rest);
-    const bool is_word =
-        step.state == utf8::State::kChar &&
-        (step.code_point == U'_' || unicode::is_alphanumeric(step.code_point));
+    const bool is_word = step.state == utf8::State::kChar &&
+                         (step.code_point == U'_' || unicode::is_alphanumeric(step.code_point));
     n += is_word && !in_word ? 1 : 0;
     in_word = is_word;
   }

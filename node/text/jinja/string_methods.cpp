@@ -91,10 +91,10 @@ Result<Value> partition(Runtime& runtime, const Value& self, const CallArgs& arg
   const size_t at = kFromRight ? text.rfind(separator) : text.find(separator);
   if (at == text.npos && kFromRight) return strings(runtime, self.as_text(), {{}, {}, text}, true);
   if (at == text.npos) return strings(runtime, self.as_text(), {text, {}, {}}, true);
-  return strings(runtime, self.as_text(),
-                 {text.substr(0, at), text.substr(at, separator.size()),
-                  text.substr(at + separator.size())},
-                 true);
+  return strings(
+      runtime, self.as_text(),
+      {text.substr(0, at), text.substr(at, separator.size()), text.substr(at + separator.size())},
+      true);
 }
 
 Result<Value> replace_text(Runtime& runtime, const Value& self, const CallArgs& args) {
@@ -147,8 +147,7 @@ Result<Value> justify(Runtime& runtime, const Value& self, const CallArgs& args)
   if (kAlign != '^') return Value::string(pad(self.as_text(), width, fill, kAlign));
   const size_t n_missing = width - n_chars;
   const size_t n_before = n_missing / 2 + (n_missing & width & 1);  // as CPython rounds
-  return Value::string(
-      pad(pad(self.as_text(), n_chars + n_before, fill, '>'), width, fill, '<'));
+  return Value::string(pad(pad(self.as_text(), n_chars + n_before, fill, '>'), width, fill, '<'));
 }
 
 Result<Value> zfill(Runtime& runtime, const Value& self, const CallArgs& args) {
@@ -166,8 +165,8 @@ Result<Value> expandtabs(Runtime& runtime, const Value& self, const CallArgs& ar
   const int64_t size = bound[0].is_integral() ? bound[0].as_int() : 8;
   if (size > 1000) return runtime.fail("expandtabs() is wider than 1000");
   const MarkedText& text = self.as_text();
-  const auto n_tabs = static_cast<uint64_t>(
-      std::count(text.bytes().begin(), text.bytes().end(), '\t'));
+  const auto n_tabs =
+      static_cast<uint64_t>(std::count(text.bytes().begin(), text.bytes().end(), '\t'));
   TRY([[maybe_unused]] const Ok paid,
       runtime.make(text.held_bytes() + n_tabs * static_cast<uint64_t>(std::max<int64_t>(size, 0))));
   MarkedText out;

@@ -49,8 +49,8 @@ Result<Value> has_affix(Runtime& runtime, const Value& self, const CallArgs& arg
     if (!option.is_string()) return runtime.fail("startswith() takes a string or a tuple of them");
     if (!range) continue;
     const std::string_view text = whole.substr(range->begin, range->end - range->begin);
-    found = found || (kFront ? text.starts_with(option.as_string())
-                             : text.ends_with(option.as_string()));
+    found = found ||
+            (kFront ? text.starts_with(option.as_string()) : text.ends_with(option.as_string()));
   }
   return Value::boolean(found);
 }

@@ -46,8 +46,9 @@ Mapped map(const CaseRun (&runs)[kRuns], const CaseExpansion (&expansions)[kExpa
     return {static_cast<char32_t>(several->to[0]), static_cast<char32_t>(several->to[1]),
             static_cast<char32_t>(several->to[2])};
   }
-  const auto* run = std::lower_bound(std::begin(runs), std::end(runs), c,
-                                     [](const CaseRun& r, int32_t value) { return r.last < value; });
+  const auto* run =
+      std::lower_bound(std::begin(runs), std::end(runs), c,
+                       [](const CaseRun& r, int32_t value) { return r.last < value; });
   const bool changes =
       run != std::end(runs) && run->first <= c && (c - run->first) % run->stride == 0;
   return {static_cast<char32_t>(changes ? c + run->difference : c), 0, 0};

@@ -57,8 +57,8 @@ struct Loop {
   std::shared_ptr<const List> items;
   size_t index0 = 0;
   int64_t depth0 = 0;
-  const For* recursive = nullptr;           // what loop(…) runs again; null = not recursive
-  ScopeRef home = {};                       // around the for
+  const For* recursive = nullptr;            // what loop(…) runs again; null = not recursive
+  ScopeRef home = {};                        // around the for
   std::shared_ptr<const List> changed = {};  // what loop.changed() was given last
 };
 

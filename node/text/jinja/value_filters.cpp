@@ -141,9 +141,8 @@ Result<Value> to_integer(Runtime& runtime, const Value& self, const CallArgs& ar
     const int64_t base = bound[1].is_integral() ? bound[1].as_int() : 10;
     const bool has_base = base == 0 || (base >= 2 && base <= 36);
     int64_t integer = 0;
-    const Parse parsed =
-        has_base ? parse_integer(self.as_string(), static_cast<int>(base), integer)
-                 : Parse::kNotANumber;
+    const Parse parsed = has_base ? parse_integer(self.as_string(), static_cast<int>(base), integer)
+                                  : Parse::kNotANumber;
     if (parsed == Parse::kGood) return Value::integer(integer);
     if (parsed == Parse::kTooLarge) return runtime.fail("int: the number is too large");
     real = parse_real(self.as_string());
@@ -189,7 +188,8 @@ Result<Value> round_filter(Runtime& runtime, const Value& self, const CallArgs& 
   if (self.is_integral() && precision >= 0) return Value::integer(self.as_int());
   if (precision < 0) {
     const double rounded = std::nearbyint(value * scale) / scale;
-    return self.is_integral() ? Value::integer(static_cast<int64_t>(rounded)) : Value::real(rounded);
+    return self.is_integral() ? Value::integer(static_cast<int64_t>(rounded))
+                              : Value::real(rounded);
   }
   if (!std::isfinite(value)) return self;
   // The decimal nearest to the exact value, half to even, as Python rounds.
