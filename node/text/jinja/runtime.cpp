@@ -5,6 +5,12 @@
 #include "node/text/jinja/nesting.h"
 
 namespace lockstep::jinja {
+namespace {
+
+// What refers to other values and can change: in a container it could come to hold itself.
+bool is_mutable(const Value& value) { return value.is(Kind::kNamespace) || value.is(Kind::kLoop); }
+
+}  // namespace
 
 Status Runtime::spend(uint64_t n_steps) {
   n_steps_ += n_steps;
@@ -29,9 +35,8 @@ Result<Value> Runtime::string(MarkedText text, bool is_safe) {
 
 Result<Value> Runtime::list(std::vector<Value> items, bool is_tuple) {
   TRY([[maybe_unused]] const Ok paid, make(items.size() * sizeof(Value) + sizeof(List)));
-  const auto is_namespace = [](const Value& item) { return item.is(Kind::kNamespace); };
-  if (std::any_of(items.begin(), items.end(), is_namespace)) {
-    return fail("a namespace cannot be put into a list");
+  for (const Value& item : items) {
+    if (is_mutable(item)) return fail(std::string(kind_name(item)) + "s cannot be put into a list");
   }
   return check_container(Value::list(std::move(items), is_tuple));
 }
@@ -45,7 +50,9 @@ Result<Value> Runtime::group(Value grouper, std::vector<Value> items) {
 Result<Value> Runtime::dict(std::vector<std::pair<Value, Value>> items) {
   TRY([[maybe_unused]] const Ok paid, make(items.size() * 2 * sizeof(Value) + sizeof(Dict)));
   for (const auto& [key, value] : items) {
-    if (value.is(Kind::kNamespace)) return fail("a namespace cannot be put into a dict");
+    if (is_mutable(value)) {
+      return fail(std::string(kind_name(value)) + "s cannot be put into a dict");
+    }
     if (!key.is_string() && !key.is_number() && !key.is(Kind::kNone)) {
       return fail("a " + std::string(kind_name(key)) + " cannot be the key of a dict");
     }

@@ -20,7 +20,7 @@ class Runtime {
   // Asked before `n_bytes` are made; they count until the end of the render.
   Status make(uint64_t n_bytes);
 
-  // New values, paid for. Containers refuse namespaces and too many levels.
+  // New values, paid for. Containers refuse namespaces, loops and too many levels.
   Result<Value> string(MarkedText text, bool is_safe = false);
   Result<Value> list(std::vector<Value> items, bool is_tuple = false);
   Result<Value> group(Value grouper, std::vector<Value> items);

@@ -1,6 +1,6 @@
 // Value: what a chat template computes with; Python's data model as far as templates see it.
-// Containers are immutable once made, so values are shared freely and can form no cycle; the one
-// mutable thing, a namespace, may not be put into a container. One render, one thread.
+// Containers are immutable once made, so values are shared freely and can form no cycle; what is
+// mutable, a namespace or a loop, may not be put into a container. One render, one thread.
 #pragma once
 
 #include <cstdint>
