@@ -225,8 +225,8 @@ Result<std::vector<Value>> CallArgs::bind(const Runtime& runtime,
 namespace {
 
 const NamedBuiltin* find_filter(std::string_view name) {
-  for (const auto family :
-       {string_filters(), value_filters(), html_filters(), sequence_filters(), order_filters()}) {
+  for (const auto family : {string_filters(), wrapping_filters(), value_filters(), html_filters(),
+                            sequence_filters(), order_filters()}) {
     if (const NamedBuiltin* found = find_in(family, name)) return found;
   }
   return nullptr;

@@ -54,6 +54,7 @@ Result<Value> call_function(Runtime& runtime, std::string_view name, const CallA
 
 // The families of filters and methods, each in its own file.
 std::span<const NamedBuiltin> string_filters();
+std::span<const NamedBuiltin> wrapping_filters();
 std::span<const NamedBuiltin> value_filters();
 std::span<const NamedBuiltin> html_filters();
 std::span<const NamedBuiltin> sequence_filters();

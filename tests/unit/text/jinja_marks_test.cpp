@@ -171,6 +171,8 @@ const std::multimap<std::string, std::string> kFilterExpressions = {
     {"upper", "d | upper"},
     {"urlencode", "'w' | urlencode"},
     {"wordcount", "d | wordcount"},
+    {"wordwrap", "d | wordwrap(4)"},
+    {"wordwrap", "d | wordwrap(4, wrapstring=c)"},
     {"xmlattr", "{'w': d} | xmlattr"},
 };
 
@@ -242,8 +244,8 @@ void expect_all(std::initializer_list<std::span<const jinja::NamedBuiltin>> fami
 }
 
 TEST(JinjaMarks, EveryFilterKeepsThem) {
-  expect_all({jinja::string_filters(), jinja::value_filters(), jinja::html_filters(),
-              jinja::sequence_filters(), jinja::order_filters()},
+  expect_all({jinja::string_filters(), jinja::wrapping_filters(), jinja::value_filters(),
+              jinja::html_filters(), jinja::sequence_filters(), jinja::order_filters()},
              kFilterExpressions);
 }
 
