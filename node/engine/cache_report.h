@@ -1,5 +1,6 @@
 // CacheReport: what the prefix cache holds, for people who ask: whose it is and which prefixes are
-// reused most. Made on the engine thread between two turns; plain data.
+// reused most. Plain data. What takes long with a large pool is done in pieces (CacheWalk) or on
+// another thread.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 
 namespace lockstep {
 
+class CacheWalk;
 class EngineCore;
 
 // The end of a run of blocks that were reused together.
@@ -52,6 +54,12 @@ struct CacheReportLimits {
   int32_t n_first_tokens = 0;
 };
 
+// Engine thread: what is counted already, in the time that a tenant takes each.
+CacheReport count_cache(const EngineCore& core);
+// Any thread: adds what a walk has read.
+void add_walk(CacheReport& report, const CacheWalk& walk, const CacheReportLimits& limits);
+
+// Engine thread: all of it at once.
 CacheReport make_cache_report(const EngineCore& core, const CacheReportLimits& limits);
 
 }  // namespace lockstep

@@ -92,8 +92,8 @@ void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
   const BlockId id = blocks.front();
   CHECK(!contains(id) && (parent == kNone || contains(parent)));
   CHECK(has_room(hash));
-  const auto [root, is_new] = roots_.try_emplace(key, Root{next_root_});
-  if (is_new) ++next_root_;
+  const auto [root, is_new] = roots_.try_emplace(key);
+  if (is_new) root->second = {.id = next_root_++, .hash = prefix_hash(key)};
   ++root->second.n_nodes;
   ++n_nodes_;
   std::ranges::copy(tokens, tokens_.begin() + int64_t{raw(id)} * block_size_);
@@ -101,7 +101,14 @@ void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
             other_groups_.begin() + int64_t{raw(id)} * (n_groups_ - 1));
   Node& added = node(id);
   int32_t& first_in_bucket = buckets_[bucket_of(hash)];
-  added = {true, parent, root, hash, first_in_bucket};
+  const int32_t depth = parent == kNone ? 1 : node(parent).depth + 1;
+  added = {.in_use = true,
+           .parent = parent,
+           .depth = depth,
+           .root = root,
+           .hash = hash,
+           .next_in_bucket = first_in_bucket};
+  if (parent != kNone) ++node(parent).n_children;
   first_in_bucket = raw(id);
   int32_t& newest = first_child(added);
   added.older = newest;
@@ -125,6 +132,7 @@ void PrefixIndex::remove(BlockId id) {
   *link = removed.next_in_bucket;
   (removed.newer >= 0 ? node(BlockId{removed.newer}).older : first_child(removed)) = removed.older;
   if (removed.older >= 0) node(BlockId{removed.older}).newer = removed.newer;
+  if (removed.parent != kNone) --node(removed.parent).n_children;
   if (--removed.root->second.n_nodes == 0) roots_.erase(removed.root);
   --n_nodes_;
   for (BlockEventSink* sink : sinks_) sink->removed(removed.hash);
@@ -144,6 +152,7 @@ int PrefixIndex::check_invariants() const {
     if (!n.in_use) continue;
     ++n_nodes;
     if (n.parent != kNone && (!contains(n.parent) || node(n.parent).root != n.root)) return 1;
+    if (n.depth != (n.parent == kNone ? 1 : node(n.parent).depth + 1)) return 1;
     const BlockId id{static_cast<int32_t>(i)};
     if (find(n.root->second.id, n.parent, n.hash, tokens_of(id)) != id) return 2;
     if (n_in_bucket(n.hash) > kMaxInBucket) return 2;
@@ -157,19 +166,23 @@ int PrefixIndex::check_invariants() const {
 // own nodes would find its neighbour wrong.
 int32_t PrefixIndex::n_listed_children() const {
   int32_t n_listed = 0;
+  // How many `parent` lists, or -1.
   const auto walk = [&](int32_t first, BlockId parent) {
+    int32_t n = 0;
     for (int32_t i = first, newer = -1; i >= 0; newer = i, i = node(BlockId{i}).older) {
       const Node& child = node(BlockId{i});
-      if (!child.in_use || child.parent != parent || child.newer != newer) return false;
-      ++n_listed;
+      if (!child.in_use || child.parent != parent || child.newer != newer) return -1;
+      ++n;
     }
-    return true;
+    n_listed += n;
+    return n;
   };
   for (const auto& [key, root] : roots_) {
-    if (!walk(root.first_child, kNone)) return -1;
+    if (walk(root.first_child, kNone) < 0) return -1;
   }
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    if (!walk(nodes_[i].first_child, BlockId{static_cast<int32_t>(i)})) return -1;
+    const Node& n = nodes_[i];
+    if (walk(n.first_child, BlockId{static_cast<int32_t>(i)}) != n.n_children) return -1;
   }
   return n_listed;
 }

@@ -6,8 +6,10 @@
 //                         └─────── [u16 … u31]
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
-//   1. every node but those under a root has a parent; parent or root has it among its children
-//   2. every node is found by its own parent and tokens, and by nothing else, among kMaxInBucket
+//   1. every node but those under a root has a parent, one less deep; parent or root has it among
+//      its children and counts it
+//   2. every node is found by its own parent and tokens, and by nothing else, among
+//      kMaxInBucket
 #pragma once
 
 #include <cstdint>
@@ -75,6 +77,9 @@ class PrefixIndex {
   BlockId parent(BlockId block) const { return node(block).parent; }
   uint64_t hash(BlockId block) const { return node(block).hash; }
   const PrefixKey& key(BlockId block) const { return node(block).root->first; }
+  uint64_t key_hash(BlockId block) const { return node(block).root->second.hash; }
+  int32_t depth(BlockId block) const { return node(block).depth; }  // 1 under a root
+  int32_t n_children(BlockId block) const { return node(block).n_children; }
   std::span<const int32_t> tokens(BlockId block) const { return tokens_of(block); }
   int32_t n_blocks() const { return static_cast<int32_t>(nodes_.size()); }
   int32_t block_size() const { return block_size_; }
@@ -87,7 +92,8 @@ class PrefixIndex {
 
  private:
   struct Root {
-    int32_t id = 0;  // never used again
+    int32_t id = 0;     // never used again
+    uint64_t hash = 0;  // prefix_hash() of the key
     int32_t n_nodes = 0;
     int32_t first_child = -1;
   };
@@ -95,6 +101,8 @@ class PrefixIndex {
   struct Node {
     bool in_use = false;
     BlockId parent = kNone;
+    int32_t depth = 0;
+    int32_t n_children = 0;
     Roots::iterator root;
     uint64_t hash = 0;
     int32_t next_in_bucket = -1;

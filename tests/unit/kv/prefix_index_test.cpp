@@ -35,6 +35,28 @@ TEST(PrefixIndex, ANodeIsItsParentAndItsTokens) {
   EXPECT_EQ(index.check_invariants(), 0);
 }
 
+TEST(PrefixIndex, DepthAndChildrenAreCountedWhereTheyChange) {
+  PrefixIndex index(8, 1, 1);
+  const PrefixKey key{"k"};
+  const auto insert = [&](int32_t id, BlockId parent) {
+    index.insert(key, parent, static_cast<uint64_t>(id), Tokens{id},
+                 std::vector<BlockId>{BlockId{id}});
+  };
+  insert(0, kNone);
+  insert(1, BlockId{0});
+  insert(2, BlockId{0});
+  insert(3, BlockId{2});
+  EXPECT_EQ(index.depth(BlockId{0}), 1);
+  EXPECT_EQ(index.depth(BlockId{3}), 3);
+  EXPECT_EQ(index.n_children(BlockId{0}), 2);
+  EXPECT_EQ(index.key_hash(BlockId{3}), prefix_hash(key));
+  index.remove(BlockId{1});
+  EXPECT_EQ(index.n_children(BlockId{0}), 1);
+  index.remove(BlockId{3});
+  EXPECT_EQ(index.n_children(BlockId{2}), 0);
+  EXPECT_EQ(index.check_invariants(), 0);
+}
+
 TEST(PrefixIndex, EqualHashesAreToldApart) {
   PrefixIndex index(8, 2, 1);
   const PrefixKey a{"a"}, b{"b"};
