@@ -1,6 +1,7 @@
 #include "node/service/effective_settings.h"
 
 #include "common/log.h"
+#include "wire/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -16,7 +17,8 @@ struct SettingLister {
 
  private:
   static std::string text(bool value) { return value ? "true" : "false"; }
-  static std::string text(const std::string& value) { return value; }
+  // A file's path may be no text; what the wire carries is.
+  static std::string text(const std::string& value) { return wire::replace_invalid_utf8(value); }
   static std::string text(int64_t value) { return std::to_string(value); }
   static std::string text(double value) { return str(value); }
   static std::string text(const std::vector<TenantSetting>& tenants) {

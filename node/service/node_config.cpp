@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "node/engine/context_cut.h"
 #include "node/service/kv_pool_size.h"
+#include "wire/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -174,9 +175,15 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
 }
 
 std::string served_name(const NodeConfig& config) {
-  if (!config.served_model_name.empty()) return config.served_model_name;
+  const bool is_given = !config.served_model_name.empty();
   const std::filesystem::path path(config.model);
-  return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
+  const std::string name = is_given                      ? config.served_model_name
+                           : path.extension() == ".gguf" ? path.stem().string()
+                                                         : path.filename().string();
+  if (wire::is_valid_utf8(name)) return name;
+  throw LoadError(str(is_given ? "served_model_name: '" : "model: the file's name '",
+                      wire::replace_invalid_utf8(name), "' is not UTF-8",
+                      is_given ? "" : "; give the model another with --served-model-name"));
 }
 
 }  // namespace lockstep

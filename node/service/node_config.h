@@ -140,7 +140,8 @@ struct NodeConfig {
     v(admin, "admin", "", "HOST:PORT of health and metrics; port 0 = a free one, printed");
     visit_event_fields(v);
     visit_admin_fields(v);
-    v(insecure, "insecure", "", "allow listening on other addresses than loopback");
+    v(insecure, "insecure", "",
+      "allow listening on other addresses than loopback, and requests under any Host");
   }
 };
 
@@ -155,7 +156,8 @@ int64_t queued_tokens(const NodeConfig& config, const StepLimits& limits);
 // The engine's part of the settings, for ranks with these.
 EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConfig& ranks);
 
-// served_model_name, or the file's name without directory and .gguf.
+// served_model_name, or the file's name without directory and .gguf. Throws LoadError naming the
+// field if it is not UTF-8: it travels in JSON and as text on the wire.
 std::string served_name(const NodeConfig& config);
 
 }  // namespace lockstep

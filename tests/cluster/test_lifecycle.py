@@ -43,6 +43,25 @@ def test_settings_out_of_range_name_the_field_and_the_numbers():
         assert code == 2 and all(w in one_line(err) for w in words), (flags, err)
 
 
+def test_a_model_whose_file_name_is_no_text_is_refused_by_check_and_start(tmp_path):
+    model = os.path.join(os.fsencode(tmp_path), b"m\xff.gguf")
+    os.symlink(MODEL, model)
+    for flags in ([], ["--check"]):
+        code, err = run_bytes(BIN / "lockstep-node", model, *flags)
+        assert code == 2 and "model:" in one_line(err) and "UTF-8" in err, (flags, err)
+    for flags in (["--served-model-name", b"m\xff"], ["--tenants", b"{name: gold\xff}"]):
+        code, err = run_bytes(BIN / "lockstep-node", MODEL, "--check", *flags)
+        assert code == 2 and "UTF-8" in one_line(err), (flags, err)
+    code, err = run_bytes(BIN / "lockstep-node", model, "--check", "--served-model-name", "m")
+    assert code == 0, err
+
+
+def run_bytes(*command):
+    done = subprocess.run([os.fsencode(c) for c in command], capture_output=True, timeout=60,
+                          stdin=subprocess.DEVNULL)
+    return done.returncode, done.stderr.decode().strip()
+
+
 def test_listening_beyond_loopback_needs_insecure():
     code, err = run(BIN / "lockstep-coordinator", "--http", "0.0.0.0:0", "--zmq",
                     "tcp://127.0.0.1:*", "--node", "tcp://127.0.0.1:1")

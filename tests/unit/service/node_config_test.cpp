@@ -8,10 +8,13 @@
 #include <fstream>
 #include <vector>
 
+#include "common/load_error.h"
 #include "common/service/config.h"
 #include "common/units.h"
+#include "node/service/effective_settings.h"
 #include "tests/support/fake_model_file.h"
 #include "tests/support/paths.h"
+#include "wire/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -120,6 +123,44 @@ TEST(NodeConfig, ThreadsAndPoolFollowTheContainersLimitsNotTheMachines) {
   EXPECT_LE(pool_bytes(resolve_rank_config(config, file, Machine(root, 64))),
             pool_bytes(whole) / 2);
   std::filesystem::remove_all(root);
+}
+
+std::string refused_name(const NodeConfig& config) {
+  try {
+    return "taken: " + served_name(config);
+  } catch (const LoadError& error) {
+    return error.what();
+  }
+}
+
+TEST(NodeConfig, ANameThatIsNoTextIsRefusedByField) {
+  NodeConfig config;
+  config.model = "/models/a\xff.gguf";
+  EXPECT_EQ(refused_name(config),
+            "model: the file's name 'a\xef\xbf\xbd' is not UTF-8; give the model another with "
+            "--served-model-name");
+  config.served_model_name = "m";
+  EXPECT_EQ(refused_name(config), "taken: m");
+  config.served_model_name = "\xc3(";
+  EXPECT_EQ(refused_name(config), "served_model_name: '\xef\xbf\xbd(' is not UTF-8");
+  config = {};
+  config.model =
+      "/mod\xff"
+      "els/\xc3\xa4.gguf";
+  EXPECT_EQ(refused_name(config), "taken: \xc3\xa4");
+}
+
+// Its directory may be anything; what describes the node travels as text.
+TEST(NodeConfig, ADescriptionIsTextWhateverThePathIs) {
+  NodeConfig config;
+  config.model =
+      "/mod\xff"
+      "els/m.gguf";
+  const wire::NodeDescription description = describe_node(config, RankGroupConfig{}, {});
+  EXPECT_EQ(description.model, "m");
+  for (const wire::Setting& setting : description.settings) {
+    EXPECT_TRUE(wire::is_valid_utf8(setting.value)) << setting.name;
+  }
 }
 
 // Every setting stands in configs/node.yaml with its default, as --print-config writes it.

@@ -105,6 +105,14 @@ TEST_F(TenantSettingsTest, TenantsThatContradictAreNamedWithTheirNumbers) {
             "node.yaml:1: tenant 'a': weight: 0 is outside 1 to 1000");
   EXPECT_EQ(refused("tenants: [{name: a, floor: 101}]"),
             "node.yaml:1: tenant 'a': floor: 101 is outside 0 to 100");
+  ASSERT_TRUE(source.apply_flag("tenants", {"{name: a}"}));
+  settings.tenants[0].name = "a\xff";
+  try {
+    resolve_tenants(settings.tenants, 100);
+    ADD_FAILURE() << "a name that is no text is taken";
+  } catch (const LoadError& error) {
+    EXPECT_STREQ(error.what(), "--tenants: tenant 'a\xef\xbf\xbd': the name is not UTF-8");
+  }
   EXPECT_EQ(refused("tenants: [{name: a, ceiling: -1}]"),
             "node.yaml:1: tenant 'a': ceiling: -1 is outside 0 to 100");
 }
