@@ -24,6 +24,7 @@ constexpr std::array kRows{
     Row{ErrorCode::kMethodNotAllowed, "method_not_allowed", 405, "invalid_request_error"},
     Row{ErrorCode::kConflict, "conflict", 409, "invalid_request_error"},
     Row{ErrorCode::kPayloadTooLarge, "payload_too_large", 413, "invalid_request_error"},
+    Row{ErrorCode::kUnsupportedMediaType, "unsupported_media_type", 415, "invalid_request_error"},
     Row{ErrorCode::kRateLimited, "rate_limited", 429, "rate_limit_error"},
     Row{ErrorCode::kOverloaded, "overloaded", 429, "rate_limit_error"},
     Row{ErrorCode::kDeadlineExceeded, "deadline_exceeded", 504, "server_error"},

@@ -18,6 +18,7 @@ enum class ErrorCode {
   kMethodNotAllowed,
   kConflict,
   kPayloadTooLarge,
+  kUnsupportedMediaType,  // an HTTP body that does not say that it is JSON
   kRateLimited,
   kOverloaded,
   kDeadlineExceeded,

@@ -73,8 +73,8 @@ Result<std::unique_ptr<CoordinatorApp>> CoordinatorApp::start(
   TRY(parts->http,
       HttpServer::start(std::move(settings.http), std::move(handler), parts->ids, parts->probes));
   if (serves_admin) {
-    TRY(parts->admin,
-        AdminHttp::start(settings.admin, admin_routes(*parts->relay, parts->registry)));
+    TRY(parts->admin, AdminHttp::start(settings.admin, admin_routes(*parts->relay, parts->registry),
+                                       config.insecure));
   }
   parts->relay->start();
   return std::unique_ptr<CoordinatorApp>(new CoordinatorApp(std::move(parts)));

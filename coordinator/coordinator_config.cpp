@@ -139,6 +139,7 @@ Status check_sizes(const CoordinatorConfig& config) {
 HttpServerConfig http_config(const CoordinatorConfig& config, HostPort address) {
   HttpServerConfig http;
   http.address = std::move(address);
+  http.insecure = config.insecure;
   http.n_threads = config.http_threads;
   http.max_connections = static_cast<size_t>(config.max_connections);
   http.limits.body_bytes = static_cast<size_t>(config.max_body_bytes);

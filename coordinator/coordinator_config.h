@@ -71,7 +71,8 @@ struct CoordinatorConfig {
     v(node, "node", "", "ZeroMQ endpoint of a node; give it once per node");
     v(admin, "admin", "", "HOST:PORT of health and metrics; port 0 = a free one, printed");
     v(verbosity, "verbosity", "", "0 = warnings, 1 = also what happens, 2 = also details");
-    v(insecure, "insecure", "", "allow listening on other addresses than loopback");
+    v(insecure, "insecure", "",
+      "allow listening on other addresses than loopback, and requests under any Host");
   }
 };
 

@@ -24,6 +24,7 @@ struct HttpServerConfig {
   HostPort address;
   int64_t n_threads = 1;
   size_t max_connections = 2048;  // more wait in the kernel's backlog
+  bool insecure = false;          // other Hosts than loopback's are answered on loopback too
   HttpLimits limits;
   std::shared_ptr<ByteBudget> bytes = nullptr;  // of bodies; null = no limit
 };

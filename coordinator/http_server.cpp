@@ -1,5 +1,8 @@
 #include "coordinator/http_server.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -9,6 +12,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/service/http_guard.h"
 #include "common/threads.h"
 
 namespace lockstep {
@@ -20,8 +24,33 @@ using boost::system::error_code;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kPause{20};  // while full, or out of file descriptors
+constexpr std::chrono::seconds kFailureLine{10};
+constexpr size_t kOtherDescriptors = 128;  // the admin port's connections, ZeroMQ's, files
+
+size_t n_descriptors_allowed() {
+  rlimit limit{};
+  const bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return is_known ? static_cast<size_t>(limit.rlim_cur) : SIZE_MAX;
+}
+
+HttpServerConfig within_descriptors(HttpServerConfig config) {
+  const size_t n_allowed = n_descriptors_allowed();
+  const size_t n = connections_within(config.max_connections, n_allowed);
+  if (n < config.max_connections) {
+    log(LogLevel::kWarning,
+        str("max_connections: ", config.max_connections, " is more than the ", n,
+            " that a limit of ", n_allowed, " open files (ulimit -n) allows; ", n, " it is"));
+  }
+  config.max_connections = n;
+  return config;
+}
 
 }  // namespace
+
+size_t connections_within(size_t n_wanted, size_t n_descriptors) {
+  const size_t n_others = std::min(kOtherDescriptors, n_descriptors / 2);
+  return std::max<size_t>(1, std::min(n_wanted, n_descriptors - n_others));
+}
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerConfig config, HttpHandler handler,
                                                       IdMint& ids, CoordinatorProbes& probes) {
@@ -37,13 +66,14 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerConfig config, H
 
 HttpServer::HttpServer(HttpServerConfig config, HttpHandler handler, IdMint& ids,
                        CoordinatorProbes& probes)
-    : config_(std::move(config)),
+    : config_(within_descriptors(std::move(config))),
       context_{.limits = config_.limits,
                .handler = std::move(handler),
                .ids = ids,
                .probes = probes,
                .draining = [this] { return draining_.load(); },
-               .bytes = config_.bytes} {}
+               .bytes = config_.bytes,
+               .is_guarded = guards_host(config_.address.host, config_.insecure)} {}
 
 HttpServer::~HttpServer() { stop(); }
 
@@ -77,7 +107,7 @@ asio::awaitable<void> HttpServer::accept_loop() {
     auto [error, socket] = co_await acceptor_.async_accept(std::move(strand), kAwait);
     if (!acceptor_.is_open()) co_return;
     if (error) {
-      log(LogLevel::kWarning, "cannot accept a connection: " + error.message());
+      note_accept_failure(error.message());
       co_await pause();
       continue;
     }
@@ -85,6 +115,16 @@ asio::awaitable<void> HttpServer::accept_loop() {
     socket.set_option(tcp::no_delay(true), ignored);
     run_session(std::move(socket));
   }
+}
+
+// One line now and then: what fails here fails again after the pause.
+void HttpServer::note_accept_failure(const std::string& reason) {
+  ++n_accept_failures_;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_failure_line_) return;
+  next_failure_line_ = now + kFailureLine;
+  log(LogLevel::kWarning, str("cannot accept a connection: ", reason, "; connections wait (tried ",
+                              std::exchange(n_accept_failures_, 0), " times since the last line)"));
 }
 
 asio::awaitable<void> HttpServer::pause() {

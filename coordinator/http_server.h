@@ -5,10 +5,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/strand.hpp>
+#include <chrono>
 #include <condition_variable>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -18,6 +20,10 @@
 #include "coordinator/http_session.h"
 
 namespace lockstep {
+
+// As many as are wanted, but fewer than the process may have descriptors: the admin port, ZeroMQ
+// and files need some as well.
+size_t connections_within(size_t n_wanted, size_t n_descriptors);
 
 class HttpServer {
  public:
@@ -43,11 +49,15 @@ class HttpServer {
   void run_session(boost::asio::ip::tcp::socket socket);
   void on_session_end(std::list<std::weak_ptr<HttpSession>>::iterator entry);
   size_t n_sessions() const;
+  void note_accept_failure(const std::string& reason);
 
   // constant after start()
   const HttpServerConfig config_;
   HttpContext context_;
   HostPort address_;
+  // of the accept loop
+  uint64_t n_accept_failures_ = 0;  // since the last line in the log
+  std::chrono::steady_clock::time_point next_failure_line_{};
   // any thread
   std::atomic<bool> draining_{false};
   // guarded by mutex_

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "common/log.h"
+#include "common/service/http_head.h"
 #include "common/version.h"
 #include "coordinator/http_error.h"
 
@@ -170,14 +171,15 @@ class Session final : public HttpSession,
     parser.header_limit(context_.limits.header_bytes);
     parser.body_limit(context_.limits.body_bytes);
     begin_request();
-    const error_code error = co_await read_request(parser);
-    if (error) {
-      const std::optional<Error> reason = explain(error, context_);
+    std::optional<Error> refusal;
+    const error_code error = co_await read_request(parser, refusal);
+    if (error && !refusal) refusal = explain(error, context_);
+    if (refusal) {
       parser.get().body() = std::string();  // before the client takes its time to read why
       body_bytes_ = ByteHold();
-      if (reason) co_await refuse(*reason);
-      co_return false;
+      co_await refuse(*refusal);
     }
+    if (refusal || error) co_return false;
     HttpRequest request = take_request(parser);
     co_await context_.handler(request, *this);
     end_watch();
@@ -192,7 +194,8 @@ class Session final : public HttpSession,
     body_bytes_ = ByteHold(context_.bytes);
   }
 
-  asio::awaitable<error_code> read_request(Parser& parser) {
+  // `refusal`: why the body is not even read.
+  asio::awaitable<error_code> read_request(Parser& parser, std::optional<Error>& refusal) {
     stream_.expires_after(context_.limits.header_timeout);
     auto [header_error, n] = co_await http::async_read_header(stream_, buffer_, parser, kAwait);
     if (header_error) co_return header_error;
@@ -202,6 +205,11 @@ class Session final : public HttpSession,
     // Anything but plain chunks would be read differently by a proxy before us.
     if (head.count(http::field::transfer_encoding) > 0 && !parser.chunked())
       co_return http::make_error_code(http::error::bad_transfer_encoding);
+    is_head_ = head.method() == http::verb::head;
+    if (const Status good = check_head(head_of(head), context_.is_guarded); !good) {
+      refusal = good.error();
+      co_return error_code();
+    }
     stream_.expires_after(context_.limits.body_timeout);
     if (beast::iequals(head[http::field::expect], "100-continue")) {
       const std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -226,7 +234,6 @@ class Session final : public HttpSession,
 
   HttpRequest take_request(Parser& parser) {
     auto message = parser.release();
-    is_head_ = message.method() == http::verb::head;
     is_chunkable_ = message.version() >= 11;
     keep_alive_ = message.keep_alive() && !context_.draining();
     const std::string target(message.target());

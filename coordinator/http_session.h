@@ -22,6 +22,7 @@ struct HttpContext {
   CoordinatorProbes& probes;
   std::function<bool()> draining;     // true: answer what is running, then close
   std::shared_ptr<ByteBudget> bytes;  // of bodies, those half read included; null: no limit
+  bool is_guarded = false;            // other names than loopback's are refused
 };
 
 class HttpSession {

@@ -31,7 +31,8 @@ struct FrontFields {
       "HOST:PORT of health and metrics; port 0 = a free one, printed");
     node.visit_event_fields(v);
     node.visit_admin_fields(v);
-    v(coordinator.insecure, "insecure", "", "allow listening on other addresses than loopback");
+    v(coordinator.insecure, "insecure", "",
+      "allow listening on other addresses than loopback, and requests under any Host");
   }
 };
 
@@ -49,7 +50,6 @@ AdminRoutes combined_routes(NodeApp& node, const CoordinatorApp& coordinator,
                          text + node.metrics_text()};
   };
   node.add_control_routes(routes);
-  routes["/v1/cache"] = [&node] { return node.cache_page(); };
   return routes;
 }
 
@@ -59,8 +59,8 @@ int serve(const NodeConfig& node_config, CoordinatorConfig config, TerminationSi
   const auto registry = std::make_shared<prometheus::Registry>();
   const auto coordinator = value_or_throw(CoordinatorApp::start(config, registry));
   const auto address = value_or_throw(parse_host_port(config.admin));
-  const auto admin =
-      value_or_throw(AdminHttp::start(address, combined_routes(node, *coordinator, registry)));
+  const auto admin = value_or_throw(
+      AdminHttp::start(address, combined_routes(node, *coordinator, registry), config.insecure));
   std::printf("serving %s\nhttp %s\nzmq %s\nadmin %s\n", node.model_name().c_str(),
               coordinator->http_address().c_str(), coordinator->zmq_endpoint().c_str(),
               to_string(admin->address()).c_str());

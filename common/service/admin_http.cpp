@@ -1,118 +1,58 @@
 #include "common/service/admin_http.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
 #include <chrono>
 #include <thread>
 
 #include "common/log.h"
-#include "common/service/percent.h"
+#include "common/service/admin_session.h"
+#include "common/service/http_guard.h"
 #include "common/threads.h"
 
 namespace lockstep {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = beast::http;
 using boost::system::error_code;
+using std::chrono::milliseconds;
 using tcp = asio::ip::tcp;
 
-constexpr int kMaxConnections = 64;
-constexpr uint32_t kMaxHeaderBytes = 8 * 1024;
-constexpr uint64_t kMaxBodyBytes = 16 * 1024;
-constexpr std::chrono::seconds kReadTimeout{10};  // of a whole request, idle time included
-constexpr std::chrono::seconds kWriteTimeout{10};
+constexpr milliseconds kPause{50};  // out of descriptors
 
-using Request = http::request<http::string_body>;
-using Response = http::response<http::string_body>;
-
-const char* allowed_methods(const AdminRoute& route) {
-  if (!route.post) return "GET, HEAD";
-  return route.get ? "GET, HEAD, POST" : "POST";
-}
-
-// "?a=1&b=2"; a name without '=' has an empty value, the last of equal names counts.
-AdminQuery parse_query(std::string_view text) {
-  AdminQuery query;
-  if (!text.empty()) text.remove_prefix(1);
-  while (!text.empty()) {
-    const std::string_view pair = text.substr(0, text.find('&'));
-    const size_t equals = std::min(pair.find('='), pair.size());
-    const std::string_view value = pair.substr(std::min(equals + 1, pair.size()));
-    query[percent_decode(pair.substr(0, equals))] = percent_decode(value);
-    text.remove_prefix(std::min(pair.size() + 1, text.size()));
-  }
-  return query;
-}
-
-Response respond(const Request& request, const AdminRoutes& routes) {
-  Response response;
-  response.version(request.version());
-  response.keep_alive(request.keep_alive());
-  const std::string target(request.target());
-  const size_t path_end = std::min(target.find('?'), target.size());
-  const auto route = routes.find(target.substr(0, path_end));
-  const bool is_post = request.method() == http::verb::post;
-  const bool is_get = request.method() == http::verb::get || request.method() == http::verb::head;
-  if (route == routes.end()) {
-    response.result(http::status::not_found);
-    response.body() = "not found\n";
-  } else if (!(is_get && route->second.get) && !(is_post && route->second.post)) {
-    response.result(http::status::method_not_allowed);
-    response.set(http::field::allow, allowed_methods(route->second));
-  } else {
-    AdminResponse answer =
-        is_post ? route->second.post(parse_query(target.substr(path_end))) : route->second.get();
-    response.result(static_cast<unsigned>(answer.status));
-    response.set(http::field::content_type, answer.content_type);
-    response.body() = std::move(answer.body);
-  }
-  response.prepare_payload();
-  if (request.method() == http::verb::head) response.body().clear();  // the length stays
-  return response;
-}
-
-// One connection; keeps itself alive through its pending operation.
-class Session : public std::enable_shared_from_this<Session> {
+// Descriptors that are kept from everybody else in the process, for probes when there are no
+// others.
+class SpareDescriptors {
  public:
-  Session(tcp::socket socket, const AdminRoutes& routes, int& n_connections)
-      : stream_(std::move(socket)), routes_(routes), n_connections_(n_connections) {
-    ++n_connections_;
+  SpareDescriptors() { refill(); }
+  ~SpareDescriptors() {
+    while (give()) {
+    }
   }
-  ~Session() { --n_connections_; }
+  SpareDescriptors(const SpareDescriptors&) = delete;
+  SpareDescriptors& operator=(const SpareDescriptors&) = delete;
 
-  void read() {
-    parser_.emplace();
-    parser_->header_limit(kMaxHeaderBytes);
-    parser_->body_limit(kMaxBodyBytes);
-    stream_.expires_after(kReadTimeout);
-    http::async_read(stream_, buffer_, *parser_,
-                     [self = shared_from_this()](error_code error, size_t) {
-                       if (!error) self->write();
-                     });
+  void refill() {
+    for (int& fd : fds_) {
+      if (fd < 0) fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+  }
+  // One less is kept; false if none is.
+  bool give() {
+    const auto found = std::find_if(fds_.begin(), fds_.end(), [](int fd) { return fd >= 0; });
+    if (found == fds_.end()) return false;
+    close(std::exchange(*found, -1));
+    return true;
   }
 
  private:
-  void write() {
-    response_ = respond(parser_->get(), routes_);
-    stream_.expires_after(kWriteTimeout);
-    http::async_write(stream_, response_, [self = shared_from_this()](error_code error, size_t) {
-      if (error || !self->response_.keep_alive()) return;
-      self->read();
-    });
-  }
-
-  beast::tcp_stream stream_;
-  const AdminRoutes& routes_;
-  int& n_connections_;
-  beast::flat_buffer buffer_{kMaxHeaderBytes + kMaxBodyBytes};
-  std::optional<http::request_parser<http::string_body>> parser_;
-  Response response_;
+  std::array<int, 4> fds_{-1, -1, -1, -1};
 };
 
 HostPort host_port(const tcp::endpoint& endpoint) {
@@ -122,10 +62,12 @@ HostPort host_port(const tcp::endpoint& endpoint) {
 }  // namespace
 
 struct AdminHttp::Impl {
-  explicit Impl(AdminRoutes r) : routes(std::move(r)) {}
+  Impl(AdminRoutes r, bool is_guarded)
+      : routes(std::move(r)), floor{io, routes, is_guarded, jobs.queue(), {}, 0} {}
   ~Impl() {
     io.stop();
     if (thread.joinable()) thread.join();
+    jobs.stop();
   }
 
   Status listen(const HostPort& wanted) {
@@ -151,26 +93,36 @@ struct AdminHttp::Impl {
 
   void accept() {
     acceptor.async_accept([this](error_code error, tcp::socket socket) {
-      if (error) return accept_later();  // out of descriptors: the next may fare better
-      if (n_connections < kMaxConnections) {
-        std::make_shared<Session>(std::move(socket), routes, n_connections)->read();
+      if (error) return accept_again(error);
+      const bool is_full = floor.sessions.size() >= AdminFloor::kMaxConnections;
+      if (!is_full || floor.close_silent(milliseconds{0})) {
+        std::make_shared<AdminSession>(std::move(socket), floor)->read();
       }
+      spare.refill();
       accept();
     });
   }
 
-  void accept_later() {
-    retry.expires_after(std::chrono::milliseconds{100});
-    retry.async_wait([this](error_code error) {
-      if (!error) accept();
+  // Out of descriptors: one that is kept for this, or that of a connection which has been silent.
+  void accept_again(const error_code& error) {
+    const bool is_short = error == asio::error::no_descriptors ||
+                          error == error_code(ENFILE, boost::system::system_category());
+    if (is_short && (spare.give() || floor.close_silent(kPause))) return accept();
+    retry.expires_after(kPause);
+    retry.async_wait([this](error_code failed) {
+      if (failed) return;
+      spare.refill();
+      accept();
     });
   }
 
   // constant after start
   const AdminRoutes routes;
   HostPort address;
-  // the server's thread
-  int n_connections = 0;  // outlives io, whose pending operations own the sessions
+  AdminJobs jobs;
+  // the probes' thread
+  SpareDescriptors spare;
+  AdminFloor floor;  // outlives io, whose pending operations own the sessions
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
   asio::steady_timer retry{io};
@@ -182,20 +134,26 @@ AdminHttp::~AdminHttp() = default;
 
 const HostPort& AdminHttp::address() const { return impl_->address; }
 
-Result<std::unique_ptr<AdminHttp>> AdminHttp::start(const HostPort& address, AdminRoutes routes) {
-  auto impl = std::make_unique<Impl>(std::move(routes));
+Result<std::unique_ptr<AdminHttp>> AdminHttp::start(const HostPort& address, AdminRoutes routes,
+                                                    bool insecure) {
+  auto impl = std::make_unique<Impl>(std::move(routes), guards_host(address.host, insecure));
   TRY([[maybe_unused]] const Ok listening, impl->listen(address));
   impl->accept();
   impl->thread = start_thread("the admin port", [io = &impl->io] { io->run(); });
   return std::unique_ptr<AdminHttp>(new AdminHttp(std::move(impl)));
 }
 
+AdminResponse admin_error(const Error& error) {
+  return {http_status(error.code), "application/json",
+          str("{\"error\":{\"code\":\"", to_string(error.code), "\",\"message\":\"", error.message,
+              "\",\"param\":\"", error.param, "\"}}\n")};
+}
+
 AdminRoutes health_routes(const Health& health) {
-  const auto probe = [](std::function<bool()> is_good) {
-    return [is_good = std::move(is_good)] {
-      return is_good() ? AdminResponse{200, "text/plain; charset=utf-8", "ok\n"}
-                       : AdminResponse{503, "text/plain; charset=utf-8", "not ready\n"};
-    };
+  const auto probe = [](const std::function<bool()>& is_good) {
+    AdminRoute route;
+    route.probe = is_good;
+    return route;
   };
   return {{"/health", probe(health.ready)},
           {"/readyz", probe(health.ready)},

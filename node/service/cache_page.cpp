@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::chrono::milliseconds kPatience{100};
+constexpr size_t kMaxWaiting = 64;   // older ones have had their answer
 constexpr int32_t kTextTokens = 64;  // of a prefix
 
 double seconds(Clock::TimePoint::duration d) { return std::chrono::duration<double>(d).count(); }
@@ -72,32 +72,65 @@ AdminResponse CachePage::loading() {
   return {503, "application/json", "{\"error\":\"the cache cannot be looked at yet\"}\n"};
 }
 
-void CachePage::ask() {
-  const CacheReportLimits limits{.n_first_tokens = with_text_ ? kTextTokens : 0};
-  latest_->is_asked =
-      model_.engine.post([latest = latest_, limits, &clock = clock_](EngineCore& core) {
-        CacheReport report = make_cache_report(core, limits);
-        {
-          std::lock_guard lock(latest->mutex);
-          latest->report = std::move(report);
-          latest->made = clock.now();
-          latest->is_asked = false;
-          ++latest->n_made;
-        }
-        latest->changed.notify_all();
-      });
+CacheReportLimits CachePage::limits() const {
+  return {.n_first_tokens = with_text_ ? kTextTokens : 0};
 }
 
-AdminResponse CachePage::get() {
-  std::unique_lock lock(latest_->mutex);
-  if (!latest_->is_asked) ask();
-  const uint64_t before = latest_->n_made;
-  latest_->changed.wait_for(lock, kPatience, [&] { return latest_->n_made > before; });
-  if (!latest_->report) return loading();
-  const CacheReport report = *latest_->report;
-  const Clock::TimePoint made = latest_->made;
-  lock.unlock();
-  return {200, "application/json", json(report, made)};
+void CachePage::get(AdminReply reply) {
+  take_reading();
+  {
+    std::lock_guard lock(latest_->mutex);
+    std::vector<std::function<void()>>& waiting = latest_->waiting;
+    if (waiting.size() == kMaxWaiting) waiting.erase(waiting.begin());
+    waiting.push_back([this, reply = std::move(reply)] { reply([this] { return latest(); }); });
+    if (std::exchange(latest_->is_asked, true)) return;
+  }
+  auto reading = std::make_shared<Reading>(Reading{{}, CacheWalk(limits().n_first_tokens), {}});
+  read_on(model_.engine, latest_, std::move(reading), clock_);
+}
+
+// One piece, and the next one after the engine's next turn. What was read is handed on, never left
+// to the engine's thread to free.
+void CachePage::read_on(Engine& engine, const std::shared_ptr<Latest>& latest,
+                        std::shared_ptr<Reading> reading, const Clock& clock) {
+  const bool taken = engine.post(
+      [&engine, latest, reading = std::move(reading), &clock](EngineCore& core) mutable {
+        if (!reading->walk.step(core.scheduler().cache().index(), core.cache_history())) {
+          return read_on(engine, latest, std::move(reading), clock);
+        }
+        reading->report = count_cache(core);
+        reading->made = clock.now();
+        hand_over(*latest, std::move(reading));
+      });
+  if (!taken) hand_over(*latest, nullptr);  // the report before has to do
+}
+
+void CachePage::hand_over(Latest& latest, std::shared_ptr<Reading> reading) {
+  std::vector<std::function<void()>> waiting;
+  {
+    std::lock_guard lock(latest.mutex);
+    if (reading) latest.reading = std::move(reading);
+    latest.is_asked = false;
+    waiting.swap(latest.waiting);
+  }
+  for (const auto& reply : waiting) reply();
+}
+
+void CachePage::take_reading() {
+  std::shared_ptr<Reading> reading;
+  {
+    std::lock_guard lock(latest_->mutex);
+    reading = std::move(latest_->reading);
+  }
+  if (!reading) return;
+  made_ = reading->made;
+  report_ = std::move(reading->report);
+  add_walk(*report_, reading->walk, limits());
+}
+
+AdminResponse CachePage::latest() {
+  take_reading();
+  return report_ ? AdminResponse{200, "application/json", json(*report_, made_)} : loading();
 }
 
 std::string CachePage::json(const CacheReport& report, Clock::TimePoint made) const {
@@ -132,7 +165,7 @@ std::string CachePage::json(const CacheReport& report, Clock::TimePoint made) co
     row["idle_seconds"] = seconds(made - prefix.last_used);
     if (with_text_) row["text"] = text_of(model_.tokenizer, prefix.first_tokens);
   }
-  return out.dump() + "\n";
+  return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace lockstep

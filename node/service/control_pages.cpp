@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/log.h"
 #include "wire/description_json.h"
 
 namespace lockstep {
@@ -9,7 +10,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::chrono::milliseconds kPatience{1000};
+constexpr std::chrono::milliseconds kPatience{10'000};
 
 AdminResponse json_response(const ordered_json& body, int status = 200) {
   return {status, "application/json",
@@ -38,7 +39,7 @@ ordered_json to_json(const std::vector<wire::Slot>& slots) {
   return out;
 }
 
-AdminResponse clear(NodeServer& server, const AdminQuery& query) {
+Result<wire::ClearKvCache> clear_verb(const AdminQuery& query) {
   wire::ClearKvCache ask;
   ask.request_id = "admin";
   for (const auto& [name, value] : query) {
@@ -51,23 +52,36 @@ AdminResponse clear(NodeServer& server, const AdminQuery& query) {
     } else if (name == "cache_salt") {
       ask.cache_salt = value;
     } else {
-      return error_response({ErrorCode::kInvalidRequest,
-                             "the query takes scope, model, tenant and cache_salt",
-                             name.substr(0, 64)});
+      return Error{ErrorCode::kInvalidRequest,
+                   "the query takes scope, model, tenant and cache_salt", name.substr(0, 64)};
     }
   }
-  const Result<wire::KvCacheCleared> cleared = server.wait_clear(ask, kPatience);
-  if (!cleared) return error_response(cleared.error());
-  return json_response({{"n_cleared", cleared->n_cleared},
-                        {"n_host_cleared", cleared->n_host_cleared},
-                        {"n_busy", cleared->n_busy},
-                        {"busy", to_json(cleared->busy)}});
+  return ask;
 }
 
-AdminResponse slots(NodeServer& server) {
-  const Result<wire::SlotList> list = server.wait_slots(wire::SlotsRequest{"admin"}, kPatience);
-  if (!list) return error_response(list.error());
-  return json_response({{"slots", to_json(list->slots)}});
+ordered_json to_json(const wire::KvCacheCleared& cleared) {
+  return {{"n_cleared", cleared.n_cleared},
+          {"n_host_cleared", cleared.n_host_cleared},
+          {"n_busy", cleared.n_busy},
+          {"busy", to_json(cleared.busy)}};
+}
+
+ordered_json to_json(const wire::SlotList& list) { return {{"slots", to_json(list.slots)}}; }
+
+// A verb's reply on the loop thread; its JSON is written on the admin port's.
+template <class Answer>
+ControlServer::Reply<Answer> as_json(AdminReply reply) {
+  return [reply = std::move(reply)](Result<Answer> answer) {
+    reply([answer = std::move(answer)] {
+      return answer ? json_response(to_json(*answer)) : error_response(answer.error());
+    });
+  };
+}
+
+void clear(NodeServer& server, const AdminQuery& query, AdminReply reply) {
+  const Result<wire::ClearKvCache> ask = clear_verb(query);
+  if (!ask) return reply([error = ask.error()] { return error_response(error); });
+  server.clear(*ask, as_json<wire::KvCacheCleared>(std::move(reply)));
 }
 
 AdminResponse describe(const NodeServer& server) {
@@ -79,14 +93,27 @@ const Error kLoading{ErrorCode::kNoNodeReady, "the model is loading", ""};
 }  // namespace
 
 void add_control_routes(AdminRoutes& routes, std::function<NodeServer*()> server) {
-  routes["/v1/clear_kv_cache"].post = [server](const AdminQuery& query) {
-    NodeServer* const node = server();
-    return node == nullptr ? error_response(kLoading) : clear(*node, query);
+  const auto loading = [] { return error_response(kLoading); };
+  const auto late = [] {
+    return error_response(
+        {ErrorCode::kOverloaded,
+         str("no answer within ", kPatience.count(), " ms: the engine is in a long step"), ""});
   };
-  routes["/v1/slots"] = [server] {
+  AdminRoute& clear_route = routes["/v1/clear_kv_cache"];
+  clear_route.post = [server, loading](const AdminQuery& query, AdminReply reply) {
     NodeServer* const node = server();
-    return node == nullptr ? error_response(kLoading) : slots(*node);
+    return node == nullptr ? reply(loading) : clear(*node, query, std::move(reply));
   };
+  AdminRoute& slots_route = routes["/v1/slots"];
+  slots_route.get = [server, loading](const AdminQuery&, AdminReply reply) {
+    NodeServer* const node = server();
+    if (node == nullptr) return reply(loading);
+    node->slots(wire::SlotsRequest{"admin"}, as_json<wire::SlotList>(std::move(reply)));
+  };
+  for (AdminRoute* route : {&clear_route, &slots_route}) {
+    route->timeout = kPatience;
+    route->late = late;
+  }
   routes["/v1/describe"] = [server] {
     const NodeServer* const node = server();
     return node == nullptr ? error_response(kLoading) : describe(*node);

@@ -2,7 +2,8 @@
 //   POST /v1/clear_kv_cache?scope=all | scope=model&model=M
 //     | scope=tenant&tenant=T | scope=salt&cache_salt=S
 //   GET /v1/slots    GET /v1/describe
-// Each waits a moment for the engine, because the port answers probes too.
+// The engine answers between two steps; who asks waits ten seconds for it. What was asked for
+// happens also if its answer comes too late.
 #pragma once
 
 #include <functional>

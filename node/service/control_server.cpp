@@ -1,5 +1,6 @@
 #include "node/service/control_server.h"
 
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -36,37 +37,47 @@ uint64_t count(int32_t n) { return static_cast<uint64_t>(n); }
 
 }  // namespace
 
-ControlServer::ControlServer(const ModelFront& model, RequestServer& requests, Post post)
-    : model_(model), requests_(requests), post_(std::move(post)) {}
+ControlServer::ControlServer(const ModelFront& model, RequestServer& requests,
+                             Completions& completions)
+    : model_(model), requests_(requests), completions_(completions) {}
+
+template <class Answer>
+bool ControlServer::ask_engine(std::function<Answer(EngineCore&)> ask,
+                               std::function<void(Answer&&)> finish) {
+  if (n_open_ == kMaxOpen) return false;
+  const bool taken = model_.engine.post([this, ask, finish](EngineCore& core) {
+    const auto answer = std::make_shared<Answer>(ask(core));
+    completions_.add([this, finish, answer] {
+      --n_open_;
+      finish(std::move(*answer));
+    });
+  });
+  if (taken) ++n_open_;
+  return taken;
+}
 
 void ControlServer::clear(const wire::ClearKvCache& ask, Reply<wire::KvCacheCleared> reply) {
   const Result<ClearScope> scope = scope_of(model_, ask);
   if (!scope) return reply(scope.error());
-  const bool taken =
-      model_.engine.post([this, scope = *scope, id = ask.request_id, reply](EngineCore& core) {
-        ClearedCache cleared = clear_kv_cache(core, scope);
-        const bool posted = post_([this, id, reply, cleared = std::move(cleared)] {
-          wire::KvCacheCleared out;
-          out.request_id = id;
-          out.n_cleared = cleared.n_cleared;
-          out.n_host_cleared = cleared.n_host_cleared;
-          out.n_busy = cleared.n_busy;
-          out.busy = to_wire(cleared.busy);
-          reply(std::move(out));
-        });
-        if (!posted)
-          log(LogLevel::kWarning, "clear_kv_cache: the node stopped before it could answer");
+  const bool taken = ask_engine<ClearedCache>(
+      [scope = *scope](EngineCore& core) { return clear_kv_cache(core, scope); },
+      [this, id = ask.request_id, reply](ClearedCache&& cleared) {
+        wire::KvCacheCleared out;
+        out.request_id = id;
+        out.n_cleared = cleared.n_cleared;
+        out.n_host_cleared = cleared.n_host_cleared;
+        out.n_busy = cleared.n_busy;
+        out.busy = to_wire(cleared.busy);
+        reply(std::move(out));
       });
   if (!taken) reply(kBusy);
 }
 
 void ControlServer::slots(const wire::SlotsRequest& ask, Reply<wire::SlotList> reply) {
-  const bool taken = model_.engine.post([this, id = ask.request_id, reply](EngineCore& core) {
-    const bool posted = post_([this, id, reply, slots = list_slots(core)] {
-      reply(wire::SlotList{id, to_wire(slots)});
-    });
-    if (!posted) log(LogLevel::kWarning, "slots: the node stopped before it could answer");
-  });
+  const bool taken = ask_engine<std::vector<SlotInfo>>(
+      list_slots, [this, id = ask.request_id, reply](std::vector<SlotInfo>&& slots) {
+        reply(wire::SlotList{id, to_wire(slots)});
+      });
   if (!taken) reply(kBusy);
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/result.h"
 #include "node/engine/cache_control.h"
+#include "node/service/completions.h"
 #include "node/service/model_front.h"
 #include "node/service/request_server.h"
 #include "wire/messages.h"
@@ -17,13 +18,13 @@ namespace lockstep {
 
 class ControlServer {
  public:
-  // Hands a task to the loop thread; false if the loop has ended.
-  using Post = std::function<bool(std::function<void()>)>;
+  static constexpr size_t kMaxOpen = 64;  // verbs at the engine; more are refused
+
   template <class Answer>
   using Reply = std::function<void(Result<Answer>)>;
 
   // All must outlive this; the engine stops before the loop does.
-  ControlServer(const ModelFront& model, RequestServer& requests, Post post);
+  ControlServer(const ModelFront& model, RequestServer& requests, Completions& completions);
 
   // The reply comes on the loop thread, at once if it is an error.
   void clear(const wire::ClearKvCache& ask, Reply<wire::KvCacheCleared> reply);
@@ -31,11 +32,15 @@ class ControlServer {
   wire::Description describe(const std::string& request_id) const;
 
  private:
+  // Asks the engine, on its thread, and finishes on the loop's. False if too much is open.
+  template <class Answer>
+  bool ask_engine(std::function<Answer(EngineCore&)> ask, std::function<void(Answer&&)> finish);
   std::vector<wire::Slot> to_wire(const std::vector<SlotInfo>& slots);
 
   const ModelFront& model_;
   RequestServer& requests_;
-  const Post post_;
+  Completions& completions_;
+  size_t n_open_ = 0;
 };
 
 }  // namespace lockstep

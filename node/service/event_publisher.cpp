@@ -66,12 +66,13 @@ std::string without_scheme(const std::string& endpoint) {
 
 EventPublisher::EventPublisher(const EventPublisherConfig& config, BlockEventLog& log,
                                int32_t block_size, AskResident ask, wire::ZmqLoop& loop,
-                               TextWorker& worker, NodeProbes& probes)
+                               Completions& completions, TextWorker& worker, NodeProbes& probes)
     : config_(config),
       log_(log),
       block_size_(block_size),
       ask_(std::move(ask)),
       loop_(loop),
+      completions_(completions),
       worker_(worker),
       probes_(probes) {}
 
@@ -143,8 +144,7 @@ void EventPublisher::ask_snapshot() {
   asking_ = std::exchange(waiting_, {});
   const bool asked = ask_([this](ResidentBlocks resident) {
     auto shared = std::make_shared<const ResidentBlocks>(std::move(resident));
-    // Fails only when the loop has stopped: this is one task, and there is room for many.
-    (void)loop_.post([this, shared] { encode_snapshot(shared); });
+    completions_.add([this, shared] { encode_snapshot(shared); });
   });
   if (!asked) asking_.clear();  // they hear nothing and ask again
 }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "node/kv/resident_blocks.h"
+#include "node/service/completions.h"
 #include "node/service/probes.h"
 #include "node/service/text_worker.h"
 #include "wire/socket.h"
@@ -41,7 +42,8 @@ class EventPublisher {
 
   // All must outlive this; no answer may be due when it goes.
   EventPublisher(const EventPublisherConfig& config, BlockEventLog& log, int32_t block_size,
-                 AskResident ask, wire::ZmqLoop& loop, TextWorker& worker, NodeProbes& probes);
+                 AskResident ask, wire::ZmqLoop& loop, Completions& completions, TextWorker& worker,
+                 NodeProbes& probes);
 
   // Before the loop starts.
   Status listen(wire::Context& context, wire::SocketOptions options);
@@ -76,6 +78,7 @@ class EventPublisher {
   const int32_t block_size_;
   const AskResident ask_;
   wire::ZmqLoop& loop_;
+  Completions& completions_;
   TextWorker& worker_;
   NodeProbes& probes_;
   std::string endpoint_, replay_endpoint_, topic_;

@@ -63,27 +63,33 @@ constexpr std::chrono::milliseconds kLastWords{2000};  // to hand them to ZeroMQ
 
 NodeApp::NodeApp(const NodeConfig& config) {
   check_addresses(config);
-  if (!config.admin.empty()) start_admin(config.admin);
+  if (!config.admin.empty()) start_admin(config);
   engine_ = std::make_unique<NodeEngine>(config, mailbox_);
   serve(config);
 }
 
 NodeApp::~NodeApp() { stop(); }
 
-void NodeApp::start_admin(const std::string& address) {
+void NodeApp::start_admin(const NodeConfig& config) {
   AdminRoutes routes = health_routes(health());
   routes["/metrics"] = [this] {
     return AdminResponse{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text()};
   };
-  routes["/v1/cache"] = [this] {
-    return stage_ == Stage::kLoading ? CachePage::loading() : cache_page();
-  };
   add_control_routes(routes);
-  const HostPort wanted = value_or_throw(parse_host_port(address));
-  admin_ = value_or_throw(AdminHttp::start(wanted, std::move(routes)));
+  const HostPort wanted = value_or_throw(parse_host_port(config.admin));
+  admin_ = value_or_throw(AdminHttp::start(wanted, std::move(routes), config.insecure));
 }
 
 void NodeApp::add_control_routes(AdminRoutes& routes) {
+  AdminRoute& cache = routes["/v1/cache"];
+  cache.get = [this](const AdminQuery&, AdminReply reply) {
+    if (stage_ == Stage::kLoading) return reply(CachePage::loading);
+    cache_page_->get(std::move(reply));
+  };
+  cache.timeout = CachePage::kPatience;
+  cache.late = [this] {
+    return stage_ == Stage::kLoading ? CachePage::loading() : cache_page_->latest();
+  };
   lockstep::add_control_routes(
       routes, [this] { return stage_ == Stage::kLoading ? nullptr : server_.get(); });
 }

@@ -39,16 +39,13 @@ class NodeApp {
 
   // For an admin server elsewhere in the process; any thread, while this lives.
   std::string metrics_text() const { return probes_.text(); }
-  void add_control_routes(AdminRoutes& routes);
+  void add_control_routes(AdminRoutes& routes);  // and /v1/cache
   Health health() const;
-  AdminResponse cache_page() const {
-    return cache_page_ ? cache_page_->get() : CachePage::loading();
-  }
 
  private:
   enum class Stage { kLoading, kServing, kDraining };
 
-  void start_admin(const std::string& address);
+  void start_admin(const NodeConfig& config);
   void serve(const NodeConfig& config);
 
   bool stopped_ = false;  // owner's thread

@@ -1,7 +1,6 @@
 #include "node/service/node_server.h"
 
 #include <algorithm>
-#include <future>
 #include <utility>
 
 #include "common/log.h"
@@ -21,7 +20,6 @@ constexpr milliseconds kTick{20};  // retries what slow peers did not take
 constexpr milliseconds kLoadLine{1000};
 constexpr milliseconds kHungAfter{5000};
 constexpr milliseconds kLastWordLinger{1000};
-constexpr size_t kOtherTasks = 64;  // that may wait beside the text worker's: drain()
 
 wire::ModelInfo model_info(const ModelFront& model) {
   const auto max_model_len = static_cast<uint64_t>(model.engine.config().limits.max_model_len);
@@ -55,18 +53,18 @@ NodeServer::NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbe
       probes_(probes),
       config_(config),
       last_tick_(steady_clock::now().time_since_epoch()),
-      loop_(config.max_long_prompts + kOtherTasks),
+      loop_(config.max_tasks),
+      completions_([this] { loop_.wake(); }),
       outbox_([this](const std::string& peer, std::string_view body) {
         return loop_.socket(socket_).send(peer, body);
       }),
       worker_(
           config.max_long_prompts,
-          [this](TextWorker::Finish finish) { return loop_.post(std::move(finish)); },
+          [this](TextWorker::Finish finish) { completions_.add(std::move(finish)); },
           model.engine.config().tenants.size()),
       texts_(model, outbox_, worker_),
       requests_(model, outbox_, worker_, probes, clock),
-      control_(model, requests_,
-               [this](std::function<void()> task) { return loop_.post(std::move(task)); }) {}
+      control_(model, requests_, completions_) {}
 
 NodeServer::~NodeServer() { stop(); }
 
@@ -85,8 +83,9 @@ Status NodeServer::listen_for_events() {
   config.model = model_.name;
   config.epoch = model_.epoch;
   const int32_t block_size = model_.engine.config().limits.block_size;
-  events_ = std::make_unique<EventPublisher>(config, *model_.block_events, block_size,
-                                             ask_resident(model_), loop_, worker_, probes_);
+  events_ =
+      std::make_unique<EventPublisher>(config, *model_.block_events, block_size,
+                                       ask_resident(model_), loop_, completions_, worker_, probes_);
   TRY([[maybe_unused]] const Ok listening, events_->listen(context_, config_.socket));
   log(LogLevel::kInfo, str("KV events on ", events_->endpoint(), ", replay on ",
                            config.events_replay.empty() ? "none" : events_->replay_endpoint()));
@@ -96,7 +95,10 @@ Status NodeServer::listen_for_events() {
 void NodeServer::start() {
   mailbox_.on_news([this] { loop_.wake(); });
   if (events_) model_.block_events->on_batch([this] { loop_.wake(); });
-  loop_.on_wake([this] { on_news(); });
+  loop_.on_wake([this] {
+    completions_.run();
+    on_news();
+  });
   loop_.every(kTick, [this] { on_tick(); });
   loop_.every(config_.heartbeat_interval, [this] { send_heartbeats(); });
   if (is_logged(LogLevel::kTrace)) loop_.every(kLoadLine, [this] { log_load(); });
@@ -104,13 +106,12 @@ void NodeServer::start() {
 }
 
 void NodeServer::drain() {
-  const bool posted = loop_.post([this] {
+  completions_.add([this] {
     requests_.drain();
     model_.engine.drain();
     loop_.socket(socket_).set_linger(kLastWordLinger);
     send_heartbeats();
   });
-  if (!posted) log(LogLevel::kWarning, "drain: the node has stopped already");
 }
 
 void NodeServer::stop() {
@@ -284,36 +285,16 @@ ControlServer::Reply<Answer> NodeServer::answer(const std::string& peer,
 }
 
 namespace {
-
-// Waits for the reply of a verb that `ask` starts on the loop thread.
-template <class Answer, class Ask>
-Result<Answer> wait_answer(wire::ZmqLoop& loop, std::chrono::milliseconds patience, Ask ask) {
-  const auto promise = std::make_shared<std::promise<Result<Answer>>>();
-  std::future<Result<Answer>> answer = promise->get_future();
-  const bool posted = loop.post([promise, ask] {
-    ask([promise](Result<Answer> result) { promise->set_value(std::move(result)); });
-  });
-  try {
-    if (posted && answer.wait_for(patience) == std::future_status::ready) return answer.get();
-  } catch (const std::future_error&) {
-    return Error{ErrorCode::kNoNodeReady, "the node stopped before it could answer", ""};
-  }
-  return Error{ErrorCode::kOverloaded,
-               str("no answer within ", patience.count(), " ms: the engine is in a long step"), ""};
-}
-
+const Error kLoopIsFull{ErrorCode::kOverloaded, "too many verbs wait, or the node is stopping", ""};
 }  // namespace
 
-Result<wire::KvCacheCleared> NodeServer::wait_clear(const wire::ClearKvCache& ask,
-                                                    std::chrono::milliseconds patience) {
-  return wait_answer<wire::KvCacheCleared>(
-      loop_, patience, [this, ask](auto reply) { control_.clear(ask, std::move(reply)); });
+void NodeServer::clear(const wire::ClearKvCache& ask,
+                       ControlServer::Reply<wire::KvCacheCleared> reply) {
+  if (!loop_.post([this, ask, reply] { control_.clear(ask, reply); })) reply(kLoopIsFull);
 }
 
-Result<wire::SlotList> NodeServer::wait_slots(const wire::SlotsRequest& ask,
-                                              std::chrono::milliseconds patience) {
-  return wait_answer<wire::SlotList>(
-      loop_, patience, [this, ask](auto reply) { control_.slots(ask, std::move(reply)); });
+void NodeServer::slots(const wire::SlotsRequest& ask, ControlServer::Reply<wire::SlotList> reply) {
+  if (!loop_.post([this, ask, reply] { control_.slots(ask, reply); })) reply(kLoopIsFull);
 }
 
 template <class M>

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/result.h"
+#include "node/service/completions.h"
 #include "node/service/control_server.h"
 #include "node/service/event_mailbox.h"
 #include "node/service/event_publisher.h"
@@ -30,6 +31,7 @@ struct NodeServerConfig {
   std::chrono::milliseconds heartbeat_interval{250};
   std::string events, events_replay;  // endpoints, if the model front has block events
   size_t max_long_prompts = 64;       // at the text worker, waiting or running
+  size_t max_tasks = 64;              // of other threads' verbs, waiting for the loop
   wire::SocketOptions socket;
 };
 
@@ -51,12 +53,11 @@ class NodeServer {
   bool is_alive() const;
   void stop();
 
-  // The control verbs, from any thread but the loop's. kOverloaded if the engine, which answers
-  // between two steps, has not within `patience`; what was asked for happens nevertheless.
-  Result<wire::KvCacheCleared> wait_clear(const wire::ClearKvCache& ask,
-                                          std::chrono::milliseconds patience);
-  Result<wire::SlotList> wait_slots(const wire::SlotsRequest& ask,
-                                    std::chrono::milliseconds patience);
+  // The control verbs, from any thread. The reply comes on the loop thread when the engine, which
+  // answers between two steps, has; at once if the verb cannot be handed on. There is none when the
+  // node stops meanwhile.
+  void clear(const wire::ClearKvCache& ask, ControlServer::Reply<wire::KvCacheCleared> reply);
+  void slots(const wire::SlotsRequest& ask, ControlServer::Reply<wire::SlotList> reply);
   wire::Description describe() const { return control_.describe(""); }
 
   const std::string& endpoint() const { return endpoint_; }
@@ -111,6 +112,7 @@ class NodeServer {
   StepNews news_;
   wire::Context context_;
   wire::ZmqLoop loop_;
+  Completions completions_;
   Outbox outbox_;
   TextWorker worker_;
   TextServer texts_;

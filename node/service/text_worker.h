@@ -20,7 +20,7 @@ class TextWorker {
  public:
   using Finish = std::function<void()>;      // what is to be done with the outcome, on the loop
   using Job = std::function<Finish()>;       // computes, on any thread
-  using Post = std::function<bool(Finish)>;  // runs it on the loop's thread later; false = cannot
+  using Post = std::function<void(Finish)>;  // runs it on the loop's thread later; cannot fail
 
   // `post` must have room for max_jobs.
   TextWorker(size_t max_jobs, Post post, size_t n_tenants = 1);

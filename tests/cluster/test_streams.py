@@ -76,7 +76,8 @@ def test_blocks_of_clients_that_hang_up_come_back(tiny):
     for n in range(8):
         payload = json.dumps(body("Hello", n, stream=True, max_tokens=400)).encode()
         with socket.create_connection(("127.0.0.1", tiny.http)) as s:
-            s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: "
+            s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                      b"Content-Type: application/json\r\nContent-Length: "
                       + str(len(payload)).encode() + b"\r\n\r\n" + payload)
             if n % 2 == 0:
                 assert b"200" in s.recv(64)

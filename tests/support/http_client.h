@@ -53,11 +53,11 @@ class HttpClient {
     return true;
   }
   void post(const std::string& path, const std::string& body, const std::string& headers = "") {
-    send("POST " + path + " HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n" +
+    send("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
          headers + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
   }
   void request(const std::string& method, const std::string& path) {
-    send(method + " " + path + " HTTP/1.1\r\nHost: test\r\n\r\n");
+    send(method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
   }
 
   HttpAnswer get(const std::string& path) {

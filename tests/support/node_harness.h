@@ -2,6 +2,7 @@
 // without weights. The model's name is "null"; FakeTokenizer's ids 0..255 are bytes.
 #pragma once
 
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -29,6 +30,7 @@ class NodeHarness {
     std::chrono::milliseconds step_time{0};
     std::string listen = "tcp://127.0.0.1:0";
     size_t max_long_prompts = 64;
+    size_t max_tasks = 64;
     bool events = false;  // published, with replay, on free ports
   };
 
@@ -55,6 +57,7 @@ class NodeHarness {
     NodeServerConfig config;
     config.listen = options.listen;
     config.max_long_prompts = options.max_long_prompts;
+    config.max_tasks = options.max_tasks;
     if (options.events) config.events = config.events_replay = "tcp://127.0.0.1:0";
     auto server = NodeServer::make(model_, mailbox_, probes_, clock_, config);
     CHECK(server.has_value());
@@ -74,7 +77,14 @@ class NodeHarness {
   Engine& engine() { return engine_; }
   // A picture of the cache, as the admin port shows it.
   std::string cache_page(bool with_text = false) {
-    return CachePage(model_, clock_, with_text).get().body;
+    CachePage page(model_, clock_, with_text);
+    return wait_page(page).body;
+  }
+  static AdminResponse wait_page(CachePage& page) {
+    const auto made = std::make_shared<std::promise<void>>();
+    page.get([made](const AdminAnswer&) { made->set_value(); });
+    made->get_future().wait();
+    return page.latest();
   }
   NullExecutor& executor() { return executor_; }
   NodeProbes& probes() { return probes_; }

@@ -7,6 +7,9 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
+#include <future>
+#include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -35,7 +38,8 @@ std::string talk(const AdminHttp& server, const std::string& bytes) {
 
 std::string get(const AdminHttp& server, const std::string& path,
                 const std::string& method = "GET") {
-  return talk(server, method + " " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  return talk(server,
+              method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
 }
 
 AdminRoutes routes() {
@@ -71,10 +75,10 @@ TEST(AdminHttp, OtherPathsAndMethodsAreRefused) {
 
 TEST(AdminHttp, APostReadsItsQueryAndAGetDoesNotStartIt) {
   AdminRoutes routes;
-  routes["/do"].post = [](const AdminQuery& query) {
+  routes["/do"].post = [](const AdminQuery& query, const AdminReply& reply) {
     std::string body;
     for (const auto& [name, value] : query) body += name + "=" + value + ";";
-    return AdminResponse{200, "text/plain", body};
+    reply([body] { return AdminResponse{200, "text/plain", body}; });
   };
   const auto server = start(routes);
   EXPECT_TRUE(get(*server, "/do", "POST").ends_with("\r\n\r\n"));
@@ -96,6 +100,197 @@ TEST(AdminHttp, ProbesFollowWhatTheyWatch) {
   EXPECT_TRUE(get(*server, "/health").starts_with("HTTP/1.1 503"));
   ready = true;
   EXPECT_TRUE(get(*server, "/readyz").starts_with("HTTP/1.1 200"));
+}
+
+// Verbs whose answers come only when the test says so.
+class HeldVerbs {
+ public:
+  void add_to(AdminRoutes& routes, const std::string& path) {
+    routes[path].get = [this](const AdminQuery&, AdminReply reply) {
+      std::lock_guard lock(mutex_);
+      replies_.push_back(std::move(reply));
+    };
+  }
+  std::vector<AdminReply> wait(size_t n) {
+    for (;;) {
+      std::lock_guard lock(mutex_);
+      if (replies_.size() >= n) return std::exchange(replies_, {});
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<AdminReply> replies_;  // guarded by mutex_
+};
+
+AdminRoutes good_health() {
+  return health_routes(
+      {.live = [] { return true; }, .ready = [] { return true; }, .started = [] { return true; }});
+}
+
+void expect_healthy(const AdminHttp& server) {
+  for (const char* path : {"/livez", "/readyz", "/startupz", "/health"}) {
+    EXPECT_TRUE(get(server, path).starts_with("HTTP/1.1 200")) << path;
+  }
+}
+
+TEST(AdminHttp, ProbesAreAnsweredWhileEveryVerbWaits) {
+  AdminRoutes all = good_health();
+  HeldVerbs verbs;
+  for (const char* path : {"/v1/slots", "/v1/cache", "/metrics"}) verbs.add_to(all, path);
+  all["/quick"] = [] { return AdminResponse{200, "text/plain", "quick"}; };
+  const auto server = start(all);
+  std::vector<std::thread> askers;
+  std::atomic<int> n_answered{0};
+  for (int i = 0; i < 12; ++i) {
+    askers.emplace_back([&, path = i % 3 == 0   ? "/v1/slots"
+                                   : i % 3 == 1 ? "/v1/cache"
+                                                : "/metrics"] {
+      n_answered += get(*server, path).ends_with("at last") ? 1 : 0;
+    });
+  }
+  const std::vector<AdminReply> replies = verbs.wait(12);
+  expect_healthy(*server);
+  EXPECT_TRUE(get(*server, "/quick").ends_with("quick")) << "no verb holds up another";
+  EXPECT_EQ(n_answered, 0);
+  for (const AdminReply& reply : replies) {
+    reply([] { return AdminResponse{200, "text/plain", "at last"}; });
+    reply([] { return AdminResponse{200, "text/plain", "the second of a request is nothing"}; });
+  }
+  for (std::thread& asker : askers) asker.join();
+  EXPECT_EQ(n_answered, 12);
+}
+
+TEST(AdminHttp, ProbesAreAnsweredWhileTheThreadOfTheVerbsHangs) {
+  AdminRoutes all = good_health();
+  std::promise<void> entered, release;
+  all["/hangs"] = [&] {
+    entered.set_value();
+    release.get_future().wait();
+    return AdminResponse{200, "text/plain", "done"};
+  };
+  all["/late"] = [] { return AdminResponse(); };
+  all["/late"].timeout = std::chrono::milliseconds{20};
+  const auto server = start(all);
+  std::thread asker([&] { EXPECT_TRUE(get(*server, "/hangs").ends_with("done")); });
+  entered.get_future().wait();
+  expect_healthy(*server);
+  EXPECT_TRUE(get(*server, "/late").starts_with("HTTP/1.1 504"));
+  release.set_value();
+  asker.join();
+}
+
+TEST(AdminHttp, AVerbWhoseTimeIsUpHasItsLateAnswer) {
+  AdminRoutes all;
+  HeldVerbs verbs;
+  for (const char* path : {"/late", "/never"}) {
+    verbs.add_to(all, path);
+    all[path].timeout = std::chrono::milliseconds{20};
+  }
+  all["/late"].late = [] { return AdminResponse{200, "text/plain", "that of before"}; };
+  const auto server = start(all);
+  EXPECT_TRUE(get(*server, "/late").ends_with("that of before"));
+  const std::string answer = get(*server, "/never");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 504")) << answer;
+  EXPECT_NE(answer.find("no answer within 20 ms"), std::string::npos) << answer;
+  for (const AdminReply& reply : verbs.wait(2)) reply([] { return AdminResponse(); });
+  EXPECT_TRUE(get(*server, "/late").ends_with("that of before")) << "and nothing is mixed up";
+}
+
+TEST(AdminHttp, AReplyMayComeWhenTheServerIsGone) {
+  AdminRoutes all;
+  HeldVerbs verbs;
+  verbs.add_to(all, "/held");
+  auto server = start(all);
+  std::thread asker([&] { EXPECT_EQ(get(*server, "/held"), ""); });
+  const std::vector<AdminReply> replies = verbs.wait(1);
+  const HostPort address = server->address();
+  server.reset();
+  asker.join();
+  replies[0]([] { return AdminResponse(); });
+  EXPECT_NE(address.port, 0);
+}
+
+TEST(AdminHttp, APageThatThrowsIs500AndTheServerGoesOn) {
+  AdminRoutes all = good_health();
+  all["/throws"] = []() -> AdminResponse { throw std::runtime_error("\"no\" page"); };
+  all["/throws-early"].get = [](const AdminQuery&, const AdminReply&) {
+    throw std::runtime_error("before its reply");
+  };
+  all["/probe"].probe = []() -> bool { throw std::runtime_error("no probe"); };
+  const auto server = start(all);
+  for (const char* path : {"/throws", "/throws-early"}) {
+    const std::string answer = get(*server, path);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 500")) << answer;
+    EXPECT_NE(answer.find("{\"error\":{\"code\":\"internal\""), std::string::npos) << answer;
+  }
+  EXPECT_TRUE(get(*server, "/probe").starts_with("HTTP/1.1 503"));
+  expect_healthy(*server);
+}
+
+TEST(AdminHttp, ProbesFindRoomBesideSilentConnectionsAndVerbsThatWait) {
+  AdminRoutes all = good_health();
+  HeldVerbs verbs;
+  verbs.add_to(all, "/held");
+  const auto server = start(all);
+  std::vector<std::thread> askers;
+  std::atomic<int> n_refused{0}, n_answered{0};
+  for (int i = 0; i < 40; ++i) {
+    askers.emplace_back([&] {
+      const std::string answer = get(*server, "/held");
+      n_refused += answer.starts_with("HTTP/1.1 429") ? 1 : 0;
+      n_answered += answer.starts_with("HTTP/1.1 200") ? 1 : 0;
+    });
+  }
+  const std::vector<AdminReply> replies = verbs.wait(32);  // the others are refused
+  while (n_refused < 8) std::this_thread::yield();
+  boost::asio::io_context io;
+  std::vector<tcp::socket> silent;
+  for (int i = 0; i < 100; ++i) {
+    silent.emplace_back(io).connect(
+        {boost::asio::ip::make_address("127.0.0.1"), server->address().port});
+    if (i % 20 == 0) expect_healthy(*server);
+  }
+  expect_healthy(*server);
+  for (const AdminReply& reply : replies) reply([] { return AdminResponse(); });
+  for (std::thread& asker : askers) asker.join();
+  EXPECT_EQ(n_answered, 32) << "a verb that waits never loses its connection";
+  EXPECT_EQ(n_refused, 8);
+}
+
+// A page whose name its owner points at 127.0.0.1, and a form that a page sends there.
+TEST(AdminHttp, WhatAPageOfAnotherSiteCanSendIsRefused) {
+  AdminRoutes all = routes();
+  bool done = false;
+  all["/do"].post = [&](const AdminQuery&, const AdminReply& reply) {
+    done = true;
+    reply([] { return AdminResponse(); });
+  };
+  const auto server = start(all);
+  const auto send = [&](const std::string& line, const std::string& headers) {
+    return talk(*server, line + " HTTP/1.1\r\nConnection: close\r\n" + headers + "\r\n")
+        .substr(9, 3);
+  };
+  EXPECT_EQ(send("GET /metrics", "Host: evil.example\r\n"), "403");
+  EXPECT_EQ(send("GET /metrics", "Host: localhost\r\nHost: evil.example\r\n"), "400");
+  EXPECT_EQ(send("POST /do", "Host: evil.example:80\r\n"), "403");
+  EXPECT_EQ(send("POST /do", "Host: localhost\r\nOrigin: http://evil.example\r\n"), "403");
+  EXPECT_EQ(send("POST /do", "Host: localhost\r\nOrigin: null\r\n"), "403");
+  EXPECT_EQ(send("POST /do", "Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"), "415");
+  EXPECT_FALSE(done);
+  EXPECT_EQ(send("GET /metrics", "Host: [::1]:9\r\nOrigin: http://evil.example\r\n"), "200");
+  EXPECT_EQ(send("POST /do", "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1:7\r\n"), "200");
+  EXPECT_TRUE(done);
+  EXPECT_EQ(send("GET /metrics", ""), "200") << "no browser leaves the Host out";
+}
+
+TEST(AdminHttp, InsecureAnswersUnderEveryHost) {
+  const auto started = AdminHttp::start({"127.0.0.1", 0}, routes(), /*insecure=*/true);
+  ASSERT_TRUE(started);
+  const AdminHttp& server = **started;
+  EXPECT_TRUE(
+      talk(server, "GET /metrics HTTP/1.1\r\nHost: 10.1.2.3:9090\r\nConnection: close\r\n\r\n")
+          .starts_with("HTTP/1.1 200"));
 }
 
 TEST(AdminHttp, HostileBytesCostOnlyTheirConnection) {

@@ -1,6 +1,7 @@
 // Clients that misbehave: what they are told, and that nobody else notices.
 #include <gtest/gtest.h>
 
+#include "coordinator/http_server.h"
 #include "tests/support/coordinator_harness.h"
 
 namespace lockstep {
@@ -69,7 +70,9 @@ TEST_F(HttpAbuse, AnOversizedBodyIs413EvenWhileItIsBeingSent) {
 }
 
 TEST_F(HttpAbuse, AnOversizedChunkedBodyIs413) {
-  std::string bytes = "POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  std::string bytes =
+      "POST /v1/completions HTTP/1.1\r\nContent-Type: application/json\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 32; ++i) bytes += "10000\r\n" + std::string(0x10000, ' ') + "\r\n";
   HttpClient client(coordinator_.port());
   client.send(bytes);
@@ -107,7 +110,8 @@ TEST_F(HttpAbuse, SlowHeadersEndTheConnection) {
 
 TEST_F(HttpAbuse, ASlowBodyEndsTheConnection) {
   HttpClient client(coordinator_.port());
-  client.send("POST /tokenize HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  client.send(
+      "POST /tokenize HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
   EXPECT_TRUE(client.at_end());
 }
 
@@ -119,9 +123,10 @@ TEST_F(HttpAbuse, PipelinedRequestsAreAnsweredInOrder) {
   HttpClient client(coordinator_.port());
   const std::string body = R"({"model":"tiny","prompt":"a","stream":true})";
   const std::string post =
-      "POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: " + std::to_string(body.size()) +
-      "\r\n\r\n" + body;
-  client.send(post + "GET /version HTTP/1.1\r\nHost: t\r\n\r\n" + post);
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body;
+  client.send(post + "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n" + post);
   EXPECT_NE(client.read_answer().body.find("[DONE]"), std::string::npos);
   EXPECT_NE(client.read_answer().body.find("version"), std::string::npos);
   EXPECT_NE(client.read_answer().body.find("[DONE]"), std::string::npos);
@@ -136,7 +141,7 @@ TEST_F(HttpAbuse, BytesSentWhileWaitingAreTheNextRequest) {
   client.send("GET /version HT");
   slow.say(wire::Done{request.request_id, "stop", {1, 0, 1}});
   EXPECT_NE(client.read_answer().body.find("[DONE]"), std::string::npos);
-  client.send("TP/1.1\r\nHost: t\r\n\r\n");
+  client.send("TP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_EQ(client.read_answer().status, 200);
   EXPECT_EQ(slow.n_cancels(), 0u);
 }
@@ -158,7 +163,9 @@ TEST_F(HttpAbuse, AFloodOfPipelinedBytesEndsTheRequest) {
 
 TEST_F(HttpAbuse, ContinueIsSaidToThoseWhoAsk) {
   HttpClient client(coordinator_.port());
-  client.send("POST /tokenize HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 14\r\n\r\n");
+  client.send(
+      "POST /tokenize HTTP/1.1\r\nContent-Type: application/json\r\n"
+      "Expect: 100-continue\r\nContent-Length: 14\r\n\r\n");
   EXPECT_EQ(client.read_head().status, 100);
   client.send(R"({"prompt":"A"})");
   EXPECT_EQ(client.read_answer().status, 200);
@@ -167,8 +174,9 @@ TEST_F(HttpAbuse, ContinueIsSaidToThoseWhoAsk) {
 TEST_F(HttpAbuse, Http10GetsAStreamThatEndsWithTheConnection) {
   HttpClient client(coordinator_.port());
   const std::string body = R"({"model":"tiny","prompt":"a","stream":true})";
-  client.send("POST /v1/completions HTTP/1.0\r\nContent-Length: " + std::to_string(body.size()) +
-              "\r\n\r\n" + body);
+  client.send(
+      "POST /v1/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body);
   const HttpAnswer answer = client.read_answer();
   EXPECT_EQ(answer.headers.count("transfer-encoding"), 0u);
   EXPECT_EQ(answer.body.substr(answer.body.size() - 14), "data: [DONE]\n\n");
@@ -179,6 +187,69 @@ TEST_F(HttpAbuse, ConnectionCloseIsHonoured) {
   client.send("GET /health HTTP/1.1\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(client.read_answer().headers.at("connection"), "close");
   EXPECT_TRUE(client.at_end());
+}
+
+// A page whose name its owner points at 127.0.0.1 would read this server's answers.
+TEST_F(HttpAbuse, AHostThatIsNotLoopbackIs403AndTheConnectionEnds) {
+  for (const char* host :
+       {"evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1"}) {
+    const std::string head = std::string(" HTTP/1.1\r\nHost: ") + host + "\r\n";
+    expect_refused("GET /v1/models" + head + "\r\n", 403, "forbidden");
+    expect_refused("POST /v1/completions" + head +
+                       "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+                   403, "forbidden");
+  }
+  for (const char* host : {"localhost", "127.0.0.1:80", "127.3.4.5", "[::1]:8000", "LocalHost:1"}) {
+    HttpClient client(coordinator_.port());
+    client.send(std::string("GET /version HTTP/1.1\r\nHost: ") + host + "\r\n\r\n");
+    EXPECT_EQ(client.read_answer().status, 200) << host;
+  }
+}
+
+// What a page can send to another site without asking that site first: a POST of plain text or of a
+// form, or without a type, with the page's own name as its origin.
+TEST_F(HttpAbuse, WhatAPageOfAnotherSiteCanPostIsRefusedBeforeItsBody) {
+  const std::string post = "POST /tokenize HTTP/1.1\r\nHost: localhost\r\n";
+  for (const char* type : {"Content-Type: text/plain\r\n", "Content-Type: application/jsonx\r\n",
+                           "Content-Type: application/x-www-form-urlencoded\r\n", ""}) {
+    expect_refused(post + type + "Content-Length: 14\r\n\r\n", 415, "unsupported_media_type");
+  }
+  expect_refused(post + "Transfer-Encoding: chunked\r\n\r\n", 415, "unsupported_media_type");
+  const std::string json_type = "Content-Type: Application/JSON ; charset=utf-8\r\n";
+  for (const char* origin : {"https://evil.example", "null", "http://localhost.evil.example:1"}) {
+    expect_refused(post + json_type + "Origin: " + origin + "\r\nContent-Length: 14\r\n\r\n", 403,
+                   "forbidden");
+  }
+  HttpClient client(coordinator_.port());
+  client.send(post + json_type + "Origin: http://localhost:3000\r\nContent-Length: 14\r\n\r\n" +
+              R"({"prompt":"A"})");
+  EXPECT_EQ(client.read_answer().status, 200);
+}
+
+TEST_F(HttpAbuse, TheAdminPortRefusesOtherHostsToo) {
+  HttpClient client(coordinator_.admin_port());
+  client.send("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 403);
+}
+
+TEST(HttpLimits, InsecureAnswersUnderEveryHost) {
+  FakeNode node;
+  CoordinatorConfig config;
+  config.insecure = true;
+  CoordinatorHarness coordinator({&node}, config);
+  for (const uint16_t port : {coordinator.port(), coordinator.admin_port()}) {
+    HttpClient client(port);
+    client.send("GET /metrics HTTP/1.1\r\nHost: coordinator.svc:8000\r\n\r\n");
+    EXPECT_EQ(client.read_answer().status, 200);
+  }
+}
+
+TEST(HttpLimits, SomeDescriptorsAreLeftForOthersThanHttp) {
+  EXPECT_EQ(connections_within(2048, 1'000'000), 2048u);
+  EXPECT_EQ(connections_within(2048, 1024), 896u);
+  EXPECT_EQ(connections_within(100, 1024), 100u);
+  EXPECT_EQ(connections_within(2048, 100), 50u);
+  EXPECT_EQ(connections_within(2048, 0), 1u);
 }
 
 TEST(HttpLimits, MoreConnectionsThanAllowedWaitTheirTurn) {

@@ -1,4 +1,6 @@
 // Control verbs over real loopback ZeroMQ: the cache is emptied, slots and switches are told.
+#include <future>
+
 #include "tests/unit/service/node_server_support.h"
 
 namespace lockstep::testing {
@@ -67,8 +69,11 @@ TEST(NodeServer, SlotsHaveTheNamesThatPeersGaveThem) {
   EXPECT_EQ(list.slots[0].state, "decoding");
   EXPECT_GE(list.slots[0].output_tokens, 1u);
   EXPECT_GE(list.slots[0].n_blocks, 1);
-  const auto cleared = node.server().wait_clear(
-      {.request_id = "c", .scope = "all", .model = {}, .tenant = {}, .cache_salt = {}}, 10s);
+  std::promise<Result<wire::KvCacheCleared>> answer;
+  node.server().clear(
+      {.request_id = "c", .scope = "all", .model = {}, .tenant = {}, .cache_salt = {}},
+      [&](Result<wire::KvCacheCleared> result) { answer.set_value(std::move(result)); });
+  const Result<wire::KvCacheCleared> cleared = answer.get_future().get();
   ASSERT_TRUE(cleared);
   ASSERT_EQ(cleared->busy.size(), 1u);
   EXPECT_EQ(cleared->busy[0].request_id, "runs");

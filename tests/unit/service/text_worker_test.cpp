@@ -23,7 +23,6 @@ class Posted {
     return [this](TextWorker::Finish finish) {
       std::lock_guard lock(mutex_);
       finishes_.push_back(std::move(finish));
-      return true;
     };
   }
   // Waits until n are there and takes them.
