@@ -9,7 +9,8 @@ namespace lockstep {
 
 namespace asio = boost::asio;
 
-ReplyQueue::ReplyQueue(asio::any_io_executor executor) : executor_(executor), timer_(executor) {}
+ReplyQueue::ReplyQueue(asio::any_io_executor executor)
+    : executor_(std::move(executor)), timer_(executor_) {}
 
 // One wake-up per burst: the coroutine takes all that is there.
 void ReplyQueue::deliver(wire::Message message) {

@@ -31,6 +31,7 @@ GenerationRequest make_request(int i, int n_prompt, int max_tokens, int32_t voca
 TimePoint run_batch(const BenchCase& c, int max_tokens, int32_t vocab_size, Engine& engine,
                     BenchSink& sink) {
   std::vector<GenerationRequest> requests;
+  requests.reserve(static_cast<size_t>(c.parallel));
   for (int i = 0; i < c.parallel; ++i) {
     requests.push_back(make_request(i, c.prompt_tokens, max_tokens, vocab_size));
   }
@@ -41,6 +42,7 @@ TimePoint run_batch(const BenchCase& c, int max_tokens, int32_t vocab_size, Engi
     throw LoadError("the engine takes no task");
   }
   std::vector<Status> taken;
+  taken.reserve(requests.size());
   for (GenerationRequest& request : requests) taken.push_back(engine.submit(std::move(request)));
   const TimePoint start = std::chrono::steady_clock::now();
   all_in.set_value();

@@ -37,7 +37,7 @@ struct FrontFields {
 };
 
 AdminRoutes combined_routes(NodeApp& node, const CoordinatorApp& coordinator,
-                            std::shared_ptr<prometheus::Registry> registry) {
+                            const std::shared_ptr<prometheus::Registry>& registry) {
   Health health = node.health();
   const auto node_ready = health.ready;
   const auto node_live = health.live;

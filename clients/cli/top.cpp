@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <iomanip>
 #include <nlohmann/json.hpp>
@@ -48,7 +49,7 @@ std::string bar(const json& blocks) {
   const double total = blocks.at("total");
   std::string out;
   const auto fill = [&](char symbol, double until) {
-    const auto width = static_cast<size_t>(share(until, total) / 100 * kBarWidth + 0.5);
+    const auto width = static_cast<size_t>(std::lround(share(until, total) / 100 * kBarWidth));
     if (out.size() < width) out.append(width - out.size(), symbol);
   };
   const double active = blocks.at("active"), cached = blocks.at("cached");

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/threads.h"
 
 namespace lockstep {
 namespace {
@@ -29,7 +30,7 @@ AdminResponse answer_or_500(const AdminAnswer& answer) {
 }  // namespace
 
 AdminJobs::AdminJobs() : queue_(std::make_shared<Queue>(kMaxJobs)) {
-  thread_ = std::thread([this] {
+  thread_ = start_thread("admin verbs", [this] {
     while (const std::optional<Job> job = queue_->wait_pop()) {
       if (!stopping_) (*job)();
     }

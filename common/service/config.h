@@ -97,6 +97,7 @@ class RecordsOf final : public RecordList {
   }
   std::vector<FieldList> all() override {
     std::vector<FieldList> out;
+    out.reserve(records_.size());
     for (T& record : records_) out.push_back(fields_of(record));
     return out;
   }

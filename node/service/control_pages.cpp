@@ -92,7 +92,7 @@ const Error kLoading{ErrorCode::kNoNodeReady, "the model is loading", ""};
 
 }  // namespace
 
-void add_control_routes(AdminRoutes& routes, std::function<NodeServer*()> server) {
+void add_control_routes(AdminRoutes& routes, const std::function<NodeServer*()>& server) {
   const auto loading = [] { return error_response(kLoading); };
   const auto late = [] {
     return error_response(

@@ -14,6 +14,6 @@
 namespace lockstep {
 
 // `server` gives null while the model is loading; then the verbs answer 503.
-void add_control_routes(AdminRoutes& routes, std::function<NodeServer*()> server);
+void add_control_routes(AdminRoutes& routes, const std::function<NodeServer*()>& server);
 
 }  // namespace lockstep

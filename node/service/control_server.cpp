@@ -42,8 +42,8 @@ ControlServer::ControlServer(const ModelFront& model, RequestServer& requests,
     : model_(model), requests_(requests), completions_(completions) {}
 
 template <class Answer>
-bool ControlServer::ask_engine(std::function<Answer(EngineCore&)> ask,
-                               std::function<void(Answer&&)> finish) {
+bool ControlServer::ask_engine(const std::function<Answer(EngineCore&)>& ask,
+                               const std::function<void(Answer&&)>& finish) {
   if (n_open_ == kMaxOpen) return false;
   const bool taken = model_.engine.post([this, ask, finish](EngineCore& core) {
     const auto answer = std::make_shared<Answer>(ask(core));
@@ -56,7 +56,7 @@ bool ControlServer::ask_engine(std::function<Answer(EngineCore&)> ask,
   return taken;
 }
 
-void ControlServer::clear(const wire::ClearKvCache& ask, Reply<wire::KvCacheCleared> reply) {
+void ControlServer::clear(const wire::ClearKvCache& ask, const Reply<wire::KvCacheCleared>& reply) {
   const Result<ClearScope> scope = scope_of(model_, ask);
   if (!scope) return reply(scope.error());
   const bool taken = ask_engine<ClearedCache>(
@@ -73,7 +73,7 @@ void ControlServer::clear(const wire::ClearKvCache& ask, Reply<wire::KvCacheClea
   if (!taken) reply(kBusy);
 }
 
-void ControlServer::slots(const wire::SlotsRequest& ask, Reply<wire::SlotList> reply) {
+void ControlServer::slots(const wire::SlotsRequest& ask, const Reply<wire::SlotList>& reply) {
   const bool taken = ask_engine<std::vector<SlotInfo>>(
       list_slots, [this, id = ask.request_id, reply](std::vector<SlotInfo>&& slots) {
         reply(wire::SlotList{id, to_wire(slots)});

@@ -27,14 +27,15 @@ class ControlServer {
   ControlServer(const ModelFront& model, RequestServer& requests, Completions& completions);
 
   // The reply comes on the loop thread, at once if it is an error.
-  void clear(const wire::ClearKvCache& ask, Reply<wire::KvCacheCleared> reply);
-  void slots(const wire::SlotsRequest& ask, Reply<wire::SlotList> reply);
+  void clear(const wire::ClearKvCache& ask, const Reply<wire::KvCacheCleared>& reply);
+  void slots(const wire::SlotsRequest& ask, const Reply<wire::SlotList>& reply);
   wire::Description describe(const std::string& request_id) const;
 
  private:
   // Asks the engine, on its thread, and finishes on the loop's. False if too much is open.
   template <class Answer>
-  bool ask_engine(std::function<Answer(EngineCore&)> ask, std::function<void(Answer&&)> finish);
+  bool ask_engine(const std::function<Answer(EngineCore&)>& ask,
+                  const std::function<void(Answer&&)>& finish);
   std::vector<wire::Slot> to_wire(const std::vector<SlotInfo>& slots);
 
   const ModelFront& model_;

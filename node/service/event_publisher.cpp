@@ -51,6 +51,7 @@ std::vector<std::string> encode_pages(const ResidentBlocks& resident,
   cleared.kind = BlockEvent::Kind::kCleared;
   pieces.front().insert(pieces.front().begin(), std::move(cleared));
   std::vector<std::string> pages;
+  pages.reserve(pieces.size());
   for (const auto& piece : pieces) {
     pages.push_back(encode(piece, config.epoch, resident.block_size));
   }

@@ -289,11 +289,12 @@ const Error kLoopIsFull{ErrorCode::kOverloaded, "too many verbs wait, or the nod
 }  // namespace
 
 void NodeServer::clear(const wire::ClearKvCache& ask,
-                       ControlServer::Reply<wire::KvCacheCleared> reply) {
+                       const ControlServer::Reply<wire::KvCacheCleared>& reply) {
   if (!loop_.post([this, ask, reply] { control_.clear(ask, reply); })) reply(kLoopIsFull);
 }
 
-void NodeServer::slots(const wire::SlotsRequest& ask, ControlServer::Reply<wire::SlotList> reply) {
+void NodeServer::slots(const wire::SlotsRequest& ask,
+                       const ControlServer::Reply<wire::SlotList>& reply) {
   if (!loop_.post([this, ask, reply] { control_.slots(ask, reply); })) reply(kLoopIsFull);
 }
 

@@ -56,8 +56,9 @@ class NodeServer {
   // The control verbs, from any thread. The reply comes on the loop thread when the engine, which
   // answers between two steps, has; at once if the verb cannot be handed on. There is none when the
   // node stops meanwhile.
-  void clear(const wire::ClearKvCache& ask, ControlServer::Reply<wire::KvCacheCleared> reply);
-  void slots(const wire::SlotsRequest& ask, ControlServer::Reply<wire::SlotList> reply);
+  void clear(const wire::ClearKvCache& ask,
+             const ControlServer::Reply<wire::KvCacheCleared>& reply);
+  void slots(const wire::SlotsRequest& ask, const ControlServer::Reply<wire::SlotList>& reply);
   wire::Description describe() const { return control_.describe(""); }
 
   const std::string& endpoint() const { return endpoint_; }

@@ -163,7 +163,7 @@ void RequestServer::send_batch(const std::string& peer, wire::TokensBatch& batch
   for (const wire::Tokens& item : batch.items) mute(*live_.find(peer, item.request_id));
 }
 
-void RequestServer::send_tokens(PeerRequest& request, wire::Tokens tokens) {
+void RequestServer::send_tokens(PeerRequest& request, const wire::Tokens& tokens) {
   frame_.clear();
   wire::encode_tokens(tokens, frame_);
   if (!outbox_.try_send(request.peer, frame_)) mute(request);

@@ -53,7 +53,7 @@ class RequestServer {
   void submit(RequestId id, const wire::Generate& request, GenerationRequest wanted,
               Result<std::vector<int32_t>> prompt);
   void send_batch(const std::string& peer, wire::TokensBatch& batch);
-  void send_tokens(PeerRequest& request, wire::Tokens tokens);
+  void send_tokens(PeerRequest& request, const wire::Tokens& tokens);
   void observe(PeerRequest& request, const ChoiceEvent& event, Clock::TimePoint at);
   wire::Tokens to_wire(const PeerRequest& request, const ChoiceEvent& event) const;
   void mute(PeerRequest& request);
