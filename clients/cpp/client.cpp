@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "wire/codec.h"
+#include "wire/sendable.h"
 
 namespace lockstep {
 namespace {
@@ -23,16 +24,6 @@ Error too_late(const std::string& what) {
 }
 
 Error error_of(const wire::ErrorReply& reply) { return {reply.code, reply.message, reply.param}; }
-
-// The request_id of any answer.
-std::string request_id_of(const wire::Message& message) {
-  return std::visit(
-      [](const auto& m) -> std::string {
-        if constexpr (requires { m.request_id; }) return m.request_id;
-        return "";
-      },
-      message);
-}
 
 // An error that cannot say whose it is: the peer could not read that far.
 bool is_error_without_id(const wire::Message& message) {

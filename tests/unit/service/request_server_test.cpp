@@ -33,7 +33,10 @@ class RequestServerTest : public ::testing::Test {
     engine_.emplace(config, *executor_, tokenizer_, clock_, mailbox_);
     model_.emplace(ModelFront{.engine = *engine_,
                               .tokenizer = tokenizer_,
-                              .encode_chat = {},
+                              .encode_chat = [this](const auto& messages, const TextLimit&)
+                                  -> Result<std::vector<int32_t>> {
+                                return tokenizer_.encode(messages[0].content, true, false);
+                              },
                               .name = "null",
                               .fingerprint = {},
                               .backend = {}});
@@ -43,6 +46,14 @@ class RequestServerTest : public ::testing::Test {
   ~RequestServerTest() override {
     worker_.stop();
     engine_->stop();
+  }
+
+  // How many tokens it is shows only when it is rendered.
+  static wire::Generate long_chat(const std::string& id, size_t n_bytes) {
+    wire::Generate request = NodeHarness::request(id, 5);
+    request.prompt_text.reset();
+    request.messages = {{"user", std::string(n_bytes, 'x'), ""}};
+    return request;
   }
 
   template <class M>
@@ -137,11 +148,11 @@ TEST_F(RequestServerTest, LongTextIsRefusedByItsBytesBeforeItWaitsToBeTokenised)
 // have.
 TEST_F(RequestServerTest, NewsThatPiledUpGoesOutInMessagesThatCanBeRead) {
   wire::Generate request = NodeHarness::request("r", 240);
-  request.n = 40;
+  request.n = 28;
   request.logprobs = 20;
   server_->generate("c", request);
   const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kPatience;
-  while (engine_->snapshot().n_length < 40 && std::chrono::steady_clock::now() < deadline) {
+  while (engine_->snapshot().n_length < 1 && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(1ms);
   }
   run_to_the_end({"c"});
@@ -153,7 +164,7 @@ TEST_F(RequestServerTest, NewsThatPiledUpGoesOutInMessagesThatCanBeRead) {
     if (batch == nullptr) continue;
     for (const auto& tokens : batch->items) testing::add_tokens(choices[tokens.choice], tokens);
   }
-  ASSERT_EQ(choices.size(), 40u);
+  ASSERT_EQ(choices.size(), 28u);
   for (const auto& [choice, output] : choices) {
     EXPECT_EQ(output.ids.size(), 240u);
     EXPECT_FALSE(output.has_gap);
@@ -184,9 +195,7 @@ TEST_F(RequestServerTest, EveryRequestGetsExactlyOneLastWord) {
 }
 
 TEST_F(RequestServerTest, ARequestCancelledWhileItsPromptIsEncodedNeverRuns) {
-  wire::Generate request = NodeHarness::request("long", 5);
-  request.prompt_text = std::string(5000, 'x');
-  server_->generate("p", request);
+  server_->generate("p", long_chat("long", 5000));
   EXPECT_EQ(server_->n_live(), 1u);
   server_->cancel("p", "long");
   ASSERT_EQ(sent<wire::ErrorReply>().size(), 1u);
@@ -204,9 +213,7 @@ TEST_F(RequestServerTest, ARequestCancelledWhileItsPromptIsEncodedNeverRuns) {
 
 TEST_F(RequestServerTest, TooManyLongPromptsAreRefusedNotQueuedWithoutEnd) {
   for (int i = 0; i < 50; ++i) {
-    wire::Generate request = NodeHarness::request(std::to_string(i), 5);
-    request.prompt_text = std::string(4 << 20, 'x');
-    server_->generate("p", std::move(request));
+    server_->generate("p", long_chat(std::to_string(i), 4 << 20));
   }
   const auto errors = sent<wire::ErrorReply>();
   ASSERT_FALSE(errors.empty());
