@@ -13,7 +13,7 @@ build_packages=(g++ cmake ninja-build pkg-config python3 python3-venv ca-certifi
   libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libpcre2-dev
   libxxhash-dev)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev libboost-context1.81-dev git curl
-  prometheus ccache mold)
+  prometheus ccache)
 lint_packages=(clang-format-14 clang-tidy-19)
 
 as_root() {
