@@ -63,6 +63,7 @@ class InlineExecutor final : public Executor {
   const ShardPlan plan_;
   MemoryLedger ledger_;
   const RopeTable rope_;
+  std::vector<ProgressCounter> progress_{1};  // of the rank's one thread
   const std::vector<std::unique_ptr<Communicator>> communicators_;
   Rank rank_;
   StepResult result_;

@@ -43,7 +43,7 @@ def structs():
     found = {}
     for name, body in re.findall(r"^struct (\w+) \{(.*?)^\};", code, re.M | re.S):
         body = re.sub(r"\{[^}]*\}", "", body)  # initialisers
-        body = re.sub(r"bool operator==\(const \w+&\) const = default;", "", body)
+        body = re.sub(r"(friend )?bool operator==\([^)]*\)( const)? = default;", "", body)
         declarations = [d.strip() for d in body.split(";") if d.strip()]
         found[name] = [re.search(r"(\w+)\s*(?:=.*)?$", part.strip()).group(1)
                        for d in declarations for part in re.sub(r"<.*>", "", d).split(",")]

@@ -269,18 +269,26 @@ class StoredKeysAndValues : public ::testing::TestWithParam<int> {
     driver.group.submit(builder.finish());
     return driver.wait();
   }
-  static void spoil_embedding(FakeModelFile& file, int32_t id) {
-    const size_t row_bytes = file.bytes_of("token_embd.weight").size() / 130;
-    const auto row =
-        file.bytes_of("token_embd.weight").subspan(row_bytes * static_cast<size_t>(id));
-    for (std::byte& b : row.first(4)) b = std::byte{0xff};  // NaN
+  // Keys that overflow the type of the cache, but those of rows that are all zero.
+  static void make_keys_overflow(FakeModelFile& file, const char* norm_name) {
+    const std::span<std::byte> norm = file.bytes_of(norm_name);
+    constexpr float kLarge = 1e8f;
+    for (size_t at = 0; at < norm.size(); at += sizeof kLarge) {
+      std::memcpy(norm.data() + at, &kLarge, sizeof kLarge);
+    }
+  }
+  static void clear_embedding(FakeModelFile& file, int32_t id) {
+    const std::span<std::byte> table = file.bytes_of("token_embd.weight");
+    const size_t row_bytes = table.size() / 130;
+    std::ranges::fill(table.subspan(row_bytes * static_cast<size_t>(id), row_bytes), std::byte{0});
   }
 };
 INSTANTIATE_TEST_SUITE_P(Ranks, StoredKeysAndValues, ::testing::Values(1, 2));
 
-TEST_P(StoredKeysAndValues, AreReportedForTheSequenceWhoseRowsHoldANan) {
+TEST_P(StoredKeysAndValues, AreReportedForTheSequenceWhoseRowsAreNotFinite) {
   FakeModelFile file({});
-  spoil_embedding(file, 77);
+  make_keys_overflow(file, "blk.0.attn_norm.weight");
+  for (const int32_t id : {5, 9, 11}) clear_embedding(file, id);
   Driver driver(file, config_of(GetParam()));
   const auto flags = [&](int32_t first_id, int32_t second_id) {
     const StepResult& result = run_two(driver, first_id, second_id);
@@ -311,11 +319,7 @@ TEST_P(StoredKeysAndValues, AreReportedWhereNothingElseShowsIt) {
 // Finite, but not once it is rounded to the type of the cache.
 TEST_P(StoredKeysAndValues, AreReportedIfTheyOverflowTheirType) {
   FakeModelFile file({});
-  const std::span<std::byte> norm = file.bytes_of("blk.1.attn_norm.weight");
-  for (size_t i = 0; i < norm.size() / sizeof(float); ++i) {
-    const float large = 1e8f;
-    std::memcpy(norm.data() + i * sizeof(float), &large, sizeof(float));
-  }
+  make_keys_overflow(file, "blk.1.attn_norm.weight");
   Driver narrow(file, config_of(GetParam()));
   EXPECT_EQ(run_two(narrow, 9, 9).kv_finite[0], 0);
   RankGroupConfig config = config_of(GetParam());

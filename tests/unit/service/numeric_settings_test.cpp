@@ -33,7 +33,7 @@ const std::map<std::string, std::string> kTaken = {
     {"itl_target_ms", "--+-"},  // 0 = none
     {"keep", "-++-"},           // -1 = the whole prompt
     {"max_num_queued_reqs", "----"},
-    {"max_num_queued_tokens", "--+-"},  // 0 = no limit
+    {"max_num_queued_tokens", "-++-"},  // -1 = by the model, 0 = no limit
     {"defrag_thold", "++++"},           // llama.cpp's, which is negative for "never"
     {"cache_reuse", "--+-"},
     {"swap_space", "--++"},

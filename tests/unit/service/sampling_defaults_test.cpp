@@ -105,7 +105,7 @@ TEST(SamplingDefaults, AValueThatNoRequestCouldHaveIsRefusedWithItsKey) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<Case> cases = {
       {[](auto& d) { d.temperature = -1; }, "general.sampling.temp", "-1"},
-      {[nan](auto& d) { d.temperature = nan; }, "general.sampling.temp", "NaN"},
+      {[nan](auto& d) { d.temperature = nan; }, "general.sampling.temp", "nan"},
       {[](auto& d) { d.top_p = 1.5; }, "general.sampling.top_p", "1.5"},
       {[](auto& d) { d.min_p = -0.25; }, "general.sampling.min_p", "-0.25"},
       {[](auto& d) { d.top_k = -7; }, "general.sampling.top_k", "-7"},
