@@ -98,6 +98,7 @@ Status check_numbers(const CoordinatorConfig& config) {
   const Range ranges[] = {{"http_threads", config.http_threads, 1, 256},
                           {"max_connections", config.max_connections, 1, int64_t{1} << 20},
                           {"max_inflight", config.max_inflight, 1, int64_t{1} << 20},
+                          {"max_inflight_bytes", config.max_inflight_bytes, 1, int64_t{1} << 40},
                           {"max_body_bytes", config.max_body_bytes, 1, int64_t{1} << 40},
                           {"header_timeout_ms", config.header_timeout_ms, 1, kMaxMilliseconds},
                           {"body_timeout_ms", config.body_timeout_ms, 1, kMaxMilliseconds},

@@ -23,7 +23,7 @@ const std::map<std::string, std::string> kTaken = {
     {"max_connections", "----"},
     {"max_inflight", "----"},
     {"max_body_bytes", "----"},
-    {"max_inflight_bytes", "---+"},
+    {"max_inflight_bytes", "----"},
     {"header_timeout_ms", "----"},
     {"body_timeout_ms", "----"},
     {"idle_timeout_ms", "----"},
