@@ -50,11 +50,11 @@ void remember(std::optional<Error>& refusal, Error error) {
 
 wire::Message with_id(decltype(Inflight::request) request, const std::string& id) {
   return std::visit(
-      [&](auto&& r) -> wire::Message {
+      [&](auto& r) -> wire::Message {
         r.request_id = id;
         return std::move(r);
       },
-      std::move(request));
+      request);
 }
 
 }  // namespace
@@ -65,11 +65,11 @@ Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, co
       links_(links),
       clock_(clock),
       probes_(probes),
-      config_(config),
+      config_(std::move(config)),
       id_prefix_(random_prefix()),
       table_(nodes.nodes().size()),
       placement_(nodes, table_, std::move(router)),
-      seeds_(config.seed) {}
+      seeds_(config_.seed) {}
 
 void Forwarder::submit(const Client& client, wire::Generate request) {
   // Before there is room for n choices.

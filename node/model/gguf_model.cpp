@@ -18,7 +18,8 @@ GgufModel::GgufModel(std::shared_ptr<const MappedFile> file, std::span<const std
   check_vocabulary();
 }
 
-GgufModel::GgufModel(std::shared_ptr<const MappedFile> file) : GgufModel(file, file->bytes()) {}
+GgufModel::GgufModel(const std::shared_ptr<const MappedFile>& file)
+    : GgufModel(file, file->bytes()) {}
 
 GgufModel::GgufModel(std::span<const std::byte> bytes) : GgufModel(nullptr, bytes) {}
 

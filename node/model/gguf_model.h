@@ -17,7 +17,7 @@ namespace lockstep {
 
 class GgufModel final : public ModelFile {
  public:
-  explicit GgufModel(std::shared_ptr<const MappedFile> file);
+  explicit GgufModel(const std::shared_ptr<const MappedFile>& file);
   // Of bytes that the caller keeps alive; release() does nothing. For tests.
   explicit GgufModel(std::span<const std::byte> bytes);
 

@@ -13,6 +13,7 @@ namespace {
 
 std::vector<Subtree> one_leaf_per_rank(size_t n_ranks) {
   std::vector<Subtree> layout;
+  layout.reserve(n_ranks);
   for (size_t r = 0; r < n_ranks; ++r) layout.push_back({static_cast<int>(r), 1});
   return layout;
 }

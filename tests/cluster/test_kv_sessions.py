@@ -109,7 +109,8 @@ def test_eight_sessions_at_once_equal_their_solo_runs_on_one_copy_of_the_weights
 def leave(c, fields, read_first):
     """A streaming client that goes away without a word, before or after its first token."""
     connection = http.client.HTTPConnection("127.0.0.1", c.http, timeout=60)
-    connection.request("POST", "/v1/completions", json.dumps(dict(fields, stream=True)))
+    connection.request("POST", "/v1/completions", json.dumps(dict(fields, stream=True)),
+                       {"Content-Type": "application/json"})
     if read_first:
         response = connection.getresponse()
         assert response.status == 200

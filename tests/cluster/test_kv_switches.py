@@ -33,7 +33,7 @@ def check(*flags):
     ("--host-kv-bytes=50000000 --no-kv-cache", ["host_kv_bytes: 50000000", "kv_cache: false"]),
     ("--host-kv-bytes=50000000 --no-cache-prompt", ["host_kv_bytes: 50000000", "prefix_cache: false"]),
     ("--max-num-queued-reqs=0", ["max_num_queued_reqs: 0"]),
-    ("--max-num-queued-tokens=-1", ["max_num_queued_tokens: -1"]),
+    ("--max-num-queued-tokens=-2", ["max_num_queued_tokens: -2"]),
     ("--verbosity=4", ["verbosity: 4", "0 to 3"]),
     ("--kv-cache-dtype=f8", ["kv_cache_dtype: 'f8'"]),
     ("--keep=8", ["keep: 8", "context_shift", "false"]),

@@ -19,19 +19,24 @@ from prometheus_server import SHIPPED, Prometheus
 N_BLOCKS = 64
 # Prompt and output fill 16 blocks of 16 tokens: four clients take the pool, the others wait.
 N_CLIENTS, N_PROMPT, N_OUTPUT = 7, 56, 200
-POISON = 77  # the token whose embedding is NaN
+POISON = 77  # the token that the model has no finite logits for
 METRICS_PAGE = SHIPPED.parents[1] / "docs" / "metrics.md"
 ALERTS = {"LockstepDecodeFailures", "LockstepFingerprintsDiffer", "LockstepKvPressure", "LockstepNodeGone"}
 
 
 def poisoned_model(path):
-    """tiny-9 in F32, but what follows POISON has no finite logits."""
+    """tiny-9 in F32, but what follows POISON has no finite logits: dimension 0 is POISON's alone, and
+    the last norm has the largest float there. Every weight is finite, or it would not be loaded."""
     shutil.copy(TINY / "tiny-9-f32.gguf", path)
-    embeddings = next(t for t in GGUFReader(path).tensors if t.name == "token_embd.weight")
-    row_bytes = embeddings.n_bytes // int(embeddings.shape[1])
-    with open(path, "r+b") as file:
-        file.seek(int(embeddings.data_offset) + POISON * row_bytes)
-        file.write(np.full(row_bytes // 4, np.nan, np.float32).tobytes())
+    for tensor in GGUFReader(path, "r+").tensors:
+        if tensor.name == "token_embd.weight":
+            tensor.data[:, 0] = 0
+            tensor.data[POISON] = 0
+            tensor.data[POISON, 0] = 1e6
+        elif tensor.name.endswith(("attn_output.weight", "ffn_down.weight")):
+            tensor.data[0] = 0  # nothing else is written there
+        elif tensor.name == "output_norm.weight":
+            tensor.data[0] = np.finfo(np.float32).max
     return path
 
 

@@ -1,5 +1,6 @@
 // A cell of each fate of the matrix (tests/bits/cache_matrix.h) on real weights.
 #include "tests/bits/cache_matrix.h"
+
 #include "tests/support/paths.h"
 
 namespace lockstep::testing {

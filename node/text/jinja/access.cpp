@@ -94,6 +94,7 @@ Value attribute_of_macro(const Macro& macro, std::string_view name) {
   if (name == "caller") return Value::boolean(macro.uses_caller);
   if (name != "arguments") return Value::undefined(std::string(name));
   std::vector<Value> names;
+  names.reserve(macro.parameters.size());
   for (const Macro::Parameter& parameter : macro.parameters) {
     names.push_back(Value::own_string(parameter.name));
   }

@@ -41,7 +41,7 @@ class Braces {
   Result<MarkedText> apply(const Spec& spec, const Value& value) const;
   Result<MarkedText> integer(const Spec& spec, int64_t value, size_t& n_sign) const;
   Result<MarkedText> real(const Spec& spec, double value, size_t& n_sign) const;
-  Error fail(std::string message) const { return runtime_.fail("format(): " + message); }
+  Error fail(const std::string& message) const { return runtime_.fail("format(): " + message); }
 
   Runtime& runtime_;
   const Value& format_;

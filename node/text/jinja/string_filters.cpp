@@ -145,6 +145,7 @@ Result<Value> format_filter(Runtime& runtime, const Value& self, const CallArgs&
     return format_printf(runtime, format, values);
   }
   std::vector<std::pair<Value, Value>> named;
+  named.reserve(args.named.size());
   for (const auto& [name, value] : args.named) named.emplace_back(args.key_of(name), value);
   TRY(const Value values, runtime.dict(std::move(named)));
   return format_printf(runtime, format, values);

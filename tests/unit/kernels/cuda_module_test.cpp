@@ -1,13 +1,14 @@
 // Loading liblockstep_cuda.so: a machine without it, a file that is none, one of another build.
 // What is in it is tested by tests/cuda_emulation, and on a GPU by deploy/gpu_check.sh.
 #include "kernels/cuda_module.h"
-#include "tests/support/paths.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
+
+#include "tests/support/paths.h"
 
 namespace lockstep {
 namespace {
