@@ -303,6 +303,32 @@ TEST(NodeServer, CoordinatorsGetHeartbeatsAndBatches) {
   }
 }
 
+TEST(NodeServer, AHeartbeatTellsAStepThatGetsOnFromOneThatStandsStill) {
+  NodeHarness node;
+  WirePeer asker(node.endpoint());
+  const auto status = [&] {
+    asker.send(wire::StatusRequest{"s"});
+    return asker.expect<wire::Heartbeat>();
+  };
+  const wire::Heartbeat idle = status();
+  EXPECT_GT(idle.progress, 0u) << "0 = it does not say";
+  EXPECT_EQ(status().progress, idle.progress);
+  WirePeer peer(node.endpoint());
+  node.executor().hold();
+  peer.send(NodeHarness::request("r", 4));
+  node.executor().wait_until_stalled();
+  const wire::Heartbeat still = status();
+  EXPECT_GT(still.progress, idle.progress);
+  EXPECT_EQ(still.n_running + still.n_waiting, 1);
+  EXPECT_EQ(status().progress, still.progress);
+  ++node.executor().n_progress;
+  const wire::Heartbeat moved = status();
+  EXPECT_EQ(moved.progress, still.progress + 1);
+  EXPECT_EQ(moved.step, still.step) << "within one step";
+  node.executor().release();
+  EXPECT_EQ(collect(peer, "r").choices.at(0).ids.size(), 4u);
+}
+
 TEST(NodeServer, AHelloWithoutACommonVersionIsRefused) {
   NodeHarness node;
   WirePeer peer(node.endpoint());
