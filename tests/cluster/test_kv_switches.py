@@ -117,7 +117,8 @@ def test_tenants_priorities_deadlines_and_retention_are_taken(small):
 def refused_for_load(c, **fields):
     """(code, message, Retry-After) of a request that must not be taken."""
     connection = http.client.HTTPConnection("127.0.0.1", c.http, timeout=60)
-    connection.request("POST", "/v1/completions", json.dumps(dict(model="m", **fields)))
+    connection.request("POST", "/v1/completions", json.dumps(dict(model="m", **fields)),
+                       {"Content-Type": "application/json"})
     response = connection.getresponse()
     answer = json.loads(response.read())
     connection.close()
