@@ -104,7 +104,7 @@ asio::awaitable<void> HttpServer::accept_loop() {
   while (true) {
     while (n_sessions() >= config_.max_connections) co_await pause();
     auto strand = asio::make_strand(io_);
-    auto [error, socket] = co_await acceptor_.async_accept(std::move(strand), kAwait);
+    auto [error, socket] = co_await acceptor_.async_accept(strand, kAwait);
     if (!acceptor_.is_open()) co_return;
     if (error) {
       note_accept_failure(error.message());

@@ -69,7 +69,8 @@ class Session final : public HttpSession,
       : context_(context), stream_(std::move(socket)) {}
 
   void start(std::function<void()> on_end) override {
-    auto finish = [self = shared_from_this(), end = std::move(on_end)](std::exception_ptr failure) {
+    auto finish = [self = shared_from_this(),
+                   end = std::move(on_end)](const std::exception_ptr& failure) {
       if (failure) log(LogLevel::kError, "an HTTP connection ended by an exception");
       self->stream_.close();
       end();
