@@ -77,7 +77,8 @@ TEST(InflightBytes, RequestsCountUntilTheirLastWord) {
 TEST(InflightBytes, TheLargestBodyReachesANode) {
   FakeNode node;
   CoordinatorConfig config;
-  config.node_suspect_ms = 50'000;  // a fake node does not beat while it decodes, slowly if sanitized
+  config.node_suspect_ms =
+      50'000;  // a fake node does not beat while it decodes, slowly if sanitized
   config.node_dead_ms = 60'000;
   CoordinatorHarness coordinator({&node}, config);
   const std::string head = R"({"model":"tiny","prompt":")", tail = "\"}";
