@@ -44,7 +44,7 @@ struct Counters {
 
 double share(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
 
-// '#' holds tokens, '=' is cached, '-' promised, '.' free.
+// '#' holds tokens, '=' is cached, '-' reserved, '.' free.
 std::string bar(const json& blocks) {
   const double total = blocks.at("total");
   std::string out;
@@ -55,7 +55,7 @@ std::string bar(const json& blocks) {
   const double active = blocks.at("active"), cached = blocks.at("cached");
   fill('#', active);
   fill('=', active + cached);
-  fill('-', std::min(total, active + cached + blocks.at("promised").get<double>()));
+  fill('-', std::min(total, active + cached + blocks.at("reserved").get<double>()));
   fill('.', total);
   return out;
 }
@@ -95,7 +95,7 @@ std::string picture(const json& page, const Counters& now, const std::optional<C
   out << "\n\n[" << bar(blocks) << "]\n";
   out << blocks.at("total") << " blocks of " << page.at("block_size") << " tokens: # "
       << blocks.at("active") << " active, = " << blocks.at("cached") << " cached, - "
-      << blocks.at("promised") << " promised, . " << blocks.at("free") << " free\n";
+      << blocks.at("reserved") << " reserved, . " << blocks.at("free") << " free\n";
   out << "prefix cache " << (page.at("prefix_cache").get<bool>() ? "on" : "off") << ": "
       << page.at("indexed_blocks") << " blocks, " << page.at("salts").at("count") << " salts, "
       << share(tokens.at("cached"), tokens.at("prompt")) << " % of " << tokens.at("prompt")

@@ -34,7 +34,7 @@ struct KeyOccupancy {
 
 // Blocks of all KV groups that a tenant, by its number, is charged with.
 struct TenantOccupancy {
-  int32_t n_used = 0;  // active and promised
+  int32_t n_used = 0;  // active and reserved
   int32_t n_cached = 0;
 };
 

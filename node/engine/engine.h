@@ -31,7 +31,7 @@ struct EngineSnapshot {
   int32_t n_running = 0, n_waiting = 0;  // sequences
   int32_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
   // Of the free ones, and then of the cached ones: what admitted sequences may still take.
-  int32_t n_blocks_promised = 0;
+  int32_t n_blocks_reserved = 0;
   std::array<int32_t, kNHostBlockStates> n_host_blocks{};  // host tier, by state
   uint64_t n_host_stored = 0, n_host_loaded = 0;           // blocks copied there, and back
   uint64_t n_host_evicted = 0;                             // to make room there

@@ -14,8 +14,8 @@
 
 namespace lockstep {
 
-// What an admitted sequence is promised.
-enum class KvReservation : uint8_t {
+// What an admitted sequence is reserved.
+enum class ReservationMode : uint8_t {
   kOptimistic,  // blocks for its tokens and a likely answer; it may have to give them up and wait
   kGuaranteed,  // blocks for all it can ever need
 };
@@ -28,7 +28,7 @@ struct EngineConfig {
   int max_steps_in_flight = 1;    // 2 = plan a step while one runs
   // Never empty; kDefaultTenant is the first.
   std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
-  KvReservation reservation = KvReservation::kOptimistic;
+  ReservationMode reservation = ReservationMode::kOptimistic;
   int32_t max_preemptions = 2;  // of a sequence; from then on its reservation is guaranteed
   // How long a step with decodes may be predicted to take; 0 = any time.
   std::chrono::microseconds itl_target{0};

@@ -342,7 +342,7 @@ EngineSnapshot EngineCore::snapshot() const {
     s.n_blocks_free += pool.n_blocks_free();
     s.n_blocks_cached += pool.n_blocks_cached();
     s.n_blocks_active += pool.n_blocks(BlockState::kActive);
-    s.n_blocks_promised += pool.n_blocks_reserved();
+    s.n_blocks_reserved += pool.n_blocks_reserved();
   }
   for (int state = 0; state < kNHostBlockStates; ++state) {
     s.n_host_blocks[static_cast<size_t>(state)] =

@@ -58,7 +58,7 @@ int check_promises(const Scheduler& scheduler) {
     const int32_t n_max = scheduler.n_blocks_max(*sequence);
     const int32_t n_least = scheduler.is_preemptible(*sequence) ? 0 : n_max;
     for (const BlockTable& table : sequence->tables()) {
-      const int32_t n = table.n_blocks() + table.n_blocks_promised();
+      const int32_t n = table.n_blocks() + table.n_blocks_reserved();
       if (n < n_least || n > n_max) return 7;
     }
     if (sequence->n_preemptions() > scheduler.config().max_preemptions) return 7;

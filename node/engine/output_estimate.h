@@ -1,5 +1,5 @@
 // OutputEstimate: how long an answer is likely to be: the third quartile of a tenant's last ones.
-// Only for how many blocks are promised at first; never for what an answer may become. Engine
+// Only for how many blocks are reserved at first; never for what an answer may become. Engine
 // thread only.
 #pragma once
 

@@ -23,7 +23,7 @@ struct ScheduledChunk {
   int32_t n_tokens = 0;
   int32_t prefill_end = 0;      // where what the sequence forwards before it decodes ends
   bool samples = false;         // the token after the chunk is sampled
-  bool needs_block = false;     // one more of every KV group than it was promised
+  bool needs_block = false;     // one more of every KV group than it was reserved
   bool writes_history = false;  // the ranks are told all tokens before first_position
   bool admits = false;          // the sequence leaves the waiting line with this chunk
   bool is_new = false;          // and has not been admitted before
@@ -37,7 +37,7 @@ struct ScheduledChunk {
   size_t first_loaded = 0;
   size_t n_loaded = 0;
   BlockId partial = PrefixIndex::kNone;
-  int32_t n_blocks_claimed = 0;
+  int32_t n_blocks_reserved = 0;
 };
 
 // A prompt that runs, or is admitted by the plan under way, and has tokens to forward.

@@ -41,7 +41,7 @@ Scheduler::Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& ca
   CHECK(max_running_ > 0 && config.limits.block_size > 0);
   CHECK_EQ(pools_.size(), static_cast<size_t>(config.limits.n_groups));
   running_.reserve(static_cast<size_t>(max_running_));
-  promises_.reserve(pools.size());
+  reservations_.reserve(pools.size());
   for (int32_t i = max_running_ - 1; i >= 0; --i) free_slots_.push_back(SlotId{i});
 }
 
@@ -97,11 +97,11 @@ int32_t Scheduler::n_blocks_max(const Sequence& sequence) const {
 }
 
 bool Scheduler::is_preemptible(const Sequence& sequence) const {
-  return config_.reservation == KvReservation::kOptimistic &&
+  return config_.reservation == ReservationMode::kOptimistic &&
          sequence.n_preemptions() < config_.max_preemptions;
 }
 
-int32_t Scheduler::n_blocks_to_claim(const Sequence& sequence) const {
+int32_t Scheduler::n_blocks_to_reserve(const Sequence& sequence) const {
   if (!is_preemptible(sequence)) return n_blocks_max(sequence);
   const int32_t n_likely =
       std::max(outputs_[tenant_of(sequence)].tokens() - sequence.n_outputs(), 1);
@@ -141,13 +141,13 @@ void Scheduler::commit(Schedule& schedule) {
 }
 
 void Scheduler::extend(Sequence& sequence) {
-  promises_.clear();
+  reservations_.clear();
   for (BlockPool& pool : pools_) {
-    auto promise = pool.reserve(1, sequence.owner().request.tenant);
-    CHECK(promise.has_value());
-    promises_.push_back(std::move(*promise));
+    auto reservation = pool.reserve(1, sequence.owner().request.tenant);
+    CHECK(reservation.has_value());
+    reservations_.push_back(std::move(*reservation));
   }
-  sequence.extend(promises_);
+  sequence.extend(reservations_);
 }
 
 void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
@@ -160,10 +160,10 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
   std::vector<BlockTable> tables(pools_.size());
   for (size_t group = 0; group < pools_.size(); ++group) {
     std::vector<BlockRef> shared = cache_.share(nodes, static_cast<int>(group), tenant);
-    auto promise = pools_[group].reserve(
-        chunk.n_blocks_claimed - static_cast<int32_t>(chunk.n_shared), tenant);
-    CHECK(promise.has_value());
-    tables[group].start(std::move(*promise), limits().block_size, n_max, std::move(shared));
+    auto reservation = pools_[group].reserve(
+        chunk.n_blocks_reserved - static_cast<int32_t>(chunk.n_shared), tenant);
+    CHECK(reservation.has_value());
+    tables[group].start(std::move(*reservation), limits().block_size, n_max, std::move(shared));
   }
   std::vector<BlockRef> partial;
   for (size_t group = 0; chunk.partial != PrefixIndex::kNone && group < pools_.size(); ++group) {

@@ -3,11 +3,11 @@
 // and no ranks.
 //
 // plan() reads and never writes (node/engine/step_planner.h says how it decides); commit() is the
-// only thing that makes a plan true. An admitted sequence has a promise of the blocks that its
+// only thing that makes a plan true. An admitted sequence has a reservation of the blocks that its
 // tokens and a likely answer need. One that outgrows it takes what is free or cached; if there is
 // nothing, somebody is sent back to the waiting line and goes on later from the tokens it has.
-// After max_preemptions of that a sequence is admitted with a promise of all it can ever need. At
-// most min(max_seqs, max_tokens) sequences run, so every decode has a row in each step.
+// After max_preemptions of that a sequence is admitted with a reservation of all it can ever need.
+// At most min(max_seqs, max_tokens) sequences run, so every decode has a row in each step.
 #pragma once
 
 #include <cstdint>
@@ -80,9 +80,9 @@ class Scheduler {
 
   // Blocks of every KV group that all tokens a sequence can ever have need.
   int32_t n_blocks_max(const Sequence& sequence) const;
-  // Those that it is promised when it is admitted, shared ones included.
-  int32_t n_blocks_to_claim(const Sequence& sequence) const;
-  // Whether it may be made to give up its blocks, and is promised less than it may need.
+  // Those that it is reserved when it is admitted, shared ones included.
+  int32_t n_blocks_to_reserve(const Sequence& sequence) const;
+  // Whether it may be made to give up its blocks, and is reserved less than it may need.
   bool is_preemptible(const Sequence& sequence) const;
 
  private:
@@ -114,7 +114,7 @@ class Scheduler {
   uint64_t n_loading_admissions_ = 0;
   uint64_t n_dear_loads_ = 0;
   // Of the commit at hand.
-  std::vector<BlockPromise> promises_;                    // [n_groups]
+  std::vector<BlockReservation> reservations_;            // [n_groups]
   std::vector<int32_t> n_blocks_to_take_;                 // [n_groups]
   std::vector<std::span<const BlockId>> tables_at_hand_;  // [n_groups]
 };

@@ -90,10 +90,10 @@ void Sequence::admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain ch
   CHECK(n_cached < n_prefill_);
 }
 
-void Sequence::extend(std::span<BlockPromise> promises) {
-  CHECK_EQ(promises.size(), tables_.size());
+void Sequence::extend(std::span<BlockReservation> reservations) {
+  CHECK_EQ(reservations.size(), tables_.size());
   for (size_t group = 0; group < tables_.size(); ++group) {
-    tables_[group].extend(std::move(promises[group]));
+    tables_[group].extend(std::move(reservations[group]));
   }
 }
 

@@ -8,7 +8,7 @@
 // States, and who moves on:
 //   kWaiting -> kPrefilling     admitted: a slot, the cached blocks that its tokens begin with and
 //   a
-//                               promise of others
+//                               reservation of others
 //   kPrefilling -> kDecoding    the chunk with the last of its known tokens was planned
 //   kDecoding -> kPrefilling    that chunk's step failed and is to run again
 //   kPrefilling, kDecoding -> kWaiting    sent back: its blocks are gone, its context is not, or
@@ -121,8 +121,8 @@ class Sequence {
   // the two is given.
   void admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
              std::vector<BlockRef> partial = {}, std::vector<HostPin> host = {});
-  // `promises` of more blocks, [n_groups], for its tables.
-  void extend(std::span<BlockPromise> promises);
+  // `reservations` of more blocks, [n_groups], for its tables.
+  void extend(std::span<BlockReservation> reservations);
   // The next n_tokens are part of a step; `samples` = the token after them will be sampled.
   void plan_chunk(int32_t n_tokens, bool samples);
   // The step with that chunk is done.

@@ -92,12 +92,12 @@ void StepPlanner::plan_decodes() {
                          .n_tokens = 1,
                          .samples = true};
     const BlockTable& table = sequence.tables().front();
-    chunk.needs_block = chunk.first_position >= table.n_slots() && table.n_blocks_promised() == 0;
+    chunk.needs_block = chunk.first_position >= table.n_slots() && table.n_blocks_reserved() == 0;
     if ((chunk.needs_block && !find_block(place)) || !tell_history(chunk)) continue;
     out_.chunks.push_back(chunk);
     out_.work.add_chunk(chunk.first_position, 1, true);
     ++n_decodes_;
-    n_growing_ += table.n_blocks() + table.n_blocks_promised() < scheduler_.n_blocks_max(sequence);
+    n_growing_ += table.n_blocks() + table.n_blocks_reserved() < scheduler_.n_blocks_max(sequence);
   }
 }
 
@@ -152,7 +152,7 @@ bool StepPlanner::is_sent_back(const Sequence& sequence) const {
   return std::ranges::find(out_.preempted, &sequence) != out_.preempted.end();
 }
 
-// What it was promised, and the blocks that nobody else refers to.
+// What it was reserved, and the blocks that nobody else refers to.
 void StepPlanner::give_back(const Sequence& victim, size_t group) {
   TenantLedger& ledger = out_.ledgers[group];
   const BlockPool& pool = scheduler_.pools()[group];
@@ -162,7 +162,7 @@ void StepPlanner::give_back(const Sequence& victim, size_t group) {
   const auto drop = [&](BlockId id, uint32_t n_refs) {
     if (pool.n_refs(id) == n_refs) ledger.give_back(pool.owner(id), 1);
   };
-  ledger.give_back(victim.owner().request.tenant, table.n_blocks_promised());
+  ledger.give_back(victim.owner().request.tenant, table.n_blocks_reserved());
   for (size_t b = 0; b < table.ids().size(); ++b) {
     const BlockId id = table.ids()[b];
     const size_t node = b * n_groups + group;

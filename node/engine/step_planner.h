@@ -70,8 +70,8 @@ class StepPlanner {
   bool defer(Sequence& sequence);
   int32_t n_blocks_worth_waiting_for(const Sequence& other, int32_t n_computed,
                                      const Sequence& sequence) const;
-  bool claim(int32_t tenant, int32_t n_blocks, int32_t n_kept);
-  bool try_claim(int32_t tenant, int32_t n_blocks, int32_t n_kept);
+  bool reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept);
+  bool try_reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept);
   bool is_refused();
   bool is_at_ceiling(int32_t tenant, int32_t n_blocks) const;
   int32_t n_matched() const;
@@ -85,7 +85,7 @@ class StepPlanner {
   bool is_load_dear_ = false;  // of the sequence in Schedule::match
   int32_t n_running_ = 0;
   int32_t n_decodes_ = 0;
-  int32_t n_growing_ = 0;  // decodes that may outgrow their promise
+  int32_t n_growing_ = 0;  // decodes that may outgrow their reservation
 };
 
 }  // namespace lockstep

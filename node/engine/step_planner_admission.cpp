@@ -13,17 +13,17 @@ namespace lockstep {
 // place. False if it stays in line.
 bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk) {
   if (defer(sequence)) return false;
-  chunk.n_blocks_claimed = scheduler_.n_blocks_to_claim(sequence);
+  chunk.n_blocks_reserved = scheduler_.n_blocks_to_reserve(sequence);
   const int32_t tenant = sequence.owner().request.tenant;
   const Sequence* head = first_waiting(lane, static_cast<size_t>(tenant));
   const bool overtakes = head != nullptr && comes_before(*head, sequence);
-  const int32_t n_kept = overtakes ? scheduler_.n_blocks_to_claim(*head) : 0;
-  if (!claim(tenant, chunk.n_blocks_claimed, n_kept)) {
+  const int32_t n_kept = overtakes ? scheduler_.n_blocks_to_reserve(*head) : 0;
+  if (!reserve(tenant, chunk.n_blocks_reserved, n_kept)) {
     if (overtakes) {
       lane.may_overtake = false;
       return false;
     }
-    lane.is_closed = is_at_ceiling(tenant, chunk.n_blocks_claimed);
+    lane.is_closed = is_at_ceiling(tenant, chunk.n_blocks_reserved);
     admits_ = lane.is_closed;
     return false;
   }
@@ -133,11 +133,11 @@ int32_t StepPlanner::n_blocks_worth_waiting_for(const Sequence& other, int32_t n
 // Takes what admitting a sequence with the blocks in out_.match takes out of every pool; false, and
 // nothing taken, if one has too little, or fewer than n_kept left then. Does without the copy if
 // that alone is too much.
-bool StepPlanner::claim(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
-  if (try_claim(tenant, n_blocks, n_kept)) return true;
+bool StepPlanner::reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
+  if (try_reserve(tenant, n_blocks, n_kept)) return true;
   if (out_.match.n_partial == 0) return false;
   drop_partial();
-  return try_claim(tenant, n_blocks, n_kept);
+  return try_reserve(tenant, n_blocks, n_kept);
 }
 
 // Whether a fault point refuses blocks that may well be there.
@@ -155,8 +155,8 @@ bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
 }
 
 // A cached block that is shared, or copied from, cannot be evicted for others. A decode that was
-// not promised all it may need may soon want one more.
-bool StepPlanner::try_claim(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
+// not reserved all it may need may soon want one more.
+bool StepPlanner::try_reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
   const PrefixMatch& match = out_.match;
   const auto n_shared = static_cast<int32_t>(match.nodes.size());
   const auto need = [&](size_t group) {

@@ -20,27 +20,27 @@ BlockRef::~BlockRef() {
   if (pool_ != nullptr) pool_->drop_ref(id_);
 }
 
-BlockPromise& BlockPromise::operator=(BlockPromise&& other) noexcept {
+BlockReservation& BlockReservation::operator=(BlockReservation&& other) noexcept {
   std::swap(pool_, other.pool_);
   std::swap(n_left_, other.n_left_);
   std::swap(tenant_, other.tenant_);
   return *this;
 }
 
-BlockPromise::~BlockPromise() {
+BlockReservation::~BlockReservation() {
   if (pool_ == nullptr) return;
   pool_->n_reserved_ -= n_left_;
   pool_->ledger_.give_back(tenant_, n_left_);
 }
 
-BlockRef BlockPromise::take() {
+BlockRef BlockReservation::take() {
   CHECK(n_left_ > 0);
   --n_left_;
   --pool_->n_reserved_;
   return pool_->hand_out(tenant_);
 }
 
-void BlockPromise::merge(BlockPromise other) {
+void BlockReservation::merge(BlockReservation other) {
   CHECK(pool_ != nullptr && pool_ == other.pool_ && tenant_ == other.tenant_);
   n_left_ += std::exchange(other.n_left_, 0);
 }
@@ -59,12 +59,12 @@ BlockPool::~BlockPool() {
   CHECK_EQ(n_reserved_, 0);
 }
 
-std::optional<BlockPromise> BlockPool::reserve(int32_t n_blocks, int32_t tenant) {
+std::optional<BlockReservation> BlockPool::reserve(int32_t n_blocks, int32_t tenant) {
   CHECK(n_blocks >= 0);
   if (!can_reserve(n_blocks, tenant)) return std::nullopt;
   n_reserved_ += n_blocks;
   ledger_.take(tenant, n_blocks);
-  return BlockPromise(*this, n_blocks, tenant);
+  return BlockReservation(*this, n_blocks, tenant);
 }
 
 BlockPool::Block& BlockPool::block(BlockId id) {

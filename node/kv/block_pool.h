@@ -1,21 +1,21 @@
 // BlockPool: hands out the ids of KV blocks, one pool per KV group of a node. Counts references,
 // states and generations; knows nothing of bytes, ranks or models. Engine thread only.
 //
-//   auto promise = pool.reserve(3);         // nullopt: not now
-//   BlockRef block = promise->take();       // copying shares it, destroying the last copy returns
-//   it pool.keep(block.id());                  // worth something: it will be cached instead of
-//   free BlockRef again = pool.share(block.id());  // while it is kept pool.evict(cached_id); // so
-//   that there is a free one again
+//   auto reservation = pool.reserve(3);         // nullopt: not now
+//   BlockRef block = reservation->take();       // copying shares it, destroying the last copy
+//   returns it pool.keep(block.id());                  // worth something: it will be cached
+//   instead of free BlockRef again = pool.share(block.id());  // while it is kept
+//   pool.evict(cached_id); // so that there is a free one again
 //
-// Every promised, active and cached block is charged to a tenant, by its number; where nothing is
+// Every reserved, active and cached block is charged to a tenant, by its number; where nothing is
 // said of tenants there is one, 0, without limits (node/kv/tenant_ledger.h).
 //
 // Invariants (numbered as in docs/engine.md and check_invariants()):
 //   1. blocks by state sum to n_blocks_total
 //   2. a block is on the free list exactly when it is kFree, is kept when it is kCached, and has
 //      references exactly when it is kActive
-//   3. promised blocks are there: n_blocks_reserved <= n_blocks_free + cached ones; and the
-//      ledger's own: its figures are those of the blocks and promises
+//   3. reserved blocks are there: n_blocks_reserved <= n_blocks_free + cached ones; and the
+//      ledger's own: its figures are those of the blocks and reservations
 #pragma once
 
 #include <array>
@@ -72,26 +72,26 @@ class BlockRef {
   BlockId id_{};
 };
 
-// A promise of blocks: take() cannot fail while n_blocks_left() > 0, once cached blocks have been
-// evicted where none is free. What was not taken goes back with the promise.
-class BlockPromise {
+// A reservation of blocks: take() cannot fail while n_blocks_left() > 0, once cached blocks have
+// been evicted where none is free. What was not taken goes back with the reservation.
+class BlockReservation {
  public:
-  BlockPromise() = default;
-  BlockPromise(BlockPromise&& other) noexcept
+  BlockReservation() = default;
+  BlockReservation(BlockReservation&& other) noexcept
       : pool_(std::exchange(other.pool_, nullptr)),
         n_left_(std::exchange(other.n_left_, 0)),
         tenant_(other.tenant_) {}
-  BlockPromise& operator=(BlockPromise&& other) noexcept;
-  ~BlockPromise();
+  BlockReservation& operator=(BlockReservation&& other) noexcept;
+  ~BlockReservation();
 
   BlockRef take();
-  // Adds what another promise of the same pool has left.
-  void merge(BlockPromise other);
+  // Adds what another reservation of the same pool has left.
+  void merge(BlockReservation other);
   int32_t n_blocks_left() const { return n_left_; }
 
  private:
   friend class BlockPool;
-  BlockPromise(BlockPool& pool, int32_t n_blocks, int32_t tenant)
+  BlockReservation(BlockPool& pool, int32_t n_blocks, int32_t tenant)
       : pool_(&pool), n_left_(n_blocks), tenant_(tenant) {}
 
   BlockPool* pool_ = nullptr;
@@ -103,7 +103,7 @@ class BlockPool {
  public:
   // Throws LoadError if it is too small for the tenants' floors.
   explicit BlockPool(int32_t n_blocks, std::span<const TenantConfig> tenants = {});
-  ~BlockPool();  // CHECKs that every reference and every promise came home
+  ~BlockPool();  // CHECKs that every reference and every reservation came home
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
 
@@ -111,7 +111,7 @@ class BlockPool {
   void watch(CachedBlockWatcher* watcher) { watcher_ = watcher; }
 
   // All or nothing: nullopt if the tenant cannot have so many.
-  std::optional<BlockPromise> reserve(int32_t n_blocks, int32_t tenant = 0);
+  std::optional<BlockReservation> reserve(int32_t n_blocks, int32_t tenant = 0);
   bool can_reserve(int32_t n_blocks, int32_t tenant = 0) const {
     return n_blocks <= n_blocks_available(tenant);
   }
@@ -132,7 +132,7 @@ class BlockPool {
   int32_t n_blocks_free() const { return n_blocks(BlockState::kFree); }
   int32_t n_blocks_reserved() const { return n_reserved_; }
   int32_t n_blocks_cached() const { return n_blocks(BlockState::kCached); }
-  // What reserve() can still promise.
+  // What reserve() can still reservation.
   int32_t n_blocks_available(int32_t tenant = 0) const { return ledger_.n_available(tenant); }
   const TenantLedger& ledger() const { return ledger_; }
   int32_t owner(BlockId id) const { return block(id).owner; }  // of a block that is not free
@@ -148,7 +148,7 @@ class BlockPool {
 
  private:
   friend class BlockRef;
-  friend class BlockPromise;
+  friend class BlockReservation;
   struct Block {
     uint32_t n_refs = 0;
     uint32_t generation = 0;

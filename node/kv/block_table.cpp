@@ -6,10 +6,10 @@
 
 namespace lockstep {
 
-void BlockTable::start(BlockPromise promise, int32_t block_size, int32_t max_blocks,
+void BlockTable::start(BlockReservation reservation, int32_t block_size, int32_t max_blocks,
                        std::vector<BlockRef> shared) {
   CHECK(blocks_.empty() && block_size > 0);
-  promise_ = std::move(promise);
+  reservation_ = std::move(reservation);
   block_size_ = block_size;
   blocks_ = std::move(shared);
   blocks_.reserve(static_cast<size_t>(max_blocks));
@@ -19,7 +19,7 @@ void BlockTable::start(BlockPromise promise, int32_t block_size, int32_t max_blo
 
 void BlockTable::grow(int32_t n_tokens) {
   while (n_slots() < n_tokens) {
-    blocks_.push_back(promise_.take());
+    blocks_.push_back(reservation_.take());
     ids_.push_back(blocks_.back().id());
   }
 }
@@ -27,7 +27,7 @@ void BlockTable::grow(int32_t n_tokens) {
 void BlockTable::clear() {
   blocks_.clear();
   ids_.clear();
-  promise_ = BlockPromise();
+  reservation_ = BlockReservation();
 }
 
 }  // namespace lockstep

@@ -115,7 +115,7 @@ class PrefixCache final : private CachedBlockWatcher {
   void advance(Clock::TimePoint now) { queue_.advance(now); }
   // What it takes to compute blocks that are taken in from now on.
   void set_cost(const PrefillCost& cost) { queue_.set_cost(cost); }
-  // Evicts until every group has n_blocks free ones, all of which a tenant was promised. CHECKs
+  // Evicts until every group has n_blocks free ones, all of which a tenant was reserved. CHECKs
   // that it can.
   void make_room(std::span<const int32_t> n_blocks, int32_t tenant = 0);
 

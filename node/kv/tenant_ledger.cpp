@@ -23,12 +23,12 @@ TenantLedger::TenantLedger(int32_t n_total, std::span<const TenantConfig> tenant
     throw LoadError(
         str("the tenants' floors sum to ", n_floors, " blocks, but the pool has ", n_total));
   }
-  n_claimed_ = static_cast<int32_t>(n_floors);
+  n_committed_ = static_cast<int32_t>(n_floors);
 }
 
 int32_t TenantLedger::n_available(int32_t tenant) const {
   const Account& a = account(tenant);
-  const int32_t n_unclaimed = n_total_ - n_claimed_ + a.claimed() - a.used;
+  const int32_t n_unclaimed = n_total_ - n_committed_ + a.committed() - a.used;
   return std::min(a.ceiling - a.used, n_unclaimed);
 }
 
@@ -45,16 +45,16 @@ bool TenantLedger::makes_way(int32_t owner, int32_t taker) const {
 void TenantLedger::take(int32_t tenant, int32_t n) {
   CHECK(n <= n_available(tenant));
   Account& a = account(tenant);
-  const int32_t before = a.claimed();
+  const int32_t before = a.committed();
   a.used += n;
-  n_claimed_ += a.claimed() - before;
+  n_committed_ += a.committed() - before;
 }
 
 void TenantLedger::give_back(int32_t tenant, int32_t n) {
   Account& a = account(tenant);
-  const int32_t before = a.claimed();
+  const int32_t before = a.committed();
   a.used -= n;
-  n_claimed_ += a.claimed() - before;
+  n_committed_ += a.committed() - before;
 }
 
 bool TenantLedger::may_evict(int32_t owner, int32_t taker) const {
@@ -68,12 +68,12 @@ bool TenantLedger::is_over_ceiling(int32_t tenant) const {
 }
 
 int TenantLedger::check_invariants() const {
-  int64_t n_claimed = 0;
+  int64_t n_committed = 0;
   for (const Account& a : accounts_) {
     if (a.used < 0 || a.cached < 0 || a.used > a.ceiling) return 1;
-    n_claimed += a.claimed();
+    n_committed += a.committed();
   }
-  return n_claimed == n_claimed_ && n_claimed <= n_total_ ? 0 : 2;
+  return n_committed == n_committed_ && n_committed <= n_total_ ? 0 : 2;
 }
 
 }  // namespace lockstep

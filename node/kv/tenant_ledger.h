@@ -4,7 +4,7 @@
 // A block that is taken, out of a promise or out of the cache, is charged to the tenant that took
 // it; while others share it, and when it is cached afterwards, it stays charged to that one.
 //
-//   used[t]    active and promised blocks of t; what the limits are about
+//   used[t]    active and reserved blocks of t; what the limits are about
 //   cached[t]  blocks charged to t that nobody references
 //
 // Invariants (numbered as in docs/kv-cache.md):
@@ -13,12 +13,12 @@
 //      there, used or not
 //   t may take n more blocks exactly if both hold afterwards.
 //
-// Evicting. A cached block of u goes for a block promised to t != u only while used[u] + cached[u]
+// Evicting. A cached block of u goes for a block reserved to t != u only while used[u] + cached[u]
 // > floor[u]; t's own go always. One that may go is always there: let no block be free. Then active
 // and cached blocks sum to n_total. Were no cached block allowed to go, t would have none, and each
 // other u either none, so active[u] + cached[u] <= used[u], or active[u] + cached[u] <= floor[u].
-// So all of them would sum to at most (used[t] - promised[t]) + sum over u != t of max(used[u],
-// floor[u]) <= n_total - promised[t] by 2, less than n_total, as t has a promise to take from.
+// So all of them would sum to at most (used[t] - reserved[t]) + sum over u != t of max(used[u],
+// floor[u]) <= n_total - reserved[t] by 2, less than n_total, as t has a promise to take from.
 #pragma once
 
 #include <algorithm>
@@ -56,7 +56,7 @@ class TenantLedger {
   // Cached ones.
   void add_cached(int32_t tenant, int32_t n) { account(tenant).cached += n; }
 
-  // Whether a cached block of `owner` may go for one that `taker` was promised.
+  // Whether a cached block of `owner` may go for one that `taker` was reserved.
   bool may_evict(int32_t owner, int32_t taker) const;
   // Such a tenant makes room for itself with its own cached blocks.
   bool is_over_ceiling(int32_t tenant) const;
@@ -68,13 +68,13 @@ class TenantLedger {
   struct Account {
     int32_t floor = 0, ceiling = 0;  // constant
     int32_t used = 0, cached = 0;
-    int32_t claimed() const { return std::max(used, floor); }
+    int32_t committed() const { return std::max(used, floor); }
   };
   Account& account(int32_t tenant) { return accounts_[static_cast<size_t>(tenant)]; }
   const Account& account(int32_t tenant) const { return accounts_[static_cast<size_t>(tenant)]; }
 
   int32_t n_total_;
-  int32_t n_claimed_ = 0;  // the sum of invariant 2
+  int32_t n_committed_ = 0;  // the sum of invariant 2
   std::vector<Account> accounts_;
 };
 

@@ -39,7 +39,7 @@ ordered_json blocks_json(const EngineSnapshot& s) {
           {"free", s.n_blocks_free},
           {"cached", s.n_blocks_cached},
           {"active", s.n_blocks_active},
-          {"promised", s.n_blocks_promised}};
+          {"reserved", s.n_blocks_reserved}};
 }
 
 ordered_json salts_json(const CacheReport& report) {

@@ -170,7 +170,7 @@ void NodeServer::log_load() {
   log(LogLevel::kTrace,
       str("load running=", s.n_running, " waiting=", s.n_waiting, " steps=", s.n_steps,
           " blocks_free=", s.n_blocks_free, " blocks_cached=", s.n_blocks_cached,
-          " blocks_active=", s.n_blocks_active, " blocks_promised=", s.n_blocks_promised,
+          " blocks_active=", s.n_blocks_active, " blocks_reserved=", s.n_blocks_reserved,
           " evicted=", s.n_blocks_evicted));
 }
 

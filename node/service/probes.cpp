@@ -107,11 +107,11 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.begin("kv_blocks", "KV blocks by tier and state; the states of a tier sum to its pool.",
             MetricType::Gauge);
   // Promises are kept from the free blocks first, then by evicting cached ones.
-  const int32_t n_promised_free = std::min(s.n_blocks_promised, s.n_blocks_free);
+  const int32_t n_promised_free = std::min(s.n_blocks_reserved, s.n_blocks_free);
   out.add(s.n_blocks_free - n_promised_free, {{"tier", "device"}, {"state", "free"}});
-  out.add(s.n_blocks_cached - (s.n_blocks_promised - n_promised_free),
+  out.add(s.n_blocks_cached - (s.n_blocks_reserved - n_promised_free),
           {{"tier", "device"}, {"state", "cached"}});
-  out.add(s.n_blocks_promised, {{"tier", "device"}, {"state", "promised"}});
+  out.add(s.n_blocks_reserved, {{"tier", "device"}, {"state", "reserved"}});
   out.add(s.n_blocks_active, {{"tier", "device"}, {"state", "active"}});
   add_host_blocks(out, s.n_host_blocks);
   const double used = s.n_blocks_total > 0 ? double(s.n_blocks_active) / s.n_blocks_total : 0;

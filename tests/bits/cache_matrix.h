@@ -148,7 +148,7 @@ class CacheMatrix {
   }
 
   void prepare(Node& node, const Cell& cell) const {
-    if (cell.fate == Fate::kPreempted) {  // short answers, so that little is promised
+    if (cell.fate == Fate::kPreempted) {  // short answers, so that little is reserved
       ask_strangers(node, 500, 3, 1);
       node.run();
     }

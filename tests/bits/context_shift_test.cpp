@@ -119,7 +119,7 @@ void expect_the_same(const NamedSpec& model, const Setting& setting,
                    setting.prefix_cache ? ", cached" : ", not cached", is_tight ? ", tight" : ""));
   Node node(model, setting);
   for (uint64_t id = 100; is_tight && id < 103;
-       ++id) {  // short answers, so that little is promised
+       ++id) {  // short answers, so that little is reserved
     node.ask(id, random_prompt(3, model.spec.shape.vocab_size, id), sampled(id, 1));
   }
   node.run();

@@ -180,7 +180,7 @@ class Server:
     def blocks(self):
         """{state: blocks of the pool}"""
         return {state: self.metric("lockstep_kv_blocks", state=state)
-                for state in ("free", "cached", "promised", "active")}
+                for state in ("free", "cached", "reserved", "active")}
 
     def total(self, name):
         return total(self.admin, name)

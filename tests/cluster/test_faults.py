@@ -39,7 +39,7 @@ def quiet():
 
 
 def in_use(c):
-    return sum(metric(c.node_admins[0], "lockstep_kv_blocks", state=s) for s in ("active", "promised"))
+    return sum(metric(c.node_admins[0], "lockstep_kv_blocks", state=s) for s in ("active", "reserved"))
 
 
 def decode_failures(c, **labels):

@@ -109,7 +109,7 @@ def small():
 
 def states(c):
     return {state: metric(c.node_admins[0], "lockstep_kv_blocks", state=state)
-            for state in ("free", "cached", "active", "promised")}
+            for state in ("free", "cached", "active", "reserved")}
 
 
 def test_what_can_never_fit_is_refused_with_its_numbers_and_neighbours_do_not_notice(small):
@@ -144,5 +144,5 @@ def test_without_the_prompt_cache_nothing_is_kept_and_nothing_changes(small):
             status, answer = ask(c, prompt)
             assert status == 200 and answer["choices"] == cached[0]["choices"]
             assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
-        wait_for(lambda: states(c) == dict(free=20, cached=0, active=0, promised=0), 10, "all free")
+        wait_for(lambda: states(c) == dict(free=20, cached=0, active=0, reserved=0), 10, "all free")
         assert metric(c.node_admins[0], "lockstep_prompt_tokens_total", source="cached") == 0

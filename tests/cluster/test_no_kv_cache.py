@@ -47,7 +47,7 @@ def test_there_is_no_pool_and_no_cache_memory(both):
     cached, uncached = both
     assert node_metric(cached, "lockstep_memory_bytes", tag="kv") > 0
     assert node_metric(uncached, "lockstep_memory_bytes", tag="kv") == 0
-    for state in ("free", "cached", "promised", "active"):
+    for state in ("free", "cached", "reserved", "active"):
         assert node_metric(uncached, "lockstep_kv_blocks", state=state) == 0
     for port in (uncached.node_admins[0], uncached.admin):
         (node,) = request(port, "GET", "/v1/describe")[1]["nodes"]

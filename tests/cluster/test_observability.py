@@ -137,7 +137,7 @@ def test_a_typo_anywhere_in_the_board_is_noticed(watched):
 @pytest.mark.parametrize("old, new, complaint", [
     ("$instance", "$node", "unknown variables"),
     ("{{state}}", "{{stat}}", "the series lack what the legend"),
-    ('"options": "promised"', '"options": "promisd"', "no series is called promisd"),
+    ('"options": "reserved"', '"options": "promisd"', "no series is called promisd"),
     ('state=~\\"free|cached\\"', 'state=~\\"fre\\"', "no series"),
     ("label_values(lockstep_model_info{", "label_values(lockstep_model{", "has no values")])
 def test_other_mistakes_in_the_board_are_noticed(watched, old, new, complaint):
@@ -162,8 +162,8 @@ def test_what_an_operator_looks_for_is_there_with_its_value(watched):
 
     assert value("sum(lockstep_kv_blocks)") == N_BLOCKS
     wait_for(lambda: value("max_over_time(lockstep_sequences_waiting[10s])") > 0, 60, "a queue")
-    wait_for(lambda: value("sum(max_over_time(lockstep_kv_blocks{state='promised'}[10s]))") > 0,
-             60, "promised blocks")
+    wait_for(lambda: value("sum(max_over_time(lockstep_kv_blocks{state='reserved'}[10s]))") > 0,
+             60, "reserved blocks")
     wait_for(lambda: value("rate(lockstep_generation_tokens_total[5s])") > 0, 60, "tokens")
     for metric in ('lockstep_decode_failures_total{cause="nonfinite",outcome="failed"}',
                    'lockstep_coordinator_requests_total{outcome="decode_failed"}'):

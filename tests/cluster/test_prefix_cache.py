@@ -86,8 +86,8 @@ def test_metrics_account_for_every_block_and_token(cached, uncached):
     for c, is_cached in ((cached, True), (uncached, False)):
         admin = c.node_admins[0]
         states = {s: metric(admin, "lockstep_kv_blocks", state=s)
-                  for s in ("free", "cached", "promised", "active")}
-        assert states["active"] == states["promised"] == 0
+                  for s in ("free", "cached", "reserved", "active")}
+        assert states["active"] == states["reserved"] == 0
         assert (states["cached"] > 0) == is_cached
         assert metric(admin, "lockstep_kv_invariant_violations_total") == 0
         cached_tokens = metric(admin, "lockstep_prompt_tokens_total", source="cached")

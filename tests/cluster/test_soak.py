@@ -50,11 +50,11 @@ def nothing_is_left(server):
     wait_for(lambda: server.metric("lockstep_sequences_running") == 0
              and server.metric("lockstep_sequences_waiting") == 0, 30, "nothing runs")
     blocks = server.blocks()
-    assert blocks["active"] == blocks["promised"] == 0, blocks
+    assert blocks["active"] == blocks["reserved"] == 0, blocks
     assert blocks["free"] + blocks["cached"] == N_BLOCKS, blocks
     assert server.metric("lockstep_kv_blocks", tier="host", state="pinned") == 0
     request(server.admin, "POST", "/v1/clear_kv_cache")
-    assert server.blocks() == dict(free=N_BLOCKS, cached=0, promised=0, active=0)
+    assert server.blocks() == dict(free=N_BLOCKS, cached=0, reserved=0, active=0)
 
 
 def nothing_went_wrong(server):

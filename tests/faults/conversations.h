@@ -16,7 +16,7 @@ namespace lockstep::testing {
 inline constexpr uint64_t kClients = 6;
 inline constexpr uint64_t kTurns = 5;
 inline constexpr int32_t kTextTokens = 8;
-// Most answers are short, so little is promised to the others.
+// Most answers are short, so little is reserved to the others.
 constexpr int32_t n_answer_tokens(uint64_t id) { return id % 4 == 0 ? 32 : 8; }
 
 // Prompts and answers by request id.

@@ -30,7 +30,7 @@ void ask_all(Node& node) {
 
 void expect_idle(const Node& node) {
   const EngineSnapshot s = node.snapshot();
-  EXPECT_EQ(s.n_blocks_active + s.n_blocks_promised + s.n_running + s.n_waiting, 0);
+  EXPECT_EQ(s.n_blocks_active + s.n_blocks_reserved + s.n_running + s.n_waiting, 0);
   EXPECT_EQ(s.n_invariant_violations(), 0u);
 }
 

@@ -13,7 +13,7 @@ inline constexpr uint64_t kCalls = 200;
 
 inline void expect_nothing_in_use(const EngineSnapshot& s) {
   EXPECT_EQ(s.n_blocks_active, 0);
-  EXPECT_EQ(s.n_blocks_promised, 0);
+  EXPECT_EQ(s.n_blocks_reserved, 0);
   EXPECT_EQ(s.n_blocks_free + s.n_blocks_cached, s.n_blocks_total);
   EXPECT_EQ(s.n_running + s.n_waiting, 0);
   EXPECT_EQ(s.n_failed, 0u);

@@ -52,7 +52,7 @@ MUTATIONS = {
     "LockstepKvPressure": {
         "a misspelt gauge": ("lockstep_sequences_waiting[2m]", "lockstep_sequence_waiting[2m]"),
         "cached blocks count as taken": ('state=~"free|cached"}', 'state="free"}'),
-        "promised blocks count as free": ('state=~"free|cached"}', 'state!="active"}'),
+        "reserved blocks count as free": ('state=~"free|cached"}', 'state!="active"}'),
         "from half a pool on": ("> 0.8", "> 0.5"),
         "only in a pool that is full": ("> 0.8", "> 0.99"),
         "without anybody waiting": ("[2m]) >= 1", "[2m]) >= 0"),

@@ -89,7 +89,7 @@ class EngineModel {
     config.n_kv_blocks = n_blocks_for(random_.integer(40, 100), config.limits.block_size);
     config.max_preemptions = static_cast<int32_t>(random_.integer(0, 2));
     config.reservation =
-        random_.chance(0.2) ? KvReservation::kGuaranteed : KvReservation::kOptimistic;
+        random_.chance(0.2) ? ReservationMode::kGuaranteed : ReservationMode::kOptimistic;
     config.kv_cache = !random_.chance(0.05);
     config.prefix_cache = random_.chance(0.9);
     if (config.kv_cache && config.prefix_cache && random_.chance(0.5)) {

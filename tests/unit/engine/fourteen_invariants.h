@@ -97,12 +97,12 @@ class FourteenInvariants {
     }
   }
 
-  // 9, 10: each block is charged to one tenant, each promise to who holds it, and all promises can
-  // be kept.
+  // 9, 10: each block is charged to one tenant, each reservation to who holds it, and all promises
+  // can be kept.
   void check_tenants(size_t group) const {
     const BlockPool& pool = scheduler().pools()[group];
     std::vector<int32_t> used(config_.tenants.size(), 0), cached(config_.tenants.size(), 0);
-    int32_t n_promised = 0;
+    int32_t n_reserved = 0;
     for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
       const BlockId id{i};
       if (pool.state(id) == BlockState::kFree) continue;
@@ -110,21 +110,21 @@ class FourteenInvariants {
       ++account[static_cast<size_t>(pool.owner(id))];
     }
     for (const Sequence* sequence : scheduler().running()) {
-      const int32_t n = sequence->tables()[group].n_blocks_promised();
+      const int32_t n = sequence->tables()[group].n_blocks_reserved();
       used[static_cast<size_t>(tenant_of(*sequence))] += n;
-      n_promised += n;
+      n_reserved += n;
     }
-    ASSERT_EQ(n_promised, pool.n_blocks_reserved());
-    ASSERT_LE(n_promised, pool.n_blocks_free() + pool.n_blocks_cached());
-    int32_t n_claimed = 0;
+    ASSERT_EQ(n_reserved, pool.n_blocks_reserved());
+    ASSERT_LE(n_reserved, pool.n_blocks_free() + pool.n_blocks_cached());
+    int32_t n_committed = 0;
     for (size_t t = 0; t < used.size(); ++t) {
       const TenantConfig& tenant = config_.tenants[t];
       ASSERT_EQ(used[t], pool.ledger().n_used(static_cast<int32_t>(t)));
       ASSERT_EQ(cached[t], pool.ledger().n_cached(static_cast<int32_t>(t)));
       ASSERT_TRUE(tenant.ceiling == 0 || used[t] <= tenant.ceiling);
-      n_claimed += std::max(used[t], tenant.floor);
+      n_committed += std::max(used[t], tenant.floor);
     }
-    ASSERT_LE(n_claimed, pool.n_blocks_total());
+    ASSERT_LE(n_committed, pool.n_blocks_total());
   }
 
   // 5: what the index says is in a block is there, in every group. 6: and so is all before it.

@@ -26,9 +26,9 @@ TEST(KvSanitizer, FindsWhatWasFreedOrHandedOutOnceEach) {
   EXPECT_EQ(sanitizer.find_stale(pool),
             (std::vector<BlockId>{BlockId{0}, BlockId{1}, BlockId{2}, BlockId{3}}));
   EXPECT_TRUE(sanitizer.find_stale(pool).empty());
-  BlockPromise promise = std::move(*pool.reserve(2));
+  BlockReservation reservation = std::move(*pool.reserve(2));
   {
-    const BlockRef block = promise.take();
+    const BlockRef block = reservation.take();
     EXPECT_EQ(sanitizer.find_stale(pool), std::vector<BlockId>{block.id()});
     EXPECT_TRUE(sanitizer.find_stale(pool).empty()) << "it is being written now";
   }
@@ -40,10 +40,10 @@ TEST(KvSanitizer, FindsWhatWasFreedOrHandedOutOnceEach) {
 TEST(KvSanitizer, CachedBlocksAreLeftAloneUntilTheyAreEvicted) {
   BlockPool pool(2);
   KvSanitizer sanitizer;
-  std::optional<BlockPromise> promise = pool.reserve(1);
+  std::optional<BlockReservation> reservation = pool.reserve(1);
   BlockId kept{};
   {
-    const BlockRef block = promise->take();
+    const BlockRef block = reservation->take();
     kept = block.id();
     pool.keep(kept);
     sanitizer.find_stale(pool);

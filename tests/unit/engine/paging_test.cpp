@@ -22,7 +22,7 @@ EngineConfig paged(bool prefix_cache) {
                    .n_groups = 1,
                    .max_banned = max_banned_ids(kSequences + 1, FakeTokenizer())};
   config.n_kv_blocks = 600;
-  config.reservation = KvReservation::kGuaranteed;  // so that what is not promised is to be had
+  config.reservation = ReservationMode::kGuaranteed;  // so that what is not reserved is to be had
   config.prefix_cache = prefix_cache;
   return config;
 }

@@ -1,4 +1,4 @@
-// Sequences that outgrow what they were promised: who gives way, how often, and that nobody's
+// Sequences that outgrow what they were reserved: who gives way, how often, and that nobody's
 // tokens depend on it.
 #include <gtest/gtest.h>
 
@@ -48,7 +48,7 @@ TEST_P(Preemption, WhoOutgrowsThePoolWaitsAndNothingFails) {
 
 TEST_P(Preemption, GuaranteedReservationsAreNeverTakenBack) {
   EngineConfig config = tight_config(GetParam(), 20);
-  config.reservation = KvReservation::kGuaranteed;
+  config.reservation = ReservationMode::kGuaranteed;
   CoreHarness h(config);
   teach_short_answers(h);
   for (uint64_t id = 0; id < 8; ++id) ASSERT_TRUE(h.accept(request_of(id, prompt_of(id), 40)));

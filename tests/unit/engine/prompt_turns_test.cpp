@@ -17,7 +17,7 @@ EngineConfig config_of(int32_t max_seqs, int32_t n_kv_blocks) {
   config.limits.max_seqs = config.limits.max_samples = max_seqs;
   config.limits.max_banned = max_seqs * (1 + kMaxStopTokenIds);
   config.n_kv_blocks = n_kv_blocks;
-  config.reservation = KvReservation::kGuaranteed;
+  config.reservation = ReservationMode::kGuaranteed;
   return config;
 }
 

@@ -29,7 +29,7 @@ struct Line {
   static EngineConfig config_of(const StepLimits& limits) {
     EngineConfig config;
     config.limits = limits;
-    config.reservation = KvReservation::kGuaranteed;
+    config.reservation = ReservationMode::kGuaranteed;
     return config;
   }
   KvPools& pools(const StepLimits& limits, int32_t n_blocks) {

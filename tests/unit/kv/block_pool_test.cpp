@@ -23,7 +23,7 @@ concept NamesABlock = requires(const BlockPool& pool, Id id) {
 static_assert(NamesABlock<BlockId>);
 static_assert(!NamesABlock<SeqId> && !NamesABlock<SlotId> && !NamesABlock<int32_t>);
 static_assert(!std::is_copy_constructible_v<BlockPool> &&
-              !std::is_copy_constructible_v<BlockPromise>);
+              !std::is_copy_constructible_v<BlockReservation>);
 
 BlockRef take_one(BlockPool& pool) { return pool.reserve(1)->take(); }
 
@@ -76,8 +76,8 @@ TEST(BlockPool, GenerationTellsTwoLivesOfABlockApart) {
 
 TEST(BlockPool, PromisesAreAllOrNothing) {
   BlockPool pool(3);
-  auto promise = pool.reserve(2);
-  ASSERT_TRUE(promise);
+  auto reservation = pool.reserve(2);
+  ASSERT_TRUE(reservation);
   EXPECT_EQ(pool.n_blocks_available(), 1);
   EXPECT_FALSE(pool.reserve(2));
   EXPECT_EQ(pool.n_blocks_available(), 1);
@@ -87,21 +87,21 @@ TEST(BlockPool, PromisesAreAllOrNothing) {
 
 TEST(BlockPool, WhatWasNotTakenGoesBackWithThePromise) {
   BlockPool pool(4);
-  auto promise = pool.reserve(3);
-  ASSERT_TRUE(promise);
-  const BlockRef block = promise->take();
+  auto reservation = pool.reserve(3);
+  ASSERT_TRUE(reservation);
+  const BlockRef block = reservation->take();
   EXPECT_EQ(pool.n_blocks_free(), 3);
   EXPECT_EQ(pool.n_blocks_reserved(), 2);
-  promise.reset();
+  reservation.reset();
   EXPECT_EQ(pool.n_blocks_reserved(), 0);
   EXPECT_EQ(pool.n_blocks_available(), 3);
 }
 
 TEST(BlockPool, AnAssignedPromiseReturnsTheOldOne) {
   BlockPool pool(4);
-  BlockPromise promise = std::move(*pool.reserve(3));
-  promise = std::move(*pool.reserve(1));
-  EXPECT_EQ(promise.n_blocks_left(), 1);
+  BlockReservation reservation = std::move(*pool.reserve(3));
+  reservation = std::move(*pool.reserve(1));
+  EXPECT_EQ(reservation.n_blocks_left(), 1);
   EXPECT_EQ(pool.n_blocks_reserved(), 1);
 }
 
@@ -181,12 +181,12 @@ TEST(BlockPool, PromisesMayCountOnCachedBlocks) {
   pool.keep(id);
   block = BlockRef();
   EXPECT_EQ(pool.n_blocks_available(), 3);
-  auto promise = pool.reserve(3);
-  ASSERT_TRUE(promise);
+  auto reservation = pool.reserve(3);
+  ASSERT_TRUE(reservation);
   EXPECT_FALSE(pool.reserve(1));
   pool.evict(id);
   std::vector<BlockRef> taken;
-  for (int i = 0; i < 3; ++i) taken.push_back(promise->take());
+  for (int i = 0; i < 3; ++i) taken.push_back(reservation->take());
   EXPECT_EQ(pool.check_invariants(true), 0);
 }
 
@@ -196,7 +196,7 @@ TEST(BlockPoolDeathTest, ACachedBlockThatIsPromisedIsNotShared) {
   const BlockId id = block.id();
   pool.keep(id);
   block = BlockRef();
-  auto promise = pool.reserve(1);
+  auto reservation = pool.reserve(1);
   EXPECT_DEATH(pool.share(id), "n_blocks_available");
 }
 
@@ -212,9 +212,9 @@ TEST(BlockPoolDeathTest, ALeakedBlockIsLoud) {
 
 TEST(BlockPoolDeathTest, TakingMoreThanPromisedIsABug) {
   BlockPool pool(2);
-  auto promise = pool.reserve(1);
-  const BlockRef block = promise->take();
-  EXPECT_DEATH(promise->take(), "n_left_");
+  auto reservation = pool.reserve(1);
+  const BlockRef block = reservation->take();
+  EXPECT_DEATH(reservation->take(), "n_left_");
 }
 
 TEST(BlockPoolDeathTest, AnIdOutsideThePoolIsABug) {
@@ -228,10 +228,10 @@ TEST(BlockPool, AgreesWithANaiveAllocator) {
   SeededRandom random(20240611);
   constexpr int kBlocks = 13;
   BlockPool pool(kBlocks);
-  std::vector<BlockPromise> promises;
+  std::vector<BlockReservation> promises;
   std::vector<BlockRef> refs;
   std::map<BlockId, uint32_t> n_refs;
-  int32_t n_promised = 0;
+  int32_t n_reserved = 0;
   const auto drop = [&](auto& list, int64_t i) {
     std::swap(list[static_cast<size_t>(i)], list.back());
     list.pop_back();
@@ -243,17 +243,17 @@ TEST(BlockPool, AgreesWithANaiveAllocator) {
     const int64_t kind = random.integer(0, 4);
     if (kind == 0) {
       const auto n = static_cast<int32_t>(random.integer(0, 4));
-      auto promise = pool.reserve(n);
+      auto reservation = pool.reserve(n);
       const auto n_used = static_cast<int32_t>(n_refs.size());
-      ASSERT_EQ(promise.has_value(), n <= kBlocks - n_used - n_promised);
-      if (!promise) continue;
-      n_promised += n;
-      promises.push_back(std::move(*promise));
+      ASSERT_EQ(reservation.has_value(), n <= kBlocks - n_used - n_reserved);
+      if (!reservation) continue;
+      n_reserved += n;
+      promises.push_back(std::move(*reservation));
     } else if (kind == 1 && !promises.empty()) {
-      BlockPromise& promise = promises[static_cast<size_t>(any(promises))];
-      if (promise.n_blocks_left() == 0) continue;
-      refs.push_back(promise.take());
-      --n_promised;
+      BlockReservation& reservation = promises[static_cast<size_t>(any(promises))];
+      if (reservation.n_blocks_left() == 0) continue;
+      refs.push_back(reservation.take());
+      --n_reserved;
       ASSERT_EQ(++n_refs[refs.back().id()], 1u) << "handed out while in use";
     } else if (kind == 2 && !refs.empty()) {
       refs.push_back(refs[static_cast<size_t>(any(refs))]);
@@ -265,12 +265,12 @@ TEST(BlockPool, AgreesWithANaiveAllocator) {
       if (--n_refs[id] == 0) n_refs.erase(id);
     } else if (kind == 4 && !promises.empty()) {
       const int64_t i = any(promises);
-      n_promised -= promises[static_cast<size_t>(i)].n_blocks_left();
+      n_reserved -= promises[static_cast<size_t>(i)].n_blocks_left();
       drop(promises, i);
     }
     ASSERT_EQ(pool.check_invariants(true), 0);
     ASSERT_EQ(pool.n_blocks(BlockState::kActive), static_cast<int32_t>(n_refs.size()));
-    ASSERT_EQ(pool.n_blocks_reserved(), n_promised);
+    ASSERT_EQ(pool.n_blocks_reserved(), n_reserved);
   }
 }
 

@@ -1,4 +1,4 @@
-// BlockTable: grows with the sequence out of its own promise, and gives everything back.
+// BlockTable: grows with the sequence out of its own reservation, and gives everything back.
 #include "node/kv/block_table.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ TEST(BlockTable, TakesABlockOnlyWhenAPositionNeedsIt) {
   EXPECT_EQ(table.n_blocks(), 1);
   table.grow(5);
   EXPECT_EQ(table.n_blocks(), 2);
-  EXPECT_EQ(table.n_blocks_promised(), 1);
+  EXPECT_EQ(table.n_blocks_reserved(), 1);
   EXPECT_EQ(pool.n_blocks_free(), 6);
 }
 

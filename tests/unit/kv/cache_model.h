@@ -71,12 +71,12 @@ class CacheModel {
       if (pool().state(id) == BlockState::kActive) ++used[static_cast<size_t>(pool().owner(id))];
     }
     used[static_cast<size_t>(tenant)] += n;
-    int32_t n_claimed = 0;
+    int32_t n_committed = 0;
     for (size_t t = 0; t < used.size(); ++t) {
       if (limits_[t].ceiling > 0 && used[t] > limits_[t].ceiling) return false;
-      n_claimed += std::max(used[t], limits_[t].floor);
+      n_committed += std::max(used[t], limits_[t].floor);
     }
-    return n_claimed <= kBlocks;
+    return n_committed <= kBlocks;
   }
 
   void try_begin(int64_t n) {

@@ -29,13 +29,13 @@ TEST(NodeProbes, PromisesBeyondTheFreeBlocksAreOfCachedOnes) {
   page.snapshot.n_blocks_total = 100;
   page.snapshot.n_blocks_free = 20;
   page.snapshot.n_blocks_cached = 50;
-  page.snapshot.n_blocks_promised = 45;
+  page.snapshot.n_blocks_reserved = 45;
   page.snapshot.n_blocks_active = 30;
   page.snapshot.n_blocks_evicted = 7;
   page.snapshot.n_regret_tokens = 320;
   EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"free\"} 0")) << page.probes.text();
   EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"cached\"} 25"));
-  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"promised\"} 45"));
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"reserved\"} 45"));
   EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"active\"} 30"));
   EXPECT_TRUE(page.has("kv_evictions_total{tier=\"device\",cause=\"room\"} 7"));
   EXPECT_TRUE(page.has("kv_evict_regret_tokens_total 320"));
@@ -47,11 +47,11 @@ TEST(NodeProbes, FreeCachedPromisedAndActiveBlocksSumToThePool) {
   page.snapshot.n_blocks_total = 100;
   page.snapshot.n_blocks_free = 60;
   page.snapshot.n_blocks_cached = 10;
-  page.snapshot.n_blocks_promised = 45;
+  page.snapshot.n_blocks_reserved = 45;
   page.snapshot.n_blocks_active = 30;
   EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"free\"} 15")) << page.probes.text();
   EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"cached\"} 10"));
-  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"promised\"} 45")) << page.probes.text();
+  EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"reserved\"} 45")) << page.probes.text();
   EXPECT_TRUE(page.has("kv_blocks{tier=\"device\",state=\"active\"} 30")) << page.probes.text();
   EXPECT_TRUE(page.has("kv_cache_usage_ratio 0.3")) << page.probes.text();
 }
