@@ -221,10 +221,10 @@ void EngineCore::count_admission(const ScheduledChunk& chunk) {
 
 void EngineCore::count_recomputed(const Sequence& sequence) {
   const auto counter = [&]() -> uint64_t& {
-    switch (sequence.sent_back_for()) {
-      case SentBack::kCut:
+    switch (sequence.requeue_reason()) {
+      case RequeueReason::kCut:
         return counters_.n_tokens_after_shift;
-      case SentBack::kNotLoaded:
+      case RequeueReason::kLoadFailed:
         return counters_.n_tokens_not_loaded;
       default:
         return counters_.n_recomputed_tokens;
@@ -304,7 +304,7 @@ void EngineCore::go_on(Sequence& sequence) {
       sequence.owner().usage.cached_tokens -= static_cast<uint64_t>(n_before - sequence.n_known());
     }
   } else if (!kv_cache_) {
-    scheduler_.start_over(sequence);
+    scheduler_.restart(sequence);
   }
 }
 

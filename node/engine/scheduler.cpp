@@ -114,7 +114,7 @@ void Scheduler::commit(Schedule& schedule) {
   ++n_commits_;
   HostTier* const tier = cache_.host_tier();
   if (tier != nullptr) tier->begin_step();
-  for (Sequence* sequence : schedule.preempted) send_back(*sequence, SentBack::kPreempted);
+  for (Sequence* sequence : schedule.preempted) requeue(*sequence, RequeueReason::kPreempted);
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.needs_block) extend(*chunk.sequence);
   }
@@ -235,7 +235,8 @@ void Scheduler::start_over_without_host_blocks() {
   for (Sequence* sequence : running) {
     if (!sequence->is_running()) continue;
     const auto is_gone = [](const HostPin& pin) { return !pin.is_valid(); };
-    if (std::ranges::any_of(sequence->host(), is_gone)) send_back(*sequence, SentBack::kNotLoaded);
+    if (std::ranges::any_of(sequence->host(), is_gone))
+      requeue(*sequence, RequeueReason::kLoadFailed);
   }
 }
 
@@ -259,10 +260,10 @@ bool Scheduler::released(Sequence& sequence) {
   return true;
 }
 
-void Scheduler::send_back(Sequence& sequence, SentBack reason) {
-  n_preemptions_ += reason == SentBack::kPreempted;
+void Scheduler::requeue(Sequence& sequence, RequeueReason reason) {
+  n_preemptions_ += reason == RequeueReason::kPreempted;
   give_up_slot(sequence);
-  sequence.send_back(reason, limits().block_size);
+  sequence.requeue(reason, limits().block_size);
   recall_followers(sequence);
   stand_in_line(sequence);
 }

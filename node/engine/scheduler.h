@@ -45,7 +45,7 @@ class Scheduler {
   // stood before. True as for finish().
   [[nodiscard]] bool undo(const ScheduledChunk& chunk);
   // It is to forward all its tokens once more, and waits for that. Nothing in flight may name it.
-  void start_over(Sequence& sequence) { send_back(sequence, SentBack::kToStartOver); }
+  void restart(Sequence& sequence) { requeue(sequence, RequeueReason::kRestart); }
   // Its context is full: it waits to go on with a part of it. Nothing in flight may name it.
   void cut(Sequence& sequence);
   // Forgets what the step was to store in host memory: it, or one before it, failed.
@@ -94,7 +94,7 @@ class Scheduler {
   void recall_overdue();
   // Those who wait for blocks that it has published, or for one that publishes no more.
   void recall_followers(const Sequence& leader);
-  void send_back(Sequence& sequence, SentBack reason);
+  void requeue(Sequence& sequence, RequeueReason reason);
   void give_up_slot(Sequence& sequence);
   bool released(Sequence& sequence);
   void publish(Sequence& sequence, int32_t n_tokens);

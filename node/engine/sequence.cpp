@@ -129,12 +129,12 @@ void Sequence::append_output(int32_t token) {
   ++n_outputs_;
 }
 
-void Sequence::send_back(SentBack reason, int32_t block_size) {
+void Sequence::requeue(RequeueReason reason, int32_t block_size) {
   transition(SeqState::kWaiting);
   give_back();
-  sent_back_for_ = reason;
+  requeue_reason_ = reason;
   n_lost_ = std::exchange(n_computed_, 0);
-  if (reason == SentBack::kPreempted) ++n_preemptions_;
+  if (reason == RequeueReason::kPreempted) ++n_preemptions_;
   hash_context(block_size);
 }
 
@@ -146,7 +146,7 @@ void Sequence::cut(const ContextCut& cut, int32_t block_size) {
   n_tokens_max_ =
       length_limit(n_known(), owner_->request.sampling.max_tokens - n_outputs_, max_context_);
   ++n_cuts_;
-  send_back(SentBack::kCut, block_size);
+  requeue(RequeueReason::kCut, block_size);
   n_lost_ -= cut.n_dropped;
 }
 

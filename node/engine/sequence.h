@@ -44,11 +44,11 @@ std::string_view to_string(SeqState state);
 bool is_legal_transition(SeqState from, SeqState to);
 
 // Why a sequence that was admitted before waits again.
-enum class SentBack : uint8_t {
-  kToStartOver,  // it forwards all its tokens anew, as it does for each of them
-  kPreempted,    // others needed its blocks
-  kCut,          // its context was full
-  kNotLoaded,    // what it was to load from host memory was not there
+enum class RequeueReason : uint8_t {
+  kRestart,     // it forwards all its tokens anew, as it does for each of them
+  kPreempted,   // others needed its blocks
+  kCut,         // its context was full
+  kLoadFailed,  // what it was to load from host memory was not there
 };
 
 class Sequence {
@@ -107,7 +107,7 @@ class Sequence {
   // How often it had to give up its blocks to others.
   int32_t n_preemptions() const { return n_preemptions_; }
   // When it was sent back: why, and the tokens of its context that had keys and values.
-  SentBack sent_back_for() const { return sent_back_for_; }
+  RequeueReason requeue_reason() const { return requeue_reason_; }
   int32_t n_lost() const { return n_lost_; }
   // Not admitted yet, not even once.
   bool is_new() const { return tokens_.empty(); }
@@ -142,7 +142,7 @@ class Sequence {
   void append_output(int32_t token);
   // Gives back slot and blocks and waits again, to go on where it stands; block_size as for its
   // prefix(). Only when no step in flight names it.
-  void send_back(SentBack reason, int32_t block_size);
+  void requeue(RequeueReason reason, int32_t block_size);
   // As that, with a context of which some tokens were cut out.
   void cut(const ContextCut& cut, int32_t block_size);
   void retire();
@@ -175,7 +175,7 @@ class Sequence {
   uint64_t deferred_at_ = 0;
   int32_t n_to_forward_ = 0;
   int32_t n_preemptions_ = 0;
-  SentBack sent_back_for_ = SentBack::kToStartOver;
+  RequeueReason requeue_reason_ = RequeueReason::kRestart;
   int32_t n_lost_ = 0;
   int32_t n_cuts_ = 0;
   bool has_history_ = false;

@@ -84,7 +84,7 @@ void StepPlanner::plan_decodes() {
   for (size_t place = 0; place < out_.order.size() && !out_.waits_for_flight; ++place) {
     Sequence& sequence = *out_.order[place];
     if (sequence.state() != SeqState::kDecoding || sequence.is_length_planned() ||
-        is_sent_back(sequence)) {
+        is_preempted(sequence)) {
       continue;
     }
     ScheduledChunk chunk{.sequence = &sequence,
@@ -113,7 +113,7 @@ bool StepPlanner::find_block(size_t place) {
     if (short_one == out_.ledgers.end()) break;
     Sequence* victim = victim_after(place, *short_one);
     if (victim == nullptr) victim = &sequence;
-    if (!send_back(*victim) || victim == &sequence) return false;
+    if (!preempt(*victim) || victim == &sequence) return false;
   }
   for (TenantLedger& ledger : out_.ledgers) ledger.take(tenant, 1);
   return true;
@@ -130,14 +130,14 @@ Sequence* StepPlanner::victim_after(size_t place, const TenantLedger& ledger) co
   };
   for (size_t i = place + 1; i < out_.order.size(); ++i) {
     Sequence& other = *out_.order[i];
-    if (!other.is_running() || !scheduler_.is_preemptible(other) || is_sent_back(other)) continue;
+    if (!other.is_running() || !scheduler_.is_preemptible(other) || is_preempted(other)) continue;
     if (!ledger.makes_way(other.owner().request.tenant, taker)) continue;
     if (victim == nullptr || is_better(other, *victim)) victim = &other;
   }
   return victim;
 }
 
-bool StepPlanner::send_back(Sequence& victim) {
+bool StepPlanner::preempt(Sequence& victim) {
   if (victim.n_inflight() > 0) {
     out_.waits_for_flight = true;
     return false;
@@ -148,7 +148,7 @@ bool StepPlanner::send_back(Sequence& victim) {
   return true;
 }
 
-bool StepPlanner::is_sent_back(const Sequence& sequence) const {
+bool StepPlanner::is_preempted(const Sequence& sequence) const {
   return std::ranges::find(out_.preempted, &sequence) != out_.preempted.end();
 }
 
@@ -176,7 +176,7 @@ void StepPlanner::give_back(const Sequence& victim, size_t group) {
 
 void StepPlanner::plan_prompts() {
   for (Sequence* sequence : out_.order) {
-    if (sequence->state() != SeqState::kPrefilling || is_sent_back(*sequence)) continue;
+    if (sequence->state() != SeqState::kPrefilling || is_preempted(*sequence)) continue;
     out_.lanes[tenant_of(*sequence)].prompts.push_back(
         {.sequence = sequence, .n_left = sequence->n_prefill_left()});
   }

@@ -48,8 +48,8 @@ class StepPlanner {
   void plan_decodes();
   bool find_block(size_t place);
   Sequence* victim_after(size_t place, const TenantLedger& ledger) const;
-  bool send_back(Sequence& victim);
-  bool is_sent_back(const Sequence& sequence) const;
+  bool preempt(Sequence& victim);
+  bool is_preempted(const Sequence& sequence) const;
   void give_back(const Sequence& victim, size_t group);
 
   void plan_prompts();

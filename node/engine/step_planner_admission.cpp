@@ -104,7 +104,7 @@ bool StepPlanner::defer(Sequence& sequence) {
   return std::ranges::any_of(scheduler_.running(),
                              [&](const Sequence* other) {
                                return other->is_running() && other->chain().publishes() &&
-                                      !is_sent_back(*other) && follow(*other, other->n_computed());
+                                      !is_preempted(*other) && follow(*other, other->n_computed());
                              }) ||
          std::ranges::any_of(out_.chunks, [&](const ScheduledChunk& chunk) {
            return chunk.admits && follow(*chunk.sequence, chunk.first_position);

@@ -38,7 +38,7 @@ TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesSomebodyWait) {
   CoreHarness healthy(config());
   const Conversations expected = talk(healthy);
   EXPECT_GT(healthy.core.snapshot().n_preemptions + healthy.core.snapshot().n_blocks_evicted, 0u);
-  uint64_t n_fired = 0, n_sent_back = 0;
+  uint64_t n_fired = 0, n_requeued = 0;
   for (uint64_t k = 1; k <= kCalls; ++k) {
     SCOPED_TRACE("call " + std::to_string(k));
     CoreHarness h(config());
@@ -46,7 +46,7 @@ TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesSomebodyWait) {
       const ArmedFault refusal(Fault::kAllocatorRefuses, k);
       ASSERT_EQ(talk(h), expected);
       n_fired += refusal.n_fired();
-      n_sent_back += h.core.snapshot().n_preemptions > healthy.core.snapshot().n_preemptions;
+      n_requeued += h.core.snapshot().n_preemptions > healthy.core.snapshot().n_preemptions;
     }
     h.expect_empty();
     expect_nothing_in_use(h.core.snapshot());
@@ -60,7 +60,7 @@ TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesSomebodyWait) {
     EXPECT_EQ(again, solo.choice(7));
   }
   EXPECT_EQ(n_fired, kCalls) << "the load asks less often";
-  EXPECT_GT(n_sent_back, 0u) << "no decode was refused its next block";
+  EXPECT_GT(n_requeued, 0u) << "no decode was refused its next block";
 }
 
 TEST_P(RefusedAccounts, WhileItRefusesAllNobodyFailsAndThenEverybodyGoesOn) {
