@@ -73,7 +73,7 @@ struct Schedule {
   std::vector<BlockId> shared;  // of all admissions
   std::vector<HostBlockId> loaded;  // likewise
   HostCopies stores;                // what goes to host memory first: known once it is committed
-  int32_t n_dear_loads = 0;         // admissions that might load blocks, but computing is cheaper
+  int32_t n_slow_loads = 0;         // admissions that might load blocks, but computing is cheaper
   std::vector<Deferral> deferred;
   int32_t n_history = 0;  // tokens that only histories learn
   FairShare share{{1}};   // after the step

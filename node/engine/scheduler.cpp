@@ -134,7 +134,7 @@ void Scheduler::commit(Schedule& schedule) {
   schedule.stores.clear();
   if (tier != nullptr) tier->take_stores(schedule.stores);
   schedule.work.n_transfers += static_cast<int32_t>(schedule.stores.size());
-  n_dear_loads_ += static_cast<uint64_t>(schedule.n_dear_loads);
+  n_slow_loads_ += static_cast<uint64_t>(schedule.n_slow_loads);
   for (const Deferral& deferral : schedule.deferred) defer(deferral);
   recall_overdue();
   share_ = schedule.share;

@@ -74,7 +74,7 @@ class Scheduler {
   // Admissions that loaded blocks from host memory.
   uint64_t n_loading_admissions() const { return n_loading_admissions_; }
   // Admissions to whom loading blocks from host memory looked dearer than computing them.
-  uint64_t n_dear_loads() const { return n_dear_loads_; }
+  uint64_t n_slow_loads() const { return n_slow_loads_; }
   // How long a sequence waits for another one's blocks before it computes them itself.
   static constexpr int32_t kMaxStepsDeferred = 64;
 
@@ -112,7 +112,7 @@ class Scheduler {
   uint64_t n_commits_ = 0;
   uint64_t n_preemptions_ = 0;
   uint64_t n_loading_admissions_ = 0;
-  uint64_t n_dear_loads_ = 0;
+  uint64_t n_slow_loads_ = 0;
   // Of the commit at hand.
   std::vector<BlockReservation> reservations_;            // [n_groups]
   std::vector<int32_t> n_blocks_to_take_;                 // [n_groups]

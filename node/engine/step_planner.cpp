@@ -61,7 +61,7 @@ void StepPlanner::begin() {
   out_.waits_for_flight = out_.is_refused = false;
   out_.shared.clear();
   out_.loaded.clear();
-  out_.n_dear_loads = 0;
+  out_.n_slow_loads = 0;
   out_.deferred.clear();
   out_.n_history = 0;
   out_.share = scheduler_.share();

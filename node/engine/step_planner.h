@@ -31,7 +31,7 @@ inline constexpr int32_t kMinPrefillRows = 16;
 // say little.
 inline constexpr uint64_t kLoadsToLearn = 8;
 // Of so many admissions to whom loading blocks looks dearer than computing them, one loads them.
-inline constexpr uint64_t kDearLoadsPerTrial = 16;
+inline constexpr uint64_t kLoadProbeInterval = 16;
 
 class StepPlanner {
  public:
@@ -81,8 +81,8 @@ class StepPlanner {
 
   const Scheduler& scheduler_;
   Schedule& out_;
-  bool admits_ = true;         // nobody has been turned away
-  bool is_load_dear_ = false;  // of the sequence in Schedule::match
+  bool admits_ = true;              // nobody has been turned away
+  bool loading_is_slower_ = false;  // of the sequence in Schedule::match
   int32_t n_running_ = 0;
   int32_t n_decodes_ = 0;
   int32_t n_growing_ = 0;  // decodes that may outgrow their reservation

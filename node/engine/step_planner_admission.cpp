@@ -43,7 +43,7 @@ bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& ch
   chunk.copies = out_.match.n_partial > 0;
   out_.shared.insert(out_.shared.end(), out_.match.nodes.begin(), out_.match.nodes.end());
   out_.loaded.insert(out_.loaded.end(), out_.match.host.begin(), out_.match.host.end());
-  out_.n_dear_loads += is_load_dear_;
+  out_.n_slow_loads += loading_is_slower_;
   ++n_running_;
   return true;
 }
@@ -53,14 +53,14 @@ void StepPlanner::match(const Sequence& sequence) {
   out_.match.nodes.clear();
   out_.match.host.clear();
   drop_partial();
-  is_load_dear_ = false;
+  loading_is_slower_ = false;
   if (!sequence.owner().takes_part_in_cache) return;
   scheduler_.cache().match(sequence.prefix(), sequence.tokens(), sequence.n_known() - 1,
                            out_.match);
   if (out_.match.host.empty()) return;
-  is_load_dear_ = scheduler_.n_loading_admissions() >= kLoadsToLearn && !is_loading_cheaper();
+  loading_is_slower_ = scheduler_.n_loading_admissions() >= kLoadsToLearn && !is_loading_cheaper();
   // Once in a while what is dear is loaded in any case: a price that has fallen is found out so.
-  if (is_load_dear_ && (scheduler_.n_dear_loads() + 1) % kDearLoadsPerTrial != 0) {
+  if (loading_is_slower_ && (scheduler_.n_slow_loads() + 1) % kLoadProbeInterval != 0) {
     out_.match.host.clear();
   } else {
     drop_partial();
