@@ -166,9 +166,9 @@ asio::awaitable<void> ApiRoutes::ask(Result<wire::Message> question, HttpReply& 
   if (cluster_.submit({client_key, queue}, std::move(*question))) {
     std::function<void()> on_gone = [queue] { queue->peer_gone(); };
     reply.watch_peer(std::move(on_gone));
-    const ReplyQueue::News news = co_await queue->wait(kPatience);
-    if (news == ReplyQueue::News::kPeerGone) co_return;
-    if (news == ReplyQueue::News::kMessages) {
+    const ReplyQueue::WaitResult waited = co_await queue->wait(kPatience);
+    if (waited == ReplyQueue::WaitResult::kPeerGone) co_return;
+    if (waited == ReplyQueue::WaitResult::kMessages) {
       const std::vector<wire::Message> answers = queue->take();
       response = answer_of(answers.front());
       guard.disarm();

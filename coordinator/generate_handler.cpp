@@ -12,7 +12,7 @@ namespace lockstep {
 namespace {
 
 namespace asio = boost::asio;
-using News = ReplyQueue::News;
+using WaitResult = ReplyQueue::WaitResult;
 
 HttpHeaders seed_header(uint64_t seed) { return {{"X-Lockstep-Seed", std::to_string(seed)}}; }
 
@@ -87,8 +87,8 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
   CacheReceipts receipts;
   HttpResponse response;
   while (!answer.complete()) {
-    const News news = co_await queue->wait(keep_alive_);
-    if (news == News::kPeerGone) co_return false;
+    const WaitResult waited = co_await queue->wait(keep_alive_);
+    if (waited == WaitResult::kPeerGone) co_return false;
     for (const wire::Message& message : queue->take()) {
       if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
         answer.accepted(prompt_index(accepted->request_id), *accepted);
@@ -119,8 +119,8 @@ asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& reques
   EventStream stream(request, header(request.endpoint));
   bool begun = false;
   while (!stream.over()) {
-    const News news = co_await queue->wait(keep_alive_);
-    if (news == News::kPeerGone) co_return false;
+    const WaitResult waited = co_await queue->wait(keep_alive_);
+    if (waited == WaitResult::kPeerGone) co_return false;
     for (const wire::Message& message : queue->take()) stream.take(message);
     if (!begun && !stream.accepted()) {
       if (!stream.error()) continue;
@@ -133,7 +133,7 @@ asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& reques
       begun = co_await reply.begin_events(std::move(headers));
       if (!begun) co_return false;
     }
-    std::string text = stream.take_text(news == News::kTimeout);
+    std::string text = stream.take_text(waited == WaitResult::kTimeout);
     const bool sent = co_await reply.send_events(std::move(text));
     if (!sent) co_return false;
   }

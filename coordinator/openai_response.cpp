@@ -159,9 +159,9 @@ ordered_json StreamedAnswer::choice_json(size_t index, std::string_view text) co
 void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
                             std::vector<std::string>& out) {
   const size_t index = choice_index(prompt_idx, tokens.choice);
-  const bool has_news =
+  const bool has_output =
       !tokens.text.empty() || !tokens.logprobs.empty() || (wants_ids() && !tokens.ids.empty());
-  if (has_news) {  // else text is held back: part of a character or of a stop string
+  if (has_output) {  // else text is held back: part of a character or of a stop string
     ordered_json choice = choice_json(index, tokens.text);
     if (!tokens.logprobs.empty())
       choice["logprobs"] = logprobs_json(tokens.logprobs, offsets_[index]);

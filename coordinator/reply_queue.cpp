@@ -24,13 +24,13 @@ void ReplyQueue::deliver(wire::Message message) {
 }
 
 // A wake-up may be left over from messages that were already taken; the loop waits on.
-asio::awaitable<ReplyQueue::News> ReplyQueue::wait(std::chrono::milliseconds patience) {
+asio::awaitable<ReplyQueue::WaitResult> ReplyQueue::wait(std::chrono::milliseconds patience) {
   timer_.expires_after(patience);
   while (true) {
-    if (peer_gone_) co_return News::kPeerGone;
-    if (has_messages()) co_return News::kMessages;
+    if (peer_gone_) co_return WaitResult::kPeerGone;
+    if (has_messages()) co_return WaitResult::kMessages;
     const auto [error] = co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (!error) co_return has_messages() ? News::kMessages : News::kTimeout;
+    if (!error) co_return has_messages() ? WaitResult::kMessages : WaitResult::kTimeout;
   }
 }
 

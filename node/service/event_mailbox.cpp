@@ -2,7 +2,7 @@
 
 namespace lockstep {
 
-void StepNews::append(const EventBatch& batch, Clock::TimePoint now) {
+void StepOutputs::append(const EventBatch& batch, Clock::TimePoint now) {
   for (const ChoiceEvent& event : batch.choices) append(event, now);
   for (const RequestEnd& end : batch.ends) {
     ends_.push_back({end, std::string(end.message)});
@@ -10,7 +10,7 @@ void StepNews::append(const EventBatch& batch, Clock::TimePoint now) {
   }
 }
 
-void StepNews::append(const ChoiceEvent& event, Clock::TimePoint now) {
+void StepOutputs::append(const ChoiceEvent& event, Clock::TimePoint now) {
   Choice choice;
   choice.event = event;
   choice.event.ids = {};
@@ -37,7 +37,7 @@ void StepNews::append(const ChoiceEvent& event, Clock::TimePoint now) {
   choices_.push_back(choice);
 }
 
-void StepNews::clear() {
+void StepOutputs::clear() {
   choices_.clear();
   ends_.clear();
   ids_.clear();
@@ -46,7 +46,7 @@ void StepNews::clear() {
   text_.clear();
 }
 
-void StepNews::swap(StepNews& other) noexcept {
+void StepOutputs::swap(StepOutputs& other) noexcept {
   choices_.swap(other.choices_);
   ends_.swap(other.ends_);
   ids_.swap(other.ids_);
@@ -55,7 +55,7 @@ void StepNews::swap(StepNews& other) noexcept {
   text_.swap(other.text_);
 }
 
-ChoiceEvent StepNews::view(const Choice& choice) const {
+ChoiceEvent StepOutputs::view(const Choice& choice) const {
   ChoiceEvent event = choice.event;
   const std::string_view text = text_;
   event.ids = std::span(ids_).subspan(choice.ids_first, choice.n_ids);
@@ -76,7 +76,7 @@ void EventMailbox::on_events(const EventBatch& batch) {
   if (notify_) notify_();
 }
 
-void EventMailbox::take(StepNews& into) {
+void EventMailbox::take(StepOutputs& into) {
   into.clear();
   std::lock_guard lock(mutex_);
   pending_.swap(into);

@@ -16,7 +16,7 @@
 namespace lockstep {
 
 // A copy of one or more EventBatches. Reused: clearing keeps the storage.
-class StepNews {
+class StepOutputs {
  public:
   struct Choice {
     ChoiceEvent event;  // spans are empty here; ids(), text(), … give them
@@ -32,7 +32,7 @@ class StepNews {
 
   void append(const EventBatch& batch, Clock::TimePoint now);
   void clear();
-  void swap(StepNews& other) noexcept;
+  void swap(StepOutputs& other) noexcept;
 
   const std::vector<Choice>& choices() const { return choices_; }
   const std::vector<End>& ends() const { return ends_; }
@@ -55,17 +55,17 @@ class EventMailbox final : public EngineSink {
   explicit EventMailbox(const Clock& clock) : clock_(clock) {}
 
   // Called on the engine's thread after each batch; must not block. Set before the engine starts.
-  void on_news(std::function<void()> notify) { notify_ = std::move(notify); }
+  void on_outputs(std::function<void()> notify) { notify_ = std::move(notify); }
   void on_events(const EventBatch& batch) override;
 
   // Moves what has come since the last call into `into`, whose storage is taken for the next.
-  void take(StepNews& into);
+  void take(StepOutputs& into);
 
  private:
   const Clock& clock_;
   std::function<void()> notify_;
   std::mutex mutex_;
-  StepNews pending_;  // guarded by mutex_
+  StepOutputs pending_;  // guarded by mutex_
 };
 
 }  // namespace lockstep

@@ -93,11 +93,11 @@ Status NodeServer::listen_for_events() {
 }
 
 void NodeServer::start() {
-  mailbox_.on_news([this] { loop_.wake(); });
+  mailbox_.on_outputs([this] { loop_.wake(); });
   if (events_) model_.block_events->on_batch([this] { loop_.wake(); });
   loop_.on_wake([this] {
     completions_.run();
-    on_news();
+    on_outputs();
   });
   loop_.every(kTick, [this] { on_tick(); });
   loop_.every(config_.heartbeat_interval, [this] { send_heartbeats(); });
@@ -140,9 +140,9 @@ void NodeServer::on_message(const wire::Incoming& incoming) {
   reap_lost_peers();
 }
 
-void NodeServer::on_news() {
-  mailbox_.take(news_);
-  requests_.on_news(news_, coordinators_);
+void NodeServer::on_outputs() {
+  mailbox_.take(outputs_);
+  requests_.on_outputs(outputs_, coordinators_);
   if (events_) events_->publish();
   reap_lost_peers();
 }

@@ -72,7 +72,7 @@ class NodeServer {
   Status listen();
   Status listen_for_events();
   void on_message(const wire::Incoming& incoming);
-  void on_news();
+  void on_outputs();
   void on_tick();
   void send_heartbeats();
   void reap_lost_peers();
@@ -110,7 +110,7 @@ class NodeServer {
   // loop thread
   std::set<std::string> coordinators_;
   uint64_t n_steps_logged_ = 0;
-  StepNews news_;
+  StepOutputs outputs_;
   wire::Context context_;
   wire::ZmqLoop loop_;
   Completions completions_;

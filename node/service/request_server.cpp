@@ -125,11 +125,12 @@ void RequestServer::drop_peer(const std::string& peer) {
   }
 }
 
-void RequestServer::on_news(const StepNews& news, const std::set<std::string>& batched_peers) {
-  for (const StepNews::Choice& choice : news.choices()) {
+void RequestServer::on_outputs(const StepOutputs& outputs,
+                               const std::set<std::string>& batched_peers) {
+  for (const StepOutputs::Choice& choice : outputs.choices()) {
     PeerRequest* live = live_.find(choice.event.request);
     if (live == nullptr) continue;  // its peer is gone
-    const ChoiceEvent event = news.view(choice);
+    const ChoiceEvent event = outputs.view(choice);
     observe(*live, event, choice.at);
     if (live->muted) continue;
     if (batched_peers.contains(live->peer)) {
@@ -142,7 +143,7 @@ void RequestServer::on_news(const StepNews& news, const std::set<std::string>& b
     send_batch(peer, batch);
   }
   batches_.clear();
-  for (const StepNews::End& ended : news.ends()) end(ended);
+  for (const StepOutputs::End& ended : outputs.ends()) end(ended);
 }
 
 // One message, or several where its reader takes no message as large: news that piled up.
@@ -212,7 +213,7 @@ wire::Tokens RequestServer::to_wire(const PeerRequest& request, const ChoiceEven
   return tokens;
 }
 
-void RequestServer::end(const StepNews::End& ended) {
+void RequestServer::end(const StepOutputs::End& ended) {
   const PeerRequest* live = live_.find(ended.end.request);
   if (live == nullptr) return;
   const std::string peer = live->peer;

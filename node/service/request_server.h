@@ -34,7 +34,7 @@ class RequestServer {
   void cancel(const std::string& peer, const std::string& request_id);
 
   // Batched peers get the tokens of all their streams in one message.
-  void on_news(const StepNews& news, const std::set<std::string>& batched_peers);
+  void on_outputs(const StepOutputs& outputs, const std::set<std::string>& batched_peers);
   // The peer is gone: cancels everything it has and sends it nothing more.
   void drop_peer(const std::string& peer);
 
@@ -57,7 +57,7 @@ class RequestServer {
   void observe(PeerRequest& request, const ChoiceEvent& event, Clock::TimePoint at);
   wire::Tokens to_wire(const PeerRequest& request, const ChoiceEvent& event) const;
   void mute(PeerRequest& request);
-  void end(const StepNews::End& end);
+  void end(const StepOutputs::End& end);
   void refuse(const std::string& peer, const std::string& request_id, const Error& error);
 
   const ModelFront& model_;

@@ -13,7 +13,7 @@ TEST(EventMailbox, EventsOfSeveralStepsAreCopiedInOrder) {
   testing::FakeClock clock;
   EventMailbox mailbox(clock);
   int n_notified = 0;
-  mailbox.on_news([&] { ++n_notified; });
+  mailbox.on_outputs([&] { ++n_notified; });
   for (int32_t step = 0; step < 3; ++step) {
     const std::vector<int32_t> ids = {step, step + 10};
     const std::vector<float> logprobs = {-1.0f - static_cast<float>(step), -2.0f};
@@ -40,29 +40,29 @@ TEST(EventMailbox, EventsOfSeveralStepsAreCopiedInOrder) {
     mailbox.on_events({choices, ends});
     text = stop = why = "overwritten";  // the batch is dead now
   }
-  StepNews news;
-  mailbox.take(news);
+  StepOutputs outputs;
+  mailbox.take(outputs);
   EXPECT_EQ(n_notified, 3);
-  ASSERT_EQ(news.choices().size(), 6u);
+  ASSERT_EQ(outputs.choices().size(), 6u);
   for (size_t step = 0; step < 3; ++step) {
-    const ChoiceEvent with = news.view(news.choices()[2 * step]);
+    const ChoiceEvent with = outputs.view(outputs.choices()[2 * step]);
     EXPECT_EQ(with.ids[1], static_cast<int32_t>(step) + 10);
     EXPECT_EQ(with.text, "piece" + std::to_string(step));
     EXPECT_EQ(with.logprobs[0], -1.0f - static_cast<float>(step));
     EXPECT_EQ(with.top[1].id, static_cast<int32_t>(step) + 10);
     EXPECT_EQ(with.stop_string, "STOP");
-    const ChoiceEvent without = news.view(news.choices()[2 * step + 1]);
+    const ChoiceEvent without = outputs.view(outputs.choices()[2 * step + 1]);
     EXPECT_EQ(without.ids.size(), 1u);
     EXPECT_TRUE(without.logprobs.empty());
     EXPECT_TRUE(without.top.empty());
     EXPECT_TRUE(without.text.empty());
   }
-  EXPECT_EQ(news.choices()[5].at - news.choices()[0].at, std::chrono::seconds{2});
-  ASSERT_EQ(news.ends().size(), 1u);
-  EXPECT_EQ(news.ends()[0].message, "cause");
-  mailbox.take(news);
-  EXPECT_TRUE(news.choices().empty());
-  EXPECT_TRUE(news.ends().empty());
+  EXPECT_EQ(outputs.choices()[5].at - outputs.choices()[0].at, std::chrono::seconds{2});
+  ASSERT_EQ(outputs.ends().size(), 1u);
+  EXPECT_EQ(outputs.ends()[0].message, "cause");
+  mailbox.take(outputs);
+  EXPECT_TRUE(outputs.choices().empty());
+  EXPECT_TRUE(outputs.ends().empty());
 }
 
 TEST(EventMailbox, NothingIsLostBetweenTwoThreads) {
@@ -78,12 +78,12 @@ TEST(EventMailbox, NothingIsLostBetweenTwoThreads) {
       mailbox.on_events({choices, {}});
     }
   });
-  StepNews news;
+  StepOutputs outputs;
   int32_t next = 0;
   while (next < kEvents) {
-    mailbox.take(news);
-    for (const StepNews::Choice& choice : news.choices()) {
-      ASSERT_EQ(news.view(choice).ids[0], next);
+    mailbox.take(outputs);
+    for (const StepOutputs::Choice& choice : outputs.choices()) {
+      ASSERT_EQ(outputs.view(choice).ids[0], next);
       ++next;
     }
   }

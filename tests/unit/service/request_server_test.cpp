@@ -68,10 +68,10 @@ class RequestServerTest : public ::testing::Test {
   // Hands news over until nothing is live.
   void run_to_the_end(const std::set<std::string>& batched = {}) {
     const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kPatience;
-    StepNews news;
+    StepOutputs outputs;
     while (server_->n_live() > 0 && std::chrono::steady_clock::now() < deadline) {
-      mailbox_.take(news);
-      server_->on_news(news, batched);
+      mailbox_.take(outputs);
+      server_->on_outputs(outputs, batched);
       std::this_thread::sleep_for(1ms);
     }
     EXPECT_EQ(server_->n_live(), 0u);
