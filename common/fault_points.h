@@ -26,7 +26,7 @@ enum class Fault : uint8_t {
   // What may befall a node. "By step" = the point gives the step's number.
   kAllocatorRefuses,  // a question for KV blocks is answered with no
   kRankThrows,        // by step: the last rank, in its last layer
-  kRankIsLate,        // by step: the last rank, but within its peers' patience
+  kRankIsLate,        // by step: the last rank, but less than its peers' timeout
   kRankStalls,        // by step: the last rank, for longer than its peers wait
   kRowIsNan,          // by step: the first sampled row, from its first attention on
   kKeyIsNan,          // by step: of the last rank's first row, in its last layer

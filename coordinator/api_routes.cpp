@@ -21,7 +21,7 @@ constexpr std::array<std::string_view, 5> kGetPaths = {"/health", "/ready", "/ve
                                                        "/v1/models"};
 constexpr std::array<std::string_view, 4> kPostPaths = {"/v1/chat/completions", "/v1/completions",
                                                         "/tokenize", "/detokenize"};
-constexpr std::chrono::seconds kPatience{30};  // for an answer without decoding
+constexpr std::chrono::seconds kTimeout{30};  // for an answer without decoding
 
 template <class Paths>
 bool contains(const Paths& paths, std::string_view path) {
@@ -166,7 +166,7 @@ asio::awaitable<void> ApiRoutes::ask(Result<wire::Message> question, HttpReply& 
   if (cluster_.submit({client_key, queue}, std::move(*question))) {
     std::function<void()> on_gone = [queue] { queue->peer_gone(); };
     reply.watch_peer(std::move(on_gone));
-    const ReplyQueue::WaitResult waited = co_await queue->wait(kPatience);
+    const ReplyQueue::WaitResult waited = co_await queue->wait(kTimeout);
     if (waited == ReplyQueue::WaitResult::kPeerGone) co_return;
     if (waited == ReplyQueue::WaitResult::kMessages) {
       const std::vector<wire::Message> answers = queue->take();

@@ -24,8 +24,8 @@ void ReplyQueue::deliver(wire::Message message) {
 }
 
 // A wake-up may be left over from messages that were already taken; the loop waits on.
-asio::awaitable<ReplyQueue::WaitResult> ReplyQueue::wait(std::chrono::milliseconds patience) {
-  timer_.expires_after(patience);
+asio::awaitable<ReplyQueue::WaitResult> ReplyQueue::wait(std::chrono::milliseconds timeout) {
+  timer_.expires_after(timeout);
   while (true) {
     if (peer_gone_) co_return WaitResult::kPeerGone;
     if (has_messages()) co_return WaitResult::kMessages;

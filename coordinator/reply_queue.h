@@ -21,8 +21,8 @@ class ReplyQueue final : public ReplySink, public std::enable_shared_from_this<R
   void deliver(wire::Message message) override;
 
   enum class WaitResult { kMessages, kTimeout, kPeerGone };
-  // Waits for messages, the end of `patience`, or the client's leaving.
-  boost::asio::awaitable<WaitResult> wait(std::chrono::milliseconds patience);
+  // Waits for messages, the end of `timeout`, or the client's leaving.
+  boost::asio::awaitable<WaitResult> wait(std::chrono::milliseconds timeout);
   // All messages so far, in order.
   std::vector<wire::Message> take();
   // The HTTP client closed its side: wait() says so from now on.

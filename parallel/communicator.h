@@ -44,7 +44,7 @@ class Communicator {
 // How long a rank of make_local_group() waits for its peers: until nothing has moved for n_ticks of
 // the ticks that it counts itself, so that neither work that takes long nor a process that was
 // stopped for a while is a timeout.
-struct WaitPatience {
+struct StallTimeout {
   std::chrono::milliseconds tick{100};
   int n_ticks = 50;
   std::function<uint64_t()>
@@ -54,7 +54,7 @@ struct WaitPatience {
 // Ranks as threads of one process. Each call's wait for its peers spins first if the process has a
 // processor for each of `n_threads_in_process`, the ranks' teams included.
 std::vector<std::unique_ptr<Communicator>> make_local_group(int n_ranks,
-                                                            const WaitPatience& patience,
+                                                            const StallTimeout& timeout,
                                                             int n_threads_in_process = 1);
 
 }  // namespace lockstep

@@ -26,8 +26,8 @@ struct Offer {
 };
 
 struct Group {
-  Group(int n_ranks, int n_threads_in_process, const WaitPatience& patience)
-      : barrier(n_ranks, n_threads_in_process, patience),
+  Group(int n_ranks, int n_threads_in_process, const StallTimeout& timeout)
+      : barrier(n_ranks, n_threads_in_process, timeout),
         offers{std::vector<Offer>(static_cast<size_t>(n_ranks)),
                std::vector<Offer>(static_cast<size_t>(n_ranks))},
         staging(static_cast<size_t>(2 * n_ranks * kMaxStagedBytes)) {}
@@ -146,10 +146,10 @@ const char* to_string(CommResult result) {
 }
 
 std::vector<std::unique_ptr<Communicator>> make_local_group(int n_ranks,
-                                                            const WaitPatience& patience,
+                                                            const StallTimeout& timeout,
                                                             int n_threads_in_process) {
   CHECK(n_ranks >= 1);
-  auto group = std::make_shared<Group>(n_ranks, n_threads_in_process, patience);
+  auto group = std::make_shared<Group>(n_ranks, n_threads_in_process, timeout);
   std::vector<std::unique_ptr<Communicator>> ranks;
   ranks.reserve(static_cast<size_t>(n_ranks));
   for (int r = 0; r < n_ranks; ++r) {

@@ -19,10 +19,10 @@ void relax() {
 
 }  // namespace
 
-SpinBarrier::SpinBarrier(int n_threads, int n_threads_in_process, const WaitPatience& patience)
+SpinBarrier::SpinBarrier(int n_threads, int n_threads_in_process, const StallTimeout& timeout)
     : n_threads_(n_threads),
       n_spins_(pays_to_spin(std::max(n_threads, n_threads_in_process)) ? kSpins : 0),
-      patience_(patience) {}
+      timeout_(timeout) {}
 
 CommResult SpinBarrier::arrive_and_wait() {
   if (aborted()) return CommResult::kAborted;
@@ -42,7 +42,7 @@ void SpinBarrier::abort() {
   wake_all();
 }
 
-// True if the meeting has not happened when patience ends.
+// True if the meeting has not happened when timeout ends.
 bool SpinBarrier::spin_while(uint64_t generation) const {
   for (int i = 0; i < n_spins_; ++i) {
     if (generation_.load(std::memory_order_acquire) != generation) return false;
@@ -54,11 +54,11 @@ bool SpinBarrier::spin_while(uint64_t generation) const {
 
 CommResult SpinBarrier::sleep_while(uint64_t generation) {
   const auto over = [&] { return generation_.load() != generation; };
-  const auto progress = [&] { return patience_.progress ? patience_.progress() : 0; };
-  StallWatch watch(patience_.n_ticks);
+  const auto progress = [&] { return timeout_.progress ? timeout_.progress() : 0; };
+  StallWatch watch(timeout_.n_ticks);
   std::unique_lock lock(mutex_);
   n_sleepers_.fetch_add(1);
-  while (!wake_.wait_for(lock, patience_.tick, [&] { return over() || aborted_.load(); })) {
+  while (!wake_.wait_for(lock, timeout_.tick, [&] { return over() || aborted_.load(); })) {
     if (watch.tick(true, progress())) break;
   }
   n_sleepers_.fetch_sub(1);

@@ -1,6 +1,6 @@
 // SpinBarrier: where the rank threads of one process meet. A thread that arrives early spins for
 // some microseconds (peers are usually that close), then sleeps until the last one comes, its
-// patience ends or somebody aborts. Aborting is for good. Nothing is allocated after
+// timeout ends or somebody aborts. Aborting is for good. Nothing is allocated after
 // construction.
 #pragma once
 
@@ -17,7 +17,7 @@ namespace lockstep {
 class SpinBarrier {
  public:
   // n_threads meet here; n_threads_in_process compute beside each other.
-  SpinBarrier(int n_threads, int n_threads_in_process, const WaitPatience& patience);
+  SpinBarrier(int n_threads, int n_threads_in_process, const StallTimeout& timeout);
 
   // kOk once all n_threads have called it; what each wrote before is then visible to all. A
   // thread that has met its peers gets kOk even if one of them aborts right after.
@@ -34,7 +34,7 @@ class SpinBarrier {
   // constant after construction
   const int n_threads_;
   const int n_spins_;
-  const WaitPatience patience_;
+  const StallTimeout timeout_;
 
   std::atomic<int> n_arrived_{0};
   std::atomic<uint64_t> generation_{0};  // meetings held

@@ -72,8 +72,8 @@ void ForwardFaults::see_old_rows(const StepPlanView& plan) {
 
 void ForwardFaults::throw_or_stall(uint64_t step) const {
   if (fault(Fault::kRankThrows, step)) throw std::runtime_error("fault point rank-throws");
-  if (fault(Fault::kRankIsLate, step)) std::this_thread::sleep_for(patience_ / 10);
-  if (fault(Fault::kRankStalls, step)) std::this_thread::sleep_for(patience_ * 3 / 2);
+  if (fault(Fault::kRankIsLate, step)) std::this_thread::sleep_for(timeout_ / 10);
+  if (fault(Fault::kRankStalls, step)) std::this_thread::sleep_for(timeout_ * 3 / 2);
 }
 
 void ForwardFaults::fill_with_nan(const View& sample_rows, const View& attended) {

@@ -16,9 +16,9 @@ namespace lockstep {
 class ForwardFaults {
  public:
   // `is_last`: of the ranks; the one that fails.
-  // `patience`: of its peers, who wait for a rank that stands still.
-  ForwardFaults(const StepLimits& limits, bool is_last, std::chrono::milliseconds patience)
-      : limits_(limits), is_last_(is_last), patience_(patience) {}
+  // `timeout`: of its peers, who wait for a rank that stands still.
+  ForwardFaults(const StepLimits& limits, bool is_last, std::chrono::milliseconds timeout)
+      : limits_(limits), is_last_(is_last), timeout_(timeout) {}
 
   // Changes by which positions the plan's rows are rotated and up to which ones they see keys.
   void change_positions(const StepPlanView& plan, View& rotated_by, View& seen_up_to) {
@@ -64,7 +64,7 @@ class ForwardFaults {
 
   const StepLimits limits_;
   const bool is_last_;
-  const std::chrono::milliseconds patience_;
+  const std::chrono::milliseconds timeout_;
   std::vector<int32_t> rotated_by_, seen_up_to_;  // [n_tokens], of the plan under way
   std::vector<int32_t> lengths_, left_over_;      // [max_seqs], by history slot
 };

@@ -20,7 +20,7 @@ namespace lockstep {
 
 class CachePage {
  public:
-  static constexpr std::chrono::milliseconds kPatience{1000};
+  static constexpr std::chrono::milliseconds kTimeout{1000};
 
   // Both must outlive this, which outlives the answers. with_text: what prompts say is shown.
   CachePage(const ModelFront& model, const Clock& clock, bool with_text);

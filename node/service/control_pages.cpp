@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::chrono::milliseconds kPatience{10'000};
+constexpr std::chrono::milliseconds kTimeout{10'000};
 
 AdminResponse json_response(const ordered_json& body, int status = 200) {
   return {status, "application/json",
@@ -97,7 +97,7 @@ void add_control_routes(AdminRoutes& routes, const std::function<NodeServer*()>&
   const auto late = [] {
     return error_response(
         {ErrorCode::kOverloaded,
-         str("no answer within ", kPatience.count(), " ms: the engine is in a long step"), ""});
+         str("no answer within ", kTimeout.count(), " ms: the engine is in a long step"), ""});
   };
   AdminRoute& clear_route = routes["/v1/clear_kv_cache"];
   clear_route.post = [server, loading](const AdminQuery& query, AdminReply reply) {
@@ -111,7 +111,7 @@ void add_control_routes(AdminRoutes& routes, const std::function<NodeServer*()>&
     node->slots(wire::SlotsRequest{"admin"}, as_json<wire::SlotList>(std::move(reply)));
   };
   for (AdminRoute* route : {&clear_route, &slots_route}) {
-    route->timeout = kPatience;
+    route->timeout = kTimeout;
     route->late = late;
   }
   routes["/v1/describe"] = [server] {

@@ -86,7 +86,7 @@ void NodeApp::add_control_routes(AdminRoutes& routes) {
     if (stage_ == Stage::kLoading) return reply(CachePage::loading);
     cache_page_->get(std::move(reply));
   };
-  cache.timeout = CachePage::kPatience;
+  cache.timeout = CachePage::kTimeout;
   cache.late = [this] {
     return stage_ == Stage::kLoading ? CachePage::loading() : cache_page_->latest();
   };

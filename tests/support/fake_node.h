@@ -41,7 +41,7 @@ class FakeNode {
   // Waits for as many of them.
   void wait_questions(size_t n) {
     std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [&] { return n_questions_ >= n; }));
+    EXPECT_TRUE(changed_.wait_for(lock, kTimeout, [&] { return n_questions_ >= n; }));
   }
   // Says something about a request that it got.
   void say(wire::Message message) {
@@ -53,14 +53,14 @@ class FakeNode {
   // Waits for the request number `index`.
   wire::Generate wait_request(size_t index) {
     std::unique_lock lock(mutex_);
-    const bool came = changed_.wait_for(lock, kPatience, [&] { return requests_.size() > index; });
+    const bool came = changed_.wait_for(lock, kTimeout, [&] { return requests_.size() > index; });
     EXPECT_TRUE(came) << "request " << index << " did not reach the node";
     return came ? requests_[index] : wire::Generate{};
   }
   // Waits until that many requests were cancelled; their ids.
   std::vector<std::string> wait_cancels(size_t n) {
     std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [&] { return cancels_.size() >= n; }));
+    EXPECT_TRUE(changed_.wait_for(lock, kTimeout, [&] { return cancels_.size() >= n; }));
     return cancels_;
   }
   // Heartbeats sent so far; all say the same.
@@ -119,7 +119,7 @@ class FakeNode {
   }
 
  private:
-  static constexpr std::chrono::seconds kPatience{20};
+  static constexpr std::chrono::seconds kTimeout{20};
 
   // Notes what came before it answers: who has the answer finds the note.
   void on_bytes(wire::Incoming& incoming) {

@@ -1,5 +1,5 @@
 // HttpClient: one blocking HTTP connection of a test, close enough to the socket to misbehave.
-// Reads give up after kPatience.
+// Reads give up after kTimeout.
 #pragma once
 
 #include <arpa/inet.h>
@@ -31,8 +31,8 @@ class HttpClient {
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const timeval patience{kPatienceSeconds, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    const timeval timeout{kTimeoutSeconds, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
   ~HttpClient() { close(); }
@@ -120,7 +120,7 @@ class HttpClient {
   bool at_end() { return buffer_.empty() && !fill(); }
 
  private:
-  static constexpr int kPatienceSeconds = 20;
+  static constexpr int kTimeoutSeconds = 20;
 
   bool fill() {
     char bytes[4096];

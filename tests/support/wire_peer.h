@@ -31,7 +31,7 @@ class WirePeer {
     }
   }
 
-  std::optional<wire::Message> receive(std::chrono::milliseconds timeout = kPatience) {
+  std::optional<wire::Message> receive(std::chrono::milliseconds timeout = kTimeout) {
     zmq_pollitem_t item{socket_.handle(), 0, ZMQ_POLLIN, 0};
     if (zmq_poll(&item, 1, timeout.count()) <= 0) return std::nullopt;
     zmq::message_t frame;
@@ -44,7 +44,7 @@ class WirePeer {
   }
   // The next message of this type; others are skipped.
   template <class M>
-  M expect(std::chrono::milliseconds timeout = kPatience) {
+  M expect(std::chrono::milliseconds timeout = kTimeout) {
     while (std::optional<wire::Message> message = receive(timeout)) {
       if (auto* wanted = std::get_if<M>(&*message)) return std::move(*wanted);
     }
@@ -53,7 +53,7 @@ class WirePeer {
   }
 
   // Sanitizers slow everything down; this is for "never", not for "late".
-  static constexpr std::chrono::milliseconds kPatience{20000};
+  static constexpr std::chrono::milliseconds kTimeout{20000};
 
  private:
   zmq::context_t context_;

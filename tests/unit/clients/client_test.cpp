@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 using testing::FakeNode;
 using testing::NodeHarness;
 
-constexpr auto kPatience = testing::WirePeer::kPatience;
+constexpr auto kTimeout = testing::WirePeer::kTimeout;
 
 std::unique_ptr<ZmqClient> connect(const std::string& endpoint) {
   auto client = ZmqClient::connect(endpoint);
@@ -34,7 +34,7 @@ TEST(ZmqClient, StreamsARequestToItsEnd) {
   handlers.on_accepted = [&](const wire::Accepted& m) { seed = m.seed; };
   handlers.on_tokens = [&](const wire::Tokens& m) { testing::add_tokens(output, m); };
   const Result<wire::Done> done =
-      client->generate(NodeHarness::request("", 12), handlers, kPatience);
+      client->generate(NodeHarness::request("", 12), handlers, kTimeout);
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(done->reason, "length");
   EXPECT_EQ(done->usage.completion_tokens, 12u);
@@ -58,7 +58,7 @@ TEST(ZmqClient, RunsManyStreamsOverOneConnection) {
       ++n_ended;
     };
     const auto request = NodeHarness::request("r" + std::to_string(i), 5 + i);
-    ASSERT_TRUE(client->start(request, handlers, on_end, kPatience));
+    ASSERT_TRUE(client->start(request, handlers, on_end, kTimeout));
   }
   while (client->n_live() > 0) ASSERT_TRUE(client->poll(1000ms));
   EXPECT_EQ(n_ended, 16);
@@ -72,23 +72,23 @@ TEST(ZmqClient, RefusalsCarryCodeAndField) {
   const auto client = connect(node.endpoint());
   wire::Generate request = NodeHarness::request("", 5);
   request.temperature = -1;
-  Result<wire::Done> done = client->generate(request, {}, kPatience);
+  Result<wire::Done> done = client->generate(request, {}, kTimeout);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::kInvalidRequest);
   EXPECT_EQ(done.error().param, "temperature");
   request = NodeHarness::request("", 5);
   request.model = "other";
-  done = client->generate(request, {}, kPatience);
+  done = client->generate(request, {}, kTimeout);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::kModelNotFound);
   request = NodeHarness::request("", 5);
   request.cache_salt = std::string(257, 's');
-  done = client->generate(request, {}, kPatience);
+  done = client->generate(request, {}, kTimeout);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().param, "cache_salt");
   EXPECT_EQ(done.error().message, "cache_salt must be at most 256 bytes long, not 257");
   request.cache_salt = "acme";
-  EXPECT_TRUE(client->generate(request, {}, kPatience));
+  EXPECT_TRUE(client->generate(request, {}, kTimeout));
 }
 
 TEST(ZmqClient, CancelFromACallbackEndsTheStream) {
@@ -97,7 +97,7 @@ TEST(ZmqClient, CancelFromACallbackEndsTheStream) {
   StreamHandlers handlers;
   handlers.on_tokens = [&](const wire::Tokens& m) { EXPECT_TRUE(client->cancel(m.request_id)); };
   const Result<wire::Done> done =
-      client->generate(NodeHarness::request("", 200), handlers, kPatience);
+      client->generate(NodeHarness::request("", 200), handlers, kTimeout);
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(done->reason, "cancelled");
 }
@@ -110,12 +110,12 @@ TEST(ZmqClient, PastTheDeadlineTheRequestIsCancelledAtTheNode) {
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::kDeadlineExceeded);
   node.executor().release();
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + kTimeout;
   while (node.engine().snapshot().n_cancelled == 0 && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(2ms);
   }
   EXPECT_EQ(node.engine().snapshot().n_cancelled, 1u);
-  const Result<wire::Done> next = client->generate(NodeHarness::request("", 5), {}, kPatience);
+  const Result<wire::Done> next = client->generate(NodeHarness::request("", 5), {}, kTimeout);
   EXPECT_TRUE(next) << "what is left of the late one is skipped";
 }
 
@@ -138,23 +138,23 @@ TEST(ZmqClient, QuestionsAreAnsweredBesideAStream) {
   handlers.on_tokens = [&](const wire::Tokens& m) { testing::add_tokens(output, m); };
   bool ended = false;
   const auto on_end = [&](const Result<wire::Done>&) { ended = true; };
-  ASSERT_TRUE(client->start(NodeHarness::request("", 60), handlers, on_end, kPatience));
-  const Result<wire::ClusterStatus> status = client->status(kPatience);
+  ASSERT_TRUE(client->start(NodeHarness::request("", 60), handlers, on_end, kTimeout));
+  const Result<wire::ClusterStatus> status = client->status(kTimeout);
   ASSERT_TRUE(status) << status.error().message;
   ASSERT_EQ(status->nodes.size(), 1u);
   EXPECT_EQ(status->nodes[0].state, "ready");
   EXPECT_EQ(status->nodes[0].load.n_blocks_total, 64);
-  const Result<wire::Models> models = client->models(kPatience);
+  const Result<wire::Models> models = client->models(kTimeout);
   ASSERT_TRUE(models);
   EXPECT_EQ(models->models.at(0).id, "null");
   wire::Tokenize text;
   text.model = "null";
   text.prompt = "abc";
-  const Result<wire::Tokenized> tokenized = client->tokenize(text, kPatience);
+  const Result<wire::Tokenized> tokenized = client->tokenize(text, kTimeout);
   ASSERT_TRUE(tokenized);
   EXPECT_EQ(tokenized->tokens, (std::vector<int32_t>{'a', 'b', 'c'}));
   const Result<wire::Detokenized> back =
-      client->detokenize({"", "null", tokenized->tokens}, kPatience);
+      client->detokenize({"", "null", tokenized->tokens}, kTimeout);
   ASSERT_TRUE(back);
   EXPECT_EQ(back->prompt, "abc");
   while (!ended) ASSERT_TRUE(client->poll(1000ms));
@@ -173,7 +173,7 @@ TEST(ZmqClient, AnErrorWithoutAnIdEndsTheOnlyStream) {
     node.wait_request(0);
     node.say(error_without_id());
   });
-  const Result<wire::Done> done = client->generate(NodeHarness::request("r"), {}, kPatience);
+  const Result<wire::Done> done = client->generate(NodeHarness::request("r"), {}, kTimeout);
   peer.join();
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::kInvalidRequest);
@@ -185,7 +185,7 @@ TEST(ZmqClient, AnErrorWithoutAnIdEndsNoneOfSeveralStreams) {
   const auto client = connect(node.endpoint());
   const auto on_end = [](const Result<wire::Done>&) { ADD_FAILURE() << "it may be the other's"; };
   for (const char* id : {"a", "b"}) {
-    ASSERT_TRUE(client->start(NodeHarness::request(id), {}, on_end, kPatience));
+    ASSERT_TRUE(client->start(NodeHarness::request(id), {}, on_end, kTimeout));
   }
   node.wait_request(1);
   node.say(error_without_id());
@@ -196,7 +196,7 @@ TEST(ZmqClient, AnErrorWithoutAnIdEndsNoneOfSeveralStreams) {
 TEST(ZmqClient, AnErrorWithoutAnIdAnswersTheOnlyQuestion) {
   FakeNode node(FakeNode::answer(1));
   const auto client = connect(node.endpoint());
-  ASSERT_TRUE(client->generate(NodeHarness::request("known"), {}, kPatience));
+  ASSERT_TRUE(client->generate(NodeHarness::request("known"), {}, kTimeout));
   std::atomic<bool> answered{false};
   std::thread peer([&] {
     while (!answered) {
@@ -204,7 +204,7 @@ TEST(ZmqClient, AnErrorWithoutAnIdAnswersTheOnlyQuestion) {
       std::this_thread::sleep_for(2ms);
     }
   });
-  const Result<wire::Models> models = client->models(kPatience);
+  const Result<wire::Models> models = client->models(kTimeout);
   answered = true;
   peer.join();
   ASSERT_FALSE(models);
@@ -216,7 +216,7 @@ TEST(ZmqClient, AMessageThatIsTooLongIsNotSent) {
   const auto client = connect(node.endpoint());
   wire::Generate request = NodeHarness::request("long");
   request.prompt_text = std::string(wire::kMaxMessageBytes, 'x');
-  const Result<wire::Done> done = client->generate(request, {}, kPatience);
+  const Result<wire::Done> done = client->generate(request, {}, kTimeout);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::kPayloadTooLarge);
   EXPECT_EQ(client->n_live(), 0u);
@@ -229,7 +229,7 @@ TEST(ZmqClient, ARequestIsCancelledWhenItsAnswersCannotBeRead) {
     node.wait_request(0);
     node.say(wire::Done{"", "length", {}});  // no reader accepts an empty id
   });
-  EXPECT_FALSE(client->generate(NodeHarness::request("r"), {}, kPatience));
+  EXPECT_FALSE(client->generate(NodeHarness::request("r"), {}, kTimeout));
   peer.join();
   EXPECT_EQ(node.wait_cancels(1), std::vector<std::string>{"r"});
   EXPECT_EQ(client->n_live(), 0u);

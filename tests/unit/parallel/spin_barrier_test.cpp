@@ -15,7 +15,7 @@ namespace {
 TEST(SpinBarrier, SpinsOnlyWhileTheProcessHasAProcessorForEveryThread) {
   const auto n_processors = available_cpus();
   const auto spins = [](int n_threads, int n_threads_in_process) {
-    return SpinBarrier(n_threads, n_threads_in_process, WaitPatience{}).spins();
+    return SpinBarrier(n_threads, n_threads_in_process, StallTimeout{}).spins();
   };
   EXPECT_TRUE(spins(1, n_processors));
   EXPECT_FALSE(spins(1, n_processors + 1));
@@ -32,9 +32,9 @@ CommResult wait_alone(SpinBarrier& barrier) {
 
 TEST(SpinBarrier, WhoWaitsIsPatientWhileAnyRankGetsOn) {
   std::atomic<uint64_t> n_looks{0};
-  const WaitPatience patience{
+  const StallTimeout timeout{
       .tick = std::chrono::milliseconds{1}, .n_ticks = 3, .progress = [&] { return ++n_looks; }};
-  SpinBarrier barrier(2, 1'000'000, patience);
+  SpinBarrier barrier(2, 1'000'000, timeout);
   CommResult result = CommResult::kTimeout;
   std::thread rank([&] { result = barrier.arrive_and_wait(); });
   while (n_looks < 50 && !barrier.aborted()) std::this_thread::yield();
@@ -45,9 +45,9 @@ TEST(SpinBarrier, WhoWaitsIsPatientWhileAnyRankGetsOn) {
 
 TEST(SpinBarrier, WhoWaitsGivesUpWhenNothingHasMovedForItsTicks) {
   std::atomic<uint64_t> n_looks{0};
-  const WaitPatience patience{
+  const StallTimeout timeout{
       .tick = std::chrono::milliseconds{1}, .n_ticks = 5, .progress = [&] { return ++n_looks, 7; }};
-  SpinBarrier barrier(2, 1'000'000, patience);
+  SpinBarrier barrier(2, 1'000'000, timeout);
   EXPECT_EQ(wait_alone(barrier), CommResult::kTimeout);
   EXPECT_EQ(n_looks, 6u) << "the first look only learns where things stand";
 }

@@ -73,10 +73,10 @@ class EventPeer {
     }
   }
   // Empty when nothing comes.
-  Frames receive(std::chrono::milliseconds patience = WirePeer::kPatience) {
+  Frames receive(std::chrono::milliseconds timeout = WirePeer::kTimeout) {
     zmq_pollitem_t item{socket_.handle(), 0, ZMQ_POLLIN, 0};
     Frames frames;
-    if (zmq_poll(&item, 1, patience.count()) <= 0) return frames;
+    if (zmq_poll(&item, 1, timeout.count()) <= 0) return frames;
     zmq::message_t frame;
     do {
       if (!socket_.recv(frame)) break;
@@ -84,8 +84,8 @@ class EventPeer {
     } while (frame.more());
     return frames;
   }
-  std::optional<Batch> receive_batch(std::chrono::milliseconds patience = WirePeer::kPatience) {
-    const Frames frames = receive(patience);
+  std::optional<Batch> receive_batch(std::chrono::milliseconds timeout = WirePeer::kTimeout) {
+    const Frames frames = receive(timeout);
     if (frames.size() != 3) return std::nullopt;
     return Batch{frames[0], *wire::decode_kv_sequence(frames[1]),
                  nlohmann::json::from_msgpack(frames[2])};

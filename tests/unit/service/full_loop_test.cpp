@@ -111,7 +111,7 @@ TEST(FullLoop, SnapshotsOfTheCacheAreAnsweredAgainAndAgain) {
 TEST(FullLoop, ADrainIsNotLost) {
   NodeHarness node(no_room());
   node.server().drain();
-  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kTimeout;
   while (!node.server().drained() && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds{1});
   }

@@ -41,7 +41,7 @@ inline Finished collect(WirePeer& peer, const std::string& request_id) {
 
 // Until nothing runs and every block is free.
 inline void expect_all_blocks_back(NodeHarness& node) {
-  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kTimeout;
   while (std::chrono::steady_clock::now() < deadline) {
     const EngineSnapshot s = node.engine().snapshot();
     if (s.n_running == 0 && s.n_waiting == 0 && s.n_blocks_active == 0) return;

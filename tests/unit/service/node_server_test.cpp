@@ -249,7 +249,7 @@ TEST(NodeServer, DrainFinishesWhatRunsAndRefusesWhatIsNew) {
   EXPECT_FALSE(node.server().drained());
   node.executor().release();
   EXPECT_EQ(collect(peer, "old").choices.at(0).ids.size(), 20u);
-  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kTimeout;
   while (!node.server().drained() && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(2ms);
   }

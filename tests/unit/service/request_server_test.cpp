@@ -67,7 +67,7 @@ class RequestServerTest : public ::testing::Test {
   }
   // Hands news over until nothing is live.
   void run_to_the_end(const std::set<std::string>& batched = {}) {
-    const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kPatience;
+    const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kTimeout;
     StepOutputs outputs;
     while (server_->n_live() > 0 && std::chrono::steady_clock::now() < deadline) {
       mailbox_.take(outputs);
@@ -151,7 +151,7 @@ TEST_F(RequestServerTest, NewsThatPiledUpGoesOutInMessagesThatCanBeRead) {
   request.n = 28;
   request.logprobs = 20;
   server_->generate("c", request);
-  const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kTimeout;
   while (engine_->snapshot().n_length < 1 && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(1ms);
   }
@@ -200,7 +200,7 @@ TEST_F(RequestServerTest, ARequestCancelledWhileItsPromptIsEncodedNeverRuns) {
   server_->cancel("p", "long");
   ASSERT_EQ(sent<wire::ErrorReply>().size(), 1u);
   EXPECT_EQ(sent<wire::ErrorReply>()[0].code, ErrorCode::kCancelled);
-  const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kTimeout;
   while (std::chrono::steady_clock::now() < deadline) {
     std::lock_guard lock(mutex_);
     if (finished_.empty()) continue;
