@@ -93,7 +93,7 @@ bool CoordinatorApp::alive() const { return parts_->relay->alive(); }
 
 bool CoordinatorApp::drain(std::chrono::milliseconds timeout, const std::function<bool()>& hurry) {
   constexpr std::chrono::milliseconds kStep{100};
-  constexpr std::chrono::milliseconds kLastWords{1000};  // to be written to whoever reads
+  constexpr std::chrono::milliseconds kFinalMessages{1000};  // to be written to whoever reads
   parts_->relay->begin_drain();
   parts_->http->begin_drain();
   const auto deadline = std::chrono::steady_clock::now() + timeout;
@@ -103,7 +103,7 @@ bool CoordinatorApp::drain(std::chrono::milliseconds timeout, const std::functio
     if (parts_->relay->view()->n_inflight == 0) return true;
   }
   parts_->relay->end_everything();
-  parts_->http->wait_drained(kLastWords);
+  parts_->http->wait_drained(kFinalMessages);
   return false;
 }
 

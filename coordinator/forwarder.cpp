@@ -393,11 +393,11 @@ void Forwarder::end_with_error(Inflight& request, Error error) {
                           std::move(error.param)});
 }
 
-void Forwarder::finish(Inflight& request, std::string_view outcome, wire::Message last_word) {
+void Forwarder::finish(Inflight& request, std::string_view outcome, wire::Message final_message) {
   const Client client = request.client;
   probes_.request_finished(outcome, clock_.now() - request.started);
   table_.erase(request);
-  client.replies->deliver(std::move(last_word));
+  client.replies->deliver(std::move(final_message));
 }
 
 void Forwarder::refuse(const Client& client, const std::string& request_id, Error error) {

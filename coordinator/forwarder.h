@@ -1,5 +1,5 @@
 // Forwarder: takes requests from clients, gives each to a node, and relays what the node says until
-// the request's one last word. Decides; sends only through NodeLinks and ReplySink. I/O thread
+// the request's one final message. Decides; sends only through NodeLinks and ReplySink. I/O thread
 // only.
 //
 // - A request without a seed gets one here, so that it could be run again exactly; the prompts of
@@ -49,8 +49,8 @@ struct ForwarderConfig {
   size_t max_inflight = 16384;
   // What requests hold as long as they are in flight; null = as much as they like.
   std::shared_ptr<ByteBudget> bytes = nullptr;
-  std::chrono::milliseconds request_timeout{3'600'000};  // from dispatch to the last word
-  std::chrono::milliseconds cancel_timeout{10'000};      // from cancel to the node's last word
+  std::chrono::milliseconds request_timeout{3'600'000};  // from dispatch to the final message
+  std::chrono::milliseconds cancel_timeout{10'000};      // from cancel to the node's final message
 };
 
 class Forwarder {
@@ -68,7 +68,7 @@ class Forwarder {
   void cancel(const std::string& client_key, const std::string& request_id);
   // The client is gone: cancels everything it has and sends it nothing more.
   void drop_client(const std::string& client_key);
-  // The coordinator ends: every request is cancelled and gets its last word.
+  // The coordinator ends: every request is cancelled and gets its final message.
   void end_everything();
 
   // From nodes.
@@ -106,7 +106,7 @@ class Forwarder {
   void on_lost(Inflight& request);
   void on_reply(Inflight& request, wire::Message message);  // the answer to a tokenize
   void end_with_error(Inflight& request, Error error);
-  void finish(Inflight& request, std::string_view outcome, wire::Message last_word);
+  void finish(Inflight& request, std::string_view outcome, wire::Message final_message);
   void refuse(const Client& client, const std::string& request_id, Error error);
 
   // constant after construction

@@ -80,7 +80,7 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpReque
   if (complete) guard.disarm();
 }
 
-// True when every prompt has had its last word.
+// True when every prompt has had its final message.
 asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request, Queue queue,
                                                     HttpReply& reply) {
   WholeAnswer answer(request, header(request.endpoint));

@@ -71,7 +71,7 @@ struct CoordinatorProbes::Metrics {
                  .Add({})),
         ttft(histogram("time_to_first_token_seconds", "Dispatch to first token", kFirstToken)),
         itl(histogram("inter_token_seconds", "Between two tokens of a choice", kBetweenTokens)),
-        e2e(histogram("request_seconds", "Dispatch to the last word", kEndToEnd)) {
+        e2e(histogram("request_seconds", "Dispatch to the final message", kEndToEnd)) {
     for (std::string_view outcome : kOutcomes) outcomes.Add({{"outcome", std::string(outcome)}});
     for (ErrorCode code : kRefusals) refusals.Add({{"code", std::string(to_string(code))}});
     for (const char* reason : {"refused", "lost"}) resent.Add({{"reason", reason}});

@@ -120,14 +120,15 @@ struct CacheReceipt {
   std::optional<double> evicted_seconds;  // how long ago, if it was evicted
 };
 
-struct Done {  // the last word of a request that ran; `reason` is choice 0's finish_reason
+struct Done {  // the final message of a request that ran; `reason` is choice 0's finish_reason
   std::string request_id;
   std::string reason;
   Usage usage;
   std::optional<CacheReceipt> cache_receipt = std::nullopt;  // of a request that ran
 };
 
-struct ErrorReply {  // the last word of a request that did not; request_id empty: of the message
+struct ErrorReply {  // the final message of a request that did not; request_id empty: of the
+                     // message
   std::string request_id;
   ErrorCode code = ErrorCode::kInternal;
   std::string message;

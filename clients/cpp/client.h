@@ -36,8 +36,8 @@ class ZmqClient {
   // Does not wait for the other side; the first call does.
   static Result<std::unique_ptr<ZmqClient>> connect(const std::string& endpoint);
 
-  // Runs one request to its last word. When the time is up the request is cancelled and the answer
-  // is kDeadlineExceeded. An empty request_id is filled in.
+  // Runs one request to its final message. When the time is up the request is cancelled and the
+  // answer is kDeadlineExceeded. An empty request_id is filled in.
   Result<wire::Done> generate(wire::Generate request, const StreamHandlers& handlers,
                               Milliseconds timeout);
 
@@ -50,7 +50,7 @@ class ZmqClient {
   Status poll(Milliseconds timeout);
   size_t n_live() const { return streams_.size(); }
 
-  // The request still gets its last word: done with reason "cancelled", or an error.
+  // The request still gets its final message: done with reason "cancelled", or an error.
   Status cancel(const std::string& request_id);
 
   // A node answers for itself, as a cluster of one.

@@ -118,7 +118,7 @@ class EngineCore {
   EventBuffer events_;
 
   std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> live_;
-  // Have had their last word. Kept until it is delivered and no step names them.
+  // Have had their final message. Kept until it is delivered and no step names them.
   std::vector<std::unique_ptr<LiveRequest>> ended_;
 
   std::set<std::pair<Clock::TimePoint, RequestId>> deadlines_;  // of live requests that have one

@@ -104,7 +104,7 @@ void EngineCore::fail(LiveRequest& request, ErrorCode error, std::string message
   end_request(request, FinishReason::kError, error);
 }
 
-// The request's last word. Moves it from live_ to ended_.
+// The request's final message. Moves it from live_ to ended_.
 void EngineCore::end_request(LiveRequest& request, FinishReason reason, ErrorCode error) {
   switch (reason) {
     case FinishReason::kStop:

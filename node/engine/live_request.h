@@ -1,5 +1,5 @@
-// LiveRequest: an accepted request until its last word, with one sequence per choice. Built by the
-// submitting thread, then owned and used by the engine thread only.
+// LiveRequest: an accepted request until its final message, with one sequence per choice. Built by
+// the submitting thread, then owned and used by the engine thread only.
 #pragma once
 
 #include <cstdint>

@@ -50,7 +50,7 @@ class Mailbox {
   void close();  // refuse requests from now on
   void stop();   // close, and tell the engine thread to end
   bool is_closed() const;
-  int32_t n_live() const;  // accepted, last word not yet spoken
+  int32_t n_live() const;  // accepted, final message not yet spoken
   bool has_live() const { return has_live_.load(std::memory_order_relaxed); }  // takes no lock
   int32_t n_pending() const;  // sequences not yet taken by the engine thread
   uint64_t n_accepted() const;

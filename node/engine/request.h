@@ -79,7 +79,7 @@ struct ChoiceEvent {
   int32_t stop_token = -1;               // the end or stop id reached, if one was
 };
 
-// A request's last word: exactly one per submitted request.
+// A request's final message: exactly one per submitted request.
 struct RequestEnd {
   RequestId request{};
   // Of choice 0, unless the request as a whole was cancelled or failed.

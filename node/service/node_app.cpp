@@ -57,7 +57,7 @@ uint64_t new_epoch() {
 }
 
 constexpr uint64_t kMicrosecondsPerSecond = 1'000'000;
-constexpr std::chrono::milliseconds kLastWords{2000};  // to hand them to ZeroMQ when stopping
+constexpr std::chrono::milliseconds kFinalMessages{2000};  // to hand them to ZeroMQ when stopping
 
 }  // namespace
 
@@ -142,8 +142,8 @@ void NodeApp::stop() {
   if (!server_ || std::exchange(stopped_, true)) return;
   if (!drained()) {
     drain();
-    engine_->engine().stop();  // every request gets its last word
-    const auto deadline = clock_.now() + kLastWords;
+    engine_->engine().stop();  // every request gets its final message
+    const auto deadline = clock_.now() + kFinalMessages;
     while (!drained() && clock_.now() < deadline) {
       std::this_thread::sleep_for(std::chrono::milliseconds{5});
     }

@@ -19,7 +19,7 @@ using std::chrono::steady_clock;
 constexpr milliseconds kTick{20};  // retries what slow peers did not take
 constexpr milliseconds kLoadLine{1000};
 constexpr milliseconds kHungAfter{5000};
-constexpr milliseconds kLastWordLinger{1000};
+constexpr milliseconds kFinalMessageLinger{1000};
 
 wire::ModelInfo model_info(const ModelFront& model) {
   const auto max_model_len = static_cast<uint64_t>(model.engine.config().limits.max_model_len);
@@ -109,7 +109,7 @@ void NodeServer::drain() {
   completions_.add([this] {
     requests_.drain();
     model_.engine.drain();
-    loop_.socket(socket_).set_linger(kLastWordLinger);
+    loop_.socket(socket_).set_linger(kFinalMessageLinger);
     send_heartbeats();
   });
 }

@@ -47,7 +47,7 @@ class NodeServer {
   void start();
   // Refuses new requests and finishes what runs. Any thread.
   void drain();
-  // After drain(): every last word has been handed to ZeroMQ. Any thread.
+  // After drain(): every final message has been handed to ZeroMQ. Any thread.
   bool drained() const { return drained_; }
   // False when the loop has not turned for seconds. Any thread.
   bool is_alive() const;

@@ -8,7 +8,8 @@
 namespace lockstep {
 namespace {
 
-// Beyond its queue in ZeroMQ; a peer has at most one last word a request, so this is many requests.
+// Beyond its queue in ZeroMQ; a peer has at most one final message a request, so this is many
+// requests.
 constexpr size_t kMaxUnsent = 8192;
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Outbox: everything a node sends to its peers, through the one ROUTER. Keeps the promise that a
-// stream ends with its last word: what a slow peer cannot take now is kept (bounded) and retried,
-// in order; only token news may be refused. Loop thread only.
+// stream ends with its final message: what a slow peer cannot take now is kept (bounded) and
+// retried, in order; only token news may be refused. Loop thread only.
 #pragma once
 
 #include <deque>
@@ -22,7 +22,7 @@ class Outbox {
       std::function<Result<wire::SendResult>(const std::string& peer, std::string_view body)>;
   explicit Outbox(SendFunction send) : send_(std::move(send)) {}
 
-  // Replies and last words. One that its reader could not read becomes the error that says so.
+  // Replies and final messages. One that its reader could not read becomes the error that says so.
   void send(const std::string& peer, const wire::Message& message);
   // Token news and heartbeats: false when the peer does not take them now; then nothing is kept.
   bool try_send(const std::string& peer, std::string_view body);

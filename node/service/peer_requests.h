@@ -1,5 +1,5 @@
-// PeerRequests: the requests between their arrival and their last word, found by the engine's id
-// or by who asked. Loop thread only.
+// PeerRequests: the requests between their arrival and their final message, found by the engine's
+// id or by who asked. Loop thread only.
 #pragma once
 
 #include <map>

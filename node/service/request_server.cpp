@@ -111,7 +111,7 @@ void RequestServer::submit(RequestId id, const wire::Generate& request, Generati
 
 void RequestServer::cancel(const std::string& peer, const std::string& request_id) {
   PeerRequest* live = live_.find(peer, request_id);
-  if (live == nullptr) return;  // it ended; the last word is on its way
+  if (live == nullptr) return;  // it ended; the final message is on its way
   if (live->submitted) return model_.engine.cancel(live->id);
   live_.erase(live->id);
   refuse(peer, request_id, {ErrorCode::kCancelled, "cancelled before it began", ""});

@@ -1,4 +1,4 @@
-// RequestServer: the life of requests on a node, from a peer's `generate` to its one last word.
+// RequestServer: the life of requests on a node, from a peer's `generate` to its one final message.
 // Knows messages and the engine, but no sockets. Loop thread only.
 //
 //   generate -> checks -> prompt to ids (on the worker if long) -> Engine::submit

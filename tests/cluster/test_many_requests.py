@@ -32,7 +32,7 @@ def random_request(rng, number):
 
 
 def run(socket, rng, first, n):
-    """Sends n requests, IN_FLIGHT at a time, cancels some, and waits for every last word."""
+    """Sends n requests, IN_FLIGHT at a time, cancels some, and waits for every final message."""
     live, ended, number = set(), {}, first
     while len(ended) < n:
         while len(live) < IN_FLIGHT and number < first + n:
@@ -46,7 +46,7 @@ def run(socket, rng, first, n):
         assert socket.poll(60_000), f"no answer; {len(live)} requests live"
         message = msgpack.unpackb(socket.recv())
         if message["type"] in ("done", "error"):
-            assert message["request_id"] in live, "a second last word"
+            assert message["request_id"] in live, "a second final message"
             live.remove(message["request_id"])
             ended[message["request_id"]] = message["type"]
     assert set(ended.values()) == {"done", "error"}

@@ -44,7 +44,7 @@ def test_generate_returns_every_choice_whole(client):
         assert [t for p in pieces if p.choice == choice for t in p.ids] == result.ids[choice]
 
 
-def test_a_cancelled_request_still_gets_its_last_word(tiny, client):
+def test_a_cancelled_request_still_gets_its_final_message(tiny, client):
     before = n_cancelled(tiny)
     pieces = client.stream(request_id="mine", **LONG)
     next(pieces)

@@ -132,7 +132,7 @@ class Client:
         self.last = result
 
     def cancel(self, request_id: str) -> None:
-        """The request still gets its last word; unknown ids are ignored."""
+        """The request still gets its final message; unknown ids are ignored."""
         self._send("cancel", time.monotonic() + 1.0, request_id=request_id)
 
     def status(self, timeout: float | None = None) -> Message:

@@ -110,7 +110,7 @@ TEST_F(ForwarderTest, AGoneClientsRequestsAreCancelledInSilence) {
   EXPECT_EQ(forwarder_->n_inflight(), 1u);
 }
 
-TEST_F(ForwarderTest, TheDeadlineIsALastWordToo) {
+TEST_F(ForwarderTest, TheDeadlineIsAFinalMessageToo) {
   make({.request_timeout = milliseconds(5000)});
   node_is_ready(0);
   forwarder_->submit(client(), generate());
@@ -123,9 +123,9 @@ TEST_F(ForwarderTest, TheDeadlineIsALastWordToo) {
   EXPECT_EQ(links_.all<wire::Cancel>().size(), 1u);
 }
 
-// 2,000 random events; in the end every request that was submitted has had exactly one last word,
-// unless its client left.
-TEST_F(ForwarderTest, EveryRequestGetsOneLastWord) {
+// 2,000 random events; in the end every request that was submitted has had exactly one final
+// message, unless its client left.
+TEST_F(ForwarderTest, EveryRequestGetsOneFinalMessage) {
   testing::SeededRandom random(20261121);
   make({.request_timeout = milliseconds(3000)});
   size_t n_submitted = 0;
@@ -183,12 +183,12 @@ TEST_F(ForwarderTest, EveryRequestGetsOneLastWord) {
         if (random.chance(0.1)) forwarder_->on_node_lost(node);
     }
     forwarder_->check_invariants();
-    EXPECT_EQ(replies_->n_last_words() + forwarder_->n_inflight(), n_submitted);
+    EXPECT_EQ(replies_->n_final_messages() + forwarder_->n_inflight(), n_submitted);
   }
   clock_.advance(milliseconds(10'000));
   forwarder_->expire();
   EXPECT_EQ(forwarder_->n_inflight(), 0u);
-  EXPECT_EQ(replies_->n_last_words(), n_submitted);
+  EXPECT_EQ(replies_->n_final_messages(), n_submitted);
   std::map<std::string, int> words;
   for (const auto& done : replies_->all<wire::Done>()) ++words[done.request_id];
   for (const auto& error : replies_->all<wire::ErrorReply>()) ++words[error.request_id];

@@ -52,7 +52,7 @@ class FakeReplies final : public ReplySink {
     }
     return out;
   }
-  size_t n_last_words() const {
+  size_t n_final_messages() const {
     return all<wire::Done>().size() + all<wire::ErrorReply>().size() +
            all<wire::Tokenized>().size() + all<wire::Detokenized>().size();
   }

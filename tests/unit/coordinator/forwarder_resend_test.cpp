@@ -32,7 +32,7 @@ TEST_F(ForwarderResendTest, WhatOneNodeRefusesTheNextOneGets) {
   forwarder_->on_node_message(NodeId{1}, wire::Done{upstream(), "stop", {2, 0, 1}});
   EXPECT_EQ(replies_->all<wire::Tokens>().size(), 1u);
   EXPECT_EQ(replies_->all<wire::Done>().size(), 1u);
-  EXPECT_EQ(replies_->n_last_words(), 1u);
+  EXPECT_EQ(replies_->n_final_messages(), 1u);
   EXPECT_TRUE(page_has("requests_resent_total{reason=\"refused\"} 1"));
 }
 
@@ -67,7 +67,7 @@ TEST_F(ForwarderResendTest, TokenizingGoesElsewhereToo) {
   ASSERT_EQ(links_.all<wire::Tokenize>().size(), 3u);
   EXPECT_EQ(links_.last_node(), NodeId{2});
   forwarder_->on_node_message(NodeId{2}, wire::Tokenized{id, {1}, {}, 2048});
-  EXPECT_EQ(replies_->n_last_words(), 1u);
+  EXPECT_EQ(replies_->n_final_messages(), 1u);
 }
 
 TEST_F(ForwarderResendTest, AMistakeOfTheRequestIsNotTriedAgain) {
@@ -128,7 +128,7 @@ TEST_F(ForwarderResendTest, ACancelledRequestGoesNowhereElse) {
   forwarder_->cancel("c", "r");
   error(0, ErrorCode::kOverloaded);
   EXPECT_EQ(nodes_asked().size(), 1u);
-  EXPECT_EQ(replies_->n_last_words(), 1u);
+  EXPECT_EQ(replies_->n_final_messages(), 1u);
 }
 
 TEST_F(ForwarderResendTest, TheTimeThatPassedIsTakenOffItsDeadline) {

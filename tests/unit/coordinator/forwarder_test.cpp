@@ -170,7 +170,7 @@ TEST_F(ForwarderTest, ChoicesHaveTheirOwnIndex) {
   EXPECT_EQ(replies_->all<wire::Tokens>().size(), 2u);
 }
 
-TEST_F(ForwarderTest, ANodesErrorIsTheLastWord) {
+TEST_F(ForwarderTest, ANodesErrorIsTheFinalMessage) {
   node_is_ready(0);
   forwarder_->submit(client(), generate());
   forwarder_->on_node_message(
@@ -179,7 +179,7 @@ TEST_F(ForwarderTest, ANodesErrorIsTheLastWord) {
   EXPECT_EQ(only_error().code, ErrorCode::kContextLengthExceeded);
   EXPECT_EQ(only_error().param, "prompt");
   done();
-  EXPECT_EQ(replies_->n_last_words(), 1u);
+  EXPECT_EQ(replies_->n_final_messages(), 1u);
 }
 
 TEST_F(ForwarderTest, ResendingARunningRequestIsHarmless) {

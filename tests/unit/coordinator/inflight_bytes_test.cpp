@@ -54,7 +54,7 @@ TEST(InflightBytes, BodiesThatAreHalfReadCountUntilTheirClientsLeave) {
   ask_until(coordinator, body, 200);
 }
 
-TEST(InflightBytes, RequestsCountUntilTheirLastWord) {
+TEST(InflightBytes, RequestsCountUntilTheirFinalMessage) {
   FakeNode node(FakeNode::hang_after(1));
   CoordinatorHarness coordinator({&node}, three_megabytes());
   const std::string body =

@@ -36,13 +36,13 @@ class LastReplies final : public ReplySink {
   void deliver(wire::Message message) override {
     if (!std::holds_alternative<wire::Accepted>(message) &&
         !std::holds_alternative<wire::Tokens>(message))
-      last_word_.set_value(std::move(message));
+      final_message_.set_value(std::move(message));
   }
   // Waits for it.
-  wire::Message last_word() { return last_word_.get_future().get(); }
+  wire::Message final_message() { return final_message_.get_future().get(); }
 
  private:
-  std::promise<wire::Message> last_word_;
+  std::promise<wire::Message> final_message_;
 };
 
 template <class Condition>
@@ -97,7 +97,7 @@ TEST_F(RelayTest, AStallOfItsThreadEndsNoStream) {
   node.say(wire::Done{request.request_id, "stop", {1, 0, 1}});  // waits unread
   std::this_thread::sleep_for(100ms);  // so that the tick, which goes by real time, comes first
   stall->let_go();
-  EXPECT_TRUE(std::holds_alternative<wire::Done>(replies->last_word()));
+  EXPECT_TRUE(std::holds_alternative<wire::Done>(replies->final_message()));
 }
 
 TEST_F(RelayTest, AHungThreadIsNotAlive) {
@@ -153,7 +153,7 @@ TEST_F(RelayTest, HeartbeatsAndTicksThatChangeNothingPublishNothing) {
 
 // The stop comes while the thread hangs: the clients' socket is closed before what still runs is
 // ended.
-TEST_F(RelayTest, AStopThatOvertakesTheLastWordsOfZmqClientsIsClean) {
+TEST_F(RelayTest, AStopThatOvertakesTheFinalMessagesOfZmqClientsIsClean) {
   FakeNode node(FakeNode::hang_after(1));
   make(node);
   start_and_wait_ready();

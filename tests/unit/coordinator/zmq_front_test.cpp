@@ -19,7 +19,7 @@ wire::Generate generate(const std::string& id) {
   return out;
 }
 
-TEST(ZmqFront, AShutdownIsTheLastWordOfWhatStillRuns) {
+TEST(ZmqFront, AShutdownIsTheFinalMessageOfWhatStillRuns) {
   FakeNode node(FakeNode::hang_after(1));
   CoordinatorHarness coordinator({&node});
   WirePeer client(coordinator.app().zmq_endpoint());

@@ -19,7 +19,7 @@ class EngineCoreTest : public ::testing::TestWithParam<int> {
 
 INSTANTIATE_TEST_SUITE_P(StepsInFlight, EngineCoreTest, ::testing::Values(1, 2));
 
-TEST_P(EngineCoreTest, ARequestGetsItsTokensAndOneLastWord) {
+TEST_P(EngineCoreTest, ARequestGetsItsTokensAndOneFinalMessage) {
   CoreHarness h(config());
   ASSERT_TRUE(h.accept(request_of(1, {10, 20, 30}, 6)));
   h.run();

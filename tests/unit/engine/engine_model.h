@@ -51,7 +51,7 @@ class EngineModel {
     invariants_.check();
   }
 
-  // To the end: everybody has had a last word, and nothing is held.
+  // To the end: everybody has had a final message, and nothing is held.
   void drain() {
     for (int n = 0; !core_.idle(); ++n) {
       ASSERT_LT(n, 100000) << "does not end";

@@ -89,7 +89,7 @@ TEST_P(EngineTest, ServesAndSleepsAndServesAgain) {
   r.expect_all_blocks_free();
 }
 
-TEST_P(EngineTest, RefusesWithoutALastWord) {
+TEST_P(EngineTest, RefusesWithoutAFinalMessage) {
   Running r(config());
   const Status refused = r.engine.submit(request_of(1, {}, 5));
   ASSERT_FALSE(refused);

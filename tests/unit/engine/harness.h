@@ -60,7 +60,7 @@ class Recorder final : public EngineSink {
 
  private:
   void record(const ChoiceEvent& event) {
-    EXPECT_FALSE(ends.contains(event.request)) << "news after the last word";
+    EXPECT_FALSE(ends.contains(event.request)) << "news after the final message";
     Transcript& to = choices[{event.request, event.choice}];
     EXPECT_FALSE(to.finished) << "news after the choice ended";
     EXPECT_EQ(event.first_index, to.ids.size());
@@ -74,7 +74,7 @@ class Recorder final : public EngineSink {
   }
   void record(const RequestEnd& end) {
     const Ending ending{end.reason, end.usage, end.error, std::string(end.message)};
-    EXPECT_TRUE(ends.emplace(end.request, ending).second) << "two last words";
+    EXPECT_TRUE(ends.emplace(end.request, ending).second) << "two final messages";
   }
 };
 

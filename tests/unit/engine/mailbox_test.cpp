@@ -32,7 +32,7 @@ TEST(Mailbox, ACancelIsForTheRequestThatWasLiveNotForTheNextOfItsId) {
   EXPECT_TRUE(mail.cancels.empty());
 }
 
-TEST(Mailbox, AnIdIsTakenUntilItsLastWord) {
+TEST(Mailbox, AnIdIsTakenUntilItsFinalMessage) {
   Mailbox mailbox(8);
   ASSERT_TRUE(mailbox.post(request(1)));
   EXPECT_EQ(mailbox.post(request(1)).error().code, ErrorCode::kConflict);

@@ -27,7 +27,7 @@ wire::Generate long_request(const std::string& id) {
   return request;
 }
 
-TEST(FullLoop, EveryLongPromptHasItsLastWord) {
+TEST(FullLoop, EveryLongPromptHasItsFinalMessage) {
   NodeHarness node(no_room());
   WirePeer peer(node.endpoint());
   for (int i = 0; i < 70; ++i) {  // one after the other: more than may be open at once

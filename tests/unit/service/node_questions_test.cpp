@@ -84,7 +84,7 @@ TEST(NodeServer, LongChatsAreRenderedBesideTheLoopWhateverMakesThemLong) {
   EXPECT_FALSE(collect(peer, "short").error);
 }
 
-TEST(NodeServer, AFloodOfLongPromptsGetsALastWordEach) {
+TEST(NodeServer, AFloodOfLongPromptsGetsAFinalMessageEach) {
   NodeHarness node({.max_long_prompts = 2});
   WirePeer peer(node.endpoint());
   constexpr size_t kRequests = 300;

@@ -1,5 +1,5 @@
-// What the tests of NodeServer share: a request's messages up to its last word, and the wait until
-// a node is idle.
+// What the tests of NodeServer share: a request's messages up to its final message, and the wait
+// until a node is idle.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ struct Finished {
   std::optional<wire::ErrorReply> error;
 };
 
-// Collects one request's messages up to its last word; other requests' are refused.
+// Collects one request's messages up to its final message; other requests' are refused.
 inline Finished collect(WirePeer& peer, const std::string& request_id) {
   Finished out;
   while (std::optional<wire::Message> message = peer.receive()) {
@@ -35,7 +35,7 @@ inline Finished collect(WirePeer& peer, const std::string& request_id) {
       return out;
     }
   }
-  ADD_FAILURE() << "no last word for " << request_id;
+  ADD_FAILURE() << "no final message for " << request_id;
   return out;
 }
 

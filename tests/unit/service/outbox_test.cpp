@@ -26,7 +26,7 @@ class FakeRouter {
 
 wire::Message word(const std::string& id) { return wire::Cancel{id}; }
 
-TEST(Outbox, LastWordsWaitInOrderForASlowPeer) {
+TEST(Outbox, FinalMessagesWaitInOrderForASlowPeer) {
   FakeRouter router;
   Outbox outbox(router.function());
   router.room = 1;
@@ -71,7 +71,8 @@ TEST(Outbox, NewsIsRefusedNotKept) {
   EXPECT_TRUE(outbox.empty());
   outbox.send("p", word("3"));
   router.room = 9;
-  EXPECT_FALSE(outbox.try_send("p", wire::encode(word("4")))) << "it would overtake a last word";
+  EXPECT_FALSE(outbox.try_send("p", wire::encode(word("4"))))
+      << "it would overtake a final message";
   outbox.flush();
   EXPECT_EQ(router.delivered, (std::vector<std::string>{"1", "3"}));
 }

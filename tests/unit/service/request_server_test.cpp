@@ -110,7 +110,7 @@ TEST_F(RequestServerTest, ASlowReaderGetsNoGapButAnError) {
     room_ = 4;  // accepted and a few tokens
     server_->generate("slow", NodeHarness::request("r", 60));
     run_to_the_end(batched ? std::set<std::string>{"slow"} : std::set<std::string>{});
-    EXPECT_FALSE(outbox_.empty()) << "the last word waits";
+    EXPECT_FALSE(outbox_.empty()) << "the final message waits";
     room_ = 1000;
     outbox_.flush();
     const auto errors = sent<wire::ErrorReply>();
@@ -173,7 +173,7 @@ TEST_F(RequestServerTest, NewsThatPiledUpGoesOutInMessagesThatCanBeRead) {
   EXPECT_EQ(sent<wire::Done>().size(), 1u);
 }
 
-TEST_F(RequestServerTest, EveryRequestGetsExactlyOneLastWord) {
+TEST_F(RequestServerTest, EveryRequestGetsExactlyOneFinalMessage) {
   constexpr int kRequests = 200;
   int n_cancelled = 0;
   for (int i = 0; i < kRequests; ++i) {
@@ -187,11 +187,11 @@ TEST_F(RequestServerTest, EveryRequestGetsExactlyOneLastWord) {
     }
   }
   run_to_the_end();
-  std::map<std::string, int> last_words;
-  for (const auto& m : sent<wire::Done>()) ++last_words[m.request_id];
-  for (const auto& m : sent<wire::ErrorReply>()) ++last_words[m.request_id];
-  EXPECT_EQ(last_words.size(), static_cast<size_t>(kRequests));
-  for (const auto& [id, n] : last_words) EXPECT_EQ(n, 1) << id;
+  std::map<std::string, int> final_messages;
+  for (const auto& m : sent<wire::Done>()) ++final_messages[m.request_id];
+  for (const auto& m : sent<wire::ErrorReply>()) ++final_messages[m.request_id];
+  EXPECT_EQ(final_messages.size(), static_cast<size_t>(kRequests));
+  for (const auto& [id, n] : final_messages) EXPECT_EQ(n, 1) << id;
 }
 
 TEST_F(RequestServerTest, ARequestCancelledWhileItsPromptIsEncodedNeverRuns) {
