@@ -12,7 +12,7 @@ namespace lockstep {
 
 class ApiRoutes {
  public:
-  ApiRoutes(ClusterClient& cluster, IdMint& ids, std::chrono::milliseconds keep_alive)
+  ApiRoutes(ClusterClient& cluster, IdGenerator& ids, std::chrono::milliseconds keep_alive)
       : cluster_(cluster), ids_(ids), generate_(cluster, ids, keep_alive) {}
 
   boost::asio::awaitable<void> handle(HttpRequest& request, HttpReply& reply);
@@ -26,7 +26,7 @@ class ApiRoutes {
   boost::asio::awaitable<void> ask(Result<wire::Message> question, HttpReply& reply);
 
   ClusterClient& cluster_;
-  IdMint& ids_;
+  IdGenerator& ids_;
   GenerateHandler generate_;
 };
 

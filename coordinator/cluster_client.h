@@ -1,5 +1,5 @@
-// ClusterClient: what the HTTP handlers need of the cluster; Relay is one, tests bring their own.
-// Any thread.
+// ClusterClient: what the HTTP handlers need of the cluster; ZmqFrontend is one, tests bring their
+// own. Any thread.
 #pragma once
 
 #include <memory>

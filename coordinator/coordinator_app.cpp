@@ -10,7 +10,7 @@
 #include "common/service/admin_http.h"
 #include "coordinator/api_routes.h"
 #include "coordinator/http_server.h"
-#include "coordinator/relay.h"
+#include "coordinator/zmq_frontend.h"
 #include "wire/description_json.h"
 
 namespace lockstep {
@@ -20,19 +20,19 @@ struct CoordinatorApp::Parts {
   explicit Parts(std::shared_ptr<prometheus::Registry> owner)
       : registry(std::move(owner)), probes(registry) {}
 
-  // Requests that still run hang together: their coroutines, which die with `http`, call `relay`,
-  // which holds their queues, whose timers are of `http`. So all threads end first, then the relay
-  // lets go of the queues, and then the order of destruction is right.
+  // Requests that still run hang together: their coroutines, which die with `http`, call
+  // `frontend`, which holds their queues, whose timers are of `http`. So all threads end first,
+  // then the frontend lets go of the queues, and then the order of destruction is right.
   ~Parts() {
     if (http != nullptr) http->stop();
-    if (relay != nullptr) relay->stop();
+    if (frontend != nullptr) frontend->stop();
   }
 
   const SteadyClock clock;
   std::shared_ptr<prometheus::Registry> registry;
   CoordinatorProbes probes;
-  IdMint ids;
-  std::unique_ptr<Relay> relay;
+  IdGenerator ids;
+  std::unique_ptr<ZmqFrontend> frontend;
   std::unique_ptr<ApiRoutes> routes;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<AdminHttp> admin;
@@ -40,13 +40,14 @@ struct CoordinatorApp::Parts {
 
 namespace {
 
-AdminRoutes admin_routes(const Relay& relay, std::shared_ptr<prometheus::Registry> registry) {
-  AdminRoutes routes = health_routes({.live = [&relay] { return relay.alive(); },
-                                      .ready = [&relay] { return relay.view()->ready(); },
-                                      .started = [&relay] { return relay.started(); }});
-  routes["/v1/describe"] = [&relay] {
+AdminRoutes admin_routes(const ZmqFrontend& frontend,
+                         std::shared_ptr<prometheus::Registry> registry) {
+  AdminRoutes routes = health_routes({.live = [&frontend] { return frontend.alive(); },
+                                      .ready = [&frontend] { return frontend.view()->ready(); },
+                                      .started = [&frontend] { return frontend.started(); }});
+  routes["/v1/describe"] = [&frontend] {
     return AdminResponse{200, "application/json",
-                         wire::description_json(cluster_description(*relay.view(), ""))};
+                         wire::description_json(cluster_description(*frontend.view(), ""))};
   };
   routes["/metrics"] = [registry = std::move(registry)] {
     AdminResponse response;
@@ -65,18 +66,20 @@ Result<std::unique_ptr<CoordinatorApp>> CoordinatorApp::start(
   const bool serves_admin = registry == nullptr;
   if (serves_admin) registry = std::make_shared<prometheus::Registry>();
   auto parts = std::make_unique<Parts>(std::move(registry));
-  TRY(parts->relay, Relay::make(std::move(settings.relay), parts->probes, parts->clock));
-  parts->routes = std::make_unique<ApiRoutes>(*parts->relay, parts->ids, settings.keep_alive);
+  TRY(parts->frontend,
+      ZmqFrontend::make(std::move(settings.frontend), parts->probes, parts->clock));
+  parts->routes = std::make_unique<ApiRoutes>(*parts->frontend, parts->ids, settings.keep_alive);
   HttpHandler handler = [routes = parts->routes.get()](HttpRequest& request, HttpReply& reply) {
     return routes->handle(request, reply);
   };
   TRY(parts->http,
       HttpServer::start(std::move(settings.http), std::move(handler), parts->ids, parts->probes));
   if (serves_admin) {
-    TRY(parts->admin, AdminHttp::start(settings.admin, admin_routes(*parts->relay, parts->registry),
-                                       config.insecure));
+    TRY(parts->admin,
+        AdminHttp::start(settings.admin, admin_routes(*parts->frontend, parts->registry),
+                         config.insecure));
   }
-  parts->relay->start();
+  parts->frontend->start();
   return std::unique_ptr<CoordinatorApp>(new CoordinatorApp(std::move(parts)));
 }
 
@@ -84,25 +87,25 @@ CoordinatorApp::CoordinatorApp(std::unique_ptr<Parts> parts) : parts_(std::move(
 CoordinatorApp::~CoordinatorApp() = default;
 
 std::string CoordinatorApp::http_address() const { return to_string(parts_->http->address()); }
-std::string CoordinatorApp::zmq_endpoint() const { return parts_->relay->zmq_endpoint(); }
+std::string CoordinatorApp::zmq_endpoint() const { return parts_->frontend->zmq_endpoint(); }
 std::string CoordinatorApp::admin_address() const {
   return parts_->admin == nullptr ? "" : to_string(parts_->admin->address());
 }
-bool CoordinatorApp::ready() const { return parts_->relay->view()->ready(); }
-bool CoordinatorApp::alive() const { return parts_->relay->alive(); }
+bool CoordinatorApp::ready() const { return parts_->frontend->view()->ready(); }
+bool CoordinatorApp::alive() const { return parts_->frontend->alive(); }
 
 bool CoordinatorApp::drain(std::chrono::milliseconds timeout, const std::function<bool()>& hurry) {
   constexpr std::chrono::milliseconds kStep{100};
   constexpr std::chrono::milliseconds kFinalMessages{1000};  // to be written to whoever reads
-  parts_->relay->begin_drain();
+  parts_->frontend->begin_drain();
   parts_->http->begin_drain();
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (std::chrono::steady_clock::now() < deadline && !hurry()) {
     if (!parts_->http->wait_drained(kStep)) continue;
     std::this_thread::sleep_for(kStep);  // the view is newer than the last HTTP request after this
-    if (parts_->relay->view()->n_inflight == 0) return true;
+    if (parts_->frontend->view()->n_inflight == 0) return true;
   }
-  parts_->relay->end_everything();
+  parts_->frontend->end_everything();
   parts_->http->wait_drained(kFinalMessages);
   return false;
 }

@@ -156,17 +156,17 @@ std::optional<uint64_t> seed_of(const CoordinatorConfig& config) {
   return static_cast<uint64_t>(*config.seed);
 }
 
-RelayConfig relay_config(const CoordinatorConfig& config, RoutingPolicy policy) {
-  RelayConfig relay;
-  relay.zmq_endpoint = config.zmq;
-  relay.node_endpoints = config.node;
-  relay.policy = policy;
-  relay.timeouts.suspect = milliseconds(config.node_suspect_ms);
-  relay.timeouts.dead = milliseconds(config.node_dead_ms);
-  relay.forwarder.seed = seed_of(config);
-  relay.forwarder.max_inflight = static_cast<size_t>(config.max_inflight);
-  relay.forwarder.request_timeout = milliseconds(config.request_timeout_ms);
-  return relay;
+ZmqFrontendConfig zmq_frontend_config(const CoordinatorConfig& config, RoutingPolicy policy) {
+  ZmqFrontendConfig frontend;
+  frontend.zmq_endpoint = config.zmq;
+  frontend.node_endpoints = config.node;
+  frontend.policy = policy;
+  frontend.timeouts.suspect = milliseconds(config.node_suspect_ms);
+  frontend.timeouts.dead = milliseconds(config.node_dead_ms);
+  frontend.forwarder.seed = seed_of(config);
+  frontend.forwarder.max_inflight = static_cast<size_t>(config.max_inflight);
+  frontend.forwarder.request_timeout = milliseconds(config.request_timeout_ms);
+  return frontend;
 }
 
 }  // namespace
@@ -184,8 +184,8 @@ Result<CoordinatorSettings> resolve(const CoordinatorConfig& config) {
   CoordinatorSettings settings;
   settings.http = http_config(config, std::move(http));
   settings.admin = std::move(admin);
-  settings.relay = relay_config(config, policy);
-  settings.http.bytes = settings.relay.forwarder.bytes =
+  settings.frontend = zmq_frontend_config(config, policy);
+  settings.http.bytes = settings.frontend.forwarder.bytes =
       std::make_shared<ByteBudget>(static_cast<size_t>(config.max_inflight_bytes));
   settings.keep_alive = milliseconds(config.keep_alive_ms);
   return settings;

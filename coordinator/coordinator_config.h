@@ -11,7 +11,7 @@
 #include "common/host_port.h"
 #include "common/result.h"
 #include "coordinator/http_config.h"
-#include "coordinator/relay_config.h"
+#include "coordinator/zmq_frontend_config.h"
 #include "wire/limits.h"
 
 namespace lockstep {
@@ -81,7 +81,7 @@ struct CoordinatorConfig {
 struct CoordinatorSettings {
   HttpServerConfig http;
   HostPort admin;
-  RelayConfig relay;
+  ZmqFrontendConfig frontend;
   std::chrono::milliseconds keep_alive{};
 };
 // `lockstep serve` has no node yet when it checks; its own comes later.

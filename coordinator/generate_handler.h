@@ -7,7 +7,7 @@
 
 #include "coordinator/cluster_client.h"
 #include "coordinator/http_message.h"
-#include "coordinator/id_mint.h"
+#include "coordinator/id_generator.h"
 #include "coordinator/openai_request.h"
 #include "coordinator/openai_response.h"
 #include "coordinator/reply_queue.h"
@@ -17,7 +17,7 @@ namespace lockstep {
 class GenerateHandler {
  public:
   // `keep_alive`: a stream that is silent for so long gets a comment.
-  GenerateHandler(ClusterClient& cluster, IdMint& ids, std::chrono::milliseconds keep_alive)
+  GenerateHandler(ClusterClient& cluster, IdGenerator& ids, std::chrono::milliseconds keep_alive)
       : cluster_(cluster), ids_(ids), keep_alive_(keep_alive) {}
 
   boost::asio::awaitable<void> handle(OpenAiEndpoint endpoint, HttpRequest& request,
@@ -34,7 +34,7 @@ class GenerateHandler {
                                              HttpReply& reply);
 
   ClusterClient& cluster_;
-  IdMint& ids_;
+  IdGenerator& ids_;
   const std::chrono::milliseconds keep_alive_;
 };
 

@@ -53,7 +53,7 @@ size_t connections_within(size_t n_wanted, size_t n_descriptors) {
 }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerConfig config, HttpHandler handler,
-                                                      IdMint& ids, CoordinatorProbes& probes) {
+                                                      IdGenerator& ids, CoordinatorProbes& probes) {
   std::unique_ptr<HttpServer> server(
       new HttpServer(std::move(config), std::move(handler), ids, probes));
   if (Status listening = server->listen(); !listening) return listening.error();
@@ -64,7 +64,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerConfig config, H
   return server;
 }
 
-HttpServer::HttpServer(HttpServerConfig config, HttpHandler handler, IdMint& ids,
+HttpServer::HttpServer(HttpServerConfig config, HttpHandler handler, IdGenerator& ids,
                        CoordinatorProbes& probes)
     : config_(within_descriptors(std::move(config))),
       context_{.limits = config_.limits,

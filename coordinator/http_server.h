@@ -29,7 +29,7 @@ class HttpServer {
  public:
   // Listens and starts the threads.
   static Result<std::unique_ptr<HttpServer>> start(HttpServerConfig config, HttpHandler handler,
-                                                   IdMint& ids, CoordinatorProbes& probes);
+                                                   IdGenerator& ids, CoordinatorProbes& probes);
   ~HttpServer();  // stop(); closes every connection
 
   const HostPort& address() const { return address_; }  // with the port that was taken
@@ -42,7 +42,8 @@ class HttpServer {
   void stop();
 
  private:
-  HttpServer(HttpServerConfig config, HttpHandler handler, IdMint& ids, CoordinatorProbes& probes);
+  HttpServer(HttpServerConfig config, HttpHandler handler, IdGenerator& ids,
+             CoordinatorProbes& probes);
   Status listen();
   boost::asio::awaitable<void> accept_loop();
   boost::asio::awaitable<void> pause();

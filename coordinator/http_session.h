@@ -9,7 +9,7 @@
 
 #include "coordinator/http_config.h"
 #include "coordinator/http_message.h"
-#include "coordinator/id_mint.h"
+#include "coordinator/id_generator.h"
 #include "coordinator/probes.h"
 
 namespace lockstep {
@@ -18,7 +18,7 @@ namespace lockstep {
 struct HttpContext {
   HttpLimits limits;
   HttpHandler handler;
-  IdMint& ids;
+  IdGenerator& ids;
   CoordinatorProbes& probes;
   std::function<bool()> draining;     // true: answer what is running, then close
   std::shared_ptr<ByteBudget> bytes;  // of bodies, those half read included; null: no limit

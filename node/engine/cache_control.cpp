@@ -46,7 +46,7 @@ ClearedCache clear_kv_cache(EngineCore& core, const ClearScope& scope) {
 std::vector<SlotInfo> list_slots(const EngineCore& core) {
   std::vector<SlotInfo> out;
   for (const Sequence* sequence : core.scheduler().running()) out.push_back(info_of(*sequence));
-  const WaitingLine& waiting = core.scheduler().waiting();
+  const WaitingQueue& waiting = core.scheduler().waiting();
   for (size_t tenant = 0; tenant < waiting.n_tenants(); ++tenant) {
     for (const Sequence* sequence : waiting.of(tenant)) out.push_back(info_of(*sequence));
   }

@@ -97,7 +97,7 @@ void Engine::Impl::run() {
 
 // So that who submits meanwhile is told the truth about the queue.
 void Engine::Impl::count_waiting() {
-  const WaitingLine& line = core.scheduler().waiting();
+  const WaitingQueue& line = core.scheduler().waiting();
   mailbox.set_n_waiting(line.n_new_requests(), line.n_new_tokens());
 }
 

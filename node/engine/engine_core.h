@@ -36,7 +36,7 @@ class EngineCore {
   EngineCore(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,
              const Clock& clock, EngineSink& sink);
 
-  // Its choices join the waiting line. The id must not be live.
+  // Its choices join the waiting queue. The id must not be live.
   void accept(std::unique_ptr<LiveRequest> request);
   // Ends it, kCancelled, and tells the sink at once. Unknown ids are ignored.
   void cancel(RequestId id);

@@ -10,7 +10,7 @@
 #include "node/engine/fair_share.h"
 #include "node/engine/sequence.h"
 #include "node/engine/step_time.h"
-#include "node/engine/waiting_line.h"
+#include "node/engine/waiting_queue.h"
 #include "node/kv/prefix_cache.h"
 #include "node/kv/tenant_ledger.h"
 
@@ -25,7 +25,7 @@ struct ScheduledChunk {
   bool samples = false;         // the token after the chunk is sampled
   bool needs_block = false;     // one more of every KV group than it was reserved
   bool writes_history = false;  // the ranks are told all tokens before first_position
-  bool admits = false;          // the sequence leaves the waiting line with this chunk
+  bool admits = false;          // the sequence leaves the waiting queue with this chunk
   bool is_new = false;          // and has not been admitted before
   bool copies = false;          // the head of its first own block is copied from another one
   bool loads = false;           // its first own blocks come from host memory
@@ -50,14 +50,14 @@ struct PlannedPrompt {
 // Where a tenant's prompts stand in a plan under way.
 struct PromptLane {
   std::vector<PlannedPrompt> prompts;  // those that the step can still take rows of, in order
-  // Of its waiting line, those that the plan has admitted, deferred or found no room for.
+  // Of its waiting queue, those that the plan has admitted, deferred or found no room for.
   std::vector<const Sequence*> looked_at;
-  size_t next_waiting = 0;                   // nobody before it is left to look at
-  WaitingLine::Shortest::iterator shortest;  // the same, the shortest first
+  size_t next_waiting = 0;                    // nobody before it is left to look at
+  WaitingQueue::Shortest::iterator shortest;  // the same, the shortest first
   bool is_closed = false;    // who waits has to wait on: the tenant is at its ceiling
   bool may_overtake = true;  // there was room for everybody who wanted to
 
-  void reset(const WaitingLine& line, size_t tenant);
+  void reset(const WaitingQueue& line, size_t tenant);
 };
 
 // Reused; does not grow once it has held a full step.
@@ -91,7 +91,7 @@ struct Schedule {
   std::vector<Sequence*> sequences() const;  // in the order of the chunks
 };
 
-inline void PromptLane::reset(const WaitingLine& line, size_t tenant) {
+inline void PromptLane::reset(const WaitingQueue& line, size_t tenant) {
   prompts.clear();
   looked_at.clear();
   next_waiting = 0;

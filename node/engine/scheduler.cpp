@@ -45,9 +45,9 @@ Scheduler::Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& ca
   for (int32_t i = max_running_ - 1; i >= 0; --i) free_slots_.push_back(SlotId{i});
 }
 
-void Scheduler::enqueue(Sequence& sequence) { stand_in_line(sequence); }
+void Scheduler::enqueue(Sequence& sequence) { insert(sequence); }
 
-void Scheduler::stand_in_line(Sequence& sequence) {
+void Scheduler::insert(Sequence& sequence) {
   const int32_t n_known = sequence.n_known();
   const int32_t n_found = cache_.n_blocks_found(sequence.prefix(), sequence.tokens(), n_known - 1);
   sequence.expect_to_forward(n_known - n_found * limits().block_size);
@@ -265,7 +265,7 @@ void Scheduler::requeue(Sequence& sequence, RequeueReason reason) {
   give_up_slot(sequence);
   sequence.requeue(reason, limits().block_size);
   recall_followers(sequence);
-  stand_in_line(sequence);
+  insert(sequence);
 }
 
 void Scheduler::cut(Sequence& sequence) {
@@ -273,7 +273,7 @@ void Scheduler::cut(Sequence& sequence) {
   sequence.cut(context_cut(sequence.n_known(), sequence.n_prompt_known(), config_.n_keep),
                limits().block_size);
   recall_followers(sequence);
-  stand_in_line(sequence);
+  insert(sequence);
 }
 
 void Scheduler::give_up_slot(Sequence& sequence) {

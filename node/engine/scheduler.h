@@ -5,7 +5,7 @@
 // plan() reads and never writes (node/engine/step_planner.h says how it decides); commit() is the
 // only thing that makes a plan true. An admitted sequence has a reservation of the blocks that its
 // tokens and a likely answer need. One that outgrows it takes what is free or cached; if there is
-// nothing, somebody is sent back to the waiting line and goes on later from the tokens it has.
+// nothing, somebody is sent back to the waiting queue and goes on later from the tokens it has.
 // After max_preemptions of that a sequence is admitted with a reservation of all it can ever need.
 // At most min(max_seqs, max_tokens) sequences run, so every decode has a row in each step.
 #pragma once
@@ -18,7 +18,7 @@
 #include "node/engine/output_estimate.h"
 #include "node/engine/schedule.h"
 #include "node/engine/sequence.h"
-#include "node/engine/waiting_line.h"
+#include "node/engine/waiting_queue.h"
 #include "node/kv/block_pool.h"
 
 namespace lockstep {
@@ -28,7 +28,7 @@ class Scheduler {
   // The pools, one per KV group, and the cache must outlive the scheduler.
   Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& cache);
 
-  // Joins the waiting line.
+  // Joins the waiting queue.
   void enqueue(Sequence& sequence);
   // The next step; empty if nothing can run now.
   void plan(Schedule& out) const;
@@ -60,7 +60,7 @@ class Scheduler {
   // How long a step took.
   void observe(const StepWork& work, double seconds) { step_time_.observe(work, seconds); }
 
-  const WaitingLine& waiting() const { return waiting_; }
+  const WaitingQueue& waiting() const { return waiting_; }
   const std::vector<Sequence*>& running() const { return running_; }  // in order of admission
   const KvPools& pools() const { return pools_; }
   const PrefixCache& cache() const { return cache_; }
@@ -89,7 +89,7 @@ class Scheduler {
   void admit(const ScheduledChunk& chunk, const Schedule& schedule);
   void extend(Sequence& sequence);
   void make_room(const ScheduledChunk& chunk);
-  void stand_in_line(Sequence& sequence);
+  void insert(Sequence& sequence);
   void defer(const Deferral& deferral);
   void recall_overdue();
   // Those who wait for blocks that it has published, or for one that publishes no more.
@@ -103,7 +103,7 @@ class Scheduler {
   KvPools& pools_;  // [n_groups]
   PrefixCache& cache_;
   const int32_t max_running_;
-  WaitingLine waiting_;
+  WaitingQueue waiting_;
   std::vector<Sequence*> running_;
   std::vector<SlotId> free_slots_;  // a stack
   FairShare share_;

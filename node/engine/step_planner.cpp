@@ -272,7 +272,7 @@ Sequence* StepPlanner::shortest(PromptLane& lane, size_t tenant, Sequence& first
 // needs a slot as well.
 Sequence* StepPlanner::overtaker(PromptLane& lane, size_t tenant, const Sequence& head) const {
   if (!lane.may_overtake || n_running_ + 1 >= scheduler_.max_running()) return nullptr;
-  const WaitingLine::Shortest& line = scheduler_.waiting().shortest_of(tenant);
+  const WaitingQueue::Shortest& line = scheduler_.waiting().shortest_of(tenant);
   while (lane.shortest != line.end() && is_looked_at(lane, **lane.shortest)) ++lane.shortest;
   return lane.shortest != line.end() && *lane.shortest != &head ? *lane.shortest : nullptr;
 }

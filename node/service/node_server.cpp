@@ -55,15 +55,15 @@ NodeServer::NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbe
       last_tick_(steady_clock::now().time_since_epoch()),
       loop_(config.max_tasks),
       completions_([this] { loop_.wake(); }),
-      outbox_([this](const std::string& peer, std::string_view body) {
+      send_queue_([this](const std::string& peer, std::string_view body) {
         return loop_.socket(socket_).send(peer, body);
       }),
       worker_(
           config.max_long_prompts,
           [this](TextWorker::Finish finish) { completions_.add(std::move(finish)); },
           model.engine.config().tenants.size()),
-      texts_(model, outbox_, worker_),
-      requests_(model, outbox_, worker_, probes, clock),
+      texts_(model, send_queue_, worker_),
+      requests_(model, send_queue_, worker_, probes, clock),
       control_(model, requests_, completions_) {}
 
 NodeServer::~NodeServer() { stop(); }
@@ -149,17 +149,17 @@ void NodeServer::on_outputs() {
 
 void NodeServer::on_tick() {
   last_tick_ = steady_clock::now().time_since_epoch();
-  outbox_.flush();
+  send_queue_.flush();
   reap_lost_peers();
   if (requests_.draining() && requests_.n_live() == 0 && model_.engine.drained()) {
-    drained_ = outbox_.empty();
+    drained_ = send_queue_.empty();
   }
 }
 
 void NodeServer::send_heartbeats() {
   if (coordinators_.empty()) return;
   const std::string body = wire::encode(heartbeat());
-  for (const std::string& peer : coordinators_) outbox_.try_send(peer, body);
+  for (const std::string& peer : coordinators_) send_queue_.try_send(peer, body);
   reap_lost_peers();
 }
 
@@ -175,7 +175,7 @@ void NodeServer::log_load() {
 }
 
 void NodeServer::reap_lost_peers() {
-  for (const std::string& peer : outbox_.take_lost()) {
+  for (const std::string& peer : send_queue_.take_lost()) {
     if (coordinators_.erase(peer) > 0) log(LogLevel::kInfo, "a coordinator is gone");
     requests_.drop_peer(peer);
   }
@@ -184,7 +184,7 @@ void NodeServer::reap_lost_peers() {
 void NodeServer::refuse(const std::string& peer, const std::string& request_id,
                         const Error& error) {
   probes_.bad_message();
-  outbox_.send(peer, wire::ErrorReply{request_id, error.code, error.message, error.param});
+  send_queue_.send(peer, wire::ErrorReply{request_id, error.code, error.message, error.param});
 }
 
 wire::Heartbeat NodeServer::heartbeat() const {
@@ -226,10 +226,10 @@ void NodeServer::handle(const std::string& peer, wire::Detokenize& message) {
 void NodeServer::handle(const std::string& peer, wire::StatusRequest& message) {
   wire::Heartbeat status = heartbeat();
   status.request_id = message.request_id;
-  outbox_.send(peer, status);
+  send_queue_.send(peer, status);
 }
 void NodeServer::handle(const std::string& peer, wire::ModelsRequest& message) {
-  outbox_.send(peer, wire::Models{message.request_id, {model_info(model_)}});
+  send_queue_.send(peer, wire::Models{message.request_id, {model_info(model_)}});
 }
 
 void NodeServer::handle(const std::string& peer, wire::Hello& message) {
@@ -260,9 +260,9 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
     welcome.events = events_->endpoint();
     welcome.events_replay = events_->replay_endpoint();
   }
-  outbox_.send(peer, welcome);
+  send_queue_.send(peer, welcome);
   // So that its status never shows a node without a load.
-  if (is_coordinator) outbox_.try_send(peer, wire::encode(heartbeat()));
+  if (is_coordinator) send_queue_.try_send(peer, wire::encode(heartbeat()));
 }
 
 void NodeServer::handle(const std::string& peer, wire::ClearKvCache& message) {
@@ -272,7 +272,7 @@ void NodeServer::handle(const std::string& peer, wire::SlotsRequest& message) {
   control_.slots(message, answer<wire::SlotList>(peer, message.request_id));
 }
 void NodeServer::handle(const std::string& peer, wire::DescribeRequest& message) {
-  outbox_.send(peer, control_.describe(message.request_id));
+  send_queue_.send(peer, control_.describe(message.request_id));
 }
 
 template <class Answer>
@@ -280,7 +280,7 @@ ControlServer::Reply<Answer> NodeServer::answer(const std::string& peer,
                                                 const std::string& request_id) {
   return [this, peer, request_id](Result<Answer> result) {
     if (!result) return refuse(peer, request_id, result.error());
-    outbox_.send(peer, std::move(result).value());
+    send_queue_.send(peer, std::move(result).value());
   };
 }
 

@@ -16,9 +16,9 @@
 #include "node/service/event_mailbox.h"
 #include "node/service/event_publisher.h"
 #include "node/service/model_front.h"
-#include "node/service/outbox.h"
 #include "node/service/probes.h"
 #include "node/service/request_server.h"
+#include "node/service/send_queue.h"
 #include "node/service/text_server.h"
 #include "node/service/text_worker.h"
 #include "wire/socket.h"
@@ -114,7 +114,7 @@ class NodeServer {
   wire::Context context_;
   wire::ZmqLoop loop_;
   Completions completions_;
-  Outbox outbox_;
+  SendQueue send_queue_;
   TextWorker worker_;
   TextServer texts_;
   RequestServer requests_;

@@ -41,9 +41,9 @@ const Error kSlowReader{ErrorCode::kOverloaded,
 
 }  // namespace
 
-RequestServer::RequestServer(const ModelFront& model, Outbox& outbox, TextWorker& worker,
+RequestServer::RequestServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker,
                              NodeProbes& probes, const Clock& clock)
-    : model_(model), outbox_(outbox), worker_(worker), probes_(probes), clock_(clock) {}
+    : model_(model), send_queue_(send_queue), worker_(worker), probes_(probes), clock_(clock) {}
 
 Status RequestServer::check_open(const std::string& model) const {
   if (draining_) {
@@ -106,7 +106,7 @@ void RequestServer::submit(RequestId id, const wire::Generate& request, Generati
   const Status submitted = model_.engine.submit(std::move(wanted));
   if (!submitted) return give_up(submitted.error());
   live->submitted = true;
-  outbox_.send(peer, accepted);
+  send_queue_.send(peer, accepted);
 }
 
 void RequestServer::cancel(const std::string& peer, const std::string& request_id) {
@@ -160,14 +160,14 @@ void RequestServer::send_batch(const std::string& peer, wire::TokensBatch& batch
     send_batch(peer, batch);
     return send_batch(peer, second);
   }
-  if (fits && outbox_.try_send(peer, body)) return;
+  if (fits && send_queue_.try_send(peer, body)) return;
   for (const wire::Tokens& item : batch.items) mute(*live_.find(peer, item.request_id));
 }
 
 void RequestServer::send_tokens(PeerRequest& request, const wire::Tokens& tokens) {
   frame_.clear();
   wire::encode_tokens(tokens, frame_);
-  if (!outbox_.try_send(request.peer, frame_)) mute(request);
+  if (!send_queue_.try_send(request.peer, frame_)) mute(request);
 }
 
 // A stream never has a gap: once a piece could not be sent, no later one is.
@@ -227,14 +227,14 @@ void RequestServer::end(const StepOutputs::End& ended) {
   }
   const std::string reason(to_string(ended.end.reason));
   probes_.request_ended(reason);
-  outbox_.send(peer, wire::Done{request_id, reason, usage_to_wire(ended.end.usage),
-                                receipt_to_wire(ended.end.cache)});
+  send_queue_.send(peer, wire::Done{request_id, reason, usage_to_wire(ended.end.usage),
+                                    receipt_to_wire(ended.end.cache)});
 }
 
 void RequestServer::refuse(const std::string& peer, const std::string& request_id,
                            const Error& error) {
   probes_.request_ended(to_string(error.code));
-  outbox_.send(peer, wire::ErrorReply{request_id, error.code, error.message, error.param});
+  send_queue_.send(peer, wire::ErrorReply{request_id, error.code, error.message, error.param});
 }
 
 }  // namespace lockstep

@@ -16,9 +16,9 @@
 #include "node/service/event_mailbox.h"
 #include "node/service/generate_params.h"
 #include "node/service/model_front.h"
-#include "node/service/outbox.h"
 #include "node/service/peer_requests.h"
 #include "node/service/probes.h"
+#include "node/service/send_queue.h"
 #include "node/service/text_worker.h"
 #include "wire/messages.h"
 
@@ -27,8 +27,8 @@ namespace lockstep {
 class RequestServer {
  public:
   // All must outlive this.
-  RequestServer(const ModelFront& model, Outbox& outbox, TextWorker& worker, NodeProbes& probes,
-                const Clock& clock);
+  RequestServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker,
+                NodeProbes& probes, const Clock& clock);
 
   void generate(const std::string& peer, wire::Generate request);
   void cancel(const std::string& peer, const std::string& request_id);
@@ -61,7 +61,7 @@ class RequestServer {
   void refuse(const std::string& peer, const std::string& request_id, const Error& error);
 
   const ModelFront& model_;
-  Outbox& outbox_;
+  SendQueue& send_queue_;
   TextWorker& worker_;
   NodeProbes& probes_;
   const Clock& clock_;

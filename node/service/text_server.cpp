@@ -19,7 +19,7 @@ wire::Message refusal(const std::string& request_id, const Error& error) {
 
 void TextServer::tokenize(const std::string& peer, wire::Tokenize request) {
   if (const Status length = check_text_length(model_, request); !length) {
-    return outbox_.send(peer, refusal(request.request_id, length.error()));
+    return send_queue_.send(peer, refusal(request.request_id, length.error()));
   }
   const size_t n_bytes = prompt_text_bytes(request);
   run(peer, n_bytes, std::move(request));
@@ -34,10 +34,10 @@ template <class Request>
 void TextServer::run(const std::string& peer, size_t n_bytes, Request request) {
   const std::string request_id = request.request_id;
   const bool taken = worker_.run(n_bytes, kNoTenant, [this, peer, request = std::move(request)] {
-    return [this, peer, reply = answer(request)] { outbox_.send(peer, reply); };
+    return [this, peer, reply = answer(request)] { send_queue_.send(peer, reply); };
   });
   if (taken) return;
-  outbox_.send(peer, refusal(request_id, worker_.full(kNoTenant)));
+  send_queue_.send(peer, refusal(request_id, worker_.full(kNoTenant)));
 }
 
 wire::Message TextServer::answer(const wire::Tokenize& request) const {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "node/service/model_front.h"
-#include "node/service/outbox.h"
+#include "node/service/send_queue.h"
 #include "node/service/text_worker.h"
 #include "wire/messages.h"
 
@@ -13,8 +13,8 @@ namespace lockstep {
 class TextServer {
  public:
   // All must outlive this.
-  TextServer(const ModelFront& model, Outbox& outbox, TextWorker& worker)
-      : model_(model), outbox_(outbox), worker_(worker) {}
+  TextServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker)
+      : model_(model), send_queue_(send_queue), worker_(worker) {}
 
   void tokenize(const std::string& peer, wire::Tokenize request);
   void detokenize(const std::string& peer, wire::Detokenize request);
@@ -26,7 +26,7 @@ class TextServer {
   void run(const std::string& peer, size_t n_bytes, Request request);
 
   const ModelFront& model_;
-  Outbox& outbox_;
+  SendQueue& send_queue_;
   TextWorker& worker_;
 };
 

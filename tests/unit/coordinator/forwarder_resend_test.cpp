@@ -10,7 +10,7 @@ class ForwarderResendTest : public ForwarderTest {
   ForwarderResendTest() {
     for (uint32_t node : {0, 1, 2}) node_is_ready(node);
   }
-  // As the relay does.
+  // As the frontend does.
   void lose(uint32_t node) {
     wire::Heartbeat foreign;
     foreign.epoch = 99;

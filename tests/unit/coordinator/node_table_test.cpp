@@ -31,7 +31,7 @@ wire::Heartbeat heartbeat(uint64_t epoch, bool draining = false) {
 class NodeTableTest : public ::testing::Test {
  protected:
   NodeState state(NodeId id = NodeId{0}) const { return table_.node(id).state; }
-  // Time goes by while we look, as the relay does; who died in it.
+  // Time goes by while we look, as the frontend does; who died in it.
   std::vector<NodeId> watch(milliseconds time) {
     constexpr milliseconds kTick{25};
     std::vector<NodeId> died;

@@ -40,7 +40,7 @@ class RequestServerTest : public ::testing::Test {
                               .name = "null",
                               .fingerprint = {},
                               .backend = {}});
-    server_.emplace(*model_, outbox_, worker_, probes_, clock_);
+    server_.emplace(*model_, send_queue_, worker_, probes_, clock_);
     engine_->start();
   }
   ~RequestServerTest() override {
@@ -87,12 +87,13 @@ class RequestServerTest : public ::testing::Test {
   std::optional<ModelFront> model_;
   std::vector<std::string> sent_;
   size_t room_ = 1000000;
-  Outbox outbox_{[this](const std::string&, std::string_view body) -> Result<wire::SendResult> {
-    if (room_ == 0) return wire::SendResult::kFull;
-    --room_;
-    sent_.emplace_back(body);
-    return wire::SendResult::kSent;
-  }};
+  SendQueue send_queue_{
+      [this](const std::string&, std::string_view body) -> Result<wire::SendResult> {
+        if (room_ == 0) return wire::SendResult::kFull;
+        --room_;
+        sent_.emplace_back(body);
+        return wire::SendResult::kSent;
+      }};
   std::vector<TextWorker::Finish> finished_;  // of the worker's jobs; guarded by mutex_
   std::mutex mutex_;
   TextWorker worker_{1, [this](TextWorker::Finish f) {
@@ -110,9 +111,9 @@ TEST_F(RequestServerTest, ASlowReaderGetsNoGapButAnError) {
     room_ = 4;  // accepted and a few tokens
     server_->generate("slow", NodeHarness::request("r", 60));
     run_to_the_end(batched ? std::set<std::string>{"slow"} : std::set<std::string>{});
-    EXPECT_FALSE(outbox_.empty()) << "the final message waits";
+    EXPECT_FALSE(send_queue_.empty()) << "the final message waits";
     room_ = 1000;
-    outbox_.flush();
+    send_queue_.flush();
     const auto errors = sent<wire::ErrorReply>();
     ASSERT_EQ(errors.size(), 1u);
     EXPECT_EQ(errors[0].code, ErrorCode::kOverloaded);

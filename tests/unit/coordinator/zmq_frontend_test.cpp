@@ -1,5 +1,5 @@
-// Relay: its thread stalls, hangs and ends, by a clock that the test turns.
-#include "coordinator/relay.h"
+// ZmqFrontend: its thread stalls, hangs and ends, by a clock that the test turns.
+#include "coordinator/zmq_frontend.h"
 
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
@@ -51,22 +51,23 @@ bool wait_until(Condition condition) {
   return condition();
 }
 
-class RelayTest : public ::testing::Test {
+class ZmqFrontendTest : public ::testing::Test {
  protected:
   void make(const FakeNode& node) {
-    RelayConfig config;
+    ZmqFrontendConfig config;
     config.node_endpoints = {node.endpoint()};
     config.zmq_endpoint = "tcp://127.0.0.1:0";
-    Result<std::unique_ptr<Relay>> relay = Relay::make(std::move(config), probes_, clock_);
-    ASSERT_TRUE(relay.has_value());
-    relay_ = std::move(*relay);
+    Result<std::unique_ptr<ZmqFrontend>> frontend =
+        ZmqFrontend::make(std::move(config), probes_, clock_);
+    ASSERT_TRUE(frontend.has_value());
+    frontend_ = std::move(*frontend);
   }
   void start_and_wait_ready() {
-    relay_->start();
+    frontend_->start();
     // The FakeClock stands still: a hello that was lost would never be said again.
     const bool ready = wait_until([&] {
       clock_.advance(1ms);
-      return relay_->view()->ready();
+      return frontend_->view()->ready();
     });
     ASSERT_TRUE(ready);
   }
@@ -80,18 +81,18 @@ class RelayTest : public ::testing::Test {
 
   testing::FakeClock clock_;
   CoordinatorProbes probes_{std::make_shared<prometheus::Registry>()};
-  std::unique_ptr<Relay> relay_;
+  std::unique_ptr<ZmqFrontend> frontend_;
 };
 
-TEST_F(RelayTest, AStallOfItsThreadEndsNoStream) {
+TEST_F(ZmqFrontendTest, AStallOfItsThreadEndsNoStream) {
   FakeNode node(FakeNode::hang_after(1));
   make(node);
   start_and_wait_ready();
   const auto replies = std::make_shared<LastReplies>();
-  ASSERT_TRUE(relay_->submit({"streaming", replies}, generate()));
+  ASSERT_TRUE(frontend_->submit({"streaming", replies}, generate()));
   const wire::Generate request = node.wait_request(0);
   const auto stall = std::make_shared<StallingReplies>();
-  ASSERT_TRUE(relay_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
+  ASSERT_TRUE(frontend_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
   stall->wait_stalled();
   clock_.advance(10s);
   node.say(wire::Done{request.request_id, "stop", {1, 0, 1}});  // waits unread
@@ -100,75 +101,75 @@ TEST_F(RelayTest, AStallOfItsThreadEndsNoStream) {
   EXPECT_TRUE(std::holds_alternative<wire::Done>(replies->final_message()));
 }
 
-TEST_F(RelayTest, AHungThreadIsNotAlive) {
+TEST_F(ZmqFrontendTest, AHungThreadIsNotAlive) {
   FakeNode node;
   make(node);
-  EXPECT_FALSE(relay_->started());
-  EXPECT_TRUE(relay_->alive());
+  EXPECT_FALSE(frontend_->started());
+  EXPECT_TRUE(frontend_->alive());
   start_and_wait_ready();
-  EXPECT_TRUE(relay_->started());
+  EXPECT_TRUE(frontend_->started());
   const auto stall = std::make_shared<StallingReplies>();
-  ASSERT_TRUE(relay_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
+  ASSERT_TRUE(frontend_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
   stall->wait_stalled();
-  EXPECT_TRUE(relay_->alive());
+  EXPECT_TRUE(frontend_->alive());
   clock_.advance(5s);
-  EXPECT_FALSE(relay_->alive());
+  EXPECT_FALSE(frontend_->alive());
   stall->let_go();
-  EXPECT_TRUE(wait_until([&] { return relay_->alive(); }));
+  EXPECT_TRUE(wait_until([&] { return frontend_->alive(); }));
 }
 
-// HTTP's sinks hold timers of a context that goes after the relay stopped.
-TEST_F(RelayTest, AfterTheStopItHoldsNobodysReplies) {
+// HTTP's sinks hold timers of a context that goes after the frontend stopped.
+TEST_F(ZmqFrontendTest, AfterTheStopItHoldsNobodysReplies) {
   FakeNode node(FakeNode::hang_after(1));
   make(node);
   auto unread = std::make_shared<LastReplies>();
-  ASSERT_TRUE(relay_->submit({"unread", unread}, generate()));  // before the thread runs
-  relay_->stop();
+  ASSERT_TRUE(frontend_->submit({"unread", unread}, generate()));  // before the thread runs
+  frontend_->stop();
   EXPECT_EQ(unread.use_count(), 1);
 
   make(node);
   start_and_wait_ready();
   auto running = std::make_shared<LastReplies>();
-  ASSERT_TRUE(relay_->submit({"running", running}, generate()));
+  ASSERT_TRUE(frontend_->submit({"running", running}, generate()));
   node.wait_request(0);
-  relay_->stop();
+  frontend_->stop();
   EXPECT_EQ(running.use_count(), 1);
-  relay_->drop_client("running");  // as its coroutine does when it is destroyed
+  frontend_->drop_client("running");  // as its coroutine does when it is destroyed
 }
 
-TEST_F(RelayTest, HeartbeatsAndTicksThatChangeNothingPublishNothing) {
+TEST_F(ZmqFrontendTest, HeartbeatsAndTicksThatChangeNothingPublishNothing) {
   FakeNode node;
   make(node);
   start_and_wait_ready();
   const size_t first = node.n_beats();
   ASSERT_TRUE(wait_until([&] { return node.n_beats() >= first + 3; }));
-  const std::shared_ptr<const ClusterView> before = relay_->view();
+  const std::shared_ptr<const ClusterView> before = frontend_->view();
   const size_t n = node.n_beats();
   ASSERT_TRUE(wait_until([&] { return node.n_beats() >= n + 5; }));
-  EXPECT_EQ(relay_->view(), before) << "the same object after 5 heartbeats and 20 ticks";
-  relay_->begin_drain();
-  EXPECT_TRUE(wait_until([&] { return relay_->view()->draining; }));
-  EXPECT_EQ(relay_->view()->nodes, before->nodes) << "nodes that did not change are shared";
+  EXPECT_EQ(frontend_->view(), before) << "the same object after 5 heartbeats and 20 ticks";
+  frontend_->begin_drain();
+  EXPECT_TRUE(wait_until([&] { return frontend_->view()->draining; }));
+  EXPECT_EQ(frontend_->view()->nodes, before->nodes) << "nodes that did not change are shared";
 }
 
 // The stop comes while the thread hangs: the clients' socket is closed before what still runs is
 // ended.
-TEST_F(RelayTest, AStopThatOvertakesTheFinalMessagesOfZmqClientsIsClean) {
+TEST_F(ZmqFrontendTest, AStopThatOvertakesTheFinalMessagesOfZmqClientsIsClean) {
   FakeNode node(FakeNode::hang_after(1));
   make(node);
   start_and_wait_ready();
-  testing::WirePeer client(relay_->zmq_endpoint());
+  testing::WirePeer client(frontend_->zmq_endpoint());
   client.send(generate());
   client.expect<wire::Tokens>();
-  ASSERT_TRUE(wait_until([&] { return relay_->view()->n_inflight == 1; }));
+  ASSERT_TRUE(wait_until([&] { return frontend_->view()->n_inflight == 1; }));
   const auto stall = std::make_shared<StallingReplies>();
-  ASSERT_TRUE(relay_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
+  ASSERT_TRUE(frontend_->submit({"stalling", stall}, wire::ModelsRequest{"q"}));
   stall->wait_stalled();
-  std::thread stop([&] { relay_->stop(); });
+  std::thread stop([&] { frontend_->stop(); });
   std::this_thread::sleep_for(1s);  // stop() waits for 200 ms, then closes the loop
   stall->let_go();
   stop.join();
-  EXPECT_EQ(relay_->view()->n_inflight, 1) << "the request was there until the end";
+  EXPECT_EQ(frontend_->view()->n_inflight, 1) << "the request was there until the end";
 }
 
 }  // namespace

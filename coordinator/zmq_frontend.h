@@ -1,7 +1,7 @@
-// Relay: the coordinator's I/O thread. Owns every ZeroMQ socket (the ROUTER that clients talk to,
-// one DEALER per node), the node table and the forwarder; all of them are used on that thread only.
-// HTTP reaches it as one more kind of client: submit() and drop_client() hand messages over, a
-// ReplySink takes the answers.
+// ZmqFrontend: the coordinator's I/O thread. Owns every ZeroMQ socket (the ROUTER that clients talk
+// to, one DEALER per node), the node table and the forwarder; all of them are used on that thread
+// only. HTTP reaches it as one more kind of client: submit() and drop_client() hand messages over,
+// a ReplySink takes the answers.
 #pragma once
 
 #include <atomic>
@@ -13,24 +13,24 @@
 
 #include "common/clock.h"
 #include "common/result.h"
-#include "coordinator/client_desk.h"
 #include "coordinator/cluster_client.h"
 #include "coordinator/cluster_view.h"
 #include "coordinator/fingerprint_watch.h"
 #include "coordinator/forwarder.h"
 #include "coordinator/node_table.h"
 #include "coordinator/probes.h"
-#include "coordinator/relay_config.h"
+#include "coordinator/request_dispatcher.h"
 #include "coordinator/unreached_nodes.h"
+#include "coordinator/zmq_frontend_config.h"
 #include "wire/zmq_loop.h"
 
 namespace lockstep {
 
-class Relay final : public ClusterClient, private NodeLinks {
+class ZmqFrontend final : public ClusterClient, private NodeLinks {
  public:
-  static Result<std::unique_ptr<Relay>> make(RelayConfig config, CoordinatorProbes& probes,
-                                             const Clock& clock);
-  ~Relay() override;
+  static Result<std::unique_ptr<ZmqFrontend>> make(ZmqFrontendConfig config,
+                                                   CoordinatorProbes& probes, const Clock& clock);
+  ~ZmqFrontend() override;
 
   void start();
   // Refuses new requests; what runs goes on.
@@ -60,7 +60,7 @@ class Relay final : public ClusterClient, private NodeLinks {
   class FrontSink;
   static constexpr std::chrono::seconds kHungAfter{5};
 
-  Relay(RelayConfig config, CoordinatorProbes& probes, const Clock& clock);
+  ZmqFrontend(ZmqFrontendConfig config, CoordinatorProbes& probes, const Clock& clock);
   Status open_sockets();
   bool post(Command command);
   bool send(NodeId node, const wire::Message& message) override;
@@ -80,7 +80,7 @@ class Relay final : public ClusterClient, private NodeLinks {
   // owner's thread
   bool running_ = false;
   // constant after start()
-  const RelayConfig config_;
+  const ZmqFrontendConfig config_;
   CoordinatorProbes& probes_;
   const Clock& clock_;
   std::string zmq_endpoint_;
@@ -88,7 +88,7 @@ class Relay final : public ClusterClient, private NodeLinks {
   wire::Context context_;
   NodeTable nodes_;
   Forwarder forwarder_;
-  ClientDesk desk_;
+  RequestDispatcher dispatcher_;
   std::vector<wire::ZmqLoop::SocketId> node_sockets_;  // [n_nodes]
   std::optional<wire::ZmqLoop::SocketId> front_;
   std::vector<std::string> unreachable_;  // client keys to drop when the present message is done

@@ -1,10 +1,10 @@
-#include "node/engine/deferred_line.h"
+#include "node/engine/deferred_queue.h"
 
 #include "common/check.h"
 
 namespace lockstep {
 
-void DeferredLine::add(const Deferral& deferral, uint64_t until) {
+void DeferredQueue::add(const Deferral& deferral, uint64_t until) {
   Sequence* const sequence = deferral.sequence;
   const Entry entry{deferral.leader, deferral.n_blocks, until};
   CHECK(entries_.emplace(sequence, entry).second);
@@ -12,7 +12,7 @@ void DeferredLine::add(const Deferral& deferral, uint64_t until) {
   by_step_.emplace(until, sequence);
 }
 
-bool DeferredLine::remove(Sequence& sequence) {
+bool DeferredQueue::remove(Sequence& sequence) {
   const auto found = entries_.find(&sequence);
   if (found == entries_.end()) return false;
   const Entry& entry = found->second;
@@ -24,7 +24,7 @@ bool DeferredLine::remove(Sequence& sequence) {
   return true;
 }
 
-Sequence* DeferredLine::take_served(const Sequence& leader, int32_t n_blocks) {
+Sequence* DeferredQueue::take_served(const Sequence& leader, int32_t n_blocks) {
   const auto group = by_leader_.find(&leader);
   if (group == by_leader_.end()) return nullptr;
   const auto [wanted, sequence] = *group->second.begin();
@@ -33,14 +33,14 @@ Sequence* DeferredLine::take_served(const Sequence& leader, int32_t n_blocks) {
   return sequence;
 }
 
-Sequence* DeferredLine::take_overdue(uint64_t step) {
+Sequence* DeferredQueue::take_overdue(uint64_t step) {
   if (by_step_.empty() || by_step_.begin()->first > step) return nullptr;
   Sequence* const sequence = by_step_.begin()->second;
   remove(*sequence);
   return sequence;
 }
 
-std::vector<Sequence*> DeferredLine::all() const {
+std::vector<Sequence*> DeferredQueue::all() const {
   std::vector<Sequence*> out;
   out.reserve(entries_.size());
   for (const auto& [sequence, entry] : entries_) out.push_back(sequence);

@@ -1,4 +1,4 @@
-#include "node/service/outbox.h"
+#include "node/service/send_queue.h"
 
 #include <iterator>
 
@@ -14,7 +14,7 @@ constexpr size_t kMaxUnsent = 8192;
 
 }  // namespace
 
-void Outbox::send(const std::string& peer, const wire::Message& message) {
+void SendQueue::send(const std::string& peer, const wire::Message& message) {
   std::string body = wire::encode_sendable(message);
   const auto kept = unsent_.find(peer);
   if (kept == unsent_.end() && deliver(peer, body)) return;
@@ -24,11 +24,11 @@ void Outbox::send(const std::string& peer, const wire::Message& message) {
   if (queue.size() > kMaxUnsent) lose(peer);
 }
 
-bool Outbox::try_send(const std::string& peer, std::string_view body) {
+bool SendQueue::try_send(const std::string& peer, std::string_view body) {
   return !unsent_.contains(peer) && deliver(peer, body);
 }
 
-void Outbox::flush() {
+void SendQueue::flush() {
   for (auto it = unsent_.begin(); it != unsent_.end();) {
     const auto next = std::next(it);
     const std::string peer = it->first;
@@ -39,13 +39,13 @@ void Outbox::flush() {
   }
 }
 
-std::vector<std::string> Outbox::take_lost() {
+std::vector<std::string> SendQueue::take_lost() {
   std::vector<std::string> lost(lost_.begin(), lost_.end());
   lost_.clear();
   return lost;
 }
 
-bool Outbox::deliver(const std::string& peer, std::string_view body) {
+bool SendQueue::deliver(const std::string& peer, std::string_view body) {
   if (lost_.contains(peer)) return false;
   const Result<wire::SendResult> sent = send_(peer, body);
   if (!sent) {
@@ -57,7 +57,7 @@ bool Outbox::deliver(const std::string& peer, std::string_view body) {
   return *sent == wire::SendResult::kSent;
 }
 
-void Outbox::lose(const std::string& peer) {
+void SendQueue::lose(const std::string& peer) {
   lost_.insert(peer);
   unsent_.erase(peer);
 }

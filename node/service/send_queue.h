@@ -1,4 +1,4 @@
-// Outbox: everything a node sends to its peers, through the one ROUTER. Keeps the promise that a
+// SendQueue: everything a node sends to its peers, through the one ROUTER. Keeps the promise that a
 // stream ends with its final message: what a slow peer cannot take now is kept (bounded) and
 // retried, in order; only token news may be refused. Loop thread only.
 #pragma once
@@ -16,11 +16,11 @@
 
 namespace lockstep {
 
-class Outbox {
+class SendQueue {
  public:
   using SendFunction =
       std::function<Result<wire::SendResult>(const std::string& peer, std::string_view body)>;
-  explicit Outbox(SendFunction send) : send_(std::move(send)) {}
+  explicit SendQueue(SendFunction send) : send_(std::move(send)) {}
 
   // Replies and final messages. One that its reader could not read becomes the error that says so.
   void send(const std::string& peer, const wire::Message& message);

@@ -1,4 +1,4 @@
-#include "coordinator/id_mint.h"
+#include "coordinator/id_generator.h"
 
 #include <cstdio>
 #include <random>
@@ -21,9 +21,9 @@ uint64_t random_base() {
 
 }  // namespace
 
-IdMint::IdMint() : base_(random_base()) {}
+IdGenerator::IdGenerator() : base_(random_base()) {}
 
-std::string IdMint::make(const char* prefix) {
+std::string IdGenerator::make(const char* prefix) {
   const uint64_t n = n_made_.fetch_add(1, std::memory_order_relaxed);
   char digits[33];
   std::snprintf(digits, sizeof digits, "%016llx%016llx",

@@ -1,4 +1,4 @@
-#include "coordinator/relay.h"
+#include "coordinator/zmq_frontend.h"
 
 #include <functional>
 #include <future>
@@ -35,39 +35,41 @@ std::string key_of_peer(const std::string& peer) { return "zmq:" + peer; }
 }  // namespace
 
 // Answers to one client of the ROUTER.
-class Relay::FrontSink final : public ReplySink {
+class ZmqFrontend::FrontSink final : public ReplySink {
  public:
-  FrontSink(Relay& relay, std::string peer) : relay_(relay), peer_(std::move(peer)) {}
-  void deliver(wire::Message message) override { relay_.reply(peer_, message); }
+  FrontSink(ZmqFrontend& frontend, std::string peer)
+      : frontend_(frontend), peer_(std::move(peer)) {}
+  void deliver(wire::Message message) override { frontend_.reply(peer_, message); }
 
  private:
-  Relay& relay_;
+  ZmqFrontend& frontend_;
   const std::string peer_;
 };
 
-Result<std::unique_ptr<Relay>> Relay::make(RelayConfig config, CoordinatorProbes& probes,
-                                           const Clock& clock) {
-  std::unique_ptr<Relay> relay(new Relay(std::move(config), probes, clock));
-  if (Status opened = relay->open_sockets(); !opened) return opened.error();
-  return relay;
+Result<std::unique_ptr<ZmqFrontend>> ZmqFrontend::make(ZmqFrontendConfig config,
+                                                       CoordinatorProbes& probes,
+                                                       const Clock& clock) {
+  std::unique_ptr<ZmqFrontend> frontend(new ZmqFrontend(std::move(config), probes, clock));
+  if (Status opened = frontend->open_sockets(); !opened) return opened.error();
+  return frontend;
 }
 
-Relay::Relay(RelayConfig config, CoordinatorProbes& probes, const Clock& clock)
+ZmqFrontend::ZmqFrontend(ZmqFrontendConfig config, CoordinatorProbes& probes, const Clock& clock)
     : config_(std::move(config)),
       probes_(probes),
       clock_(clock),
       nodes_(config_.node_endpoints, clock_, config_.timeouts),
       forwarder_(nodes_, Router(config_.policy), *this, clock_, probes_, config_.forwarder),
-      desk_(forwarder_, [this] { return present_view(); }),
+      dispatcher_(forwarder_, [this] { return present_view(); }),
       unreached_(
           kUnreached / kTick,
           [](const std::string& endpoint) { return why_unreached(endpoint, kConnectTimeout); },
           run_on_own_thread),
       view_(std::make_shared<ClusterView>()) {}
 
-Relay::~Relay() { stop(); }
+ZmqFrontend::~ZmqFrontend() { stop(); }
 
-Status Relay::open_sockets() {
+Status ZmqFrontend::open_sockets() {
   for (uint32_t i = 0; i < config_.node_endpoints.size(); ++i) {
     TRY(wire::Socket socket, wire::Socket::make(context_, wire::SocketKind::kDealer));
     if (Status status = socket.connect(config_.node_endpoints[i]); !status) return status.error();
@@ -90,18 +92,18 @@ Status Relay::open_sockets() {
   return Ok{};
 }
 
-void Relay::start() {
+void ZmqFrontend::start() {
   running_ = true;
   loop_.start();
 }
 
-void Relay::begin_drain() {
+void ZmqFrontend::begin_drain() {
   draining_ = true;
   loop_.wake();
 }
 
 // The nodes hear of it before the sockets close; a loop that hangs does not hold us up.
-void Relay::end_everything() {
+void ZmqFrontend::end_everything() {
   const auto ended = std::make_shared<std::promise<void>>();
   const bool posted = loop_.post([this, ended] {
     forwarder_.end_everything();
@@ -110,7 +112,7 @@ void Relay::end_everything() {
   if (posted && running_) ended->get_future().wait_for(kCloseLinger);
 }
 
-void Relay::stop() {
+void ZmqFrontend::stop() {
   end_everything();
   loop_.stop();
   forwarder_.end_everything();  // what came in between
@@ -119,15 +121,15 @@ void Relay::stop() {
   unread.swap(inbox_);
 }
 
-bool Relay::submit(Client client, wire::Message message) {
+bool ZmqFrontend::submit(Client client, wire::Message message) {
   return post({std::move(client), std::move(message)});
 }
 
-bool Relay::submit(Client client, std::vector<wire::Generate> prompts) {
+bool ZmqFrontend::submit(Client client, std::vector<wire::Generate> prompts) {
   return post({std::move(client), std::move(prompts)});
 }
 
-bool Relay::post(Command command) {
+bool ZmqFrontend::post(Command command) {
   {
     std::lock_guard lock(mutex_);
     if (inbox_.size() >= kMaxInbox) return false;
@@ -138,7 +140,7 @@ bool Relay::post(Command command) {
 }
 
 // Not bounded: there is at most one for each client that was let in.
-void Relay::drop_client(std::string client_key) {
+void ZmqFrontend::drop_client(std::string client_key) {
   {
     std::lock_guard lock(mutex_);
     inbox_.push_back({Client{std::move(client_key), nullptr}, std::monostate()});
@@ -146,12 +148,12 @@ void Relay::drop_client(std::string client_key) {
   loop_.wake();
 }
 
-std::shared_ptr<const ClusterView> Relay::view() const {
+std::shared_ptr<const ClusterView> ZmqFrontend::view() const {
   std::lock_guard lock(mutex_);
   return view_;
 }
 
-bool Relay::send(NodeId node, const wire::Message& message) {
+bool ZmqFrontend::send(NodeId node, const wire::Message& message) {
   wire::Socket* socket = loop_.find_socket(node_sockets_[raw(node)]);
   if (socket == nullptr) return false;
   const Result<wire::SendResult> sent = socket->send("", wire::encode(message));
@@ -159,7 +161,7 @@ bool Relay::send(NodeId node, const wire::Message& message) {
   return sent && *sent == wire::SendResult::kSent;
 }
 
-void Relay::on_node_bytes(NodeId node, wire::Incoming& incoming) {
+void ZmqFrontend::on_node_bytes(NodeId node, wire::Incoming& incoming) {
   Result<wire::Message> message = wire::decode(incoming.body);
   if (!message) return on_unreadable(node, incoming, message.error());
   if (const auto* welcome = std::get_if<wire::Welcome>(&*message)) {
@@ -175,14 +177,14 @@ void Relay::on_node_bytes(NodeId node, wire::Incoming& incoming) {
   }
 }
 
-void Relay::on_unreadable(NodeId node, const wire::Incoming& incoming, const Error& error) {
+void ZmqFrontend::on_unreadable(NodeId node, const wire::Incoming& incoming, const Error& error) {
   log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " sent a message that is ",
                               "not understood: ", error.message));
   forwarder_.on_unreadable(node, std::string(wire::find_request_id(incoming.body)), error);
   drop_unreachable();
 }
 
-void Relay::apply(NodeId node, NodeTable::Change change) {
+void ZmqFrontend::apply(NodeId node, NodeTable::Change change) {
   if (change == NodeTable::Change::kNone) return;
   const Node& entry = nodes_.node(node);
   if (change == NodeTable::Change::kForeign)
@@ -196,14 +198,14 @@ void Relay::apply(NodeId node, NodeTable::Change change) {
   drop_unreachable();
 }
 
-void Relay::on_client_bytes(wire::Incoming& incoming) {
+void ZmqFrontend::on_client_bytes(wire::Incoming& incoming) {
   std::string request_id;
   Result<wire::Message> message = wire::decode(incoming.body, &request_id);
   if (!incoming.single_frame)
     message = Error{ErrorCode::kInvalidRequest, "a message must be one frame", ""};
   if (message) {
     const auto sink = std::make_shared<FrontSink>(*this, incoming.peer);
-    desk_.on_message({key_of_peer(incoming.peer), sink}, std::move(*message));
+    dispatcher_.on_message({key_of_peer(incoming.peer), sink}, std::move(*message));
   } else {
     const Error& error = message.error();
     reply(incoming.peer, wire::ErrorReply{request_id, error.code, error.message, error.param});
@@ -213,7 +215,7 @@ void Relay::on_client_bytes(wire::Incoming& incoming) {
 
 // A peer that is gone, or that left its whole queue unread, gets nothing more. Once the socket is
 // closed, after stop() for example, nobody does.
-void Relay::reply(const std::string& peer, const wire::Message& message) {
+void ZmqFrontend::reply(const std::string& peer, const wire::Message& message) {
   wire::Socket* socket = loop_.find_socket(*front_);
   if (socket == nullptr) return;
   const Result<wire::SendResult> sent = socket->send(peer, wire::encode_sendable(message));
@@ -221,14 +223,14 @@ void Relay::reply(const std::string& peer, const wire::Message& message) {
 }
 
 // Apart from reply(), because the forwarder is in the middle of a request there.
-void Relay::drop_unreachable() {
+void ZmqFrontend::drop_unreachable() {
   while (!unreachable_.empty()) {
     const std::vector<std::string> keys = std::exchange(unreachable_, {});
     for (const std::string& key : keys) forwarder_.drop_client(key);
   }
 }
 
-void Relay::drain_inbox() {
+void ZmqFrontend::drain_inbox() {
   std::vector<Command> commands;
   {
     std::lock_guard lock(mutex_);
@@ -237,7 +239,7 @@ void Relay::drain_inbox() {
   if (draining_) forwarder_.begin_drain();
   for (Command& command : commands) {
     if (auto* message = std::get_if<wire::Message>(&command.said))
-      desk_.on_message(command.client, std::move(*message));
+      dispatcher_.on_message(command.client, std::move(*message));
     else if (auto* prompts = std::get_if<std::vector<wire::Generate>>(&command.said))
       forwarder_.submit(command.client, std::move(*prompts));
     else
@@ -245,7 +247,7 @@ void Relay::drain_inbox() {
   }
 }
 
-void Relay::tick() {
+void ZmqFrontend::tick() {
   last_tick_ = clock_.now();
   const std::vector<NodeId> died = nodes_.expire();
   if (!died.empty()) publish_changes();
@@ -262,7 +264,7 @@ void Relay::tick() {
   publish_changes();
 }
 
-ClusterView Relay::present_view() const {
+ClusterView ZmqFrontend::present_view() const {
   return {.nodes = nodes_.nodes(),
           .groups = nodes_.shared_groups(),
           .n_inflight = static_cast<int64_t>(forwarder_.n_inflight()),
@@ -271,7 +273,7 @@ ClusterView Relay::present_view() const {
 
 // The view shares the nodes with the table, so this copies pointers. view_ is written on this
 // thread only, so it is read here without the lock.
-void Relay::publish_changes() {
+void ZmqFrontend::publish_changes() {
   if (published_membership_ != nodes_.membership()) publish_membership();
   const bool is_same = published_version_ == nodes_.version() &&
                        view_->n_inflight == static_cast<int64_t>(forwarder_.n_inflight()) &&
@@ -283,7 +285,7 @@ void Relay::publish_changes() {
   view_ = std::move(view);
 }
 
-void Relay::publish_membership() {
+void ZmqFrontend::publish_membership() {
   published_membership_ = nodes_.membership();
   for (const char* state : {"connecting", "ready", "stalled", "suspect", "dead", "draining"}) {
     int64_t n = 0;

@@ -1,4 +1,4 @@
-#include "node/engine/waiting_line.h"
+#include "node/engine/waiting_queue.h"
 
 #include <algorithm>
 
@@ -21,25 +21,25 @@ bool FewestToForward::operator()(const Sequence* a, const Sequence* b) const {
   return a->arrival() < b->arrival();
 }
 
-void WaitingLine::enter(Sequence& sequence) {
-  CHECK(sequence.is_waiting() && tenant_of(sequence) < lines_.size());
+void WaitingQueue::enter(Sequence& sequence) {
+  CHECK(sequence.is_waiting() && tenant_of(sequence) < queues_.size());
   if (sequence.is_new()) sequence.arrive(next_arrival_++);
-  stand_in_line(sequence);
+  insert(sequence);
   count(sequence, 1);
 }
 
-void WaitingLine::leave(Sequence& sequence) {
-  if (!deferred_.remove(sequence)) step_out_of_line(sequence);
+void WaitingQueue::leave(Sequence& sequence) {
+  if (!deferred_.remove(sequence)) erase(sequence);
   count(sequence, -1);
 }
 
-void WaitingLine::defer(const Deferral& deferral, uint64_t until) {
-  step_out_of_line(*deferral.sequence);
+void WaitingQueue::defer(const Deferral& deferral, uint64_t until) {
+  erase(*deferral.sequence);
   deferred_.add(deferral, until);
 }
 
-void WaitingLine::stand_in_line(Sequence& sequence) {
-  std::deque<Sequence*>& line = lines_[tenant_of(sequence)];
+void WaitingQueue::insert(Sequence& sequence) {
+  std::deque<Sequence*>& line = queues_[tenant_of(sequence)];
   const auto place =
       std::upper_bound(line.begin(), line.end(), &sequence,
                        [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
@@ -47,8 +47,8 @@ void WaitingLine::stand_in_line(Sequence& sequence) {
   shortest_[tenant_of(sequence)].insert(&sequence);
 }
 
-void WaitingLine::step_out_of_line(Sequence& sequence) {
-  std::deque<Sequence*>& line = lines_[tenant_of(sequence)];
+void WaitingQueue::erase(Sequence& sequence) {
+  std::deque<Sequence*>& line = queues_[tenant_of(sequence)];
   const auto place =
       std::lower_bound(line.begin(), line.end(), &sequence,
                        [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
@@ -58,16 +58,16 @@ void WaitingLine::step_out_of_line(Sequence& sequence) {
 }
 
 // A new request is counted with its first choice.
-void WaitingLine::count(const Sequence& sequence, int sign) {
+void WaitingQueue::count(const Sequence& sequence, int sign) {
   n_sequences_ += sign;
   if (sequence.choice() != 0 || !sequence.is_new()) return;
   n_new_requests_ += sign;
   n_new_tokens_ += sign * int64_t{sequence.n_prompt()};
 }
 
-Sequence* WaitingLine::first() const {
+Sequence* WaitingQueue::first() const {
   std::vector<Sequence*> candidates = deferred_.all();
-  for (const std::deque<Sequence*>& line : lines_) {
+  for (const std::deque<Sequence*>& line : queues_) {
     if (!line.empty()) candidates.push_back(line.front());
   }
   const auto first =

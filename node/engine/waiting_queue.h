@@ -1,7 +1,7 @@
-// WaitingLine: the sequences that have no slot yet, a line for each tenant, each in order of
+// WaitingQueue: the sequences that have no slot yet, a line for each tenant, each in order of
 // priority and then of arrival. One that was sent back keeps its arrival, so it stands in front of
-// those that came later. Who is deferred stands aside (node/engine/deferred_line.h), and comes back
-// to its place. Engine thread only.
+// those that came later. Who is deferred stands aside (node/engine/deferred_queue.h), and comes
+// back to its place. Engine thread only.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 #include <set>
 #include <vector>
 
-#include "node/engine/deferred_line.h"
+#include "node/engine/deferred_queue.h"
 #include "node/engine/sequence.h"
 
 namespace lockstep {
@@ -23,11 +23,11 @@ struct FewestToForward {
   bool operator()(const Sequence* a, const Sequence* b) const;
 };
 
-class WaitingLine {
+class WaitingQueue {
  public:
   using Shortest = std::set<Sequence*, FewestToForward>;
 
-  explicit WaitingLine(size_t n_tenants) : lines_(n_tenants), shortest_(n_tenants) {}
+  explicit WaitingQueue(size_t n_tenants) : queues_(n_tenants), shortest_(n_tenants) {}
 
   // Gives it its place among those of its tenant; a sequence that is new arrives now. It must have
   // been told how many tokens it has to forward, and not be told otherwise while it is here.
@@ -38,14 +38,14 @@ class WaitingLine {
   // Puts one that is in line aside until step `until` at the latest.
   void defer(const Deferral& deferral, uint64_t until);
   // Puts one that was taken from `deferred` back in line.
-  void come_back(Sequence& sequence) { stand_in_line(sequence); }
-  DeferredLine& deferred() { return deferred_; }
-  const DeferredLine& deferred() const { return deferred_; }
+  void come_back(Sequence& sequence) { insert(sequence); }
+  DeferredQueue& deferred() { return deferred_; }
+  const DeferredQueue& deferred() const { return deferred_; }
 
   // Those in line, in order of service, and the same, the shortest first.
-  const std::deque<Sequence*>& of(size_t tenant) const { return lines_[tenant]; }
+  const std::deque<Sequence*>& of(size_t tenant) const { return queues_[tenant]; }
   const Shortest& shortest_of(size_t tenant) const { return shortest_[tenant]; }
-  size_t n_tenants() const { return lines_.size(); }
+  size_t n_tenants() const { return queues_.size(); }
   int32_t n_sequences() const { return n_sequences_; }  // in line or aside
   // Requests of which not one choice has been admitted, and the tokens of their prompts.
   int32_t n_new_requests() const { return n_new_requests_; }
@@ -56,12 +56,12 @@ class WaitingLine {
 
  private:
   void count(const Sequence& sequence, int sign);
-  void stand_in_line(Sequence& sequence);
-  void step_out_of_line(Sequence& sequence);
+  void insert(Sequence& sequence);
+  void erase(Sequence& sequence);
 
-  std::vector<std::deque<Sequence*>> lines_;  // [n_tenants]
-  std::vector<Shortest> shortest_;            // [n_tenants], of the same sequences
-  DeferredLine deferred_;
+  std::vector<std::deque<Sequence*>> queues_;  // [n_tenants]
+  std::vector<Shortest> shortest_;             // [n_tenants], of the same sequences
+  DeferredQueue deferred_;
   uint64_t next_arrival_ = 1;
   int32_t n_sequences_ = 0;
   int32_t n_new_requests_ = 0;

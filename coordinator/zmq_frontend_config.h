@@ -1,4 +1,4 @@
-// The relay's settings: values only, for whoever reads settings and opens no socket.
+// The frontend's settings: values only, for whoever reads settings and opens no socket.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace lockstep {
 
-struct RelayConfig {
+struct ZmqFrontendConfig {
   std::string zmq_endpoint;  // of the clients' ROUTER; empty = none
   std::vector<std::string> node_endpoints;
   RoutingPolicy policy = RoutingPolicy::kRoundRobin;

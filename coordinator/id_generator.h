@@ -1,5 +1,5 @@
-// IdMint: ids that nobody else makes: 32 hexadecimal digits, random per process, never repeated
-// within it. Any thread.
+// IdGenerator: ids that nobody else makes: 32 hexadecimal digits, random per process, never
+// repeated within it. Any thread.
 #pragma once
 
 #include <atomic>
@@ -8,9 +8,9 @@
 
 namespace lockstep {
 
-class IdMint {
+class IdGenerator {
  public:
-  IdMint();
+  IdGenerator();
   // "chatcmpl-" + 32 digits.
   std::string make(const char* prefix);
 

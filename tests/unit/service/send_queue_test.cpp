@@ -1,4 +1,4 @@
-#include "node/service/outbox.h"
+#include "node/service/send_queue.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@ namespace {
 // A ROUTER whose peers take as much as a test says.
 class FakeRouter {
  public:
-  Outbox::SendFunction function() {
+  SendQueue::SendFunction function() {
     return [this](const std::string& peer, std::string_view body) -> Result<wire::SendResult> {
       if (gone.contains(peer)) return wire::SendResult::kUnreachable;
       if (room == 0) return wire::SendResult::kFull;
@@ -26,34 +26,34 @@ class FakeRouter {
 
 wire::Message word(const std::string& id) { return wire::Cancel{id}; }
 
-TEST(Outbox, FinalMessagesWaitInOrderForASlowPeer) {
+TEST(SendQueue, FinalMessagesWaitInOrderForASlowPeer) {
   FakeRouter router;
-  Outbox outbox(router.function());
+  SendQueue send_queue(router.function());
   router.room = 1;
-  for (const char* id : {"1", "2", "3"}) outbox.send("p", word(id));
+  for (const char* id : {"1", "2", "3"}) send_queue.send("p", word(id));
   EXPECT_EQ(router.delivered, std::vector<std::string>{"1"});
-  EXPECT_FALSE(outbox.empty());
+  EXPECT_FALSE(send_queue.empty());
   router.room = 1;
-  outbox.flush();
+  send_queue.flush();
   router.room = 9;
-  outbox.send("p", word("4"));  // must not overtake "3"
-  outbox.flush();
+  send_queue.send("p", word("4"));  // must not overtake "3"
+  send_queue.flush();
   EXPECT_EQ(router.delivered, (std::vector<std::string>{"1", "2", "3", "4"}));
-  EXPECT_TRUE(outbox.empty());
-  EXPECT_TRUE(outbox.take_lost().empty());
+  EXPECT_TRUE(send_queue.empty());
+  EXPECT_TRUE(send_queue.take_lost().empty());
 }
 
-TEST(Outbox, AReplyThatItsReaderCouldNotReadIsSentAsAnError) {
+TEST(SendQueue, AReplyThatItsReaderCouldNotReadIsSentAsAnError) {
   std::vector<std::string> sent;
-  Outbox outbox([&](const std::string&, std::string_view body) -> Result<wire::SendResult> {
+  SendQueue send_queue([&](const std::string&, std::string_view body) -> Result<wire::SendResult> {
     sent.emplace_back(body);
     return wire::SendResult::kSent;
   });
   wire::Accepted many;
   many.request_id = "many";
   many.prompt_token_ids.assign(wire::kMaxValues, 5);
-  outbox.send("p", many);
-  outbox.send("p", wire::Detokenized{"large", std::string(wire::kMaxFrameBytes, 'x')});
+  send_queue.send("p", many);
+  send_queue.send("p", wire::Detokenized{"large", std::string(wire::kMaxFrameBytes, 'x')});
   ASSERT_EQ(sent.size(), 2u);
   for (const std::string& body : sent) {
     const auto error = std::get<wire::ErrorReply>(*wire::decode(body));
@@ -62,39 +62,39 @@ TEST(Outbox, AReplyThatItsReaderCouldNotReadIsSentAsAnError) {
   }
 }
 
-TEST(Outbox, NewsIsRefusedNotKept) {
+TEST(SendQueue, NewsIsRefusedNotKept) {
   FakeRouter router;
-  Outbox outbox(router.function());
-  EXPECT_TRUE(outbox.try_send("p", wire::encode(word("1"))));
+  SendQueue send_queue(router.function());
+  EXPECT_TRUE(send_queue.try_send("p", wire::encode(word("1"))));
   router.room = 0;
-  EXPECT_FALSE(outbox.try_send("p", wire::encode(word("2"))));
-  EXPECT_TRUE(outbox.empty());
-  outbox.send("p", word("3"));
+  EXPECT_FALSE(send_queue.try_send("p", wire::encode(word("2"))));
+  EXPECT_TRUE(send_queue.empty());
+  send_queue.send("p", word("3"));
   router.room = 9;
-  EXPECT_FALSE(outbox.try_send("p", wire::encode(word("4"))))
+  EXPECT_FALSE(send_queue.try_send("p", wire::encode(word("4"))))
       << "it would overtake a final message";
-  outbox.flush();
+  send_queue.flush();
   EXPECT_EQ(router.delivered, (std::vector<std::string>{"1", "3"}));
 }
 
-TEST(Outbox, GonePeersAreReportedOnceAndForgotten) {
+TEST(SendQueue, GonePeersAreReportedOnceAndForgotten) {
   FakeRouter router;
-  Outbox outbox(router.function());
+  SendQueue send_queue(router.function());
   router.room = 0;
-  outbox.send("p", word("1"));
+  send_queue.send("p", word("1"));
   router.gone.insert("p");
-  outbox.flush();
-  EXPECT_TRUE(outbox.empty());
-  EXPECT_EQ(outbox.take_lost(), std::vector<std::string>{"p"});
-  EXPECT_TRUE(outbox.take_lost().empty());
+  send_queue.flush();
+  EXPECT_TRUE(send_queue.empty());
+  EXPECT_EQ(send_queue.take_lost(), std::vector<std::string>{"p"});
+  EXPECT_TRUE(send_queue.take_lost().empty());
 }
 
-TEST(Outbox, APeerThatNeverReadsCountsAsGone) {
+TEST(SendQueue, APeerThatNeverReadsCountsAsGone) {
   FakeRouter router;
-  Outbox outbox(router.function());
+  SendQueue send_queue(router.function());
   router.room = 0;
-  for (int i = 0; i < 10000; ++i) outbox.send("p", word("x"));
-  EXPECT_EQ(outbox.take_lost(), std::vector<std::string>{"p"});
+  for (int i = 0; i < 10000; ++i) send_queue.send("p", word("x"));
+  EXPECT_EQ(send_queue.take_lost(), std::vector<std::string>{"p"});
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-// DeferredLine: sequences that wait for keys and values that a running one, their leader, is
-// computing. They stand in no waiting line meanwhile, so a plan does not look at them, however many
-// there are. Each comes back when its leader has published the blocks it waits for, when the leader
-// will publish no more, or when it has waited for so many steps; whichever is first. Engine thread
-// only.
+// DeferredQueue: sequences that wait for keys and values that a running one, their leader, is
+// computing. They stand in no waiting queue meanwhile, so a plan does not look at them, however
+// many there are. Each comes back when its leader has published the blocks it waits for, when the
+// leader will publish no more, or when it has waited for so many steps; whichever is first. Engine
+// thread only.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct Deferral {
   int32_t n_blocks = 0;  // of the leader's prefix, which must be published
 };
 
-class DeferredLine {
+class DeferredQueue {
  public:
   bool empty() const { return entries_.empty(); }
   int32_t n_sequences() const { return static_cast<int32_t>(entries_.size()); }

@@ -1,5 +1,5 @@
-// ClientDesk: what a client's message means, the same for HTTP and ZeroMQ: requests go to the
-// forwarder, questions about the cluster are answered here. I/O thread only.
+// RequestDispatcher: what a client's message means, the same for HTTP and ZeroMQ: requests go to
+// the forwarder, questions about the cluster are answered here. I/O thread only.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@
 
 namespace lockstep {
 
-class ClientDesk {
+class RequestDispatcher {
  public:
   // `view` gives the cluster as it is now.
-  ClientDesk(Forwarder& forwarder, std::function<ClusterView()> view);
+  RequestDispatcher(Forwarder& forwarder, std::function<ClusterView()> view);
 
   void on_message(const Client& client, wire::Message message);
 

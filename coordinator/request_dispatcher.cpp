@@ -1,4 +1,4 @@
-#include "coordinator/client_desk.h"
+#include "coordinator/request_dispatcher.h"
 
 #include <algorithm>
 #include <random>
@@ -19,10 +19,10 @@ bool speaks_our_version(const wire::Hello& hello) {
 
 }  // namespace
 
-ClientDesk::ClientDesk(Forwarder& forwarder, std::function<ClusterView()> view)
+RequestDispatcher::RequestDispatcher(Forwarder& forwarder, std::function<ClusterView()> view)
     : forwarder_(forwarder), view_(std::move(view)), epoch_(std::random_device()()) {}
 
-void ClientDesk::on_message(const Client& client, wire::Message message) {
+void RequestDispatcher::on_message(const Client& client, wire::Message message) {
   if (auto* generate = std::get_if<wire::Generate>(&message)) {
     forwarder_.submit(client, std::move(*generate));
   } else if (auto* tokenize = std::get_if<wire::Tokenize>(&message)) {
@@ -49,7 +49,7 @@ void ClientDesk::on_message(const Client& client, wire::Message message) {
   }
 }
 
-wire::Welcome ClientDesk::welcome() const {
+wire::Welcome RequestDispatcher::welcome() const {
   const ClusterView view = view_();
   wire::Welcome welcome;
   welcome.epoch = epoch_;
