@@ -1,5 +1,5 @@
 // PackedWeights: a weight matrix repacked for the kernels. Rows are interleaved in tiles of 16, so
-// that one SIMD lane is one output row; blocks of 32 values run in the order in which they are
+// that one SIMD element is one output row; blocks of 32 values run in the order in which they are
 // summed (leaf by leaf, lane by lane). The bytes belong to whoever packed them.
 //
 // One tile, blocks b0, b1, … in summing order (docs/numerics.md, "Packed layout"):

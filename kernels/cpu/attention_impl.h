@@ -77,18 +77,18 @@ inline void softmax_tile(float scale, int begin, int end, float* scores, float& 
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const auto lowest = S::set1(-kInfinity);
   auto largest = lowest;
-  uint32_t nan_lanes = 0;
+  uint32_t nan_bits = 0;
   for (int key = 0; key < kTileKeys; key += kWidth) {
     const auto scaled = S::mul(S::load(scores + key), S::set1(scale));
-    const auto s = S::select(S::lanes(begin - key, end - key), scaled, lowest);
-    nan_lanes |= S::bits(S::is_nan(s));
+    const auto s = S::select(S::mask(begin - key, end - key), scaled, lowest);
+    nan_bits |= S::bits(S::is_nan(s));
     largest = S::max(s, largest);
     S::store(scores + key, s);
   }
-  m = nan_lanes != 0 ? std::numeric_limits<float>::quiet_NaN() : S::max_lane(largest);
+  m = nan_bits != 0 ? std::numeric_limits<float>::quiet_NaN() : S::max_element(largest);
   const auto top = S::set1(m);
   l = strided_sum<S>(kTileKeys, [&](typename S::F lane, int64_t key, int64_t) {
-    const auto visible = S::lanes(begin - static_cast<int>(key), end - static_cast<int>(key));
+    const auto visible = S::mask(begin - static_cast<int>(key), end - static_cast<int>(key));
     const auto e = exp<S>(S::sub(S::load(scores + key), top));
     const auto p = S::select(visible, e, S::set1(0.0f));
     S::store(scores + key, p);

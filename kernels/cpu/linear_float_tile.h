@@ -1,5 +1,5 @@
-// Float weights on any instruction set: V is a class of simd_*.h. One lane is one row; each row and
-// token is one chain of fma over k, so several tokens run side by side to hide its latency.
+// Float weights on any instruction set: V is a class of simd_*.h. One element is one row; each row
+// and token is one chain of fma over k, so several tokens run side by side to hide its latency.
 #pragma once
 
 #include "kernels/cpu/linear_tile.h"

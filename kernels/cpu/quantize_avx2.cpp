@@ -9,14 +9,14 @@ constexpr int32_t kInfinityBits = 0x7f800000;
 constexpr int32_t kTinyBits = 0x0f800000;  // 2^-96
 
 // The largest of eight non-negative int32.
-int32_t max_lane(__m256i v) {
+int32_t max_element(__m256i v) {
   __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   m = _mm_max_epi32(m, _mm_shuffle_epi32(m, _MM_SHUFFLE(1, 0, 3, 2)));
   m = _mm_max_epi32(m, _mm_shuffle_epi32(m, _MM_SHUFFLE(2, 3, 0, 1)));
   return _mm_cvtsi128_si32(m);
 }
 
-int32_t sum_lanes(__m256i v) {
+int32_t sum_elements(__m256i v) {
   __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
   s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(2, 3, 0, 1)));
@@ -40,7 +40,7 @@ void quantize_block(const float* x, int64_t b, const QuantizedRow& out) {
     const __m256i bits = _mm256_and_si256(_mm256_castps_si256(values[i]), magnitude);
     max_bits = _mm256_max_epi32(max_bits, bits);
   }
-  const int32_t amax_bits = max_lane(max_bits);
+  const int32_t amax_bits = max_element(max_bits);
   if (amax_bits >= kInfinityBits) return put_zeros(__builtin_nanf(""), b, out);
   if (amax_bits < kTinyBits) return put_zeros(0.0f, b, out);
 
@@ -60,7 +60,7 @@ void quantize_block(const float* x, int64_t b, const QuantizedRow& out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out.q + b * kBlockLen),
                       _mm256_permutevar8x32_epi32(pairs, order));
   const float scale = amax / 127.0f;
-  const int32_t q_sum = sum_lanes(sums);
+  const int32_t q_sum = sum_elements(sums);
   out.scale[b] = scale;
   out.q_sum[b] = q_sum;
   out.sum[b] = scale * static_cast<float>(q_sum);

@@ -19,7 +19,7 @@ struct Scan {
   // load_up_to with -Inf beyond the row.
   static F load_low(const float* z, int64_t n) {
     if (n >= kWidth) return S::load(z);
-    return S::select(S::lanes(0, static_cast<int>(n)), S::load_n(z, n), S::set1(-kInfinity));
+    return S::select(S::mask(0, static_cast<int>(n)), S::load_n(z, n), S::set1(-kInfinity));
   }
 
   static float max(const float* z, int64_t n) {
@@ -32,7 +32,7 @@ struct Scan {
     }
     for (; i < n; i += kWidth) largest[0] = S::max(load_low(z + i, n - i), largest[0]);
     for (int v = 1; v < kUnroll; ++v) largest[0] = S::max(largest[v], largest[0]);
-    return S::max_lane(largest[0]);
+    return S::max_element(largest[0]);
   }
 
   static float finite_max(const float* z, int64_t n) {
@@ -40,7 +40,7 @@ struct Scan {
     typename S::M bad[kUnroll];
     for (int v = 0; v < kUnroll; ++v) {
       largest[v] = S::set1(-kInfinity);
-      bad[v] = S::lanes(0, 0);
+      bad[v] = S::mask(0, 0);
     }
     int64_t i = 0;
     for (; i + kUnroll * kWidth <= n; i += kUnroll * kWidth) {
@@ -59,7 +59,7 @@ struct Scan {
       largest[0] = S::max(largest[v], largest[0]);
     }
     if (S::bits(bad[0]) != 0) return std::numeric_limits<float>::quiet_NaN();
-    return S::max_lane(largest[0]);
+    return S::max_element(largest[0]);
   }
 
   static int64_t find(const float* z, int64_t n, float value) {

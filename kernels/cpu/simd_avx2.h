@@ -1,5 +1,5 @@
-// Avx2: the vector vocabulary of kernels/cpu with 8 lanes (AVX2, FMA, F16C). Included by *_avx2.cpp
-// only. simd_portable.h says what each function means.
+// Avx2: the vector vocabulary of kernels/cpu with 8 elements (AVX2, FMA, F16C). Included by
+// *_avx2.cpp only. simd_portable.h says what each function means.
 #pragma once
 
 #include <immintrin.h>
@@ -10,7 +10,7 @@ namespace lockstep::simd {
 
 struct Avx2 {
   using F = __m256;
-  using M = __m256;  // all ones or all zeros per lane
+  using M = __m256;  // all ones or all zeros per element
   static constexpr int kWidth = 8;
   static constexpr int kTileVecs = 2;
 
@@ -68,10 +68,10 @@ struct Avx2 {
     const F magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
     return _mm256_cmp_ps(magnitude, _mm256_set1_ps(0x1.fffffep127f), _CMP_NLE_UQ);
   }
-  static M lanes(int lo, int hi) {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32(lo), lane);
-    const __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(hi), lane);
+  static M mask(int lo, int hi) {
+    const __m256i element = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32(lo), element);
+    const __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(hi), element);
     return _mm256_castsi256_ps(_mm256_andnot_si256(below, inside));
   }
   static M both(M a, M b) { return _mm256_and_ps(a, b); }
@@ -79,7 +79,7 @@ struct Avx2 {
   static uint32_t bits(M m) { return static_cast<uint32_t>(_mm256_movemask_ps(m)); }
   static F select(M m, F a, F b) { return _mm256_blendv_ps(b, a, m); }
 
-  static float max_lane(F v) {
+  static float max_element(F v) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));

@@ -1,4 +1,5 @@
-// Avx512: the vector vocabulary of kernels/cpu with 16 lanes (AVX-512 F, BW, DQ, VL). Included by
+// Avx512: the vector vocabulary of kernels/cpu with 16 elements (AVX-512 F, BW, DQ, VL). Included
+// by
 // *_avx512.cpp only. simd_portable.h says what each function means.
 #pragma once
 
@@ -63,13 +64,13 @@ struct Avx512 {
   static M not_finite(F a) {
     return _mm512_cmp_ps_mask(_mm512_abs_ps(a), _mm512_set1_ps(0x1.fffffep127f), _CMP_NLE_UQ);
   }
-  static M lanes(int lo, int hi) { return static_cast<M>(first(hi) & ~first(lo)); }
+  static M mask(int lo, int hi) { return static_cast<M>(first(hi) & ~first(lo)); }
   static M both(M a, M b) { return static_cast<M>(a & b); }
   static M either(M a, M b) { return static_cast<M>(a | b); }
   static uint32_t bits(M m) { return m; }
   static F select(M m, F a, F b) { return _mm512_mask_blend_ps(m, b, a); }
 
-  static float max_lane(F v) {
+  static float max_element(F v) {
     const __m256 m = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
     __m128 n = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
     n = _mm_max_ps(n, _mm_movehl_ps(n, n));
@@ -90,13 +91,13 @@ struct Avx512 {
       const F v = load(x + 16 * half);
       const F cs = load(cos_sin + 16 * half);
       const F across = mul(_mm512_permute_ps(v, 0xb1), _mm512_movehdup_ps(cs));  // b sin, a sin
-      const F signs = _mm512_castsi512_ps(_mm512_set1_epi64(0x80000000));        // even lanes
+      const F signs = _mm512_castsi512_ps(_mm512_set1_epi64(0x80000000));        // even elements
       store(x + 16 * half, fma(v, _mm512_moveldup_ps(cs), _mm512_xor_ps(across, signs)));
     }
   }
 
  private:
-  // Lanes below n, for n of any sign and size.
+  // Elements below n, for n of any sign and size.
   static __mmask16 first(int64_t n) {
     return n <= 0 ? __mmask16{0} : n >= 16 ? __mmask16{0xffff} : static_cast<M>((1u << n) - 1);
   }

@@ -10,7 +10,7 @@
 
 namespace lockstep::simd {
 
-// reference::exp in every lane.
+// reference::exp in every element.
 template <class S>
 inline typename S::F exp(typename S::F x) {
   using F = typename S::F;
@@ -29,7 +29,7 @@ inline typename S::F exp(typename S::F x) {
   return S::select(S::is_nan(x), x, y);
 }
 
-// Up to kWidth values; the lanes beyond n are +0.
+// Up to kWidth values; the elements beyond n are +0.
 template <class S>
 inline typename S::F load_up_to(const float* p, int64_t n) {
   return n >= S::kWidth ? S::load(p) : S::load_n(p, n);

@@ -1,6 +1,6 @@
-// Portable: the vector vocabulary of kernels/cpu with one lane, for machines without AVX2. The ops
-// are templates over such a class (simd_avx2.h, simd_avx512.h have more lanes); where a class has
-// one lane every loop below is its own tail and needs no masks.
+// Portable: the vector vocabulary of kernels/cpu with one element, for machines without AVX2. The
+// ops are templates over such a class (simd_avx2.h, simd_avx512.h have more elements); where a
+// class has one element every loop below is its own tail and needs no masks.
 #pragma once
 
 #include <cmath>
@@ -12,7 +12,7 @@ namespace lockstep::simd {
 
 struct Portable {
   using F = float;
-  using M = bool;  // one bit per lane
+  using M = bool;  // one bit per element
   static constexpr int kWidth = 1;
   static constexpr int kTileVecs = 1;  // vectors of keys or dims that attention keeps in registers
 
@@ -40,13 +40,13 @@ struct Portable {
   static M equal(F a, F b) { return a == b; }
   static M is_nan(F a) { return a != a; }
   static M not_finite(F a) { return !(std::fabs(a) <= 0x1.fffffep127f); }
-  static M lanes(int lo, int hi) { return lo <= 0 && 0 < hi; }  // lane i: lo <= i < hi
+  static M mask(int lo, int hi) { return lo <= 0 && 0 < hi; }  // element i: lo <= i < hi
   static M both(M a, M b) { return a && b; }
   static M either(M a, M b) { return a || b; }
   static uint32_t bits(M m) { return m ? 1u : 0u; }
   static F select(M m, F a, F b) { return m ? a : b; }
 
-  static float max_lane(F v) { return v; }
+  static float max_element(F v) { return v; }
   // The tree of neighbours over 32 values.
   static float tree32(const F (&v)[32]) {
     float sums[32];

@@ -48,7 +48,7 @@ struct PlannedPrompt {
 };
 
 // Where a tenant's prompts stand in a plan under way.
-struct PromptLane {
+struct TenantQueue {
   std::vector<PlannedPrompt> prompts;  // those that the step can still take rows of, in order
   // Of its waiting queue, those that the plan has admitted, deferred or found no room for.
   std::vector<const Sequence*> looked_at;
@@ -79,11 +79,11 @@ struct Schedule {
   FairShare share{{1}};   // after the step
 
   // While planning.
-  std::vector<TenantLedger> ledgers;  // [n_groups], with what the plan takes
-  PrefixMatch match;                  // of the sequence being looked at
-  std::vector<Sequence*> order;       // those that run, in order of service
-  std::vector<PromptLane> lanes;      // [n_tenants]
-  std::vector<uint8_t> can_use;       // [n_tenants]
+  std::vector<TenantLedger> ledgers;       // [n_groups], with what the plan takes
+  PrefixMatch match;                       // of the sequence being looked at
+  std::vector<Sequence*> order;            // those that run, in order of service
+  std::vector<TenantQueue> tenant_queues;  // [n_tenants]
+  std::vector<uint8_t> can_use;            // [n_tenants]
 
   int32_t n_tokens() const { return work.n_rows; }
   int32_t n_samples() const { return work.n_samples; }
@@ -91,7 +91,7 @@ struct Schedule {
   std::vector<Sequence*> sequences() const;  // in the order of the chunks
 };
 
-inline void PromptLane::reset(const WaitingQueue& line, size_t tenant) {
+inline void TenantQueue::reset(const WaitingQueue& line, size_t tenant) {
   prompts.clear();
   looked_at.clear();
   next_waiting = 0;

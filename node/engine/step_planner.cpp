@@ -19,8 +19,8 @@ int32_t prefill_end(const Sequence& sequence) {
                                : sequence.next_position() + sequence.n_prefill_left();
 }
 
-bool is_looked_at(const PromptLane& lane, const Sequence& sequence) {
-  return std::ranges::find(lane.looked_at, &sequence) != lane.looked_at.end();
+bool is_looked_at(const TenantQueue& queue, const Sequence& sequence) {
+  return std::ranges::find(queue.looked_at, &sequence) != queue.looked_at.end();
 }
 
 }  // namespace
@@ -70,9 +70,9 @@ void StepPlanner::begin() {
   for (size_t group = 0; group < pools.size(); ++group) out_.ledgers[group] = pools[group].ledger();
   out_.order.clear();
   out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
-  out_.lanes.resize(n_tenants);
+  out_.tenant_queues.resize(n_tenants);
   for (size_t tenant = 0; tenant < n_tenants; ++tenant) {
-    out_.lanes[tenant].reset(scheduler_.waiting(), tenant);
+    out_.tenant_queues[tenant].reset(scheduler_.waiting(), tenant);
   }
   out_.can_use.assign(n_tenants, 0);
   n_running_ = static_cast<int32_t>(scheduler_.running().size());
@@ -177,18 +177,18 @@ void StepPlanner::give_back(const Sequence& victim, size_t group) {
 void StepPlanner::plan_prompts() {
   for (Sequence* sequence : out_.order) {
     if (sequence->state() != SeqState::kPrefilling || is_preempted(*sequence)) continue;
-    out_.lanes[tenant_of(*sequence)].prompts.push_back(
+    out_.tenant_queues[tenant_of(*sequence)].prompts.push_back(
         {.sequence = sequence, .n_left = sequence->n_prefill_left()});
   }
   constexpr int32_t kNobody = std::numeric_limits<int32_t>::max();
   for (;;) {
     int32_t priority = kNobody;
-    for (size_t tenant = 0; tenant < out_.lanes.size(); ++tenant) {
+    for (size_t tenant = 0; tenant < out_.tenant_queues.size(); ++tenant) {
       const Sequence* first = first_in_line(tenant);
       if (first != nullptr) priority = std::min(priority, priority_of(*first));
     }
     if (priority == kNobody) return;
-    for (size_t tenant = 0; tenant < out_.lanes.size(); ++tenant) {
+    for (size_t tenant = 0; tenant < out_.tenant_queues.size(); ++tenant) {
       const Sequence* first = first_in_line(tenant);
       out_.can_use[tenant] = first != nullptr && priority_of(*first) == priority;
     }
@@ -199,7 +199,7 @@ void StepPlanner::plan_prompts() {
 
 // One turn of a tenant. False if the step is full.
 bool StepPlanner::serve(size_t tenant, int32_t priority) {
-  PromptLane& lane = out_.lanes[tenant];
+  TenantQueue& queue = out_.tenant_queues[tenant];
   const int id = static_cast<int>(tenant);
   while (out_.share.allowance(id) > 0) {
     Sequence* first = first_in_line(tenant);
@@ -207,20 +207,20 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
       out_.share.give_up(id);
       return true;
     }
-    Sequence* other = shortest(lane, tenant, *first);
+    Sequence* other = shortest(queue, tenant, *first);
     Sequence* next = out_.share.is_turn_of_first(id) ? first : other;
-    auto prompt = std::ranges::find(lane.prompts, next, &PlannedPrompt::sequence);
-    if (prompt == lane.prompts.end() || prompt->chunk < 0) {
-      const Turn turn = open_chunk(lane, *next);
+    auto prompt = std::ranges::find(queue.prompts, next, &PlannedPrompt::sequence);
+    if (prompt == queue.prompts.end() || prompt->chunk < 0) {
+      const Turn turn = open_chunk(queue, *next);
       if (turn == Turn::kStepIsFull) return false;
       if (turn == Turn::kPassedOver) continue;
-      prompt = std::ranges::find(lane.prompts, next, &PlannedPrompt::sequence);
+      prompt = std::ranges::find(queue.prompts, next, &PlannedPrompt::sequence);
     }
     int64_t allowance = out_.share.allowance(id);
     if (first != other) allowance = std::min<int64_t>(allowance, out_.share.turn_left(id));
     const int32_t n = extend_chunk(*prompt, allowance);
     if (n == 0) return false;
-    if (prompt->n_left == 0) lane.prompts.erase(prompt);
+    if (prompt->n_left == 0) queue.prompts.erase(prompt);
     out_.share.charge(id, n);
     if (first != other) out_.share.charge_turn(id, n);
   }
@@ -229,29 +229,29 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
 
 // Of those that run and those that wait; null if there is nobody whom the step could serve.
 Sequence* StepPlanner::first_in_line(size_t tenant) {
-  PromptLane& lane = out_.lanes[tenant];
-  Sequence* running = lane.prompts.empty() ? nullptr : lane.prompts.front().sequence;
-  Sequence* waiting = first_waiting(lane, tenant);
+  TenantQueue& queue = out_.tenant_queues[tenant];
+  Sequence* running = queue.prompts.empty() ? nullptr : queue.prompts.front().sequence;
+  Sequence* waiting = first_waiting(queue, tenant);
   if (running == nullptr || waiting == nullptr) return running != nullptr ? running : waiting;
   return comes_before(*running, *waiting) ? running : waiting;
 }
 
-bool StepPlanner::is_open(const PromptLane& lane) const {
-  return admits_ && !lane.is_closed && n_running_ < scheduler_.max_running() &&
+bool StepPlanner::is_open(const TenantQueue& queue) const {
+  return admits_ && !queue.is_closed && n_running_ < scheduler_.max_running() &&
          out_.deferred.size() < kMaxDeferralsPerStep;
 }
 
-Sequence* StepPlanner::first_waiting(PromptLane& lane, size_t tenant) const {
+Sequence* StepPlanner::first_waiting(TenantQueue& queue, size_t tenant) const {
   const std::deque<Sequence*>& line = scheduler_.waiting().of(tenant);
-  if (!is_open(lane)) return nullptr;
-  while (lane.next_waiting < line.size() && is_looked_at(lane, *line[lane.next_waiting])) {
-    ++lane.next_waiting;
+  if (!is_open(queue)) return nullptr;
+  while (queue.next_waiting < line.size() && is_looked_at(queue, *line[queue.next_waiting])) {
+    ++queue.next_waiting;
   }
-  return lane.next_waiting < line.size() ? line[lane.next_waiting] : nullptr;
+  return queue.next_waiting < line.size() ? line[queue.next_waiting] : nullptr;
 }
 
 // Who has the fewest tokens to forward, of the priority of the first in line.
-Sequence* StepPlanner::shortest(PromptLane& lane, size_t tenant, Sequence& first) {
+Sequence* StepPlanner::shortest(TenantQueue& queue, size_t tenant, Sequence& first) {
   Sequence* best = &first;
   int32_t n_left = std::numeric_limits<int32_t>::max();
   const auto consider = [&](Sequence* sequence, int32_t n) {
@@ -260,25 +260,25 @@ Sequence* StepPlanner::shortest(PromptLane& lane, size_t tenant, Sequence& first
     best = sequence;
     n_left = n;
   };
-  for (const PlannedPrompt& prompt : lane.prompts) consider(prompt.sequence, prompt.n_left);
-  if (Sequence* head = first_waiting(lane, tenant)) {
+  for (const PlannedPrompt& prompt : queue.prompts) consider(prompt.sequence, prompt.n_left);
+  if (Sequence* head = first_waiting(queue, tenant)) {
     consider(head, head->n_to_forward());
-    if (Sequence* other = overtaker(lane, tenant, *head)) consider(other, other->n_to_forward());
+    if (Sequence* other = overtaker(queue, tenant, *head)) consider(other, other->n_to_forward());
   }
   return best;
 }
 
 // The shortest of those that wait, if it may be admitted before `head`, who waits for longest and
 // needs a slot as well.
-Sequence* StepPlanner::overtaker(PromptLane& lane, size_t tenant, const Sequence& head) const {
-  if (!lane.may_overtake || n_running_ + 1 >= scheduler_.max_running()) return nullptr;
+Sequence* StepPlanner::overtaker(TenantQueue& queue, size_t tenant, const Sequence& head) const {
+  if (!queue.may_overtake || n_running_ + 1 >= scheduler_.max_running()) return nullptr;
   const WaitingQueue::Shortest& line = scheduler_.waiting().shortest_of(tenant);
-  while (lane.shortest != line.end() && is_looked_at(lane, **lane.shortest)) ++lane.shortest;
-  return lane.shortest != line.end() && *lane.shortest != &head ? *lane.shortest : nullptr;
+  while (queue.shortest != line.end() && is_looked_at(queue, **queue.shortest)) ++queue.shortest;
+  return queue.shortest != line.end() && *queue.shortest != &head ? *queue.shortest : nullptr;
 }
 
-// Gives a sequence of the lane a chunk, of no token yet.
-StepPlanner::Turn StepPlanner::open_chunk(PromptLane& lane, Sequence& sequence) {
+// Gives a sequence of the queue a chunk, of no token yet.
+StepPlanner::Turn StepPlanner::open_chunk(TenantQueue& queue, Sequence& sequence) {
   ScheduledChunk chunk{.sequence = &sequence, .first_position = sequence.next_position()};
   if (sequence.is_waiting()) {
     match(sequence);
@@ -292,18 +292,18 @@ StepPlanner::Turn StepPlanner::open_chunk(PromptLane& lane, Sequence& sequence) 
     return Turn::kStepIsFull;
   }
   const bool waits = sequence.is_waiting();
-  if (waits) lane.looked_at.push_back(&sequence);
-  if (waits ? !admit(lane, sequence, chunk) : !tell_history(chunk)) {
+  if (waits) queue.looked_at.push_back(&sequence);
+  if (waits ? !admit(queue, sequence, chunk) : !tell_history(chunk)) {
     out_.work.n_transfers -= n_transfers;
-    if (!waits) std::erase_if(lane.prompts, [&](auto& p) { return p.sequence == &sequence; });
+    if (!waits) std::erase_if(queue.prompts, [&](auto& p) { return p.sequence == &sequence; });
     return Turn::kPassedOver;
   }
   if (waits) {
     const auto place = std::ranges::find_if(
-        lane.prompts, [&](auto& prompt) { return comes_before(sequence, *prompt.sequence); });
-    lane.prompts.insert(place, {.sequence = &sequence});
+        queue.prompts, [&](auto& prompt) { return comes_before(sequence, *prompt.sequence); });
+    queue.prompts.insert(place, {.sequence = &sequence});
   }
-  auto prompt = std::ranges::find(lane.prompts, &sequence, &PlannedPrompt::sequence);
+  auto prompt = std::ranges::find(queue.prompts, &sequence, &PlannedPrompt::sequence);
   prompt->chunk = static_cast<int64_t>(out_.chunks.size());
   prompt->n_left = chunk.prefill_end - chunk.first_position;
   out_.chunks.push_back(chunk);

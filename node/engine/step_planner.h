@@ -55,16 +55,16 @@ class StepPlanner {
   void plan_prompts();
   bool serve(size_t tenant, int32_t priority);
   Sequence* first_in_line(size_t tenant);
-  Sequence* first_waiting(PromptLane& lane, size_t tenant) const;
-  Sequence* shortest(PromptLane& lane, size_t tenant, Sequence& first);
-  Sequence* overtaker(PromptLane& lane, size_t tenant, const Sequence& first) const;
-  bool is_open(const PromptLane& lane) const;
-  Turn open_chunk(PromptLane& lane, Sequence& sequence);
+  Sequence* first_waiting(TenantQueue& queue, size_t tenant) const;
+  Sequence* shortest(TenantQueue& queue, size_t tenant, Sequence& first);
+  Sequence* overtaker(TenantQueue& queue, size_t tenant, const Sequence& first) const;
+  bool is_open(const TenantQueue& queue) const;
+  Turn open_chunk(TenantQueue& queue, Sequence& sequence);
   int32_t n_loads_of(const Sequence& sequence) const;
   int32_t extend_chunk(PlannedPrompt& prompt, int64_t allowance);
 
   void match(const Sequence& sequence);
-  bool admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk);
+  bool admit(TenantQueue& queue, Sequence& sequence, ScheduledChunk& chunk);
   void drop_partial();
   bool is_loading_cheaper() const;
   bool defer(Sequence& sequence);

@@ -11,20 +11,20 @@ namespace lockstep {
 
 // Writes into the chunk what the sequence, whose cached blocks are in out_.match, gets with its
 // place. False if it stays in line.
-bool StepPlanner::admit(PromptLane& lane, Sequence& sequence, ScheduledChunk& chunk) {
+bool StepPlanner::admit(TenantQueue& queue, Sequence& sequence, ScheduledChunk& chunk) {
   if (defer(sequence)) return false;
   chunk.n_blocks_reserved = scheduler_.n_blocks_to_reserve(sequence);
   const int32_t tenant = sequence.owner().request.tenant;
-  const Sequence* head = first_waiting(lane, static_cast<size_t>(tenant));
+  const Sequence* head = first_waiting(queue, static_cast<size_t>(tenant));
   const bool overtakes = head != nullptr && comes_before(*head, sequence);
   const int32_t n_kept = overtakes ? scheduler_.n_blocks_to_reserve(*head) : 0;
   if (!reserve(tenant, chunk.n_blocks_reserved, n_kept)) {
     if (overtakes) {
-      lane.may_overtake = false;
+      queue.may_overtake = false;
       return false;
     }
-    lane.is_closed = is_at_ceiling(tenant, chunk.n_blocks_reserved);
-    admits_ = lane.is_closed;
+    queue.is_closed = is_at_ceiling(tenant, chunk.n_blocks_reserved);
+    admits_ = queue.is_closed;
     return false;
   }
   chunk.first_position = n_matched();

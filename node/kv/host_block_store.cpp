@@ -13,7 +13,7 @@ namespace lockstep {
 namespace {
 
 constexpr uint64_t kOdd = 0xbf58476d1ce4e5b9u;
-constexpr size_t kLanes = 4;  // as many multiplications as a core has under way
+constexpr size_t kSums = 4;  // as many multiplications as a core has under way
 
 // A bijection of the word for every state, and of the state for every word.
 uint64_t mix(uint64_t state, uint64_t word) {
@@ -34,7 +34,7 @@ Buffer take(int32_t n_blocks, int64_t block_bytes, MemoryLedger& ledger) {
 
 uint64_t block_checksum(std::span<const std::byte> bytes, uint64_t seed) {
   CHECK_EQ(bytes.size() % sizeof(uint64_t), 0u);
-  std::array<uint64_t, kLanes> lanes = {seed, ~seed, seed + kOdd, ~seed - kOdd};
+  std::array<uint64_t, kSums> sums = {seed, ~seed, seed + kOdd, ~seed - kOdd};
   const size_t n_words = bytes.size() / sizeof(uint64_t);
   size_t i = 0;
   const auto word = [&](size_t at) {
@@ -42,12 +42,12 @@ uint64_t block_checksum(std::span<const std::byte> bytes, uint64_t seed) {
     std::memcpy(&value, bytes.data() + at * sizeof(value), sizeof(value));
     return value;
   };
-  for (; i + kLanes <= n_words; i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] = mix(lanes[lane], word(i + lane));
+  for (; i + kSums <= n_words; i += kSums) {
+    for (size_t i_sum = 0; i_sum < kSums; ++i_sum) sums[i_sum] = mix(sums[i_sum], word(i + i_sum));
   }
-  for (; i < n_words; ++i) lanes[0] = mix(lanes[0], word(i));
+  for (; i < n_words; ++i) sums[0] = mix(sums[0], word(i));
   uint64_t sum = bytes.size();
-  for (uint64_t lane : lanes) sum = mix(sum, lane);
+  for (uint64_t i_sum : sums) sum = mix(sum, i_sum);
   return sum;
 }
 
