@@ -72,7 +72,7 @@ void lookup(benchmark::State& state) {
   size_t i = 0;
   for (auto _ : state) {  // another prompt each time, so that none is in the first caches
     filled.cache.match(hashes[i], prompts[i], kBlocks * kBlockSize, match);
-    if (match.nodes.size() != size_t{kBlocks}) state.SkipWithError("not found");
+    if (match.entries.size() != size_t{kBlocks}) state.SkipWithError("not found");
     i = (i + 1) % kPrompts;
   }
   per_block(state);

@@ -121,7 +121,7 @@ CacheReport count_cache(const EngineCore& core) {
   CacheReport report;
   report.is_enabled = cache.is_enabled();
   report.block_size = index.block_size();
-  report.n_indexed = index.n_nodes();
+  report.n_indexed = index.n_entries();
   report.n_keys = index.n_keys();
   report.tenants = occupancy(core.scheduler().pools());
   return report;

@@ -35,13 +35,13 @@ bool StepPlanner::admit(TenantQueue& queue, Sequence& sequence, ScheduledChunk& 
   chunk.admits = true;
   chunk.is_new = sequence.is_new();
   chunk.first_shared = out_.shared.size();
-  chunk.n_shared = out_.match.nodes.size();
+  chunk.n_shared = out_.match.entries.size();
   chunk.first_loaded = out_.loaded.size();
   chunk.n_loaded = out_.match.host.size();
   chunk.loads = chunk.n_loaded > 0;
   chunk.partial = out_.match.partial;
   chunk.copies = out_.match.n_partial > 0;
-  out_.shared.insert(out_.shared.end(), out_.match.nodes.begin(), out_.match.nodes.end());
+  out_.shared.insert(out_.shared.end(), out_.match.entries.begin(), out_.match.entries.end());
   out_.loaded.insert(out_.loaded.end(), out_.match.host.begin(), out_.match.host.end());
   out_.n_slow_loads += loading_is_slower_;
   ++n_running_;
@@ -50,7 +50,7 @@ bool StepPlanner::admit(TenantQueue& queue, Sequence& sequence, ScheduledChunk& 
 
 // At least one token is always forwarded: its logits are wanted.
 void StepPlanner::match(const Sequence& sequence) {
-  out_.match.nodes.clear();
+  out_.match.entries.clear();
   out_.match.host.clear();
   drop_partial();
   loading_is_slower_ = false;
@@ -79,14 +79,14 @@ bool StepPlanner::is_loading_cheaper() const {
   const auto n_blocks = static_cast<int32_t>(out_.match.host.size());
   StepWork loading, computing;
   loading.n_transfers = n_blocks;
-  computing.add_chunk(static_cast<int32_t>(out_.match.nodes.size()) * block_size,
+  computing.add_chunk(static_cast<int32_t>(out_.match.entries.size()) * block_size,
                       n_blocks * block_size, /*samples=*/false);
   const StepTime& time = scheduler_.step_time();
   return time.predict_extra(loading) <= time.predict_extra(computing);
 }
 
 int32_t StepPlanner::n_matched() const {
-  const size_t n_blocks = out_.match.nodes.size() + out_.match.host.size();
+  const size_t n_blocks = out_.match.entries.size() + out_.match.host.size();
   return static_cast<int32_t>(n_blocks) * scheduler_.limits().block_size + out_.match.n_partial;
 }
 
@@ -120,7 +120,7 @@ int32_t StepPlanner::n_blocks_worth_waiting_for(const Sequence& other, int32_t n
   std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
   wanted = wanted.first(std::min(wanted.size(), n_useful));
   const std::vector<uint64_t>& theirs = other.owner().prefix.blocks;
-  const size_t next = out_.match.nodes.size() + out_.match.host.size();
+  const size_t next = out_.match.entries.size() + out_.match.host.size();
   size_t end = next;
   while (end < wanted.size() && end < theirs.size() && theirs[end] == wanted[end]) ++end;
   const auto n_saved = static_cast<int32_t>(end - next) * block_size;
@@ -158,10 +158,10 @@ bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
 // not reserved all it may need may soon want one more.
 bool StepPlanner::try_reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
   const PrefixMatch& match = out_.match;
-  const auto n_shared = static_cast<int32_t>(match.nodes.size());
+  const auto n_shared = static_cast<int32_t>(match.entries.size());
   const auto need = [&](size_t group) {
     const int g = static_cast<int>(group);
-    int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.nodes, g);
+    int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.entries, g);
     if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
     return n;
   };

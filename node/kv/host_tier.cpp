@@ -95,16 +95,17 @@ void HostTier::unlink(HostBlockId id) {
   b.is_valid = false;
 }
 
-HostTier::PrefixId HostTier::prefix_before(const PrefixIndex& index, BlockId node) const {
-  const BlockId parent = index.parent(node);
+HostTier::PrefixId HostTier::prefix_before(const PrefixIndex& index, BlockId entry) const {
+  const BlockId parent = index.parent(entry);
   return parent == PrefixIndex::kNone ? kRoot : prefixes_[static_cast<size_t>(raw(parent))];
 }
 
-void HostTier::stored(const PrefixIndex& index, BlockId node) {
+void HostTier::stored(const PrefixIndex& index, BlockId entry) {
   if (blocks_.empty()) return;
   const HostBlockId known =
-      find(prefix_before(index, node), index.key(node), index.hash(node), index.tokens(node));
-  prefixes_[static_cast<size_t>(raw(node))] = known == kNone ? next_prefix_++ : block(known).prefix;
+      find(prefix_before(index, entry), index.key(entry), index.hash(entry), index.tokens(entry));
+  prefixes_[static_cast<size_t>(raw(entry))] =
+      known == kNone ? next_prefix_++ : block(known).prefix;
 }
 
 void HostTier::match(const PrefixHashes& hashes, std::span<const int32_t> tokens,
@@ -125,11 +126,11 @@ void HostTier::match(const PrefixHashes& hashes, std::span<const int32_t> tokens
 
 // --- Who comes and goes --------------------------------------------------------------------------
 
-void HostTier::evicted(const PrefixIndex& index, BlockId node, int32_t tenant,
+void HostTier::evicted(const PrefixIndex& index, BlockId entry, int32_t tenant,
                        std::span<const BlockId> blocks) {
   if (blocks_.empty()) return;
-  const PrefixId parent = prefix_before(index, node);
-  const HostBlockId known = find(parent, index.key(node), index.hash(node), index.tokens(node));
+  const PrefixId parent = prefix_before(index, entry);
+  const HostBlockId known = find(parent, index.key(entry), index.hash(entry), index.tokens(entry));
   if (known != kNone) {
     if (state(known) == HostBlockState::kCached) {
       order_.splice(order_.end(), order_, block(known).place);
@@ -137,7 +138,7 @@ void HostTier::evicted(const PrefixIndex& index, BlockId node, int32_t tenant,
     return;
   }
   if (static_cast<int32_t>(stores_.size()) == max_stores_) return;
-  if (n_in_bucket(index.hash(node)) >= PrefixIndex::kMaxInBucket) {
+  if (n_in_bucket(index.hash(entry)) >= PrefixIndex::kMaxInBucket) {
     ++n_not_indexed_;
     return;
   }
@@ -146,12 +147,12 @@ void HostTier::evicted(const PrefixIndex& index, BlockId node, int32_t tenant,
   Block& b = block(id);
   b.is_bad = false;
   b.tenant = tenant;
-  b.prefix = prefixes_[static_cast<size_t>(raw(node))];
+  b.prefix = prefixes_[static_cast<size_t>(raw(entry))];
   b.parent = parent;
-  b.key = parent == kRoot ? index.key(node) : PrefixKey();
-  b.key_hash = prefix_hash(index.key(node));
-  b.hash = index.hash(node);
-  std::ranges::copy(index.tokens(node), tokens_.begin() + std::ptrdiff_t{raw(id)} * block_size_);
+  b.key = parent == kRoot ? index.key(entry) : PrefixKey();
+  b.key_hash = prefix_hash(index.key(entry));
+  b.hash = index.hash(entry);
+  std::ranges::copy(index.tokens(entry), tokens_.begin() + std::ptrdiff_t{raw(id)} * block_size_);
   link(id);
   set_state(id, HostBlockState::kCached);
   stores_.add({.block = id, .tag = b.prefix}, blocks);

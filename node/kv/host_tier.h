@@ -6,8 +6,8 @@
 // block is found by the number of the prefix before it and its own tokens. So, as in the prefix
 // index, a hash hit alone is never trusted, although blocks leave the devices one by one.
 //
-//   tier.stored(node, …);                  // the prefix cache has taken a block in
-//   tier.evicted(node, …);                 // and lets go of it: it is kept here, and is one of
+//   tier.stored(entry, …);                  // the prefix cache has taken a block in
+//   tier.evicted(entry, …);                 // and lets go of it: it is kept here, and is one of
 //   tier.take_stores(copies);              // the copies that the next step begins with
 //   tier.match(…, found);                  // what goes on from the devices' part of a prefix
 //   HostPin pin = tier.pin(found.front())  // stays until it has been loaded
@@ -43,7 +43,7 @@ inline constexpr int kNHostBlockStates = 4;
 // How long a block stays in quarantine. What is stored in it next overwrites all of it.
 inline constexpr uint64_t kQuarantineSteps = 64;
 
-// Copies to host memory, each of all the blocks that one node of the prefix index holds. Refilled
+// Copies to host memory, each of all the blocks that one entry of the prefix index holds. Refilled
 // every step, so its room is kept.
 class HostCopies {
  public:
@@ -110,10 +110,10 @@ class HostTier {
   HostTier& operator=(const HostTier&) = delete;
 
   // --- What the prefix cache tells -----------------------------------------------------------
-  // The index has this node now.
-  void stored(const PrefixIndex& index, BlockId node);
+  // The index has this entry now.
+  void stored(const PrefixIndex& index, BlockId entry);
   // The index is about to forget it, for room; blocks: [n_groups], what it holds.
-  void evicted(const PrefixIndex& index, BlockId node, int32_t tenant,
+  void evicted(const PrefixIndex& index, BlockId entry, int32_t tenant,
                std::span<const BlockId> blocks);
 
   // --- Steps ---------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class HostTier {
   Block& block(HostBlockId id);
   const Block& block(HostBlockId id) const;
   std::span<const int32_t> tokens(HostBlockId id) const;
-  PrefixId prefix_before(const PrefixIndex& index, BlockId node) const;
+  PrefixId prefix_before(const PrefixIndex& index, BlockId entry) const;
   HostBlockId find(PrefixId parent, const PrefixKey& key, uint64_t hash,
                    std::span<const int32_t> tokens) const;
   HostBlockId take_block();

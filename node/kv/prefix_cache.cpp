@@ -50,58 +50,58 @@ void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tok
   out.partial = PrefixIndex::kNone;
   out.n_partial = 0;
   ++n_matches_;
-  out.nodes.clear();
+  out.entries.clear();
   match_blocks(hashes, tokens, max_tokens / block_size_,
-               [&](BlockId node) { out.nodes.push_back(node); });
+               [&](BlockId entry) { out.entries.push_back(entry); });
   out.host.clear();
-  const auto n_nodes = static_cast<int32_t>(out.nodes.size());
-  const BlockId last = out.nodes.empty() ? PrefixIndex::kNone : out.nodes.back();
+  const auto n_entries = static_cast<int32_t>(out.entries.size());
+  const BlockId last = out.entries.empty() ? PrefixIndex::kNone : out.entries.back();
   if (tier_ != nullptr) {
-    tier_->match(hashes, tokens, n_nodes, max_tokens / block_size_, last, out.host);
+    tier_->match(hashes, tokens, n_entries, max_tokens / block_size_, last, out.host);
   }
-  const int32_t n_matched = n_nodes * block_size_;
+  const int32_t n_matched = n_entries * block_size_;
   if (hashes.root == 0 || n_matched >= max_tokens) return;
   const std::span<const int32_t> rest =
       tokens.subspan(static_cast<size_t>(n_matched), static_cast<size_t>(max_tokens - n_matched));
   const PrefixIndex::Partial partial = index_.find_partial(hashes.key, last, rest);
-  out.partial = partial.node;
+  out.partial = partial.entry;
   out.n_partial = partial.n_tokens;
 }
 
-int32_t PrefixCache::n_cached_of(std::span<const BlockId> nodes, int group) const {
+int32_t PrefixCache::n_cached_of(std::span<const BlockId> entries, int group) const {
   const BlockPool& pool = pools_[static_cast<size_t>(group)];
-  return static_cast<int32_t>(std::ranges::count_if(nodes, [&](BlockId node) {
-    return pool.state(index_.block_of_group(node, group)) == BlockState::kCached;
+  return static_cast<int32_t>(std::ranges::count_if(entries, [&](BlockId entry) {
+    return pool.state(index_.block_of_group(entry, group)) == BlockState::kCached;
   }));
 }
 
-std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> nodes, int group,
+std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> entries, int group,
                                          int32_t tenant) {
   std::vector<BlockRef> blocks;
-  blocks.reserve(nodes.size());
-  for (BlockId node : nodes) {
-    blocks.push_back(share_partial(node, group, tenant));
+  blocks.reserve(entries.size());
+  for (BlockId entry : entries) {
+    blocks.push_back(share_partial(entry, group, tenant));
   }
   return blocks;
 }
 
-BlockRef PrefixCache::share_partial(BlockId node, int group, int32_t tenant) {
-  return pools_[static_cast<size_t>(group)].share(index_.block_of_group(node, group), tenant);
+BlockRef PrefixCache::share_partial(BlockId entry, int group, int32_t tenant) {
+  return pools_[static_cast<size_t>(group)].share(index_.block_of_group(entry, group), tenant);
 }
 
-PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const BlockId> nodes,
+PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const BlockId> entries,
                                      int32_t max_blocks, int32_t tenant,
                                      const Retention& retention) {
   PrefixChain chain;
   if (!enabled_) return chain;
   chain.publishes_ = true;
   chain.key_ = hashes.key;
-  chain.hash_ = nodes.empty() ? hashes.root : hashes.blocks[nodes.size() - 1];
+  chain.hash_ = entries.empty() ? hashes.root : hashes.blocks[entries.size() - 1];
   chain.n_groups_ = pools_.size();
   chain.tenant_ = tenant;
   chain.retention_ = retention;
   chain.refs_.reserve(static_cast<size_t>(max_blocks) * pools_.size());
-  for (BlockId node : nodes) pass(node, chain);
+  for (BlockId entry : entries) pass(entry, chain);
   return chain;
 }
 
@@ -135,16 +135,16 @@ void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, i
   }
 }
 
-void PrefixCache::pass(BlockId node, PrefixChain& chain) {
-  queue_.use(node, chain.retention_);
+void PrefixCache::pass(BlockId entry, PrefixChain& chain) {
+  queue_.use(entry, chain.retention_);
   for (size_t g = 0; g < pools_.size(); ++g) {
-    chain.refs_.push_back(share_partial(node, static_cast<int>(g), chain.tenant_));
+    chain.refs_.push_back(share_partial(entry, static_cast<int>(g), chain.tenant_));
   }
 }
 
-bool PrefixCache::can_share(BlockId node, int32_t tenant) const {
+bool PrefixCache::can_share(BlockId entry, int32_t tenant) const {
   for (size_t g = 0; g < pools_.size(); ++g) {
-    const BlockState state = pools_[g].state(index_.block_of_group(node, static_cast<int>(g)));
+    const BlockState state = pools_[g].state(index_.block_of_group(entry, static_cast<int>(g)));
     if (state != BlockState::kCached) continue;
     if (fault(Fault::kAllocatorRefuses) || !pools_[g].can_reserve(1, tenant)) return false;
   }
@@ -157,11 +157,11 @@ void PrefixCache::end_chain(PrefixChain& chain) {
 }
 
 // A node's blocks are referenced together in every group, the one in group 0 to the last.
-void PrefixCache::on_cached(BlockId node) {
-  queue_.release(node, pools_.front().owner(node), !index_.has_children(node));
+void PrefixCache::on_cached(BlockId entry) {
+  queue_.release(entry, pools_.front().owner(entry), !index_.has_children(entry));
 }
 
-void PrefixCache::on_shared(BlockId node) { queue_.reference(node); }
+void PrefixCache::on_shared(BlockId entry) { queue_.reference(entry); }
 
 void PrefixCache::make_room(std::span<const int32_t> n_blocks, int32_t tenant) {
   for (size_t g = 0; g < pools_.size(); ++g) {
@@ -178,68 +178,70 @@ void PrefixCache::make_room(std::span<const int32_t> n_blocks, int32_t tenant) {
 BlockId PrefixCache::choose_victim(size_t group, int32_t taker) {
   const TenantLedger& ledger = pools_[group].ledger();
   if (ledger.is_over_ceiling(taker) && ledger.n_cached(taker) > 0) return first_of(taker);
-  BlockId leaf = PrefixIndex::kNone, other = PrefixIndex::kNone;
+  BlockId victim = PrefixIndex::kNone, other = PrefixIndex::kNone;
   for (int32_t t = 0; t < ledger.n_tenants(); ++t) {
     if (!ledger.may_evict(t, taker)) continue;
-    const BlockId first = queue_.first_leaf(t);
+    const BlockId first = queue_.first_childless(t);
     if (first == PrefixIndex::kNone) {
-      if (ledger.n_cached(t) > 0) other = queue_.first_interior(t);
-    } else if (leaf == PrefixIndex::kNone || queue_.goes_before(first, leaf)) {
-      leaf = first;
+      if (ledger.n_cached(t) > 0) other = queue_.first_with_children(t);
+    } else if (victim == PrefixIndex::kNone || queue_.goes_before(first, victim)) {
+      victim = first;
     }
   }
-  return leaf == PrefixIndex::kNone ? leaf_in_place_of(other) : leaf;
+  return victim == PrefixIndex::kNone ? childless_in_place_of(other) : victim;
 }
 
 BlockId PrefixCache::first_of(int32_t tenant) {
-  const BlockId leaf = queue_.first_leaf(tenant);
-  return leaf == PrefixIndex::kNone ? leaf_in_place_of(queue_.first_interior(tenant)) : leaf;
+  const BlockId victim = queue_.first_childless(tenant);
+  return victim == PrefixIndex::kNone ? childless_in_place_of(queue_.first_with_children(tenant))
+                                      : victim;
 }
 
-// A node that would go, had it no children: what comes after it belongs to others, whose blocks may
-// not go. One of those goes nevertheless, without children, and its tenant is given this node,
+// An entry that would go, had it no children: what comes after it belongs to others, whose blocks
+// may not go. One of those goes nevertheless, without children, and its tenant is given this entry,
 // which its prefix begins with, so that it holds as much as before.
-BlockId PrefixCache::leaf_in_place_of(BlockId node) {
-  CHECK(node != PrefixIndex::kNone);
-  BlockId leaf = node;
-  while (index_.has_children(leaf)) leaf = index_.newest_child(leaf);
+BlockId PrefixCache::childless_in_place_of(BlockId entry) {
+  CHECK(entry != PrefixIndex::kNone);
+  BlockId victim = entry;
+  while (index_.has_children(victim)) victim = index_.newest_child(victim);
   for (size_t g = 0; g < pools_.size(); ++g) {
     const int group = static_cast<int>(g);
-    pools_[g].swap_owners(index_.block_of_group(node, group), index_.block_of_group(leaf, group));
+    pools_[g].swap_owners(index_.block_of_group(entry, group),
+                          index_.block_of_group(victim, group));
   }
-  for (BlockId moved : {node, leaf}) queue_.move(moved, pools_.front().owner(moved));
-  return leaf;
+  for (BlockId moved : {entry, victim}) queue_.move(moved, pools_.front().owner(moved));
+  return victim;
 }
 
-void PrefixCache::spill(BlockId leaf) {
+void PrefixCache::spill(BlockId victim) {
   if (tier_ == nullptr) return;
   for (size_t g = 0; g < pools_.size(); ++g) {
-    blocks_[g] = index_.block_of_group(leaf, static_cast<int>(g));
+    blocks_[g] = index_.block_of_group(victim, static_cast<int>(g));
   }
-  tier_->evicted(index_, leaf, pools_.front().owner(leaf), blocks_);
+  tier_->evicted(index_, victim, pools_.front().owner(victim), blocks_);
 }
 
-void PrefixCache::evict(BlockId leaf) {
+void PrefixCache::evict(BlockId victim) {
   for (size_t g = 0; g < pools_.size(); ++g) {
-    blocks_[g] = index_.block_of_group(leaf, static_cast<int>(g));
+    blocks_[g] = index_.block_of_group(victim, static_cast<int>(g));
   }
-  const BlockId parent = index_.parent(leaf);
-  index_.remove(leaf);
-  queue_.evict(leaf);
+  const BlockId parent = index_.parent(victim);
+  index_.remove(victim);
+  queue_.evict(victim);
   for (size_t g = 0; g < pools_.size(); ++g) pools_[g].evict(blocks_[g]);
   if (parent == PrefixIndex::kNone || index_.has_children(parent)) return;
-  if (queue_.is_queued(parent)) queue_.become_leaf(parent);
+  if (queue_.is_queued(parent)) queue_.become_childless(parent);
 }
 
-// From each leaf towards its root, as far as nobody needs the node.
-int32_t PrefixCache::clear(const std::function<bool(BlockId node)>& wanted) {
+// From each entry without children towards its root, as far as nobody needs the entry.
+int32_t PrefixCache::clear(const std::function<bool(BlockId entry)>& wanted) {
   int32_t n_cleared = 0;
   for (int32_t i = 0; i < index_.n_blocks(); ++i) {
-    for (BlockId node{i}; node != PrefixIndex::kNone && queue_.is_leaf(node); ++n_cleared) {
-      if (wanted && !wanted(node)) break;
-      const BlockId parent = index_.parent(node);
-      evict(node);
-      node = parent;
+    for (BlockId entry{i}; entry != PrefixIndex::kNone && queue_.is_childless(entry); ++n_cleared) {
+      if (wanted && !wanted(entry)) break;
+      const BlockId parent = index_.parent(entry);
+      evict(entry);
+      entry = parent;
     }
   }
   return n_cleared;
@@ -271,18 +273,18 @@ int PrefixCache::check_invariants() const {
 int PrefixCache::check_queue() const {
   const BlockPool& pool = pools_.front();
   for (int32_t i = 0; i < index_.n_blocks(); ++i) {
-    const BlockId node{i};
-    if (!index_.contains(node)) {
-      if (queue_.is_queued(node)) return 5;
+    const BlockId entry{i};
+    if (!index_.contains(entry)) {
+      if (queue_.is_queued(entry)) return 5;
       continue;
     }
-    const BlockId parent = index_.parent(node);
-    const bool is_cached = pool.state(node) == BlockState::kCached;
+    const BlockId parent = index_.parent(entry);
+    const bool is_cached = pool.state(entry) == BlockState::kCached;
     if (!is_cached && parent != PrefixIndex::kNone && pool.n_refs(parent) == 0) return 4;
-    if (queue_.is_queued(node) != is_cached) return 5;
+    if (queue_.is_queued(entry) != is_cached) return 5;
     if (!is_cached) continue;
-    if (queue_.is_leaf(node) == index_.has_children(node)) return 5;
-    if (queue_.tenant(node) != pool.owner(node)) return 5;
+    if (queue_.is_childless(entry) == index_.has_children(entry)) return 5;
+    if (queue_.tenant(entry) != pool.owner(entry)) return 5;
   }
   return 0;
 }

@@ -4,16 +4,16 @@
 // needed. Knows no bytes. Engine thread only.
 //
 // A sequence follows its own tokens down the trie with a PrefixChain, which holds references to
-// every node it has passed, and lets go of them end first after its tables are gone. So whoever
-// references a node references all that come before it, and behind an unreferenced node nothing is
-// referenced: as long as there are cached blocks, there are some without children, and evicting
-// those never leaves a gap.
+// every entry it has passed, and lets go of them end first after its tables are gone. So whoever
+// references an entry references all that come before it, and behind an unreferenced entry nothing
+// is referenced: as long as there are cached blocks, there are some without children, and evicting
+// those never would leave a gap.
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
 //   1, 2. the index's own
 //   3. a block is kept by its pool exactly when the index has it, in every KV group
-//   4. a node that is referenced has a parent that is
-//   5. the queue has exactly the nodes that nobody references, as leaves exactly those without
+//   4. an entry that is referenced has a parent that is
+//   5. the queue has exactly the entries that nobody references, as childless exactly those without
 //      children, each for the tenant it is charged to
 #pragma once
 
@@ -31,17 +31,17 @@
 
 namespace lockstep {
 
-// What the cache has of a prompt: whole nodes from the root on, then either blocks that host memory
-// keeps and that go on from there, or a node of which only the first n_partial tokens agree. The
-// last two are worth a copy into blocks of the sequence's own.
+// What the cache has of a prompt: whole entries from the root on, then either blocks that host
+// memory keeps and that go on from there, or an entry of which only the first n_partial tokens
+// agree. The last two are worth a copy into blocks of the sequence's own.
 struct PrefixMatch {
-  std::vector<BlockId> nodes;
+  std::vector<BlockId> entries;
   std::vector<HostBlockId> host;
   BlockId partial = PrefixIndex::kNone;
-  int32_t n_partial = 0;  // tokens, less than a block; 0 exactly if there is no such node
+  int32_t n_partial = 0;  // tokens, less than a block; 0 exactly if there is no such entry
 };
 
-// The nodes that one sequence's tokens have passed.
+// The entries that one sequence's tokens have passed.
 class PrefixChain {
  public:
   int32_t n_blocks() const { return static_cast<int32_t>(refs_.size() / n_groups_); }
@@ -54,9 +54,9 @@ class PrefixChain {
   Retention retention_;
   bool publishes_ = false;  // takes part in the cache at all, and can still be followed
   PrefixKey key_;
-  uint64_t hash_ = 0;  // of the last node, or of the key
+  uint64_t hash_ = 0;  // of the last entry, or of the key
   size_t n_groups_ = 1;
-  std::vector<BlockRef> refs_;  // of the nodes from the root on; a node is its block in group 0
+  std::vector<BlockRef> refs_;  // of the entries from the root on; an entry is its block in group 0
 };
 
 class PrefixCache final : private CachedBlockWatcher {
@@ -85,18 +85,18 @@ class PrefixCache final : private CachedBlockWatcher {
   // The whole blocks that match() would find now.
   int32_t n_blocks_found(const PrefixHashes& hashes, std::span<const int32_t> tokens,
                          int32_t max_tokens) const;
-  // Of these nodes, how many blocks of a group nobody references: sharing makes them unavailable.
-  int32_t n_cached_of(std::span<const BlockId> nodes, int group) const;
+  // Of these entries, how many blocks of a group nobody references: sharing makes them unavailable.
+  int32_t n_cached_of(std::span<const BlockId> entries, int group) const;
 
-  // References to what the nodes hold in a group, for a tenant's sequence's table.
-  std::vector<BlockRef> share(std::span<const BlockId> nodes, int group, int32_t tenant = 0);
-  // A reference to what one node holds in a group, so that it stays while its head is copied. Like
+  // References to what the entries hold in a group, for a tenant's sequence's table.
+  std::vector<BlockRef> share(std::span<const BlockId> entries, int group, int32_t tenant = 0);
+  // A reference to what one entry holds in a group, so that it stays while its head is copied. Like
   // any share, it takes an available block if nobody references this one. To be let go of before
   // the tables and the chain that reference what comes before it (invariant 4).
-  BlockRef share_partial(BlockId node, int group, int32_t tenant = 0);
-  // Begins a sequence's chain at nodes that its tables share already; room for max_blocks, so that
-  // publish() need not allocate.
-  PrefixChain start_chain(const PrefixHashes& hashes, std::span<const BlockId> nodes,
+  BlockRef share_partial(BlockId entry, int group, int32_t tenant = 0);
+  // Begins a sequence's chain at entries that its tables share already; room for max_blocks, so
+  // that publish() need not allocate.
+  PrefixChain start_chain(const PrefixHashes& hashes, std::span<const BlockId> entries,
                           int32_t max_blocks, int32_t tenant = 0, const Retention& retention = {});
   // Takes in the full blocks among the first n_tokens of a sequence, which are forwarded and
   // proven, beyond those that its chain has passed. tables: [n_groups], the sequence's block ids.
@@ -108,7 +108,7 @@ class PrefixCache final : private CachedBlockWatcher {
                std::span<const std::span<const BlockId>> tables);
   // What the sequence has computed from here on is taken in no more.
   static void stop_publishing(PrefixChain& chain) { chain.publishes_ = false; }
-  // Lets go of the chain's nodes, the last one first. After the sequence's tables.
+  // Lets go of the chain's entries, the last one first. After the sequence's tables.
   static void end_chain(PrefixChain& chain);
 
   // The time from now on: retentions run out by it.
@@ -119,9 +119,10 @@ class PrefixCache final : private CachedBlockWatcher {
   // that it can.
   void make_room(std::span<const int32_t> n_blocks, int32_t tenant = 0);
 
-  // Evicts every node that no sequence references and `wanted` names (null: all of them), as far as
-  // none stays after it that is not. How many nodes that were; they do not count as n_evicted().
-  int32_t clear(const std::function<bool(BlockId node)>& wanted = nullptr);
+  // Evicts every entry that no sequence references and `wanted` names (null: all of them), as far
+  // as none stays after it that is not. How many entries that were; they do not count as
+  // n_evicted().
+  int32_t clear(const std::function<bool(BlockId entry)>& wanted = nullptr);
 
   const PrefixIndex& index() const { return index_; }
   uint64_t n_evicted() const { return n_evicted_; }          // blocks of group 0, for room
@@ -130,27 +131,27 @@ class PrefixCache final : private CachedBlockWatcher {
   int check_invariants() const;
 
  private:
-  // Calls take(node) for the whole blocks of a match, at most max_blocks.
+  // Calls take(entry) for the whole blocks of a match, at most max_blocks.
   template <class Take>
   void match_blocks(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_blocks,
                     const Take& take) const;
-  void on_cached(BlockId node) override;
-  void on_shared(BlockId node) override;
+  void on_cached(BlockId entry) override;
+  void on_shared(BlockId entry) override;
   BlockId choose_victim(size_t group, int32_t taker);
   BlockId first_of(int32_t tenant);
-  BlockId leaf_in_place_of(BlockId node);
-  void evict(BlockId leaf);
-  void spill(BlockId leaf);
+  BlockId childless_in_place_of(BlockId entry);
+  void evict(BlockId entry);
+  void spill(BlockId entry);
   int check_queue() const;
-  bool can_share(BlockId node, int32_t tenant) const;
-  void pass(BlockId node, PrefixChain& chain);
+  bool can_share(BlockId entry, int32_t tenant) const;
+  void pass(BlockId entry, PrefixChain& chain);
 
   KvPools& pools_;
   const int32_t block_size_;
   const bool enabled_;
   PrefixIndex index_;
   EvictionQueue queue_;
-  std::vector<BlockId> blocks_;  // [n_groups], of the node at hand
+  std::vector<BlockId> blocks_;  // [n_groups], of the entry at hand
   HostTier* tier_ = nullptr;
   uint64_t n_evicted_ = 0;
   uint64_t n_not_indexed_ = 0;

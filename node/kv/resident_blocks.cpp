@@ -56,9 +56,9 @@ ResidentBlocks copy_resident_blocks(const PrefixIndex& index, const BlockEventSt
   ResidentBlocks out;
   out.state = state;
   out.block_size = index.block_size();
-  const auto n_nodes = static_cast<size_t>(index.n_nodes());
-  out.blocks.reserve(n_nodes);
-  out.tokens.reserve(n_nodes * static_cast<size_t>(out.block_size));
+  const auto n_entries = static_cast<size_t>(index.n_entries());
+  out.blocks.reserve(n_entries);
+  out.tokens.reserve(n_entries * static_cast<size_t>(out.block_size));
   std::vector<int32_t> place(static_cast<size_t>(index.n_blocks()), -1);  // of a node in `blocks`
   std::map<std::string_view, int32_t> salts;
   for (int32_t i = 0; i < index.n_blocks(); ++i) {

@@ -73,7 +73,7 @@ void follow_random_load(uint64_t seed, size_t max_batches, double loss, int32_t 
   }
   const BlockEventCounts counts = node.log.counts();
   EXPECT_GT(counts.n_removed, 0u) << "nothing was evicted";
-  EXPECT_EQ(counts.n_stored - counts.n_removed, static_cast<uint64_t>(node.index().n_nodes()));
+  EXPECT_EQ(counts.n_stored - counts.n_removed, static_cast<uint64_t>(node.index().n_entries()));
   EXPECT_EQ(n_healed > 0, loss > 0 || counts.n_batches_dropped > 0);
   node.harness.run();
 }

@@ -45,7 +45,7 @@ class FourteenInvariants {
         ASSERT_EQ(pool.ledger().n_used(t) + pool.ledger().n_cached(t), 0);
       }
     }
-    ASSERT_EQ(core_.cache().index().n_nodes(), 0);
+    ASSERT_EQ(core_.cache().index().n_entries(), 0);
     ASSERT_EQ(core_.cache().index().n_keys(), 0);
   }
 

@@ -123,7 +123,7 @@ TEST_P(PublishedChunks, BehindAValueThatIsNotFiniteNothingIsTakenIn) {
   ASSERT_TRUE(h.accept(request_of(1, prompt, 40)));
   h.run();
   EXPECT_EQ(h.ending(1).reason, FinishReason::kLength);
-  EXPECT_EQ(h.core.cache().index().n_nodes(), 2 * kRows / kBlockSize);
+  EXPECT_EQ(h.core.cache().index().n_entries(), 2 * kRows / kBlockSize);
   ASSERT_TRUE(h.accept(request_of(2, prompt, 1)));
   h.run();
   EXPECT_EQ(h.ending(2).usage.cached_tokens, uint64_t{2 * kRows / kBlockSize * kBlockSize});
@@ -139,7 +139,7 @@ TEST_P(PublishedChunks, APoisonedPromptLeavesOnlyWhatCameBeforeThePoison) {
   ASSERT_TRUE(h.accept(request_of(1, prompt, 4)));
   h.run();
   EXPECT_EQ(h.ending(1).reason, FinishReason::kError);
-  EXPECT_EQ(h.core.cache().index().n_nodes(), 2 * kRows / kBlockSize);
+  EXPECT_EQ(h.core.cache().index().n_entries(), 2 * kRows / kBlockSize);
 }
 
 }  // namespace

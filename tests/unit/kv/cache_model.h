@@ -84,7 +84,7 @@ class CacheModel {
     const auto tenant = static_cast<int32_t>(random_.integer(0, kTenants - 1));
     const auto n_all = static_cast<int32_t>(tokens.size()) / kBlockSize;
     const std::vector<BlockId> nodes =
-        pool_.match(tokens, static_cast<int32_t>(tokens.size())).nodes;
+        pool_.match(tokens, static_cast<int32_t>(tokens.size())).entries;
     check_match(tokens, nodes);
     const int32_t n_new =
         n_all - static_cast<int32_t>(nodes.size()) + pool_.cache.n_cached_of(nodes, 0);

@@ -47,7 +47,7 @@ struct CachedPool {
     const PrefixHashes hashes = prefix_hashes(key, held.tokens, block_size);
     PrefixMatch match;
     cache.match(hashes, held.tokens, n_tokens, match);
-    const std::vector<BlockId>& nodes = match.nodes;
+    const std::vector<BlockId>& nodes = match.entries;
     std::vector<BlockRef> shared = cache.share(nodes, 0, tenant);
     const int32_t n_all = n_blocks_for(n_tokens, block_size);
     const auto n_new = n_all - static_cast<int32_t>(nodes.size());
@@ -73,7 +73,7 @@ struct CachedPool {
   }
   // How many of a prompt's blocks are there.
   size_t n_found(const Tokens& tokens) const {
-    return match(tokens, static_cast<int32_t>(tokens.size())).nodes.size();
+    return match(tokens, static_cast<int32_t>(tokens.size())).entries.size();
   }
   void evict(int32_t n_blocks, int32_t tenant = 0) {
     cache.make_room(std::vector{pool().n_blocks_free() + n_blocks}, tenant);

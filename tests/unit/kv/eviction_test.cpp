@@ -26,7 +26,7 @@ TEST(Eviction, PrefixesShrinkFromTheirEndsUnderEveryPolicy) {
     pool.leave(counting(0, 24));
     pool.leave(counting(0, 8) + counting(100, 16));
     for (size_t n_left = 10; n_left > 0; --n_left) {
-      ASSERT_EQ(pool.cache.index().n_nodes(), static_cast<int32_t>(n_left)) << to_string(policy);
+      ASSERT_EQ(pool.cache.index().n_entries(), static_cast<int32_t>(n_left)) << to_string(policy);
       pool.evict(1);  // the index refuses to remove what has children
     }
   }
@@ -49,7 +49,7 @@ TEST(Eviction, GdsfKeepsWhatIsUsedOften) {
   pool.leave(counting(200, 8));
   pool.evict(4);
   EXPECT_EQ(pool.n_found(counting(0, 8)), 2u);
-  EXPECT_EQ(pool.cache.index().n_nodes(), 2);
+  EXPECT_EQ(pool.cache.index().n_entries(), 2);
 }
 
 TEST(Eviction, GdsfKeepsWhatIsDearToComputeAgain) {

@@ -41,7 +41,7 @@ TEST(HostTier, WhatIsEvictedIsFoundInOrder) {
   TieredPool pool(8);
   pool.leave(counting(0, 12));
   pool.evict_all();
-  EXPECT_TRUE(pool.match(counting(0, 12), 12).nodes.empty());
+  EXPECT_TRUE(pool.match(counting(0, 12), 12).entries.empty());
   EXPECT_EQ(pool.in_host(counting(0, 12)).size(), 3u);
   EXPECT_EQ(pool.in_host(counting(0, 8) + Tokens(4, 99)).size(), 2u);
   EXPECT_TRUE(pool.in_host(Tokens{99} + counting(1, 11)).empty());
@@ -56,7 +56,7 @@ TEST(HostTier, ItGoesOnWhereTheDevicesEnd) {
   pool.evict_all();
   pool.leave(counting(0, 4));  // computed again: one prefix, in both places
   const PrefixMatch match = pool.match(counting(0, 12), 11);
-  EXPECT_EQ(match.nodes.size(), 1u);
+  EXPECT_EQ(match.entries.size(), 1u);
   EXPECT_EQ(match.host.size(), 1u);  // the third is not whole within 11 tokens
   pool.evict_all();
   EXPECT_EQ(pool.copies.size(), 0u) << "it was kept already";
@@ -189,14 +189,14 @@ TEST(HostTier, RandomTrafficFindsOnlyWhatIsThere) {
       pool.leave(tokens);
       copy();
       const PrefixMatch left = pool.match(tokens, static_cast<int32_t>(tokens.size()));
-      for (size_t b = 0; b < left.nodes.size(); ++b) {
-        on_device[left.nodes[b]] = Tokens(tokens.begin(), tokens.begin() + 4 * int64_t(b + 1));
+      for (size_t b = 0; b < left.entries.size(); ++b) {
+        on_device[left.entries[b]] = Tokens(tokens.begin(), tokens.begin() + 4 * int64_t(b + 1));
       }
       pool.cache.make_room(std::vector{static_cast<int32_t>(random.integer(0, 8))});
       copy();
       const PrefixMatch match = pool.match(tokens, static_cast<int32_t>(tokens.size()));
       for (size_t b = 0; b < match.host.size(); ++b) {
-        const auto n_tokens = 4 * static_cast<int64_t>(match.nodes.size() + b + 1);
+        const auto n_tokens = 4 * static_cast<int64_t>(match.entries.size() + b + 1);
         ASSERT_EQ(in_host.at(match.host[b]), Tokens(tokens.begin(), tokens.begin() + n_tokens));
         ++n_found;
       }

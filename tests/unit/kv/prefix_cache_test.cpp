@@ -16,17 +16,17 @@ TEST(PrefixCache, APromptIsMatchedToItsToken) {
   CachedPool pool(16, 4);
   pool.leave(counting(0, 12));  // blocks of 0-3, 4-7, 8-11
   const PrefixMatch all = pool.match(counting(0, 12), 12);
-  EXPECT_EQ(all.nodes.size(), 3u);
+  EXPECT_EQ(all.entries.size(), 3u);
   EXPECT_EQ(all.partial, kNone);
   for (int32_t n = 0; n <= 12; ++n) {  // wherever the caller's limit lies
     const PrefixMatch match = pool.match(counting(0, 12), n);
-    EXPECT_EQ(static_cast<int32_t>(match.nodes.size()), n / 4);
+    EXPECT_EQ(static_cast<int32_t>(match.entries.size()), n / 4);
     EXPECT_EQ(match.n_partial, n % 4);
-    EXPECT_EQ(match.partial, n % 4 == 0 ? kNone : all.nodes[static_cast<size_t>(n / 4)]);
+    EXPECT_EQ(match.partial, n % 4 == 0 ? kNone : all.entries[static_cast<size_t>(n / 4)]);
   }
   for (int32_t n = 0; n < 12; ++n) {  // wherever the prompts part
     const PrefixMatch match = pool.match(counting(0, n) + Tokens(13, 99), n + 13);
-    EXPECT_EQ(static_cast<int32_t>(match.nodes.size()), n / 4);
+    EXPECT_EQ(static_cast<int32_t>(match.entries.size()), n / 4);
     EXPECT_EQ(match.n_partial, n % 4);
   }
 }
@@ -41,7 +41,7 @@ TEST(PrefixCache, BlocksOfOneTokenHaveNoHead) {
   CachedPool pool(16, 1);
   pool.leave(counting(0, 6));
   const PrefixMatch match = pool.match(counting(0, 4) + Tokens{9, 9}, 6);
-  EXPECT_EQ(match.nodes.size(), 4u);
+  EXPECT_EQ(match.entries.size(), 4u);
   EXPECT_EQ(match.partial, kNone);
 }
 
@@ -78,7 +78,7 @@ TEST(PrefixCache, WhatWasNeverHashedFindsNothing) {
   pool.leave(counting(0, 8));
   PrefixMatch match;
   pool.cache.match(PrefixHashes(), counting(0, 8), 7, match);  // a request with cache_prompt: false
-  EXPECT_TRUE(match.nodes.empty());
+  EXPECT_TRUE(match.entries.empty());
   EXPECT_EQ(match.partial, kNone);
 }
 
@@ -88,7 +88,7 @@ TEST(PrefixCache, AMatchForgetsTheOneBefore) {
   PrefixMatch match = pool.match(counting(0, 8), 7);
   ASSERT_NE(match.partial, kNone);
   pool.cache.match(prefix_hashes({}, Tokens{50, 51}, 4), Tokens{50, 51}, 1, match);
-  EXPECT_TRUE(match.nodes.empty());
+  EXPECT_TRUE(match.entries.empty());
   EXPECT_EQ(match.partial, kNone);
   EXPECT_EQ(match.n_partial, 0);
 }

@@ -82,7 +82,7 @@ TEST(PrefixIndex, ThePartialIsTheChildThatAgreesLongest) {
   const auto insert = [&](const PrefixKey& k, BlockId parent, const Tokens& tokens, int32_t id) {
     index.insert(k, parent, static_cast<uint64_t>(id), tokens, std::vector<BlockId>{BlockId{id}});
   };
-  EXPECT_EQ(index.find_partial(key, kNone, Tokens{1}).node, kNone);  // a key without nodes
+  EXPECT_EQ(index.find_partial(key, kNone, Tokens{1}).entry, kNone);  // a key without nodes
   insert(key, kNone, {1, 2, 3, 4}, 0);
   insert(key, kNone, {1, 2, 9, 9}, 1);
   insert(key, kNone, {1, 5, 6, 7}, 2);
@@ -90,7 +90,7 @@ TEST(PrefixIndex, ThePartialIsTheChildThatAgreesLongest) {
   insert(other, kNone, {1, 2, 3, 5}, 4);
   const auto partial = [&](BlockId parent, const Tokens& tokens) {
     const PrefixIndex::Partial found = index.find_partial(key, parent, tokens);
-    return std::pair(raw(found.node), found.n_tokens);
+    return std::pair(raw(found.entry), found.n_tokens);
   };
   EXPECT_EQ(partial(kNone, {1, 2, 3, 5}), std::pair(0, 3));
   EXPECT_EQ(partial(kNone, {1, 2, 9}), std::pair(1, 3));
@@ -110,10 +110,10 @@ TEST(PrefixIndex, OnlyTheNewestChildrenAreLookedAtForAPartial) {
   for (int32_t i = 0; i <= kSeen; ++i) {
     index.insert({}, kNone, static_cast<uint64_t>(i), Tokens{i, i}, std::vector{BlockId{i}});
   }
-  EXPECT_EQ(index.find_partial({}, kNone, Tokens{0}).node, kNone);
-  EXPECT_EQ(index.find_partial({}, kNone, Tokens{1}).node, BlockId{1});
+  EXPECT_EQ(index.find_partial({}, kNone, Tokens{0}).entry, kNone);
+  EXPECT_EQ(index.find_partial({}, kNone, Tokens{1}).entry, BlockId{1});
   index.remove(BlockId{kSeen});
-  EXPECT_EQ(index.find_partial({}, kNone, Tokens{0}).node, BlockId{0});
+  EXPECT_EQ(index.find_partial({}, kNone, Tokens{0}).entry, BlockId{0});
 }
 
 TEST(PrefixIndex, ABucketHasABound) {
@@ -209,7 +209,7 @@ TEST(PrefixIndex, AgreesWithAMapOfWholePrefixes) {
       unused.push_back(node->second);
       node = known.erase(node);
     }
-    ASSERT_EQ(index.n_nodes(), static_cast<int32_t>(known.size()));
+    ASSERT_EQ(index.n_entries(), static_cast<int32_t>(known.size()));
     if (step % 50 == 0) {
       ASSERT_EQ(index.check_invariants(), 0);
     }
