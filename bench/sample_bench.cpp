@@ -23,7 +23,7 @@ constexpr std::pair<const char*, SamplingRow> kModes[] = {
     {"top_p_99_flat", {.temperature = 3.0f, .top_p = 0.99f}},
     {"min_p_05", {.temperature = 0.8f, .min_p = 0.05f}},
     {"greedy_logprobs_5", {.temperature = 0.0f, .n_logprobs = 5}},
-    {"penalties", {.temperature = 0.0f, .repetition_penalty = 1.1f, .n_history = 2000}},
+    {"penalties", {.temperature = 0.0f, .repetition_penalty = 1.1f, .n_known = 2000}},
 };
 
 void run(benchmark::State& state, Isa isa, SamplingRow row) {
@@ -45,7 +45,7 @@ void run(benchmark::State& state, Isa isa, SamplingRow row) {
   SampleArgs args;
   args.logits = view(logits.data(), {1, vocab_size});
   args.rows = {&row, 1};
-  args.history = view(history.data(), {1, 4096});
+  args.token_ids = view(history.data(), {1, 4096});
   args.ids = view(&id, {1});
   args.logprobs = view(&logprob, {1});
   args.top_ids = view(top_ids.data(), {1, kMaxTopLogprobs});

@@ -10,7 +10,7 @@ enum class BlockId : int32_t {};      // a KV block; the same id on every rank o
 enum class HostBlockId : int32_t {};  // host memory for what a KV block held; likewise
 enum class SeqId : uint64_t {};       // one sequence (one choice of one request) inside an engine
 enum class RequestId : uint64_t {};   // one request inside an engine; the wire's ids are strings
-enum class SlotId : int32_t {};       // a row of per-sequence device state, 0 .. max_num_seqs-1
+enum class SeqSlot : int32_t {};      // a row of per-sequence device state, 0 .. max_num_seqs-1
 enum class NodeId : uint32_t {};      // a node as one coordinator numbers it
 
 // The integer inside an id, for indexing and printing.

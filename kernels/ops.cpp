@@ -205,8 +205,8 @@ void resolve_tokens(const ResolveTokensArgs& args, Stream& stream) {
   expect_i32(args.ids, {n_tokens});
   expect_i32(args.slots, {n_tokens});
   expect_i32(args.positions, {n_tokens});
-  const int64_t n_slots = extent(args.history, 2, 0);
-  expect_i32(args.history, {n_slots, args.history.shape[1]});
+  const int64_t n_slots = extent(args.token_ids, 2, 0);
+  expect_i32(args.token_ids, {n_slots, args.token_ids.shape[1]});
   expect_i32(args.tokens, {n_tokens});
   stream.launch(args);
 }
@@ -229,8 +229,8 @@ void sample(const SampleArgs& args, Stream& stream) {
   const int64_t n_rows = static_cast<int64_t>(args.rows.size());
   const int64_t vocab_size = extent(args.logits, 2, 1);
   expect_f32(args.logits, {n_rows, vocab_size});
-  const int64_t n_slots = extent(args.history, 2, 0);
-  expect_i32(args.history, {n_slots, args.history.shape[1]});
+  const int64_t n_slots = extent(args.token_ids, 2, 0);
+  expect_i32(args.token_ids, {n_slots, args.token_ids.shape[1]});
   expect_i32(args.ids, {n_rows});
   expect_f32(args.logprobs, {n_rows});
   expect_i32(args.top_ids, {n_rows, kMaxTopLogprobs});

@@ -149,13 +149,13 @@ struct ConcatColumnsArgs {
   View out;                         // [n_rows, sum of n_cols] f32
 };
 
-// tokens[i] = ids[i] if >= 0, else history[slot[i], position[i]] (a token sampled by an earlier
-// step that the host has not seen yet). Known ids are written to the history.
+// tokens[i] = ids[i] if >= 0, else token_ids[slot[i], position[i]] (a token sampled by an earlier
+// step that the host has not seen yet). Known ids are written to the token_ids.
 struct ResolveTokensArgs {
-  View ids;        // [n_tokens] i32, -1 = from the history
-  View slots;      // [n_tokens] i32, rows of history
+  View ids;        // [n_tokens] i32, -1 = from the token_ids
+  View slots;      // [n_tokens] i32, rows of token_ids
   View positions;  // [n_tokens] i32
-  View history;    // [n_slots, max_model_len + 1] i32, in and out
+  View token_ids;  // [n_slots, max_model_len + 1] i32, in and out
   View tokens;     // [n_tokens] i32
 };
 
@@ -187,9 +187,9 @@ struct SamplingRow {
   uint64_t seed = 0;
   uint32_t output_idx = 0;      // index of this output token, keys the random numbers
   uint32_t choice = 0;          // of the request's n, keys the random numbers
-  int32_t slot = 0;             // row of history
-  int32_t n_prompt = 0;         // tokens of history that are the prompt
-  int32_t n_history = 0;        // tokens of history in all, before this one
+  int32_t slot = 0;             // row of token_ids
+  int32_t n_prompt = 0;         // tokens of token_ids that are the prompt
+  int32_t n_known = 0;          // tokens of token_ids in all, before this one
   int32_t min_tokens_left = 0;  // > 0 bans the ids in `banned`
   int32_t banned_first = 0;     // into SampleArgs::banned
   int32_t n_banned = 0;
@@ -197,12 +197,12 @@ struct SamplingRow {
 inline constexpr int kMaxTopLogprobs = 20;
 
 // One token per row: penalties, temperature, min-p, top-k, top-p, draw; ties to the lowest id.
-// The new token is written to history[slot, n_history]. Log-probabilities are of the raw logits.
+// The new token is written to token_ids[slot, n_known]. Log-probabilities are of the raw logits.
 struct SampleArgs {
   View logits;                        // [n_rows, vocab_size] f32; scratch afterwards
   std::span<const SamplingRow> rows;  // [n_rows]
   std::span<const int32_t> banned;    // stop ids not allowed before min_tokens
-  View history;                       // [n_slots, max_model_len + 1] i32
+  View token_ids;                     // [n_slots, max_model_len + 1] i32
   View ids;                           // [n_rows] i32, out
   View logprobs;                      // [n_rows] f32, out: of the sampled id
   View top_ids;                       // [n_rows, kMaxTopLogprobs] i32, out

@@ -15,10 +15,10 @@ namespace lockstep {
 // Without top-k and top-p, weights are summed in chunks of this many ids.
 inline constexpr int kSampleChunk = 1024;
 
-// What a row names lies inside the history and the banned ids.
+// What a row names lies inside the token_ids and the banned ids.
 inline void check_row(const SampleArgs& args, const SamplingRow& row) {
-  CHECK(row.slot >= 0 && row.slot < args.history.n_rows());
-  CHECK(row.n_history >= 0 && row.n_history < args.history.shape[1]);
+  CHECK(row.slot >= 0 && row.slot < args.token_ids.n_rows());
+  CHECK(row.n_known >= 0 && row.n_known < args.token_ids.shape[1]);
   CHECK(row.banned_first >= 0 && row.n_banned >= 0);
   CHECK(row.n_banned == 0 ||
         int64_t{row.banned_first} + row.n_banned <= static_cast<int64_t>(args.banned.size()));

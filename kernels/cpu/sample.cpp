@@ -56,7 +56,7 @@ class RowSampler {
         area_(area),
         z_(args.logits.row<float>(index), static_cast<size_t>(args.logits.shape[1])) {
     check_row(args, row_);
-    history_ = {args.history.row<int32_t>(row_.slot), static_cast<size_t>(row_.n_history)};
+    token_ids_ = {args.token_ids.row<int32_t>(row_.slot), static_cast<size_t>(row_.n_known)};
   }
 
   void run() {
@@ -67,7 +67,7 @@ class RowSampler {
     raw_first_ = z_[0];
     const int32_t id = finite ? sampled_id() : 0;
     *args_.ids.row<int32_t>(index_) = id;
-    args_.history.row<int32_t>(row_.slot)[row_.n_history] = id;
+    args_.token_ids.row<int32_t>(row_.slot)[row_.n_known] = id;
     if (finite && row_.n_logprobs >= 0) *args_.logprobs.row<float>(index_) = logprob(raw_logit(id));
   }
 
@@ -109,13 +109,13 @@ class RowSampler {
   // the whole vocabulary need not be cleared; an id that is done is marked with -1.
   void apply_penalties() {
     int32_t* counts = area_.counts.data();
-    for (int32_t id : history_) {
+    for (int32_t id : token_ids_) {
       if (in_vocab(id)) counts[id] = 0;
     }
-    for (size_t i = static_cast<size_t>(std::max(row_.n_prompt, 0)); i < history_.size(); ++i) {
-      if (in_vocab(history_[i])) ++counts[history_[i]];
+    for (size_t i = static_cast<size_t>(std::max(row_.n_prompt, 0)); i < token_ids_.size(); ++i) {
+      if (in_vocab(token_ids_[i])) ++counts[token_ids_[i]];
     }
-    for (int32_t id : history_) {
+    for (int32_t id : token_ids_) {
       if (!in_vocab(id) || counts[id] < 0) continue;
       area_.raw[static_cast<size_t>(id)] = z(id);
       z(id) = penalise(z(id), counts[id], row_);
@@ -135,8 +135,8 @@ class RowSampler {
   // Of the sampled id, before penalties. That is never a banned one, but id 0 when all are banned.
   float raw_logit(int32_t id) const {
     if (id == 0) return raw_first_;
-    const bool penalised =
-        has_penalties(row_) && std::find(history_.begin(), history_.end(), id) != history_.end();
+    const bool penalised = has_penalties(row_) &&
+                           std::find(token_ids_.begin(), token_ids_.end(), id) != token_ids_.end();
     return penalised ? area_.raw[static_cast<size_t>(id)] : z(id);
   }
 
@@ -233,7 +233,7 @@ class RowSampler {
   const SamplingRow& row_;
   const Area& area_;
   const std::span<float> z_;  // this row's logits; penalties and bans are applied in place
-  std::span<const int32_t> history_;
+  std::span<const int32_t> token_ids_;
   SampleWeights weights_;
   float raw_max_ = 0.0f;
   float raw_first_ = 0.0f;  // logit of id 0

@@ -30,9 +30,9 @@ void resolve_tokens(const ResolveTokensArgs& args) {
   for (int64_t i = 0; i < args.tokens.shape[0]; ++i) {
     const int32_t slot = args.slots.row<int32_t>(0)[i];
     const int32_t position = args.positions.row<int32_t>(0)[i];
-    CHECK(slot >= 0 && slot < args.history.n_rows());
-    CHECK(position >= 0 && position < args.history.shape[1]);
-    int32_t& known = args.history.row<int32_t>(slot)[position];
+    CHECK(slot >= 0 && slot < args.token_ids.n_rows());
+    CHECK(position >= 0 && position < args.token_ids.shape[1]);
+    int32_t& known = args.token_ids.row<int32_t>(slot)[position];
     const int32_t id = args.ids.row<int32_t>(0)[i];
     if (id >= 0) known = id;
     args.tokens.row<int32_t>(0)[i] = known;

@@ -35,12 +35,12 @@ class RowSampler {
     *args_.finite.row<uint8_t>(index_) = finite;
     const int32_t id = finite ? sampled_id() : 0;
     *args_.ids.row<int32_t>(index_) = id;
-    history()[row_.n_history] = id;
+    token_ids()[row_.n_known] = id;
     if (finite && row_.n_logprobs >= 0) write_logprobs(id);
   }
 
  private:
-  int32_t* history() const { return args_.history.row<int32_t>(row_.slot); }
+  int32_t* token_ids() const { return args_.token_ids.row<int32_t>(row_.slot); }
   float z(int32_t id) const { return z_[static_cast<size_t>(id)]; }
   bool kept(int32_t id) const { return kept_[static_cast<size_t>(id)]; }
 
@@ -60,8 +60,8 @@ class RowSampler {
 
   void apply_penalties() {
     std::map<int32_t, int32_t> count_in_output;  // of every id in prompt or output
-    for (int32_t i = 0; i < row_.n_history; ++i) {
-      const int32_t id = history()[i];
+    for (int32_t i = 0; i < row_.n_known; ++i) {
+      const int32_t id = token_ids()[i];
       if (id >= 0 && id < vocab_size_) count_in_output[id] += i >= row_.n_prompt ? 1 : 0;
     }
     if (!has_penalties(row_)) return;

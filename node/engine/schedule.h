@@ -21,14 +21,14 @@ struct ScheduledChunk {
   Sequence* sequence = nullptr;
   int32_t first_position = 0;
   int32_t n_tokens = 0;
-  int32_t prefill_end = 0;      // where what the sequence forwards before it decodes ends
-  bool samples = false;         // the token after the chunk is sampled
-  bool needs_block = false;     // one more of every KV group than it was reserved
-  bool writes_history = false;  // the ranks are told all tokens before first_position
-  bool admits = false;          // the sequence leaves the waiting queue with this chunk
-  bool is_new = false;          // and has not been admitted before
-  bool copies = false;          // the head of its first own block is copied from another one
-  bool loads = false;           // its first own blocks come from host memory
+  int32_t prefill_end = 0;        // where what the sequence forwards before it decodes ends
+  bool samples = false;           // the token after the chunk is sampled
+  bool needs_block = false;       // one more of every KV group than it was reserved
+  bool writes_token_ids = false;  // the ranks are told all tokens before first_position
+  bool admits = false;            // the sequence leaves the waiting queue with this chunk
+  bool is_new = false;            // and has not been admitted before
+  bool copies = false;            // the head of its first own block is copied from another one
+  bool loads = false;             // its first own blocks come from host memory
   // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared, what it loads,
   // in Schedule::loaded, the node whose head it copies, and for how many blocks it has a claim,
   // those included that it shares.
@@ -75,8 +75,8 @@ struct Schedule {
   HostCopies stores;                // what goes to host memory first: known once it is committed
   int32_t n_slow_loads = 0;         // admissions that might load blocks, but computing is cheaper
   std::vector<Deferral> deferred;
-  int32_t n_history = 0;  // tokens that only histories learn
-  FairShare share{{1}};   // after the step
+  int32_t n_token_ids = 0;  // tokens that only histories learn
+  FairShare share{{1}};     // after the step
 
   // While planning.
   std::vector<TenantLedger> ledgers;       // [n_groups], with what the plan takes

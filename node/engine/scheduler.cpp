@@ -42,7 +42,7 @@ Scheduler::Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& ca
   CHECK_EQ(pools_.size(), static_cast<size_t>(config.limits.n_groups));
   running_.reserve(static_cast<size_t>(max_running_));
   reservations_.reserve(pools.size());
-  for (int32_t i = max_running_ - 1; i >= 0; --i) free_slots_.push_back(SlotId{i});
+  for (int32_t i = max_running_ - 1; i >= 0; --i) free_slots_.push_back(SeqSlot{i});
 }
 
 void Scheduler::enqueue(Sequence& sequence) { insert(sequence); }

@@ -105,7 +105,7 @@ class Scheduler {
   const int32_t max_running_;
   WaitingQueue waiting_;
   std::vector<Sequence*> running_;
-  std::vector<SlotId> free_slots_;  // a stack
+  std::vector<SeqSlot> free_slots_;  // a stack
   FairShare share_;
   StepTime step_time_;
   std::vector<OutputEstimate> outputs_;  // [n_tenants]

@@ -71,7 +71,7 @@ const PrefixHashes& Sequence::prefix() const {
   return n_outputs_ > 0 && is_waiting() ? prefix_ : owner_->prefix;
 }
 
-void Sequence::admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain,
+void Sequence::admit(SeqSlot slot, std::vector<BlockTable> tables, PrefixChain chain,
                      int32_t n_cached, std::vector<BlockRef> partial, std::vector<HostPin> host) {
   transition(SeqState::kPrefilling);
   slot_ = slot;
@@ -101,7 +101,7 @@ void Sequence::plan_chunk(int32_t n_tokens, bool samples) {
   CHECK(is_running());
   n_inflight_ += n_tokens;
   if (samples) ++n_samples_inflight_;
-  has_history_ = true;
+  has_token_ids_ = true;
   for (BlockTable& table : tables_) table.grow(next_position());
   if (state_ == SeqState::kPrefilling && n_prefill_left() == 0) transition(SeqState::kDecoding);
 }
@@ -119,7 +119,7 @@ void Sequence::undo_chunk(int32_t n_tokens, bool samples) {
   n_inflight_ -= n_tokens;
   if (samples) --n_samples_inflight_;
   CHECK(n_inflight_ >= 0 && n_samples_inflight_ >= 0);
-  has_history_ = false;
+  has_token_ids_ = false;
   if (state_ == SeqState::kDecoding && n_prefill_left() > 0) transition(SeqState::kPrefilling);
 }
 
@@ -173,8 +173,8 @@ void Sequence::give_back() {
   for (BlockTable& table : tables_) table.clear();
   PrefixCache::end_chain(chain_);
   tables_.clear();
-  slot_ = SlotId{-1};
-  has_history_ = false;
+  slot_ = SeqSlot{-1};
+  has_token_ids_ = false;
 }
 
 }  // namespace lockstep

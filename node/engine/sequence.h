@@ -87,7 +87,7 @@ class Sequence {
   bool is_length_planned() const { return n_known() + n_samples_inflight_ >= n_tokens_max_; }
   bool is_full() const { return n_known() == n_tokens_max_; }
 
-  SlotId slot() const { return slot_; }
+  SeqSlot slot() const { return slot_; }
   std::span<const BlockTable> tables() const { return tables_; }  // [n_groups], while running
 
   PrefixChain& chain() { return chain_; }
@@ -119,7 +119,7 @@ class Sequence {
   // n_cached tokens, or will when its first chunk has run: of its own blocks the first ones are
   // loaded from `host`, or the first one gets the head of `partial` ([n_groups]); at most one of
   // the two is given.
-  void admit(SlotId slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
+  void admit(SeqSlot slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
              std::vector<BlockRef> partial = {}, std::vector<HostPin> host = {});
   // `reservations` of more blocks, [n_groups], for its tables.
   void extend(std::span<BlockReservation> reservations);
@@ -138,7 +138,7 @@ class Sequence {
   size_t first_own_block() const { return first_own_block_; }  // in its tables: where these go to
   // Its slot's token history on the ranks is complete up to what is planned; a chunk that failed
   // may have left it so or not.
-  bool has_history() const { return has_history_; }
+  bool has_token_ids() const { return has_token_ids_; }
   void append_output(int32_t token);
   // Gives back slot and blocks and waits again, to go on where it stands; block_size as for its
   // prefix(). Only when no step in flight names it.
@@ -163,7 +163,7 @@ class Sequence {
   int32_t n_prompt_known_;
   int32_t n_tokens_max_;
   SeqState state_ = SeqState::kWaiting;
-  SlotId slot_{-1};
+  SeqSlot slot_{-1};
   std::vector<BlockTable> tables_;
   PrefixChain chain_;
   std::vector<BlockRef> partial_;
@@ -178,7 +178,7 @@ class Sequence {
   RequeueReason requeue_reason_ = RequeueReason::kRestart;
   int32_t n_lost_ = 0;
   int32_t n_cuts_ = 0;
-  bool has_history_ = false;
+  bool has_token_ids_ = false;
   int32_t n_prefill_ = 0;
   int32_t n_cached_ = 0;
   std::vector<int32_t> tokens_;  // empty until it is admitted

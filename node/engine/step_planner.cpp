@@ -63,7 +63,7 @@ void StepPlanner::begin() {
   out_.loaded.clear();
   out_.n_slow_loads = 0;
   out_.deferred.clear();
-  out_.n_history = 0;
+  out_.n_token_ids = 0;
   out_.share = scheduler_.share();
   const KvPools& pools = scheduler_.pools();
   while (out_.ledgers.size() < pools.size()) out_.ledgers.push_back(pools.front().ledger());
@@ -93,7 +93,7 @@ void StepPlanner::plan_decodes() {
                          .samples = true};
     const BlockTable& table = sequence.tables().front();
     chunk.needs_block = chunk.first_position >= table.n_slots() && table.n_blocks_reserved() == 0;
-    if ((chunk.needs_block && !find_block(place)) || !tell_history(chunk)) continue;
+    if ((chunk.needs_block && !find_block(place)) || !write_token_ids(chunk)) continue;
     out_.chunks.push_back(chunk);
     out_.work.add_chunk(chunk.first_position, 1, true);
     ++n_decodes_;
@@ -293,7 +293,7 @@ StepPlanner::Turn StepPlanner::open_chunk(TenantQueue& queue, Sequence& sequence
   }
   const bool waits = sequence.is_waiting();
   if (waits) queue.looked_at.push_back(&sequence);
-  if (waits ? !admit(queue, sequence, chunk) : !tell_history(chunk)) {
+  if (waits ? !admit(queue, sequence, chunk) : !write_token_ids(chunk)) {
     out_.work.n_transfers -= n_transfers;
     if (!waits) std::erase_if(queue.prompts, [&](auto& p) { return p.sequence == &sequence; });
     return Turn::kPassedOver;
@@ -343,14 +343,15 @@ int32_t StepPlanner::n_rows_left(int32_t first_position) const {
 }
 
 // Has the chunk tell the ranks what their histories lack. False if the plan has no room for that.
-bool StepPlanner::tell_history(ScheduledChunk& chunk) {
+bool StepPlanner::write_token_ids(ScheduledChunk& chunk) {
   chunk.prefill_end = prefill_end(*chunk.sequence);
   if (chunk.sequence->awaits_copy() && chunk.sequence->n_inflight() == 0) chunk.copies = true;
   if (chunk.sequence->awaits_load() && chunk.sequence->n_inflight() == 0) chunk.loads = true;
-  if (chunk.sequence->has_history()) return true;
-  if (out_.n_history + chunk.first_position > scheduler_.limits().max_cached_tokens()) return false;
-  chunk.writes_history = chunk.first_position > 0;
-  out_.n_history += chunk.first_position;
+  if (chunk.sequence->has_token_ids()) return true;
+  if (out_.n_token_ids + chunk.first_position > scheduler_.limits().max_cached_tokens())
+    return false;
+  chunk.writes_token_ids = chunk.first_position > 0;
+  out_.n_token_ids += chunk.first_position;
   return true;
 }
 

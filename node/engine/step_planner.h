@@ -77,7 +77,7 @@ class StepPlanner {
   int32_t n_matched() const;
 
   int32_t n_rows_left(int32_t first_position) const;
-  bool tell_history(ScheduledChunk& chunk);
+  bool write_token_ids(ScheduledChunk& chunk);
 
   const Scheduler& scheduler_;
   Schedule& out_;

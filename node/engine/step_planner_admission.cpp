@@ -28,7 +28,7 @@ bool StepPlanner::admit(TenantQueue& queue, Sequence& sequence, ScheduledChunk& 
     return false;
   }
   chunk.first_position = n_matched();
-  if (!tell_history(chunk)) {
+  if (!write_token_ids(chunk)) {
     admits_ = false;
     return false;
   }

@@ -12,7 +12,7 @@ namespace {
 // A token that a step in flight samples: the ranks find it in their history.
 constexpr int32_t kInHistory[] = {-1};
 
-SamplingRow sampling_row(const Sequence& sequence, int32_t n_history) {
+SamplingRow sampling_row(const Sequence& sequence, int32_t n_known) {
   const SamplingParams& params = sequence.owner().request.sampling;
   SamplingRow row;
   row.temperature = params.temperature;
@@ -24,11 +24,11 @@ SamplingRow sampling_row(const Sequence& sequence, int32_t n_history) {
   row.top_k = std::max(params.top_k, 0);
   row.n_logprobs = params.n_logprobs;
   row.seed = params.seed;
-  row.output_idx = static_cast<uint32_t>(sequence.n_outputs() + n_history - sequence.n_known());
+  row.output_idx = static_cast<uint32_t>(sequence.n_outputs() + n_known - sequence.n_known());
   row.choice = static_cast<uint32_t>(params.first_choice) + sequence.choice();
   row.slot = raw(sequence.slot());
   row.n_prompt = sequence.n_prompt_known();
-  row.n_history = n_history;
+  row.n_known = n_known;
   row.min_tokens_left = std::max(params.min_tokens - static_cast<int32_t>(row.output_idx), 0);
   return row;
 }
@@ -60,7 +60,7 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
   const Sequence& sequence = *chunk.sequence;
   tables_.clear();
   for (const BlockTable& table : sequence.tables()) tables_.push_back(table.ids());
-  if (chunk.writes_history) {
+  if (chunk.writes_token_ids) {
     builder_.add_cached(raw(sequence.slot()),
                         sequence.tokens().first(static_cast<size_t>(chunk.first_position)));
   }

@@ -57,7 +57,7 @@ void ForwardFaults::see_old_rows(const StepPlanView& plan) {
   left_over_.resize(lengths_.size());
   const auto width = static_cast<size_t>(plan.header().max_blocks);
   for (const Chunk& chunk : chunks_of(plan)) {
-    const auto slot = static_cast<size_t>(plan.history_slots()[chunk.first]);
+    const auto slot = static_cast<size_t>(plan.seq_slots()[chunk.first]);
     const auto owner = static_cast<size_t>(plan.seq_of_token()[chunk.first]);
     if (plan.positions()[chunk.first] == 0) left_over_[slot] = lengths_[slot];
     lengths_[slot] = plan.positions()[chunk.end - 1] + 1;

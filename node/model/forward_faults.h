@@ -66,7 +66,7 @@ class ForwardFaults {
   const bool is_last_;
   const std::chrono::milliseconds timeout_;
   std::vector<int32_t> rotated_by_, seen_up_to_;  // [n_tokens], of the plan under way
-  std::vector<int32_t> lengths_, left_over_;      // [max_seqs], by history slot
+  std::vector<int32_t> lengths_, left_over_;      // [max_seqs], by token_ids slot
 };
 
 }  // namespace lockstep

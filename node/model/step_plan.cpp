@@ -25,7 +25,7 @@ struct Layout {
     tokens = take(h.n_tokens);
     positions = take(h.n_tokens);
     seq_of_token = take(h.n_tokens);
-    history_slots = take(h.n_tokens);
+    seq_slots = take(h.n_tokens);
     groups = end;
     group_bytes = bytes_of(h.n_tokens) + table_bytes + 2 * copy_bytes + store_bytes + load_bytes;
     end += static_cast<size_t>(h.n_groups) * group_bytes;
@@ -34,15 +34,15 @@ struct Layout {
     end += static_cast<size_t>(h.n_samples) * sizeof(SamplingRow);
     banned = take(h.n_banned);
     cached_ids = take(h.n_cached);
-    cached_slots = take(h.n_cached);
+    cached_seq_slots = take(h.n_cached);
     cached_positions = take(h.n_cached);
     stores_to = take(h.n_stores);
     store_tags = take(2 * int64_t{h.n_stores});
     loads_from = take(h.n_loads);
     load_tags = take(2 * int64_t{h.n_loads});
   }
-  size_t kv_slots(int group) const { return groups + static_cast<size_t>(group) * group_bytes; }
-  size_t block_tables(int group) const { return kv_slots(group) + bytes_of(n_tokens); }
+  size_t slot_mapping(int group) const { return groups + static_cast<size_t>(group) * group_bytes; }
+  size_t block_tables(int group) const { return slot_mapping(group) + bytes_of(n_tokens); }
   size_t copies_from(int group) const { return block_tables(group) + table_bytes; }
   size_t copies_to(int group) const { return copies_from(group) + copy_bytes; }
   size_t stores_from(int group) const { return copies_to(group) + copy_bytes; }
@@ -59,8 +59,8 @@ struct Layout {
   int64_t n_tokens;
   size_t table_bytes, copy_bytes, store_bytes, load_bytes;  // of one group
   size_t end = sizeof(StepPlanHeader);
-  size_t tokens, positions, seq_of_token, history_slots, groups, group_bytes;
-  size_t sample_tokens, sampling, banned, cached_ids, cached_slots, cached_positions;
+  size_t tokens, positions, seq_of_token, seq_slots, groups, group_bytes;
+  size_t sample_tokens, sampling, banned, cached_ids, cached_seq_slots, cached_positions;
   size_t stores_to, store_tags, loads_from, load_tags;
 };
 
@@ -132,12 +132,12 @@ std::span<const int32_t> StepPlanView::positions() const {
 std::span<const int32_t> StepPlanView::seq_of_token() const {
   return section<int32_t>(bytes_, Layout(header()).seq_of_token, header().n_tokens);
 }
-std::span<const int32_t> StepPlanView::history_slots() const {
-  return section<int32_t>(bytes_, Layout(header()).history_slots, header().n_tokens);
+std::span<const int32_t> StepPlanView::seq_slots() const {
+  return section<int32_t>(bytes_, Layout(header()).seq_slots, header().n_tokens);
 }
-std::span<const int32_t> StepPlanView::kv_slots(int group) const {
+std::span<const int32_t> StepPlanView::slot_mapping(int group) const {
   CHECK(group >= 0 && group < header().n_groups);
-  return section<int32_t>(bytes_, Layout(header()).kv_slots(group), header().n_tokens);
+  return section<int32_t>(bytes_, Layout(header()).slot_mapping(group), header().n_tokens);
 }
 std::span<const int32_t> StepPlanView::block_tables(int group) const {
   CHECK(group >= 0 && group < header().n_groups);
@@ -173,8 +173,8 @@ std::span<const int32_t> StepPlanView::banned() const {
 std::span<const int32_t> StepPlanView::cached_ids() const {
   return section<int32_t>(bytes_, Layout(header()).cached_ids, header().n_cached);
 }
-std::span<const int32_t> StepPlanView::cached_slots() const {
-  return section<int32_t>(bytes_, Layout(header()).cached_slots, header().n_cached);
+std::span<const int32_t> StepPlanView::cached_seq_slots() const {
+  return section<int32_t>(bytes_, Layout(header()).cached_seq_slots, header().n_cached);
 }
 std::span<const int32_t> StepPlanView::cached_positions() const {
   return section<int32_t>(bytes_, Layout(header()).cached_positions, header().n_cached);
@@ -195,17 +195,17 @@ std::span<const uint64_t> StepPlanView::load_tags() const {
 
 StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
     : limits_(limits),
-      kv_slots_(static_cast<size_t>(limits.n_groups)),
+      slot_mapping_(static_cast<size_t>(limits.n_groups)),
       block_tables_(static_cast<size_t>(limits.n_groups)),
       copies_from_(static_cast<size_t>(limits.n_groups)),
       copies_to_(static_cast<size_t>(limits.n_groups)),
       stores_from_(static_cast<size_t>(limits.n_groups)),
       loads_to_(static_cast<size_t>(limits.n_groups)) {
   const auto max_tokens = static_cast<size_t>(limits.max_tokens);
-  for (auto* list : {&tokens_, &positions_, &seq_of_token_, &history_slots_}) {
+  for (auto* list : {&tokens_, &positions_, &seq_of_token_, &seq_slots_}) {
     list->reserve(max_tokens);
   }
-  for (auto& list : kv_slots_) list.reserve(max_tokens);
+  for (auto& list : slot_mapping_) list.reserve(max_tokens);
   for (auto& list : block_tables_) {
     list.reserve(static_cast<size_t>(limits.max_seqs) *
                  static_cast<size_t>(limits.max_blocks_per_seq()));
@@ -216,7 +216,7 @@ StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
   sample_tokens_.reserve(static_cast<size_t>(limits.max_samples));
   sampling_.reserve(static_cast<size_t>(limits.max_samples));
   banned_.reserve(static_cast<size_t>(limits.max_banned));
-  for (auto* list : {&cached_ids_, &cached_slots_, &cached_positions_}) {
+  for (auto* list : {&cached_ids_, &cached_seq_slots_, &cached_positions_}) {
     list->reserve(static_cast<size_t>(limits.max_cached_tokens()));
   }
   const auto n_transfers = static_cast<size_t>(limits.max_transfers());
@@ -233,25 +233,25 @@ void StepPlanBuilder::begin(uint64_t step) {
   header_.step = step;
   header_.n_groups = limits_.n_groups;
   for (auto* list :
-       {&tokens_, &positions_, &seq_of_token_, &history_slots_, &sample_tokens_, &banned_,
-        &cached_ids_, &cached_slots_, &cached_positions_, &stores_to_, &loads_from_}) {
+       {&tokens_, &positions_, &seq_of_token_, &seq_slots_, &sample_tokens_, &banned_, &cached_ids_,
+        &cached_seq_slots_, &cached_positions_, &stores_to_, &loads_from_}) {
     list->clear();
   }
   for (auto* lists :
-       {&kv_slots_, &block_tables_, &copies_from_, &copies_to_, &stores_from_, &loads_to_}) {
+       {&slot_mapping_, &block_tables_, &copies_from_, &copies_to_, &stores_from_, &loads_to_}) {
     for (auto& list : *lists) list.clear();
   }
   for (auto* list : {&store_tags_, &load_tags_}) list->clear();
   sampling_.clear();
 }
 
-void StepPlanBuilder::add_sequence(int32_t history_slot, int32_t first_position,
+void StepPlanBuilder::add_sequence(int32_t seq_slot, int32_t first_position,
                                    std::span<const int32_t> tokens,
                                    std::span<const std::span<const BlockId>> block_tables) {
   const auto n = static_cast<int32_t>(tokens.size());
   CHECK(n >= 1 && n_tokens() + n <= limits_.max_tokens && n_seqs() < limits_.max_seqs);
   CHECK(first_position >= 0 && first_position + n <= limits_.max_model_len);
-  CHECK(history_slot >= 0 && history_slot < limits_.max_seqs);
+  CHECK(seq_slot >= 0 && seq_slot < limits_.max_seqs);
   CHECK_EQ(block_tables.size(), static_cast<size_t>(limits_.n_groups));
   const auto n_blocks = static_cast<int32_t>(ceil_div(first_position + n, limits_.block_size));
 
@@ -259,7 +259,7 @@ void StepPlanBuilder::add_sequence(int32_t history_slot, int32_t first_position,
   for (int32_t i = 0; i < n; ++i) {
     positions_.push_back(first_position + i);
     seq_of_token_.push_back(header_.n_seqs);
-    history_slots_.push_back(history_slot);
+    seq_slots_.push_back(seq_slot);
   }
   for (size_t g = 0; g < block_tables.size(); ++g) {
     const std::span<const BlockId> table = block_tables[g];
@@ -268,7 +268,7 @@ void StepPlanBuilder::add_sequence(int32_t history_slot, int32_t first_position,
       const int32_t position = first_position + i;
       const int32_t block = raw(table[static_cast<size_t>(position / limits_.block_size)]);
       CHECK(block >= 0);
-      kv_slots_[g].push_back(block * limits_.block_size + position % limits_.block_size);
+      slot_mapping_[g].push_back(block * limits_.block_size + position % limits_.block_size);
     }
     // Rows keep their full width until finish() knows how much of it this step needs.
     auto& rows = block_tables_[g];
@@ -292,12 +292,12 @@ void StepPlanBuilder::add_sample(const SamplingRow& row, std::span<const int32_t
   ++header_.n_samples;
 }
 
-void StepPlanBuilder::add_cached(int32_t history_slot, std::span<const int32_t> tokens) {
-  CHECK(history_slot >= 0 && history_slot < limits_.max_seqs);
+void StepPlanBuilder::add_cached(int32_t seq_slot, std::span<const int32_t> tokens) {
+  CHECK(seq_slot >= 0 && seq_slot < limits_.max_seqs);
   CHECK(cached_ids_.size() + tokens.size() <= static_cast<size_t>(limits_.max_cached_tokens()));
   cached_ids_.insert(cached_ids_.end(), tokens.begin(), tokens.end());
   for (size_t i = 0; i < tokens.size(); ++i) {
-    cached_slots_.push_back(history_slot);
+    cached_seq_slots_.push_back(seq_slot);
     cached_positions_.push_back(static_cast<int32_t>(i));
   }
 }
@@ -341,9 +341,9 @@ std::span<const std::byte> StepPlanBuilder::finish() {
   put(bytes_, layout.tokens, tokens_);
   put(bytes_, layout.positions, positions_);
   put(bytes_, layout.seq_of_token, seq_of_token_);
-  put(bytes_, layout.history_slots, history_slots_);
+  put(bytes_, layout.seq_slots, seq_slots_);
   for (int g = 0; g < header_.n_groups; ++g) {
-    put(bytes_, layout.kv_slots(g), kv_slots_[static_cast<size_t>(g)]);
+    put(bytes_, layout.slot_mapping(g), slot_mapping_[static_cast<size_t>(g)]);
     put_block_tables(layout.block_tables(g), block_tables_[static_cast<size_t>(g)]);
     put(bytes_, layout.copies_from(g), copies_from_[static_cast<size_t>(g)]);
     put(bytes_, layout.copies_to(g), copies_to_[static_cast<size_t>(g)]);
@@ -357,7 +357,7 @@ std::span<const std::byte> StepPlanBuilder::finish() {
   }
   put(bytes_, layout.banned, banned_);
   put(bytes_, layout.cached_ids, cached_ids_);
-  put(bytes_, layout.cached_slots, cached_slots_);
+  put(bytes_, layout.cached_seq_slots, cached_seq_slots_);
   put(bytes_, layout.cached_positions, cached_positions_);
   put(bytes_, layout.stores_to, stores_to_);
   put(bytes_, layout.store_tags, store_tags_);

@@ -3,7 +3,7 @@
 // through StepPlanView. The digest covers every byte but its own eight; ranks compare it before the
 // first collective of the step.
 //
-//   | header | tokens | positions | seq_of_token | history_slots | per group: kv_slots,
+//   | header | tokens | positions | seq_of_token | seq_slots | per group: slot_mapping,
 //   block_tables, copies from, to, stores from, loads to | sample_tokens | sampling rows | banned
 //   ids | cached ids, slots, positions | stores to, tags | loads from, tags |
 #pragma once
@@ -63,11 +63,11 @@ class StepPlanView {
   explicit StepPlanView(std::span<const std::byte> bytes);
 
   const StepPlanHeader& header() const;
-  std::span<const int32_t> tokens() const;                 // [n_tokens], -1 = in the history
+  std::span<const int32_t> tokens() const;                 // [n_tokens], -1 = in the token_ids
   std::span<const int32_t> positions() const;              // [n_tokens]
   std::span<const int32_t> seq_of_token() const;           // [n_tokens], ascending
-  std::span<const int32_t> history_slots() const;          // [n_tokens], row of the token history
-  std::span<const int32_t> kv_slots(int group) const;      // [n_tokens]
+  std::span<const int32_t> seq_slots() const;              // [n_tokens], row of the token token_ids
+  std::span<const int32_t> slot_mapping(int group) const;  // [n_tokens]
   std::span<const int32_t> block_tables(int group) const;  // [n_seqs, max_blocks], -1 = none
   std::span<const int32_t> copies_from(int group) const;   // [n_copies], block ids
   std::span<const int32_t> copies_to(int group) const;     // [n_copies]
@@ -78,7 +78,7 @@ class StepPlanView {
   std::span<const int32_t> banned() const;
   // Tokens with keys and values already, which no row forwards: only their histories learn them.
   std::span<const int32_t> cached_ids() const;        // [n_cached]
-  std::span<const int32_t> cached_slots() const;      // [n_cached], row of the token history
+  std::span<const int32_t> cached_seq_slots() const;  // [n_cached], row of the token token_ids
   std::span<const int32_t> cached_positions() const;  // [n_cached]
   // Host blocks, and what their content goes by: a load is of what was stored under the same tag.
   std::span<const int32_t> stores_to() const;    // [n_stores]
@@ -98,12 +98,12 @@ class StepPlanBuilder {
   void begin(uint64_t step);
   // One sequence's chunk: tokens[i] at position first_position + i. block_tables[g] is the
   // sequence's table in group g and covers every position of the chunk.
-  void add_sequence(int32_t history_slot, int32_t first_position, std::span<const int32_t> tokens,
+  void add_sequence(int32_t seq_slot, int32_t first_position, std::span<const int32_t> tokens,
                     std::span<const std::span<const BlockId>> block_tables);
   // Samples after the last token added.
   void add_sample(const SamplingRow& row, std::span<const int32_t> banned = {});
   // The first tokens of a sequence that is new in this step and found them in the KV cache.
-  void add_cached(int32_t history_slot, std::span<const int32_t> tokens);
+  void add_cached(int32_t seq_slot, std::span<const int32_t> tokens);
   // Before the step, block from[g] is copied to block to[g] in every group g.
   void add_copy(std::span<const BlockId> from, std::span<const BlockId> to);
   // Before that, block from[g] of every group g is stored in a host block;
@@ -121,13 +121,13 @@ class StepPlanBuilder {
   // Laid out by step_plan.cpp.
   StepLimits limits_;
   StepPlanHeader header_;
-  std::vector<int32_t> tokens_, positions_, seq_of_token_, history_slots_;
-  std::vector<std::vector<int32_t>> kv_slots_, block_tables_, copies_from_, copies_to_;
+  std::vector<int32_t> tokens_, positions_, seq_of_token_, seq_slots_;
+  std::vector<std::vector<int32_t>> slot_mapping_, block_tables_, copies_from_, copies_to_;
   std::vector<std::vector<int32_t>> stores_from_, loads_to_;
   std::vector<int32_t> stores_to_, loads_from_;
   std::vector<uint64_t> store_tags_, load_tags_;
   std::vector<int32_t> sample_tokens_, banned_;
-  std::vector<int32_t> cached_ids_, cached_slots_, cached_positions_;
+  std::vector<int32_t> cached_ids_, cached_seq_slots_, cached_positions_;
   std::vector<SamplingRow> sampling_;
   std::vector<std::byte> bytes_;
 };

@@ -88,7 +88,7 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
          .rotated_by = positions,
          .seen_up_to = positions,
          .seq_of_token = vector_of(plan.seq_of_token()),
-         .slots = vector_of(plan.kv_slots(0)),
+         .slots = vector_of(plan.slot_mapping(0)),
          .block_tables = view(plan.block_tables(0).data(), {header.n_seqs, header.max_blocks}),
          .sample_rows = vector_of(plan.sample_tokens())};
   if (in_.n_tokens == 0) return CommResult::kOk;
@@ -105,26 +105,26 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
   return in_.n_samples == 0 ? CommResult::kOk : run_head(plan, on_logits);
 }
 
-// Resolving ids that are known writes them to the history, which is all that is wanted here.
-void Transformer::remember_cached(const StepPlanView& plan) {
+// Resolving ids that are known writes them to the token_ids, which is all that is wanted here.
+void Transformer::write_cached_token_ids(const StepPlanView& plan) {
   const int64_t n = plan.header().n_cached;
   if (n == 0) return;
   resolve_tokens({.ids = vector_of(plan.cached_ids()),
-                  .slots = vector_of(plan.cached_slots()),
+                  .slots = vector_of(plan.cached_seq_slots()),
                   .positions = vector_of(plan.cached_positions()),
-                  .history = history(),
+                  .token_ids = token_ids(),
                   .tokens = view(ws_.cached_tokens, {n})},
                  stream_);
 }
 
 CommResult Transformer::embed_tokens(const StepPlanView& plan) {
   at("token resolution");
-  remember_cached(plan);
+  write_cached_token_ids(plan);
   const View tokens = view(ws_.tokens, {in_.n_tokens});
   resolve_tokens({.ids = vector_of(plan.tokens()),
-                  .slots = vector_of(plan.history_slots()),
+                  .slots = vector_of(plan.seq_slots()),
                   .positions = in_.positions,
-                  .history = history(),
+                  .token_ids = token_ids(),
                   .tokens = tokens},
                  stream_);
   at("embedding");
@@ -268,7 +268,7 @@ CommResult Transformer::run_head(const StepPlanView& plan, const LogitsHook& on_
   return sample_rows(plan, logits);
 }
 
-// Rank 0 samples; the others learn the ids, so that every rank's history stays the same.
+// Rank 0 samples; the others learn the ids, so that every rank's token_ids stays the same.
 CommResult Transformer::sample_rows(const StepPlanView& plan, const View& logits) {
   at("sampling");
   const int64_t n = in_.n_samples;
@@ -277,7 +277,7 @@ CommResult Transformer::sample_rows(const StepPlanView& plan, const View& logits
     sample({.logits = logits,
             .rows = plan.sampling(),
             .banned = plan.banned(),
-            .history = history(),
+            .token_ids = token_ids(),
             .ids = ids,
             .logprobs = view(ws_.logprobs, {n}),
             .top_ids = view(ws_.top_ids, {n, kMaxTopLogprobs}),
@@ -295,18 +295,18 @@ CommResult Transformer::sample_rows(const StepPlanView& plan, const View& logits
   return CommResult::kOk;
 }
 
-// Resolving ids that are known writes them to the history, which is all that is wanted here.
+// Resolving ids that are known writes them to the token_ids, which is all that is wanted here.
 void Transformer::record_samples(const StepPlanView& plan) {
   const std::span<const SamplingRow> rows = plan.sampling();
   for (size_t i = 0; i < rows.size(); ++i) {
-    ws_.sample_slots[i] = rows[i].slot;
-    ws_.sample_positions[i] = rows[i].n_history;
+    ws_.sample_seq_slots[i] = rows[i].slot;
+    ws_.sample_positions[i] = rows[i].n_known;
   }
   const int64_t n = in_.n_samples;
   resolve_tokens({.ids = view(ws_.ids, {n}),
-                  .slots = view(ws_.sample_slots, {n}),
+                  .slots = view(ws_.sample_seq_slots, {n}),
                   .positions = view(ws_.sample_positions, {n}),
-                  .history = history(),
+                  .token_ids = token_ids(),
                   .tokens = view(ws_.ids, {n})},
                  stream_);
 }
@@ -360,8 +360,8 @@ CommResult Transformer::exchange(const Tree& tree, const View& residual, const V
   return CommResult::kOk;
 }
 
-View Transformer::history() const {
-  return view(ws_.history, {limits_.max_seqs, int64_t{limits_.max_model_len} + 1});
+View Transformer::token_ids() const {
+  return view(ws_.token_ids, {limits_.max_seqs, int64_t{limits_.max_model_len} + 1});
 }
 
 std::string Transformer::where() const {

@@ -60,7 +60,7 @@ class Transformer {
   };
 
   // The penalties of later tokens count the tokens that no row forwards too.
-  void remember_cached(const StepPlanView& plan);
+  void write_cached_token_ids(const StepPlanView& plan);
   CommResult embed_tokens(const StepPlanView& plan);
   CommResult run_layer(int idx);
   void attend(int idx, const LayerWeights& layer);
@@ -79,7 +79,7 @@ class Transformer {
   // Adds everybody's ws_.partials to the residual and leaves its norm, weighted by next_norm [dim],
   // in ws_.normed, from which the next matrix reads.
   CommResult exchange(const Tree& tree, const View& residual, const View& next_norm);
-  View history() const;
+  View token_ids() const;
   bool is_last(int layer) const { return layer == model_.n_layers - 1; }
   void at(const char* op) { op_ = op; }
 

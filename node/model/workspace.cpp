@@ -74,7 +74,7 @@ void Workspace::lay_out(Arena& arena, const ModelConfig& model, const ShardPlan&
   const auto f32 = [](const Matrix& m) { return m.reads_f32(); };
   const auto quantized = [](const Matrix& m) { return m.reads_quantized(); };
 
-  history = arena.take_array<int32_t>(int64_t{limits.max_seqs} * (limits.max_model_len + 1));
+  token_ids = arena.take_array<int32_t>(int64_t{limits.max_seqs} * (limits.max_model_len + 1));
   tokens = arena.take_array<int32_t>(n_tokens);
   cached_tokens = arena.take_array<int32_t>(limits.max_cached_tokens());
   kv_finite = arena.take_array<uint8_t>(n_tokens);
@@ -108,7 +108,7 @@ void Workspace::lay_out(Arena& arena, const ModelConfig& model, const ShardPlan&
   top_ids = arena.take_array<int32_t>(n_samples * kMaxTopLogprobs);
   top_logprobs = arena.take_array<float>(n_samples * kMaxTopLogprobs);
   finite = arena.take_array<uint8_t>(n_samples);
-  sample_slots = arena.take_array<int32_t>(n_samples);
+  sample_seq_slots = arena.take_array<int32_t>(n_samples);
   sample_positions = arena.take_array<int32_t>(n_samples);
   sample_scratch = arena.take(sample_scratch_bytes(model.shape.vocab_size));
 }

@@ -2,7 +2,7 @@
 // attention part, the feed-forward part and the output head of a layer never live at once and share
 // their memory. Used by the rank's thread.
 //
-//   | history | residual … partials (all phases) | attention: qkv, out    |
+//   | token_ids | residual … partials (all phases) | attention: qkv, out    |
 //   |                                            | FFN: gate_up, gated    |
 //   |                                            | head: logits, samples  |
 #pragma once
@@ -34,7 +34,7 @@ struct Workspace {
 
   Buffer memory;
   // [max_seqs, max_model_len + 1]: survives from step to step
-  int32_t* history = nullptr;
+  int32_t* token_ids = nullptr;
 
   // all phases; rows are up to max(max_tokens, max_samples)
   int32_t* tokens = nullptr;          // [max_tokens]
@@ -65,7 +65,7 @@ struct Workspace {
   int32_t* top_ids = nullptr;           // [max_samples, kMaxTopLogprobs]
   float* top_logprobs = nullptr;        // [max_samples, kMaxTopLogprobs]
   uint8_t* finite = nullptr;            // [max_samples]
-  int32_t* sample_slots = nullptr;      // [max_samples], rows of the history
+  int32_t* sample_seq_slots = nullptr;  // [max_samples], rows of the token_ids
   int32_t* sample_positions = nullptr;  // [max_samples]
   std::byte* sample_scratch = nullptr;  // [sample_scratch_bytes(vocab_size)]
 

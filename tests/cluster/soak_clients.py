@@ -43,7 +43,7 @@ class SoakClient(threading.Thread):
         super().__init__()
         self.server, self.vocabulary, self.stopping = server, vocabulary, stopping
         self.dice = random.Random(seed)
-        self.history = []
+        self.token_ids = []
         self.n_turns = dict.fromkeys(self.WAYS, 0)
         self.kept = []
         self.error = None
@@ -62,18 +62,18 @@ class SoakClient(threading.Thread):
         way = self.dice.choices(list(self.WAYS), self.WAYS.values())[0]
         done = {"plain": self.plain, "streamed": self.streamed, "hung up": self.hung_up,
                 "cancelled": self.cancelled}[way](body)
-        self.history = body["prompt"] + done.ids[0]
+        self.token_ids = body["prompt"] + done.ids[0]
         self.n_turns[way] += 1
         self.keep(done)
 
     def next_body(self):
         dice = self.dice
         room = MAX_MODEL_LEN - MAX_USER - MAX_ANSWER
-        if not self.history or len(self.history) > room or dice.random() < 0.1:
+        if not self.token_ids or len(self.token_ids) > room or dice.random() < 0.1:
             system = random.Random(dice.randrange(3))  # one of three system prompts
-            self.history = [system.choice(self.vocabulary) for _ in range(50)]
+            self.token_ids = [system.choice(self.vocabulary) for _ in range(50)]
         user = [dice.choice(self.vocabulary) for _ in range(dice.randint(1, MAX_USER))]
-        body = dict(model="m", prompt=self.history + user, max_tokens=dice.randint(1, MAX_ANSWER),
+        body = dict(model="m", prompt=self.token_ids + user, max_tokens=dice.randint(1, MAX_ANSWER),
                     temperature=dice.choice([0, 0.8]), seed=dice.randrange(1000),
                     ignore_eos=dice.random() < 0.8, priority=dice.randrange(3))
         for chance, fields in ((0.1, {"n": 2}), (0.1, {"cache_salt": dice.choice("ab")}),

@@ -84,7 +84,7 @@ void ModelRunner::step(std::vector<Sequence>& sequences, int n_new) {
     SamplingRow row;
     row.temperature = 0.0f;
     row.slot = static_cast<int32_t>(slot);
-    row.n_prompt = row.n_history = static_cast<int32_t>(s.tokens.size());
+    row.n_prompt = row.n_known = static_cast<int32_t>(s.tokens.size());
     builder_.add_sample(row);
     sampled.push_back(&s);
   }
@@ -118,7 +118,7 @@ std::vector<Logits> ModelRunner::forced_logits(const Ids& tokens) {
       builder_.add_sequence(0, i, std::span(tokens).subspan(static_cast<size_t>(i), 1), tables);
       SamplingRow row;
       row.temperature = 0.0f;
-      row.n_prompt = row.n_history = i + 1;
+      row.n_prompt = row.n_known = i + 1;
       builder_.add_sample(row);
     }
     run_plan();
@@ -143,7 +143,7 @@ Logits ModelRunner::last_logits(const Ids& tokens, int32_t n_past) {
   builder_.add_sequence(0, n_past, std::span(tokens).subspan(past.size()), tables);
   SamplingRow row;
   row.temperature = 0.0f;
-  row.n_prompt = row.n_history = static_cast<int32_t>(tokens.size());
+  row.n_prompt = row.n_known = static_cast<int32_t>(tokens.size());
   builder_.add_sample(row);
   run_plan();
   return step_logits_;

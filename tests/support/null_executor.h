@@ -55,7 +55,7 @@ class NullExecutor final : public Executor {
       pages.resize(static_cast<size_t>(options_.n_kv_blocks * limits.block_size));
     }
     host_.resize(static_cast<size_t>(options_.n_host_blocks));
-    history_.resize(static_cast<size_t>(limits.max_seqs * (limits.max_model_len + 1)), -1);
+    token_ids_.resize(static_cast<size_t>(limits.max_seqs * (limits.max_model_len + 1)), -1);
     plans_.resize(static_cast<size_t>(options_.depth));
     for (auto& plan : plans_) plan.resize(step_plan_bytes(limits));
     tokens_.resize(static_cast<size_t>(limits.max_tokens));
@@ -155,7 +155,7 @@ class NullExecutor final : public Executor {
 
   int32_t& history(int32_t slot, int32_t position) {
     const size_t width = static_cast<size_t>(options_.limits.max_model_len) + 1;
-    return history_.at(static_cast<size_t>(slot) * width + static_cast<size_t>(position));
+    return token_ids_.at(static_cast<size_t>(slot) * width + static_cast<size_t>(position));
   }
 
   void run(const StepPlanView& plan, StepResult& result) {
@@ -242,15 +242,15 @@ class NullExecutor final : public Executor {
 
   void resolve_and_store(const StepPlanView& plan) {
     for (size_t i = 0; i < plan.cached_ids().size(); ++i) {
-      history(plan.cached_slots()[i], plan.cached_positions()[i]) = plan.cached_ids()[i];
+      history(plan.cached_seq_slots()[i], plan.cached_positions()[i]) = plan.cached_ids()[i];
     }
     for (size_t i = 0; i < plan.tokens().size(); ++i) {
       const int32_t position = plan.positions()[i];
-      int32_t& known = history(plan.history_slots()[i], position);
+      int32_t& known = history(plan.seq_slots()[i], position);
       if (plan.tokens()[i] >= 0) known = plan.tokens()[i];
       tokens_[i] = known;
       for (int group = 0; group < plan.header().n_groups; ++group) {
-        pages_[static_cast<size_t>(group)].at(static_cast<size_t>(plan.kv_slots(group)[i])) = {
+        pages_[static_cast<size_t>(group)].at(static_cast<size_t>(plan.slot_mapping(group)[i])) = {
             known, position};
       }
     }
@@ -260,7 +260,7 @@ class NullExecutor final : public Executor {
   void check_stored(const StepPlanView& plan, StepResult& result) {
     std::ranges::fill(result.kv_finite, uint8_t{1});
     for (size_t i = 0; i < plan.tokens().size(); ++i) {
-      const int32_t slot = plan.history_slots()[i];
+      const int32_t slot = plan.seq_slots()[i];
       if (is_broken_.at(static_cast<size_t>(slot))) continue;
       bool is_sound = tokens_[i] != options_.unsound_token;
       for (int32_t p = 0; p <= plan.positions()[i] && options_.poison_token >= 0; ++p) {
@@ -273,10 +273,10 @@ class NullExecutor final : public Executor {
   // Nothing of a failed step was stored; a row of the next step that builds on it reads garbage, as
   // ranks would. A slot is sound again when its owner begins or its history is told anew.
   void set_broken(const StepPlanView& plan, bool is_broken) {
-    for (int32_t slot : plan.cached_slots()) is_broken_.at(static_cast<size_t>(slot)) = false;
+    for (int32_t slot : plan.cached_seq_slots()) is_broken_.at(static_cast<size_t>(slot)) = false;
     for (size_t i = 0; i < plan.tokens().size(); ++i) {
       if (!is_broken && plan.positions()[i] > 0) continue;
-      is_broken_.at(static_cast<size_t>(plan.history_slots()[i])) = is_broken;
+      is_broken_.at(static_cast<size_t>(plan.seq_slots()[i])) = is_broken;
     }
   }
 
@@ -286,8 +286,8 @@ class NullExecutor final : public Executor {
     if (is_broken_.at(static_cast<size_t>(sampling.slot))) return;
     const size_t token_idx = static_cast<size_t>(plan.sample_tokens()[row]);
     const int32_t position = plan.positions()[token_idx];
-    ASSERT_EQ(sampling.n_history, position + 1);
-    ASSERT_EQ(sampling.slot, plan.history_slots()[token_idx]);
+    ASSERT_EQ(sampling.n_known, position + 1);
+    ASSERT_EQ(sampling.slot, plan.seq_slots()[token_idx]);
     context_.clear();
     for (int32_t p = 0; p <= position; ++p) {
       context_.push_back(read(plan, token_idx, p));
@@ -296,7 +296,7 @@ class NullExecutor final : public Executor {
     const bool is_poisoned = std::ranges::find(context_, options_.poison_token) != context_.end();
     const uint64_t hash = hash_of(context_, sampling.n_prompt, sampling);
     const int32_t id = pick(hash, sampling, plan.banned());
-    history(sampling.slot, sampling.n_history) = id;
+    history(sampling.slot, sampling.n_known) = id;
     result.ids[row] = id;
     result.finite[row] = is_poisoned ? 0 : 1;
     result.logprobs[row] = -static_cast<float>(hash % 1000) / 100;
@@ -351,9 +351,9 @@ class NullExecutor final : public Executor {
   void check_nobody_else_reads_what_it_writes(const StepPlanView& plan) {
     for (uint64_t n = n_submitted_ - static_cast<uint64_t>(n_unanswered_); n < n_submitted_; ++n) {
       const StepPlanView other = plan_of(n);
-      for (size_t i = 0; i < plan.kv_slots(0).size(); ++i) {
-        const int32_t block = plan.kv_slots(0)[i] / options_.limits.block_size;
-        check_block(other, block, plan.history_slots()[i]);
+      for (size_t i = 0; i < plan.slot_mapping(0).size(); ++i) {
+        const int32_t block = plan.slot_mapping(0)[i] / options_.limits.block_size;
+        check_block(other, block, plan.seq_slots()[i]);
       }
     }
   }
@@ -363,7 +363,7 @@ class NullExecutor final : public Executor {
       const auto table = other.block_tables(0).subspan(
           static_cast<size_t>(other.seq_of_token()[t]) * width, width);
       if (std::find(table.begin(), table.end(), block) == table.end()) continue;
-      EXPECT_EQ(other.history_slots()[t], writer_slot)
+      EXPECT_EQ(other.seq_slots()[t], writer_slot)
           << "block " << block << " was given away while a step in flight reads it";
     }
   }
@@ -376,7 +376,7 @@ class NullExecutor final : public Executor {
   const Options options_;
   std::vector<std::vector<KvSlot>> pages_;  // [n_groups][n_kv_blocks * block_size]
   std::vector<HostBlock> host_;             // [n_host_blocks]
-  std::vector<int32_t> history_;            // [max_seqs, max_model_len + 1]
+  std::vector<int32_t> token_ids_;          // [max_seqs, max_model_len + 1]
   std::vector<Plan> plans_;                 // unanswered ones, by number
   std::vector<int32_t> tokens_;             // [max_tokens], resolved
   std::vector<int32_t> context_;            // of the row being sampled

@@ -93,7 +93,7 @@ TEST_P(ContextShift, TheRanksAreToldTheRestOfTheContextAndTheIndexOfTheOutput) {
   h.executor.on_submit = [&](const StepPlanView& plan) {
     for (const SamplingRow& row : plan.sampling()) {
       EXPECT_EQ(row.output_idx, n_rows++);
-      lengths.push_back(row.n_history);
+      lengths.push_back(row.n_known);
       n_prompts.push_back(row.n_prompt);
     }
     for (int32_t position : plan.positions()) EXPECT_LT(position, kMaxModelLen);

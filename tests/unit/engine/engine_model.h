@@ -147,7 +147,7 @@ class EngineModel {
   // step sequences run in groups: together they may have more to tell than a step can.
   void check_plan() {
     const auto& running = core_.scheduler().running();
-    const auto lacks_history = [](const Sequence* s) { return !s->has_history(); };
+    const auto lacks_history = [](const Sequence* s) { return !s->has_token_ids(); };
     if (std::ranges::any_of(running, lacks_history)) return;
     core_.scheduler().plan(probe_);
     if (probe_.waits_for_flight) {

@@ -41,7 +41,7 @@ TEST(Sequence, LivesThroughItsStates) {
   EXPECT_EQ(sequence.n_outputs(), 0);
   EXPECT_EQ(sequence.n_tokens_max(), 5);
 
-  sequence.admit(SlotId{2}, tables_for(pool, 2, 4), {}, 0);
+  sequence.admit(SeqSlot{2}, tables_for(pool, 2, 4), {}, 0);
   EXPECT_EQ(sequence.state(), SeqState::kPrefilling);
   sequence.plan_chunk(2, false);
   EXPECT_EQ(sequence.n_prefill_left(), 1);
@@ -71,7 +71,7 @@ TEST(SequenceDeathTest, BlocksAreNotReleasedUnderAStepInFlight) {
   BlockPool pool(4);
   LiveRequest request(request_of(1, {5}, 2));
   Sequence& sequence = request.choices[0].sequence;
-  sequence.admit(SlotId{0}, tables_for(pool, 1, 4), {}, 0);
+  sequence.admit(SeqSlot{0}, tables_for(pool, 1, 4), {}, 0);
   sequence.plan_chunk(1, true);
   sequence.retire();
   EXPECT_DEATH(sequence.release(), "n_inflight_");

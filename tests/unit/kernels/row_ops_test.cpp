@@ -185,7 +185,7 @@ TEST(ResolveTokens, KnownIdsAreRememberedAndUnknownOnesLookedUp) {
     resolve_tokens({.ids = view(ids.data(), {4}),
                     .slots = view(slots.data(), {4}),
                     .positions = view(positions.data(), {4}),
-                    .history = view(history.data(), {3, 8}),
+                    .token_ids = view(history.data(), {3, 8}),
                     .tokens = view(tokens.data(), {4})},
                    stream);
     EXPECT_EQ(tokens, (std::vector<int32_t>{11, 12, 777, 0}));
@@ -255,7 +255,7 @@ TEST(RowOpsDeathTest, RowsAndSlotsOutsideTheirTablesEndTheProcess) {
   EXPECT_DEATH(resolve_tokens({.ids = view(id, {1}),
                                .slots = view(slot, {1}),
                                .positions = view(position, {1}),
-                               .history = view(history.data(), {1, 8}),
+                               .token_ids = view(history.data(), {1, 8}),
                                .tokens = view(tokens.data(), {1})},
                               *stream),
                "move_rows.cpp");

@@ -12,7 +12,7 @@
 namespace lockstep::testing {
 
 struct Sampled {
-  std::vector<int32_t> ids, top_ids, history;
+  std::vector<int32_t> ids, top_ids, token_ids;
   std::vector<float> logprobs, top_logprobs;
   std::vector<uint8_t> finite;
 };
@@ -21,7 +21,8 @@ inline ::testing::AssertionResult equal_samples(const Sampled& expected, const S
   if (expected.ids != got.ids) return ::testing::AssertionFailure() << "ids differ";
   if (expected.finite != got.finite) return ::testing::AssertionFailure() << "finite differs";
   if (expected.top_ids != got.top_ids) return ::testing::AssertionFailure() << "top ids differ";
-  if (expected.history != got.history) return ::testing::AssertionFailure() << "histories differ";
+  if (expected.token_ids != got.token_ids)
+    return ::testing::AssertionFailure() << "histories differ";
   const auto logprobs = equal_bits(expected.logprobs, got.logprobs);
   return logprobs ? equal_bits(expected.top_logprobs, got.top_logprobs) : logprobs;
 }
@@ -29,9 +30,9 @@ inline ::testing::AssertionResult equal_samples(const Sampled& expected, const S
 struct SampleBatch {
   int64_t vocab_size = 0;
   int64_t max_history = 64;
-  std::vector<float> logits;      // [n_rows, vocab_size]
-  std::vector<SamplingRow> rows;  // row i uses slot i
-  std::vector<int32_t> history;   // [n_rows, max_history]
+  std::vector<float> logits;       // [n_rows, vocab_size]
+  std::vector<SamplingRow> rows;   // row i uses slot i
+  std::vector<int32_t> token_ids;  // [n_rows, max_history]
   std::vector<int32_t> banned;
 
   explicit SampleBatch(int64_t n) : vocab_size(n) {}
@@ -41,11 +42,11 @@ struct SampleBatch {
     logits.insert(logits.end(), z.begin(), z.end());
     row.slot = static_cast<int32_t>(rows.size());
     row.n_prompt = static_cast<int32_t>(prompt.size());
-    row.n_history = static_cast<int32_t>(prompt.size() + output.size());
+    row.n_known = static_cast<int32_t>(prompt.size() + output.size());
     std::vector<int32_t> tokens(static_cast<size_t>(max_history), -7);
     std::copy(output.begin(), output.end(),
               std::copy(prompt.begin(), prompt.end(), tokens.begin()));
-    history.insert(history.end(), tokens.begin(), tokens.end());
+    token_ids.insert(token_ids.end(), tokens.begin(), tokens.end());
     rows.push_back(row);
   }
 
@@ -53,7 +54,7 @@ struct SampleBatch {
     const int64_t n = static_cast<int64_t>(rows.size());
     std::vector<float> scratch_logits = logits;
     Sampled out;
-    out.history = history;
+    out.token_ids = token_ids;
     out.ids.assign(rows.size(), -9);
     out.logprobs.assign(rows.size(), -9.0f);
     out.top_ids.assign(rows.size() * kMaxTopLogprobs, -9);
@@ -64,7 +65,7 @@ struct SampleBatch {
     args.logits = view(scratch_logits.data(), {n, vocab_size});
     args.rows = rows;
     args.banned = banned;
-    args.history = view(out.history.data(), {n, max_history});
+    args.token_ids = view(out.token_ids.data(), {n, max_history});
     args.ids = view(out.ids.data(), {n});
     args.logprobs = view(out.logprobs.data(), {n});
     args.top_ids = view(out.top_ids.data(), {n, kMaxTopLogprobs});

@@ -322,7 +322,7 @@ TEST(Sample, TheTokenIsAppendedToTheHistoryOfItsSlot) {
   row.temperature = 0.0f;
   batch.add({0.0f, 1.0f, 2.0f, 3.0f, 0.0f}, row, {1, 2}, {4});
   const Sampled got = batch.run(*make_stream(best_isa(), 1));
-  EXPECT_EQ(std::vector<int32_t>(got.history.begin(), got.history.begin() + 5),
+  EXPECT_EQ(std::vector<int32_t>(got.token_ids.begin(), got.token_ids.begin() + 5),
             (std::vector<int32_t>{1, 2, 4, 3, -7}));
 }
 
@@ -330,9 +330,9 @@ TEST(SampleDeathTest, ARowThatNamesWhatIsNotThereIsRefused) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   SampleBatch batch(5);
   batch.add(std::vector<float>(5), {});
-  batch.rows[0].n_history = 64;
+  batch.rows[0].n_known = 64;
   EXPECT_DEATH(batch.run(*make_stream(best_isa(), 1)), "sampling.h");
-  batch.rows[0].n_history = 0;
+  batch.rows[0].n_known = 0;
   batch.rows[0].n_banned = 1;
   EXPECT_DEATH(batch.run(*make_stream(best_isa(), 1)), "sampling.h");
   batch.rows[0].n_banned = 0;

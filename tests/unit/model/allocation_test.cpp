@@ -47,7 +47,7 @@ std::span<const std::byte> mixed_plan(StepPlanBuilder& builder, uint64_t step) {
                     .seed = 7,
                     .slot = slot,
                     .n_prompt = static_cast<int32_t>(n),
-                    .n_history = static_cast<int32_t>(n),
+                    .n_known = static_cast<int32_t>(n),
                     .min_tokens_left = 1};
     builder.add_sample(row, banned);
   }

@@ -52,7 +52,7 @@ class Driver {
     SamplingRow row;
     row.temperature = 0.0f;
     row.n_logprobs = 3;
-    row.n_history = first_position + static_cast<int32_t>(tokens.size());
+    row.n_known = first_position + static_cast<int32_t>(tokens.size());
     builder_.add_sample(row);
     return builder_.finish();
   }

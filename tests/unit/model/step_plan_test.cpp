@@ -36,12 +36,12 @@ std::span<const std::byte> build_two(StepPlanBuilder& builder) {
   const auto a0 = blocks({5, 9}), a1 = blocks({1, 2});
   const std::array<std::span<const BlockId>, 2> a{a0, a1};
   builder.add_sequence(3, 3, Ints{100, 101, 102}, a);
-  builder.add_sample({.temperature = 0.0f, .seed = 11, .slot = 3, .n_history = 6});
+  builder.add_sample({.temperature = 0.0f, .seed = 11, .slot = 3, .n_known = 6});
   const auto b0 = blocks({0, 4, 8, 30}), b1 = blocks({6, 7, 3, 31});
   const std::array<std::span<const BlockId>, 2> b{b0, b1};
   builder.add_copy(blocks({3, 2}), blocks({8, 3}));
   builder.add_sequence(0, 8, Ints{-1}, b);
-  builder.add_sample({.top_p = 0.5f, .seed = 12, .n_history = 9, .min_tokens_left = 2}, Ints{2, 3});
+  builder.add_sample({.top_p = 0.5f, .seed = 12, .n_known = 9, .min_tokens_left = 2}, Ints{2, 3});
   return builder.finish();
 }
 
@@ -56,9 +56,9 @@ TEST(StepPlan, RanksReadWhatTheBuilderCollected) {
   EXPECT_EQ(copy(plan.tokens()), (Ints{100, 101, 102, -1}));
   EXPECT_EQ(copy(plan.positions()), (Ints{3, 4, 5, 8}));
   EXPECT_EQ(copy(plan.seq_of_token()), (Ints{0, 0, 0, 1}));
-  EXPECT_EQ(copy(plan.history_slots()), (Ints{3, 3, 3, 0}));
-  EXPECT_EQ(copy(plan.kv_slots(0)), (Ints{5 * 4 + 3, 9 * 4, 9 * 4 + 1, 8 * 4}));
-  EXPECT_EQ(copy(plan.kv_slots(1)), (Ints{1 * 4 + 3, 2 * 4, 2 * 4 + 1, 3 * 4}));
+  EXPECT_EQ(copy(plan.seq_slots()), (Ints{3, 3, 3, 0}));
+  EXPECT_EQ(copy(plan.slot_mapping(0)), (Ints{5 * 4 + 3, 9 * 4, 9 * 4 + 1, 8 * 4}));
+  EXPECT_EQ(copy(plan.slot_mapping(1)), (Ints{1 * 4 + 3, 2 * 4, 2 * 4 + 1, 3 * 4}));
   EXPECT_EQ(copy(plan.block_tables(0)), (Ints{5, 9, -1, 0, 4, 8}));
   EXPECT_EQ(copy(plan.block_tables(1)), (Ints{1, 2, -1, 6, 7, 3}));
   EXPECT_EQ(copy(plan.copies_from(0)), (Ints{3}));
@@ -138,7 +138,8 @@ TEST(StepPlan, CachedTokensComeWithTheirSlotsAndPositions) {
   builder.add_cached(1, Ints{8});
   const StepPlanView plan(builder.finish());
   EXPECT_EQ(Ints(plan.cached_ids().begin(), plan.cached_ids().end()), (Ints{5, 6, 7, 8}));
-  EXPECT_EQ(Ints(plan.cached_slots().begin(), plan.cached_slots().end()), (Ints{2, 2, 2, 1}));
+  EXPECT_EQ(Ints(plan.cached_seq_slots().begin(), plan.cached_seq_slots().end()),
+            (Ints{2, 2, 2, 1}));
   EXPECT_EQ(Ints(plan.cached_positions().begin(), plan.cached_positions().end()),
             (Ints{0, 1, 2, 0}));
 }
