@@ -1,7 +1,7 @@
 // packed_layout.h: where a value of a packed matrix lies (docs/numerics.md, section 6). For the
-// packer, the reference and the code that hands tiles to the inner loops.
+// packer, the reference and the code that hands panels to the inner loops.
 //
-// One 32-value block of a tile of 16 rows, quantised types:
+// One 32-value block of a panel of 16 rows, quantised types:
 //   | scale f16 [16] | min f16 [16] | high bits [16][4] | 4 bits: [4][16][4]  8 bits: [8][16][4] |
 //   byte [g][row][j] holds k = 4g + j; of 4-bit types, k = 16 + 4g + j too, in its high nibble
 //   high byte [row][j], bit g: the fifth bit of k = 4g + j
@@ -15,7 +15,7 @@
 
 namespace lockstep {
 
-// Byte offsets of the parts of one block of a tile.
+// Byte offsets of the parts of one block of a panel.
 struct BlockLayout {
   int64_t min = 0;  // scales are at 0
   int64_t high = 0;
@@ -26,13 +26,13 @@ struct BlockLayout {
 constexpr BlockLayout block_layout(WeightType type) {
   BlockLayout layout;
   if (!is_quantized(type)) {
-    layout.bytes = kBlockLen * kTileRows * float_bytes(type);
+    layout.bytes = kBlockLen * kPanelRows * float_bytes(type);
     return layout;
   }
-  layout.min = 2 * kTileRows;
-  layout.high = layout.min + (has_min(type) ? 2 * kTileRows : 0);
-  layout.quants = layout.high + (has_high_bits(type) ? 4 * kTileRows : 0);
-  layout.bytes = layout.quants + kTileRows * kBlockLen / (type == WeightType::kQ8_0 ? 1 : 2);
+  layout.min = 2 * kPanelRows;
+  layout.high = layout.min + (has_min(type) ? 2 * kPanelRows : 0);
+  layout.quants = layout.high + (has_high_bits(type) ? 4 * kPanelRows : 0);
+  layout.bytes = layout.quants + kPanelRows * kBlockLen / (type == WeightType::kQ8_0 ? 1 : 2);
   return layout;
 }
 
@@ -66,7 +66,7 @@ struct LeafCut {
   }
 };
 
-// fn(block, n_values) for every block of a row in summing order, as the bytes of a tile follow.
+// fn(block, n_values) for every block of a row in summing order, as the bytes of a panel follow.
 template <class Fn>
 void for_each_block(const PackedWeights& weights, const Fn& fn) {
   const LeafCut cut(weights.leaf_k());
@@ -79,16 +79,17 @@ void for_each_block(const PackedWeights& weights, const Fn& fn) {
   }
 }
 
-inline int64_t tile_bytes(WeightType type, int64_t k) {
+inline int64_t panel_bytes(WeightType type, int64_t k) {
   return k * block_layout(type).bytes / kBlockLen;
 }
 
-// The first byte of block `block` (of all of this rank's columns) of the tile that holds `row`.
+// The first byte of block `block` (of all of this rank's columns) of the panel that holds `row`.
 inline int64_t block_offset(const PackedWeights& weights, int64_t row, int64_t block) {
   const LeafCut cut(weights.leaf_k());
   const int64_t leaf = block / cut.n_blocks;
   const int64_t values = leaf * weights.leaf_k() + cut.values_before(block - leaf * cut.n_blocks);
-  return row / kTileRows * tile_bytes(weights.type, weights.k) + tile_bytes(weights.type, values);
+  return row / kPanelRows * panel_bytes(weights.type, weights.k) +
+         panel_bytes(weights.type, values);
 }
 
 // One block of one row, integers with their offset removed.

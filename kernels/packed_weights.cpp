@@ -15,8 +15,8 @@ namespace {
 // Words of four quants, as the file has them: value 4g of the low nibbles starts word g.
 void pack_words(const void* source, int n_words, std::byte* quants, int row) {
   for (int g = 0; g < n_words; ++g) {
-    std::memcpy(quants + 4 * kTileRows * g + 4 * row, static_cast<const std::byte*>(source) + 4 * g,
-                4);
+    std::memcpy(quants + 4 * kPanelRows * g + 4 * row,
+                static_cast<const std::byte*>(source) + 4 * g, 4);
   }
 }
 
@@ -49,51 +49,51 @@ void pack_block(const std::byte* source, const BlockLayout& layout, std::byte* d
 }
 
 template <class Block>
-void pack_quantized_row(const PackedWeights& dst, std::byte* tile, int row,
+void pack_quantized_row(const PackedWeights& dst, std::byte* panel, int row,
                         const std::byte* source) {
   const BlockLayout layout = block_layout(dst.type);
   for_each_block(dst, [&](int64_t block, int /*len*/) {
-    pack_block<Block>(source + block * sizeof(Block), layout, tile, row);
-    tile += layout.bytes;
+    pack_block<Block>(source + block * sizeof(Block), layout, panel, row);
+    panel += layout.bytes;
   });
 }
 
 // Values of `size` bytes: only moved, never read.
-void pack_float_row(const PackedWeights& dst, std::byte* tile, int row, const std::byte* source) {
+void pack_float_row(const PackedWeights& dst, std::byte* panel, int row, const std::byte* source) {
   const LeafCut cut(dst.leaf_k());
   const size_t size = static_cast<size_t>(float_bytes(dst.type));
-  tile += row * size;
+  panel += row * size;
   for_each_block(dst, [&](int64_t block, int len) {
     const std::byte* values = source + cut.first_value(block) * size;
-    for (int i = 0; i < len; ++i, values += size, tile += kTileRows * size) {
-      std::memcpy(tile, values, size);
+    for (int i = 0; i < len; ++i, values += size, panel += kPanelRows * size) {
+      std::memcpy(panel, values, size);
     }
   });
 }
 
 void pack_row(const PackedWeights& dst, std::byte* data, int64_t at, const std::byte* source) {
-  std::byte* tile = data + at / kTileRows * tile_bytes(dst.type, dst.k);
-  const int row = static_cast<int>(at % kTileRows);
+  std::byte* panel = data + at / kPanelRows * panel_bytes(dst.type, dst.k);
+  const int row = static_cast<int>(at % kPanelRows);
   switch (dst.type) {
     case WeightType::kQ8_0:
-      return pack_quantized_row<BlockQ8_0>(dst, tile, row, source);
+      return pack_quantized_row<BlockQ8_0>(dst, panel, row, source);
     case WeightType::kQ4_0:
-      return pack_quantized_row<BlockQ4_0>(dst, tile, row, source);
+      return pack_quantized_row<BlockQ4_0>(dst, panel, row, source);
     case WeightType::kQ4_1:
-      return pack_quantized_row<BlockQ4_1>(dst, tile, row, source);
+      return pack_quantized_row<BlockQ4_1>(dst, panel, row, source);
     case WeightType::kQ5_0:
-      return pack_quantized_row<BlockQ5_0>(dst, tile, row, source);
+      return pack_quantized_row<BlockQ5_0>(dst, panel, row, source);
     case WeightType::kQ5_1:
-      return pack_quantized_row<BlockQ5_1>(dst, tile, row, source);
+      return pack_quantized_row<BlockQ5_1>(dst, panel, row, source);
     case WeightType::kF32:
     case WeightType::kF16:
     case WeightType::kBF16:
-      return pack_float_row(dst, tile, row, source);
+      return pack_float_row(dst, panel, row, source);
   }
 }
 
 int nibble(const std::byte* quants, int row, int k) {
-  const int byte = std::to_integer<int>(quants[4 * kTileRows * (k % 16 / 4) + 4 * row + k % 4]);
+  const int byte = std::to_integer<int>(quants[4 * kPanelRows * (k % 16 / 4) + 4 * row + k % 4]);
   return k < 16 ? byte & 15 : byte >> 4;
 }
 
@@ -101,7 +101,7 @@ int stored_quant(WeightType type, const std::byte* block, int row, int k) {
   const BlockLayout layout = block_layout(type);
   const std::byte* quants = block + layout.quants;
   if (type == WeightType::kQ8_0) {
-    return static_cast<int8_t>(quants[4 * kTileRows * (k / 4) + 4 * row + k % 4]);
+    return static_cast<int8_t>(quants[4 * kPanelRows * (k / 4) + 4 * row + k % 4]);
   }
   const int low = nibble(quants, row, k);
   if (!has_high_bits(type)) return low;
@@ -136,7 +136,7 @@ int64_t source_row_bytes(WeightType type, int64_t n) {
 
 int64_t packed_bytes(WeightType type, int64_t n_rows, int64_t k) {
   CHECK(!is_quantized(type) || k % kBlockLen == 0);
-  return (n_rows + kTileRows - 1) / kTileRows * tile_bytes(type, k);
+  return (n_rows + kPanelRows - 1) / kPanelRows * panel_bytes(type, k);
 }
 
 void pack_rows(const PackedWeights& dst, std::byte* dst_data, int64_t first_row,
@@ -147,9 +147,9 @@ void pack_rows(const PackedWeights& dst, std::byte* dst_data, int64_t first_row,
     pack_row(dst, dst_data, first_row + i, source + i * source_stride);
   }
   if (n_source_rows == 0 || first_row + n_source_rows < dst.n_rows) return;
-  // The last row has come: the rest of its tile are rows of zeros.
+  // The last row has come: the rest of its panel are rows of zeros.
   const std::vector<std::byte> zeros(static_cast<size_t>(source_row_bytes(dst.type, dst.k)));
-  for (int64_t row = dst.n_rows; row % kTileRows != 0; ++row) {
+  for (int64_t row = dst.n_rows; row % kPanelRows != 0; ++row) {
     pack_row(dst, dst_data, row, zeros.data());
   }
 }
@@ -157,7 +157,7 @@ void pack_rows(const PackedWeights& dst, std::byte* dst_data, int64_t first_row,
 RowBlock read_block(const PackedWeights& weights, int64_t row, int64_t block) {
   const BlockLayout layout = block_layout(weights.type);
   const std::byte* data = weights.data + block_offset(weights, row, block);
-  const int lane = static_cast<int>(row % kTileRows);
+  const int lane = static_cast<int>(row % kPanelRows);
   RowBlock result;
   result.scale = read_f16(data, lane);
   if (has_min(weights.type)) result.min = read_f16(data + layout.min, lane);
@@ -174,7 +174,7 @@ float read_value(const PackedWeights& weights, int64_t row, int64_t k) {
   const std::byte* block =
       weights.data + block_offset(weights, row, leaf * cut.n_blocks + in_leaf / kBlockLen);
   const int64_t size = float_bytes(weights.type);
-  const std::byte* value = block + (in_leaf % kBlockLen * kTileRows + row % kTileRows) * size;
+  const std::byte* value = block + (in_leaf % kBlockLen * kPanelRows + row % kPanelRows) * size;
   if (weights.type == WeightType::kF32) {
     float f = 0.0f;
     std::memcpy(&f, value, sizeof f);

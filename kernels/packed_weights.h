@@ -1,8 +1,8 @@
-// PackedWeights: a weight matrix repacked for the kernels. Rows are interleaved in tiles of 16, so
+// PackedWeights: a weight matrix repacked for the kernels. Rows are interleaved in panels of 16, so
 // that one SIMD element is one output row; blocks of 32 values run in the order in which they are
 // summed (leaf by leaf, lane by lane). The bytes belong to whoever packed them.
 //
-// One tile, blocks b0, b1, … in summing order (docs/numerics.md, "Packed layout"):
+// One panel, blocks b0, b1, … in summing order (docs/numerics.md, "Packed layout"):
 //   quantised block: | scale f16 [16] | min f16 [16], types with one | high bits | quants |
 //   float:           | k ascending inside the block: value [32][16] |
 #pragma once
@@ -20,11 +20,11 @@ const char* to_string(WeightType type);
 
 constexpr bool is_quantized(WeightType type) { return type >= WeightType::kQ8_0; }
 
-inline constexpr int kTileRows = 16;
+inline constexpr int kPanelRows = 16;
 
 struct PackedWeights {
   WeightType type = WeightType::kF32;
-  int64_t n_rows = 0;  // logical; the last tile is padded with zero rows
+  int64_t n_rows = 0;  // logical; the last panel is padded with zero rows
   int64_t k = 0;       // this rank's columns: leaves.n * leaf_k
   LeafRange leaves;    // of the summed dimension
   const std::byte* data = nullptr;

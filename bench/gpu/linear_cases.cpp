@@ -77,7 +77,7 @@ std::vector<BitCase> linear_cases(Sizes sizes) {
       {6, 20, 2048, {1, 0, 1}, 1},     // 64 blocks: 16 lanes
       {7, 16, 69 * 32, {2, 0, 2}, 4},  // uneven lanes
       {8, 150, 64, {7, 0, 7}, 1, true}, {9, 31, 320, {6, 4, 2}, 9},
-      {10, 260, 64, {1, 0, 1}, 5},  // tiles enough to give a CUDA block eight
+      {10, 260, 64, {1, 0, 1}, 5},  // panels enough to give a CUDA block eight
   };
   if (sizes == Sizes::kLarge) {
     cases.push_back({20, 4096, 512, {8, 0, 8}, 1});   // attention output of an 8B model

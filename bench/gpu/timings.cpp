@@ -23,7 +23,7 @@ struct Matrix {
   LeafRange leaves;
 };
 
-// By how many chains a tile has to give to warps: from one (qkv of a small model) to 128.
+// By how many chains a panel has to give to warps: from one (qkv of a small model) to 128.
 constexpr Matrix kMatrices[] = {
     {"qkv 6144 x 4096", int64_t{kHeads + 2 * kKvHeads} * kHeadDim, kHidden, {1, 0, 1}},
     {"o 4096 x 8*512", kHidden, kHidden / 8, {8, 0, 8}},

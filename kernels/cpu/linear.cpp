@@ -19,23 +19,23 @@ constexpr int64_t kChunksPerThread = 4;
 // One linear op as its chunks see it.
 struct Linear {
   const LinearArgs& args;
-  TileKernel kernel;
+  PanelKernel kernel;
   LeafCut cut;
   int64_t n_tokens;
-  int64_t n_tiles;
+  int64_t n_panels;
   int64_t token_stride;
 
-  Linear(const LinearArgs& linear_args, TileKernel tile_kernel)
+  Linear(const LinearArgs& linear_args, PanelKernel panel_kernel)
       : args(linear_args),
-        kernel(tile_kernel),
+        kernel(panel_kernel),
         cut(args.weights.leaf_k()),
         n_tokens(args.out.shape[1]),
-        n_tiles(ceil_div(args.weights.n_rows, kTileRows)),
+        n_panels(ceil_div(args.weights.n_rows, kPanelRows)),
         token_stride(args.out_token_stride ? args.out_token_stride : args.weights.n_rows) {}
 
-  // What all tiles have in common for tokens [first, end).
-  TileJob job_of_tokens(int64_t first, int64_t end) const {
-    TileJob job{};
+  // What all panels have in common for tokens [first, end).
+  PanelJob job_of_tokens(int64_t first, int64_t end) const {
+    PanelJob job{};
     job.n_lanes = cut.n_lanes;
     job.n_blocks = cut.n_blocks;
     job.last_len = cut.last_len;
@@ -58,16 +58,16 @@ struct Linear {
     return job;
   }
 
-  void run_tiles(int64_t first_token, int64_t end_token, int64_t first_tile, int64_t end_tile,
-                 ProgressCounter& progress) const {
+  void run_panels(int64_t first_token, int64_t end_token, int64_t first_panel, int64_t end_panel,
+                  ProgressCounter& progress) const {
     const PackedWeights& weights = args.weights;
-    const TileJob shared = job_of_tokens(first_token, end_token);
-    for (int64_t tile = first_tile; tile < end_tile; ++tile) {
-      TileJob job = shared;
-      const int64_t row = tile * kTileRows;
-      job.weights = weights.data + tile * tile_bytes(weights.type, weights.k);
-      job.n_rows = static_cast<int>(std::min<int64_t>(kTileRows, weights.n_rows - row));
-      std::array<float, kTileRows> bias{};
+    const PanelJob shared = job_of_tokens(first_token, end_token);
+    for (int64_t panel = first_panel; panel < end_panel; ++panel) {
+      PanelJob job = shared;
+      const int64_t row = panel * kPanelRows;
+      job.weights = weights.data + panel * panel_bytes(weights.type, weights.k);
+      job.n_rows = static_cast<int>(std::min<int64_t>(kPanelRows, weights.n_rows - row));
+      std::array<float, kPanelRows> bias{};
       if (args.bias) {
         std::copy_n(args.bias.row<float>(0) + row, job.n_rows, bias.data());
         job.bias = bias.data();
@@ -77,8 +77,8 @@ struct Linear {
     }
   }
 
-  // The tile's subtrees lie one behind the other in weights and activations.
-  void run_subtrees(TileJob job, int64_t out_offset) const {
+  // The panel's subtrees lie one behind the other in weights and activations.
+  void run_subtrees(PanelJob job, int64_t out_offset) const {
     const LeafRange& leaves = args.weights.leaves;
     const int64_t leaf_k = args.weights.leaf_k();
     int subtree_idx = 0;
@@ -88,7 +88,7 @@ struct Linear {
       kernel(job);
       const int64_t k = job.n_leaves * leaf_k;
       const int64_t n_blocks = job.n_leaves * cut.n_blocks;
-      job.weights += tile_bytes(args.weights.type, k);
+      job.weights += panel_bytes(args.weights.type, k);
       if (is_quantized(args.weights.type)) {
         job.q += k;
         job.scale += n_blocks;
@@ -101,47 +101,49 @@ struct Linear {
   }
 };
 
-// Tokens per block: what fits the cache, fewer where tiles alone cannot occupy the threads.
+// Tokens per block: what fits the cache, fewer where panels alone cannot occupy the threads.
 int64_t token_block(const Linear& op, int n_threads) {
   const int64_t k = op.args.weights.k;
   const int64_t bytes_per_token = is_quantized(op.args.weights.type) ? k + k / 2 : 4 * k;
   const int64_t n_blocks =
       std::max(ceil_div(op.n_tokens * bytes_per_token, kTokenBlockBytes),
-               ceil_div(kChunksPerThread * (n_threads - 1), std::max<int64_t>(op.n_tiles, 1)));
+               ceil_div(kChunksPerThread * (n_threads - 1), std::max<int64_t>(op.n_panels, 1)));
   return round_up(ceil_div(op.n_tokens, std::max<int64_t>(n_blocks, 1)), kTokenGroup);
 }
 
-void run_linear(const LinearArgs& args, ThreadTeam& team, TileKernel kernel) {
+void run_linear(const LinearArgs& args, ThreadTeam& team, PanelKernel kernel) {
   const Linear op(args, kernel);
-  if (op.n_tokens == 0 || op.n_tiles == 0) return;
+  if (op.n_tokens == 0 || op.n_panels == 0) return;
   const int64_t block = token_block(op, team.n_threads());
   const int64_t n_token_blocks = ceil_div(op.n_tokens, block);
-  const int64_t work_per_tile = std::min(block, op.n_tokens) * args.weights.k * kTileRows;
-  const int64_t n_runs = team.n_runs(op.n_tiles, ceil_div(kMinWork, work_per_tile));
+  const int64_t work_per_panel = std::min(block, op.n_tokens) * args.weights.k * kPanelRows;
+  const int64_t n_runs = team.n_runs(op.n_panels, ceil_div(kMinWork, work_per_panel));
   team.run(static_cast<int>(n_token_blocks * n_runs), [&](int chunk, int thread) {
     const int64_t first_token = chunk / n_runs * block;
     const int64_t run = chunk % n_runs;
-    op.run_tiles(first_token, std::min(first_token + block, op.n_tokens), op.n_tiles * run / n_runs,
-                 op.n_tiles * (run + 1) / n_runs, team.progress(thread));
+    op.run_panels(first_token, std::min(first_token + block, op.n_tokens),
+                  op.n_panels * run / n_runs, op.n_panels * (run + 1) / n_runs,
+                  team.progress(thread));
   });
 }
 
 }  // namespace
 
 void linear_portable(const LinearArgs& args, ThreadTeam& team) {
-  run_linear(args, team, tile_kernel_portable(args.weights.type));
+  run_linear(args, team, panel_kernel_portable(args.weights.type));
 }
 
 void linear_avx2(const LinearArgs& args, ThreadTeam& team) {
   const WeightType type = args.weights.type;
   run_linear(args, team,
-             is_quantized(type) ? quant_tile_kernel_avx2(type) : float_tile_kernel_avx2(type));
+             is_quantized(type) ? quant_panel_kernel_avx2(type) : float_panel_kernel_avx2(type));
 }
 
 void linear_avx512(const LinearArgs& args, ThreadTeam& team) {
   const WeightType type = args.weights.type;
-  run_linear(args, team,
-             is_quantized(type) ? quant_tile_kernel_avx512(type) : float_tile_kernel_avx512(type));
+  run_linear(
+      args, team,
+      is_quantized(type) ? quant_panel_kernel_avx512(type) : float_panel_kernel_avx512(type));
 }
 
 }  // namespace lockstep

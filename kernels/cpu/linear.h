@@ -1,7 +1,8 @@
-// How `linear` is cut over tokens, tiles and threads; the sums of a tile are an instruction set's.
+// How `linear` is cut over tokens, panels and threads; the sums of a panel are an instruction
+// set's.
 #pragma once
 
-#include "kernels/cpu/linear_tile.h"
+#include "kernels/cpu/linear_panel.h"
 #include "kernels/cpu/thread_team.h"
 #include "kernels/ops.h"
 

@@ -1,9 +1,9 @@
-// Linear without vector instructions of its own: plain loops over the 16 rows of a tile.
+// Linear without vector instructions of its own: plain loops over the 16 rows of a panel.
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cpu/linear_float_tile.h"
-#include "kernels/cpu/linear_tile.h"
+#include "kernels/cpu/linear_float_panel.h"
+#include "kernels/cpu/linear_panel.h"
 #include "kernels/cpu/simd_portable.h"
 #include "kernels/fp16.h"
 #include "kernels/packed_layout.h"
@@ -21,9 +21,9 @@ float row_f16(const std::byte* values, int row) {
 template <WeightType kType>
 int stored(const std::byte* quants, int g, int row, int j) {
   if constexpr (kType == WeightType::kQ8_0) {
-    return static_cast<int8_t>(quants[4 * kTileRows * g + 4 * row + j]);
+    return static_cast<int8_t>(quants[4 * kPanelRows * g + 4 * row + j]);
   } else {
-    const int both = std::to_integer<int>(quants[4 * kTileRows * (g % 4) + 4 * row + j]);
+    const int both = std::to_integer<int>(quants[4 * kPanelRows * (g % 4) + 4 * row + j]);
     return g < 4 ? both & 15 : both >> 4;
   }
 }
@@ -33,10 +33,10 @@ struct Group {
   static constexpr BlockLayout kLayout = block_layout(kType);
 
   struct Sum {
-    float of[kTileRows];
+    float of[kPanelRows];
   };
 
-  const TileJob& job;
+  const PanelJob& job;
   int64_t token;
 
   static int dot(const std::byte* weights, int row, const int8_t* q) {
@@ -59,7 +59,7 @@ struct Group {
     const float x_scale = job.scale[token * job.scale_stride + block];
     const float x_sum = job.sum[token * job.sum_stride + block];
     const int offset = quant_offset(kType) * job.q_sum[token * job.q_sum_stride + block];
-    for (int row = 0; row < kTileRows; ++row) {
+    for (int row = 0; row < kPanelRows; ++row) {
       const float isum = static_cast<float>(dot(weights, row, q) - offset);
       sum.of[row] = std::fma(row_f16(weights, row) * x_scale, isum, sum.of[row]);
       if constexpr (has_min(kType)) {
@@ -70,12 +70,12 @@ struct Group {
   }
 
   static void join(const Sum& left, Sum& sum) {
-    for (int row = 0; row < kTileRows; ++row) sum.of[row] = left.of[row] + sum.of[row];
+    for (int row = 0; row < kPanelRows; ++row) sum.of[row] = left.of[row] + sum.of[row];
   }
 };
 
 template <WeightType kType>
-void sum_tile(const TileJob& job) {
+void sum_panel(const PanelJob& job) {
   for (int64_t token = 0; token < job.n_tokens; ++token) {
     const auto sum = sum_segments(job, Group<kType>{job, token});
     float* out = job.out + token * job.out_stride;
@@ -87,20 +87,20 @@ void sum_tile(const TileJob& job) {
 
 }  // namespace
 
-TileKernel tile_kernel_portable(WeightType type) {
+PanelKernel panel_kernel_portable(WeightType type) {
   switch (type) {
     case WeightType::kQ8_0:
-      return sum_tile<WeightType::kQ8_0>;
+      return sum_panel<WeightType::kQ8_0>;
     case WeightType::kQ4_0:
-      return sum_tile<WeightType::kQ4_0>;
+      return sum_panel<WeightType::kQ4_0>;
     case WeightType::kQ4_1:
-      return sum_tile<WeightType::kQ4_1>;
+      return sum_panel<WeightType::kQ4_1>;
     case WeightType::kQ5_0:
-      return sum_tile<WeightType::kQ5_0>;
+      return sum_panel<WeightType::kQ5_0>;
     case WeightType::kQ5_1:
-      return sum_tile<WeightType::kQ5_1>;
+      return sum_panel<WeightType::kQ5_1>;
     default:
-      return float_tile_kernel<simd::Portable, 1>(type);
+      return float_panel_kernel<simd::Portable, 1>(type);
   }
 }
 

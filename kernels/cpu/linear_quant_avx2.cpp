@@ -1,12 +1,12 @@
-// Quantised weights, AVX2: one ymm is 8 rows of four k, so a tile is two halves. vpmaddubsw makes
+// Quantised weights, AVX2: one ymm is 8 rows of four k, so a panel is two halves. vpmaddubsw makes
 // int16 sums of two products; what may be added up before widening depends on the type:
 //   4 bits:  15 * 127 * 2 * 8 groups = 30480 fits         5 bits:  31 * 127 * 2 * 4 groups = 31496
 //   8 bits:  |w| * (x with w's sign): 128 * 127 * 2 = 32512, so every group widens by itself
 // Weights with an offset are used as stored; offset * q_sum is taken off the exact integer sum.
 #include <immintrin.h>
 
+#include "kernels/cpu/linear_panel.h"
 #include "kernels/cpu/linear_store_avx2.h"
-#include "kernels/cpu/linear_tile.h"
 #include "kernels/packed_layout.h"
 
 namespace lockstep {
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kMaxTokens = 4;
 constexpr int kHalves = 2;
-constexpr int kHalfRows = kTileRows / kHalves;
+constexpr int kHalfRows = kPanelRows / kHalves;
 constexpr int64_t kPrefetchBytes = 2048;  // ahead of the block in work, when one token reads all
 
 [[gnu::always_inline]] inline __m256i load(const std::byte* p) {
@@ -81,7 +81,7 @@ template <WeightType kType>
   return isum;
 }
 
-// Eight rows of a tile and a group of tokens: what 16 registers hold.
+// Eight rows of a panel and a group of tokens: what 16 registers hold.
 template <WeightType kType, int kTokens>
 struct HalfGroup {
   static constexpr BlockLayout kLayout = block_layout(kType);
@@ -91,7 +91,7 @@ struct HalfGroup {
     __m256 of[kTokens];
   };
 
-  const TileJob& job;
+  const PanelJob& job;
   int64_t first_token;
   int half;
 
@@ -135,7 +135,7 @@ struct WholeGroup {
     typename Half::Sum of[kHalves];
   };
 
-  const TileJob& job;
+  const PanelJob& job;
   int64_t first_token;
 
   [[gnu::always_inline]] const std::byte* add_block(const std::byte* weights, int64_t block,
@@ -153,7 +153,7 @@ struct WholeGroup {
 };
 
 template <WeightType kType, int kTokens>
-void sum_group(const TileJob& job, int64_t first_token) {
+void sum_group(const PanelJob& job, int64_t first_token) {
   if constexpr (kTokens == 1) {
     const auto sum = sum_segments(job, WholeGroup<kType>{job, first_token});
     store_avx2(job, first_token, sum.of[0].of[0], sum.of[1].of[0]);
@@ -168,7 +168,7 @@ void sum_group(const TileJob& job, int64_t first_token) {
 }
 
 template <WeightType kType>
-void sum_tile(const TileJob& job) {
+void sum_panel(const PanelJob& job) {
   for_each_group(job.n_tokens, kMaxTokens, [&](int64_t first, int64_t n) {
     switch (n) {
       case 1:
@@ -185,18 +185,18 @@ void sum_tile(const TileJob& job) {
 
 }  // namespace
 
-TileKernel quant_tile_kernel_avx2(WeightType type) {
+PanelKernel quant_panel_kernel_avx2(WeightType type) {
   switch (type) {
     case WeightType::kQ8_0:
-      return sum_tile<WeightType::kQ8_0>;
+      return sum_panel<WeightType::kQ8_0>;
     case WeightType::kQ4_0:
-      return sum_tile<WeightType::kQ4_0>;
+      return sum_panel<WeightType::kQ4_0>;
     case WeightType::kQ4_1:
-      return sum_tile<WeightType::kQ4_1>;
+      return sum_panel<WeightType::kQ4_1>;
     case WeightType::kQ5_0:
-      return sum_tile<WeightType::kQ5_0>;
+      return sum_panel<WeightType::kQ5_0>;
     case WeightType::kQ5_1:
-      return sum_tile<WeightType::kQ5_1>;
+      return sum_panel<WeightType::kQ5_1>;
     default:
       return nullptr;
   }

@@ -4,7 +4,7 @@
 // weights.
 #include <immintrin.h>
 
-#include "kernels/cpu/linear_tile.h"
+#include "kernels/cpu/linear_panel.h"
 #include "kernels/packed_layout.h"
 
 namespace lockstep {
@@ -67,7 +67,7 @@ struct Group {
     __m512 of[kTokens];
   };
 
-  const TileJob& job;
+  const PanelJob& job;
   int64_t first_token;
 
   [[gnu::always_inline]] const std::byte* add_block(const std::byte* weights, int64_t block, int,
@@ -105,7 +105,7 @@ struct Group {
 };
 
 template <WeightType kType, int kTokens>
-void sum_group(const TileJob& job, int64_t first_token) {
+void sum_group(const PanelJob& job, int64_t first_token) {
   const auto sum = sum_segments(job, Group<kType, kTokens>{job, first_token});
   const __mmask16 rows = static_cast<__mmask16>((1u << job.n_rows) - 1);
   float* out = job.out + first_token * job.out_stride;
@@ -116,8 +116,8 @@ void sum_group(const TileJob& job, int64_t first_token) {
 }
 
 template <WeightType kType>
-void sum_tile(const TileJob& job) {
-  static constexpr void (*kGroups[kMaxTokens + 1])(const TileJob&, int64_t) = {
+void sum_panel(const PanelJob& job) {
+  static constexpr void (*kGroups[kMaxTokens + 1])(const PanelJob&, int64_t) = {
       nullptr,
       sum_group<kType, 1>,
       sum_group<kType, 2>,
@@ -134,18 +134,18 @@ void sum_tile(const TileJob& job) {
 
 }  // namespace
 
-TileKernel quant_tile_kernel_avx512(WeightType type) {
+PanelKernel quant_panel_kernel_avx512(WeightType type) {
   switch (type) {
     case WeightType::kQ8_0:
-      return sum_tile<WeightType::kQ8_0>;
+      return sum_panel<WeightType::kQ8_0>;
     case WeightType::kQ4_0:
-      return sum_tile<WeightType::kQ4_0>;
+      return sum_panel<WeightType::kQ4_0>;
     case WeightType::kQ4_1:
-      return sum_tile<WeightType::kQ4_1>;
+      return sum_panel<WeightType::kQ4_1>;
     case WeightType::kQ5_0:
-      return sum_tile<WeightType::kQ5_0>;
+      return sum_panel<WeightType::kQ5_0>;
     case WeightType::kQ5_1:
-      return sum_tile<WeightType::kQ5_1>;
+      return sum_panel<WeightType::kQ5_1>;
     default:
       return nullptr;
   }

@@ -1,9 +1,9 @@
 // Q8_0 GEMV (1 to 4 tokens at a time) with the bits of docs/numerics.md section 2.
 //
-// A tile of 16 rows is summed in chains, one per leaf and lane; the blocks of a chain lie one after
-// another (kernels/packed_layout.h). A warp takes a chain: lane = half * 16 + row, where each half
-// multiplies 16 of a block's 32 values. The integer sum of the two halves is exact, so only the
-// chain's own fma has an order. Chains then meet in shared memory: lanes, then leaves.
+// A panel of 16 rows is summed in chains, one per leaf and lane; the blocks of a chain lie one
+// after another (kernels/packed_layout.h). A warp takes a chain: lane = half * 16 + row, where each
+// half multiplies 16 of a block's 32 values. The integer sum of the two halves is exact, so only
+// the chain's own fma has an order. Chains then meet in shared memory: lanes, then leaves.
 //
 //   warp load j of a block's 8: | rows 0-15, values 4j..4j+3 |   64 bytes for each half
 #include <cuda_fp16.h>
@@ -19,10 +19,10 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarpSize;
 constexpr int kMaxTokens = 4;                       // that share one read of the weights
-constexpr int kMaxChains = kMaxLeaves * kNumLanes;  // of the tiles of one block
+constexpr int kMaxChains = kMaxLeaves * kNumLanes;  // of the panels of one block
 constexpr int kQuantsPerLoad = 4;                   // int8 in a word
 constexpr int kLoadsPerHalf = kBlockLen / 2 / kQuantsPerLoad;
-constexpr int kQuantsOffset = 2 * kTileRows;  // behind the f16 scales
+constexpr int kQuantsOffset = 2 * kPanelRows;  // behind the f16 scales
 static_assert(block_layout(WeightType::kQ8_0).quants == kQuantsOffset);
 constexpr int kBlockBytes = static_cast<int>(block_layout(WeightType::kQ8_0).bytes);
 
@@ -36,12 +36,12 @@ constexpr int kBlocksPerSm = kTokens == kMaxTokens ? 3 : 4;
 
 struct LinearParams {
   const std::byte* weights = nullptr;
-  int64_t bytes_per_tile = 0;
-  int n_rows = 0, n_tiles = 0, n_tokens = 0;
+  int64_t bytes_per_panel = 0;
+  int n_rows = 0, n_panels = 0, n_tokens = 0;
   int n_leaves = 0;  // that this rank owns
   int n_blocks = 0;  // of a leaf
   int n_lanes = 0;   // of a leaf
-  int warps_per_tile = 1, tiles_per_block = 1;
+  int warps_per_panel = 1, panels_per_block = 1;
   const int8_t* q = nullptr;  // 16-byte aligned, like its rows
   const float* scale = nullptr;
   int64_t q_stride = 0, scale_stride = 0;
@@ -70,8 +70,8 @@ __device__ __forceinline__ void add_blocks(const LinearParams& p, const std::byt
                                            int column_block, int n, int first_token,
                                            float (&acc)[kTokens]) {
   const int thread_lane = static_cast<int>(threadIdx.x % kWarpSize);
-  const int row = thread_lane % kTileRows;
-  const int half = thread_lane / kTileRows;
+  const int row = thread_lane % kPanelRows;
+  const int half = thread_lane / kPanelRows;
   int w[kDepth<kTokens>][kLoadsPerHalf];
   float w_scale[kDepth<kTokens>];
   HalfBlock x[kDepth<kTokens>][kTokens];
@@ -85,7 +85,7 @@ __device__ __forceinline__ void add_blocks(const LinearParams& p, const std::byt
     const auto* words = reinterpret_cast<const int*>(at + kQuantsOffset);
 #pragma unroll
     for (int j = 0; j < kLoadsPerHalf; ++j) {
-      w[u][j] = __ldg(words + (half * kLoadsPerHalf + j) * kTileRows + row);
+      w[u][j] = __ldg(words + (half * kLoadsPerHalf + j) * kPanelRows + row);
     }
     const int column = column_block + i * p.n_lanes;
 #pragma unroll
@@ -103,7 +103,7 @@ __device__ __forceinline__ void add_blocks(const LinearParams& p, const std::byt
       int isum = 0;
 #pragma unroll
       for (int j = 0; j < kLoadsPerHalf; ++j) isum = __dp4a(w[u][j], x[u][t].words[j], isum);
-      isum += __shfl_xor_sync(kAllLanes, isum, kTileRows);
+      isum += __shfl_xor_sync(kAllLanes, isum, kPanelRows);
       const float sum = fmaf(w_scale[u] * x_scale[u][t], static_cast<float>(isum), acc[t]);
       acc[t] = u < n ? sum : acc[t];
     }
@@ -112,7 +112,7 @@ __device__ __forceinline__ void add_blocks(const LinearParams& p, const std::byt
 
 // The chain of one lane of one leaf, for the row of this thread and every token.
 template <int kTokens>
-__device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte* tile, int chain,
+__device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte* panel, int chain,
                                           int first_token, float (&acc)[kTokens]) {
   const int leaf = chain / p.n_lanes;
   const int lane = chain % p.n_lanes;
@@ -120,7 +120,7 @@ __device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte
   const int n_odd = p.n_blocks % p.n_lanes;
   const int n = n_even + (lane < n_odd ? 1 : 0);
   const int place = leaf * p.n_blocks + lane * n_even + (lane < n_odd ? lane : n_odd);
-  const std::byte* block = tile + static_cast<int64_t>(place) * kBlockBytes;
+  const std::byte* block = panel + static_cast<int64_t>(place) * kBlockBytes;
   const int column_block = leaf * p.n_blocks + lane;
   for (int i = 0; i < n; i += kDepth<kTokens>) {
     add_blocks<kTokens>(p, block + int64_t{i} * kBlockBytes, column_block + i * p.n_lanes, n - i,
@@ -142,36 +142,36 @@ __device__ __forceinline__ float sum_neighbours(float* values, int n, int stride
 template <int kTokens>
 __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kTokens>)
     gemv(const __grid_constant__ LinearParams p) {
-  // [chain of this block's tiles][row][token]
-  __shared__ float sums[kMaxChains * kTileRows * kTokens];
-  constexpr int kChainStride = kTileRows * kTokens;
+  // [chain of this block's panels][row][token]
+  __shared__ float sums[kMaxChains * kPanelRows * kTokens];
+  constexpr int kChainStride = kPanelRows * kTokens;
   const int warp = static_cast<int>(threadIdx.x / kWarpSize);
   const int thread_lane = static_cast<int>(threadIdx.x % kWarpSize);
-  const int first_tile = static_cast<int>(blockIdx.y) * p.tiles_per_block;
+  const int first_panel = static_cast<int>(blockIdx.y) * p.panels_per_block;
   const int first_token = static_cast<int>(blockIdx.x) * kTokens;
   const int n_chains = p.n_leaves * p.n_lanes;
 
-  const int my_tile = warp / p.warps_per_tile;
-  if (first_tile + my_tile < p.n_tiles) {
-    const std::byte* tile = p.weights + (first_tile + my_tile) * p.bytes_per_tile;
-    for (int chain = warp % p.warps_per_tile; chain < n_chains; chain += p.warps_per_tile) {
+  const int my_panel = warp / p.warps_per_panel;
+  if (first_panel + my_panel < p.n_panels) {
+    const std::byte* panel = p.weights + (first_panel + my_panel) * p.bytes_per_panel;
+    for (int chain = warp % p.warps_per_panel; chain < n_chains; chain += p.warps_per_panel) {
       float acc[kTokens] = {};
-      sum_chain<kTokens>(p, tile, chain, first_token, acc);
-      if (thread_lane >= kTileRows) continue;  // both halves hold the same
-      float* sum = sums + (my_tile * n_chains + chain) * kChainStride + thread_lane * kTokens;
+      sum_chain<kTokens>(p, panel, chain, first_token, acc);
+      if (thread_lane >= kPanelRows) continue;  // both halves hold the same
+      float* sum = sums + (my_panel * n_chains + chain) * kChainStride + thread_lane * kTokens;
 #pragma unroll
       for (int t = 0; t < kTokens; ++t) sum[t] = acc[t];
     }
   }
-  __syncthreads();  // every chain of every tile is summed
+  __syncthreads();  // every chain of every panel is summed
 
-  for (int i = static_cast<int>(threadIdx.x); i < p.tiles_per_block * kChainStride;
+  for (int i = static_cast<int>(threadIdx.x); i < p.panels_per_block * kChainStride;
        i += static_cast<int>(blockDim.x)) {
-    const int tile = i / kChainStride;
-    const int row = (first_tile + tile) * kTileRows + i % kChainStride / kTokens;
+    const int panel = i / kChainStride;
+    const int row = (first_panel + panel) * kPanelRows + i % kChainStride / kTokens;
     const int token = first_token + i % kTokens;
     if (row >= p.n_rows || token >= p.n_tokens) continue;
-    float* leaves = sums + tile * n_chains * kChainStride + i % kChainStride;
+    float* leaves = sums + panel * n_chains * kChainStride + i % kChainStride;
     const int leaf_stride = p.n_lanes * kChainStride;
     for (int leaf = 0; leaf < p.n_leaves; ++leaf) {
       sum_neighbours(leaves + leaf * leaf_stride, p.n_lanes, kChainStride);
@@ -185,26 +185,26 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kTokens>)
   }
 }
 
-// Warps that share a tile: as many as it has chains to give them.
+// Warps that share a panel: as many as it has chains to give them.
 int warps_for(int n_chains) {
   int warps = kWarps;
   while (warps > n_chains) warps /= 2;
   return warps;
 }
 
-// Neighbours in the grid share a tile, which then comes from the L2 cache for all but the first
-// kTokens tokens. A CUDA block takes fewer tiles, down to one, where SMs would else have nothing to
-// do.
+// Neighbours in the grid share a panel, which then comes from the L2 cache for all but the first
+// kTokens tokens. A CUDA block takes fewer panels, down to one, where SMs would else have nothing
+// to do.
 template <int kTokens>
 void launch_gemv(LinearParams& p, int n_sms, cudaStream_t stream) {
   const unsigned runs = blocks_for(p.n_tokens, kTokens);
   const int64_t enough = int64_t{2} * n_sms;
-  p.tiles_per_block = kWarps / p.warps_per_tile;
-  while (p.tiles_per_block > 1 && blocks_for(p.n_tiles, p.tiles_per_block) * runs < enough) {
-    p.tiles_per_block /= 2;
+  p.panels_per_block = kWarps / p.warps_per_panel;
+  while (p.panels_per_block > 1 && blocks_for(p.n_panels, p.panels_per_block) * runs < enough) {
+    p.panels_per_block /= 2;
   }
-  launch(gemv<kTokens>, dim3(runs, blocks_for(p.n_tiles, p.tiles_per_block)),
-         p.tiles_per_block * p.warps_per_tile * kWarpSize, stream, p);
+  launch(gemv<kTokens>, dim3(runs, blocks_for(p.n_panels, p.panels_per_block)),
+         p.panels_per_block * p.warps_per_panel * kWarpSize, stream, p);
 }
 
 }  // namespace
@@ -216,14 +216,14 @@ void linear_q8_0(const LinearArgs& args, int n_sms, cudaStream_t stream) {
   LinearParams p;
   p.weights = weights.data;
   CHECK(reinterpret_cast<uintptr_t>(p.weights) % sizeof(int) == 0);
-  p.bytes_per_tile = tile_bytes(weights.type, weights.k);
+  p.bytes_per_panel = panel_bytes(weights.type, weights.k);
   p.n_rows = static_cast<int>(weights.n_rows);
-  p.n_tiles = static_cast<int>(blocks_for(weights.n_rows, kTileRows));
+  p.n_panels = static_cast<int>(blocks_for(weights.n_rows, kPanelRows));
   p.n_tokens = static_cast<int>(args.out.shape[1]);
   p.n_leaves = weights.leaves.n;
   p.n_blocks = static_cast<int>(cut.n_blocks);
   p.n_lanes = cut.n_lanes;
-  p.warps_per_tile = warps_for(p.n_leaves * p.n_lanes);
+  p.warps_per_panel = warps_for(p.n_leaves * p.n_lanes);
   p.q = static_cast<const int8_t*>(x.q.data);
   p.scale = static_cast<const float*>(x.scale.data);
   p.q_stride = x.q.row_stride;

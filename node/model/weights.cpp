@@ -67,7 +67,7 @@ class Assembler {
   // No rank owns part of a unit: a vocabulary is cut in tiles, q in attention leaves, k and v in
   // heads, gate and up in FFN leaves.
   RowSlice vocab_slice(const Tensor& tensor) const {
-    return {&tensor, shard_.first_vocab, shard_.n_vocab, kTileRows};
+    return {&tensor, shard_.first_vocab, shard_.n_vocab, kPanelRows};
   }
   RowsOf query_rows(const std::string& name) const {
     const int64_t d = shape_.head_dim;

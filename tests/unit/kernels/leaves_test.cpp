@@ -94,7 +94,7 @@ TEST(Leaves, BlocksAreOrderedLaneByLane) {
   ASSERT_EQ(short_end.last_len, 7);
   int64_t values = 0;
   for_each_block(weights, [&](int64_t block, int len) {
-    EXPECT_EQ(block_offset(weights, 0, block), values * kTileRows * 4) << "block " << block;
+    EXPECT_EQ(block_offset(weights, 0, block), values * kPanelRows * 4) << "block " << block;
     values += len;
   });
   EXPECT_EQ(values, weights.k);

@@ -86,7 +86,7 @@ TEST(PackedWeights, RowsMayArriveInAnyOrderAndNumber) {
   }
 }
 
-// The last tile is filled up with rows whose sums are zero, so that nothing reads what was there.
+// The last panel is filled up with rows whose sums are zero, so that nothing reads what was there.
 TEST(PackedWeights, TheLastTileIsPaddedWithZeroRows) {
   SeededRandom random(24);
   for (WeightType type : kAllTypes) {

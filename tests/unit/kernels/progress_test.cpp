@@ -42,7 +42,7 @@ TEST(Progress, ALinearOpMakesSomeWithEveryTileOfRows) {
   SeededRandom random(1);
   for (WeightType type : {WeightType::kF16, WeightType::kQ8_0}) {
     const PackedMatrix packed =
-        pack(random_matrix(random, type, kTiles * kTileRows, 64), {1, 0, 1});
+        pack(random_matrix(random, type, kTiles * kPanelRows, 64), {1, 0, 1});
     TestActs acts(random.activations(3 * 64), 3, 64);
     for (Isa isa : isas_with_bands()) {
       CountedStream counted(isa);

@@ -1,10 +1,10 @@
-// What linear.cpp asks of an instruction set: sums over one tile of 16 rows for a run of tokens.
+// What linear.cpp asks of an instruction set: sums over one panel of 16 rows for a run of tokens.
 // Plain data and templates over types of the including file only, so that code compiled for another
 // machine cannot leak through the linker (cpu_ops.h).
 //
 // The sums of a subtree are one tree of neighbours over its segments, a segment being one lane of
 // one leaf: 16 lanes are four whole levels below the leaves. The packed blocks follow that order,
-// so a tile is read front to back, once per group of tokens.
+// so a panel is read front to back, once per group of tokens.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@
 
 namespace lockstep {
 
-struct TileJob {
-  const std::byte* weights;  // the first block of the subtree in this tile
+struct PanelJob {
+  const std::byte* weights;  // the first block of the subtree in this panel
 
   // The subtree's part of K.
   int n_leaves;
@@ -36,26 +36,26 @@ struct TileJob {
   int64_t q_sum_stride;
   int64_t x_stride;
 
-  int n_rows;         // of the tile that exist
+  int n_rows;         // of the panel that exist
   const float* bias;  // [16] or null
   float* out;         // [n_tokens, n_rows], out_stride apart
   int64_t out_stride;
 };
 
-using TileKernel = void (*)(const TileJob& job);
+using PanelKernel = void (*)(const PanelJob& job);
 
-TileKernel tile_kernel_portable(WeightType type);
-TileKernel quant_tile_kernel_avx2(WeightType type);
-TileKernel float_tile_kernel_avx2(WeightType type);
-TileKernel quant_tile_kernel_avx512(WeightType type);
-TileKernel float_tile_kernel_avx512(WeightType type);
+PanelKernel panel_kernel_portable(WeightType type);
+PanelKernel quant_panel_kernel_avx2(WeightType type);
+PanelKernel float_panel_kernel_avx2(WeightType type);
+PanelKernel quant_panel_kernel_avx512(WeightType type);
+PanelKernel float_panel_kernel_avx512(WeightType type);
 
 // The sums of one group of tokens. Group has a type Sum, value-initialised to zeros, and
-//   add_block(weights, block, n_values, sum)   one block of the tile; returns where the next begins
-//   join(left, sum)                            sum = left + sum
+//   add_block(weights, block, n_values, sum)   one block of the panel; returns where the next
+//   begins join(left, sum)                            sum = left + sum
 // `block` counts from the subtree's first.
 template <class Group>
-[[gnu::always_inline]] inline typename Group::Sum sum_segments(const TileJob& job,
+[[gnu::always_inline]] inline typename Group::Sum sum_segments(const PanelJob& job,
                                                                const Group& group) {
   constexpr int kMaxPending =
       8;  // nodes that wait for their right neighbour: 3 + 4 levels, and one

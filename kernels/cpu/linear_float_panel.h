@@ -2,21 +2,21 @@
 // and token is one chain of fma over k, so several tokens run side by side to hide its latency.
 #pragma once
 
-#include "kernels/cpu/linear_tile.h"
+#include "kernels/cpu/linear_panel.h"
 #include "kernels/packed_layout.h"
 
 namespace lockstep {
 
 template <class V, WeightType kType, int kTokens>
 struct FloatGroup {
-  static constexpr int kVecs = kTileRows / V::kWidth;
+  static constexpr int kVecs = kPanelRows / V::kWidth;
   static constexpr int64_t kValueBytes = float_bytes(kType);
 
   struct Sum {
     typename V::F of[kVecs][kTokens];
   };
 
-  const TileJob& job;
+  const PanelJob& job;
   int64_t first_token;
 
   [[gnu::always_inline]] static typename V::F load(const std::byte* value) {
@@ -35,7 +35,7 @@ struct FloatGroup {
     const int64_t short_by = block / job.n_blocks * (kBlockLen - job.last_len);
     const float* x = job.x + first_token * job.x_stride + block * kBlockLen - short_by;
     Sum acc = sum;
-    for (int k = 0; k < n_values; ++k, weights += kTileRows * kValueBytes) {
+    for (int k = 0; k < n_values; ++k, weights += kPanelRows * kValueBytes) {
       for (int v = 0; v < kVecs; ++v) {
         const typename V::F w = load(weights + v * V::kWidth * kValueBytes);
         for (int t = 0; t < kTokens; ++t) {
@@ -55,11 +55,11 @@ struct FloatGroup {
 };
 
 template <class V, WeightType kType, int kTokens>
-void sum_float_group(const TileJob& job, int64_t first_token) {
+void sum_float_group(const PanelJob& job, int64_t first_token) {
   using Group = FloatGroup<V, kType, kTokens>;
   const auto sum = sum_segments(job, Group{job, first_token});
   for (int t = 0; t < kTokens; ++t) {
-    float y[kTileRows];
+    float y[kPanelRows];
     for (int v = 0; v < Group::kVecs; ++v) V::store(y + v * V::kWidth, sum.of[v][t]);
     float* out = job.out + (first_token + t) * job.out_stride;
     for (int row = 0; row < job.n_rows; ++row) {
@@ -70,7 +70,7 @@ void sum_float_group(const TileJob& job, int64_t first_token) {
 
 // kMostTokens: 8 where 16 rows of them fit the registers, else 4.
 template <class V, WeightType kType, int kMostTokens>
-void sum_float_tile(const TileJob& job) {
+void sum_float_panel(const PanelJob& job) {
   for_each_group(job.n_tokens, kMostTokens, [&](int64_t first, int64_t n) {
     if (n == 1) return sum_float_group<V, kType, 1>(job, first);
     if (n == 2) return sum_float_group<V, kType, 2>(job, first);
@@ -84,14 +84,14 @@ void sum_float_tile(const TileJob& job) {
 }
 
 template <class V, int kMostTokens>
-TileKernel float_tile_kernel(WeightType type) {
+PanelKernel float_panel_kernel(WeightType type) {
   switch (type) {
     case WeightType::kF32:
-      return sum_float_tile<V, WeightType::kF32, kMostTokens>;
+      return sum_float_panel<V, WeightType::kF32, kMostTokens>;
     case WeightType::kF16:
-      return sum_float_tile<V, WeightType::kF16, kMostTokens>;
+      return sum_float_panel<V, WeightType::kF16, kMostTokens>;
     case WeightType::kBF16:
-      return sum_float_tile<V, WeightType::kBF16, kMostTokens>;
+      return sum_float_panel<V, WeightType::kBF16, kMostTokens>;
     default:
       return nullptr;
   }
