@@ -81,7 +81,7 @@ const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
                            });
 }
 
-std::vector<RankGroupConfig> tell_ranks(const RankGroupConfig& config) {
+std::vector<RankGroupConfig> per_rank_configs(const RankGroupConfig& config) {
   std::vector<RankGroupConfig> told(static_cast<size_t>(config.n_ranks), config);
   for (int rank = 0; config.on_rank_config && rank < config.n_ranks; ++rank) {
     config.on_rank_config(rank, told[static_cast<size_t>(rank)]);
@@ -152,7 +152,7 @@ struct RankGroup::Impl {
 RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config,
                       MemoryLedger& ledger)
     : config(group_config),
-      rank_configs(tell_ranks(config)),
+      rank_configs(per_rank_configs(config)),
       settings(settings_of(rank_configs)),
       model(file.config()),
       plan(shard_or_throw(model, config.n_ranks)),
