@@ -1,6 +1,7 @@
 // What stands in brackets or after a dot, and what a loop goes through.
 #include <algorithm>
 
+#include "node/text/jinja/ast.h"
 #include "node/text/jinja/builtins.h"
 #include "node/text/jinja/operators.h"
 #include "node/text/jinja/strings.h"
