@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/ledger.h"
+#include "common/memory/ledger.h"
 #include "kernels/kv_layout.h"
 #include "kernels/ops.h"
 

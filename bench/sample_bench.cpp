@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/ledger.h"
+#include "common/memory/ledger.h"
 #include "kernels/ops.h"
 
 namespace lockstep {

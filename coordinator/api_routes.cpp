@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/service/percent.h"
+#include "common/service/http/percent.h"
 #include "common/version.h"
 #include "coordinator/http_error.h"
 

@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "common/log.h"
-#include "common/service/admin_http.h"
+#include "common/service/http/admin_http.h"
 #include "coordinator/api_routes.h"
 #include "coordinator/http_server.h"
 #include "coordinator/zmq_frontend.h"
-#include "wire/description_json.h"
+#include "wire/codec/description_json.h"
 
 namespace lockstep {
 

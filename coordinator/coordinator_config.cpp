@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "common/log.h"
-#include "wire/endpoint.h"
-#include "wire/socket.h"
+#include "wire/zmq/endpoint.h"
+#include "wire/zmq/socket.h"
 
 namespace lockstep {
 namespace {

@@ -7,8 +7,8 @@
 #include "common/log.h"
 #include "common/sampling_ranges.h"
 #include "coordinator/token_order.h"
+#include "wire/codec/sendable.h"
 #include "wire/limits.h"
-#include "wire/sendable.h"
 
 namespace lockstep {
 namespace {

@@ -4,7 +4,8 @@
 //
 // - A request without a seed gets one here, so that it could be run again exactly; the prompts of
 //   one request get the same, and number their choices through.
-// - What no node could read (wire/sendable.h) is refused, and so is what the bytes in flight have
+// - What no node could read (wire/codec/sendable.h) is refused, and so is what the bytes in flight
+// have
 //   no room for.
 // - Towards a node every request has an id of ours; clients keep theirs.
 // - Tokens are counted by absolute index per choice: what was already sent, or comes from an older
@@ -24,8 +25,8 @@
 #include <string>
 #include <vector>
 
-#include "common/byte_budget.h"
 #include "common/clock.h"
+#include "common/memory/byte_budget.h"
 #include "common/seed_source.h"
 #include "coordinator/client.h"
 #include "coordinator/inflight_table.h"

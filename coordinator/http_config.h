@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "common/byte_budget.h"
 #include "common/host_port.h"
+#include "common/memory/byte_budget.h"
 
 namespace lockstep {
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/byte_budget.h"
+#include "common/memory/byte_budget.h"
 
 namespace lockstep {
 

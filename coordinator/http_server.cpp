@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "common/log.h"
-#include "common/service/http_guard.h"
-#include "common/threads.h"
+#include "common/service/http/http_guard.h"
+#include "common/threads/threads.h"
 
 namespace lockstep {
 namespace {

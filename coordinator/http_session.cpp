@@ -12,7 +12,7 @@
 #include <optional>
 
 #include "common/log.h"
-#include "common/service/http_head.h"
+#include "common/service/http/http_head.h"
 #include "common/version.h"
 #include "coordinator/http_error.h"
 

@@ -15,9 +15,9 @@
 #include <variant>
 #include <vector>
 
-#include "common/byte_budget.h"
 #include "common/clock.h"
 #include "common/ids.h"
+#include "common/memory/byte_budget.h"
 #include "common/result.h"
 #include "coordinator/client.h"
 #include "wire/messages.h"

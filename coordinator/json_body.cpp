@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "wire/codec.h"
+#include "wire/codec/codec.h"
 
 namespace lockstep {
 namespace {

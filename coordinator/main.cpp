@@ -1,8 +1,8 @@
 // lockstep-coordinator: HTTP and ZeroMQ in front of one or more nodes.
 #include <cstdio>
 
-#include "common/service/config.h"
-#include "common/service/large_blocks.h"
+#include "common/service/config/config.h"
+#include "common/service/http/large_blocks.h"
 #include "common/service/logging.h"
 #include "common/service/signals.h"
 #include "coordinator/coordinator_app.h"

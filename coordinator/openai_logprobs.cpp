@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "wire/utf8.h"
+#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {

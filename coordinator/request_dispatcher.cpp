@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "wire/sendable.h"
+#include "wire/codec/sendable.h"
 
 namespace lockstep {
 namespace {

@@ -22,7 +22,7 @@
 #include "coordinator/request_dispatcher.h"
 #include "coordinator/unreached_nodes.h"
 #include "coordinator/zmq_frontend_config.h"
-#include "wire/zmq_loop.h"
+#include "wire/zmq/zmq_loop.h"
 
 namespace lockstep {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "common/ledger.h"
+#include "common/memory/ledger.h"
 #include "kernels/ops.h"
 
 namespace lockstep {

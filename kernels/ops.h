@@ -10,7 +10,7 @@
 #include <memory>
 #include <span>
 
-#include "common/progress.h"
+#include "common/threads/progress.h"
 #include "kernels/leaves.h"
 #include "kernels/packed_weights.h"
 #include "kernels/view.h"

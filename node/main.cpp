@@ -6,8 +6,8 @@
 
 #include "common/fault_points.h"
 #include "common/load_error.h"
-#include "common/service/config.h"
-#include "common/service/large_blocks.h"
+#include "common/service/config/config.h"
+#include "common/service/http/large_blocks.h"
 #include "common/service/logging.h"
 #include "common/service/signals.h"
 #include "node/service/node_app.h"

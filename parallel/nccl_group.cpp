@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
-#include "common/threads.h"
+#include "common/threads/threads.h"
 
 namespace lockstep {
 

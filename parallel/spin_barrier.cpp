@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "common/spinning.h"
-#include "common/stall_watch.h"
+#include "common/threads/spinning.h"
+#include "common/threads/stall_watch.h"
 
 namespace lockstep {
 

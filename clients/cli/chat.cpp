@@ -10,7 +10,7 @@
 #include "clients/cli/generator.h"
 #include "common/load_error.h"
 #include "common/log.h"
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 #include "common/service/logging.h"
 
 namespace lockstep {

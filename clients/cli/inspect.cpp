@@ -3,7 +3,7 @@
 #include <map>
 
 #include "clients/cli/commands.h"
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 #include "node/model/model_file.h"
 #include "node/model/possible_shards.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "clients/cli/generator.h"
-#include "common/bounded_queue.h"
+#include "common/threads/bounded_queue.h"
 #include "node/service/node_engine.h"
 #include "node/service/sampling_defaults.h"
 

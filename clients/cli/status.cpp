@@ -7,7 +7,7 @@
 #include "clients/cpp/client.h"
 #include "common/load_error.h"
 #include "common/log.h"
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 
 namespace lockstep {
 namespace {

@@ -14,7 +14,7 @@
 #include "clients/cli/http_get.h"
 #include "common/load_error.h"
 #include "common/log.h"
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 
 namespace lockstep {
 namespace {

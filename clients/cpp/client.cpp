@@ -4,8 +4,8 @@
 #include <random>
 
 #include "common/log.h"
-#include "wire/codec.h"
-#include "wire/sendable.h"
+#include "wire/codec/codec.h"
+#include "wire/codec/sendable.h"
 
 namespace lockstep {
 namespace {

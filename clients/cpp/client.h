@@ -18,7 +18,7 @@
 
 #include "common/result.h"
 #include "wire/messages.h"
-#include "wire/socket.h"
+#include "wire/zmq/socket.h"
 
 namespace lockstep {
 

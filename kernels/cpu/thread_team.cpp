@@ -5,8 +5,8 @@
 #include <chrono>
 
 #include "common/check.h"
-#include "common/spinning.h"
-#include "common/threads.h"
+#include "common/threads/spinning.h"
+#include "common/threads/threads.h"
 #include "common/units.h"
 #include "kernels/cpu/float_mode.h"
 

@@ -15,8 +15,8 @@
 #include <thread>
 #include <vector>
 
-#include "common/buffer.h"
-#include "common/progress.h"
+#include "common/memory/buffer.h"
+#include "common/threads/progress.h"
 
 namespace lockstep {
 

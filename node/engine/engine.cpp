@@ -6,8 +6,8 @@
 #include <thread>
 #include <utility>
 
-#include "common/progress.h"
-#include "common/threads.h"
+#include "common/threads/progress.h"
+#include "common/threads/threads.h"
 #include "node/engine/admission.h"
 #include "node/engine/engine_core.h"
 #include "node/engine/mailbox.h"

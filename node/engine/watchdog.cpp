@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "common/log.h"
-#include "common/stall_watch.h"
-#include "common/threads.h"
+#include "common/threads/stall_watch.h"
+#include "common/threads/threads.h"
 
 namespace lockstep {
 namespace {

@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <span>
 
-#include "common/buffer.h"
 #include "common/ids.h"
+#include "common/memory/buffer.h"
 #include "kernels/ops.h"
 
 namespace lockstep {

@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "common/buffer.h"
 #include "common/ids.h"
+#include "common/memory/buffer.h"
 #include "node/kv/block_store.h"
 
 namespace lockstep {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "common/ledger.h"
-#include "common/progress.h"
+#include "common/memory/ledger.h"
+#include "common/threads/progress.h"
 #include "node/kv/block_store.h"
 #include "node/kv/host_block_store.h"
 #include "node/model/executor.h"

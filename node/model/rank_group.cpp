@@ -17,8 +17,8 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
-#include "common/progress.h"
-#include "common/threads.h"
+#include "common/threads/progress.h"
+#include "common/threads/threads.h"
 #include "node/model/rank.h"
 #include "node/model/rope_table.h"
 

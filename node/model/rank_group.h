@@ -9,7 +9,7 @@
 #include <span>
 #include <string>
 
-#include "common/ledger.h"
+#include "common/memory/ledger.h"
 #include "node/model/executor.h"
 #include "node/model/model_file.h"
 #include "node/model/rank_settings.h"

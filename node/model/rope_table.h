@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "common/buffer.h"
+#include "common/memory/buffer.h"
 #include "kernels/view.h"
 #include "node/model/model_config.h"
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/buffer.h"
+#include "common/memory/buffer.h"
 #include "kernels/ops.h"
 #include "node/model/fingerprint.h"
 #include "node/model/model_file.h"

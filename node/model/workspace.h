@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "common/buffer.h"
+#include "common/memory/buffer.h"
 #include "node/model/arena.h"
 #include "node/model/model_config.h"
 #include "node/model/step_plan.h"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "node/engine/engine_core.h"
-#include "wire/utf8.h"
+#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {

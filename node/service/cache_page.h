@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/clock.h"
-#include "common/service/admin_http.h"
+#include "common/service/http/admin_http.h"
 #include "node/engine/cache_report.h"
 #include "node/engine/cache_walk.h"
 #include "node/service/model_front.h"

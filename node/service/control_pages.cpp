@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/log.h"
-#include "wire/description_json.h"
+#include "wire/codec/description_json.h"
 
 namespace lockstep {
 namespace {

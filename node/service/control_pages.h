@@ -8,7 +8,7 @@
 
 #include <functional>
 
-#include "common/service/admin_http.h"
+#include "common/service/http/admin_http.h"
 #include "node/service/node_server.h"
 
 namespace lockstep {

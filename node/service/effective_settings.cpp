@@ -1,7 +1,7 @@
 #include "node/service/effective_settings.h"
 
 #include "common/log.h"
-#include "wire/utf8.h"
+#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
-#include "wire/kv_events.h"
+#include "wire/codec/kv_events.h"
 
 namespace lockstep {
 namespace {

@@ -1,6 +1,6 @@
-// EventPublisher: the prefix cache's block events on the wire, in vLLM's shape (wire/kv_events.h):
-// live on a PUB, and on a ROUTER again for who missed some: the last batches, or a snapshot of all
-// that is resident. Loop thread only, but for the endpoints.
+// EventPublisher: the prefix cache's block events on the wire, in vLLM's shape
+// (wire/codec/kv_events.h): live on a PUB, and on a ROUTER again for who missed some: the last
+// batches, or a snapshot of all that is resident. Loop thread only, but for the endpoints.
 //
 //   engine thread ── BlockEventLog ──▶ publish() ──▶ PUB [topic, number, batch]
 //                                          └─ the last batches are kept ─▶ replay
@@ -19,8 +19,8 @@
 #include "node/service/completions.h"
 #include "node/service/probes.h"
 #include "node/service/text_worker.h"
-#include "wire/socket.h"
-#include "wire/zmq_loop.h"
+#include "wire/zmq/socket.h"
+#include "wire/zmq/zmq_loop.h"
 
 namespace lockstep {
 

@@ -8,8 +8,8 @@
 #include "common/log.h"
 #include "node/service/control_pages.h"
 #include "node/service/effective_settings.h"
-#include "wire/endpoint.h"
-#include "wire/socket.h"
+#include "wire/zmq/endpoint.h"
+#include "wire/zmq/socket.h"
 
 namespace lockstep {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "common/clock.h"
-#include "common/service/admin_http.h"
+#include "common/service/http/admin_http.h"
 #include "node/service/cache_page.h"
 #include "node/service/event_mailbox.h"
 #include "node/service/node_config.h"

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "node/engine/context_cut.h"
 #include "node/service/kv_pool_size.h"
-#include "wire/utf8.h"
+#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "common/clock.h"
-#include "common/ledger.h"
+#include "common/memory/ledger.h"
 #include "node/engine/engine.h"
 #include "node/kv/block_event_log.h"
 #include "node/model/rank_group.h"

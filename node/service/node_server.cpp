@@ -6,9 +6,9 @@
 #include "common/log.h"
 #include "node/engine/engine_core.h"
 #include "node/service/sampling_defaults.h"
-#include "wire/codec.h"
-#include "wire/scan.h"
-#include "wire/sendable.h"
+#include "wire/codec/codec.h"
+#include "wire/codec/scan.h"
+#include "wire/codec/sendable.h"
 
 namespace lockstep {
 namespace {

@@ -21,8 +21,8 @@
 #include "node/service/send_queue.h"
 #include "node/service/text_server.h"
 #include "node/service/text_worker.h"
-#include "wire/socket.h"
-#include "wire/zmq_loop.h"
+#include "wire/zmq/socket.h"
+#include "wire/zmq/zmq_loop.h"
 
 namespace lockstep {
 

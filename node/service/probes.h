@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "common/clock.h"
-#include "common/ledger.h"
+#include "common/memory/ledger.h"
 #include "node/engine/engine.h"
 #include "node/kv/block_event_log.h"
 

@@ -3,9 +3,9 @@
 #include <iterator>
 
 #include "common/log.h"
-#include "common/service/strict_yaml.h"
-#include "wire/codec.h"
-#include "wire/sendable.h"
+#include "common/service/config/strict_yaml.h"
+#include "wire/codec/codec.h"
+#include "wire/codec/sendable.h"
 
 namespace lockstep {
 namespace {

@@ -3,7 +3,7 @@
 #include <iterator>
 
 #include "common/log.h"
-#include "wire/sendable.h"
+#include "wire/codec/sendable.h"
 
 namespace lockstep {
 namespace {

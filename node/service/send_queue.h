@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "wire/messages.h"
-#include "wire/socket.h"
+#include "wire/zmq/socket.h"
 
 namespace lockstep {
 

@@ -4,8 +4,8 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
+#include "wire/codec/utf8.h"
 #include "wire/limits.h"
-#include "wire/utf8.h"
 
 namespace lockstep {
 namespace {

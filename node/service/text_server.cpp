@@ -2,8 +2,8 @@
 
 #include "common/log.h"
 #include "node/service/generate_params.h"
-#include "wire/codec.h"
-#include "wire/utf8.h"
+#include "wire/codec/codec.h"
+#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "common/threads.h"
+#include "common/threads/threads.h"
 
 namespace lockstep {
 namespace {

@@ -3,8 +3,8 @@
 #include "common/check.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/wire/samples.h"
-#include "wire/codec.h"
-#include "wire/utf8.h"
+#include "wire/codec/codec.h"
+#include "wire/codec/utf8.h"
 
 namespace lockstep::testing {
 

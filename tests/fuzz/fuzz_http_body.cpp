@@ -5,7 +5,7 @@
 #include "coordinator/openai_request.h"
 #include "coordinator/openai_response.h"
 #include "tests/fuzz/target.h"
-#include "wire/codec.h"
+#include "wire/codec/codec.h"
 
 namespace lockstep::testing {
 

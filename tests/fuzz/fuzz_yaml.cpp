@@ -1,7 +1,7 @@
 // Any settings file is refused with its name and a line, or gives settings that print as a file
 // which gives the same settings.
 #include "common/check.h"
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 #include "tests/fuzz/target.h"
 
 namespace lockstep::testing {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "wire/zmq_loop.h"
+#include "wire/zmq/zmq_loop.h"
 
 namespace lockstep::testing {
 

@@ -8,7 +8,7 @@
 #include <new>
 #include <string>
 
-#include "common/ledger.h"
+#include "common/memory/ledger.h"
 #include "kernels/device.h"
 
 namespace lockstep::testing {

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "common/ledger.h"
+#include "common/memory/ledger.h"
 #include "kernels/kv_layout.h"
 #include "kernels/ops.h"
 

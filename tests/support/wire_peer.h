@@ -9,7 +9,7 @@
 #include <vector>
 #include <zmq.hpp>
 
-#include "wire/codec.h"
+#include "wire/codec/codec.h"
 
 namespace lockstep::testing {
 

@@ -2,11 +2,11 @@
 
 #include <thread>
 
-#include "common/bounded_queue.h"
-#include "common/buffer.h"
 #include "common/error_code.h"
 #include "common/ids.h"
+#include "common/memory/buffer.h"
 #include "common/result.h"
+#include "common/threads/bounded_queue.h"
 #include "common/units.h"
 
 namespace lockstep {

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <thread>
 
-#include "common/spinning.h"
+#include "common/threads/spinning.h"
 #include "common/units.h"
 
 namespace lockstep {

@@ -1,5 +1,5 @@
 // StallWatch counts ticks, which these tests give it by hand.
-#include "common/stall_watch.h"
+#include "common/threads/stall_watch.h"
 
 #include <gtest/gtest.h>
 

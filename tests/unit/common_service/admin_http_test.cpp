@@ -1,4 +1,4 @@
-#include "common/service/admin_http.h"
+#include "common/service/http/admin_http.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // What a web page may have sent: by Host, Origin and Content-Type.
-#include "common/service/http_guard.h"
+#include "common/service/http/http_guard.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "common/service/large_blocks.h"
+#include "common/service/http/large_blocks.h"
 
 #include <gtest/gtest.h>
 #include <malloc.h>

@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 
 namespace lockstep {
 namespace {

@@ -1,7 +1,7 @@
 // Forwarder: what it does not let through to a node, and what requests hold while they are there.
 #include "tests/unit/coordinator/forwarder_harness.h"
+#include "wire/codec/sendable.h"
 #include "wire/limits.h"
-#include "wire/sendable.h"
 
 namespace lockstep::testing {
 namespace {

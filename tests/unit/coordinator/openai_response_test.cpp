@@ -7,7 +7,7 @@
 #include <limits>
 #include <random>
 
-#include "wire/utf8.h"
+#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {

@@ -1,6 +1,6 @@
 // That an op which takes long is made of bands that are progress each, on one thread too: a watch
 // must not take a large model on a slow machine for one that hangs.
-#include "common/progress.h"
+#include "common/threads/progress.h"
 
 #include <vector>
 

@@ -10,7 +10,7 @@
 #include <zmq.hpp>
 
 #include "tests/support/node_harness.h"
-#include "wire/kv_events.h"
+#include "wire/codec/kv_events.h"
 
 namespace lockstep {
 namespace {

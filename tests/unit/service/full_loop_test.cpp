@@ -6,7 +6,7 @@
 #include <zmq.hpp>
 
 #include "tests/unit/service/node_server_support.h"
-#include "wire/kv_events.h"
+#include "wire/codec/kv_events.h"
 
 namespace lockstep::testing {
 namespace {

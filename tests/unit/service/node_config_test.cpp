@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "common/load_error.h"
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 #include "common/units.h"
 #include "node/service/effective_settings.h"
 #include "tests/support/fake_model_file.h"
 #include "tests/support/paths.h"
-#include "wire/utf8.h"
+#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "common/load_error.h"
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 #include "node/service/node_config.h"
 #include "tests/support/fake_model_file.h"
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "wire/codec.h"
+#include "wire/codec/codec.h"
 
 namespace lockstep {
 namespace {

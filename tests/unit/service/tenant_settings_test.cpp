@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/load_error.h"
-#include "common/service/config.h"
+#include "common/service/config/config.h"
 
 namespace lockstep {
 namespace {

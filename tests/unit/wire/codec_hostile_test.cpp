@@ -5,8 +5,8 @@
 
 #include "tests/support/random.h"
 #include "tests/unit/wire/samples.h"
-#include "wire/codec.h"
-#include "wire/scan.h"
+#include "wire/codec/codec.h"
+#include "wire/codec/scan.h"
 
 namespace lockstep::wire {
 namespace {

@@ -1,6 +1,6 @@
 // The codec's good cases: every message comes back as it was, and the bytes are the documented
 // ones.
-#include "wire/codec.h"
+#include "wire/codec/codec.h"
 
 #include <gtest/gtest.h>
 

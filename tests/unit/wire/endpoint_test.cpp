@@ -1,4 +1,4 @@
-#include "wire/endpoint.h"
+#include "wire/zmq/endpoint.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // KV events: the bytes are those that msgspec makes of vLLM 0.32's structs.
-#include "wire/kv_events.h"
+#include "wire/codec/kv_events.h"
 
 #include <gtest/gtest.h>
 

@@ -1,12 +1,12 @@
 // Sendable: what a sender finds about its message is what the reader would.
-#include "wire/sendable.h"
+#include "wire/codec/sendable.h"
 
 #include <gtest/gtest.h>
 
 #include "tests/unit/wire/samples.h"
-#include "wire/codec.h"
-#include "wire/scan.h"
-#include "wire/socket.h"
+#include "wire/codec/codec.h"
+#include "wire/codec/scan.h"
+#include "wire/zmq/socket.h"
 
 namespace lockstep::wire {
 namespace {

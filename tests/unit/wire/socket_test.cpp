@@ -1,4 +1,4 @@
-#include "wire/socket.h"
+#include "wire/zmq/socket.h"
 
 #include <gtest/gtest.h>
 

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "wire/socket.h"
+#include "wire/zmq/socket.h"
 
 namespace lockstep::wire {
 namespace {

@@ -1,4 +1,4 @@
-#include "wire/utf8.h"
+#include "wire/codec/utf8.h"
 
 #include <gtest/gtest.h>
 

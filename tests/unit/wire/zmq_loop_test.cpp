@@ -1,4 +1,4 @@
-#include "wire/zmq_loop.h"
+#include "wire/zmq/zmq_loop.h"
 
 #include <gtest/gtest.h>
 

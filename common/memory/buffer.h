@@ -1,0 +1,38 @@
+// Buffer: whole pages of host memory, zero-filled
+// by the kernel on first touch, returned by the destructor and booked in a ledger.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "common/memory/ledger.h"
+
+namespace lockstep {
+
+class Buffer {
+ public:
+  Buffer() = default;
+  // Takes `bytes` (rounded up to 64) of zeroed memory; throws std::bad_alloc when there is none.
+  Buffer(MemoryLedger& ledger, MemoryTag tag, int64_t bytes);
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  std::byte* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+  template <class T>
+  std::span<T> span() const {
+    return {as<T>(), static_cast<size_t>(bytes_) / sizeof(T)};
+  }
+
+ private:
+  std::byte* data_ = nullptr;
+  int64_t bytes_ = 0;
+  Reservation reservation_;
+};
+
+}  // namespace lockstep

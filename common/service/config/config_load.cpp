@@ -1,0 +1,137 @@
+// ConfigSource::load: the command line by CLI11, then the file, then the flags over it.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <map>
+
+#include "common/log.h"
+#include "common/service/config/config.h"
+#include "common/version.h"
+
+namespace lockstep {
+namespace {
+
+// What stood on the command line, by field name; nothing is converted yet.
+struct Given {
+  std::map<std::string, std::vector<std::string>> values;
+  std::map<std::string, bool> switches;
+  std::string file;
+  bool check = false, print_config = false, version = false;
+
+  bool knows(const std::string& name) const {
+    return values.count(name) + switches.count(name) > 0;
+  }
+};
+
+bool is_switch(const ConfigField& field) { return std::holds_alternative<bool*>(field.target); }
+
+int fail(const std::string& program, const std::string& message) {
+  std::fprintf(stderr, "%s: %s\n", program.c_str(), message.c_str());
+  return 2;
+}
+
+void add_option(const ConfigField& field, const std::string& positional, CLI::App& app,
+                Given& given) {
+  const std::string flag = flag_name(field.name);
+  const std::string help = field.help + (field.unit.empty() ? "" : " [" + field.unit + "]");
+  if (is_switch(field)) {
+    app.add_flag(flag + ",!--no-" + flag.substr(2), given.switches[field.name], help);
+    if (field.opposite.empty()) return;
+    app.add_flag(flag_name(field.opposite), given.switches[field.opposite],
+                 "the opposite of " + flag);
+    return;
+  }
+  const std::string names = field.name == positional ? field.name + "," + flag : flag;
+  app.add_option(names, given.values[field.name], help)->take_all()->expected(1);
+}
+
+// A switch and its opposite were given the same value.
+Status check_opposite(const ConfigField& field, const CLI::App& app, const Given& given) {
+  if (field.opposite.empty()) return Ok{};
+  const std::string flag = flag_name(field.name), opposite = flag_name(field.opposite);
+  const bool value = given.switches.at(field.name);
+  if (app.count(flag) == 0 || app.count(opposite) == 0) return Ok{};
+  if (value != given.switches.at(field.opposite)) return Ok{};
+  const char* text = value ? "=true" : "=false";
+  return Error{ErrorCode::kInvalidRequest,
+               str(flag, text, " and ", opposite, text, " contradict each other"), field.name};
+}
+
+// "--blok-size=8" -> "blok_size"
+std::string field_like(const std::string& argument) {
+  std::string name = argument.substr(0, argument.find('='));
+  name.erase(0, name.find_first_not_of('-'));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+Result<std::string> read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in)
+    return Error{ErrorCode::kInvalidRequest, "cannot read the settings file '" + path + "'", ""};
+  return std::string{std::istreambuf_iterator<char>(in), {}};
+}
+
+}  // namespace
+
+std::optional<int> ConfigSource::load(int argc, const char* const* argv) {
+  CLI::App app(description_, program_);
+  app.allow_extras();  // reported below, with the nearest name
+  Given given;
+  for (const ConfigField& field : fields_.fields()) {
+    if (!given.knows(field.name)) add_option(field, positional_, app, given);
+  }
+  app.add_option("--config", given.file, "YAML file with the same fields; flags override it");
+  app.add_flag("--check", given.check, "validate the settings and exit");
+  app.add_flag("--print-config", given.print_config, "print the effective settings and exit");
+  app.add_flag("--version", given.version, "print the version and exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return fail(program_, error.what());
+  }
+  if (given.version) {
+    std::printf("%s %s\n", program_.c_str(), kVersion);
+    return 0;
+  }
+  if (const std::vector<std::string> extras = app.remaining(); !extras.empty()) {
+    const std::string guess = nearest(field_like(extras.front()));
+    return fail(program_, str("unexpected argument '", extras.front(), "'",
+                              guess.empty() ? "" : "; did you mean '" + flag_name(guess) + "'?"));
+  }
+  for (const ConfigField& field : fields_.fields()) {
+    const Status agreed = check_opposite(field, app, given);
+    if (!agreed) return fail(program_, agreed.error().message);
+  }
+  check_only_ = given.check;
+  if (!given.file.empty()) {
+    const Result<std::string> text = read_file(given.file);
+    if (!text) return fail(program_, text.error().message);
+    const Status applied = apply_yaml(*text, given.file);
+    if (!applied) return fail(program_, applied.error().message);
+  }
+  for (const auto& [name, values] : given.values) {
+    if (values.empty()) continue;
+    if (name == positional_ && values.size() > 1) {
+      return fail(program_, str(name, " is given twice: '", values[0], "' and '", values[1], "'"));
+    }
+    const Status applied = apply_flag(name, values);
+    if (!applied) return fail(program_, applied.error().message);
+  }
+  for (const auto& [name, value] : given.switches) {
+    if (app.get_option(flag_name(name))->count() == 0) continue;
+    const Status applied = apply_flag(name, {value ? "true" : "false"});
+    if (!applied) return fail(program_, applied.error().message);
+  }
+  if (given.print_config) {
+    std::fputs(to_yaml().c_str(), stdout);
+    return 0;
+  }
+  return std::nullopt;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,60 @@
+// AdminJobs: the thread that runs the admin port's verbs, one job after the other. AdminCall: one
+// request to a verb, from its start to the one answer that counts. Both know no sockets.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "common/service/http/admin_http.h"
+#include "common/threads/bounded_queue.h"
+
+namespace lockstep {
+
+class AdminJobs {
+ public:
+  using Job = std::function<void()>;
+
+  AdminJobs();
+  ~AdminJobs();  // stop()
+  AdminJobs(const AdminJobs&) = delete;
+  AdminJobs& operator=(const AdminJobs&) = delete;
+
+  // Owner. Waits for the job that runs now and drops the others.
+  void stop();
+
+  // Any thread, of whoever keeps the queue alive. False when it is full or the thread has stopped.
+  using Queue = BoundedQueue<Job>;
+  const std::shared_ptr<Queue>& queue() const { return queue_; }
+
+ private:
+  const std::shared_ptr<Queue> queue_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+class AdminCall : public std::enable_shared_from_this<AdminCall> {
+ public:
+  // Takes an answer to the connection, on the verbs' thread, while the server lives.
+  using Deliver = std::function<void(AdminResponse)>;
+
+  AdminCall(std::shared_ptr<AdminJobs::Queue> jobs, Deliver deliver)
+      : jobs_(std::move(jobs)), deliver_(std::move(deliver)) {}
+
+  // False if there are too many jobs; then nothing will be delivered.
+  bool start(const AdminVerb& verb, AdminQuery query);
+  // Any thread; the first counts. An answer that finds too many jobs is lost: the timeout is left.
+  void reply(AdminAnswer answer);
+  // Instead of a reply. False as start().
+  bool reply_late(AdminAnswer answer);
+
+ private:
+  bool write(AdminAnswer answer);
+
+  const std::shared_ptr<AdminJobs::Queue> jobs_;
+  const Deliver deliver_;
+  std::atomic<bool> is_taken_{false};  // the reply, or its timeout
+};
+
+}  // namespace lockstep

@@ -1,0 +1,41 @@
+#include "common/log.h"
+#include "wire/codec/codec.h"
+
+namespace lockstep::wire {
+
+// Counts brackets, commas and colons outside strings; whether they match is the parser's business.
+// A container of k items has k - 1 commas, an object a colon for each key, so that commas, colons
+// and containers together bound the values, keys included.
+Status check_json_depth(std::string_view text, int max_depth, size_t max_values) {
+  int depth = 0;
+  size_t n_values = 1;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > max_depth) {
+        return Error{ErrorCode::kInvalidRequest,
+                     str("JSON nested deeper than ", max_depth, " at byte ", i), ""};
+      }
+      ++n_values;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    } else if (c == ',' || c == ':') {
+      ++n_values;
+    }
+    if (n_values > max_values) {
+      return Error{ErrorCode::kInvalidRequest,
+                   str("JSON of more than ", max_values,
+                       " values (keys, items, objects, lists) at byte ", i, " of ", text.size()),
+                   ""};
+    }
+  }
+  return Ok{};
+}
+
+}  // namespace lockstep::wire

@@ -1,0 +1,82 @@
+// ZmqLoop: the one owner thread of a set of ZeroMQ sockets. It polls them, runs their handlers,
+// timers and the tasks that other threads post, all on that thread, so nothing it calls needs a
+// lock. ZMQ_FD is edge-triggered and easily lost; this loop never uses it (DESIGN.md §9).
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "common/threads/bounded_queue.h"
+#include "wire/zmq/socket.h"
+
+namespace lockstep::wire {
+
+class ZmqLoop {
+ public:
+  using Task = std::function<void()>;
+  using OnMessage = std::function<void(Incoming&)>;
+  enum class SocketId : uint32_t {};
+
+  explicit ZmqLoop(size_t max_tasks = 4096);
+  ~ZmqLoop();  // stop()
+  ZmqLoop(const ZmqLoop&) = delete;
+  ZmqLoop& operator=(const ZmqLoop&) = delete;
+
+  // Before start(), or on the loop's thread.
+  SocketId add(Socket socket, OnMessage on_message);
+  Socket& socket(SocketId id);
+  // nullptr once the socket is closed: it broke, or the loop was stopped.
+  Socket* find_socket(SocketId id);
+  void every(std::chrono::milliseconds interval, Task task);
+  // Runs after wake(), once however often it was called in between.
+  void on_wake(Task task) { on_wake_ = std::move(task); }
+
+  void start();  // throws LoadError if the system refuses the thread
+  // Ends the thread after the handler that runs now, then closes the sockets (Socket::set_linger).
+  // Tasks that did not run are dropped. Not from the loop's own thread.
+  void stop();
+
+  // Any thread. False when the queue is full or the loop has stopped.
+  bool post(Task task);
+  // Any thread; never blocks, takes no lock.
+  void wake();
+
+ private:
+  struct Entry {
+    SocketId id;
+    Socket socket;
+    OnMessage on_message;
+    bool broken = false;  // receiving failed: closed at the start of the next turn
+  };
+  struct Timer {
+    std::chrono::milliseconds interval;
+    std::chrono::steady_clock::time_point due;
+    Task task;
+  };
+
+  void run();
+  void poll();
+  void read_from(Entry& entry);
+  void run_tasks();
+  void run_timers();
+  std::chrono::milliseconds until_next_timer() const;
+
+  // constant after construction
+  const int wake_fd_;
+  // any thread
+  BoundedQueue<Task> tasks_;
+  std::atomic<bool> stopping_{false};
+  // loop thread (before start(): the owner's)
+  std::vector<std::unique_ptr<Entry>> entries_;
+  std::vector<Timer> timers_;
+  Task on_wake_;
+  uint32_t next_id_ = 0;
+  std::vector<zmq_pollitem_t> items_;  // [1 + entries], the wake-up first
+  std::thread thread_;
+};
+
+}  // namespace lockstep::wire
