@@ -6,8 +6,8 @@
 
 #include "common/check.h"
 #include "common/units.h"
-#include "kernels/fp16.h"
-#include "kernels/reference/math.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/math.h"
 
 namespace lockstep {
 namespace {

@@ -11,8 +11,8 @@
 #include <span>
 
 #include "common/threads/progress.h"
-#include "kernels/leaves.h"
-#include "kernels/packed_weights.h"
+#include "kernels/layout/leaves.h"
+#include "kernels/layout/packed_weights.h"
 #include "kernels/view.h"
 
 namespace lockstep {

@@ -7,8 +7,8 @@
 #include <span>
 
 #include "common/check.h"
+#include "kernels/math.h"
 #include "kernels/ops.h"
-#include "kernels/reference/math.h"
 
 namespace lockstep {
 

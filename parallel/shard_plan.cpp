@@ -7,7 +7,7 @@
 
 #include "common/log.h"
 #include "common/units.h"
-#include "kernels/packed_weights.h"
+#include "kernels/layout/packed_weights.h"
 
 namespace lockstep {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/result.h"
-#include "kernels/leaves.h"
+#include "kernels/layout/leaves.h"
 
 namespace lockstep {
 

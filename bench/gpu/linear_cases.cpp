@@ -1,6 +1,6 @@
 #include "bench/gpu/bit_cases.h"
-#include "kernels/fp16.h"
-#include "kernels/quant.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/layout/quant.h"
 
 namespace lockstep::gpu_check {
 namespace {

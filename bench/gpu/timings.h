@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/bench_entries.h"
+#include "kernels/cuda/device/bench_entries.h"
 #include "kernels/device.h"
 
 namespace lockstep::gpu_check {

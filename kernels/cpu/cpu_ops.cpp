@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/fast_ops.h"
-#include "kernels/cpu/linear.h"
-#include "kernels/cpu/row_ops.h"
+#include "kernels/cpu/elementwise/row_ops.h"
+#include "kernels/cpu/linear/linear.h"
+#include "kernels/cpu/simd/fast_ops.h"
 #include "kernels/reference/reference_ops.h"
 
 namespace lockstep {

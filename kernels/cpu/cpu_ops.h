@@ -16,7 +16,7 @@
 // and structs; Views, CHECKs and the team stay in <op>.cpp.
 #pragma once
 
-#include "kernels/cpu/thread_team.h"
+#include "kernels/cpu/team/thread_team.h"
 #include "kernels/ops.h"
 
 namespace lockstep {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/thread_team.h"
+#include "kernels/cpu/team/thread_team.h"
 #include "kernels/ops.h"
 
 namespace lockstep {

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "kernels/index_checks.h"
+#include "kernels/math.h"
 #include "kernels/reference/kv_slots.h"
-#include "kernels/reference/math.h"
 #include "kernels/reference/reference_ops.h"
 #include "kernels/reference/strided_sum.h"
 

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "kernels/fp16.h"
 #include "kernels/kv_layout.h"
+#include "kernels/layout/fp16.h"
 
 namespace lockstep::reference {
 namespace {

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/packed_layout.h"
-#include "kernels/quantized_row.h"
+#include "kernels/layout/packed_layout.h"
 #include "kernels/reference/neighbours.h"
+#include "kernels/reference/quantized_row.h"
 #include "kernels/reference/reference_ops.h"
 
 namespace lockstep::reference {

@@ -6,8 +6,8 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/math.h"
 #include "kernels/philox.h"
-#include "kernels/reference/math.h"
 #include "kernels/reference/reference_ops.h"
 #include "kernels/reference/strided_sum.h"
 #include "kernels/sampling.h"

@@ -1,6 +1,6 @@
 #include <vector>
 
-#include "kernels/reference/math.h"
+#include "kernels/math.h"
 #include "kernels/reference/reference_ops.h"
 
 namespace lockstep::reference {

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/packed_weights.h"
+#include "kernels/layout/packed_weights.h"
 #include "node/model/model_config.h"
 #include "node/text/tokenizer.h"
 

@@ -7,9 +7,9 @@
 #include "common/load_error.h"
 #include "common/log.h"
 #include "common/units.h"
-#include "kernels/finite_weights.h"
-#include "kernels/fp16.h"
-#include "kernels/quant.h"
+#include "kernels/layout/finite_weights.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/layout/quant.h"
 
 namespace lockstep {
 

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "bench/gpu/bit_cases.h"
-#include "kernels/cuda/devices.h"
+#include "kernels/cuda/device/devices.h"
 #include "kernels/kv_layout.h"
 #include "tests/cuda_emulation/emulator.h"
 

@@ -7,8 +7,8 @@
 
 #include <vector>
 
-#include "kernels/cuda/device_math.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/device/device_math.cuh"
+#include "kernels/cuda/device/launch.h"
 #include "tests/support/random.h"
 
 namespace lockstep {

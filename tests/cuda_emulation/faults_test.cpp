@@ -8,8 +8,8 @@
 
 #include "bench/gpu/paged_data.h"
 #include "common/units.h"
-#include "kernels/cuda/devices.h"
-#include "kernels/cuda/launches.h"
+#include "kernels/cuda/device/devices.h"
+#include "kernels/cuda/device/launches.h"
 #include "tests/cuda_emulation/emulator.h"
 
 namespace lockstep {

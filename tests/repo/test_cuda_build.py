@@ -101,7 +101,7 @@ def test_a_header_of_either_side_changes_the_version_of_the_module(tmp_path):
     arguments = ("-DLOCKSTEP_GPU_CHECK_ONLY=ON", "-DLOCKSTEP_CUDA=OFF")
     seen = []
     for header in (None, "common/result.h", "common/memory/ledger.h", "kernels/ops.h",
-                   "kernels/cuda/bench_entries.h", "parallel/nccl_group.h"):
+                   "kernels/cuda/device/bench_entries.h", "parallel/nccl/nccl_group.h"):
         if header:
             with open(tree / header, "a") as file:
                 file.write("// changed\n")

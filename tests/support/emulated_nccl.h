@@ -9,7 +9,7 @@
 
 #include "common/check.h"
 #include "common/load_error.h"
-#include "parallel/nccl_group.h"
+#include "parallel/nccl/nccl_group.h"
 #include "tests/nccl_emulation/faults.h"
 
 namespace lockstep::testing {

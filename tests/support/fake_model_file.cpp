@@ -6,8 +6,8 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
-#include "kernels/fp16.h"
-#include "kernels/quant.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/layout/quant.h"
 
 namespace lockstep::testing {
 

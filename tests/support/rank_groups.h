@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/load_error.h"
-#include "parallel/nccl_group.h"
+#include "parallel/nccl/nccl_group.h"
 #include "tests/support/host_device.h"
 #include "tests/support/paths.h"
 

@@ -1,7 +1,7 @@
 // Stands in for the toolkit's <cuda_fp16.h>: what kernels/cuda uses of it.
 #pragma once
 
-#include "kernels/fp16.h"
+#include "kernels/layout/fp16.h"
 
 struct __half {
   unsigned short bits;

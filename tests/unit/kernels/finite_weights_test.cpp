@@ -1,5 +1,5 @@
 // NaN and infinity among weights, in every layout of a model file.
-#include "kernels/finite_weights.h"
+#include "kernels/layout/finite_weights.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/fp16.h"
-#include "kernels/quant.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/layout/quant.h"
 #include "tests/support/random.h"
 
 namespace lockstep {

@@ -1,4 +1,4 @@
-#include "kernels/fp16.h"
+#include "kernels/layout/fp16.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
-#include "kernels/leaves.h"
+#include "kernels/layout/leaves.h"
 
 #include <gtest/gtest.h>
 
-#include "kernels/packed_layout.h"
+#include "kernels/layout/packed_layout.h"
 
 namespace lockstep::testing {
 namespace {

@@ -4,9 +4,9 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/fp16.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/layout/quant.h"
 #include "kernels/ops.h"
-#include "kernels/quant.h"
 #include "tests/support/random.h"
 #include "tests/support/test_stream.h"
 

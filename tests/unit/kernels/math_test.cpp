@@ -1,12 +1,12 @@
 // exp and log against double, over floats of every size, and the vector twins of exp.
-#include "kernels/reference/math.h"
+#include "kernels/math.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "kernels/cpu/sample_scan.h"
+#include "kernels/cpu/sampling/sample_scan.h"
 #include "kernels/ops.h"
 #include "tests/support/equal_bits.h"
 

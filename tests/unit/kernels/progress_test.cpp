@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "kernels/packed_layout.h"
+#include "kernels/layout/packed_layout.h"
 #include "tests/unit/kernels/attention_support.h"
 #include "tests/unit/kernels/isa_support.h"
 #include "tests/unit/kernels/linear_support.h"

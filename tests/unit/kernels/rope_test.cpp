@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "kernels/fp16.h"
+#include "kernels/layout/fp16.h"
 #include "tests/support/equal_bits.h"
 #include "tests/unit/kernels/attention_support.h"
 #include "tests/unit/kernels/isa_support.h"

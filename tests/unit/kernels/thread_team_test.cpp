@@ -1,4 +1,4 @@
-#include "kernels/cpu/thread_team.h"
+#include "kernels/cpu/team/thread_team.h"
 
 #include <gtest/gtest.h>
 #include <immintrin.h>
@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "common/machine.h"
-#include "kernels/cpu/float_mode.h"
+#include "kernels/cpu/simd/float_mode.h"
 
 namespace lockstep::testing {
 namespace {

@@ -7,8 +7,8 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
-#include "kernels/fp16.h"
-#include "kernels/quant.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/layout/quant.h"
 #include "node/model/weights.h"
 #include "tests/support/fake_model_file.h"
 

@@ -1,5 +1,5 @@
 // Where NCCL is looked for, and what is said when it is not there.
-#include "parallel/nccl_api.h"
+#include "parallel/nccl/nccl_api.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SpinBarrier beyond what communicator_test asks of every implementation.
-#include "parallel/spin_barrier.h"
+#include "parallel/local/spin_barrier.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,8 @@
+#include "kernels/cpu/attention/attention_impl.h"
+#include "kernels/cpu/simd/simd_avx2.h"
+
+namespace lockstep {
+
+constinit const AttentionLoops kAttentionAvx2 = simd::RowsAttention<simd::Avx2>::loops();
+
+}  // namespace lockstep

@@ -1,0 +1,8 @@
+#include "kernels/cpu/attention/attention_impl.h"
+#include "kernels/cpu/simd/simd_avx512.h"
+
+namespace lockstep {
+
+constinit const AttentionLoops kAttentionAvx512 = simd::RowsAttention<simd::Avx512>::loops();
+
+}  // namespace lockstep

@@ -1,0 +1,314 @@
+// AttentionLoops over any of the vector classes: docs/numerics.md section 4 for one AttentionRows.
+// Queries (row, head) go through a tile four at a time, so that each value of K or V that is loaded
+// meets four queries in registers.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "kernels/cpu/attention/attention_rows.h"
+#include "kernels/cpu/attention/kv_tile.h"
+#include "kernels/cpu/simd/simd_math.h"
+
+namespace lockstep::simd {
+
+// scores[i][key] = sum over d of q[i][d] * k[d][key], for n_queries queries and 64 keys.
+template <class S, int n_queries>
+inline void score_keys(const float* const* q, const float* k, int head_dim, float* scores) {
+  constexpr int kVecs = S::kTileVecs;
+  for (int key = 0; key < kTileKeys; key += kVecs * S::kWidth) {
+    typename S::F sum[n_queries][kVecs];
+    for (auto& row : sum) {
+      for (auto& v : row) v = S::set1(0.0f);
+    }
+    for (int d = 0; d < head_dim; ++d) {
+      typename S::F keys[kVecs];
+      for (int v = 0; v < kVecs; ++v) keys[v] = S::load(k + d * kTileKeys + key + v * S::kWidth);
+      for (int i = 0; i < n_queries; ++i) {
+        const auto value = S::set1(q[i][d]);
+        for (int v = 0; v < kVecs; ++v) sum[i][v] = S::fma(value, keys[v], sum[i][v]);
+      }
+    }
+    for (int i = 0; i < n_queries; ++i) {
+      for (int v = 0; v < kVecs; ++v) {
+        S::store(scores + i * kTileKeys + key + v * S::kWidth, sum[i][v]);
+      }
+    }
+  }
+}
+
+// o[i][d] = fma(p[i][key], v[key][d], o[i][d]) for keys [begin, end), ascending, n_vecs vectors.
+template <class S, int n_queries, int n_vecs>
+inline void add_values_at(const float* p, const float* v, int begin, int end, int dim, float* o) {
+  typename S::F sum[n_queries][n_vecs];
+  for (int i = 0; i < n_queries; ++i) {
+    for (int j = 0; j < n_vecs; ++j) sum[i][j] = S::load(o + i * dim + j * S::kWidth);
+  }
+  for (int key = begin; key < end; ++key) {
+    typename S::F values[n_vecs];
+    for (int j = 0; j < n_vecs; ++j) values[j] = S::load(v + key * dim + j * S::kWidth);
+    for (int i = 0; i < n_queries; ++i) {
+      const auto weight = S::set1(p[i * kTileKeys + key]);
+      for (int j = 0; j < n_vecs; ++j) sum[i][j] = S::fma(weight, values[j], sum[i][j]);
+    }
+  }
+  for (int i = 0; i < n_queries; ++i) {
+    for (int j = 0; j < n_vecs; ++j) S::store(o + i * dim + j * S::kWidth, sum[i][j]);
+  }
+}
+
+template <class S, int n_queries>
+inline void add_values(const float* p, const float* v, int begin, int end, int dim, float* o) {
+  constexpr int kStep = S::kTileVecs * S::kWidth;
+  if (begin >= end) return;
+  int d = 0;
+  for (; d + kStep <= dim; d += kStep) {
+    add_values_at<S, n_queries, S::kTileVecs>(p, v + d, begin, end, dim, o + d);
+  }
+  for (; d < dim; d += S::kWidth) {
+    add_values_at<S, n_queries, 1>(p, v + d, begin, end, dim, o + d);
+  }
+}
+
+// Turns the scores of visible keys [begin, end) into p = exp(s * scale - m), the others into +0.
+template <class S>
+inline void softmax_tile(float scale, int begin, int end, float* scores, float& m, float& l) {
+  constexpr int kWidth = S::kWidth;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto lowest = S::set1(-kInfinity);
+  auto largest = lowest;
+  uint32_t nan_bits = 0;
+  for (int key = 0; key < kTileKeys; key += kWidth) {
+    const auto scaled = S::mul(S::load(scores + key), S::set1(scale));
+    const auto s = S::select(S::mask(begin - key, end - key), scaled, lowest);
+    nan_bits |= S::bits(S::is_nan(s));
+    largest = S::max(s, largest);
+    S::store(scores + key, s);
+  }
+  m = nan_bits != 0 ? std::numeric_limits<float>::quiet_NaN() : S::max_element(largest);
+  const auto top = S::set1(m);
+  l = strided_sum<S>(kTileKeys, [&](typename S::F lane, int64_t key, int64_t) {
+    const auto visible = S::mask(begin - static_cast<int>(key), end - static_cast<int>(key));
+    const auto e = exp<S>(S::sub(S::load(scores + key), top));
+    const auto p = S::select(visible, e, S::set1(0.0f));
+    S::store(scores + key, p);
+    return S::add(lane, p);
+  });
+}
+
+// Merges a tile (m, l, o) into the state of a query.
+template <class S>
+inline void merge_tile(float tile_m, float tile_l, const float* tile_o, int dim, float& m, float& l,
+                       float* o) {
+  const bool any_nan = tile_m != tile_m || m != m;
+  const float top = any_nan ? tile_m + m : (m > tile_m ? m : tile_m);
+  const auto a = exp<S>(S::set1(m - top));
+  const auto b = exp<S>(S::set1(tile_m - top));
+  m = top;
+  store_up_to<S>(&l, S::fma(S::set1(tile_l), b, S::mul(S::set1(l), a)), 1);
+  for (int d = 0; d < dim; d += S::kWidth) {
+    S::store(o + d, S::fma(S::load(tile_o + d), b, S::mul(S::load(o + d), a)));
+  }
+}
+
+template <class S>
+class RowsAttention {
+ public:
+  explicit RowsAttention(const AttentionRows& rows)
+      : rows_(rows),
+        dim_(padded_dim(rows.kv.head_dim)),
+        tile_(rows.kv, rows.scratch, rows.scratch + kTileKeys * dim_, page_rows()),
+        scores_(rows.scratch + 2 * kTileKeys * dim_),
+        tile_o_(scores_ + 4 * kTileKeys),
+        m_(tile_o_ + 4 * dim_),
+        l_(m_ + kMaxQueriesPerUnit),
+        o_(l_ + kMaxQueriesPerUnit) {}
+
+  static constexpr AttentionLoops loops() {
+    return {[](const AttentionRows& rows) { RowsAttention(rows).attend_rows(); },
+            [](const AttentionRows& rows, int64_t begin, int64_t end) {
+              RowsAttention(rows).attend_tiles(begin, end);
+            },
+            [](const AttentionRows& rows) { RowsAttention(rows).merge_tiles(); }};
+  }
+
+  void attend_rows() {
+    attend_tiles(0, std::numeric_limits<int64_t>::max());
+    for (int query = 0; query < n_queries(); ++query) write_result(query);
+  }
+
+  void attend_tiles(int64_t begin_tile, int64_t end_tile) {
+    int64_t first = first_key(0);
+    int64_t last = rows_.positions[0];
+    for (int row = 1; row < rows_.n_rows; ++row) {
+      if (first_key(row) < first) first = first_key(row);
+      if (rows_.positions[row] > last) last = rows_.positions[row];
+    }
+    if (begin_tile < first / kTileKeys) begin_tile = first / kTileKeys;
+    if (end_tile > last / kTileKeys + 1) end_tile = last / kTileKeys + 1;
+    for (int64_t tile = begin_tile; tile < end_tile; ++tile) {
+      const int64_t begin = tile * kTileKeys;
+      const int64_t end = begin + kTileKeys;
+      tile_.fill(first > begin ? first : begin, last + 1 < end ? last + 1 : end);
+      attend_tile(begin);
+      __atomic_store_n(rows_.progress, *rows_.progress + 1, __ATOMIC_RELAXED);
+    }
+  }
+
+  void merge_tiles() {
+    for (int query = 0; query < n_queries(); ++query) {
+      const int row = query / rows_.n_heads;
+      const int64_t last = rows_.positions[row] / kTileKeys;
+      for (int64_t tile = first_key(row) / kTileKeys; tile <= last; ++tile) {
+        const float* partial = partial_of(query, tile);
+        take(query, tile * kTileKeys, partial[dim_], partial[dim_ + 1], partial);
+      }
+      write_result(query);
+    }
+  }
+
+ private:
+  static constexpr int kGroup = 4;
+
+  struct Range {
+    int begin = 0;
+    int end = 0;
+    bool empty() const { return begin >= end; }
+  };
+
+  int n_queries() const { return rows_.n_rows * rows_.n_heads; }
+  float* page_rows() const {
+    return rows_.scratch + attention_scratch_floats(rows_.kv.head_dim) - (kTileKeys + 2) * dim_;
+  }
+
+  int64_t first_key(int row) const {
+    const int64_t first = rows_.positions[row] - rows_.window + 1;
+    return rows_.window == 0 || first < 0 ? 0 : first;
+  }
+
+  // The keys of the tile that the query sees, from the tile's first key.
+  Range visible(int query, int64_t tile_begin) const {
+    const int row = query / rows_.n_heads;
+    const int64_t begin = first_key(row) - tile_begin;
+    const int64_t end = rows_.positions[row] + 1 - tile_begin;
+    return {static_cast<int>(begin < 0           ? 0
+                             : begin > kTileKeys ? kTileKeys
+                                                 : begin),
+            static_cast<int>(end < 0           ? 0
+                             : end > kTileKeys ? kTileKeys
+                                               : end)};
+  }
+
+  void attend_tile(int64_t tile_begin) {
+    for (int query = 0; query < n_queries(); query += kGroup) {
+      switch (n_queries() - query) {
+        case 1:
+          attend_group<1>(query, tile_begin);
+          break;
+        case 2:
+          attend_group<2>(query, tile_begin);
+          break;
+        case 3:
+          attend_group<3>(query, tile_begin);
+          break;
+        default:
+          attend_group<kGroup>(query, tile_begin);
+      }
+    }
+  }
+
+  template <int n>
+  void attend_group(int first_query, int64_t tile_begin) {
+    const float* q[n];
+    Range seen[n];
+    Range common{0, kTileKeys};
+    bool any = false;
+    for (int i = 0; i < n; ++i) {
+      const int query = first_query + i;
+      q[i] = rows_.q + query / rows_.n_heads * rows_.q_stride +
+             query % rows_.n_heads * rows_.kv.head_dim;
+      seen[i] = visible(query, tile_begin);
+      any = any || !seen[i].empty();
+      if (seen[i].begin > common.begin) common.begin = seen[i].begin;
+      if (seen[i].end < common.end) common.end = seen[i].end;
+    }
+    if (!any) return;
+    score_keys<S, n>(q, tile_.k(), rows_.kv.head_dim, scores_);
+    float m[n];
+    float l[n];
+    for (int i = 0; i < n; ++i) {
+      softmax_tile<S>(rows_.scale, seen[i].begin, seen[i].end, scores_ + i * kTileKeys, m[i], l[i]);
+    }
+    weigh_values<n>(seen, common);
+    for (int i = 0; i < n; ++i) {
+      if (seen[i].empty()) continue;
+      if (rows_.partials.data != nullptr) {
+        keep(partial_of(first_query + i, tile_begin / kTileKeys), m[i], l[i], tile_o_ + i * dim_);
+      } else {
+        take(first_query + i, tile_begin, m[i], l[i], tile_o_ + i * dim_);
+      }
+    }
+  }
+
+  // Every query's chain runs over its own keys ascending: those before the common ones, the common
+  // ones (four queries at a time), those after.
+  template <int n>
+  void weigh_values(const Range* seen, const Range& common) {
+    for (int d = 0; d < n * dim_; d += S::kWidth) S::store(tile_o_ + d, S::set1(0.0f));
+    for (int i = 0; i < n; ++i) {
+      const int end = common.empty() ? seen[i].end : common.begin;
+      add_values<S, 1>(p_of(i), tile_.v(), seen[i].begin, end, dim_, tile_o_ + i * dim_);
+    }
+    if (common.empty()) return;
+    add_values<S, n>(scores_, tile_.v(), common.begin, common.end, dim_, tile_o_);
+    for (int i = 0; i < n; ++i) {
+      add_values<S, 1>(p_of(i), tile_.v(), common.end, seen[i].end, dim_, tile_o_ + i * dim_);
+    }
+  }
+  const float* p_of(int i) const { return scores_ + i * kTileKeys; }
+
+  float* partial_of(int query, int64_t tile) const {
+    const TilePartials& partials = rows_.partials;
+    return partials.data + query / rows_.n_heads * partials.row_stride +
+           query % rows_.n_heads * partials.head_stride + (tile - partials.first_tile) * (dim_ + 2);
+  }
+
+  void keep(float* partial, float m, float l, const float* o) const {
+    for (int d = 0; d < dim_; d += S::kWidth) S::store(partial + d, S::load(o + d));
+    partial[dim_] = m;
+    partial[dim_ + 1] = l;
+  }
+
+  void take(int query, int64_t tile_begin, float m, float l, const float* o) {
+    float* state_o = o_ + query * dim_;
+    if (first_key(query / rows_.n_heads) >= tile_begin) {  // the query's first tile is its state
+      m_[query] = m;
+      l_[query] = l;
+      for (int d = 0; d < dim_; d += S::kWidth) S::store(state_o + d, S::load(o + d));
+    } else {
+      merge_tile<S>(m, l, o, dim_, m_[query], l_[query], state_o);
+    }
+  }
+
+  void write_result(int query) const {
+    const int head_dim = rows_.kv.head_dim;
+    const auto inverse = S::set1(1.0f / l_[query]);
+    float* out =
+        rows_.out + query / rows_.n_heads * rows_.out_stride + query % rows_.n_heads * head_dim;
+    for (int d = 0; d < head_dim; d += S::kWidth) {
+      const auto value = S::mul(S::load(o_ + query * dim_ + d), inverse);
+      store_up_to<S>(out + d, value, head_dim - d);
+    }
+  }
+
+  const AttentionRows& rows_;
+  const int dim_;
+  KvTile<S> tile_;
+  float* const scores_;  // [4][64], then p
+  float* const tile_o_;  // [4][dim]
+  float* const m_;       // [queries]
+  float* const l_;       // [queries]
+  float* const o_;       // [queries][dim]
+};
+
+}  // namespace lockstep::simd

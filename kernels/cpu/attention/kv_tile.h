@@ -1,0 +1,153 @@
+// KvTile: the K and V of 64 keys of one KV head, widened to f32 in scratch.
+//   k [head_dim][64]   v [64][padded_dim]
+// Slots of K outside the wanted keys hold anything and must be masked; rows of V outside hold what
+// an earlier tile left there and must not be read.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/attention/attention_rows.h"
+#include "kernels/cpu/simd/simd_math.h"
+
+namespace lockstep::simd {
+
+// How W stored values become f32. q8_0 values still want their scale.
+template <class S>
+struct F32Source {
+  using T = float;
+  static typename S::F load(const T* p) { return S::load(p); }
+};
+template <class S>
+struct F16Source {
+  using T = uint16_t;
+  static typename S::F load(const T* p) { return S::load_f16(p); }
+};
+template <class S>
+struct BF16Source {
+  using T = uint16_t;
+  static typename S::F load(const T* p) { return S::load_bf16(p); }
+};
+template <class S>
+struct I8Source {
+  using T = int8_t;
+  static typename S::F load(const T* p) { return S::load_i8(p); }
+};
+
+// Widens n adjacent values. Reads no byte beyond them.
+template <class S, class Source>
+inline void widen(const typename Source::T* from, int n, float* to) {
+  int i = 0;
+  for (; i + S::kWidth <= n; i += S::kWidth) S::store(to + i, Source::load(from + i));
+  if (i == n) return;
+  typename Source::T rest[S::kWidth] = {};
+  for (int j = 0; i + j < n; ++j) rest[j] = from[i + j];
+  S::store_n(to + i, Source::load(rest), n - i);
+}
+
+template <class S>
+class KvTile {
+ public:
+  KvTile(const KvHeadPages& kv, float* k, float* v, float* page_rows)
+      : kv_(kv), dim_(padded_dim(kv.head_dim)), k_(k), v_(v), page_rows_(page_rows) {
+    for (int key = 0; key < kTileKeys; ++key) {
+      for (int d = kv.head_dim; d < dim_; ++d) v_[key * dim_ + d] = 0.0f;
+    }
+  }
+
+  // Keys [begin, end), all of one tile.
+  void fill(int64_t begin, int64_t end) {
+    switch (kv_.type) {
+      case KvType::kF32:
+        return fill_from<F32Source<S>>(begin, end);
+      case KvType::kF16:
+        return fill_from<F16Source<S>>(begin, end);
+      case KvType::kBF16:
+        return fill_from<BF16Source<S>>(begin, end);
+      case KvType::kQ8_0:
+        return fill_from<I8Source<S>>(begin, end);
+    }
+  }
+
+  const float* k() const { return k_; }
+  const float* v() const { return v_; }
+
+ private:
+  template <class Source>
+  void fill_from(int64_t begin, int64_t end) {
+    const int64_t tile_begin = begin / kTileKeys * kTileKeys;
+    const int64_t size = kv_.block_size;
+    for (int64_t block = begin / size; block * size < end; ++block) {
+      const int64_t page = kv_.blocks[block] * kv_.block_bytes;
+      // K: all slots that lie in the tile, wanted or not, so that whole vectors can be moved.
+      const int64_t first = block * size > tile_begin ? block * size : tile_begin;
+      const int64_t tile_end = tile_begin + kTileKeys;
+      const int64_t last = (block + 1) * size < tile_end ? (block + 1) * size : tile_end;
+      k_slots<Source>(kv_.k + page, static_cast<int>(first - block * size),
+                      static_cast<int>(last - first), k_ + (first - tile_begin));
+      // V: the wanted rows.
+      const int64_t from = begin > first ? begin : first;
+      const int64_t to = end < last ? end : last;
+      for (int64_t key = from; key < to; ++key) {
+        v_row<Source>(kv_.v + page, static_cast<int>(key - block * size),
+                      v_ + (key - tile_begin) * dim_);
+      }
+    }
+  }
+
+  // n slots of every dim, from slot `offset` of the page on.
+  template <class Source>
+  void k_slots(const std::byte* page, int offset, int n, float* to) {
+    const auto* values = reinterpret_cast<const typename Source::T*>(page);
+    const int size = kv_.block_size;
+    if (n % S::kWidth == 0) {
+      for (int d = 0; d < kv_.head_dim; ++d) {
+        widen<S, Source>(values + d * size + offset, n, to + d * kTileKeys);
+      }
+    } else if (size <= kTileKeys) {  // short rows: widen them end to end, then deal them out
+      widen<S, Source>(values, kv_.head_dim * size, page_rows_);
+      for (int d = 0; d < kv_.head_dim; ++d) {
+        for (int i = 0; i < n; ++i) to[d * kTileKeys + i] = page_rows_[d * size + offset + i];
+      }
+    } else {
+      for (int d = 0; d < kv_.head_dim; ++d) {
+        widen<S, Source>(values + d * size + offset, n, to + d * kTileKeys);
+      }
+    }
+    if (kv_.type == KvType::kQ8_0) scale_k(page, offset, n, to);
+  }
+
+  void scale_k(const std::byte* page, int offset, int n, float* to) {
+    const int size = kv_.block_size;
+    const auto* scales = reinterpret_cast<const uint16_t*>(page + kv_.head_dim * size);
+    for (int d = 0; d < kv_.head_dim; ++d) {
+      float* row = to + d * kTileKeys;
+      if (d % 32 == 0) widen<S, F16Source<S>>(scales + d / 32 * size + offset, n, page_rows_);
+      int i = 0;
+      for (; i + S::kWidth <= n; i += S::kWidth) {
+        S::store(row + i, S::mul(S::load(page_rows_ + i), S::load(row + i)));
+      }
+      for (; i < n; ++i) row[i] = page_rows_[i] * row[i];
+    }
+  }
+
+  template <class Source>
+  void v_row(const std::byte* page, int slot, float* to) {
+    const auto* values = reinterpret_cast<const typename Source::T*>(page);
+    widen<S, Source>(values + slot * kv_.head_dim, kv_.head_dim, to);
+    if (kv_.type != KvType::kQ8_0) return;
+    const int n_scales = kv_.head_dim / 32;
+    const auto* scales = reinterpret_cast<const uint16_t*>(page + kv_.head_dim * kv_.block_size);
+    widen<S, F16Source<S>>(scales + slot * n_scales, n_scales, page_rows_);
+    for (int d = 0; d < kv_.head_dim; d += S::kWidth) {
+      S::store(to + d, S::mul(S::set1(page_rows_[d / 32]), S::load(to + d)));
+    }
+  }
+
+  const KvHeadPages& kv_;
+  const int dim_;
+  float* const k_;
+  float* const v_;
+  float* const page_rows_;  // one block of K, [head_dim][block_size], for blocks up to 64 slots
+};
+
+}  // namespace lockstep::simd

@@ -1,0 +1,31 @@
+// Inner loops of rope_store over one head, per instruction set (docs/numerics.md section 3).
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/attention/kv_type.h"
+
+namespace lockstep {
+
+struct RopeRow {
+  // Pairs (x[2i], x[2i + 1]); cos_sin [n_pairs, 2].
+  void (*rotate_neighbours)(float* x, const float* cos_sin, int64_t n_pairs);
+  // Pairs (x[i], x[i + n_pairs]).
+  void (*rotate_halves)(float* x, const float* cos, const float* sin, int64_t n_pairs);
+  // n values to f16 or bf16.
+  void (*round_row)(const float* x, int64_t n, KvType type, uint16_t* rounded);
+};
+
+void rotate_neighbours_portable(float* x, const float* cos_sin, int64_t n_pairs);
+void rotate_neighbours_avx2(float* x, const float* cos_sin, int64_t n_pairs);
+void rotate_neighbours_avx512(float* x, const float* cos_sin, int64_t n_pairs);
+
+void rotate_halves_portable(float* x, const float* cos, const float* sin, int64_t n_pairs);
+void rotate_halves_avx2(float* x, const float* cos, const float* sin, int64_t n_pairs);
+void rotate_halves_avx512(float* x, const float* cos, const float* sin, int64_t n_pairs);
+
+void round_row_portable(const float* x, int64_t n, KvType type, uint16_t* rounded);
+void round_row_avx2(const float* x, int64_t n, KvType type, uint16_t* rounded);
+void round_row_avx512(const float* x, int64_t n, KvType type, uint16_t* rounded);
+
+}  // namespace lockstep

@@ -1,0 +1,18 @@
+#include "kernels/cpu/attention/rope_row_impl.h"
+#include "kernels/cpu/simd/simd_avx512.h"
+
+namespace lockstep {
+
+void rotate_neighbours_avx512(float* x, const float* cos_sin, int64_t n_pairs) {
+  simd::rotate_neighbours<simd::Avx512>(x, cos_sin, n_pairs);
+}
+
+void rotate_halves_avx512(float* x, const float* cos, const float* sin, int64_t n_pairs) {
+  simd::rotate_halves<simd::Avx512>(x, cos, sin, n_pairs);
+}
+
+void round_row_avx512(const float* x, int64_t n, KvType type, uint16_t* rounded) {
+  simd::round_row<simd::Avx512>(x, n, type, rounded);
+}
+
+}  // namespace lockstep

@@ -1,8 +1,0 @@
-#include "kernels/cpu/attention_impl.h"
-#include "kernels/cpu/simd_avx2.h"
-
-namespace lockstep {
-
-constinit const AttentionLoops kAttentionAvx2 = simd::RowsAttention<simd::Avx2>::loops();
-
-}  // namespace lockstep

@@ -1,8 +1,0 @@
-#include "kernels/cpu/attention_impl.h"
-#include "kernels/cpu/simd_avx512.h"
-
-namespace lockstep {
-
-constinit const AttentionLoops kAttentionAvx512 = simd::RowsAttention<simd::Avx512>::loops();
-
-}  // namespace lockstep

@@ -1,0 +1,15 @@
+// quantize_row per instruction set, for ops that quantise their result where they make it
+// (rms_norm, silu_mul). n is a multiple of 32. Same bits as reference::quantize_row.
+#pragma once
+
+#include "kernels/reference/quantized_row.h"
+
+namespace lockstep {
+
+using QuantizeRow = void (*)(const float* x, int64_t n, const QuantizedRow& out);
+
+void quantize_row_portable(const float* x, int64_t n, const QuantizedRow& out);
+void quantize_row_avx2(const float* x, int64_t n, const QuantizedRow& out);
+void quantize_row_avx512(const float* x, int64_t n, const QuantizedRow& out);
+
+}  // namespace lockstep

@@ -1,8 +1,0 @@
-#include "kernels/cpu/sample_scan_impl.h"
-#include "kernels/cpu/simd_avx2.h"
-
-namespace lockstep {
-
-constinit const SampleScan kSampleScanAvx2 = simd::Scan<simd::Avx2>::table();
-
-}  // namespace lockstep

@@ -1,0 +1,71 @@
+// Vector twins of kernels/math.h and the sums of docs/numerics.md section 0, over any of
+// the vector classes (Portable, Avx2, Avx512).
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "kernels/cpu/simd/simd_portable.h"
+#include "kernels/math.h"
+
+namespace lockstep::simd {
+
+// reference::exp in every element.
+template <class S>
+inline typename S::F exp(typename S::F x) {
+  using F = typename S::F;
+  const F n = S::rint_small(S::mul(x, S::set1(0x1.715476p+0f)));
+  F r = S::fma(n, S::set1(-0x1.62e4p-1f), x);
+  r = S::fma(n, S::set1(-0x1.7f7d1cp-20f), r);
+  F p = S::set1(0x1.6a23cap-10f);
+  p = S::fma(p, r, S::set1(0x1.123a2p-7f));
+  p = S::fma(p, r, S::set1(0x1.5558f2p-5f));
+  p = S::fma(p, r, S::set1(0x1.555492p-3f));
+  p = S::fma(p, r, S::set1(0x1.fffffcp-2f));
+  p = S::fma(p, S::mul(r, r), r);
+  F y = S::mul(S::add(p, S::set1(1.0f)), S::power_of_two(n));
+  y = S::select(S::less(x, S::set1(-87.0f)), S::set1(0.0f), y);
+  y = S::select(S::less(S::set1(88.0f), x), S::set1(std::numeric_limits<float>::infinity()), y);
+  return S::select(S::is_nan(x), x, y);
+}
+
+// Up to kWidth values; the elements beyond n are +0.
+template <class S>
+inline typename S::F load_up_to(const float* p, int64_t n) {
+  return n >= S::kWidth ? S::load(p) : S::load_n(p, n);
+}
+
+template <class S>
+inline void store_up_to(float* p, typename S::F v, int64_t n) {
+  if (n >= S::kWidth) {
+    S::store(p, v);
+  } else {
+    S::store_n(p, v, n);
+  }
+}
+
+template <>
+inline float exp<Portable>(float x) {
+  return reference::exp(x);
+}
+
+// The strided sum over [0, n): lane = term(lane, i, n_valid) takes in the values from i on, of
+// which n_valid exist, and leaves the lanes beyond them as they are.
+template <class S, class Term>
+inline float strided_sum(int64_t n, const Term& term) {
+  constexpr int kWidth = S::kWidth;
+  constexpr int kVecs = 32 / kWidth;
+  typename S::F lanes[kVecs];
+  for (auto& lane : lanes) lane = S::set1(0.0f);
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    for (int v = 0; v < kVecs; ++v) lanes[v] = term(lanes[v], i + v * kWidth, int64_t{kWidth});
+  }
+  for (int v = 0; v < kVecs && i < n; ++v, i += kWidth) {
+    const int64_t n_valid = n - i < kWidth ? n - i : kWidth;
+    lanes[v] = term(lanes[v], i, n_valid);
+  }
+  return S::tree32(lanes);
+}
+
+}  // namespace lockstep::simd

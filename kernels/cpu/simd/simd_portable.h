@@ -1,0 +1,67 @@
+// Portable: the vector vocabulary of kernels/cpu with one element, for machines without AVX2. The
+// ops are templates over such a class (simd_avx2.h, simd_avx512.h have more elements); where a
+// class has one element every loop below is its own tail and needs no masks.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/layout/fp16.h"
+
+namespace lockstep::simd {
+
+struct Portable {
+  using F = float;
+  using M = bool;  // one bit per element
+  static constexpr int kWidth = 1;
+  static constexpr int kTileVecs = 1;  // vectors of keys or dims that attention keeps in registers
+
+  static F load(const float* p) { return *p; }
+  static void store(float* p, F v) { *p = v; }
+  static F load_n(const float* p, int64_t) { return *p; }  // the rest is +0
+  static void store_n(float* p, F v, int64_t) { *p = v; }
+  static F set1(float v) { return v; }
+  static F load_f16(const uint16_t* p) { return f16_to_f32(*p); }
+  static F load_bf16(const uint16_t* p) { return bf16_to_f32(*p); }
+  static F load_i8(const int8_t* p) { return static_cast<float>(*p); }
+  static void store_f16(uint16_t* p, F v) { *p = f32_to_f16(v); }
+  static void store_bf16(uint16_t* p, F v) { *p = f32_to_bf16(v); }
+
+  static F add(F a, F b) { return a + b; }
+  static F sub(F a, F b) { return a - b; }
+  static F mul(F a, F b) { return a * b; }
+  static F div(F a, F b) { return a / b; }
+  static F fma(F a, F b, F c) { return std::fma(a, b, c); }
+  static F max(F a, F b) { return a > b ? a : b; }  // b if either is NaN
+  static F negate(F a) { return -a; }
+
+  static M less(F a, F b) { return a < b; }
+  static M greater_equal(F a, F b) { return a >= b; }
+  static M equal(F a, F b) { return a == b; }
+  static M is_nan(F a) { return a != a; }
+  static M not_finite(F a) { return !(std::fabs(a) <= 0x1.fffffep127f); }
+  static M mask(int lo, int hi) { return lo <= 0 && 0 < hi; }  // element i: lo <= i < hi
+  static M both(M a, M b) { return a && b; }
+  static M either(M a, M b) { return a || b; }
+  static uint32_t bits(M m) { return m ? 1u : 0u; }
+  static F select(M m, F a, F b) { return m ? a : b; }
+
+  static float max_element(F v) { return v; }
+  // The tree of neighbours over 32 values.
+  static float tree32(const F (&v)[32]) {
+    float sums[32];
+    for (int i = 0; i < 32; ++i) sums[i] = v[i];
+    for (int n = 16; n >= 1; n /= 2) {
+      for (int i = 0; i < n; ++i) sums[i] = sums[2 * i] + sums[2 * i + 1];
+    }
+    return sums[0];
+  }
+  // Rotates neighbouring pairs (a, b) of 2 * kWidth values by (cos, sin) pairs.
+  static void rotate_pairs(float* x, const float* cos_sin) {
+    const float a = x[0], b = x[1], c = cos_sin[0], s = cos_sin[1];
+    x[0] = std::fma(a, c, -(b * s));
+    x[1] = std::fma(b, c, a * s);
+  }
+};
+
+}  // namespace lockstep::simd

@@ -1,0 +1,141 @@
+// One slot of the paged KV cache on the device. The layout is kernels/kv_layout.h's, which suits a
+// GPU as well: K with keys side by side (a thread is a key), V with dims side by side (a thread is
+// a dim). The bytes of a page are the same on every back end.
+#pragma once
+
+#include <cuda_fp16.h>
+
+#include "kernels/cuda/device/device_math.cuh"
+#include "kernels/kv_layout.h"
+
+namespace lockstep::cuda {
+
+// KvPages with what addressing needs worked out.
+struct KvParams {
+  std::byte* data = nullptr;
+  int64_t block_bytes = 0;
+  int64_t head_bytes = 0;  // of K, or V, of one head in one block
+  int n_blocks = 0;
+  int block_size = 0;
+  int n_kv_heads = 0;
+  int head_dim = 0;
+};
+
+inline KvParams kv_params(const KvPages& kv) {
+  return {kv.data,
+          kv.block_bytes,
+          kv_head_bytes(kv.dtype, kv.block_size, kv.head_dim),
+          static_cast<int>(kv.n_blocks),
+          kv.block_size,
+          kv.n_kv_heads,
+          kv.head_dim};
+}
+
+// K or V of one head in one block: value d of a slot lies at d * dim_stride + slot * slot_stride,
+// and of q8_0, its scale likewise with d / 32, behind the block's values.
+struct Plane {
+  std::byte* data;
+  int n_values;  // block_size * head_dim
+  int dim_stride, slot_stride, scale_slot_stride;
+
+  __device__ int at(int slot, int d) const { return d * dim_stride + slot * slot_stride; }
+  __device__ unsigned short* scale(int slot, int d) const {
+    auto* scales = reinterpret_cast<unsigned short*>(data + n_values);
+    return scales + d / kBlockLen * dim_stride + slot * scale_slot_stride;
+  }
+};
+
+__device__ inline Plane k_plane(const KvParams& kv, int64_t block, int head) {
+  std::byte* data = kv.data + block * kv.block_bytes + head * kv.head_bytes;
+  return {data, kv.block_size * kv.head_dim, kv.block_size, 1, 1};
+}
+
+__device__ inline Plane v_plane(const KvParams& kv, int64_t block, int head) {
+  std::byte* data = kv.data + block * kv.block_bytes + (kv.n_kv_heads + head) * kv.head_bytes;
+  return {data, kv.block_size * kv.head_dim, 1, kv.head_dim, kv.head_dim / kBlockLen};
+}
+
+__device__ inline float f16_value(unsigned short bits) {
+  return __half2float(__ushort_as_half(bits));
+}
+
+__device__ inline float bf16_value(unsigned short bits) {
+  return __int_as_float(static_cast<int>(static_cast<unsigned>(bits) << 16));
+}
+
+// Nearest even, like f32_to_bf16.
+__device__ inline unsigned short bf16_bits(float x) {
+  const unsigned bits = static_cast<unsigned>(__float_as_int(x));
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<unsigned short>(bits >> 16 | 0x40u);
+  return static_cast<unsigned short>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+// A value of the cache, widened exactly (docs/numerics.md section 4, 1).
+template <DType dtype>
+__device__ inline float load_kv(const Plane& plane, int slot, int d) {
+  const int at = plane.at(slot, d);
+  if constexpr (dtype == DType::kF32) {
+    return reinterpret_cast<const float*>(plane.data)[at];
+  } else if constexpr (dtype == DType::kF16) {
+    return f16_value(reinterpret_cast<const unsigned short*>(plane.data)[at]);
+  } else if constexpr (dtype == DType::kBF16) {
+    return bf16_value(reinterpret_cast<const unsigned short*>(plane.data)[at]);
+  } else {
+    const auto q = reinterpret_cast<const int8_t*>(plane.data)[at];
+    return f16_value(*plane.scale(slot, d)) * static_cast<float>(q);
+  }
+}
+
+// Rounds the 32 values of a warp, lane = d % 32, to int8 with one f16 scale.
+__device__ inline void store_kv_q8(const Plane& plane, int slot, int d, float x) {
+  const bool finite = fabsf(x) <= 0x1.fffffep127f;
+  const bool broken = __any_sync(kAllLanes, finite ? 0 : 1) != 0;
+  const float amax = warp_max_or_nan(fabsf(x));
+  const unsigned short scale = broken ? static_cast<unsigned short>(0x7e00)
+                                      : __half_as_ushort(__float2half_rn(amax / 127.0f));
+  const float widened = f16_value(scale);
+  const bool zeros = broken || widened == 0.0f || widened > 65504.0f;
+  const float scaled = zeros ? 0.0f : x * (1.0f / widened);
+  const float clamped = scaled < -127.0f ? -127.0f : scaled > 127.0f ? 127.0f : scaled;
+  reinterpret_cast<int8_t*>(plane.data)[plane.at(slot, d)] = static_cast<int8_t>(rintf(clamped));
+  if (d % kBlockLen == 0) *plane.scale(slot, d) = scale;
+}
+
+// Rounds x to the KV dtype. For q8_0, a warp's 32 threads call it together, head_dim being a
+// multiple of 32; else threads with d >= head_dim do nothing.
+template <DType dtype>
+__device__ inline void store_kv(const Plane& plane, int slot, int d, int head_dim, float x) {
+  if constexpr (dtype == DType::kQ8_0) {
+    store_kv_q8(plane, slot, d, x);
+  } else if (d < head_dim) {
+    const int at = plane.at(slot, d);
+    if constexpr (dtype == DType::kF32) {
+      reinterpret_cast<float*>(plane.data)[at] = x;
+    } else if constexpr (dtype == DType::kF16) {
+      reinterpret_cast<unsigned short*>(plane.data)[at] = __half_as_ushort(__float2half_rn(x));
+    } else {
+      reinterpret_cast<unsigned short*>(plane.data)[at] = bf16_bits(x);
+    }
+  }
+}
+
+// fn.operator()<dtype>() for the dtype of the pages.
+template <class Fn>
+void for_kv_dtype(DType dtype, const Fn& fn) {
+  switch (dtype) {
+    case DType::kF32:
+      return fn.template operator()<DType::kF32>();
+    case DType::kF16:
+      return fn.template operator()<DType::kF16>();
+    case DType::kBF16:
+      return fn.template operator()<DType::kBF16>();
+    case DType::kQ8_0:
+      return fn.template operator()<DType::kQ8_0>();
+    case DType::kI32:
+    case DType::kU8:
+      break;
+  }
+  CHECK(false);  // not a KV dtype
+}
+
+}  // namespace lockstep::cuda

@@ -1,0 +1,95 @@
+#include <cuda_runtime.h>
+
+#include <new>
+
+#include "kernels/cuda/device/cuda_check.h"
+#include "kernels/cuda/device/devices.h"
+#include "kernels/cuda/device/stream.h"
+
+namespace lockstep::cuda {
+namespace {
+
+class CudaDevice final : public Device {
+ public:
+  explicit CudaDevice(const CudaDeviceInfo& info)
+      : idx_(info.idx), name_("cuda:" + std::to_string(info.idx) + " " + info.name) {
+    CUDA_CHECK(cudaSetDevice(idx_));
+  }
+
+  const std::string& name() const override { return name_; }
+
+  std::byte* allocate(int64_t n_bytes) override {
+    CUDA_CHECK(cudaSetDevice(idx_));
+    void* data = nullptr;
+    const cudaError_t error = cudaMalloc(&data, static_cast<size_t>(n_bytes));
+    if (error == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // this one is not fatal: forget it
+      throw std::bad_alloc();
+    }
+    CUDA_CHECK(error);
+    return static_cast<std::byte*>(data);
+  }
+
+  void release(std::byte* data) override {
+    CUDA_CHECK(cudaSetDevice(idx_));
+    CUDA_CHECK(cudaFree(data));
+  }
+
+  void upload(void* device_data, const void* host_data, int64_t n_bytes) override {
+    copy(device_data, host_data, n_bytes, cudaMemcpyHostToDevice);
+  }
+  void download(void* host_data, const void* device_data, int64_t n_bytes) override {
+    copy(host_data, device_data, n_bytes, cudaMemcpyDeviceToHost);
+  }
+
+  std::unique_ptr<Stream> make_stream(const StreamLimits& limits, MemoryLedger& ledger) override {
+    return std::make_unique<CudaStream>(*this, idx_, limits, ledger);
+  }
+
+ private:
+  void copy(void* to, const void* from, int64_t n_bytes, cudaMemcpyKind kind) const {
+    CUDA_CHECK(cudaSetDevice(idx_));
+    CUDA_CHECK(cudaMemcpy(to, from, static_cast<size_t>(n_bytes), kind));
+    // From pageable memory the call may return before the last bytes have arrived.
+    CUDA_CHECK(cudaStreamSynchronize(nullptr));
+  }
+
+  // constant after construction
+  const int idx_;
+  const std::string name_;
+};
+
+}  // namespace
+
+std::vector<CudaDeviceInfo> list_devices(std::string& why_none) {
+  int n = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&n); error != cudaSuccess) {
+    why_none = cudaGetErrorString(error);
+    return {};
+  }
+  std::vector<CudaDeviceInfo> devices;
+  for (int idx = 0; idx < n; ++idx) {
+    cudaDeviceProp properties{};
+    CUDA_CHECK(cudaGetDeviceProperties(&properties, idx));
+    const int version = 10 * properties.major + properties.minor;
+    if (version < LOCKSTEP_CUDA_LOWEST) continue;
+    devices.push_back(
+        {idx, properties.name, version, static_cast<int64_t>(properties.totalGlobalMem)});
+  }
+  if (devices.empty()) {
+    why_none = "none of " + std::to_string(n) + " devices has compute capability " +
+               std::to_string(LOCKSTEP_CUDA_LOWEST / 10) + "." +
+               std::to_string(LOCKSTEP_CUDA_LOWEST % 10);
+  }
+  return devices;
+}
+
+std::unique_ptr<Device> open_device(int idx) {
+  std::string why_none;
+  for (const CudaDeviceInfo& info : list_devices(why_none)) {
+    if (info.idx == idx) return std::make_unique<CudaDevice>(info);
+  }
+  check_failed(__FILE__, __LINE__, "no such CUDA device", std::to_string(idx) + " " + why_none);
+}
+
+}  // namespace lockstep::cuda

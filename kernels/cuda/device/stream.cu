@@ -1,0 +1,104 @@
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/units.h"
+#include "kernels/cuda/device/cuda_check.h"
+#include "kernels/cuda/device/stream.h"
+#include "kernels/kv_layout.h"
+
+namespace lockstep::cuda {
+namespace {
+
+constexpr int64_t kAttentionScratchBytes = 32_MiB;
+
+// What is queued takes milliseconds. Only a collective whose abort hangs takes longer.
+constexpr std::chrono::milliseconds kLongestEnd{1'000};
+constexpr std::chrono::microseconds kPoll{100};
+
+// A stream that does not become idle, with the memory that it may still write. CUDA would wait to
+// destroy or free either, so they stay until the process ends.
+struct LeftBehind {
+  cudaStream_t stream = nullptr;
+  DeviceBuffer scratch;
+};
+
+void leave_behind(LeftBehind left) {
+  static std::mutex mutex;
+  static auto& all = *std::make_unique<std::vector<LeftBehind>>().release();  // never destroyed
+  std::lock_guard lock(mutex);
+  all.push_back(std::move(left));
+}
+
+[[noreturn]] void no_kernel(const char* op) {
+  check_failed(__FILE__, __LINE__, "CUDA has no kernel for this yet", op);
+}
+
+}  // namespace
+
+CudaStream::CudaStream(Device& device, int device_idx, const StreamLimits& limits,
+                       MemoryLedger& ledger)
+    : device_idx_(device_idx), name_("cuda:" + std::to_string(device_idx)) {
+  CHECK(limits.head_dim <= kMaxHeadDim);
+  if (limits.head_dim > 0) {
+    attention_scratch_ =
+        DeviceBuffer(device, ledger, MemoryTag::kActivations, kAttentionScratchBytes);
+  }
+  CUDA_CHECK(cudaSetDevice(device_idx_));
+  CUDA_CHECK(cudaDeviceGetAttribute(&n_sms_, cudaDevAttrMultiProcessorCount, device_idx_));
+  CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+}
+
+CudaStream::~CudaStream() {
+  if (idle_before(std::chrono::steady_clock::now() + kLongestEnd)) {
+    CUDA_CHECK(cudaStreamDestroy(stream_));
+  } else {
+    leave_behind({stream_, std::move(attention_scratch_)});
+  }
+}
+
+bool CudaStream::idle_before(std::chrono::steady_clock::time_point until) const {
+  for (;;) {
+    const cudaError_t state = cudaStreamQuery(on_device());
+    if (state == cudaSuccess) return true;
+    if (state != cudaErrorNotReady) CUDA_CHECK(state);
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(kPoll);
+  }
+}
+
+void CudaStream::wait() { CUDA_CHECK(cudaStreamSynchronize(on_device())); }
+
+cudaStream_t CudaStream::on_device() const {
+  CUDA_CHECK(cudaSetDevice(device_idx_));
+  return stream_;
+}
+
+void CudaStream::launch(const RmsNormArgs& args) { rms_norm(args, on_device()); }
+void CudaStream::launch(const AddRmsNormArgs& args) { add_rms_norm(args, on_device()); }
+void CudaStream::launch(const RopeStoreArgs& args) { rope_store(args, on_device()); }
+
+void CudaStream::launch(const LinearArgs& args) {
+  if (args.weights.type != WeightType::kQ8_0) no_kernel("linear with weights other than Q8_0");
+  linear_q8_0(args, n_sms_, on_device());
+}
+
+void CudaStream::launch(const AttentionArgs& args) {
+  const AttentionScratch scratch{attention_scratch_.as<float>(),
+                                 attention_scratch_.bytes() / int64_t{sizeof(float)}};
+  attention(args, scratch, on_device());
+}
+
+void CudaStream::launch(const EmbedArgs& /*args*/) { no_kernel("embed"); }
+void CudaStream::launch(const QuantizeArgs& /*args*/) { no_kernel("quantize"); }
+void CudaStream::launch(const SiluMulArgs& /*args*/) { no_kernel("silu_mul"); }
+void CudaStream::launch(const GatherRowsArgs& /*args*/) { no_kernel("gather_rows"); }
+void CudaStream::launch(const ConcatColumnsArgs& /*args*/) { no_kernel("concat_columns"); }
+void CudaStream::launch(const ResolveTokensArgs& /*args*/) { no_kernel("resolve_tokens"); }
+void CudaStream::launch(const CopyBlocksArgs& /*args*/) { no_kernel("copy_blocks"); }
+void CudaStream::launch(const FiniteRowsArgs& /*args*/) { no_kernel("finite_rows"); }
+void CudaStream::launch(const SampleArgs& /*args*/) { no_kernel("sample"); }
+
+}  // namespace lockstep::cuda

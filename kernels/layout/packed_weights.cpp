@@ -1,0 +1,205 @@
+#include "kernels/layout/packed_weights.h"
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "common/check.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/layout/packed_layout.h"
+#include "kernels/layout/quant.h"
+
+namespace lockstep {
+namespace {
+
+// Words of four quants, as the file has them: value 4g of the low nibbles starts word g.
+void pack_words(const void* source, int n_words, std::byte* quants, int row) {
+  for (int g = 0; g < n_words; ++g) {
+    std::memcpy(quants + 4 * kPanelRows * g + 4 * row,
+                static_cast<const std::byte*>(source) + 4 * g, 4);
+  }
+}
+
+// The bits 0, 4, 8, … 28 of `word`, side by side.
+uint8_t every_fourth_bit(uint32_t word) {
+  word &= 0x11111111u;
+  word = (word | word >> 3) & 0x03030303u;
+  word = (word | word >> 6) & 0x000f000fu;
+  return static_cast<uint8_t>(word | word >> 12);
+}
+
+void pack_high_bits(const uint8_t (&source)[4], std::byte* high, int row) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, source, sizeof bits);
+  for (int j = 0; j < 4; ++j) high[4 * row + j] = std::byte{every_fourth_bit(bits >> j)};
+}
+
+void pack_f16(uint16_t value, std::byte* values, int row) {
+  std::memcpy(values + 2 * row, &value, sizeof value);
+}
+
+template <class Block>
+void pack_block(const std::byte* source, const BlockLayout& layout, std::byte* dst, int row) {
+  Block block;
+  std::memcpy(&block, source, sizeof block);
+  pack_f16(block.scale, dst, row);
+  if constexpr (requires { block.min; }) pack_f16(block.min, dst + layout.min, row);
+  if constexpr (requires { block.high; }) pack_high_bits(block.high, dst + layout.high, row);
+  pack_words(block.quants, sizeof block.quants / 4, dst + layout.quants, row);
+}
+
+template <class Block>
+void pack_quantized_row(const PackedWeights& dst, std::byte* panel, int row,
+                        const std::byte* source) {
+  const BlockLayout layout = block_layout(dst.type);
+  for_each_block(dst, [&](int64_t block, int /*len*/) {
+    pack_block<Block>(source + block * sizeof(Block), layout, panel, row);
+    panel += layout.bytes;
+  });
+}
+
+// Values of `size` bytes: only moved, never read.
+void pack_float_row(const PackedWeights& dst, std::byte* panel, int row, const std::byte* source) {
+  const LeafCut cut(dst.leaf_k());
+  const size_t size = static_cast<size_t>(float_bytes(dst.type));
+  panel += row * size;
+  for_each_block(dst, [&](int64_t block, int len) {
+    const std::byte* values = source + cut.first_value(block) * size;
+    for (int i = 0; i < len; ++i, values += size, panel += kPanelRows * size) {
+      std::memcpy(panel, values, size);
+    }
+  });
+}
+
+void pack_row(const PackedWeights& dst, std::byte* data, int64_t at, const std::byte* source) {
+  std::byte* panel = data + at / kPanelRows * panel_bytes(dst.type, dst.k);
+  const int row = static_cast<int>(at % kPanelRows);
+  switch (dst.type) {
+    case WeightType::kQ8_0:
+      return pack_quantized_row<BlockQ8_0>(dst, panel, row, source);
+    case WeightType::kQ4_0:
+      return pack_quantized_row<BlockQ4_0>(dst, panel, row, source);
+    case WeightType::kQ4_1:
+      return pack_quantized_row<BlockQ4_1>(dst, panel, row, source);
+    case WeightType::kQ5_0:
+      return pack_quantized_row<BlockQ5_0>(dst, panel, row, source);
+    case WeightType::kQ5_1:
+      return pack_quantized_row<BlockQ5_1>(dst, panel, row, source);
+    case WeightType::kF32:
+    case WeightType::kF16:
+    case WeightType::kBF16:
+      return pack_float_row(dst, panel, row, source);
+  }
+}
+
+int nibble(const std::byte* quants, int row, int k) {
+  const int byte = std::to_integer<int>(quants[4 * kPanelRows * (k % 16 / 4) + 4 * row + k % 4]);
+  return k < 16 ? byte & 15 : byte >> 4;
+}
+
+int stored_quant(WeightType type, const std::byte* block, int row, int k) {
+  const BlockLayout layout = block_layout(type);
+  const std::byte* quants = block + layout.quants;
+  if (type == WeightType::kQ8_0) {
+    return static_cast<int8_t>(quants[4 * kPanelRows * (k / 4) + 4 * row + k % 4]);
+  }
+  const int low = nibble(quants, row, k);
+  if (!has_high_bits(type)) return low;
+  const int high = std::to_integer<int>(block[layout.high + 4 * row + k % 4]);
+  return low | (high >> (k / 4) & 1) << 4;
+}
+
+float read_f16(const std::byte* values, int row) {
+  uint16_t half = 0;
+  std::memcpy(&half, values + 2 * row, sizeof half);
+  return f16_to_f32(half);
+}
+
+void check_shape(const PackedWeights& weights) {
+  CHECK(weights.leaves.n >= 1 && weights.leaves.first >= 0);
+  CHECK(weights.leaves.first + weights.leaves.n <= weights.leaves.n_total);
+  CHECK_EQ(weights.k % weights.leaves.n, 0);
+  CHECK(!is_quantized(weights.type) || weights.leaf_k() % kBlockLen == 0);
+}
+
+}  // namespace
+
+const char* to_string(WeightType type) {
+  constexpr const char* kNames[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"};
+  return kNames[static_cast<int>(type)];
+}
+
+int64_t source_row_bytes(WeightType type, int64_t n) {
+  CHECK(!is_quantized(type) || n % kBlockLen == 0);
+  return n * source_block_bytes(type) / kBlockLen;
+}
+
+int64_t packed_bytes(WeightType type, int64_t n_rows, int64_t k) {
+  CHECK(!is_quantized(type) || k % kBlockLen == 0);
+  return (n_rows + kPanelRows - 1) / kPanelRows * panel_bytes(type, k);
+}
+
+void pack_rows(const PackedWeights& dst, std::byte* dst_data, int64_t first_row,
+               int64_t n_source_rows, const std::byte* source, int64_t source_stride) {
+  check_shape(dst);
+  CHECK(first_row >= 0 && first_row + n_source_rows <= dst.n_rows);
+  for (int64_t i = 0; i < n_source_rows; ++i) {
+    pack_row(dst, dst_data, first_row + i, source + i * source_stride);
+  }
+  if (n_source_rows == 0 || first_row + n_source_rows < dst.n_rows) return;
+  // The last row has come: the rest of its panel are rows of zeros.
+  const std::vector<std::byte> zeros(static_cast<size_t>(source_row_bytes(dst.type, dst.k)));
+  for (int64_t row = dst.n_rows; row % kPanelRows != 0; ++row) {
+    pack_row(dst, dst_data, row, zeros.data());
+  }
+}
+
+RowBlock read_block(const PackedWeights& weights, int64_t row, int64_t block) {
+  const BlockLayout layout = block_layout(weights.type);
+  const std::byte* data = weights.data + block_offset(weights, row, block);
+  const int lane = static_cast<int>(row % kPanelRows);
+  RowBlock result;
+  result.scale = read_f16(data, lane);
+  if (has_min(weights.type)) result.min = read_f16(data + layout.min, lane);
+  for (int k = 0; k < kBlockLen; ++k) {
+    result.q[k] = stored_quant(weights.type, data, lane, k) - quant_offset(weights.type);
+  }
+  return result;
+}
+
+float read_value(const PackedWeights& weights, int64_t row, int64_t k) {
+  const LeafCut cut(weights.leaf_k());
+  const int64_t leaf = k / weights.leaf_k();
+  const int64_t in_leaf = k - leaf * weights.leaf_k();
+  const std::byte* block =
+      weights.data + block_offset(weights, row, leaf * cut.n_blocks + in_leaf / kBlockLen);
+  const int64_t size = float_bytes(weights.type);
+  const std::byte* value = block + (in_leaf % kBlockLen * kPanelRows + row % kPanelRows) * size;
+  if (weights.type == WeightType::kF32) {
+    float f = 0.0f;
+    std::memcpy(&f, value, sizeof f);
+    return f;
+  }
+  uint16_t half = 0;
+  std::memcpy(&half, value, sizeof half);
+  return weights.type == WeightType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
+}
+
+void unpack_row(const PackedWeights& weights, int64_t row, std::span<float> out) {
+  CHECK(row >= 0 && row < weights.n_rows);
+  CHECK_EQ(static_cast<int64_t>(out.size()), weights.k);
+  if (!is_quantized(weights.type)) {
+    for (int64_t k = 0; k < weights.k; ++k) out[k] = read_value(weights, row, k);
+    return;
+  }
+  for (int64_t b = 0; b < weights.k / kBlockLen; ++b) {
+    const RowBlock block = read_block(weights, row, b);
+    for (int k = 0; k < kBlockLen; ++k) {
+      const float q = static_cast<float>(block.q[k]);
+      out[b * kBlockLen + k] =
+          has_min(weights.type) ? std::fma(block.scale, q, block.min) : block.scale * q;
+    }
+  }
+}
+
+}  // namespace lockstep

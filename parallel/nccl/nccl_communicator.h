@@ -1,0 +1,82 @@
+// NcclCommunicator: one rank, one GPU, over NCCL. It moves bytes and adds nothing: ncclAllReduce
+// picks algorithm and order by size and topology, so its sums are not the fixed tree of
+// docs/numerics.md. Here every rank gathers all partials, and the op that reads them ends the tree.
+//
+// Every call is queued on its stream and polled for until it is done, the deadline passes or the
+// group is aborted. What that costs: the host waits until the device has caught up, no step can be
+// queued ahead of a collective, and NCCL starts a thread for each call of a communicator that does
+// not block (groupLaunchNonBlocking in its group.cc). A step captured in a graph would be free of
+// all three.
+//
+// NCCL allows one thread inside a communicator. So abort() only raises the flag that the ranks of
+// this process share, and each owner, polling, sees it and ends its own part. Ranks of other
+// processes see NCCL's error or their deadline. An error of CUDA itself ends the process.
+//
+// Nothing is allocated after join(), except to end a communicator that has failed. NCCL's own
+// memory is in no ledger: it does not say how much it takes.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "parallel/nccl/nccl_handle.h"
+#include "parallel/nccl/nccl_values.h"
+
+namespace lockstep {
+
+class NcclCommunicator final : public Communicator {
+ public:
+  // Joins the group and meets the others once with every collective, since a first use makes
+  // connections and loads kernels. kCancelled if another rank of this process gave up.
+  static Result<std::unique_ptr<Communicator>> join(const NcclApi& api, const NcclRank& rank);
+
+  NcclCommunicator(const NcclApi& api, const NcclRank& rank);
+  // Returns within twice NcclDeadlines::close, whatever state the group is in.
+  ~NcclCommunicator() override;
+  NcclCommunicator(const NcclCommunicator&) = delete;
+  NcclCommunicator& operator=(const NcclCommunicator&) = delete;
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+
+  // `stream` must be one of this rank's device.
+  CommResult all_gather(const View& mine, const View& all, Stream& stream) override;
+  CommResult broadcast(const View& data, int root, Stream& stream) override;
+  CommResult agree(uint64_t value) override;
+  CommResult barrier() override;
+  void abort() override { *aborted_ = true; }
+
+ private:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  CommResult form(const NcclRank& rank);
+  TimePoint call_deadline() const { return std::chrono::steady_clock::now() + deadline_; }
+
+  // The parts of a call, in this order; what is not kOk ends it, and with it the group.
+  CommResult enter();
+  CommResult wait_queued(ncclResult_t issued, TimePoint until);
+  CommResult wait_done(cudaStream_t stream, TimePoint until);
+
+  CommResult exchange_values(uint64_t mine, TimePoint until);
+  template <class Done>
+  CommResult wait_for(const Done& done, TimePoint until);
+  CommResult fail(CommResult why);
+  CommResult fail_of_nccl(ncclResult_t error);
+
+  // constant after construction
+  const NcclApi api_;
+  const int rank_;
+  const int size_;
+  const int device_idx_;
+  const std::chrono::milliseconds deadline_;
+  const std::shared_ptr<std::atomic<bool>> aborted_;  // see NcclRank
+  void (*const log_)(LogLevel, std::string_view);
+
+  const std::shared_ptr<NcclValues> values_;
+  NcclHandle handle_;
+  bool disagreed_ = false;  // every later call fails
+  std::string failure_;     // what NCCL said, if it was NCCL that failed
+};
+
+}  // namespace lockstep
