@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "bench/replay/trace.h"
-#include "node/kv/eviction_policy.h"
+#include "node/kv/prefix/eviction_policy.h"
 
 namespace lockstep::replay {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

@@ -13,7 +13,7 @@
 
 #include "common/result.h"
 #include "node/service/node_config.h"
-#include "node/text/chat_template.h"
+#include "node/text/jinja/chat_template.h"
 
 namespace lockstep {
 

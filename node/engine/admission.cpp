@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "node/kv/block_table.h"
+#include "node/kv/pool/block_table.h"
 
 namespace lockstep {
 namespace {

@@ -8,9 +8,9 @@
 #include "common/result.h"
 #include "common/sampling_ranges.h"
 #include "node/engine/request.h"
-#include "node/kv/tenant_ledger.h"
+#include "node/kv/pool/tenant_ledger.h"
 #include "node/model/step_plan.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

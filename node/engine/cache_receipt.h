@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "common/clock.h"
-#include "node/kv/cache_history.h"
+#include "node/kv/report/cache_history.h"
 
 namespace lockstep {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "node/kv/cache_history.h"
-#include "node/kv/prefix_index.h"
+#include "node/kv/index/prefix_index.h"
+#include "node/kv/report/cache_history.h"
 
 namespace lockstep {
 

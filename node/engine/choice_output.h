@@ -10,7 +10,7 @@
 
 #include "node/engine/event_buffer.h"
 #include "node/engine/live_request.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

@@ -16,9 +16,9 @@
 #include "node/engine/engine_config.h"
 #include "node/engine/engine_task.h"
 #include "node/engine/request.h"
-#include "node/kv/host_tier.h"
+#include "node/kv/host/host_tier.h"
 #include "node/model/executor.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "node/engine/watch_config.h"
-#include "node/kv/block_events.h"
-#include "node/kv/eviction_policy.h"
-#include "node/kv/tenant_config.h"
+#include "node/kv/index/block_events.h"
+#include "node/kv/pool/tenant_config.h"
+#include "node/kv/prefix/eviction_policy.h"
 #include "node/model/step_plan.h"
 
 namespace lockstep {

@@ -27,7 +27,7 @@
 #include "node/engine/live_request.h"
 #include "node/engine/scheduler.h"
 #include "node/engine/step_writer.h"
-#include "node/kv/cache_history.h"
+#include "node/kv/report/cache_history.h"
 
 namespace lockstep {
 

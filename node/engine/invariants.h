@@ -1,4 +1,5 @@
-// The engine's invariants, numbered as in docs/engine.md. Pools check 1-3 (node/kv/block_pool.h):
+// The engine's invariants, numbered as in docs/engine.md. Pools check 1-3
+// (node/kv/pool/block_pool.h):
 //   1. blocks by state sum to the pool
 //   2. a block is free, cached or active exactly when it is on the free list, on the list of cached
 //      ones, or referenced
@@ -14,10 +15,10 @@
 //   8. at most min(max_seqs, max_tokens) sequences run, each in a slot of its own
 //   9. a step holds at most max_tokens tokens, and every decoding sequence that may still grow, but
 //      for those that it sends back
-//  10. the prefix cache's own (node/kv/prefix_cache.h)
+//  10. the prefix cache's own (node/kv/prefix/prefix_cache.h)
 //  11. a sequence forwards at least one token of what it has: n_cached < n_known
 //  12. where nothing runs no block is active or reserved
-//  13. the host tier's own (node/kv/host_tier.h)
+//  13. the host tier's own (node/kv/host/host_tier.h)
 #pragma once
 
 #include "node/engine/scheduler.h"

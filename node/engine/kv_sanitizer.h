@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/ids.h"
-#include "node/kv/block_pool.h"
+#include "node/kv/pool/block_pool.h"
 
 namespace lockstep {
 

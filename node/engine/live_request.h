@@ -10,7 +10,7 @@
 #include "common/error_code.h"
 #include "node/engine/request.h"
 #include "node/engine/sequence.h"
-#include "node/text/stream_decoder.h"
+#include "node/text/stream/stream_decoder.h"
 
 namespace lockstep {
 

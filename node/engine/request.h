@@ -14,7 +14,7 @@
 #include "common/ids.h"
 #include "node/engine/cache_receipt.h"
 #include "node/model/executor.h"
-#include "node/text/stream_decoder.h"
+#include "node/text/stream/stream_decoder.h"
 
 namespace lockstep {
 

@@ -11,8 +11,8 @@
 #include "node/engine/sequence.h"
 #include "node/engine/step_time.h"
 #include "node/engine/waiting_queue.h"
-#include "node/kv/prefix_cache.h"
-#include "node/kv/tenant_ledger.h"
+#include "node/kv/pool/tenant_ledger.h"
+#include "node/kv/prefix/prefix_cache.h"
 
 namespace lockstep {
 

@@ -19,7 +19,7 @@
 #include "node/engine/schedule.h"
 #include "node/engine/sequence.h"
 #include "node/engine/waiting_queue.h"
-#include "node/kv/block_pool.h"
+#include "node/kv/pool/block_pool.h"
 
 namespace lockstep {
 

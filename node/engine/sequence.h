@@ -30,9 +30,9 @@
 
 #include "common/ids.h"
 #include "node/engine/context_cut.h"
-#include "node/kv/block_table.h"
-#include "node/kv/host_tier.h"
-#include "node/kv/prefix_cache.h"
+#include "node/kv/host/host_tier.h"
+#include "node/kv/pool/block_table.h"
+#include "node/kv/prefix/prefix_cache.h"
 
 namespace lockstep {
 

@@ -8,7 +8,7 @@
 
 #include "node/engine/scheduler.h"
 #include "node/model/step_plan.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "node/model/model_file.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 struct XXH3_state_s;  // xxHash's
 

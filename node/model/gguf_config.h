@@ -5,7 +5,7 @@
 
 #include "node/model/gguf.h"
 #include "node/model/model_config.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep::gguf {
 

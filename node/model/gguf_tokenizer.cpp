@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "node/model/gguf_config.h"
-#include "node/text/pre_tokenizer.h"
+#include "node/text/tokenizer/pre_tokenizer.h"
 
 namespace lockstep::gguf {
 namespace {

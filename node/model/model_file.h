@@ -12,7 +12,7 @@
 
 #include "kernels/layout/packed_weights.h"
 #include "node/model/model_config.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

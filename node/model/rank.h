@@ -11,7 +11,7 @@
 #include "common/memory/ledger.h"
 #include "common/threads/progress.h"
 #include "node/kv/block_store.h"
-#include "node/kv/host_block_store.h"
+#include "node/kv/host/host_block_store.h"
 #include "node/model/executor.h"
 #include "node/model/fingerprint.h"
 #include "node/model/rank_group.h"

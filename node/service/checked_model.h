@@ -11,8 +11,8 @@
 #include "node/model/model_file.h"
 #include "node/model/rank_group.h"
 #include "node/service/node_config.h"
-#include "node/text/chat_template.h"
-#include "node/text/tokenizer.h"
+#include "node/text/jinja/chat_template.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

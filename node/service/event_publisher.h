@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "node/kv/resident_blocks.h"
+#include "node/kv/report/resident_blocks.h"
 #include "node/service/completions.h"
 #include "node/service/probes.h"
 #include "node/service/text_worker.h"

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "node/engine/engine.h"
-#include "node/kv/block_event_log.h"
+#include "node/kv/report/block_event_log.h"
 #include "node/model/model_config.h"
 #include "node/service/text_length.h"
-#include "node/text/chat_template.h"
-#include "node/text/tokenizer.h"
+#include "node/text/jinja/chat_template.h"
+#include "node/text/tokenizer/tokenizer.h"
 #include "wire/messages.h"
 
 namespace lockstep {

@@ -9,13 +9,13 @@
 #include "common/clock.h"
 #include "common/memory/ledger.h"
 #include "node/engine/engine.h"
-#include "node/kv/block_event_log.h"
+#include "node/kv/report/block_event_log.h"
 #include "node/model/rank_group.h"
 #include "node/service/checked_model.h"
 #include "node/service/node_config.h"
 #include "node/service/text_length.h"
-#include "node/text/chat_template.h"
-#include "node/text/tokenizer.h"
+#include "node/text/jinja/chat_template.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

@@ -11,7 +11,7 @@
 #include "common/clock.h"
 #include "common/memory/ledger.h"
 #include "node/engine/engine.h"
-#include "node/kv/block_event_log.h"
+#include "node/kv/report/block_event_log.h"
 
 namespace lockstep {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "node/kv/tenant_config.h"
+#include "node/kv/pool/tenant_config.h"
 
 namespace lockstep {
 

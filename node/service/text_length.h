@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "common/result.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
 

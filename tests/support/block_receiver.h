@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "node/kv/resident_blocks.h"
+#include "node/kv/report/resident_blocks.h"
 
 namespace lockstep::testing {
 

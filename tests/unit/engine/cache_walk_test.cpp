@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "node/engine/cache_report.h"
-#include "node/kv/cache_history.h"
-#include "node/kv/prefix_index.h"
+#include "node/kv/index/prefix_index.h"
+#include "node/kv/report/cache_history.h"
 #include "tests/support/fake_clock.h"
 
 namespace lockstep {

@@ -1,11 +1,11 @@
 // Block events: what is told of inserts and removes, in which batches, and what a reader that was
 // too slow finds.
-#include "node/kv/block_events.h"
+#include "node/kv/index/block_events.h"
 
 #include <gtest/gtest.h>
 
-#include "node/kv/block_event_log.h"
-#include "node/kv/resident_blocks.h"
+#include "node/kv/report/block_event_log.h"
+#include "node/kv/report/resident_blocks.h"
 #include "tests/support/block_receiver.h"
 
 namespace lockstep {

@@ -1,6 +1,6 @@
 // BlockPool: ids come and go, promises hold, and the accounts always balance. Checked against a
 // naive allocator too.
-#include "node/kv/block_pool.h"
+#include "node/kv/pool/block_pool.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // BlockTable: grows with the sequence out of its own reservation, and gives everything back.
-#include "node/kv/block_table.h"
+#include "node/kv/pool/block_table.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // CacheHistory: evictions are remembered, and regretted when what went is computed again.
-#include "node/kv/cache_history.h"
+#include "node/kv/report/cache_history.h"
 
 #include <gtest/gtest.h>
 

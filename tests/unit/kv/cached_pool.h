@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "node/kv/block_table.h"
-#include "node/kv/prefix_cache.h"
+#include "node/kv/pool/block_table.h"
+#include "node/kv/prefix/prefix_cache.h"
 #include "tests/support/tokens.h"
 
 namespace lockstep::testing {

@@ -1,5 +1,5 @@
 // One rank's host blocks: what is loaded is what was stored, or nothing.
-#include "node/kv/host_block_store.h"
+#include "node/kv/host/host_block_store.h"
 
 #include <gtest/gtest.h>
 

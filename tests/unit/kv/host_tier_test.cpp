@@ -1,5 +1,5 @@
 // HostTier: what the prefix cache evicts is found again in host memory, and only that.
-#include "node/kv/host_tier.h"
+#include "node/kv/host/host_tier.h"
 
 #include <gtest/gtest.h>
 

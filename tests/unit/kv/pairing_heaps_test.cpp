@@ -1,5 +1,5 @@
 // PairingHeaps: beside a std::set for each heap.
-#include "node/kv/pairing_heaps.h"
+#include "node/kv/prefix/pairing_heaps.h"
 
 #include <gtest/gtest.h>
 

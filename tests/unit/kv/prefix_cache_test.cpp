@@ -1,5 +1,5 @@
 // PrefixCache: what sequences leave behind is found again, by whole blocks and by tokens.
-#include "node/kv/prefix_cache.h"
+#include "node/kv/prefix/prefix_cache.h"
 
 #include <gtest/gtest.h>
 

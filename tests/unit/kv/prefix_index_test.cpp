@@ -1,5 +1,5 @@
 // PrefixIndex: found by hash, decided by tokens; and against a naive map of whole prefixes.
-#include "node/kv/prefix_index.h"
+#include "node/kv/index/prefix_index.h"
 
 #include <gtest/gtest.h>
 

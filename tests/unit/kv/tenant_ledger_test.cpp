@@ -1,6 +1,6 @@
 // TenantLedger: what a floor promises is there, and no ceiling is passed; and what that means for
 // whose cached blocks go.
-#include "node/kv/tenant_ledger.h"
+#include "node/kv/pool/tenant_ledger.h"
 
 #include <gtest/gtest.h>
 

@@ -2,7 +2,7 @@
 // Counted by replacing this executable's operator new.
 #include <gtest/gtest.h>
 
-#include "node/text/stream_decoder.h"
+#include "node/text/stream/stream_decoder.h"
 #include "tests/support/counting_new.h"
 #include "tests/support/fake_tokenizer.h"
 

@@ -1,7 +1,7 @@
 // Renders beside Python's jinja2 (tests/golden/generate_templates.py).
 #include <gtest/gtest.h>
 
-#include "node/text/chat_template.h"
+#include "node/text/jinja/chat_template.h"
 #include "tests/unit/text/golden_file.h"
 
 namespace lockstep {

@@ -1,5 +1,5 @@
 // What a chat template may not do, and how it is told.
-#include "node/text/chat_template.h"
+#include "node/text/jinja/chat_template.h"
 
 #include <gtest/gtest.h>
 

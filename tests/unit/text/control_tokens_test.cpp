@@ -5,7 +5,7 @@
 #include <iterator>
 #include <regex>
 
-#include "node/text/chat_template.h"
+#include "node/text/jinja/chat_template.h"
 #include "tests/unit/text/golden_file.h"
 #include "tests/unit/text/random_text.h"
 #include "tests/unit/text/small_vocabulary.h"

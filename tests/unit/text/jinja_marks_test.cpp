@@ -5,8 +5,8 @@
 #include <map>
 #include <set>
 
-#include "node/text/chat_template.h"
-#include "node/text/jinja/builtins.h"
+#include "node/text/jinja/builtins/builtins.h"
+#include "node/text/jinja/chat_template.h"
 #include "node/text/utf8.h"
 
 namespace lockstep {

@@ -1,4 +1,4 @@
-#include "node/text/pre_tokenizer.h"
+#include "node/text/tokenizer/pre_tokenizer.h"
 
 #include <gtest/gtest.h>
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "node/text/byte_alphabet.h"
-#include "node/text/tokenizer.h"
+#include "node/text/tokenizer/byte_alphabet.h"
+#include "node/text/tokenizer/tokenizer.h"
 #include "node/text/utf8.h"
 
 namespace lockstep::testing {

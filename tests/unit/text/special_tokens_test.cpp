@@ -1,4 +1,4 @@
-#include "node/text/special_tokens.h"
+#include "node/text/tokenizer/special_tokens.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "node/text/stream_decoder.h"
+#include "node/text/stream/stream_decoder.h"
 
 #include <gtest/gtest.h>
 

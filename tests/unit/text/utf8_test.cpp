@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "node/text/byte_alphabet.h"
+#include "node/text/tokenizer/byte_alphabet.h"
 
 namespace lockstep {
 namespace {

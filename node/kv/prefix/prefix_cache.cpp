@@ -1,0 +1,292 @@
+#include "node/kv/prefix/prefix_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "common/fault_points.h"
+
+namespace lockstep {
+PrefixCache::PrefixCache(KvPools& pools, int32_t block_size, bool enabled, EvictionPolicy policy)
+    : pools_(pools),
+      block_size_(block_size),
+      enabled_(enabled),
+      index_(enabled ? pools.front().n_blocks_total() : 0, block_size,
+             static_cast<int>(pools.size())),
+      queue_(policy, index_.n_blocks(), pools.front().ledger().n_tenants()),
+      blocks_(pools.size()) {
+  for (const BlockPool& pool : pools_) {
+    CHECK_EQ(pool.n_blocks_total(), pools_.front().n_blocks_total());
+  }
+  pools_.front().watch(this);
+}
+
+PrefixCache::~PrefixCache() { pools_.front().watch(nullptr); }
+
+template <class Take>
+void PrefixCache::match_blocks(const PrefixHashes& hashes, std::span<const int32_t> tokens,
+                               int32_t max_blocks, const Take& take) const {
+  const int32_t root = index_.root_of(hashes.key);
+  if (root < 0) return;
+  BlockId parent = PrefixIndex::kNone;
+  const int32_t n = std::min(max_blocks, static_cast<int32_t>(hashes.blocks.size()));
+  for (int32_t b = 0; b < n; ++b) {
+    parent = index_.find(root, parent, hashes.blocks[static_cast<size_t>(b)],
+                         block_of(tokens, b, block_size_));
+    if (parent == PrefixIndex::kNone) return;
+    take(parent);
+  }
+}
+
+int32_t PrefixCache::n_blocks_found(const PrefixHashes& hashes, std::span<const int32_t> tokens,
+                                    int32_t max_tokens) const {
+  int32_t n = 0;
+  match_blocks(hashes, tokens, max_tokens / block_size_, [&](BlockId) { ++n; });
+  return n;
+}
+
+void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tokens,
+                        int32_t max_tokens, PrefixMatch& out) const {
+  out.partial = PrefixIndex::kNone;
+  out.n_partial = 0;
+  ++n_matches_;
+  out.entries.clear();
+  match_blocks(hashes, tokens, max_tokens / block_size_,
+               [&](BlockId entry) { out.entries.push_back(entry); });
+  out.host.clear();
+  const auto n_entries = static_cast<int32_t>(out.entries.size());
+  const BlockId last = out.entries.empty() ? PrefixIndex::kNone : out.entries.back();
+  if (tier_ != nullptr) {
+    tier_->match(hashes, tokens, n_entries, max_tokens / block_size_, last, out.host);
+  }
+  const int32_t n_matched = n_entries * block_size_;
+  if (hashes.root == 0 || n_matched >= max_tokens) return;
+  const std::span<const int32_t> rest =
+      tokens.subspan(static_cast<size_t>(n_matched), static_cast<size_t>(max_tokens - n_matched));
+  const PrefixIndex::Partial partial = index_.find_partial(hashes.key, last, rest);
+  out.partial = partial.entry;
+  out.n_partial = partial.n_tokens;
+}
+
+int32_t PrefixCache::n_cached_of(std::span<const BlockId> entries, int group) const {
+  const BlockPool& pool = pools_[static_cast<size_t>(group)];
+  return static_cast<int32_t>(std::ranges::count_if(entries, [&](BlockId entry) {
+    return pool.state(index_.block_of_group(entry, group)) == BlockState::kCached;
+  }));
+}
+
+std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> entries, int group,
+                                         int32_t tenant) {
+  std::vector<BlockRef> blocks;
+  blocks.reserve(entries.size());
+  for (BlockId entry : entries) {
+    blocks.push_back(share_partial(entry, group, tenant));
+  }
+  return blocks;
+}
+
+BlockRef PrefixCache::share_partial(BlockId entry, int group, int32_t tenant) {
+  return pools_[static_cast<size_t>(group)].share(index_.block_of_group(entry, group), tenant);
+}
+
+PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const BlockId> entries,
+                                     int32_t max_blocks, int32_t tenant,
+                                     const Retention& retention) {
+  PrefixChain chain;
+  if (!enabled_) return chain;
+  chain.publishes_ = true;
+  chain.key_ = hashes.key;
+  chain.hash_ = entries.empty() ? hashes.root : hashes.blocks[entries.size() - 1];
+  chain.n_groups_ = pools_.size();
+  chain.tenant_ = tenant;
+  chain.retention_ = retention;
+  chain.refs_.reserve(static_cast<size_t>(max_blocks) * pools_.size());
+  for (BlockId entry : entries) pass(entry, chain);
+  return chain;
+}
+
+void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, int32_t n_tokens,
+                          std::span<const std::span<const BlockId>> tables) {
+  for (int32_t b = chain.n_blocks(); chain.publishes_ && (b + 1) * block_size_ <= n_tokens; ++b) {
+    const std::span<const int32_t> block_tokens = block_of(tokens, b, block_size_);
+    const BlockId parent =
+        b == 0 ? PrefixIndex::kNone : chain.refs_[chain.refs_.size() - chain.n_groups_].id();
+    chain.hash_ = prefix_hash(chain.hash_, block_tokens);
+    const int32_t root = index_.root_of(chain.key_);
+    const BlockId known =
+        root < 0 ? PrefixIndex::kNone : index_.find(root, parent, chain.hash_, block_tokens);
+    if (known == PrefixIndex::kNone && !index_.has_room(chain.hash_)) {
+      ++n_not_indexed_;
+      chain.publishes_ = false;
+    } else if (known == PrefixIndex::kNone) {
+      for (size_t g = 0; g < pools_.size(); ++g) {
+        blocks_[g] = tables[g][static_cast<size_t>(b)];
+        pools_[g].keep(blocks_[g]);
+      }
+      index_.insert(chain.key_, parent, chain.hash_, block_tokens, blocks_);
+      if (tier_ != nullptr) tier_->stored(index_, blocks_.front());
+      queue_.enter(blocks_.front(), int64_t{b} * block_size_, block_size_);
+      pass(blocks_.front(), chain);
+    } else if (can_share(known, chain.tenant_)) {
+      pass(known, chain);
+    } else {
+      chain.publishes_ = false;
+    }
+  }
+}
+
+void PrefixCache::pass(BlockId entry, PrefixChain& chain) {
+  queue_.use(entry, chain.retention_);
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    chain.refs_.push_back(share_partial(entry, static_cast<int>(g), chain.tenant_));
+  }
+}
+
+bool PrefixCache::can_share(BlockId entry, int32_t tenant) const {
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    const BlockState state = pools_[g].state(index_.block_of_group(entry, static_cast<int>(g)));
+    if (state != BlockState::kCached) continue;
+    if (fault(Fault::kAllocatorRefuses) || !pools_[g].can_reserve(1, tenant)) return false;
+  }
+  return true;
+}
+
+void PrefixCache::end_chain(PrefixChain& chain) {
+  while (!chain.refs_.empty()) chain.refs_.pop_back();
+  chain.publishes_ = false;
+}
+
+// A node's blocks are referenced together in every group, the one in group 0 to the last.
+void PrefixCache::on_cached(BlockId entry) {
+  queue_.release(entry, pools_.front().owner(entry), !index_.has_children(entry));
+}
+
+void PrefixCache::on_shared(BlockId entry) { queue_.reference(entry); }
+
+void PrefixCache::make_room(std::span<const int32_t> n_blocks, int32_t tenant) {
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    while (pools_[g].n_blocks_free() < n_blocks[g]) {
+      const BlockId victim = choose_victim(g, tenant);
+      spill(victim);
+      evict(victim);
+      ++n_evicted_;
+    }
+  }
+}
+
+// Always there (tenant_ledger.h); what is left to settle is that it has no children.
+BlockId PrefixCache::choose_victim(size_t group, int32_t taker) {
+  const TenantLedger& ledger = pools_[group].ledger();
+  if (ledger.is_over_ceiling(taker) && ledger.n_cached(taker) > 0) return first_of(taker);
+  BlockId victim = PrefixIndex::kNone, other = PrefixIndex::kNone;
+  for (int32_t t = 0; t < ledger.n_tenants(); ++t) {
+    if (!ledger.may_evict(t, taker)) continue;
+    const BlockId first = queue_.first_childless(t);
+    if (first == PrefixIndex::kNone) {
+      if (ledger.n_cached(t) > 0) other = queue_.first_with_children(t);
+    } else if (victim == PrefixIndex::kNone || queue_.goes_before(first, victim)) {
+      victim = first;
+    }
+  }
+  return victim == PrefixIndex::kNone ? childless_in_place_of(other) : victim;
+}
+
+BlockId PrefixCache::first_of(int32_t tenant) {
+  const BlockId victim = queue_.first_childless(tenant);
+  return victim == PrefixIndex::kNone ? childless_in_place_of(queue_.first_with_children(tenant))
+                                      : victim;
+}
+
+// An entry that would go, had it no children: what comes after it belongs to others, whose blocks
+// may not go. One of those goes nevertheless, without children, and its tenant is given this entry,
+// which its prefix begins with, so that it holds as much as before.
+BlockId PrefixCache::childless_in_place_of(BlockId entry) {
+  CHECK(entry != PrefixIndex::kNone);
+  BlockId victim = entry;
+  while (index_.has_children(victim)) victim = index_.newest_child(victim);
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    const int group = static_cast<int>(g);
+    pools_[g].swap_owners(index_.block_of_group(entry, group),
+                          index_.block_of_group(victim, group));
+  }
+  for (BlockId moved : {entry, victim}) queue_.move(moved, pools_.front().owner(moved));
+  return victim;
+}
+
+void PrefixCache::spill(BlockId victim) {
+  if (tier_ == nullptr) return;
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    blocks_[g] = index_.block_of_group(victim, static_cast<int>(g));
+  }
+  tier_->evicted(index_, victim, pools_.front().owner(victim), blocks_);
+}
+
+void PrefixCache::evict(BlockId victim) {
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    blocks_[g] = index_.block_of_group(victim, static_cast<int>(g));
+  }
+  const BlockId parent = index_.parent(victim);
+  index_.remove(victim);
+  queue_.evict(victim);
+  for (size_t g = 0; g < pools_.size(); ++g) pools_[g].evict(blocks_[g]);
+  if (parent == PrefixIndex::kNone || index_.has_children(parent)) return;
+  if (queue_.is_queued(parent)) queue_.become_childless(parent);
+}
+
+// From each entry without children towards its root, as far as nobody needs the entry.
+int32_t PrefixCache::clear(const std::function<bool(BlockId entry)>& wanted) {
+  int32_t n_cleared = 0;
+  for (int32_t i = 0; i < index_.n_blocks(); ++i) {
+    for (BlockId entry{i}; entry != PrefixIndex::kNone && queue_.is_childless(entry); ++n_cleared) {
+      if (wanted && !wanted(entry)) break;
+      const BlockId parent = index_.parent(entry);
+      evict(entry);
+      entry = parent;
+    }
+  }
+  return n_cleared;
+}
+
+int PrefixCache::check_invariants() const {
+  if (const int rule = index_.check_invariants()) return rule;
+  std::vector<std::vector<bool>> indexed(pools_.size());
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    indexed[g].resize(static_cast<size_t>(pools_[g].n_blocks_total()));
+  }
+  if (enabled_) {
+    for (int32_t i = 0; i < pools_.front().n_blocks_total(); ++i) {
+      if (!index_.contains(BlockId{i})) continue;
+      for (size_t g = 0; g < pools_.size(); ++g) {
+        const BlockId block = index_.block_of_group(BlockId{i}, static_cast<int>(g));
+        indexed[g][static_cast<size_t>(raw(block))] = true;
+      }
+    }
+  }
+  for (size_t g = 0; g < pools_.size(); ++g) {
+    for (int32_t i = 0; i < pools_[g].n_blocks_total(); ++i) {
+      if (pools_[g].is_kept(BlockId{i}) != indexed[g][static_cast<size_t>(i)]) return 3;
+    }
+  }
+  return check_queue();
+}
+
+int PrefixCache::check_queue() const {
+  const BlockPool& pool = pools_.front();
+  for (int32_t i = 0; i < index_.n_blocks(); ++i) {
+    const BlockId entry{i};
+    if (!index_.contains(entry)) {
+      if (queue_.is_queued(entry)) return 5;
+      continue;
+    }
+    const BlockId parent = index_.parent(entry);
+    const bool is_cached = pool.state(entry) == BlockState::kCached;
+    if (!is_cached && parent != PrefixIndex::kNone && pool.n_refs(parent) == 0) return 4;
+    if (queue_.is_queued(entry) != is_cached) return 5;
+    if (!is_cached) continue;
+    if (queue_.is_childless(entry) == index_.has_children(entry)) return 5;
+    if (queue_.tenant(entry) != pool.owner(entry)) return 5;
+  }
+  return 0;
+}
+
+}  // namespace lockstep
