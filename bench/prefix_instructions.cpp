@@ -13,8 +13,8 @@
 #include "common/load_error.h"
 #include "node/engine/engine_core.h"
 #include "node/model/model_file.h"
-#include "node/model/rank.h"
-#include "node/model/rope_table.h"
+#include "node/model/rank/rank.h"
+#include "node/model/weights/rope_table.h"
 #include "parallel/shard_plan.h"
 
 namespace lockstep {

@@ -5,7 +5,7 @@
 #include "clients/cli/commands.h"
 #include "common/service/config/config.h"
 #include "node/model/model_file.h"
-#include "node/model/possible_shards.h"
+#include "node/model/rank/possible_shards.h"
 
 namespace lockstep {
 namespace {

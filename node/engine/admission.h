@@ -9,7 +9,7 @@
 #include "common/sampling_ranges.h"
 #include "node/engine/request.h"
 #include "node/kv/pool/tenant_ledger.h"
-#include "node/model/step_plan.h"
+#include "node/step/step_plan.h"
 #include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {

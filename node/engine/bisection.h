@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "node/engine/sequence.h"
-#include "node/model/executor.h"
+#include "node/step/executor.h"
 
 namespace lockstep {
 

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <string_view>
 
-#include "node/model/executor.h"
+#include "node/step/executor.h"
 
 namespace lockstep {
 

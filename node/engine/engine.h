@@ -17,7 +17,7 @@
 #include "node/engine/engine_task.h"
 #include "node/engine/request.h"
 #include "node/kv/host/host_tier.h"
-#include "node/model/executor.h"
+#include "node/step/executor.h"
 #include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {

@@ -10,7 +10,7 @@
 #include "node/kv/index/block_events.h"
 #include "node/kv/pool/tenant_config.h"
 #include "node/kv/prefix/eviction_policy.h"
-#include "node/model/step_plan.h"
+#include "node/step/step_plan.h"
 
 namespace lockstep {
 

@@ -13,7 +13,7 @@
 #include "common/error_code.h"
 #include "common/ids.h"
 #include "node/engine/cache_receipt.h"
-#include "node/model/executor.h"
+#include "node/step/executor.h"
 #include "node/text/stream/stream_decoder.h"
 
 namespace lockstep {

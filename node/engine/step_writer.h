@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "node/engine/scheduler.h"
-#include "node/model/step_plan.h"
+#include "node/step/step_plan.h"
 #include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "common/load_error.h"
-#include "node/model/gguf_model.h"
+#include "node/model/files/gguf/gguf_model.h"
 
 namespace lockstep {
 

@@ -9,7 +9,7 @@
 #include "common/result.h"
 #include "node/engine/engine.h"
 #include "node/model/model_file.h"
-#include "node/model/rank_group.h"
+#include "node/model/rank/rank_group.h"
 #include "node/service/node_config.h"
 #include "node/text/jinja/chat_template.h"
 #include "node/text/tokenizer/tokenizer.h"

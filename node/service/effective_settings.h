@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "node/model/rank_settings.h"
+#include "node/model/rank/rank_settings.h"
 #include "node/service/node_config.h"
 #include "wire/messages.h"
 

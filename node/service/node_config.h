@@ -8,7 +8,7 @@
 #include "common/machine.h"
 #include "node/engine/engine.h"
 #include "node/model/model_file.h"
-#include "node/model/rank_group.h"
+#include "node/model/rank/rank_group.h"
 #include "node/service/tenant_settings.h"
 
 namespace lockstep {

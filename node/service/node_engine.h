@@ -10,7 +10,7 @@
 #include "common/memory/ledger.h"
 #include "node/engine/engine.h"
 #include "node/kv/report/block_event_log.h"
-#include "node/model/rank_group.h"
+#include "node/model/rank/rank_group.h"
 #include "node/service/checked_model.h"
 #include "node/service/node_config.h"
 #include "node/service/text_length.h"

@@ -5,7 +5,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
-#include "node/model/fingerprint.h"
+#include "node/model/weights/fingerprint.h"
 #include "node/service/generate_params.h"
 
 namespace lockstep {

@@ -6,7 +6,7 @@
 #include "common/load_error.h"
 #include "kernels/cpu/team/thread_team.h"
 #include "node/engine/engine.h"
-#include "node/model/rank_group.h"
+#include "node/model/rank/rank_group.h"
 #include "tests/support/fake_model_file.h"
 
 namespace lockstep::testing {

@@ -8,7 +8,7 @@
 
 #include "common/check.h"
 #include "common/load_error.h"
-#include "node/model/gguf_model.h"
+#include "node/model/files/gguf/gguf_model.h"
 
 namespace lockstep::testing {
 

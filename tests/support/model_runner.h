@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "node/model/rank_group.h"
+#include "node/model/rank/rank_group.h"
 
 namespace lockstep::testing {
 

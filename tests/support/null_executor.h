@@ -24,8 +24,8 @@
 #include <vector>
 
 #include "common/fault_points.h"
-#include "node/model/executor.h"
-#include "node/model/step_plan.h"
+#include "node/step/executor.h"
+#include "node/step/step_plan.h"
 
 namespace lockstep::testing {
 

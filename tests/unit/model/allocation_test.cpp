@@ -6,7 +6,7 @@
 #include <array>
 #include <atomic>
 
-#include "node/model/rank_group.h"
+#include "node/model/rank/rank_group.h"
 #include "tests/support/counting_new.h"
 #include "tests/support/fake_model_file.h"
 

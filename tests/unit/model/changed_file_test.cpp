@@ -13,9 +13,9 @@
 #include <thread>
 
 #include "common/load_error.h"
-#include "node/model/gguf_model.h"
-#include "node/model/mapped_file.h"
-#include "node/model/rank_group.h"
+#include "node/model/files/gguf/gguf_model.h"
+#include "node/model/files/gguf/mapped_file.h"
+#include "node/model/rank/rank_group.h"
 #include "tests/support/gguf_builder.h"
 
 namespace lockstep {

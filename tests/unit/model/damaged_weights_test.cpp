@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "kernels/layout/fp16.h"
 #include "kernels/layout/quant.h"
-#include "node/model/weights.h"
+#include "node/model/weights/weights.h"
 #include "tests/support/fake_model_file.h"
 
 namespace lockstep {

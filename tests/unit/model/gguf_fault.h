@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/load_error.h"
-#include "node/model/gguf_model.h"
+#include "node/model/files/gguf/gguf_model.h"
 #include "tests/support/gguf_builder.h"
 
 namespace lockstep::testing {

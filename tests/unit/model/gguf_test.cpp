@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "common/load_error.h"
-#include "node/model/gguf_model.h"
+#include "node/model/files/gguf/gguf_model.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/paths.h"
 

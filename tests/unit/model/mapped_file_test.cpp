@@ -1,5 +1,5 @@
 // A mapped file gives its pages back: loading weights must not hold the file in memory beside them.
-#include "node/model/mapped_file.h"
+#include "node/model/files/gguf/mapped_file.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 // RankGroup as an Executor: steps in order, results into the caller's memory, and failures that are
 // blamed on the right rank and do not outlive their step.
-#include "node/model/rank_group.h"
+#include "node/model/rank/rank_group.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // RoPE's angles, against what the formula says for values worked out by hand.
-#include "node/model/rope_table.h"
+#include "node/model/weights/rope_table.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // StepPlan: what the builder collects is what every rank reads, in one flat buffer.
-#include "node/model/step_plan.h"
+#include "node/step/step_plan.h"
 
 #include <gtest/gtest.h>
 

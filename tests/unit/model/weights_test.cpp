@@ -1,6 +1,6 @@
 // One rank's shard: every value is where the unsharded model has it, whatever the types; the
 // digests of all ranks together do not know how many ranks there were.
-#include "node/model/weights.h"
+#include "node/model/weights/weights.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,68 @@
+#include "node/model/files/gguf/gguf_model.h"
+
+#include "node/model/files/gguf/gguf_config.h"
+#include "node/model/files/gguf/model_tensors.h"
+
+namespace lockstep {
+
+using gguf::fail;
+using gguf::quoted;
+
+GgufModel::GgufModel(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes)
+    : file_(std::move(file)), directory_(gguf::read_directory(bytes)) {
+  refuse_split();
+  for (const Tensor& tensor : directory_.tensors) by_name_.emplace(tensor.name, &tensor);
+  config_ = gguf::read_config(directory_);
+  check_model_tensors(*this);
+  tokenizer_ = gguf::read_tokenizer(directory_.metadata);
+  check_vocabulary();
+}
+
+GgufModel::GgufModel(const std::shared_ptr<const MappedFile>& file)
+    : GgufModel(file, file->bytes()) {}
+
+GgufModel::GgufModel(std::span<const std::byte> bytes) : GgufModel(nullptr, bytes) {}
+
+const Tensor* GgufModel::find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+const Tensor& GgufModel::require(std::string_view name, int64_t n_rows, int64_t n_cols) const {
+  const Tensor* tensor = find(name);
+  if (tensor == nullptr) fail("tensor ", quoted(name), " is missing");
+  if (tensor->n_rows != n_rows || tensor->n_cols != n_cols) {
+    fail("tensor ", quoted(name), " at offset ", tensor->file_offset, " has the shape [",
+         tensor->n_cols, ", ", tensor->n_rows, "], the model needs [", n_cols, ", ", n_rows, "]");
+  }
+  return *tensor;
+}
+
+void GgufModel::release(const std::byte* data, int64_t n_bytes) const {
+  if (file_) file_->release(data, n_bytes);
+}
+
+void GgufModel::check_unchanged() const {
+  if (file_) file_->check_unchanged();
+}
+
+// Whatever else is missing in one file of several is in the others, so this is said first.
+void GgufModel::refuse_split() const {
+  constexpr const char* kCount = "split.count";
+  const gguf::Metadata& metadata = directory_.metadata;
+  const uint64_t n_files = metadata.find_integer(kCount).value_or(1);
+  if (n_files <= 1) return;
+  const uint64_t file_idx = metadata.find_integer("split.no").value_or(0);
+  fail(metadata.describe(kCount), ": this is file ", file_idx + 1, " of ", n_files,
+       " of a split model, which is not supported; join them with llama.cpp's "
+       "'llama-gguf-split --merge'");
+}
+
+void GgufModel::check_vocabulary() const {
+  const auto n_tokens = static_cast<int64_t>(tokenizer_.tokens.size());
+  if (n_tokens == config_.shape.vocab_size) return;
+  fail(directory_.metadata.describe("tokenizer.ggml.tokens"), " has ", n_tokens,
+       " tokens, tensor 'token_embd.weight' has ", config_.shape.vocab_size, " rows");
+}
+
+}  // namespace lockstep

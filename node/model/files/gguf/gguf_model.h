@@ -1,0 +1,47 @@
+// GgufModel: a GGUF file as a ModelFile. Parses and checks everything in its constructor, which
+// throws LoadError; afterwards the bytes are only handed out.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "node/model/files/gguf/gguf.h"
+#include "node/model/files/gguf/gguf_config.h"
+#include "node/model/files/gguf/mapped_file.h"
+#include "node/model/model_file.h"
+
+namespace lockstep {
+
+class GgufModel final : public ModelFile {
+ public:
+  explicit GgufModel(const std::shared_ptr<const MappedFile>& file);
+  // Of bytes that the caller keeps alive; release() does nothing. For tests.
+  explicit GgufModel(std::span<const std::byte> bytes);
+
+  const ModelConfig& config() const override { return config_; }
+  const TokenizerData& tokenizer() const override { return tokenizer_; }
+  SamplingDefaults sampling_defaults() const override {
+    return gguf::read_sampling_defaults(directory_.metadata);
+  }
+  const std::vector<Tensor>& tensors() const override { return directory_.tensors; }
+  const Tensor* find(std::string_view name) const override;
+  const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;
+  void release(const std::byte* data, int64_t n_bytes) const override;
+  void check_unchanged() const override;
+
+ private:
+  GgufModel(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes);
+  void refuse_split() const;
+  void check_vocabulary() const;
+
+  const std::shared_ptr<const MappedFile> file_;  // shared with open(): it outlives a failed parse
+  const gguf::Directory directory_;
+  std::unordered_map<std::string_view, const Tensor*> by_name_;
+  ModelConfig config_;
+  TokenizerData tokenizer_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,93 @@
+#include "node/model/forward/forward_faults.h"
+
+#ifdef LOCKSTEP_FAULT_POINTS
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+
+namespace lockstep {
+namespace {
+
+// The rows [first, end) of one sequence.
+struct Chunk {
+  size_t first = 0;
+  size_t end = 0;
+};
+
+std::vector<Chunk> chunks_of(const StepPlanView& plan) {
+  const std::span<const int32_t> owner = plan.seq_of_token();
+  std::vector<Chunk> chunks;
+  for (size_t i = 0; i < owner.size(); ++i) {
+    if (i == 0 || owner[i] != owner[i - 1]) chunks.push_back({i, i});
+    chunks.back().end = i + 1;
+  }
+  return chunks;
+}
+
+View rows_of(const std::vector<int32_t>& values) {
+  return view(values.data(), {static_cast<int64_t>(values.size())});
+}
+
+}  // namespace
+
+void ForwardFaults::mutate_positions(const StepPlanView& plan, View& rotated_by, View& seen_up_to) {
+  const std::span<const int32_t> planned = plan.positions();
+  rotated_by_.assign(planned.begin(), planned.end());
+  seen_up_to_ = rotated_by_;
+  for (const Chunk& chunk : chunks_of(plan)) {
+    if (planned[chunk.first] == 0) continue;  // no past
+    for (size_t i = chunk.first; i < chunk.end; ++i) {
+      const auto row = static_cast<int32_t>(i - chunk.first);
+      if (fault(Fault::kPositionReset)) rotated_by_[i] = row;
+      if (fault(Fault::kMaskDropped)) seen_up_to_[i] = planned[chunk.end - 1];
+      // One row needs no mask, so the bug never met it.
+      if (chunk.end - chunk.first > 1 && fault(Fault::kSquareMask)) seen_up_to_[i] = row;
+    }
+  }
+  if (fault(Fault::kOldLengthKept)) see_old_rows(plan);
+  rotated_by = rows_of(rotated_by_);
+  seen_up_to = rows_of(seen_up_to_);
+}
+
+// As many keys more as the slot's last owner had, as far as there are blocks.
+void ForwardFaults::see_old_rows(const StepPlanView& plan) {
+  lengths_.resize(static_cast<size_t>(limits_.max_seqs));
+  left_over_.resize(lengths_.size());
+  const auto width = static_cast<size_t>(plan.header().max_blocks);
+  for (const Chunk& chunk : chunks_of(plan)) {
+    const auto slot = static_cast<size_t>(plan.seq_slots()[chunk.first]);
+    const auto owner = static_cast<size_t>(plan.seq_of_token()[chunk.first]);
+    if (plan.positions()[chunk.first] == 0) left_over_[slot] = lengths_[slot];
+    lengths_[slot] = plan.positions()[chunk.end - 1] + 1;
+    const auto blocks = plan.block_tables(0).subspan(owner * width, width);
+    const auto n_blocks = std::ranges::count_if(blocks, [](int32_t id) { return id >= 0; });
+    const auto last = static_cast<int32_t>(n_blocks) * limits_.block_size - 1;
+    for (size_t i = chunk.first; i < chunk.end; ++i) {
+      seen_up_to_[i] = std::min(seen_up_to_[i] + left_over_[slot], last);
+    }
+  }
+}
+
+void ForwardFaults::throw_or_stall(uint64_t step) const {
+  if (fault(Fault::kRankThrows, step)) throw std::runtime_error("fault point rank-throws");
+  if (fault(Fault::kRankIsLate, step)) std::this_thread::sleep_for(timeout_ / 10);
+  if (fault(Fault::kRankStalls, step)) std::this_thread::sleep_for(timeout_ * 3 / 2);
+}
+
+void ForwardFaults::fill_with_nan(const View& sample_rows, const View& attended) {
+  if (sample_rows.n_rows() == 0) return;
+  const int32_t row = *sample_rows.row<int32_t>(0);
+  std::fill_n(attended.row<float>(row), attended.shape[1], std::numeric_limits<float>::quiet_NaN());
+}
+
+void ForwardFaults::fill_first_with_nan(const View& k_and_v) {
+  *k_and_v.row<float>(0) = std::numeric_limits<float>::quiet_NaN();
+}
+
+void ForwardFaults::dawdle() { std::this_thread::sleep_for(std::chrono::milliseconds{5}); }
+
+}  // namespace lockstep
+
+#endif

@@ -1,0 +1,77 @@
+// Workspace: every activation of one rank, sized once from StepLimits; no step allocates. The
+// attention part, the feed-forward part and the output head of a layer never live at once and share
+// their memory. Used by the rank's thread.
+//
+//   | token_ids | residual … partials (all phases) | attention: qkv, out    |
+//   |                                            | FFN: gate_up, gated    |
+//   |                                            | head: logits, samples  |
+#pragma once
+
+#include <cstdint>
+
+#include "common/memory/buffer.h"
+#include "node/model/model_config.h"
+#include "node/model/weights/arena.h"
+#include "node/model/weights/weights.h"
+#include "node/step/step_plan.h"
+
+namespace lockstep {
+
+// Room for one activation as f32, as int8, or as both: what its readers' weights ask for.
+struct ActsBuffer {
+  float* f32 = nullptr;
+  uint8_t* q = nullptr;
+  float* scale = nullptr;
+  float* sum = nullptr;
+  int32_t* q_sum = nullptr;
+
+  Acts acts(int64_t n_tokens, int64_t k) const;
+};
+
+struct Workspace {
+  Workspace(const ModelConfig& model, const ShardPlan& plan, int rank, const RankWeights& weights,
+            const StepLimits& limits, MemoryLedger& ledger);
+
+  Buffer memory;
+  // [max_seqs, max_model_len + 1]: survives from step to step
+  int32_t* token_ids = nullptr;
+
+  // all phases; rows are up to max(max_tokens, max_samples)
+  int32_t* tokens = nullptr;          // [max_tokens]
+  int32_t* cached_tokens = nullptr;   // [max_cached_tokens]: written, read by nobody
+  uint8_t* kv_finite = nullptr;       // [max_tokens]: 1 = so were its keys and values in all layers
+  float* residual = nullptr;          // [max_tokens, hidden_dim]
+  float* sampled_residual = nullptr;  // [max_samples, hidden_dim]
+  ActsBuffer normed;                  // [rows, hidden_dim]
+  float* partials = nullptr;          // [max_subtrees, rows, hidden_dim]
+  float* gathered = nullptr;          // [n_ranks * max_subtrees, rows, hidden_dim]; null: 1 rank
+
+  // attention
+  float* qkv = nullptr;               // [max_tokens, (n_heads + 2 * n_kv_heads) * head_dim]
+  float* attended = nullptr;          // [max_tokens, n_heads * head_dim]
+  float* sampled_attended = nullptr;  // [max_samples, n_heads * head_dim]
+  ActsBuffer quantized_attended;      // [rows, n_heads * head_dim]
+
+  // feed-forward
+  float* gate_up = nullptr;  // [rows, 2 * n_ffn]
+  ActsBuffer gated;          // [rows, n_ffn]
+
+  // output head
+  float* logits_slice = nullptr;        // [max_samples, max_vocab]; null with one rank
+  float* gathered_logits = nullptr;     // [n_ranks, max_samples, max_vocab]; null with one rank
+  float* logits = nullptr;              // [max_samples, vocab_size]
+  int32_t* ids = nullptr;               // [max_samples]
+  float* logprobs = nullptr;            // [max_samples]
+  int32_t* top_ids = nullptr;           // [max_samples, kMaxTopLogprobs]
+  float* top_logprobs = nullptr;        // [max_samples, kMaxTopLogprobs]
+  uint8_t* finite = nullptr;            // [max_samples]
+  int32_t* sample_seq_slots = nullptr;  // [max_samples], rows of the token_ids
+  int32_t* sample_positions = nullptr;  // [max_samples]
+  std::byte* sample_scratch = nullptr;  // [sample_scratch_bytes(vocab_size)]
+
+ private:
+  void lay_out(Arena& arena, const ModelConfig& model, const ShardPlan& plan, int rank,
+               const RankWeights& weights, const StepLimits& limits);
+};
+
+}  // namespace lockstep

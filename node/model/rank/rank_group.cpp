@@ -1,0 +1,362 @@
+#include "node/model/rank/rank_group.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cfenv>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "common/fault_points.h"
+#include "common/load_error.h"
+#include "common/log.h"
+#include "common/threads/progress.h"
+#include "common/threads/threads.h"
+#include "node/model/rank/rank.h"
+#include "node/model/weights/rope_table.h"
+
+namespace lockstep {
+
+namespace {
+
+constexpr int kMaxInFlight = 2;   // one runs while the engine plans the next
+constexpr int kIdleSpins = 1000;  // tens of microseconds: the engine answers a step that fast
+
+ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
+  Result<ShardPlan> plan = make_shard_plan(model.shape, n_ranks);
+  if (!plan) throw LoadError(plan.error().message);
+  return std::move(plan).value();
+}
+
+// One plan on its way through the ranks. Written by the engine thread before it is submitted, by
+// each rank at its own outcome (and by rank 0 at the result) while it runs, read again after.
+struct InFlight {
+  std::vector<std::byte> plan;
+  size_t n_bytes = 0;
+  std::vector<BlockId> nan_blocks;  // to be filled when it runs
+  StepResult result;
+  std::vector<RankOutcome> outcomes;            // [n_ranks]
+  std::vector<std::vector<uint8_t>> kv_finite;  // [n_ranks, max_seqs], each rank's own
+  int n_done = 0;                               // guarded by the group's mutex
+};
+
+int severity(StepStatus status) {
+  switch (status) {
+    case StepStatus::kOk:
+      return 0;
+    case StepStatus::kCommFailed:
+      return 1;
+    case StepStatus::kBadHostBlock:
+      return 2;
+    case StepStatus::kPlanMismatch:
+      return 3;
+    case StepStatus::kRankFailed:
+      return 4;
+  }
+  return 0;
+}
+
+// A sequence's keys and values are on all ranks, some heads on each.
+void join_kv_finite(const std::vector<std::vector<uint8_t>>& ranks, std::vector<uint8_t>& all) {
+  std::ranges::fill(all, uint8_t{1});
+  for (const std::vector<uint8_t>& of_rank : ranks) {
+    for (size_t seq = 0; seq < all.size(); ++seq) all[seq] &= of_rank[seq];
+  }
+}
+
+// The failure that explains the others: a rank that throws aborts its peers' collectives, and one
+// that times out aborts those of the rest.
+const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
+  return *std::max_element(outcomes.begin(), outcomes.end(),
+                           [](const RankOutcome& a, const RankOutcome& b) {
+                             return std::pair(severity(a.status), a.is_cause) <
+                                    std::pair(severity(b.status), b.is_cause);
+                           });
+}
+
+std::vector<RankGroupConfig> per_rank_configs(const RankGroupConfig& config) {
+  std::vector<RankGroupConfig> told(static_cast<size_t>(config.n_ranks), config);
+  for (int rank = 0; config.on_rank_config && rank < config.n_ranks; ++rank) {
+    config.on_rank_config(rank, told[static_cast<size_t>(rank)]);
+  }
+  for (size_t rank = 0; rank < told.size(); ++rank) {
+    if (fault(Fault::kRankToldOtherKvCache, rank)) told[rank].kv_cache = !config.kv_cache;
+  }
+  return told;
+}
+
+// Of ranks that agree.
+std::vector<RankSettings> settings_of(const std::vector<RankGroupConfig>& ranks) {
+  std::vector<RankSettings> settings;
+  settings.reserve(ranks.size());
+  for (const RankGroupConfig& rank : ranks) settings.push_back(rank_settings(rank));
+  check_equal_settings(settings);
+  return settings;
+}
+
+}  // namespace
+
+struct RankGroup::Impl {
+  Impl(const ModelFile& file, const RankGroupConfig& config, MemoryLedger& ledger);
+  ~Impl();
+
+  void start_ranks(const ModelFile& file, MemoryLedger& ledger);
+  void stop_ranks();
+  void run_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
+  std::unique_ptr<Rank> build_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
+  bool wait_for_plan(uint64_t n_run);
+  void run_step(Rank& rank, int idx, InFlight& step);
+  void make_communicators();
+  InFlight& slot(uint64_t n) { return ring[n % kMaxInFlight]; }
+
+  // constant after construction
+  const RankGroupConfig config;
+  const std::vector<RankGroupConfig> rank_configs;  // [n_ranks], what each was told
+  const std::vector<RankSettings> settings;         // [n_ranks]
+  const ModelConfig model;
+  const ShardPlan plan;
+  const RopeTable rope;
+  std::string backend;
+  std::string fingerprint;
+
+  // [n_ranks * threads_per_rank], each its thread's
+  std::vector<ProgressCounter> progress;
+
+  // written by the engine thread while every rank is idle
+  std::vector<std::unique_ptr<Communicator>> communicators;
+
+  std::array<InFlight, kMaxInFlight> ring;
+  uint64_t n_answered = 0;               // engine thread only
+  std::vector<BlockId> nan_blocks;       // for the next plan; engine thread only
+  std::atomic<uint64_t> n_submitted{0};  // written by the engine thread
+  std::atomic<bool> stopping{false};
+  std::atomic<bool> broken{false};  // a step failed; those submitted behind it must not run
+
+  std::mutex mutex;
+  std::condition_variable work, done;
+  // guarded by mutex
+  int n_ready = 0;  // ranks loaded, or failed to
+  std::exception_ptr load_failure;
+  std::vector<UnitDigest> digests;
+
+  std::vector<std::thread> threads;
+};
+
+RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config,
+                      MemoryLedger& ledger)
+    : config(group_config),
+      rank_configs(per_rank_configs(config)),
+      settings(settings_of(rank_configs)),
+      model(file.config()),
+      plan(shard_or_throw(model, config.n_ranks)),
+      rope(model, config.limits.max_model_len, ledger),
+      progress(static_cast<size_t>(config.n_ranks) * static_cast<size_t>(config.threads_per_rank)) {
+  for (InFlight& step : ring) {
+    step.plan.resize(step_plan_bytes(config.limits));
+    step.outcomes.resize(plan.ranks.size());
+    step.result.resize(config.limits.max_samples, config.limits.max_seqs);
+    step.kv_finite.assign(plan.ranks.size(), step.result.kv_finite);
+  }
+  make_communicators();
+  try {
+    start_ranks(file, ledger);
+  } catch (...) {
+    stop_ranks();
+    throw;
+  }
+}
+
+RankGroup::Impl::~Impl() { stop_ranks(); }
+
+void RankGroup::Impl::stop_ranks() {
+  {
+    std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  work.notify_all();
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+}
+
+void RankGroup::Impl::make_communicators() {
+  communicators = make_local_group(config.n_ranks,
+                                   {.tick = config.watch_tick,
+                                    .n_ticks = config.collective_ticks,
+                                    .progress = [this] { return sum_of(progress); }},
+                                   config.n_ranks * config.threads_per_rank);
+}
+
+void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
+  for (int rank = 0; rank < config.n_ranks; ++rank) {
+    threads.push_back(start_thread(str("rank ", rank),
+                                   [this, rank, &file, &ledger] { run_rank(rank, file, ledger); }));
+  }
+  std::unique_lock lock(mutex);
+  done.wait(lock, [&] { return n_ready == config.n_ranks; });
+  file.check_unchanged();  // which would explain a failure
+  if (load_failure != nullptr) std::rethrow_exception(load_failure);
+  fingerprint = make_fingerprint(combine_units(file, std::move(digests)), model, file.tokenizer(),
+                                 config.kv_dtype);
+}
+
+void RankGroup::Impl::run_rank(int idx, const ModelFile& file, MemoryLedger& ledger) {
+  std::fesetenv(FE_DFL_ENV);  // denormals on, round to nearest; the stream's team inherits it
+  const std::unique_ptr<Rank> rank = build_rank(idx, file, ledger);
+  if (rank == nullptr) return;
+  for (uint64_t n_run = 0; wait_for_plan(n_run); ++n_run) run_step(*rank, idx, slot(n_run));
+}
+
+std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file,
+                                                  MemoryLedger& ledger) {
+  std::unique_ptr<Rank> rank;
+  std::exception_ptr failure;
+  const auto n_threads = static_cast<size_t>(config.threads_per_rank);
+  try {
+    rank = std::make_unique<Rank>(
+        file, plan, idx, rank_configs[static_cast<size_t>(idx)], rope.cos_sin(),
+        std::span(progress).subspan(static_cast<size_t>(idx) * n_threads, n_threads), ledger);
+  } catch (const std::bad_alloc&) {
+    failure = std::make_exception_ptr(
+        LoadError(str("rank ", idx, ": no memory for its weights and activations")));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  std::lock_guard lock(mutex);
+  if (failure != nullptr && load_failure == nullptr) load_failure = failure;
+  if (rank != nullptr) {
+    const std::vector<UnitDigest> mine = rank->take_digests();
+    digests.insert(digests.end(), mine.begin(), mine.end());
+    if (idx == 0) backend = rank->backend();
+  }
+  if (++n_ready == config.n_ranks) done.notify_all();
+  return rank;
+}
+
+// False when there is nothing left to run and the group is being destroyed. A plan once submitted
+// is run by all ranks, or their peers would wait for them.
+bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
+  for (int i = 0; i < kIdleSpins; ++i) {
+    if (n_submitted.load(std::memory_order_acquire) > n_run) return true;
+    std::this_thread::yield();
+  }
+  std::unique_lock lock(mutex);
+  work.wait(lock, [&] { return n_submitted > n_run || stopping; });
+  return n_submitted > n_run;
+}
+
+void RankGroup::Impl::run_step(Rank& rank, int idx, InFlight& step) {
+  const std::span<const std::byte> bytes(step.plan.data(), step.n_bytes);
+  RankOutcome outcome =
+      broken ? RankOutcome{.status = StepStatus::kCommFailed, .message = "a step before it failed"}
+             : rank.run(bytes, step.nan_blocks, *communicators[static_cast<size_t>(idx)]);
+  if (outcome.status != StepStatus::kOk) {
+    broken = true;
+  } else {
+    if (idx == 0) rank.read_samples(StepPlanView(bytes).header(), step.result);
+    rank.read_kv_finite(StepPlanView(bytes), step.kv_finite[static_cast<size_t>(idx)]);
+  }
+  std::lock_guard lock(mutex);
+  step.outcomes[static_cast<size_t>(idx)] = std::move(outcome);
+  if (++step.n_done == config.n_ranks) done.notify_all();
+}
+
+RankGroup::RankGroup(const ModelFile& file, const RankGroupConfig& config, MemoryLedger& ledger)
+    : impl_(std::make_unique<Impl>(file, config, ledger)) {}
+RankGroup::~RankGroup() = default;
+
+void RankGroup::submit(std::span<const std::byte> plan) {
+  Impl& group = *impl_;
+  const uint64_t n = group.n_submitted.load(std::memory_order_relaxed);
+  CHECK(n - group.n_answered < kMaxInFlight);
+  InFlight& step = group.slot(n);
+  CHECK(plan.size() <= step.plan.size());
+  std::memcpy(step.plan.data(), plan.data(), plan.size());
+  step.n_bytes = plan.size();
+  step.nan_blocks.swap(group.nan_blocks);
+  group.nan_blocks.clear();
+  const StepPlanHeader& header = StepPlanView(plan).header();
+  step.result.step = header.step;
+  step.result.n_samples = header.n_samples;
+  {
+    std::lock_guard lock(group.mutex);
+    step.n_done = 0;
+    group.n_submitted.store(n + 1, std::memory_order_release);
+  }
+  group.work.notify_all();
+}
+
+int RankGroup::max_steps_in_flight() const { return kMaxInFlight; }
+
+// Ranks have one KV group.
+void RankGroup::fill_with_nan(int group, std::span<const BlockId> blocks) {
+  CHECK_EQ(group, 0);
+  impl_->nan_blocks.insert(impl_->nan_blocks.end(), blocks.begin(), blocks.end());
+}
+
+void RankGroup::wait_result(StepResult& result) {
+  Impl& group = *impl_;
+  CHECK(group.n_answered < group.n_submitted);
+  InFlight& step = group.slot(group.n_answered);
+  {
+    std::unique_lock lock(group.mutex);
+    group.done.wait(lock, [&] { return step.n_done == group.config.n_ranks; });
+  }
+  ++group.n_answered;
+  const RankOutcome& outcome = worst(step.outcomes);
+  step.result.status = outcome.status;
+  step.result.message = outcome.message;
+  join_kv_finite(step.kv_finite, step.result.kv_finite);
+  step.result.bad_host_blocks.clear();
+  for (const RankOutcome& of_rank : step.outcomes) {
+    step.result.bad_host_blocks.insert(step.result.bad_host_blocks.end(),
+                                       of_rank.bad_host_blocks.begin(),
+                                       of_rank.bad_host_blocks.end());
+  }
+  result = step.result;  // no allocation once result's arrays have their size
+  if (group.broken && group.n_answered == group.n_submitted) {
+    // Every rank is idle, so the next step may start with collectives that nobody has aborted.
+    group.make_communicators();
+    group.broken = false;
+  }
+}
+
+uint64_t RankGroup::progress() const { return sum_of(impl_->progress); }
+
+const ModelConfig& RankGroup::model() const { return impl_->model; }
+
+std::string RankGroup::backend_name() const {
+  return str(impl_->backend, " x", impl_->config.threads_per_rank, " threads x",
+             impl_->config.n_ranks, " ranks");
+}
+
+const std::vector<RankSettings>& RankGroup::settings() const { return impl_->settings; }
+
+std::string RankGroup::numerics_fingerprint() const { return impl_->fingerprint; }
+
+void check_kv_dtype(const ModelConfig& model, DType kv_dtype) {
+  const int head_dim = model.shape.head_dim;
+  if (kv_dtype != DType::kQ8_0 || head_dim % kBlockLen == 0) return;
+  throw LoadError(str("kv_cache_dtype: q8_0 needs heads of a multiple of ", kBlockLen,
+                      " values, the model's have ", head_dim));
+}
+
+int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config) {
+  const ShardPlan plan = shard_or_throw(model, config.n_ranks);
+  int n_kv_heads = 0;
+  for (const RankShard& rank : plan.ranks) n_kv_heads = std::max(n_kv_heads, rank.n_kv_heads);
+  return kv_bytes_per_block({.dtype = config.kv_dtype,
+                             .n_layers = model.n_layers,
+                             .n_blocks = 1,
+                             .block_size = config.limits.block_size,
+                             .n_kv_heads = n_kv_heads,
+                             .head_dim = model.shape.head_dim});
+}
+
+}  // namespace lockstep

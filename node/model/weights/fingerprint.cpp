@@ -1,0 +1,130 @@
+#include "node/model/weights/fingerprint.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+
+#include "common/load_error.h"
+#include "common/log.h"
+
+namespace lockstep {
+
+void Hasher::Free::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
+
+Hasher::Hasher() : state_(XXH3_createState()) {
+  if (state_ == nullptr) throw std::bad_alloc();
+  reset();
+}
+
+void Hasher::reset() { XXH3_128bits_reset(state_.get()); }
+
+void Hasher::update(std::span<const std::byte> bytes) {
+  XXH3_128bits_update(state_.get(), bytes.data(), bytes.size());
+}
+
+void Hasher::update(std::string_view text) {
+  update_u64(text.size());
+  update(std::as_bytes(std::span(text)));
+}
+
+void Hasher::update_u64(uint64_t value) {
+  std::array<std::byte, 8> bytes;
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(value >> (8 * i));
+  update(bytes);
+}
+
+Digest128 Hasher::digest() const {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state_.get()));
+  Digest128 digest;
+  static_assert(sizeof(canonical) == sizeof(digest));
+  std::memcpy(digest.data(), &canonical, sizeof(digest));
+  return digest;
+}
+
+namespace {
+
+// What the forward pass reads from the model, beside the weights.
+void add_forward(const ModelConfig& model, Hasher& hasher) {
+  hasher.update(model.architecture);
+  hasher.update_u64(static_cast<uint64_t>(model.shape.n_heads));
+  hasher.update_u64(static_cast<uint64_t>(model.shape.n_kv_heads));
+  hasher.update_u64(std::bit_cast<uint32_t>(model.rms_eps));
+  hasher.update_u64(std::bit_cast<uint64_t>(model.rope_theta));
+  hasher.update_u64(static_cast<uint64_t>(model.n_rot));
+  hasher.update_u64(model.rope_style == RopeStyle::kNeighbours ? 1 : 0);
+  hasher.update_u64(model.rope_freq_divisors.size());
+  for (float divisor : model.rope_freq_divisors) {
+    hasher.update_u64(std::bit_cast<uint32_t>(divisor));
+  }
+}
+
+// What decides which ids a text becomes, which text ids become, and where an answer ends.
+void add_text(const TokenizerData& tokenizer, Hasher& hasher) {
+  hasher.update(tokenizer.model);
+  hasher.update(tokenizer.pre);
+  hasher.update(tokenizer.chat_template);
+  for (const auto* strings : {&tokenizer.tokens, &tokenizer.merges}) {
+    hasher.update_u64(strings->size());
+    for (const std::string& text : *strings) hasher.update(std::string_view(text));
+  }
+  for (const TokenType type : tokenizer.types) hasher.update_u64(static_cast<uint64_t>(type));
+  for (const int32_t id :
+       {tokenizer.bos_id, tokenizer.eos_id, tokenizer.unk_id, tokenizer.pad_id}) {
+    hasher.update_u64(static_cast<uint32_t>(id));
+  }
+  hasher.update_u64(tokenizer.extra_eog_ids.size());
+  for (const int32_t id : tokenizer.extra_eog_ids) hasher.update_u64(static_cast<uint32_t>(id));
+  hasher.update_u64(tokenizer.add_bos ? 1 : 0);
+}
+
+}  // namespace
+
+Digest128 combine_units(const ModelFile& file, std::vector<UnitDigest> units) {
+  std::sort(units.begin(), units.end(), [](const UnitDigest& a, const UnitDigest& b) {
+    return a.tensor != b.tensor ? a.tensor < b.tensor : a.unit < b.unit;
+  });
+  Hasher hasher;
+  const UnitDigest* previous = nullptr;
+  for (const UnitDigest& unit : units) {
+    const Tensor& tensor = file.tensors()[static_cast<size_t>(unit.tensor)];
+    const bool same_tensor = previous != nullptr && previous->tensor == unit.tensor;
+    if (same_tensor && previous->unit == unit.unit) {
+      if (previous->digest != unit.digest) {
+        throw LoadError(str("tensor ", tensor.name, " changed while it was read"));
+      }
+      continue;
+    }
+    if (!same_tensor) {
+      hasher.update(tensor.name);
+      hasher.update(to_string(tensor.type));
+      hasher.update_u64(static_cast<uint64_t>(tensor.n_rows));
+      hasher.update_u64(static_cast<uint64_t>(tensor.n_cols));
+    }
+    hasher.update(unit.digest);
+    previous = &unit;
+  }
+  return hasher.digest();
+}
+
+std::string make_fingerprint(const Digest128& weights, const ModelConfig& model,
+                             const TokenizerData& tokenizer, DType kv_dtype) {
+  Hasher hasher;
+  hasher.update_u64(kNumericsContract);
+  hasher.update(kBackendClass);
+  hasher.update(weights);
+  hasher.update_u64(static_cast<uint64_t>(kv_dtype));
+  add_forward(model, hasher);
+  hasher.update_u64(kTextContract);
+  add_text(tokenizer, hasher);
+  std::string text;
+  for (std::byte b : hasher.digest()) {
+    for (int shift : {4, 0}) text += "0123456789abcdef"[std::to_integer<int>(b) >> shift & 15];
+  }
+  return text;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,138 @@
+#include "node/model/weights/weight_loader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/check.h"
+#include "common/load_error.h"
+#include "common/log.h"
+#include "common/units.h"
+#include "kernels/layout/finite_weights.h"
+#include "kernels/layout/fp16.h"
+#include "kernels/layout/quant.h"
+
+namespace lockstep {
+
+namespace {
+
+constexpr int64_t kChunkBytes = 256_KiB;  // stays in cache between hashing and packing
+constexpr size_t kPieceBytes = 16 << 10;  // stays in the first cache between hashing and the search
+
+int64_t rows_per_chunk(const Tensor& tensor) {
+  return std::max<int64_t>(1, kChunkBytes / tensor.row_bytes());
+}
+
+// PackedWeights is a view for readers; its memory is the arena's, which is ours to fill.
+std::byte* writable(const PackedWeights& dst) { return const_cast<std::byte*>(dst.data); }
+
+float widen(WeightType type, const std::byte* value) {
+  uint16_t half;
+  float single;
+  switch (type) {
+    case WeightType::kF32:
+      std::memcpy(&single, value, sizeof(single));
+      return single;
+    case WeightType::kF16:
+      std::memcpy(&half, value, sizeof(half));
+      return f16_to_f32(half);
+    default:
+      std::memcpy(&half, value, sizeof(half));
+      return bf16_to_f32(half);
+  }
+}
+
+}  // namespace
+
+void WeightLoader::load_rows(const RowSlice& slice, const PackedWeights& dst, int64_t dst_row) {
+  const Tensor& tensor = *slice.tensor;
+  CHECK_EQ(slice.first % slice.unit_rows, 0);
+  const int64_t row_bytes = tensor.row_bytes();
+  const int64_t end = slice.first + slice.n;
+  for (int64_t row = slice.first; row < end;) {
+    const int64_t unit_end = std::min((row / slice.unit_rows + 1) * slice.unit_rows, end);
+    const int64_t n = std::min(unit_end - row, rows_per_chunk(tensor));
+    const std::byte* source = tensor.data + row * row_bytes;
+    const std::span bytes(source, static_cast<size_t>(n * row_bytes));
+    inspect(tensor, bytes, hasher_);
+    pack_rows(dst, writable(dst), dst_row + row - slice.first, n, source, row_bytes);
+    file_.release(source, n * row_bytes);
+    if (row + n == unit_end) finish_unit(tensor, row / slice.unit_rows, hasher_);
+    row += n;
+  }
+  file_.check_unchanged();
+}
+
+void WeightLoader::load_columns(const Tensor& tensor, const PackedWeights& dst) {
+  const int64_t row_bytes = tensor.row_bytes();
+  const int64_t leaf_bytes = source_row_bytes(tensor.type, dst.leaf_k());
+  const int64_t first_byte = dst.leaves.first * leaf_bytes;
+  const auto n_leaves = static_cast<size_t>(dst.leaves.n);
+  if (leaf_hashers_.size() < n_leaves) leaf_hashers_.resize(n_leaves);
+  for (int64_t row = 0; row < tensor.n_rows;) {
+    const int64_t n = std::min(tensor.n_rows - row, rows_per_chunk(tensor));
+    const std::byte* source = tensor.data + row * row_bytes;
+    for (int64_t i = 0; i < n; ++i) {
+      const std::byte* leaf = source + i * row_bytes + first_byte;
+      for (size_t l = 0; l < n_leaves; ++l, leaf += leaf_bytes) {
+        inspect(tensor, {leaf, static_cast<size_t>(leaf_bytes)}, leaf_hashers_[l]);
+      }
+    }
+    pack_rows(dst, writable(dst), row, n, source + first_byte, row_bytes);
+    file_.release(source, n * row_bytes);
+    row += n;
+  }
+  for (size_t l = 0; l < n_leaves; ++l) {
+    finish_unit(tensor, dst.leaves.first + static_cast<int64_t>(l), leaf_hashers_[l]);
+  }
+  file_.check_unchanged();
+}
+
+void WeightLoader::load_vector(const RowSlice& slice, float* dst) {
+  const Tensor& tensor = *slice.tensor;
+  CHECK_EQ(slice.first % slice.unit_rows, 0);
+  if (is_quantized(tensor.type)) {
+    throw LoadError(str("tensor ", tensor.name, " at offset ", tensor.file_offset, ": a vector of ",
+                        to_string(tensor.type), "; F32, F16 or BF16 expected"));
+  }
+  const int64_t size = source_row_bytes(tensor.type, 1);
+  for (int64_t i = 0; i < slice.n; i += slice.unit_rows) {
+    const int64_t n = std::min(slice.unit_rows, slice.n - i);
+    const std::byte* source = tensor.data + (slice.first + i) * size;
+    const std::span bytes(source, static_cast<size_t>(n * size));
+    inspect(tensor, bytes, hasher_);
+    for (int64_t j = 0; j < n; ++j) dst[i + j] = widen(tensor.type, source + j * size);
+    finish_unit(tensor, (slice.first + i) / slice.unit_rows, hasher_);
+  }
+  file_.check_unchanged();
+}
+
+void WeightLoader::inspect(const Tensor& tensor, std::span<const std::byte> bytes,
+                           Hasher& hasher) const {
+  const auto block_bytes = static_cast<size_t>(source_block_bytes(tensor.type));
+  const size_t piece_bytes = kPieceBytes / block_bytes * block_bytes;
+  while (!bytes.empty()) {
+    const auto piece = bytes.first(std::min(bytes.size(), piece_bytes));
+    hasher.update(piece);
+    refuse_non_finite(tensor, piece);
+    bytes = bytes.subspan(piece.size());
+  }
+}
+
+void WeightLoader::refuse_non_finite(const Tensor& tensor, std::span<const std::byte> bytes) const {
+  const auto found = find_non_finite(tensor.type, bytes);
+  if (!found) return;
+  file_.check_unchanged();  // which would explain it
+  throw LoadError(
+      str("tensor ", tensor.name, " at offset ",
+          tensor.file_offset + static_cast<uint64_t>(bytes.data() - tensor.data + found->offset),
+          ": a ", found->what, " of type ", to_string(tensor.type), " is ", found->value,
+          "; the file is damaged"));
+}
+
+void WeightLoader::finish_unit(const Tensor& tensor, int64_t unit, Hasher& hasher) {
+  const auto idx = static_cast<int32_t>(&tensor - file_.tensors().data());
+  digests_.push_back({idx, static_cast<int32_t>(unit), hasher.digest()});
+  hasher.reset();
+}
+
+}  // namespace lockstep

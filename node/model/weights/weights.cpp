@@ -1,0 +1,195 @@
+#include "node/model/weights/weights.h"
+
+#include <functional>
+#include <string>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "node/model/weights/arena.h"
+#include "node/model/weights/weight_loader.h"
+
+namespace lockstep {
+
+namespace {
+
+// A tensor's rows on their way into a Matrix, with the bias that belongs to them.
+struct RowsOf {
+  RowSlice weight;
+  const Tensor* bias = nullptr;
+};
+
+// Lays a rank's weights out and, once there is memory, fills them. The layout is walked twice with
+// the same code: first over an arena that only counts, then over the real one.
+class Assembler {
+ public:
+  Assembler(const ModelFile& file, const ShardPlan& plan, int rank, Arena arena,
+            WeightLoader* loader)
+      : file_(file),
+        model_(file.config()),
+        shape_(model_.shape),
+        shard_(plan.ranks[static_cast<size_t>(rank)]),
+        arena_(arena),
+        loader_(loader) {}
+
+  void assemble(RankWeights& out) {
+    const Tensor& embedding = file_.require("token_embd.weight", shape_.vocab_size, hidden());
+    Matrix table = rows({{vocab_slice(embedding), nullptr}});
+    out.embedding = table.parts.front().weights;
+    for (int layer = 0; layer < model_.n_layers; ++layer) out.layers.push_back(this->layer(layer));
+    out.output_norm = norm("output_norm.weight");
+    if (model_.tied_embeddings) {
+      out.head = std::move(table);
+    } else {
+      const Tensor& head = file_.require("output.weight", shape_.vocab_size, hidden());
+      out.head = rows({{vocab_slice(head), nullptr}});
+    }
+  }
+
+  int64_t bytes() const { return arena_.bytes(); }
+
+ private:
+  int64_t hidden() const { return shape_.hidden_dim; }
+
+  LayerWeights layer(int idx) {
+    const std::string prefix = str("blk.", idx, ".");
+    LayerWeights w;
+    w.attention_norm = norm(prefix + "attn_norm.weight");
+    w.qkv = rows(
+        {query_rows(prefix + "attn_q"), kv_rows(prefix + "attn_k"), kv_rows(prefix + "attn_v")});
+    w.o = columns(prefix + "attn_output.weight", int64_t{shape_.n_heads} * shape_.head_dim,
+                  shard_.attention);
+    w.ffn_norm = norm(prefix + "ffn_norm.weight");
+    w.gate_up = rows({ffn_rows(prefix + "ffn_gate"), ffn_rows(prefix + "ffn_up")});
+    w.down = columns(prefix + "ffn_down.weight", shape_.ffn_dim, shard_.ffn);
+    return w;
+  }
+
+  // No rank owns part of a unit: a vocabulary is cut in tiles, q in attention leaves, k and v in
+  // heads, gate and up in FFN leaves.
+  RowSlice vocab_slice(const Tensor& tensor) const {
+    return {&tensor, shard_.first_vocab, shard_.n_vocab, kPanelRows};
+  }
+  RowsOf query_rows(const std::string& name) const {
+    const int64_t d = shape_.head_dim;
+    const int64_t heads_per_leaf = shape_.n_heads / shard_.attention.n_total;
+    return {{&file_.require(name + ".weight", shape_.n_heads * d, hidden()), shard_.first_head * d,
+             shard_.n_heads * d, heads_per_leaf * d},
+            bias(name, shape_.n_heads * d)};
+  }
+  RowsOf kv_rows(const std::string& name) const {
+    const int64_t d = shape_.head_dim;
+    return {{&file_.require(name + ".weight", shape_.n_kv_heads * d, hidden()),
+             shard_.first_kv_head * d, shard_.n_kv_heads * d, d},
+            bias(name, shape_.n_kv_heads * d)};
+  }
+  RowsOf ffn_rows(const std::string& name) const {
+    return {{&file_.require(name + ".weight", shape_.ffn_dim, hidden()), shard_.first_ffn,
+             shard_.n_ffn, shape_.ffn_dim / shard_.ffn.n_total},
+            nullptr};
+  }
+  const Tensor* bias(const std::string& name, int64_t n) const {
+    return model_.qkv_bias ? &file_.require(name + ".bias", 1, n) : nullptr;
+  }
+
+  // Tensors of one type become one part; a bias, if the first has one, is every tensor's.
+  Matrix rows(const std::vector<RowsOf>& tensors) {
+    Matrix matrix;
+    int64_t first_row = 0;
+    for (size_t i = 0; i < tensors.size();) {
+      const WeightType type = tensors[i].weight.tensor->type;
+      size_t end = i;
+      int64_t n_rows = 0;
+      for (; end < tensors.size() && tensors[end].weight.tensor->type == type; ++end) {
+        n_rows += tensors[end].weight.n;
+      }
+      const std::span<const RowsOf> same(tensors.data() + i, end - i);
+      matrix.parts.push_back({row_part(same, type, n_rows), bias_part(same, n_rows), first_row});
+      first_row += n_rows;
+      i = end;
+    }
+    return matrix;
+  }
+
+  PackedWeights row_part(std::span<const RowsOf> tensors, WeightType type, int64_t n_rows) {
+    PackedWeights dst{.type = type, .n_rows = n_rows, .k = hidden(), .leaves = {}};
+    dst.data = arena_.take(packed_bytes(type, n_rows, dst.k));
+    if (loader_ == nullptr) return dst;
+    int64_t row = 0;
+    for (const RowsOf& rows : tensors) {
+      loader_->load_rows(rows.weight, dst, row);
+      row += rows.weight.n;
+    }
+    return dst;
+  }
+
+  View bias_part(std::span<const RowsOf> tensors, int64_t n_rows) {
+    if (tensors.front().bias == nullptr) return {};
+    auto* dst = arena_.take_array<float>(n_rows);
+    const View bias = view(dst, {n_rows});
+    if (loader_ == nullptr) return bias;
+    for (const RowsOf& rows : tensors) {
+      RowSlice slice = rows.weight;
+      slice.tensor = rows.bias;
+      loader_->load_vector(slice, dst);
+      dst += slice.n;
+    }
+    return bias;
+  }
+
+  Matrix columns(const std::string& name, int64_t k, const LeafRange& leaves) {
+    const Tensor& tensor = file_.require(name, hidden(), k);
+    PackedWeights dst{.type = tensor.type,
+                      .n_rows = hidden(),
+                      .k = k / leaves.n_total * leaves.n,
+                      .leaves = leaves};
+    dst.data = arena_.take(packed_bytes(dst.type, dst.n_rows, dst.k));
+    if (loader_ != nullptr) loader_->load_columns(tensor, dst);
+    Matrix matrix;
+    matrix.parts.push_back({dst, {}, 0});
+    return matrix;
+  }
+
+  View norm(const std::string& name) {
+    const Tensor& tensor = file_.require(name, 1, hidden());
+    auto* dst = arena_.take_array<float>(hidden());
+    if (loader_ != nullptr) loader_->load_vector({&tensor, 0, hidden(), hidden()}, dst);
+    return view(dst, {hidden()});
+  }
+
+  const ModelFile& file_;
+  const ModelConfig& model_;
+  const ModelShape& shape_;
+  const RankShard& shard_;
+  Arena arena_;
+  WeightLoader* loader_;  // null while only counting
+};
+
+bool any_part(const Matrix& matrix, bool quantized) {
+  for (const Matrix::Part& part : matrix.parts) {
+    if (is_quantized(part.weights.type) == quantized) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Matrix::reads_f32() const { return any_part(*this, false); }
+bool Matrix::reads_quantized() const { return any_part(*this, true); }
+
+LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank,
+                           MemoryLedger& ledger) {
+  RankWeights counted;
+  Assembler counter(file, plan, rank, Arena(), nullptr);
+  counter.assemble(counted);
+
+  LoadedWeights loaded;
+  loaded.weights.memory = Buffer(ledger, MemoryTag::kWeights, counter.bytes());
+  WeightLoader loader(file);
+  Assembler assembler(file, plan, rank, Arena(loaded.weights.memory.data()), &loader);
+  assembler.assemble(loaded.weights);
+  CHECK_EQ(assembler.bytes(), counter.bytes());
+  loaded.digests = loader.take_digests();
+  return loaded;
+}
+
+}  // namespace lockstep

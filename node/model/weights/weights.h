@@ -1,0 +1,58 @@
+// RankWeights: the one immutable copy of one rank's shard of a model, packed for the kernels, in
+// one allocation. Norms and biases are f32. Read by that rank's thread for all sequences.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/memory/buffer.h"
+#include "kernels/ops.h"
+#include "node/model/model_file.h"
+#include "node/model/weights/fingerprint.h"
+#include "parallel/shard_plan.h"
+
+namespace lockstep {
+
+// What one activation is multiplied with: usually one packed matrix (q, k and v side by side);
+// several where the file gives neighbours different types.
+struct Matrix {
+  struct Part {
+    PackedWeights weights;
+    View bias;              // [n_rows] f32, optional
+    int64_t first_row = 0;  // column of the output where this part's rows begin
+  };
+  std::vector<Part> parts;
+
+  int64_t n_rows() const { return parts.back().first_row + parts.back().weights.n_rows; }
+  int64_t k() const { return parts.front().weights.k; }
+  bool reads_f32() const;        // a part has float weights
+  bool reads_quantized() const;  // a part has quantised weights
+};
+
+struct LayerWeights {
+  View attention_norm;  // [hidden_dim]
+  Matrix qkv;           // rows of q | k | v of this rank's heads
+  Matrix o;             // this rank's columns
+  View ffn_norm;        // [hidden_dim]
+  Matrix gate_up;       // rows of gate | up of this rank's FFN columns
+  Matrix down;          // this rank's columns
+};
+
+struct RankWeights {
+  Buffer memory;
+  PackedWeights embedding;  // this rank's rows of the vocabulary
+  Matrix head;              // likewise; the embedding itself where the model ties them
+  View output_norm;         // [hidden_dim]
+  std::vector<LayerWeights> layers;
+};
+
+struct LoadedWeights {
+  RankWeights weights;
+  std::vector<UnitDigest> digests;
+};
+
+// Reads what `rank` owns and nothing else. Throws LoadError naming the tensor.
+LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank,
+                           MemoryLedger& ledger);
+
+}  // namespace lockstep
