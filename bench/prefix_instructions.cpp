@@ -11,7 +11,7 @@
 #include "bench/support/bench_tokenizer.h"
 #include "common/check.h"
 #include "common/load_error.h"
-#include "node/engine/engine_core.h"
+#include "node/engine/core/engine_core.h"
 #include "node/model/model_file.h"
 #include "node/model/rank/rank.h"
 #include "node/model/weights/rope_table.h"

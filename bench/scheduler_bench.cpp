@@ -10,8 +10,8 @@
 
 #include "bench/support/bench_tokenizer.h"
 #include "common/check.h"
-#include "node/engine/admission.h"
-#include "node/engine/engine_core.h"
+#include "node/engine/core/engine_core.h"
+#include "node/engine/queue/admission.h"
 
 namespace lockstep {
 namespace {

@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "common/check.h"
-#include "node/engine/admission.h"
-#include "node/engine/engine_core.h"
-#include "node/engine/live_request.h"
+#include "node/engine/core/engine_core.h"
+#include "node/engine/queue/admission.h"
+#include "node/engine/sequence/live_request.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_tokenizer.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 
 namespace lockstep {
 

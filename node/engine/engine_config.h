@@ -36,7 +36,8 @@ struct EngineConfig {
   // it has anew; n_kv_blocks are scratch for the longest one, and count as no pool.
   bool kv_cache = true;
   // true: a sequence whose context has max_model_len tokens goes on with a part of it
-  // (node/engine/context_cut.h), which begins with n_keep tokens of its prompt or kKeepPrompt.
+  // (node/engine/sequence/context_cut.h), which begins with n_keep tokens of its prompt or
+  // kKeepPrompt.
   bool context_shift = false;
   int32_t n_keep = 0;
   bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "node/engine/engine_core.h"
+#include "node/engine/core/engine_core.h"
 #include "wire/codec/utf8.h"
 
 namespace lockstep {

@@ -12,8 +12,8 @@
 
 #include "common/clock.h"
 #include "common/service/http/admin_http.h"
-#include "node/engine/cache_report.h"
-#include "node/engine/cache_walk.h"
+#include "node/engine/report/cache_report.h"
+#include "node/engine/report/cache_walk.h"
 #include "node/service/model_front.h"
 
 namespace lockstep {

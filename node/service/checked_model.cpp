@@ -4,7 +4,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
-#include "node/engine/admission.h"
+#include "node/engine/queue/admission.h"
 #include "node/service/sampling_defaults.h"
 #include "wire/limits.h"
 

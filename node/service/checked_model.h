@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "common/result.h"
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 #include "node/model/model_file.h"
 #include "node/model/rank/rank_group.h"
 #include "node/service/node_config.h"

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "common/log.h"
-#include "node/engine/engine_core.h"
+#include "node/engine/core/engine_core.h"
 #include "node/service/generate_params.h"
 #include "wire/limits.h"
 

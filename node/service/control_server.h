@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/result.h"
-#include "node/engine/cache_control.h"
+#include "node/engine/report/cache_control.h"
 #include "node/service/completions.h"
 #include "node/service/model_front.h"
 #include "node/service/request_server.h"

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/clock.h"
-#include "node/engine/request.h"
+#include "node/engine/sequence/request.h"
 
 namespace lockstep {
 

@@ -7,7 +7,7 @@
 
 #include "common/clock.h"
 #include "common/result.h"
-#include "node/engine/request.h"
+#include "node/engine/sequence/request.h"
 #include "node/kv/pool/tenant_config.h"
 #include "node/service/model_front.h"
 #include "wire/messages.h"

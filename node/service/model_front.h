@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 #include "node/kv/report/block_event_log.h"
 #include "node/model/model_config.h"
 #include "node/service/text_length.h"

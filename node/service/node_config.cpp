@@ -8,7 +8,7 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
-#include "node/engine/context_cut.h"
+#include "node/engine/sequence/context_cut.h"
 #include "node/service/kv_pool_size.h"
 #include "wire/codec/utf8.h"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/machine.h"
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 #include "node/model/model_file.h"
 #include "node/model/rank/rank_group.h"
 #include "node/service/tenant_settings.h"

@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 #include "common/memory/ledger.h"
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 #include "node/kv/report/block_event_log.h"
 #include "node/model/rank/rank_group.h"
 #include "node/service/checked_model.h"

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
-#include "node/engine/engine_core.h"
+#include "node/engine/core/engine_core.h"
 #include "node/service/sampling_defaults.h"
 #include "wire/codec/codec.h"
 #include "wire/codec/scan.h"

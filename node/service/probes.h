@@ -10,7 +10,7 @@
 
 #include "common/clock.h"
 #include "common/memory/ledger.h"
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 #include "node/kv/report/block_event_log.h"
 
 namespace lockstep {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "node/engine/request.h"
+#include "node/engine/sequence/request.h"
 #include "node/model/model_file.h"
 #include "wire/messages.h"
 

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "common/log.h"
-#include "node/engine/admission.h"
-#include "node/engine/engine_core.h"
+#include "node/engine/core/engine_core.h"
+#include "node/engine/queue/admission.h"
 #include "tests/bits/tiny_models.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_tokenizer.h"

@@ -5,7 +5,7 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "kernels/cpu/team/thread_team.h"
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 #include "node/model/rank/rank_group.h"
 #include "tests/support/fake_model_file.h"
 

@@ -9,8 +9,8 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "node/engine/admission.h"
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
+#include "node/engine/queue/admission.h"
 #include "node/service/cache_page.h"
 #include "node/service/node_server.h"
 #include "tests/support/fake_tokenizer.h"

@@ -10,7 +10,7 @@
 
 #include "common/clock.h"
 #include "common/load_error.h"
-#include "node/engine/admission.h"
+#include "node/engine/queue/admission.h"
 #include "tests/support/fake_tokenizer.h"
 #include "tests/support/null_executor.h"
 

@@ -1,5 +1,5 @@
 // Admission: what is refused at the door, with which code, field and numbers.
-#include "node/engine/admission.h"
+#include "node/engine/queue/admission.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Emptying the prefix cache of a running engine, and who holds what.
-#include "node/engine/cache_control.h"
+#include "node/engine/report/cache_control.h"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
 // Receipts and the report: what they say of hits, and of every reason for a miss.
-#include "node/engine/cache_receipt.h"
+#include "node/engine/sequence/cache_receipt.h"
 
 #include <gtest/gtest.h>
 
-#include "node/engine/cache_report.h"
+#include "node/engine/report/cache_report.h"
 #include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"
 

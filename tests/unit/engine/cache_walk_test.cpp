@@ -1,10 +1,10 @@
 // What a cache report costs the engine thread, counted in blocks, and what a walk makes of an index
 // that changes under it.
-#include "node/engine/cache_walk.h"
+#include "node/engine/report/cache_walk.h"
 
 #include <gtest/gtest.h>
 
-#include "node/engine/cache_report.h"
+#include "node/engine/report/cache_report.h"
 #include "node/kv/index/prefix_index.h"
 #include "node/kv/report/cache_history.h"
 #include "tests/support/fake_clock.h"

@@ -1,6 +1,6 @@
 // How a choice ends, and what its client gets to read: end ids, stop ids, stop strings, minimum and
 // maximum length. The null model says a script.
-#include "node/engine/choice_output.h"
+#include "node/engine/sequence/choice_output.h"
 
 #include <gtest/gtest.h>
 

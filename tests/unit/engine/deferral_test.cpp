@@ -2,8 +2,8 @@
 // is forgotten.
 #include <gtest/gtest.h>
 
-#include "node/engine/cache_control.h"
-#include "node/engine/step_planner.h"
+#include "node/engine/plan/step_planner.h"
+#include "node/engine/report/cache_control.h"
 #include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"
 

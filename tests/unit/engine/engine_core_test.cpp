@@ -1,6 +1,6 @@
 // EngineCore, one turn at a time: what a request goes through, with one and with two steps in
 // flight. The property tests are in engine_property_test.cpp.
-#include "node/engine/engine_core.h"
+#include "node/engine/core/engine_core.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

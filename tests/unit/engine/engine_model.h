@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/log.h"
-#include "node/engine/cache_control.h"
+#include "node/engine/report/cache_control.h"
 #include "tests/support/random.h"
 #include "tests/unit/engine/foreseen.h"
 #include "tests/unit/engine/fourteen_invariants.h"

@@ -1,5 +1,5 @@
 // Engine: its thread, its door and its ways to end. Callers come from other threads here.
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // EventBuffer: spans and views that point at the right parts, even after the buffers have grown.
-#include "node/engine/event_buffer.h"
+#include "node/engine/sequence/event_buffer.h"
 
 #include <gtest/gtest.h>
 

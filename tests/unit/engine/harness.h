@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "node/engine/admission.h"
-#include "node/engine/engine_core.h"
-#include "node/engine/invariants.h"
+#include "node/engine/checks/invariants.h"
+#include "node/engine/core/engine_core.h"
+#include "node/engine/queue/admission.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_tokenizer.h"
 #include "tests/support/null_executor.h"

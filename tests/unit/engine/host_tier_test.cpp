@@ -2,7 +2,7 @@
 // token shows it. NullExecutor keeps the host blocks' content and refuses what does not match.
 #include <gtest/gtest.h>
 
-#include "node/engine/cache_control.h"
+#include "node/engine/report/cache_control.h"
 #include "tests/support/random.h"
 #include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"

@@ -1,5 +1,5 @@
 // Which blocks are filled with NaN: those that hold nothing any more, and never one in use.
-#include "node/engine/kv_sanitizer.h"
+#include "node/engine/checks/kv_sanitizer.h"
 
 #include <gtest/gtest.h>
 

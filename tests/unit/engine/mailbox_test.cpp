@@ -1,5 +1,5 @@
 // Mail between any thread and the engine thread.
-#include "node/engine/mailbox.h"
+#include "node/engine/core/mailbox.h"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 // should.
 #include <gtest/gtest.h>
 
-#include "node/engine/cache_control.h"
+#include "node/engine/report/cache_control.h"
 #include "tests/support/random.h"
 #include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"

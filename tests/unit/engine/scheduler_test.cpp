@@ -1,11 +1,11 @@
 // Scheduler: who runs, with how many tokens, and in which order they get in.
-#include "node/engine/scheduler.h"
+#include "node/engine/plan/scheduler.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
-#include "node/engine/invariants.h"
+#include "node/engine/checks/invariants.h"
 #include "tests/support/random.h"
 #include "tests/unit/engine/harness.h"
 

@@ -1,11 +1,11 @@
 // Sequence: only the legal moves, and progress that adds up.
-#include "node/engine/sequence.h"
+#include "node/engine/sequence/sequence.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
-#include "node/engine/live_request.h"
+#include "node/engine/sequence/live_request.h"
 #include "tests/unit/engine/harness.h"
 
 namespace lockstep::testing {

@@ -1,6 +1,6 @@
 // StepTime: fits what steps cost; and with it a long prompt beside decodes is cut so that no step
 // is predicted above the target.
-#include "node/engine/step_time.h"
+#include "node/engine/plan/step_time.h"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "node/engine/fair_share.h"
+#include "node/engine/queue/fair_share.h"
 #include "tests/support/random.h"
 #include "tests/unit/engine/harness.h"
 

@@ -1,6 +1,6 @@
 // The engine under watch, with ticks that the tests give. What is slow lives, what stands still
 // ends the process, and an idle engine is left alone.
-#include "node/engine/watchdog.h"
+#include "node/engine/recovery/watchdog.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-#include "node/engine/engine.h"
+#include "node/engine/core/engine.h"
 #include "tests/unit/engine/harness.h"
 
 namespace lockstep::testing {

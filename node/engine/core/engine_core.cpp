@@ -1,0 +1,362 @@
+#include "node/engine/core/engine_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "common/fault_points.h"
+#include "common/log.h"
+#include "node/engine/checks/invariants.h"
+
+namespace lockstep {
+namespace {
+
+constexpr uint64_t kStepsPerPrice = 64;
+
+std::string non_finite_message(const Sequence& sequence) {
+  return "the logits for output token " + std::to_string(sequence.n_outputs()) + " of choice " +
+         std::to_string(sequence.choice()) + " (position " +
+         std::to_string(sequence.n_known() - 1) + ") held a NaN or an Inf";
+}
+
+// Tokens of a prompt, now admitted, that were found in the cache. Who has them says how many;
+// other engines subtracted, and the mutants do.
+int32_t count_cached(const ScheduledChunk& chunk) {
+  const Sequence& sequence = *chunk.sequence;
+  if (fault(Fault::kCachedFromProcessed)) return sequence.n_prompt() - chunk.n_tokens;
+  if (fault(Fault::kCachedFromPast)) return sequence.n_lost() - chunk.n_tokens;
+  return sequence.n_cached();
+}
+
+}  // namespace
+
+EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,
+                       const Clock& clock, EngineSink& sink)
+    : executor_(executor),
+      tokenizer_(tokenizer),
+      clock_(clock),
+      sink_(sink),
+      pools_([&] {
+        KvPools pools;
+        for (int i = 0; i < config.limits.n_groups; ++i)
+          pools.emplace_back(config.n_kv_blocks, config.tenants);
+        return pools;
+      }()),
+      host_tier_(config.limits.n_host_kv_blocks, config.n_kv_blocks, config.limits.block_size,
+                 config.limits.max_transfers()),
+      cache_(pools_, config.limits.block_size, config.kv_cache && config.prefix_cache,
+             config.eviction_policy),
+      cache_history_(config.n_kv_blocks, clock),
+      block_events_(config.block_events),
+      block_size_(config.limits.block_size),
+      kv_cache_(config.kv_cache),
+      sanitize_kv_(config.sanitize_kv),
+      scheduler_(config, pools_, cache_),
+      writer_(config.limits, tokenizer),
+      events_(config.limits.max_seqs) {
+  CHECK(config.limits.max_samples >= scheduler_.max_running());
+  cache_.set_cost(config.prefill_cost);
+  if (config.limits.n_host_kv_blocks > 0) cache_.spill_to(&host_tier_);
+  cache_.report_to(cache_history_);
+  if (block_events_ != nullptr) cache_.report_to(*block_events_);
+  // Without a cache the next pass begins with the token that this one samples.
+  const int depth =
+      kv_cache_ ? std::min(config.max_steps_in_flight, executor.max_steps_in_flight()) : 1;
+  schedules_.resize(static_cast<size_t>(std::max(depth, 1)));
+  result_.resize(config.limits.max_samples, config.limits.max_seqs);
+}
+
+void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
+  const SamplingParams& sampling = request->request.sampling;
+  if (cache_.is_enabled() && sampling.cache_prompt) {
+    request->takes_part_in_cache = true;
+    request->prefix =
+        prefix_hashes({.salt = sampling.cache_salt}, request->request.prompt, block_size_);
+  }
+  if (const auto& retention = request->request.retention) {
+    request->retained_until = clock_.now() + retention->duration;
+  }
+  for (Choice& choice : request->choices) {
+    start_output(choice, tokenizer_);
+    scheduler_.enqueue(choice.sequence);
+  }
+  const RequestId id = request->request.id;
+  if (request->request.deadline) deadlines_.emplace(*request->request.deadline, id);
+  const bool is_new = live_.emplace(id, std::move(request)).second;
+  CHECK(is_new);
+}
+
+void EngineCore::cancel(RequestId id) {
+  const auto found = live_.find(id);
+  if (found == live_.end()) return;
+  LiveRequest& request = *found->second;
+  end_open_choices(request, FinishReason::kCancelled);
+  end_request(request, FinishReason::kCancelled, ErrorCode::kCancelled);
+  publish();
+}
+
+void EngineCore::cancel_all() {
+  while (!live_.empty()) cancel(live_.begin()->first);
+}
+
+void EngineCore::start() {
+  cache_.advance(clock_.now());
+  has_started_ = false;
+  end_overdue();
+  is_paused_ = pause_left() > Clock::TimePoint::duration::zero();
+  if (n_in_flight_ == max_in_flight() || is_paused_) return;
+  Schedule& schedule = schedule_of(next_step_);
+  plan(schedule);
+  if (schedule.empty()) return;
+  if (bisection_.is_active()) bisection_.started(schedule.sequences());
+  submit_step(schedule);
+  has_started_ = true;
+}
+
+Clock::TimePoint::duration EngineCore::pause_left() const {
+  const auto zero = Clock::TimePoint::duration::zero();
+  return paused_until_ ? std::max(*paused_until_ - clock_.now(), zero) : zero;
+}
+
+// While somebody is looked for who makes steps fail, one step runs at a time.
+void EngineCore::plan(Schedule& schedule) {
+  while (bisection_.is_active() && n_in_flight_ == 0) {
+    scheduler_.plan_only(bisection_.trial(), schedule);
+    if (!schedule.empty()) return;
+    bisection_.skip();
+  }
+  if (bisection_.is_active()) {
+    schedule.chunks.clear();
+  } else {
+    scheduler_.plan(schedule);
+    // Who holds others' blocks beside its own ones with the same tokens may be short of one with
+    // nobody behind it. It has gone back to the line, where it finds those blocks and needs no own.
+    while (schedule.empty() && !schedule.preempted.empty()) {
+      scheduler_.commit(schedule);
+      scheduler_.plan(schedule);
+    }
+  }
+}
+
+void EngineCore::end_overdue() {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= clock_.now()) {
+    LiveRequest& request = *live_.at(deadlines_.begin()->second);
+    fail(request, ErrorCode::kDeadlineExceeded,
+         str("the request's deadline passed with ", request.usage.completion_tokens,
+             " tokens of output"));
+  }
+}
+
+void EngineCore::finish() {
+  if (n_in_flight_ == max_in_flight() || (n_in_flight_ > 0 && !has_started_)) {
+    finish_step();
+  } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty() && !is_paused_ &&
+             !schedule_of(next_step_).is_refused) {
+    fail_head();
+  }
+  if (block_events_ != nullptr) block_events_->end_turn();
+  if (const int rule = check_invariants(scheduler_, sanitize_kv_)) note_violation(rule);
+  publish();
+}
+
+// Counted each time, told once a rule: a wrong account stays wrong.
+void EngineCore::note_violation(int rule) {
+  if (counters_.n_violations[static_cast<size_t>(rule - 1)]++ > 0) return;
+  log(LogLevel::kError, str("engine invariant ", rule, " does not hold after step ", next_step_ - 1,
+                            " (docs/engine.md)"));
+}
+
+void EngineCore::fill_stale_blocks() {
+  sanitizers_.resize(pools_.size());
+  for (size_t group = 0; group < pools_.size(); ++group) {
+    executor_.fill_with_nan(static_cast<int>(group), sanitizers_[group].find_stale(pools_[group]));
+  }
+}
+
+void EngineCore::submit_step(Schedule& schedule) {
+  schedule.step = next_step_++;
+  scheduler_.commit(schedule);
+  if (sanitize_kv_) fill_stale_blocks();
+  for (const ScheduledChunk& chunk : schedule.chunks) {
+    if (chunk.admits) count_admission(chunk);
+    if (chunk.loads) note_loads(*chunk.sequence);
+  }
+  if (n_in_flight_ == 0) busy_since_ = clock_.now();
+  executor_.submit(writer_.write(schedule));
+  ++n_in_flight_;
+}
+
+// What was in host memory had left the devices, but is not computed again.
+void EngineCore::note_loads(const Sequence& sequence) {
+  counters_.n_host_loaded += sequence.host().size();
+  for (const HostPin& pin : sequence.host()) {
+    cache_history_.forget_eviction(host_tier_.hash(pin.id()));
+  }
+}
+
+void EngineCore::note_admission(Sequence& sequence) {
+  const std::span<const BlockRef> found = sequence.chain().refs();
+  for (size_t i = 0; i < found.size(); i += pools_.size()) {
+    cache_history_.used(found[i].id(), cache_.index().hash(found[i].id()));
+  }
+  sequence.owner().cache = explain_match(sequence, scheduler_, cache_history_, clock_.now());
+}
+
+void EngineCore::count_admission(const ScheduledChunk& chunk) {
+  Sequence& sequence = *chunk.sequence;
+  if (sequence.owner().takes_part_in_cache) {
+    counters_.n_lookup_tokens += static_cast<uint64_t>(sequence.n_known());
+    counters_.n_hit_tokens += static_cast<uint64_t>(sequence.n_cached());
+  }
+  if (!chunk.is_new) {
+    if (kv_cache_) count_recomputed(sequence);
+  } else if (sequence.choice() == 0) {
+    const auto n_cached = static_cast<uint64_t>(count_cached(chunk));
+    counters_.n_prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
+    counters_.n_cached_tokens += n_cached;
+    sequence.owner().usage.cached_tokens = n_cached;
+    note_admission(sequence);
+  }
+}
+
+void EngineCore::count_recomputed(const Sequence& sequence) {
+  const auto counter = [&]() -> uint64_t& {
+    switch (sequence.requeue_reason()) {
+      case RequeueReason::kCut:
+        return counters_.n_tokens_after_shift;
+      case RequeueReason::kLoadFailed:
+        return counters_.n_tokens_not_loaded;
+      default:
+        return counters_.n_recomputed_tokens;
+    }
+  };
+  counter() += static_cast<uint64_t>(std::max(sequence.n_lost() - sequence.n_cached(), 0));
+}
+
+void EngineCore::finish_step() {
+  const Schedule& schedule = wait_step();
+  check_result(schedule);
+  if (result_.status != StepStatus::kOk) {
+    take_back(schedule);
+    return;
+  }
+  counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens());
+  if (bisection_.is_active()) bisection_.succeeded();
+  size_t sample_idx = 0;
+  for (size_t seq = 0; seq < schedule.chunks.size(); ++seq) {
+    const ScheduledChunk& chunk = schedule.chunks[seq];
+    finish_chunk(chunk, seq, sample_idx);
+    if (chunk.samples) ++sample_idx;
+  }
+}
+
+// The oldest step in flight, which is done then.
+const Schedule& EngineCore::wait_step() {
+  awaited_step_.store(next_step_ - static_cast<uint64_t>(n_in_flight_), std::memory_order_relaxed);
+  executor_.wait_result(result_);
+  awaited_step_.store(0, std::memory_order_relaxed);
+  const Clock::TimePoint now = clock_.now();
+  const auto took = now - std::exchange(busy_since_, now);
+  counters_.busy += took;
+  const Schedule& schedule = schedule_of(next_step_ - static_cast<uint64_t>(n_in_flight_));
+  --n_in_flight_;
+  ++counters_.n_steps;
+  if (result_.status == StepStatus::kOk) {
+    scheduler_.observe(schedule.work, std::chrono::duration<double>(took).count());
+    if (counters_.n_steps % kStepsPerPrice == 0) price_blocks();
+  }
+  return schedule;
+}
+
+// What blocks that are taken in from now on are worth to kGdsf: only the ratio of the prices
+// counts, and a block's tokens cost 1, so that those taken in before compare with these.
+void EngineCore::price_blocks() {
+  const auto seconds = scheduler_.step_time().coefficients();
+  const double per_row = seconds[StepTime::kPerRow], per_key = seconds[StepTime::kPerKey];
+  if (per_row <= 0) return;
+  cache_.set_cost({.seconds_per_token = 1, .seconds_per_token_pair = per_key / per_row});
+}
+
+// `seq`: its place in the plan. `sample_idx`: of its sample, if it has one.
+void EngineCore::finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sample_idx) {
+  Sequence& sequence = *chunk.sequence;
+  LiveRequest& request = sequence.owner();
+  const bool is_finite = !chunk.samples || result_.finite[sample_idx] != 0;
+  const bool is_sound = is_finite && result_.kv_finite[seq] != 0;
+  if (scheduler_.finish(chunk, is_sound)) --request.n_choices_held;
+  if (!sequence.is_running()) return;  // ended before this step did
+  if (!is_finite) {
+    counters_.decode_failures.failed(DecodeFailureCause::kNonfinite);
+    fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
+  } else if (chunk.samples) {
+    take_sample(request.choices[sequence.choice()], sample_idx);
+    if (sequence.is_running()) go_on(sequence);
+  }
+}
+
+// It has one more token, and more to come.
+void EngineCore::go_on(Sequence& sequence) {
+  if (sequence.is_full()) {
+    ++counters_.n_context_shifts;
+    const int32_t n_before = sequence.n_known();
+    scheduler_.cut(sequence);
+    if (fault(Fault::kCachedLessDiscarded)) {
+      sequence.owner().usage.cached_tokens -= static_cast<uint64_t>(n_before - sequence.n_known());
+    }
+  } else if (!kv_cache_) {
+    scheduler_.restart(sequence);
+  }
+}
+
+void EngineCore::take_sample(Choice& choice, size_t row) {
+  const SampledToken token = {
+      .id = result_.ids[row],
+      .logprob = result_.logprobs[row],
+      .top = std::span(result_.top).subspan(row * kMaxTopLogprobs, kMaxTopLogprobs)};
+  LiveRequest& request = choice.sequence.owner();
+  ++request.usage.completion_tokens;
+  ++counters_.n_output_tokens;
+  const auto reason = add_output(choice, token, tokenizer_, events_);
+  if (!reason) return;
+  end_choice(choice, *reason);
+  if (request.n_choices_open == 0) {
+    end_request(request, request.first_reason, ErrorCode::kInternal);
+  }
+}
+
+void EngineCore::publish() {
+  if (!events_.empty()) {
+    sink_.on_events(events_.batch());
+    events_.clear();
+  }
+  std::erase_if(ended_, [](const auto& request) { return request->n_choices_held == 0; });
+}
+
+EngineSnapshot EngineCore::snapshot() const {
+  EngineSnapshot s = counters_;
+  s.n_running = static_cast<int32_t>(scheduler_.running().size());
+  s.n_waiting = static_cast<int32_t>(scheduler_.waiting().n_sequences());
+  for (const BlockPool& pool : pools_) {
+    if (!kv_cache_) break;
+    s.n_blocks_total += pool.n_blocks_total();
+    s.n_blocks_free += pool.n_blocks_free();
+    s.n_blocks_cached += pool.n_blocks_cached();
+    s.n_blocks_active += pool.n_blocks(BlockState::kActive);
+    s.n_blocks_reserved += pool.n_blocks_reserved();
+  }
+  for (int state = 0; state < kNHostBlockStates; ++state) {
+    s.n_host_blocks[static_cast<size_t>(state)] =
+        host_tier_.n_blocks(static_cast<HostBlockState>(state));
+  }
+  s.n_host_stored = host_tier_.n_stored();
+  s.n_host_evicted = host_tier_.n_evicted();
+  s.n_host_bad = host_tier_.n_quarantined();
+  s.n_preemptions = scheduler_.n_preemptions();
+  s.n_blocks_evicted = cache_.n_evicted();
+  s.n_not_indexed = cache_.n_not_indexed();
+  s.n_host_not_indexed = host_tier_.n_not_indexed();
+  s.n_regret_tokens = cache_history_.n_regret_tokens();
+  return s;
+}
+
+}  // namespace lockstep

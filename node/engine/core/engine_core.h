@@ -1,0 +1,135 @@
+// EngineCore: the engine without its thread: accepted requests in, steps through the executor,
+// events out. Everything happens inside its calls, so a test can look at it after each. One turn:
+//   plan (pure) -> commit -> write -> submit   if fewer than n steps are in flight
+//   wait for the oldest step -> tokens, ends   if n are in flight, or nothing could be started
+// With n = 2 the ranks run step s + 1 while the tokens of step s are looked at. A sequence that
+// turns out to have ended in step s has a row in s + 1 for nothing: the row is thrown away, and the
+// blocks it writes to go back only when s + 1 is done. Engine thread only.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/clock.h"
+#include "node/engine/checks/kv_sanitizer.h"
+#include "node/engine/core/engine.h"
+#include "node/engine/plan/scheduler.h"
+#include "node/engine/plan/step_writer.h"
+#include "node/engine/recovery/bisection.h"
+#include "node/engine/sequence/choice_output.h"
+#include "node/engine/sequence/event_buffer.h"
+#include "node/engine/sequence/live_request.h"
+#include "node/kv/report/cache_history.h"
+
+namespace lockstep {
+
+class EngineCore {
+ public:
+  EngineCore(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,
+             const Clock& clock, EngineSink& sink);
+
+  // Its choices join the waiting queue. The id must not be live.
+  void accept(std::unique_ptr<LiveRequest> request);
+  // Ends it, kCancelled, and tells the sink at once. Unknown ids are ignored.
+  void cancel(RequestId id);
+  void cancel_all();
+  // A turn is start(), then finish().
+  // Plans and submits a step, if one more may be in flight and anything can run. Never waits.
+  void start();
+  // Waits for the oldest step if nothing more can be started, and tells the sink what came of it.
+  void finish();
+
+  // Until start() submits a step again: the last ones failed, and nobody is known to be to blame.
+  // Requests come and end meanwhile.
+  Clock::TimePoint::duration pause_left() const;
+  // Nothing waits, runs, is in flight or holds a block.
+  bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
+  const Scheduler& scheduler() const { return scheduler_; }
+  PrefixCache& cache() { return cache_; }
+  const PrefixCache& cache() const { return cache_; }
+  HostTier& host_tier() { return host_tier_; }
+  const CacheHistory& cache_history() const { return cache_history_; }
+  int n_in_flight() const { return n_in_flight_; }
+  // Any thread: the step whose result finish() waits for at this moment; 0 = none.
+  uint64_t awaited_step() const { return awaited_step_.load(std::memory_order_relaxed); }
+  // All but what is counted at the door: n_accepted and n_rejected.
+  EngineSnapshot snapshot() const;
+
+ private:
+  void submit_step(Schedule& schedule);
+  void fill_stale_blocks();
+  void count_admission(const ScheduledChunk& chunk);
+  void count_recomputed(const Sequence& sequence);
+  void plan(Schedule& schedule);
+  void end_overdue();
+  void note_admission(Sequence& sequence);
+  void note_loads(const Sequence& sequence);
+  void finish_step();
+  const Schedule& wait_step();
+  void take_back(const Schedule& failed);
+  void pause();
+  void undo(const Schedule& schedule);
+  int max_in_flight() const { return static_cast<int>(schedules_.size()); }
+  void check_result(const Schedule& schedule);
+  void finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sample_idx);
+  void go_on(Sequence& sequence);
+  void take_sample(Choice& choice, size_t row);
+  void fail_head();
+
+  void end_choice(Choice& choice, FinishReason reason);
+  void end_open_choices(LiveRequest& request, FinishReason reason);
+  void fail(LiveRequest& request, ErrorCode error, std::string message);
+  void end_request(LiveRequest& request, FinishReason reason, ErrorCode error);
+  void note_violation(int rule);
+  void price_blocks();
+  void publish();
+
+  Schedule& schedule_of(uint64_t step) { return schedules_[step % schedules_.size()]; }
+
+  Executor& executor_;
+  const Tokenizer& tokenizer_;
+  const Clock& clock_;
+  EngineSink& sink_;
+
+  // Declared before the requests, whose sequences hold blocks.
+  KvPools pools_;  // [n_groups]
+  HostTier host_tier_;
+  PrefixCache cache_;
+  CacheHistory cache_history_;
+  BlockEventSink* const block_events_;  // or null
+  const int32_t block_size_;
+  const bool kv_cache_;
+  const bool sanitize_kv_;
+  std::vector<KvSanitizer> sanitizers_;  // [n_groups]
+  Scheduler scheduler_;
+  StepWriter writer_;
+  std::vector<Schedule> schedules_;  // [steps allowed in flight], by step number
+  StepResult result_;
+  Bisection bisection_;
+  std::optional<Clock::TimePoint> paused_until_;  // while steps fail that name no row
+  EventBuffer events_;
+
+  std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> live_;
+  // Have had their final message. Kept until it is delivered and no step names them.
+  std::vector<std::unique_ptr<LiveRequest>> ended_;
+
+  std::set<std::pair<Clock::TimePoint, RequestId>> deadlines_;  // of live requests that have one
+
+  uint64_t next_step_ = 1;
+  int n_in_flight_ = 0;
+  std::atomic<uint64_t> awaited_step_{0};
+  bool has_started_ = false;  // in this turn
+  bool is_paused_ = false;    // in this turn
+  Clock::TimePoint busy_since_{};
+  EngineSnapshot counters_;
+};
+
+}  // namespace lockstep

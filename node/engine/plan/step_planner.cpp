@@ -1,0 +1,358 @@
+#include "node/engine/plan/step_planner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "common/check.h"
+#include "node/engine/plan/scheduler.h"
+#include "node/engine/sequence/live_request.h"
+
+namespace lockstep {
+namespace {
+
+int32_t priority_of(const Sequence& sequence) { return sequence.owner().request.priority; }
+
+// Where the tokens that it has to forward before it decodes end.
+int32_t prefill_end(const Sequence& sequence) {
+  return sequence.is_waiting() ? sequence.n_known()
+                               : sequence.next_position() + sequence.n_prefill_left();
+}
+
+bool is_looked_at(const TenantQueue& queue, const Sequence& sequence) {
+  return std::ranges::find(queue.looked_at, &sequence) != queue.looked_at.end();
+}
+
+}  // namespace
+
+StepPlanner::StepPlanner(const Scheduler& scheduler, Schedule& out)
+    : scheduler_(scheduler), out_(out) {}
+
+void StepPlanner::plan() {
+  begin();
+  out_.order.assign(scheduler_.running().begin(), scheduler_.running().end());
+  std::ranges::sort(out_.order,
+                    [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
+  plan_decodes();
+  if (out_.waits_for_flight) {
+    out_.chunks.clear();
+    out_.preempted.clear();
+    return;
+  }
+  admits_ = out_.preempted.empty();
+  plan_prompts();
+}
+
+void StepPlanner::plan_only(std::span<Sequence* const> sequences) {
+  begin();
+  std::ranges::copy_if(sequences, std::back_inserter(out_.order),
+                       [](const Sequence* sequence) { return sequence->is_running(); });
+  plan_decodes();
+  admits_ = false;
+  plan_prompts();
+}
+
+void StepPlanner::begin() {
+  const size_t n_tenants = scheduler_.waiting().n_tenants();
+  out_.chunks.clear();
+  out_.chunks.reserve(static_cast<size_t>(scheduler_.max_running()));
+  out_.work = StepWork();
+  out_.preempted.clear();
+  out_.waits_for_flight = out_.is_refused = false;
+  out_.shared.clear();
+  out_.loaded.clear();
+  out_.n_slow_loads = 0;
+  out_.deferred.clear();
+  out_.n_token_ids = 0;
+  out_.share = scheduler_.share();
+  const KvPools& pools = scheduler_.pools();
+  while (out_.ledgers.size() < pools.size()) out_.ledgers.push_back(pools.front().ledger());
+  for (size_t group = 0; group < pools.size(); ++group) out_.ledgers[group] = pools[group].ledger();
+  out_.order.clear();
+  out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
+  out_.tenant_queues.resize(n_tenants);
+  for (size_t tenant = 0; tenant < n_tenants; ++tenant) {
+    out_.tenant_queues[tenant].reset(scheduler_.waiting(), tenant);
+  }
+  out_.can_use.assign(n_tenants, 0);
+  n_running_ = static_cast<int32_t>(scheduler_.running().size());
+}
+
+// --- Decodes -------------------------------------------------------------------------------------
+
+void StepPlanner::plan_decodes() {
+  for (size_t place = 0; place < out_.order.size() && !out_.waits_for_flight; ++place) {
+    Sequence& sequence = *out_.order[place];
+    if (sequence.state() != SeqState::kDecoding || sequence.is_length_planned() ||
+        is_preempted(sequence)) {
+      continue;
+    }
+    ScheduledChunk chunk{.sequence = &sequence,
+                         .first_position = sequence.next_position(),
+                         .n_tokens = 1,
+                         .samples = true};
+    const BlockTable& table = sequence.tables().front();
+    chunk.needs_block = chunk.first_position >= table.n_slots() && table.n_blocks_reserved() == 0;
+    if ((chunk.needs_block && !find_block(place)) || !write_token_ids(chunk)) continue;
+    out_.chunks.push_back(chunk);
+    out_.work.add_chunk(chunk.first_position, 1, true);
+    ++n_decodes_;
+    n_growing_ += table.n_blocks() + table.n_blocks_reserved() < scheduler_.n_blocks_max(sequence);
+  }
+}
+
+// Makes somebody give up blocks until there is one for the sequence at `place`. False if it has to
+// go itself, or everybody has to wait for the step in flight.
+bool StepPlanner::find_block(size_t place) {
+  Sequence& sequence = *out_.order[place];
+  const int32_t tenant = sequence.owner().request.tenant;
+  const auto is_short = [&](const TenantLedger& l) { return l.n_available(tenant) < 1; };
+  for (;;) {
+    auto short_one = std::ranges::find_if(out_.ledgers, is_short);
+    if (is_refused()) short_one = out_.ledgers.begin();
+    if (short_one == out_.ledgers.end()) break;
+    Sequence* victim = victim_after(place, *short_one);
+    if (victim == nullptr) victim = &sequence;
+    if (!preempt(*victim) || victim == &sequence) return false;
+  }
+  for (TenantLedger& ledger : out_.ledgers) ledger.take(tenant, 1);
+  return true;
+}
+
+// `ledger`: of a group that has no block for the sequence at `place`.
+Sequence* StepPlanner::victim_after(size_t place, const TenantLedger& ledger) const {
+  const int32_t taker = out_.order[place]->owner().request.tenant;
+  Sequence* victim = nullptr;
+  const auto is_better = [](const Sequence& a, const Sequence& b) {
+    if (priority_of(a) != priority_of(b)) return priority_of(a) > priority_of(b);
+    if (a.next_position() != b.next_position()) return a.next_position() < b.next_position();
+    return a.arrival() > b.arrival();
+  };
+  for (size_t i = place + 1; i < out_.order.size(); ++i) {
+    Sequence& other = *out_.order[i];
+    if (!other.is_running() || !scheduler_.is_preemptible(other) || is_preempted(other)) continue;
+    if (!ledger.makes_way(other.owner().request.tenant, taker)) continue;
+    if (victim == nullptr || is_better(other, *victim)) victim = &other;
+  }
+  return victim;
+}
+
+bool StepPlanner::preempt(Sequence& victim) {
+  if (victim.n_inflight() > 0) {
+    out_.waits_for_flight = true;
+    return false;
+  }
+  out_.preempted.push_back(&victim);
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) give_back(victim, group);
+  --n_running_;
+  return true;
+}
+
+bool StepPlanner::is_preempted(const Sequence& sequence) const {
+  return std::ranges::find(out_.preempted, &sequence) != out_.preempted.end();
+}
+
+// What it was reserved, and the blocks that nobody else refers to.
+void StepPlanner::give_back(const Sequence& victim, size_t group) {
+  TenantLedger& ledger = out_.ledgers[group];
+  const BlockPool& pool = scheduler_.pools()[group];
+  const BlockTable& table = victim.tables()[group];
+  const std::span<const BlockRef> passed = victim.chain().refs();
+  const size_t n_groups = scheduler_.pools().size();
+  const auto drop = [&](BlockId id, uint32_t n_refs) {
+    if (pool.n_refs(id) == n_refs) ledger.give_back(pool.owner(id), 1);
+  };
+  ledger.give_back(victim.owner().request.tenant, table.n_blocks_reserved());
+  for (size_t b = 0; b < table.ids().size(); ++b) {
+    const BlockId id = table.ids()[b];
+    const size_t node = b * n_groups + group;
+    const bool is_node = node < passed.size() && passed[node].id() == id;
+    drop(id, is_node ? 2 : 1);
+    if (node < passed.size() && !is_node) drop(passed[node].id(), 1);
+  }
+}
+
+// --- Prompts -------------------------------------------------------------------------------------
+
+void StepPlanner::plan_prompts() {
+  for (Sequence* sequence : out_.order) {
+    if (sequence->state() != SeqState::kPrefilling || is_preempted(*sequence)) continue;
+    out_.tenant_queues[tenant_of(*sequence)].prompts.push_back(
+        {.sequence = sequence, .n_left = sequence->n_prefill_left()});
+  }
+  constexpr int32_t kNobody = std::numeric_limits<int32_t>::max();
+  for (;;) {
+    int32_t priority = kNobody;
+    for (size_t tenant = 0; tenant < out_.tenant_queues.size(); ++tenant) {
+      const Sequence* first = first_in_line(tenant);
+      if (first != nullptr) priority = std::min(priority, priority_of(*first));
+    }
+    if (priority == kNobody) return;
+    for (size_t tenant = 0; tenant < out_.tenant_queues.size(); ++tenant) {
+      const Sequence* first = first_in_line(tenant);
+      out_.can_use[tenant] = first != nullptr && priority_of(*first) == priority;
+    }
+    const int tenant = out_.share.next(out_.can_use);
+    if (tenant < 0 || !serve(static_cast<size_t>(tenant), priority)) return;
+  }
+}
+
+// One turn of a tenant. False if the step is full.
+bool StepPlanner::serve(size_t tenant, int32_t priority) {
+  TenantQueue& queue = out_.tenant_queues[tenant];
+  const int id = static_cast<int>(tenant);
+  while (out_.share.allowance(id) > 0) {
+    Sequence* first = first_in_line(tenant);
+    if (first == nullptr || priority_of(*first) != priority) {
+      out_.share.give_up(id);
+      return true;
+    }
+    Sequence* other = shortest(queue, tenant, *first);
+    Sequence* next = out_.share.is_turn_of_first(id) ? first : other;
+    auto prompt = std::ranges::find(queue.prompts, next, &PlannedPrompt::sequence);
+    if (prompt == queue.prompts.end() || prompt->chunk < 0) {
+      const Turn turn = open_chunk(queue, *next);
+      if (turn == Turn::kStepIsFull) return false;
+      if (turn == Turn::kPassedOver) continue;
+      prompt = std::ranges::find(queue.prompts, next, &PlannedPrompt::sequence);
+    }
+    int64_t allowance = out_.share.allowance(id);
+    if (first != other) allowance = std::min<int64_t>(allowance, out_.share.turn_left(id));
+    const int32_t n = extend_chunk(*prompt, allowance);
+    if (n == 0) return false;
+    if (prompt->n_left == 0) queue.prompts.erase(prompt);
+    out_.share.charge(id, n);
+    if (first != other) out_.share.charge_turn(id, n);
+  }
+  return true;
+}
+
+// Of those that run and those that wait; null if there is nobody whom the step could serve.
+Sequence* StepPlanner::first_in_line(size_t tenant) {
+  TenantQueue& queue = out_.tenant_queues[tenant];
+  Sequence* running = queue.prompts.empty() ? nullptr : queue.prompts.front().sequence;
+  Sequence* waiting = first_waiting(queue, tenant);
+  if (running == nullptr || waiting == nullptr) return running != nullptr ? running : waiting;
+  return comes_before(*running, *waiting) ? running : waiting;
+}
+
+bool StepPlanner::is_open(const TenantQueue& queue) const {
+  return admits_ && !queue.is_closed && n_running_ < scheduler_.max_running() &&
+         out_.deferred.size() < kMaxDeferralsPerStep;
+}
+
+Sequence* StepPlanner::first_waiting(TenantQueue& queue, size_t tenant) const {
+  const std::deque<Sequence*>& line = scheduler_.waiting().of(tenant);
+  if (!is_open(queue)) return nullptr;
+  while (queue.next_waiting < line.size() && is_looked_at(queue, *line[queue.next_waiting])) {
+    ++queue.next_waiting;
+  }
+  return queue.next_waiting < line.size() ? line[queue.next_waiting] : nullptr;
+}
+
+// Who has the fewest tokens to forward, of the priority of the first in line.
+Sequence* StepPlanner::shortest(TenantQueue& queue, size_t tenant, Sequence& first) {
+  Sequence* best = &first;
+  int32_t n_left = std::numeric_limits<int32_t>::max();
+  const auto consider = [&](Sequence* sequence, int32_t n) {
+    if (sequence == nullptr || priority_of(*sequence) != priority_of(first)) return;
+    if (n > n_left || (n == n_left && !comes_before(*sequence, *best))) return;
+    best = sequence;
+    n_left = n;
+  };
+  for (const PlannedPrompt& prompt : queue.prompts) consider(prompt.sequence, prompt.n_left);
+  if (Sequence* head = first_waiting(queue, tenant)) {
+    consider(head, head->n_to_forward());
+    if (Sequence* other = overtaker(queue, tenant, *head)) consider(other, other->n_to_forward());
+  }
+  return best;
+}
+
+// The shortest of those that wait, if it may be admitted before `head`, who waits for longest and
+// needs a slot as well.
+Sequence* StepPlanner::overtaker(TenantQueue& queue, size_t tenant, const Sequence& head) const {
+  if (!queue.may_overtake || n_running_ + 1 >= scheduler_.max_running()) return nullptr;
+  const WaitingQueue::Shortest& line = scheduler_.waiting().shortest_of(tenant);
+  while (queue.shortest != line.end() && is_looked_at(queue, **queue.shortest)) ++queue.shortest;
+  return queue.shortest != line.end() && *queue.shortest != &head ? *queue.shortest : nullptr;
+}
+
+// Gives a sequence of the queue a chunk, of no token yet.
+StepPlanner::Turn StepPlanner::open_chunk(TenantQueue& queue, Sequence& sequence) {
+  ScheduledChunk chunk{.sequence = &sequence, .first_position = sequence.next_position()};
+  if (sequence.is_waiting()) {
+    match(sequence);
+    chunk.first_position = n_matched();
+  }
+  // What it loads takes its time too, so rows are what is left beside that.
+  const int32_t n_transfers = n_loads_of(sequence);
+  out_.work.n_transfers += n_transfers;
+  if (n_rows_left(chunk.first_position) == 0) {
+    out_.work.n_transfers -= n_transfers;
+    return Turn::kStepIsFull;
+  }
+  const bool waits = sequence.is_waiting();
+  if (waits) queue.looked_at.push_back(&sequence);
+  if (waits ? !admit(queue, sequence, chunk) : !write_token_ids(chunk)) {
+    out_.work.n_transfers -= n_transfers;
+    if (!waits) std::erase_if(queue.prompts, [&](auto& p) { return p.sequence == &sequence; });
+    return Turn::kPassedOver;
+  }
+  if (waits) {
+    const auto place = std::ranges::find_if(
+        queue.prompts, [&](auto& prompt) { return comes_before(sequence, *prompt.sequence); });
+    queue.prompts.insert(place, {.sequence = &sequence});
+  }
+  auto prompt = std::ranges::find(queue.prompts, &sequence, &PlannedPrompt::sequence);
+  prompt->chunk = static_cast<int64_t>(out_.chunks.size());
+  prompt->n_left = chunk.prefill_end - chunk.first_position;
+  out_.chunks.push_back(chunk);
+  return Turn::kServed;
+}
+
+// Blocks from host memory that its next chunk begins with; of one that waits they are in
+// out_.match.
+int32_t StepPlanner::n_loads_of(const Sequence& sequence) const {
+  if (sequence.is_waiting()) return static_cast<int32_t>(out_.match.host.size());
+  return sequence.n_inflight() == 0 ? static_cast<int32_t>(sequence.host().size()) : 0;
+}
+
+// At least one token more for the prompt's chunk; 0 if the step is full.
+int32_t StepPlanner::extend_chunk(PlannedPrompt& prompt, int64_t allowance) {
+  ScheduledChunk& chunk = out_.chunks[static_cast<size_t>(prompt.chunk)];
+  const int32_t position = chunk.first_position + chunk.n_tokens;
+  const auto n =
+      static_cast<int32_t>(std::min<int64_t>({prompt.n_left, n_rows_left(position), allowance}));
+  prompt.n_left -= n;
+  chunk.samples = prompt.n_left == 0;
+  chunk.n_tokens += n;
+  if (n > 0) out_.work.add_chunk(position, n, chunk.samples);
+  return n;
+}
+
+// --- Room in the step ----------------------------------------------------------------------------
+
+// How many rows of a prompt, from this position on, the step can still take.
+int32_t StepPlanner::n_rows_left(int32_t first_position) const {
+  const int32_t n_left = scheduler_.limits().max_tokens - out_.n_tokens();
+  const auto target = std::chrono::duration<double>(scheduler_.config().itl_target).count();
+  if (target == 0 || n_decodes_ == 0) return n_left;
+  const int32_t n_least = std::max(kMinPrefillRows - (out_.n_tokens() - n_decodes_), 0);
+  return std::min(n_left, std::max(n_least, scheduler_.step_time().max_rows(
+                                                out_.work, first_position, n_left, target)));
+}
+
+// Has the chunk tell the ranks what their histories lack. False if the plan has no room for that.
+bool StepPlanner::write_token_ids(ScheduledChunk& chunk) {
+  chunk.prefill_end = prefill_end(*chunk.sequence);
+  if (chunk.sequence->awaits_copy() && chunk.sequence->n_inflight() == 0) chunk.copies = true;
+  if (chunk.sequence->awaits_load() && chunk.sequence->n_inflight() == 0) chunk.loads = true;
+  if (chunk.sequence->has_token_ids()) return true;
+  if (out_.n_token_ids + chunk.first_position > scheduler_.limits().max_cached_tokens())
+    return false;
+  chunk.writes_token_ids = chunk.first_position > 0;
+  out_.n_token_ids += chunk.first_position;
+  return true;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,178 @@
+// The half of StepPlanner that decides whether a sequence is admitted: what the cache has of it,
+// whether it had better wait for another one's blocks, and whether the pools have room.
+#include <algorithm>
+
+#include "common/fault_points.h"
+#include "node/engine/plan/scheduler.h"
+#include "node/engine/plan/step_planner.h"
+#include "node/engine/sequence/live_request.h"
+
+namespace lockstep {
+
+// Writes into the chunk what the sequence, whose cached blocks are in out_.match, gets with its
+// place. False if it stays in line.
+bool StepPlanner::admit(TenantQueue& queue, Sequence& sequence, ScheduledChunk& chunk) {
+  if (defer(sequence)) return false;
+  chunk.n_blocks_reserved = scheduler_.n_blocks_to_reserve(sequence);
+  const int32_t tenant = sequence.owner().request.tenant;
+  const Sequence* head = first_waiting(queue, static_cast<size_t>(tenant));
+  const bool overtakes = head != nullptr && comes_before(*head, sequence);
+  const int32_t n_kept = overtakes ? scheduler_.n_blocks_to_reserve(*head) : 0;
+  if (!reserve(tenant, chunk.n_blocks_reserved, n_kept)) {
+    if (overtakes) {
+      queue.may_overtake = false;
+      return false;
+    }
+    queue.is_closed = is_at_ceiling(tenant, chunk.n_blocks_reserved);
+    admits_ = queue.is_closed;
+    return false;
+  }
+  chunk.first_position = n_matched();
+  if (!write_token_ids(chunk)) {
+    admits_ = false;
+    return false;
+  }
+  chunk.admits = true;
+  chunk.is_new = sequence.is_new();
+  chunk.first_shared = out_.shared.size();
+  chunk.n_shared = out_.match.entries.size();
+  chunk.first_loaded = out_.loaded.size();
+  chunk.n_loaded = out_.match.host.size();
+  chunk.loads = chunk.n_loaded > 0;
+  chunk.partial = out_.match.partial;
+  chunk.copies = out_.match.n_partial > 0;
+  out_.shared.insert(out_.shared.end(), out_.match.entries.begin(), out_.match.entries.end());
+  out_.loaded.insert(out_.loaded.end(), out_.match.host.begin(), out_.match.host.end());
+  out_.n_slow_loads += loading_is_slower_;
+  ++n_running_;
+  return true;
+}
+
+// At least one token is always forwarded: its logits are wanted.
+void StepPlanner::match(const Sequence& sequence) {
+  out_.match.entries.clear();
+  out_.match.host.clear();
+  drop_partial();
+  loading_is_slower_ = false;
+  if (!sequence.owner().takes_part_in_cache) return;
+  scheduler_.cache().match(sequence.prefix(), sequence.tokens(), sequence.n_known() - 1,
+                           out_.match);
+  if (out_.match.host.empty()) return;
+  loading_is_slower_ = scheduler_.n_loading_admissions() >= kLoadsToLearn && !is_loading_cheaper();
+  // Once in a while what is dear is loaded in any case: a price that has fallen is found out so.
+  if (loading_is_slower_ && (scheduler_.n_slow_loads() + 1) % kLoadProbeInterval != 0) {
+    out_.match.host.clear();
+  } else {
+    drop_partial();
+  }
+}
+
+void StepPlanner::drop_partial() {
+  out_.match.partial = PrefixIndex::kNone;
+  out_.match.n_partial = 0;
+}
+
+// Whether the blocks in host memory are there sooner than computed anew, as far as steps have
+// shown.
+bool StepPlanner::is_loading_cheaper() const {
+  const int32_t block_size = scheduler_.limits().block_size;
+  const auto n_blocks = static_cast<int32_t>(out_.match.host.size());
+  StepWork loading, computing;
+  loading.n_transfers = n_blocks;
+  computing.add_chunk(static_cast<int32_t>(out_.match.entries.size()) * block_size,
+                      n_blocks * block_size, /*samples=*/false);
+  const StepTime& time = scheduler_.step_time();
+  return time.predict_extra(loading) <= time.predict_extra(computing);
+}
+
+int32_t StepPlanner::n_matched() const {
+  const size_t n_blocks = out_.match.entries.size() + out_.match.host.size();
+  return static_cast<int32_t>(n_blocks) * scheduler_.limits().block_size + out_.match.n_partial;
+}
+
+// Whether somebody who runs, or is about to, computes blocks that this sequence would share, soon
+// enough for it to wait for them.
+bool StepPlanner::defer(Sequence& sequence) {
+  if (sequence.n_steps_deferred() >= Scheduler::kMaxStepsDeferred || !sequence.is_new()) {
+    return false;
+  }
+  const auto follow = [&](const Sequence& other, int32_t n_computed) {
+    const int32_t n_blocks = n_blocks_worth_waiting_for(other, n_computed, sequence);
+    if (n_blocks > 0) out_.deferred.push_back({&sequence, &other, n_blocks});
+    return n_blocks > 0;
+  };
+  return std::ranges::any_of(scheduler_.running(),
+                             [&](const Sequence* other) {
+                               return other->is_running() && other->chain().publishes() &&
+                                      !is_preempted(*other) && follow(*other, other->n_computed());
+                             }) ||
+         std::ranges::any_of(out_.chunks, [&](const ScheduledChunk& chunk) {
+           return chunk.admits && follow(*chunk.sequence, chunk.first_position);
+         });
+}
+
+// So many blocks of its prompt are to be published before the sequence is better off; 0 if it is
+// not worth waiting.
+int32_t StepPlanner::n_blocks_worth_waiting_for(const Sequence& other, int32_t n_computed,
+                                                const Sequence& sequence) const {
+  const int32_t block_size = scheduler_.limits().block_size;
+  const auto n_useful = static_cast<size_t>((sequence.n_prompt() - 1) / block_size);
+  std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
+  wanted = wanted.first(std::min(wanted.size(), n_useful));
+  const std::vector<uint64_t>& theirs = other.owner().prefix.blocks;
+  const size_t next = out_.match.entries.size() + out_.match.host.size();
+  size_t end = next;
+  while (end < wanted.size() && end < theirs.size() && theirs[end] == wanted[end]) ++end;
+  const auto n_saved = static_cast<int32_t>(end - next) * block_size;
+  const auto n_blocks = static_cast<int32_t>(end);
+  const int32_t n_left = n_blocks * block_size - n_computed;
+  const bool is_worth_it = n_saved > 0 && other.n_outputs() == 0 && n_left <= 2 * n_saved;
+  return is_worth_it ? n_blocks : 0;
+}
+
+// Takes what admitting a sequence with the blocks in out_.match takes out of every pool; false, and
+// nothing taken, if one has too little, or fewer than n_kept left then. Does without the copy if
+// that alone is too much.
+bool StepPlanner::reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
+  if (try_reserve(tenant, n_blocks, n_kept)) return true;
+  if (out_.match.n_partial == 0) return false;
+  drop_partial();
+  return try_reserve(tenant, n_blocks, n_kept);
+}
+
+// Whether a fault point refuses blocks that may well be there.
+bool StepPlanner::is_refused() {
+  const bool is_refused = fault(Fault::kAllocatorRefuses);
+  out_.is_refused |= is_refused;
+  return is_refused;
+}
+
+// Whether the tenant's own limit keeps it from so many, however many there are.
+bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
+  return std::ranges::any_of(out_.ledgers, [&](const TenantLedger& ledger) {
+    return ledger.n_below_ceiling(tenant) < n_blocks;
+  });
+}
+
+// A cached block that is shared, or copied from, cannot be evicted for others. A decode that was
+// not reserved all it may need may soon want one more.
+bool StepPlanner::try_reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
+  const PrefixMatch& match = out_.match;
+  const auto n_shared = static_cast<int32_t>(match.entries.size());
+  const auto need = [&](size_t group) {
+    const int g = static_cast<int>(group);
+    int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.entries, g);
+    if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
+    return n;
+  };
+  if (is_refused()) return false;
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
+    if (need(group) + n_growing_ + n_kept > out_.ledgers[group].n_available(tenant)) return false;
+  }
+  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
+    out_.ledgers[group].take(tenant, need(group));
+  }
+  return true;
+}
+
+}  // namespace lockstep

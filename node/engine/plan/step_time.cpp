@@ -1,0 +1,97 @@
+#include "node/engine/plan/step_time.h"
+
+#include <algorithm>
+
+namespace lockstep {
+namespace {
+
+constexpr double kForgetting = 0.99;  // a step weighs half after 69 others
+// Terms are scaled to be of one size, so that the sweeps below converge.
+constexpr std::array<double, StepTime::kNTerms> kScale = {1.0, 1.0 / 64, 1.0 / 16, 1.0 / 16384,
+                                                          1.0 / 16};
+// Keeps the solution where it was in directions that the steps say nothing about.
+constexpr double kRidge = 1e-6;
+constexpr int kSweeps = 64;
+// A step that took so many times as long as expected was interrupted: it says no more than this. A
+// machine that has become slower is followed all the same, step by step.
+constexpr double kMaxSurprise = 8;
+
+}  // namespace
+
+void StepWork::add_chunk(int32_t first_position, int32_t n_tokens, bool samples) {
+  n_rows += n_tokens;
+  n_samples += samples;
+  n_keys += int64_t{n_tokens} * first_position + int64_t{n_tokens} * (n_tokens + 1) / 2;
+}
+
+StepTime::Vector StepTime::terms(const StepWork& work) {
+  return {kScale[0], work.n_rows * kScale[1], work.n_samples * kScale[2],
+          static_cast<double>(work.n_keys) * kScale[3], work.n_transfers * kScale[4]};
+}
+
+void StepTime::observe(const StepWork& work, double seconds) {
+  const Vector x = terms(work);
+  if (const double expected = predict(work); expected > 0) {
+    seconds = std::min(seconds, kMaxSurprise * expected);
+  }
+  for (size_t i = 0; i < kNTerms; ++i) {
+    for (size_t j = 0; j < kNTerms; ++j) {
+      products_[i][j] = kForgetting * products_[i][j] + x[i] * x[j];
+    }
+    targets_[i] = kForgetting * targets_[i] + x[i] * seconds;
+  }
+  n_observed_ = std::min(n_observed_ + 1, kMinSteps);
+  fit();
+}
+
+// Cyclic coordinate descent, which keeps every term at or above zero.
+void StepTime::fit() {
+  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+    for (size_t i = 0; i < kNTerms; ++i) {
+      double rest = targets_[i] + kRidge * fitted_[i];
+      for (size_t j = 0; j < kNTerms; ++j) {
+        if (j != i) rest -= products_[i][j] * fitted_[j];
+      }
+      fitted_[i] = std::max(0.0, rest / (products_[i][i] + kRidge));
+    }
+  }
+}
+
+double StepTime::predict(const StepWork& work) const {
+  if (!is_fitted()) return 0;
+  const Vector x = terms(work);
+  double seconds = 0;
+  for (size_t i = 0; i < kNTerms; ++i) seconds += fitted_[i] * x[i];
+  return seconds;
+}
+
+double StepTime::predict_extra(const StepWork& work) const {
+  return is_fitted() ? predict(work) - fitted_[0] * kScale[0] : 0;
+}
+
+int32_t StepTime::max_rows(const StepWork& work, int32_t first_position, int32_t max_tokens,
+                           double seconds) const {
+  const auto fits = [&](int32_t n) {
+    StepWork with = work;
+    with.add_chunk(first_position, n, /*samples=*/true);
+    return predict(with) <= seconds;
+  };
+  int32_t low = 0, high = max_tokens;  // low fits, or nothing does
+  while (low < high) {
+    const int32_t middle = low + (high - low + 1) / 2;
+    if (fits(middle)) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
+std::array<double, StepTime::kNTerms> StepTime::coefficients() const {
+  Vector seconds = fitted_;
+  for (size_t i = 0; i < kNTerms; ++i) seconds[i] *= kScale[i];
+  return seconds;
+}
+
+}  // namespace lockstep

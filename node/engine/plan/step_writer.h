@@ -1,0 +1,36 @@
+// StepWriter: spells a committed Schedule as the StepPlan that the ranks run. Engine thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "node/engine/plan/scheduler.h"
+#include "node/step/step_plan.h"
+#include "node/text/tokenizer/tokenizer.h"
+
+namespace lockstep {
+
+class StepWriter {
+ public:
+  // The tokenizer must outlive the writer.
+  StepWriter(const StepLimits& limits, const Tokenizer& tokenizer);
+
+  // Valid until the next call. The schedule must be committed: its blocks are in the tables.
+  std::span<const std::byte> write(const Schedule& schedule);
+
+ private:
+  void add_chunk(const ScheduledChunk& chunk);
+  void add_copy(const Sequence& sequence);
+  void add_loads(const Sequence& sequence);
+  void add_sample(const ScheduledChunk& chunk);
+
+  const Tokenizer& tokenizer_;
+  StepPlanBuilder builder_;
+  std::vector<std::span<const BlockId>> tables_;  // [n_groups], of the chunk being written
+  std::vector<BlockId> from_, to_;                // [n_groups], of the copy being written
+  std::vector<int32_t> banned_;                   // of the row being written
+};
+
+}  // namespace lockstep

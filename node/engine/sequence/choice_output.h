@@ -1,0 +1,31 @@
+// ChoiceOutput: from one sampled token to one choice's event: its text, and whether it ends the
+// choice. Stops as OpenAI's API and vLLM define them: an end id or stop token id counts as output
+// but has no text; a stop string is cut off the text unless asked for; neither ends a choice before
+// min_tokens. Engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "node/engine/sequence/event_buffer.h"
+#include "node/engine/sequence/live_request.h"
+#include "node/text/tokenizer/tokenizer.h"
+
+namespace lockstep {
+
+struct SampledToken {
+  int32_t id = 0;
+  float logprob = 0;
+  std::span<const TokenLogprob> top;  // best first, at least n_logprobs of them
+};
+
+// Prepares a choice for its first token.
+void start_output(Choice& choice, const Tokenizer& tokenizer);
+
+// Appends the token to the choice's sequence and its event to `events`; the reason if it is the
+// choice's last one.
+std::optional<FinishReason> add_output(Choice& choice, const SampledToken& token,
+                                       const Tokenizer& tokenizer, EventBuffer& events);
+
+}  // namespace lockstep

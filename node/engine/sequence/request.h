@@ -1,0 +1,106 @@
+// What the engine is asked and what it answers. Plain data; no wire, no JSON.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/error_code.h"
+#include "common/ids.h"
+#include "node/engine/sequence/cache_receipt.h"
+#include "node/step/executor.h"
+#include "node/text/stream/stream_decoder.h"
+
+namespace lockstep {
+
+struct SamplingParams {
+  float temperature = 1.0f;  // 0 = greedy
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  int32_t top_k = 0;  // 0 or -1 = off
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  uint64_t seed = 0;
+  int32_t n = 1;             // choices; choice i draws with (seed, first_choice + i)
+  int32_t first_choice = 0;  // not 0: of a prompt that shares its seed with others
+  int32_t max_tokens = -1;   // -1 = whatever is left: min(max_model_len, usable pool) - prompt
+  int32_t min_tokens = 0;
+  int32_t n_logprobs = -1;  // -1 = none; 0 = of the sampled token only; else the top n as well
+  std::vector<int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  bool cache_prompt = true;
+  std::string cache_salt;  // prompts are only shared within one salt; empty = no salt
+  StopSpec stop;
+};
+
+// For how long, and how much, the blocks of a request are worth keeping.
+struct CacheRetention {
+  int32_t priority = 0;  // 0 to 100; the lowest goes first
+  std::chrono::seconds duration{0};
+};
+
+struct GenerationRequest {
+  RequestId id{};
+  std::vector<int32_t> prompt;
+  SamplingParams sampling;
+  int32_t tenant = 0;    // index into EngineConfig::tenants
+  int32_t priority = 0;  // lower = sooner
+  std::optional<Clock::TimePoint> deadline =
+      {};  // ends with kDeadlineExceeded if it still runs then
+  std::optional<CacheRetention> retention = {};
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
+std::string_view to_string(FinishReason reason);
+
+struct Usage {
+  uint64_t prompt_tokens = 0;      // counted once, whatever n is
+  uint64_t cached_tokens = 0;      // of the prompt, read from the cache
+  uint64_t completion_tokens = 0;  // over all choices
+};
+
+// One choice's news from one step. Spans point into the EventBatch.
+struct ChoiceEvent {
+  RequestId request{};
+  uint32_t choice = 0;
+  uint32_t first_index = 0;      // of ids[0] among the choice's output tokens
+  std::span<const int32_t> ids;  // may be empty when only held-back text is released
+  std::string_view text;
+  std::span<const float> logprobs;       // [ids.size()] if asked for
+  std::span<const TokenLogprob> top;     // [ids.size(), n_logprobs] if asked for
+  std::optional<FinishReason> finished;  // this choice has ended
+  std::string_view stop_string;          // the stop string reached, if one was
+  int32_t stop_token = -1;               // the end or stop id reached, if one was
+};
+
+// A request's final message: exactly one per submitted request.
+struct RequestEnd {
+  RequestId request{};
+  // Of choice 0, unless the request as a whole was cancelled or failed.
+  FinishReason reason = FinishReason::kStop;
+  Usage usage;
+  std::optional<CacheReceipt> cache;       // of choice 0, if it ran
+  ErrorCode error = ErrorCode::kInternal;  // when reason is kError
+  std::string_view message;
+};
+
+// All events of one step, in order: choices first, then ends.
+struct EventBatch {
+  std::span<const ChoiceEvent> choices;
+  std::span<const RequestEnd> ends;
+};
+
+// Receives the engine's events on the engine thread; must not block. The batch dies on return.
+class EngineSink {
+ public:
+  virtual ~EngineSink() = default;
+  virtual void on_events(const EventBatch& batch) = 0;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,180 @@
+#include "node/engine/sequence/sequence.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/check.h"
+#include "common/fault_points.h"
+#include "node/engine/sequence/live_request.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int8_t bit(SeqState state) { return static_cast<int8_t>(1 << static_cast<int>(state)); }
+
+// [from] = the states it may go to.
+constexpr std::array<int8_t, kNSeqStates> kLegal = {
+    static_cast<int8_t>(bit(SeqState::kPrefilling) | bit(SeqState::kReleased)),  // kWaiting
+    static_cast<int8_t>(bit(SeqState::kDecoding) | bit(SeqState::kWaiting) |
+                        bit(SeqState::kRetiring)),  // kPrefilling
+    static_cast<int8_t>(bit(SeqState::kPrefilling) | bit(SeqState::kWaiting) |
+                        bit(SeqState::kRetiring)),  // kDecoding
+    bit(SeqState::kReleased),                       // kRetiring
+    0,                                              // kReleased
+};
+
+int32_t length_limit(int32_t n_known, int32_t n_outputs_left, int32_t max_context) {
+  return static_cast<int32_t>(std::min<int64_t>(int64_t{n_known} + n_outputs_left, max_context));
+}
+
+}  // namespace
+
+std::string_view to_string(SeqState state) {
+  switch (state) {
+    case SeqState::kWaiting:
+      return "waiting";
+    case SeqState::kPrefilling:
+      return "prefilling";
+    case SeqState::kDecoding:
+      return "decoding";
+    case SeqState::kRetiring:
+      return "retiring";
+    case SeqState::kReleased:
+      return "released";
+  }
+  return "?";
+}
+
+bool is_legal_transition(SeqState from, SeqState to) {
+  return (kLegal[static_cast<size_t>(from)] & bit(to)) != 0;
+}
+
+Sequence::Sequence(LiveRequest& owner, uint32_t choice, int32_t max_context)
+    : owner_(&owner),
+      choice_(choice),
+      n_prompt_(static_cast<int32_t>(owner.request.prompt.size())),
+      max_context_(max_context),
+      n_prompt_known_(n_prompt_),
+      n_tokens_max_(length_limit(n_prompt_, owner.request.sampling.max_tokens, max_context)) {}
+
+void Sequence::transition(SeqState to) {
+  CHECK(is_legal_transition(state_, to));
+  state_ = to;
+}
+
+std::span<const int32_t> Sequence::tokens() const {
+  return is_new() ? std::span(owner_->request.prompt) : std::span(tokens_);
+}
+
+const PrefixHashes& Sequence::prefix() const {
+  return n_outputs_ > 0 && is_waiting() ? prefix_ : owner_->prefix;
+}
+
+void Sequence::admit(SeqSlot slot, std::vector<BlockTable> tables, PrefixChain chain,
+                     int32_t n_cached, std::vector<BlockRef> partial, std::vector<HostPin> host) {
+  transition(SeqState::kPrefilling);
+  slot_ = slot;
+  tables_ = std::move(tables);
+  chain_ = std::move(chain);
+  partial_ = std::move(partial);
+  host_ = std::move(host);
+  first_own_block_ = static_cast<size_t>(tables_.front().n_blocks());
+  if (is_new()) {
+    const std::vector<int32_t>& prompt = owner_->request.prompt;
+    tokens_.reserve(static_cast<size_t>(n_tokens_max_));
+    tokens_.assign(prompt.begin(), prompt.end());
+  }
+  n_prefill_ = n_known();
+  n_cached_ = n_computed_ = n_cached;
+  CHECK(n_cached < n_prefill_);
+}
+
+void Sequence::extend(std::span<BlockReservation> reservations) {
+  CHECK_EQ(reservations.size(), tables_.size());
+  for (size_t group = 0; group < tables_.size(); ++group) {
+    tables_[group].extend(std::move(reservations[group]));
+  }
+}
+
+void Sequence::plan_chunk(int32_t n_tokens, bool samples) {
+  CHECK(is_running());
+  n_inflight_ += n_tokens;
+  if (samples) ++n_samples_inflight_;
+  has_token_ids_ = true;
+  for (BlockTable& table : tables_) table.grow(next_position());
+  if (state_ == SeqState::kPrefilling && n_prefill_left() == 0) transition(SeqState::kDecoding);
+}
+
+void Sequence::finish_chunk(int32_t n_tokens, bool samples) {
+  n_inflight_ -= n_tokens;
+  n_computed_ += n_tokens;
+  partial_.clear();
+  lockstep::release(host_);
+  if (samples) --n_samples_inflight_;
+  CHECK(n_inflight_ >= 0 && n_samples_inflight_ >= 0);
+}
+
+void Sequence::undo_chunk(int32_t n_tokens, bool samples) {
+  n_inflight_ -= n_tokens;
+  if (samples) --n_samples_inflight_;
+  CHECK(n_inflight_ >= 0 && n_samples_inflight_ >= 0);
+  has_token_ids_ = false;
+  if (state_ == SeqState::kDecoding && n_prefill_left() > 0) transition(SeqState::kPrefilling);
+}
+
+void Sequence::append_output(int32_t token) {
+  CHECK(n_known() < n_tokens_max_);
+  tokens_.push_back(token);
+  ++n_outputs_;
+}
+
+void Sequence::requeue(RequeueReason reason, int32_t block_size) {
+  transition(SeqState::kWaiting);
+  give_back();
+  requeue_reason_ = reason;
+  n_lost_ = std::exchange(n_computed_, 0);
+  if (reason == RequeueReason::kPreempted) ++n_preemptions_;
+  hash_context(block_size);
+}
+
+void Sequence::cut(const ContextCut& cut, int32_t block_size) {
+  CHECK(cut.n_kept >= 0 && cut.n_dropped > 0 && cut.n_kept + cut.n_dropped < n_known());
+  const auto first = tokens_.begin() + cut.n_kept;
+  tokens_.erase(first, first + cut.n_dropped);
+  n_prompt_known_ -= std::clamp(n_prompt_known_ - cut.n_kept, 0, cut.n_dropped);
+  n_tokens_max_ =
+      length_limit(n_known(), owner_->request.sampling.max_tokens - n_outputs_, max_context_);
+  ++n_cuts_;
+  requeue(RequeueReason::kCut, block_size);
+  n_lost_ -= cut.n_dropped;
+}
+
+void Sequence::hash_context(int32_t block_size) {
+  if (n_outputs_ == 0 || !owner_->takes_part_in_cache) return;
+  prefix_ = prefix_hashes(owner_->prefix.key, tokens_, block_size);
+}
+
+void Sequence::retire() {
+  transition(SeqState::kRetiring);
+  if (!fault(Fault::kFreedEarly)) return;
+  for (BlockTable& table : tables_) table.clear();
+}
+
+void Sequence::release() {
+  transition(SeqState::kReleased);
+  give_back();
+}
+
+void Sequence::give_back() {
+  CHECK_EQ(n_inflight_, 0);
+  partial_.clear();
+  lockstep::release(host_);
+  for (BlockTable& table : tables_) table.clear();
+  PrefixCache::end_chain(chain_);
+  tables_.clear();
+  slot_ = SeqSlot{-1};
+  has_token_ids_ = false;
+}
+
+}  // namespace lockstep
