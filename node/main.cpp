@@ -10,7 +10,7 @@
 #include "common/service/http/large_blocks.h"
 #include "common/service/logging.h"
 #include "common/service/signals.h"
-#include "node/service/node_app.h"
+#include "node/service/app/node_app.h"
 
 namespace {
 

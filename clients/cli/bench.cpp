@@ -13,7 +13,7 @@
 #include "common/service/config/config.h"
 #include "common/service/logging.h"
 #include "common/units.h"
-#include "node/service/node_engine.h"
+#include "node/service/app/node_engine.h"
 
 namespace lockstep {
 namespace {

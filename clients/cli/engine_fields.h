@@ -1,7 +1,7 @@
 // EngineFields: the part of a node's settings that a command shows when it runs a model in process.
 #pragma once
 
-#include "node/service/node_config.h"
+#include "node/service/config/node_config.h"
 
 namespace lockstep {
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/result.h"
-#include "node/service/node_config.h"
+#include "node/service/config/node_config.h"
 #include "node/text/jinja/chat_template.h"
 
 namespace lockstep {

@@ -5,8 +5,8 @@
 
 #include "clients/cli/generator.h"
 #include "common/threads/bounded_queue.h"
-#include "node/service/node_engine.h"
-#include "node/service/sampling_defaults.h"
+#include "node/service/app/node_engine.h"
+#include "node/service/requests/sampling_defaults.h"
 
 namespace lockstep {
 namespace {

@@ -16,7 +16,7 @@
 #include "common/service/logging.h"
 #include "common/service/signals.h"
 #include "coordinator/coordinator_app.h"
-#include "node/service/node_app.h"
+#include "node/service/app/node_app.h"
 
 namespace lockstep {
 namespace {

@@ -1,5 +1,5 @@
 // GET /v1/cache and receipts of a node with a null model.
-#include "node/service/cache_page.h"
+#include "node/service/admin/cache_page.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // What `--check` and a start refuse alike, and what a chat template that is unusable costs.
-#include "node/service/checked_model.h"
+#include "node/service/config/checked_model.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include <string>
 
 #include "common/load_error.h"
-#include "node/service/node_app.h"
+#include "node/service/app/node_app.h"
 #include "tests/support/gguf_builder.h"
 
 namespace lockstep::testing {

@@ -1,5 +1,5 @@
 // The admin port of a node whose engine stands in a step that does not end.
-#include "node/service/control_pages.h"
+#include "node/service/admin/control_pages.h"
 
 #include <gtest/gtest.h>
 

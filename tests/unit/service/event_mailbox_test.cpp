@@ -1,4 +1,4 @@
-#include "node/service/event_mailbox.h"
+#include "node/service/requests/event_mailbox.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // KV events over real ZeroMQ, from a node with a null model: live, replayed and as a snapshot, and
 // as what the heartbeat says of them.
-#include "node/service/event_publisher.h"
+#include "node/service/server/event_publisher.h"
 
 #include <gtest/gtest.h>
 

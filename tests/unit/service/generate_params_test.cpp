@@ -1,4 +1,4 @@
-#include "node/service/generate_params.h"
+#include "node/service/requests/generate_params.h"
 
 #include <gtest/gtest.h>
 

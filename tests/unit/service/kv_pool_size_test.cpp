@@ -1,4 +1,4 @@
-#include "node/service/kv_pool_size.h"
+#include "node/service/config/kv_pool_size.h"
 
 #include <gtest/gtest.h>
 

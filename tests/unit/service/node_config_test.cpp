@@ -1,5 +1,5 @@
 // A node's settings as an operator writes them, and what the engine is told.
-#include "node/service/node_config.h"
+#include "node/service/config/node_config.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include "common/load_error.h"
 #include "common/service/config/config.h"
 #include "common/units.h"
-#include "node/service/effective_settings.h"
+#include "node/service/config/effective_settings.h"
 #include "tests/support/fake_model_file.h"
 #include "tests/support/paths.h"
 #include "wire/codec/utf8.h"

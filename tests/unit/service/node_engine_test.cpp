@@ -1,4 +1,4 @@
-#include "node/service/node_engine.h"
+#include "node/service/app/node_engine.h"
 
 #include <gtest/gtest.h>
 

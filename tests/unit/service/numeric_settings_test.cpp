@@ -8,7 +8,7 @@
 
 #include "common/load_error.h"
 #include "common/service/config/config.h"
-#include "node/service/node_config.h"
+#include "node/service/config/node_config.h"
 #include "tests/support/fake_model_file.h"
 
 namespace lockstep::testing {

@@ -1,5 +1,5 @@
 // RequestServer with the test's own hand on what its peers can take.
-#include "node/service/request_server.h"
+#include "node/service/requests/request_server.h"
 
 #include <gtest/gtest.h>
 

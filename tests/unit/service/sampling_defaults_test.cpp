@@ -1,6 +1,6 @@
 // The sampling defaults of a model's file: who wins, what is refused, and that nodes that would
 // answer differently have different fingerprints.
-#include "node/service/sampling_defaults.h"
+#include "node/service/requests/sampling_defaults.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
-#include "node/service/generate_params.h"
+#include "node/service/requests/generate_params.h"
 #include "tests/support/fake_model_file.h"
 
 namespace lockstep {

@@ -1,4 +1,4 @@
-#include "node/service/send_queue.h"
+#include "node/service/requests/send_queue.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The `tenants:` list, from YAML and flags to what the engine is told.
-#include "node/service/tenant_settings.h"
+#include "node/service/config/tenant_settings.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,19 @@
+// The control verbs on a node's admin port, as JSON:
+//   POST /v1/clear_kv_cache?scope=all | scope=model&model=M
+//     | scope=tenant&tenant=T | scope=salt&cache_salt=S
+//   GET /v1/slots    GET /v1/describe
+// The engine answers between two steps; who asks waits ten seconds for it. What was asked for
+// happens also if its answer comes too late.
+#pragma once
+
+#include <functional>
+
+#include "common/service/http/admin_http.h"
+#include "node/service/server/node_server.h"
+
+namespace lockstep {
+
+// `server` gives null while the model is loading; then the verbs answer 503.
+void add_control_routes(AdminRoutes& routes, const std::function<NodeServer*()>& server);
+
+}  // namespace lockstep

@@ -1,0 +1,66 @@
+// NodeEngine: everything of a node but its sockets: the model, its ranks, the tokenizer, the chat
+// template and the engine, built from the settings in the right order. Used by the node's service
+// and by the `lockstep` command when it runs a model in process.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "common/clock.h"
+#include "common/memory/ledger.h"
+#include "node/engine/core/engine.h"
+#include "node/kv/report/block_event_log.h"
+#include "node/model/rank/rank_group.h"
+#include "node/service/config/checked_model.h"
+#include "node/service/config/node_config.h"
+#include "node/service/requests/text_length.h"
+#include "node/text/jinja/chat_template.h"
+#include "node/text/tokenizer/tokenizer.h"
+
+namespace lockstep {
+
+class NodeEngine {
+ public:
+  // Loads the model; throws LoadError. The sink must outlive this.
+  NodeEngine(const NodeConfig& config, EngineSink& sink);
+
+  Engine& engine() { return *engine_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  // Null when the model has none that can be used.
+  const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
+  // Renders the conversation and tokenises it as the model expects. Control tokens come from the
+  // template alone, unless the settings allow them in the messages.
+  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages,
+                                           const TextLimit& limit = {}) const;
+
+  const std::string& name() const { return name_; }
+  int64_t max_model_len() const { return ranks_config_.limits.max_model_len; }
+  const RankGroupConfig& ranks_config() const { return ranks_config_; }
+  const RankGroup& ranks() const { return *ranks_; }
+  // Of requests that leave something out.
+  const SamplingDefaults& sampling_defaults() const { return sampling_defaults_; }
+  // The ranks' numerics, whether messages may spell control tokens, how contexts are cut if they
+  // are, and how requests are sampled that do not say: nodes with equal ones give equal tokens.
+  std::string fingerprint() const;
+  const MemoryLedger& ledger() const { return ledger_; }
+  // Null unless the settings ask for events.
+  BlockEventLog* block_events() { return block_events_.get(); }
+
+ private:
+  NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSink& sink);
+
+  // constant after construction, in order of construction
+  const std::string name_;
+  const bool control_tokens_in_content_;
+  SteadyClock clock_;
+  MemoryLedger ledger_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  const Result<ChatTemplate> template_;  // or the refusal of those who want to chat
+  const SamplingDefaults sampling_defaults_;
+  RankGroupConfig ranks_config_;
+  std::unique_ptr<RankGroup> ranks_;
+  std::unique_ptr<BlockEventLog> block_events_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,17 @@
+// What a node's settings came to, for `describe`: every field of NodeConfig's engine part with its
+// defaults filled in, and what each rank reports.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "node/model/rank/rank_settings.h"
+#include "node/service/config/node_config.h"
+#include "wire/messages.h"
+
+namespace lockstep {
+
+wire::NodeDescription describe_node(const NodeConfig& config, const RankGroupConfig& ranks_config,
+                                    const std::vector<RankSettings>& ranks);
+
+}  // namespace lockstep

@@ -1,0 +1,75 @@
+// RequestServer: the life of requests on a node, from a peer's `generate` to its one final message.
+// Knows messages and the engine, but no sockets. Loop thread only.
+//
+//   generate -> checks -> prompt to ids (on the worker if long) -> Engine::submit
+//            -> accepted -> tokens* -> done | error
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "common/clock.h"
+#include "common/seed_source.h"
+#include "node/service/probes.h"
+#include "node/service/requests/event_mailbox.h"
+#include "node/service/requests/generate_params.h"
+#include "node/service/requests/model_front.h"
+#include "node/service/requests/peer_requests.h"
+#include "node/service/requests/send_queue.h"
+#include "node/service/requests/text_worker.h"
+#include "wire/messages.h"
+
+namespace lockstep {
+
+class RequestServer {
+ public:
+  // All must outlive this.
+  RequestServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker,
+                NodeProbes& probes, const Clock& clock);
+
+  void generate(const std::string& peer, wire::Generate request);
+  void cancel(const std::string& peer, const std::string& request_id);
+
+  // Batched peers get the tokens of all their streams in one message.
+  void on_outputs(const StepOutputs& outputs, const std::set<std::string>& batched_peers);
+  // The peer is gone: cancels everything it has and sends it nothing more.
+  void drop_peer(const std::string& peer);
+
+  // From now on new requests are refused.
+  void drain() { draining_ = true; }
+  bool draining() const { return draining_; }
+  size_t n_live() const { return live_.size(); }
+  // As its peer calls it; empty if it is not live.
+  std::string name_of(RequestId id) {
+    const PeerRequest* live = live_.find(id);
+    return live == nullptr ? std::string() : live->request_id;
+  }
+
+ private:
+  Status check_open(const std::string& model) const;
+  void submit(RequestId id, const wire::Generate& request, GenerationRequest wanted,
+              Result<std::vector<int32_t>> prompt);
+  void send_batch(const std::string& peer, wire::TokensBatch& batch);
+  void send_tokens(PeerRequest& request, const wire::Tokens& tokens);
+  void observe(PeerRequest& request, const ChoiceEvent& event, Clock::TimePoint at);
+  wire::Tokens to_wire(const PeerRequest& request, const ChoiceEvent& event) const;
+  void mute(PeerRequest& request);
+  void end(const StepOutputs::End& end);
+  void refuse(const std::string& peer, const std::string& request_id, const Error& error);
+
+  const ModelFront& model_;
+  SendQueue& send_queue_;
+  TextWorker& worker_;
+  NodeProbes& probes_;
+  const Clock& clock_;
+  PeerRequests live_;
+  std::map<std::string, wire::TokensBatch> batches_;  // by peer; of the news being sent
+  std::string frame_;                                 // reused
+  SeedSource seeds_{std::nullopt};
+  bool draining_ = false;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,47 @@
+// ControlServer: the verbs of operators on a node: empty the prefix cache, list live requests, say
+// which settings are in effect. Asks the engine between two of its turns and gives requests the
+// names that their peers know. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "node/engine/report/cache_control.h"
+#include "node/service/requests/completions.h"
+#include "node/service/requests/model_front.h"
+#include "node/service/requests/request_server.h"
+#include "wire/messages.h"
+
+namespace lockstep {
+
+class ControlServer {
+ public:
+  static constexpr size_t kMaxOpen = 64;  // verbs at the engine; more are refused
+
+  template <class Answer>
+  using Reply = std::function<void(Result<Answer>)>;
+
+  // All must outlive this; the engine stops before the loop does.
+  ControlServer(const ModelFront& model, RequestServer& requests, Completions& completions);
+
+  // The reply comes on the loop thread, at once if it is an error.
+  void clear(const wire::ClearKvCache& ask, const Reply<wire::KvCacheCleared>& reply);
+  void slots(const wire::SlotsRequest& ask, const Reply<wire::SlotList>& reply);
+  wire::Description describe(const std::string& request_id) const;
+
+ private:
+  // Asks the engine, on its thread, and finishes on the loop's. False if too much is open.
+  template <class Answer>
+  bool ask_engine(const std::function<Answer(EngineCore&)>& ask,
+                  const std::function<void(Answer&&)>& finish);
+  std::vector<wire::Slot> to_wire(const std::vector<SlotInfo>& slots);
+
+  const ModelFront& model_;
+  RequestServer& requests_;
+  Completions& completions_;
+  size_t n_open_ = 0;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,125 @@
+// NodeServer: a node on the wire. Owns the ROUTER, the one thread that uses it, and everything that
+// thread calls. Peers are coordinators (they said hello: heartbeats, tokens in batches) and plain
+// clients; both speak the same vocabulary. A peer that is gone has its requests cancelled.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "common/clock.h"
+#include "common/result.h"
+#include "node/service/probes.h"
+#include "node/service/requests/completions.h"
+#include "node/service/requests/event_mailbox.h"
+#include "node/service/requests/model_front.h"
+#include "node/service/requests/request_server.h"
+#include "node/service/requests/send_queue.h"
+#include "node/service/requests/text_server.h"
+#include "node/service/requests/text_worker.h"
+#include "node/service/server/control_server.h"
+#include "node/service/server/event_publisher.h"
+#include "wire/zmq/socket.h"
+#include "wire/zmq/zmq_loop.h"
+
+namespace lockstep {
+
+struct NodeServerConfig {
+  std::string listen;  // "tcp://127.0.0.1:5556"; port 0 = a free one
+  std::chrono::milliseconds heartbeat_interval{250};
+  std::string events, events_replay;  // endpoints, if the model front has block events
+  size_t max_long_prompts = 64;       // at the text worker, waiting or running
+  size_t max_tasks = 64;              // of other threads' verbs, waiting for the loop
+  wire::SocketOptions socket;
+};
+
+class NodeServer {
+ public:
+  // Listens. Model, mailbox, probes and clock must outlive it; the mailbox is the engine's sink.
+  static Result<std::unique_ptr<NodeServer>> make(const ModelFront& model, EventMailbox& mailbox,
+                                                  NodeProbes& probes, const Clock& clock,
+                                                  const NodeServerConfig& config);
+  ~NodeServer();  // stop(); the engine must have stopped
+
+  // Before the engine starts.
+  void start();
+  // Refuses new requests and finishes what runs. Any thread.
+  void drain();
+  // After drain(): every final message has been handed to ZeroMQ. Any thread.
+  bool drained() const { return drained_; }
+  // False when the loop has not turned for seconds. Any thread.
+  bool is_alive() const;
+  void stop();
+
+  // The control verbs, from any thread. The reply comes on the loop thread when the engine, which
+  // answers between two steps, has; at once if the verb cannot be handed on. There is none when the
+  // node stops meanwhile.
+  void clear(const wire::ClearKvCache& ask,
+             const ControlServer::Reply<wire::KvCacheCleared>& reply);
+  void slots(const wire::SlotsRequest& ask, const ControlServer::Reply<wire::SlotList>& reply);
+  wire::Description describe() const { return control_.describe(""); }
+
+  const std::string& endpoint() const { return endpoint_; }
+  // Null if block events are not published.
+  const EventPublisher* events() const { return events_.get(); }
+
+ private:
+  NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbes& probes, const Clock& clock,
+             const NodeServerConfig& config);
+
+  Status listen();
+  Status listen_for_events();
+  void on_message(const wire::Incoming& incoming);
+  void on_outputs();
+  void on_tick();
+  void send_heartbeats();
+  void reap_lost_peers();
+  void log_load();  // a line while the node is busy
+  void refuse(const std::string& peer, const std::string& request_id, const Error& error);
+  wire::Heartbeat heartbeat() const;
+  template <class Answer>
+  ControlServer::Reply<Answer> answer(const std::string& peer, const std::string& request_id);
+
+  // One for each message a node takes; the last for those it does not.
+  void handle(const std::string& peer, wire::Generate& message);
+  void handle(const std::string& peer, wire::Cancel& message);
+  void handle(const std::string& peer, wire::Tokenize& message);
+  void handle(const std::string& peer, wire::Detokenize& message);
+  void handle(const std::string& peer, wire::StatusRequest& message);
+  void handle(const std::string& peer, wire::ModelsRequest& message);
+  void handle(const std::string& peer, wire::Hello& message);
+  void handle(const std::string& peer, wire::ClearKvCache& message);
+  void handle(const std::string& peer, wire::SlotsRequest& message);
+  void handle(const std::string& peer, wire::DescribeRequest& message);
+  void handle(const std::string&, wire::ErrorReply&) {}  // never answered: no ping-pong
+  template <class M>
+  void handle(const std::string& peer, M& message);
+
+  // constant after listen()
+  const ModelFront& model_;
+  EventMailbox& mailbox_;
+  NodeProbes& probes_;
+  const NodeServerConfig config_;
+  std::string endpoint_;
+  wire::ZmqLoop::SocketId socket_{};
+  // any thread
+  std::atomic<bool> drained_{false};
+  std::atomic<std::chrono::steady_clock::duration> last_tick_;
+  // loop thread
+  std::set<std::string> coordinators_;
+  uint64_t n_steps_logged_ = 0;
+  StepOutputs outputs_;
+  wire::Context context_;
+  wire::ZmqLoop loop_;
+  Completions completions_;
+  SendQueue send_queue_;
+  TextWorker worker_;
+  TextServer texts_;
+  RequestServer requests_;
+  ControlServer control_;
+  std::unique_ptr<EventPublisher> events_;  // or null
+};
+
+}  // namespace lockstep
