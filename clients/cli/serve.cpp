@@ -15,7 +15,7 @@
 #include "common/service/http/large_blocks.h"
 #include "common/service/logging.h"
 #include "common/service/signals.h"
-#include "coordinator/coordinator_app.h"
+#include "coordinator/app/coordinator_app.h"
 #include "node/service/app/node_app.h"
 
 namespace lockstep {

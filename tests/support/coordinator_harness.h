@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/host_port.h"
-#include "coordinator/coordinator_app.h"
+#include "coordinator/app/coordinator_app.h"
 #include "tests/support/fake_node.h"
 #include "tests/support/http_client.h"
 

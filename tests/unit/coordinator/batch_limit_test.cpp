@@ -1,5 +1,5 @@
 // Batches of prompts that can never be at the nodes together are refused with the numbers.
-#include "coordinator/batch_limit.h"
+#include "coordinator/openai/batch_limit.h"
 
 #include <gtest/gtest.h>
 

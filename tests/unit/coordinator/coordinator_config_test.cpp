@@ -1,5 +1,5 @@
 // A coordinator's settings: what is refused before anything listens.
-#include "coordinator/coordinator_config.h"
+#include "coordinator/app/coordinator_config.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // EventStream: what is sent, and when a comment stands in for it.
-#include "coordinator/event_stream.h"
+#include "coordinator/openai/event_stream.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // FingerprintWatch: one line for each change, whatever the number of looks.
-#include "coordinator/fingerprint_watch.h"
+#include "coordinator/cluster/fingerprint_watch.h"
 
 #include <gtest/gtest.h>
 

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/forwarder.h"
+#include "coordinator/requests/forwarder.h"
 #include "tests/support/fake_clock.h"
 
 namespace lockstep::testing {

@@ -1,6 +1,6 @@
 // Forwarder: which nodes may run a request: of one fingerprint, long enough, and not stalled.
 #include "common/log.h"
-#include "coordinator/cluster_view.h"
+#include "coordinator/cluster/cluster_view.h"
 #include "tests/unit/coordinator/forwarder_harness.h"
 
 namespace lockstep::testing {

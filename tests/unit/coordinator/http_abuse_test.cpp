@@ -1,7 +1,7 @@
 // Clients that misbehave: what they are told, and that nobody else notices.
 #include <gtest/gtest.h>
 
-#include "coordinator/http_server.h"
+#include "coordinator/http/http_server.h"
 #include "tests/support/coordinator_harness.h"
 
 namespace lockstep {

@@ -1,5 +1,5 @@
 // NodeTable: who lives, by a clock that the test turns.
-#include "coordinator/node_table.h"
+#include "coordinator/cluster/node_table.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "coordinator/openai_request.h"
+#include "coordinator/openai/openai_request.h"
 
 namespace lockstep::testing {
 

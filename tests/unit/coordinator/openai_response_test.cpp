@@ -1,5 +1,5 @@
 // OpenAI answers, compared with whole JSON texts.
-#include "coordinator/openai_response.h"
+#include "coordinator/openai/openai_response.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Router: who gets the next request.
-#include "coordinator/router.h"
+#include "coordinator/route/router.h"
 
 #include <gtest/gtest.h>
 

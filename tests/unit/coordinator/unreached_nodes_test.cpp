@@ -1,5 +1,5 @@
 // UnreachedNodes: a node that never answered is named once, with the reason.
-#include "coordinator/unreached_nodes.h"
+#include "coordinator/cluster/unreached_nodes.h"
 
 #include <gtest/gtest.h>
 

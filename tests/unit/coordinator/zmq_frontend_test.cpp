@@ -1,5 +1,5 @@
 // ZmqFrontend: its thread stalls, hangs and ends, by a clock that the test turns.
-#include "coordinator/zmq_frontend.h"
+#include "coordinator/app/zmq_frontend.h"
 
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>

@@ -1,0 +1,43 @@
+#include "coordinator/openai/event_stream.h"
+
+#include <utility>
+#include <vector>
+
+#include "coordinator/http/sse.h"
+#include "coordinator/openai/prompt_id.h"
+
+namespace lockstep {
+
+void EventStream::take(const wire::Message& message) {
+  std::vector<std::string> chunks;
+  if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
+    answer_.accepted(prompt_index(accepted->request_id), *accepted, chunks);
+    seed_ = accepted->seed;
+    --n_unaccepted_;
+  } else if (const auto* tokens = std::get_if<wire::Tokens>(&message)) {
+    answer_.tokens(prompt_index(tokens->request_id), *tokens, chunks);
+  } else if (const auto* done = std::get_if<wire::Done>(&message)) {
+    answer_.done(*done);
+    receipts_.done(*done);
+    if (answer_.complete()) answer_.finish(chunks);
+  } else if (const auto* failed = std::get_if<wire::ErrorReply>(&message)) {
+    if (!error_) error_ = Error{failed->code, failed->message, failed->param};
+  }
+  if (error_) return;
+  for (const std::string& chunk : chunks) sse::append_event(chunk, text_);
+}
+
+// Messages may have come after the silence was noticed: then there is text, and it counts.
+std::string EventStream::take_text(bool was_silent) {
+  if (error_) sse::append_event(error_body(*error_), text_);
+  if (over()) {
+    if (const std::string receipt = receipts_.text(); !receipt.empty()) {
+      sse::append_comment("x-cache-receipt: " + receipt, text_);
+    }
+    text_ += sse::kDone;
+  }
+  if (text_.empty() && was_silent) text_ = sse::kKeepAlive;
+  return std::exchange(text_, {});
+}
+
+}  // namespace lockstep

@@ -1,0 +1,144 @@
+#include "coordinator/openai/generate_handler.h"
+
+#include <utility>
+
+#include "coordinator/http/http_error.h"
+#include "coordinator/openai/batch_limit.h"
+#include "coordinator/openai/cache_receipts.h"
+#include "coordinator/openai/event_stream.h"
+#include "coordinator/openai/prompt_id.h"
+
+namespace lockstep {
+namespace {
+
+namespace asio = boost::asio;
+using WaitResult = ReplyQueue::WaitResult;
+
+HttpHeaders seed_header(uint64_t seed) { return {{"X-Lockstep-Seed", std::to_string(seed)}}; }
+
+}  // namespace
+
+AnswerHeader GenerateHandler::header(OpenAiEndpoint endpoint) {
+  const bool is_chat = endpoint == OpenAiEndpoint::kChatCompletions;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return {.id = ids_.make(is_chat ? "chatcmpl-" : "cmpl-"),
+          .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
+}
+
+// The prompts go on to the cluster, as they are long; the request keeps all that its answer is made
+// of.
+bool GenerateHandler::submit(OpenAiRequest& request, const std::string& client_key,
+                             const Queue& queue) {
+  std::vector<wire::Generate> prompts;
+  prompts.reserve(request.prompts.size());
+  for (wire::Generate& kept : request.prompts) {
+    auto text = std::exchange(kept.prompt_text, std::nullopt);
+    auto ids = std::exchange(kept.prompt_ids, std::nullopt);
+    auto messages = std::exchange(kept.messages, std::nullopt);
+    wire::Generate& sent = prompts.emplace_back(kept);
+    sent.request_id = prompt_id(prompts.size() - 1);
+    sent.prompt_text = std::move(text);
+    sent.prompt_ids = std::move(ids);
+    sent.messages = std::move(messages);
+  }
+  return cluster_.submit({client_key, queue}, std::move(prompts));
+}
+
+asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpRequest& request,
+                                              HttpReply& reply) {
+  const bool is_chat = endpoint == OpenAiEndpoint::kChatCompletions;
+  Result<OpenAiRequest> parsed =
+      is_chat ? parse_chat_request(request.body) : parse_completion_request(request.body);
+  request.drop_body();
+  if (!parsed) {
+    HttpResponse refusal = error_response(parsed.error());
+    co_await reply.send(std::move(refusal));
+    co_return;
+  }
+  const Status fits = check_batch(parsed->prompts.size(), parsed->common().model, *cluster_.view());
+  if (!fits) {
+    HttpResponse refusal = error_response(fits.error());
+    co_await reply.send(std::move(refusal));
+    co_return;
+  }
+  const std::string client_key = ids_.make("http:");
+  const auto queue = std::make_shared<ReplyQueue>(reply.executor());
+  CancelOnExit guard(cluster_, client_key);
+  if (!submit(*parsed, client_key, queue)) {
+    HttpResponse refusal =
+        error_response({ErrorCode::kOverloaded, "too many requests are waiting", ""});
+    co_await reply.send(std::move(refusal));
+    co_return;
+  }
+  std::function<void()> on_gone = [queue] { queue->peer_gone(); };
+  reply.watch_peer(std::move(on_gone));
+  bool complete = false;
+  if (parsed->stream)
+    complete = co_await answer_stream(*parsed, queue, reply);
+  else
+    complete = co_await answer_whole(*parsed, queue, reply);
+  if (complete) guard.disarm();
+}
+
+// True when every prompt has had its final message.
+asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request, Queue queue,
+                                                    HttpReply& reply) {
+  WholeAnswer answer(request, header(request.endpoint));
+  CacheReceipts receipts;
+  HttpResponse response;
+  while (!answer.complete()) {
+    const WaitResult waited = co_await queue->wait(keep_alive_);
+    if (waited == WaitResult::kPeerGone) co_return false;
+    for (const wire::Message& message : queue->take()) {
+      if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
+        answer.accepted(prompt_index(accepted->request_id), *accepted);
+        response.headers = seed_header(accepted->seed);
+      } else if (const auto* tokens = std::get_if<wire::Tokens>(&message)) {
+        answer.tokens(prompt_index(tokens->request_id), *tokens);
+      } else if (const auto* done = std::get_if<wire::Done>(&message)) {
+        answer.done(*done);
+        receipts.done(*done);
+      } else if (const auto* failed = std::get_if<wire::ErrorReply>(&message)) {
+        HttpResponse refusal = error_response({failed->code, failed->message, failed->param});
+        co_await reply.send(std::move(refusal));
+        co_return false;
+      }
+    }
+  }
+  response.body = answer.body();
+  std::string receipt = receipts.text();
+  if (!receipt.empty()) response.headers.emplace_back("X-Cache-Receipt", std::move(receipt));
+  co_await reply.send(std::move(response));
+  co_return true;
+}
+
+// Until every prompt is accepted an error is a plain HTTP error; then the 200 goes out, and an
+// error becomes an event.
+asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& request, Queue queue,
+                                                     HttpReply& reply) {
+  EventStream stream(request, header(request.endpoint));
+  bool begun = false;
+  while (!stream.over()) {
+    const WaitResult waited = co_await queue->wait(keep_alive_);
+    if (waited == WaitResult::kPeerGone) co_return false;
+    for (const wire::Message& message : queue->take()) stream.take(message);
+    if (!begun && !stream.accepted()) {
+      if (!stream.error()) continue;
+      HttpResponse refusal = error_response(*stream.error());
+      co_await reply.send(std::move(refusal));
+      co_return false;
+    }
+    if (!begun) {
+      HttpHeaders headers = seed_header(stream.seed());
+      begun = co_await reply.begin_events(std::move(headers));
+      if (!begun) co_return false;
+    }
+    std::string text = stream.take_text(waited == WaitResult::kTimeout);
+    const bool sent = co_await reply.send_events(std::move(text));
+    if (!sent) co_return false;
+  }
+  co_await reply.end_events();
+  co_return !stream.error();
+}
+
+}  // namespace lockstep

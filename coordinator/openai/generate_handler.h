@@ -1,0 +1,41 @@
+// GenerateHandler: one /v1/chat/completions or /v1/completions request from body to last byte.
+// Sends its prompts to the cluster as one client, and turns what comes back into a JSON answer or
+// a stream of events. Runs as a coroutine on the connection's executor.
+#pragma once
+
+#include <chrono>
+
+#include "coordinator/http/http_message.h"
+#include "coordinator/http/id_generator.h"
+#include "coordinator/openai/openai_request.h"
+#include "coordinator/openai/openai_response.h"
+#include "coordinator/requests/cluster_client.h"
+#include "coordinator/requests/reply_queue.h"
+
+namespace lockstep {
+
+class GenerateHandler {
+ public:
+  // `keep_alive`: a stream that is silent for so long gets a comment.
+  GenerateHandler(ClusterClient& cluster, IdGenerator& ids, std::chrono::milliseconds keep_alive)
+      : cluster_(cluster), ids_(ids), keep_alive_(keep_alive) {}
+
+  boost::asio::awaitable<void> handle(OpenAiEndpoint endpoint, HttpRequest& request,
+                                      HttpReply& reply);
+
+ private:
+  using Queue = std::shared_ptr<ReplyQueue>;
+
+  AnswerHeader header(OpenAiEndpoint endpoint);
+  bool submit(OpenAiRequest& request, const std::string& client_key, const Queue& queue);
+  boost::asio::awaitable<bool> answer_whole(const OpenAiRequest& request, Queue queue,
+                                            HttpReply& reply);
+  boost::asio::awaitable<bool> answer_stream(const OpenAiRequest& request, Queue queue,
+                                             HttpReply& reply);
+
+  ClusterClient& cluster_;
+  IdGenerator& ids_;
+  const std::chrono::milliseconds keep_alive_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,218 @@
+#include "coordinator/openai/openai_request.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/log.h"
+#include "common/sampling_ranges.h"
+#include "coordinator/http/json_body.h"
+#include "coordinator/http/json_fields.h"
+#include "coordinator/openai/openai_messages.h"
+#include "coordinator/openai/openai_unsupported.h"
+#include "wire/limits.h"
+
+namespace lockstep {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxPrompts = 1024;  // of one /v1/completions request
+
+void read_length(JsonFields& fields, wire::Generate& out) {
+  fields.read("max_tokens", out.max_tokens, {.low = 1});
+  fields.read("max_completion_tokens", out.max_tokens, {.low = 1});  // the newer name wins
+  fields.read("min_tokens", out.min_tokens, {.low = 0});
+  if (out.max_tokens && out.min_tokens > *out.max_tokens)
+    fields.fail("min_tokens",
+                str("must not exceed max_tokens, got ", out.min_tokens, " > ", *out.max_tokens));
+}
+
+// Types only: the node refuses what is out of range. But for n, which the answer makes room by.
+void read_sampling(JsonFields& fields, wire::Generate& out) {
+  fields.read("temperature", out.temperature);
+  fields.read("top_p", out.top_p);
+  fields.read("min_p", out.min_p);
+  fields.read("top_k", out.top_k);
+  if (out.top_k == -1) out.top_k = 0;  // vLLM's spelling of "off"
+  fields.read("repetition_penalty", out.repetition_penalty);
+  fields.read("presence_penalty", out.presence_penalty);
+  fields.read("frequency_penalty", out.frequency_penalty);
+  fields.read("n", out.n, kChoicesRange);
+  std::optional<int64_t> seed;
+  fields.read("seed", seed);
+  if (seed) out.seed = static_cast<uint64_t>(*seed);
+}
+
+void read_stopping(JsonFields& fields, wire::Generate& out) {
+  fields.read_strings("stop", out.stop, kMaxStopStrings, kMaxStopBytes);
+  fields.read("stop_token_ids", out.stop_token_ids, kMaxStopTokenIds);
+  fields.read("include_stop_str_in_output", out.include_stop_str_in_output);
+  fields.read("ignore_eos", out.ignore_eos);
+}
+
+void read_cache_retention(JsonFields& fields, wire::Generate& out) {
+  const json* value = fields.find("cache_retention");
+  if (value == nullptr) return;
+  if (!value->is_object())
+    return fields.fail("cache_retention", "must be an object, got " + describe(*value));
+  JsonFields nested(*value, "cache_retention.");
+  wire::CacheRetention& retention = out.cache_retention.emplace();
+  nested.require("priority");
+  nested.read("priority", retention.priority, {.low = 0, .high = wire::kMaxRetentionPriority});
+  nested.require("seconds");
+  nested.read("seconds", retention.seconds, {.low = 1, .high = wire::kMaxRetentionSeconds});
+  fields.adopt(nested);
+}
+
+void read_scheduling(JsonFields& fields, wire::Generate& out) {
+  fields.read("tenant", out.tenant, wire::kMaxTenantBytes);
+  fields.read("priority", out.priority, {.low = 0, .high = wire::kMaxPriority});
+  fields.read("deadline_ms", out.deadline_ms, {.low = 1, .high = wire::kMaxDeadlineMs});
+  read_cache_retention(fields, out);
+}
+
+void read_output(JsonFields& fields, wire::Generate& out) {
+  fields.read("skip_special_tokens", out.skip_special_tokens);
+  fields.read("cache_prompt", out.cache_prompt);
+  fields.read("cache_salt", out.cache_salt, wire::kMaxCacheSaltBytes);
+  fields.read("return_token_ids", out.return_token_ids);
+}
+
+// chat: logprobs is a switch, top_logprobs a count.
+void read_chat_logprobs(JsonFields& fields, wire::Generate& out) {
+  bool wanted = false;
+  std::optional<int64_t> top;
+  fields.read("logprobs", wanted);
+  fields.read("top_logprobs", top, kTopLogprobsRange);
+  if (top && !wanted) return fields.fail("top_logprobs", "requires logprobs to be true");
+  if (wanted) out.logprobs = top.value_or(0);
+}
+
+void read_stream(JsonFields& fields, OpenAiRequest& out) {
+  fields.read("stream", out.stream);
+  const json* options = fields.find("stream_options");
+  if (options == nullptr) return;
+  if (!options->is_object())
+    return fields.fail("stream_options", "must be an object, got " + describe(*options));
+  if (!out.stream) return fields.fail("stream_options", "requires stream to be true");
+  JsonFields nested(*options, "stream_options.");
+  nested.read("include_usage", out.include_usage);
+  fields.adopt(nested);
+}
+
+// Everything both endpoints share. The prompt and the logprobs differ.
+wire::Generate read_common(JsonFields& fields, OpenAiRequest& out) {
+  wire::Generate generate;
+  fields.require("model");
+  fields.read("model", generate.model, wire::kMaxModelNameBytes);
+  read_length(fields, generate);
+  read_sampling(fields, generate);
+  read_stopping(fields, generate);
+  read_output(fields, generate);
+  read_scheduling(fields, generate);
+  read_stream(fields, out);
+  return generate;
+}
+
+Error bad_prompt(const std::string& problem) {
+  return Error{ErrorCode::kInvalidRequest, "prompt " + problem, "prompt"};
+}
+
+// One prompt of the four shapes: a text or a list of ids.
+Status set_prompt(const json& value, wire::Generate& out) {
+  if (value.is_string()) {
+    out.prompt_text = value.get<std::string>();
+    if (out.prompt_text->empty()) return bad_prompt("must not be empty");
+    return Ok{};
+  }
+  if (!value.is_array()) return bad_prompt("must be text or token ids, got " + describe(value));
+  if (value.empty()) return bad_prompt("must not be empty");
+  std::vector<int32_t>& ids = out.prompt_ids.emplace();
+  ids.reserve(value.size());
+  for (const json& item : value) {
+    const std::optional<int32_t> id = as_token_id(item);
+    if (!id) return bad_prompt(str("holds ", describe(item), " where a token id is expected"));
+    ids.push_back(*id);
+  }
+  return Ok{};
+}
+
+// `prompt`: a string, a list of strings, a list of ids, or a list of lists of ids. `common` is
+// copied for each, which is why everything in it is bounded (wire/limits.h).
+Result<std::vector<wire::Generate>> split_prompts(const json* value, const wire::Generate& common) {
+  if (value == nullptr) return bad_prompt("is required");
+  const bool is_list = value->is_array() && !value->empty() && !value->front().is_number();
+  const size_t n_prompts = is_list ? value->size() : 1;
+  if (n_prompts > kMaxPrompts)
+    return bad_prompt(str("must hold at most ", kMaxPrompts, " prompts, got ", n_prompts));
+  std::vector<wire::Generate> prompts(n_prompts, common);
+  for (size_t i = 0; i < n_prompts; ++i) {
+    const Status status = set_prompt(is_list ? (*value)[i] : *value, prompts[i]);
+    if (!status) return status.error();
+  }
+  return prompts;
+}
+
+}  // namespace
+
+Result<OpenAiRequest> parse_chat_request(std::string_view body) {
+  TRY(const json request, parse_json_object(body));
+  JsonFields fields(request);
+  OpenAiRequest out;
+  out.endpoint = OpenAiEndpoint::kChatCompletions;
+  wire::Generate generate = read_common(fields, out);
+  read_chat_logprobs(fields, generate);
+  if (Status status = fields.status(); !status) return status.error();
+  TRY(generate.messages, parse_messages(fields.find("messages")));
+  if (Status status = check_unsupported(request); !status) return status.error();
+  out.prompts.push_back(std::move(generate));
+  return out;
+}
+
+Result<OpenAiRequest> parse_completion_request(std::string_view body) {
+  TRY(const json request, parse_json_object(body));
+  JsonFields fields(request);
+  OpenAiRequest out;
+  out.endpoint = OpenAiEndpoint::kCompletions;
+  wire::Generate generate = read_common(fields, out);
+  fields.read("logprobs", generate.logprobs, kTopLogprobsRange);
+  fields.read("add_special_tokens", generate.add_special_tokens);
+  if (Status status = fields.status(); !status) return status.error();
+  if (Status status = check_unsupported(request); !status) return status.error();
+  TRY(out.prompts, split_prompts(fields.find("prompt"), generate));
+  return out;
+}
+
+Result<wire::Tokenize> parse_tokenize_request(std::string_view body) {
+  TRY(const json request, parse_json_object(body));
+  JsonFields fields(request);
+  wire::Tokenize out;
+  fields.read("model", out.model, wire::kMaxModelNameBytes);
+  fields.read("add_special_tokens", out.add_special_tokens);
+  fields.read("return_token_strs", out.return_token_strs);
+  const bool is_chat = fields.find("messages") != nullptr;
+  if (is_chat && fields.find("prompt") != nullptr)
+    fields.fail("prompt", "and messages exclude each other");
+  if (!is_chat) {
+    fields.require("prompt");
+    fields.read("prompt", out.prompt.emplace());
+  }
+  if (Status status = fields.status(); !status) return status.error();
+  if (is_chat) {
+    TRY(out.messages, parse_messages(fields.find("messages")));
+  }
+  return out;
+}
+
+Result<wire::Detokenize> parse_detokenize_request(std::string_view body) {
+  TRY(const json request, parse_json_object(body));
+  JsonFields fields(request);
+  wire::Detokenize out;
+  fields.read("model", out.model, wire::kMaxModelNameBytes);
+  fields.require("tokens");
+  fields.read("tokens", out.tokens);
+  if (Status status = fields.status(); !status) return status.error();
+  return out;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,191 @@
+#include "coordinator/openai/openai_response.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lockstep {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string dump(const ordered_json& value) {
+  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+// The reasons that typed clients know. A choice that ends otherwise has an error event behind it.
+bool is_openai_reason(std::string_view reason) { return reason == "stop" || reason == "length"; }
+
+}  // namespace
+
+std::string error_body(const Error& error) {
+  const ordered_json param =
+      error.param.empty() ? ordered_json(nullptr) : ordered_json(error.param);
+  const ordered_json body = {{"message", error.message},
+                             {"type", openai_error_type(error.code)},
+                             {"param", param},
+                             {"code", to_string(error.code)}};
+  return dump({{"error", body}});
+}
+
+AnswerBase::AnswerBase(const OpenAiRequest& request, AnswerHeader header)
+    : request_(request), header_(std::move(header)), n_prompts_left_(request.prompts.size()) {}
+
+void AnswerBase::done(const wire::Done& done) {
+  usage_.prompt_tokens += done.usage.prompt_tokens;
+  usage_.cached_tokens += done.usage.cached_tokens;
+  usage_.completion_tokens += done.usage.completion_tokens;
+  if (n_prompts_left_ > 0) --n_prompts_left_;
+}
+
+size_t AnswerBase::choice_index(size_t prompt_idx, uint32_t choice) const {
+  return prompt_idx * static_cast<size_t>(request_.common().n) + choice;
+}
+
+ordered_json AnswerBase::envelope(const char* object) const {
+  return {{"id", header_.id},
+          {"object", object},
+          {"created", header_.created},
+          {"model", request_.common().model}};
+}
+
+ordered_json AnswerBase::usage_json() const {
+  return {{"prompt_tokens", usage_.prompt_tokens},
+          {"completion_tokens", usage_.completion_tokens},
+          {"total_tokens", usage_.prompt_tokens + usage_.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage_.cached_tokens}}}};
+}
+
+ordered_json AnswerBase::logprobs_json(const std::vector<wire::TokenLogprobs>& tokens,
+                                       TextOffset& offset) const {
+  if (!wants_logprobs()) return nullptr;
+  if (is_chat()) return chat_logprobs(tokens);
+  return completion_logprobs(tokens, request_.common().skip_special_tokens, offset);
+}
+
+ordered_json AnswerBase::stop_reason(const wire::Tokens& tokens) const {
+  if (tokens.stop_string) return *tokens.stop_string;
+  const std::vector<int32_t>& asked = request_.common().stop_token_ids;
+  const bool is_asked =
+      tokens.stop_token && std::find(asked.begin(), asked.end(), *tokens.stop_token) != asked.end();
+  return is_asked ? ordered_json(*tokens.stop_token) : ordered_json(nullptr);
+}
+
+WholeAnswer::WholeAnswer(const OpenAiRequest& request, AnswerHeader header)
+    : AnswerBase(request, std::move(header)),
+      choices_(request.prompts.size() * static_cast<size_t>(request.common().n)),
+      prompt_ids_(request.prompts.size()) {}
+
+void WholeAnswer::accepted(size_t prompt_idx, const wire::Accepted& accepted) {
+  prompt_ids_[prompt_idx] = accepted.prompt_token_ids;
+}
+
+void WholeAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens) {
+  Choice& choice = choices_[choice_index(prompt_idx, tokens.choice)];
+  choice.text += tokens.text;
+  choice.ids.insert(choice.ids.end(), tokens.ids.begin(), tokens.ids.end());
+  choice.logprobs.insert(choice.logprobs.end(), tokens.logprobs.begin(), tokens.logprobs.end());
+  if (!tokens.finish_reason) return;
+  choice.finish_reason = *tokens.finish_reason;
+  choice.stop_reason = stop_reason(tokens);
+}
+
+ordered_json WholeAnswer::choice_json(size_t index) const {
+  const Choice& choice = choices_[index];
+  TextOffset offset;
+  ordered_json out = {{"index", index}};
+  if (is_chat())
+    out["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
+  else
+    out["text"] = choice.text;
+  out["logprobs"] = logprobs_json(choice.logprobs, offset);
+  out["finish_reason"] = choice.finish_reason;
+  out["stop_reason"] = choice.stop_reason;
+  if (!wants_ids()) return out;
+  const size_t n = static_cast<size_t>(request_.common().n);
+  if (!is_chat()) out["prompt_token_ids"] = prompt_ids_[index / n];
+  out["token_ids"] = choice.ids;
+  return out;
+}
+
+std::string WholeAnswer::body() const {
+  ordered_json out = envelope(is_chat() ? "chat.completion" : "text_completion");
+  ordered_json& choices = out["choices"] = ordered_json::array();
+  for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(choice_json(i));
+  out["usage"] = usage_json();
+  if (wants_ids() && is_chat()) out["prompt_token_ids"] = prompt_ids_.front();
+  return dump(out);
+}
+
+StreamedAnswer::StreamedAnswer(const OpenAiRequest& request, AnswerHeader header)
+    : AnswerBase(request, std::move(header)),
+      offsets_(request.prompts.size() * static_cast<size_t>(request.common().n)),
+      prompt_ids_(request.prompts.size()) {}
+
+ordered_json StreamedAnswer::chunk(ordered_json choice) const {
+  ordered_json out = envelope(is_chat() ? "chat.completion.chunk" : "text_completion");
+  out["choices"] = ordered_json::array({std::move(choice)});
+  if (request_.include_usage) out["usage"] = nullptr;
+  return out;
+}
+
+void StreamedAnswer::accepted(size_t prompt_idx, const wire::Accepted& accepted,
+                              std::vector<std::string>& out) {
+  prompt_ids_[prompt_idx] = accepted.prompt_token_ids;
+  if (!is_chat()) return;
+  for (uint32_t c = 0; c < request_.common().n; ++c) {
+    ordered_json opening =
+        chunk({{"index", choice_index(prompt_idx, c)},
+               {"delta", {{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}},
+               {"logprobs", nullptr},
+               {"finish_reason", nullptr}});
+    if (wants_ids() && c == 0) opening["prompt_token_ids"] = prompt_ids_[prompt_idx];
+    out.push_back(dump(opening));
+  }
+}
+
+ordered_json StreamedAnswer::choice_json(size_t index, std::string_view text) const {
+  ordered_json choice = {{"index", index}};
+  if (!is_chat())
+    choice["text"] = text;
+  else if (text.empty())
+    choice["delta"] = ordered_json::object();
+  else
+    choice["delta"] = {{"content", text}};
+  choice["logprobs"] = nullptr;
+  choice["finish_reason"] = nullptr;
+  return choice;
+}
+
+void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
+                            std::vector<std::string>& out) {
+  const size_t index = choice_index(prompt_idx, tokens.choice);
+  const bool has_output =
+      !tokens.text.empty() || !tokens.logprobs.empty() || (wants_ids() && !tokens.ids.empty());
+  if (has_output) {  // else text is held back: part of a character or of a stop string
+    ordered_json choice = choice_json(index, tokens.text);
+    if (!tokens.logprobs.empty())
+      choice["logprobs"] = logprobs_json(tokens.logprobs, offsets_[index]);
+    if (wants_ids()) {
+      std::vector<int32_t> prompt_ids = std::exchange(prompt_ids_[prompt_idx], {});
+      if (!is_chat() && !prompt_ids.empty()) choice["prompt_token_ids"] = prompt_ids;
+      choice["token_ids"] = tokens.ids;
+    }
+    out.push_back(dump(chunk(std::move(choice))));
+  }
+  if (!tokens.finish_reason || !is_openai_reason(*tokens.finish_reason)) return;
+  ordered_json last = choice_json(index, "");
+  last["finish_reason"] = *tokens.finish_reason;
+  last["stop_reason"] = stop_reason(tokens);
+  if (wants_ids()) last["token_ids"] = ordered_json::array();
+  out.push_back(dump(chunk(std::move(last))));
+}
+
+void StreamedAnswer::finish(std::vector<std::string>& out) const {
+  if (!request_.include_usage) return;
+  ordered_json last = envelope(is_chat() ? "chat.completion.chunk" : "text_completion");
+  last["choices"] = ordered_json::array();
+  last["usage"] = usage_json();
+  out.push_back(dump(last));
+}
+
+}  // namespace lockstep

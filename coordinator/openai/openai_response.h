@@ -1,0 +1,103 @@
+// Wire messages to OpenAI response bodies: whole answers, stream chunks and errors. One
+// AnswerWriter per HTTP request; it sees the messages of all its prompts. Pure; one thread at a
+// time. Knows no sockets and no SSE framing.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/result.h"
+#include "coordinator/openai/openai_logprobs.h"
+#include "coordinator/openai/openai_request.h"
+#include "wire/messages.h"
+
+namespace lockstep {
+
+// {"error": {message, type, param, code}}
+std::string error_body(const Error& error);
+
+// Facts of the answer that the messages do not carry.
+struct AnswerHeader {
+  std::string id;       // "chatcmpl-…" or "cmpl-…"
+  int64_t created = 0;  // seconds since 1970
+};
+
+// What both shapes of an answer keep.
+class AnswerBase {
+ public:
+  AnswerBase(const OpenAiRequest& request, AnswerHeader header);
+
+  void done(const wire::Done& done);  // one per prompt
+  bool complete() const { return n_prompts_left_ == 0; }
+  const wire::Usage& usage() const { return usage_; }
+
+ protected:
+  bool is_chat() const { return request_.endpoint == OpenAiEndpoint::kChatCompletions; }
+  bool wants_logprobs() const { return request_.common().logprobs >= 0; }
+  bool wants_ids() const { return request_.common().return_token_ids; }
+  size_t choice_index(size_t prompt_idx, uint32_t choice) const;
+  nlohmann::ordered_json envelope(const char* object) const;
+  nlohmann::ordered_json usage_json() const;
+  nlohmann::ordered_json logprobs_json(const std::vector<wire::TokenLogprobs>& tokens,
+                                       TextOffset& offset) const;
+  // vLLM's stop_reason: the stop string or stop token id that matched, else null.
+  nlohmann::ordered_json stop_reason(const wire::Tokens& tokens) const;
+
+  const OpenAiRequest request_;
+  const AnswerHeader header_;
+
+ private:
+  wire::Usage usage_;  // summed over the prompts
+  size_t n_prompts_left_;
+};
+
+// The body of an answer that is not streamed.
+class WholeAnswer : public AnswerBase {
+ public:
+  WholeAnswer(const OpenAiRequest& request, AnswerHeader header);
+
+  void accepted(size_t prompt_idx, const wire::Accepted& accepted);
+  void tokens(size_t prompt_idx, const wire::Tokens& tokens);
+  // Once complete().
+  std::string body() const;
+
+ private:
+  struct Choice {
+    std::string text;
+    std::vector<int32_t> ids;
+    std::vector<wire::TokenLogprobs> logprobs;
+    nlohmann::ordered_json finish_reason = nullptr;
+    nlohmann::ordered_json stop_reason = nullptr;
+  };
+  nlohmann::ordered_json choice_json(size_t index) const;
+
+  std::vector<Choice> choices_;                   // [n_prompts * n]
+  std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], if asked for
+};
+
+// The JSON texts of a stream's chunks, in the order to send them.
+class StreamedAnswer : public AnswerBase {
+ public:
+  StreamedAnswer(const OpenAiRequest& request, AnswerHeader header);
+
+  // Chunks that open every choice of the prompt; none for completions.
+  void accepted(size_t prompt_idx, const wire::Accepted& accepted, std::vector<std::string>& out);
+  // A chunk of what is new, and one of its own that has the finish_reason and nothing else. A
+  // choice that did not end by itself ("error", "cancelled") has none.
+  void tokens(size_t prompt_idx, const wire::Tokens& tokens, std::vector<std::string>& out);
+  // Once complete(): the usage chunk, if asked for.
+  void finish(std::vector<std::string>& out) const;
+
+ private:
+  nlohmann::ordered_json chunk(nlohmann::ordered_json choice) const;
+  nlohmann::ordered_json choice_json(size_t index, std::string_view text) const;
+
+  std::vector<TextOffset> offsets_;               // [n_prompts * n]
+  std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], until sent
+};
+
+}  // namespace lockstep

@@ -1,0 +1,409 @@
+#include "coordinator/requests/forwarder.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <utility>
+
+#include "common/log.h"
+#include "common/sampling_ranges.h"
+#include "coordinator/requests/token_order.h"
+#include "wire/codec/sendable.h"
+#include "wire/limits.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int kMaxNodesLost = 2;                      // with one request
+constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
+
+std::string random_prefix() {
+  std::random_device device;
+  std::ostringstream out;
+  out << 'c' << std::hex << std::setfill('0') << std::setw(8) << device() << '-';
+  return out.str();
+}
+
+const std::string& model_of(const decltype(Inflight::request)& request) {
+  return std::visit([](const auto& r) -> const std::string& { return r.model; }, request);
+}
+
+const std::string& id_of(const decltype(Inflight::request)& request) {
+  return std::visit([](const auto& r) -> const std::string& { return r.request_id; }, request);
+}
+
+// What a node says of its own state rather than of the request: another node may take it.
+bool is_of_the_node(ErrorCode code) {
+  return code == ErrorCode::kOverloaded || code == ErrorCode::kNoNodeReady ||
+         code == ErrorCode::kModelNotFound;
+}
+
+bool is_of_the_length(ErrorCode code) {
+  return code == ErrorCode::kContextLengthExceeded || code == ErrorCode::kRequestExceedsKvPool;
+}
+
+// A full node's refusal says more than that of one that shuts down: there is somebody to wait for.
+void remember(std::optional<Error>& refusal, Error error) {
+  const bool keeps = refusal && refusal->code == ErrorCode::kOverloaded &&
+                     error.code != ErrorCode::kOverloaded && is_of_the_node(error.code);
+  if (!keeps) refusal = std::move(error);
+}
+
+wire::Message with_id(decltype(Inflight::request) request, const std::string& id) {
+  return std::visit(
+      [&](auto& r) -> wire::Message {
+        r.request_id = id;
+        return std::move(r);
+      },
+      request);
+}
+
+}  // namespace
+
+Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,
+                     CoordinatorProbes& probes, ForwarderConfig config)
+    : nodes_(nodes),
+      links_(links),
+      clock_(clock),
+      probes_(probes),
+      config_(std::move(config)),
+      id_prefix_(random_prefix()),
+      table_(nodes.nodes().size()),
+      placement_(nodes, table_, std::move(router)),
+      seeds_(config_.seed) {}
+
+void Forwarder::submit(const Client& client, wire::Generate request) {
+  // Before there is room for n choices.
+  if (const Status n = check_range("n", request.n, kChoicesRange); !n)
+    return refuse(client, request.request_id, n.error());
+  const auto n_choices = static_cast<size_t>(request.n);
+  dispatch(client, std::move(request), n_choices);
+}
+
+// Where one begins, the choices of those before it have ended: (seed, choice) is never the same.
+void Forwarder::submit(const Client& client, std::vector<wire::Generate> prompts) {
+  const std::optional<uint64_t> wanted = prompts.front().seed;
+  const uint64_t seed = wanted ? *wanted : seeds_.next();
+  int64_t n_choices = 0;
+  for (wire::Generate& prompt : prompts) {
+    prompt.seed = seed;
+    if (n_choices > 0) prompt.first_choice = n_choices;
+    if (kChoicesRange.holds(prompt.n)) n_choices += prompt.n;
+    submit(client, std::move(prompt));
+  }
+}
+
+void Forwarder::submit(const Client& client, wire::Tokenize request) {
+  dispatch(client, std::move(request), 0);
+}
+
+void Forwarder::submit(const Client& client, wire::Detokenize request) {
+  dispatch(client, std::move(request), 0);
+}
+
+// The same request again is a client that resends; anything else under a live id is a mistake.
+bool Forwarder::repeats(const Client& client, Request& request) {
+  const Inflight* live = table_.find(client.key, id_of(request));
+  if (live == nullptr) return false;
+  // What is left out was so the first time, and was filled in then.
+  const auto* original = std::get_if<wire::Generate>(&live->request);
+  auto* repeated = std::get_if<wire::Generate>(&request);
+  if (original != nullptr && repeated != nullptr && !repeated->seed)
+    repeated->seed = original->seed;
+  std::visit(
+      [&](auto& r) {
+        if (r.model.empty()) r.model = model_of(live->request);
+      },
+      request);
+  if (live->request != request)
+    refuse(client, id_of(request),
+           {ErrorCode::kConflict, "another request with this request_id is running", "request_id"});
+  return true;
+}
+
+bool Forwarder::refuses(const Client& client, const Request& request, size_t n_choices) {
+  const std::string& model = model_of(request);
+  const auto refused = [&](ErrorCode code, std::string message, std::string param) {
+    refuse(client, id_of(request), {code, std::move(message), std::move(param)});
+    return true;
+  };
+  if (draining_) return refused(ErrorCode::kNoNodeReady, "the coordinator is shutting down", "");
+  if (table_.size() >= config_.max_inflight)
+    return refused(ErrorCode::kOverloaded, str(table_.size(), " requests are already running"), "");
+  const bool names_model = !model.empty() || n_choices > 0;
+  if (nodes_.default_model() == nullptr)
+    return refused(ErrorCode::kNoNodeReady, "no node is ready", "");
+  if (names_model && !nodes_.knows_model(model))
+    return refused(ErrorCode::kModelNotFound, "the model '" + model + "' does not exist", "model");
+  return false;
+}
+
+void Forwarder::dispatch(const Client& client, Request request, size_t n_choices) {
+  if (repeats(client, request) || refuses(client, request, n_choices)) return;
+  // Tokenising may leave the model out: then it is the first one served.
+  std::visit(
+      [&](auto& r) {
+        if (r.model.empty()) r.model = *nodes_.default_model();
+      },
+      request);
+  if (auto* generate = std::get_if<wire::Generate>(&request); generate && !generate->seed)
+    generate->seed = seeds_.next();
+  Result<ByteHold> bytes = hold_bytes(request);
+  if (!bytes) return refuse(client, id_of(request), bytes.error());
+  auto entry = std::make_unique<Inflight>();
+  entry->upstream_id = str(id_prefix_, n_dispatched_++);
+  entry->client = client;
+  entry->request_id = id_of(request);
+  entry->fingerprint = find_group(nodes_.groups(), model_of(request))->serving().fingerprint;
+  entry->n_tokens_at_least = tokens_at_least(request);
+  entry->choices.resize(n_choices);
+  entry->started = clock_.now();
+  entry->deadline = entry->started + config_.request_timeout;
+  entry->request = std::move(request);
+  entry->bytes = std::move(*bytes);
+  if (!send_to_some_node(*entry, entry->node))
+    return refuse(client, entry->request_id,
+                  {ErrorCode::kNoNodeReady, "no node takes requests now", ""});
+  table_.add(std::move(entry));
+  probes_.request_started();
+}
+
+// As it is with the longest id. kPayloadTooLarge for what no node could read or there is never room
+// for, kOverloaded for what there is no room for now.
+Result<ByteHold> Forwarder::hold_bytes(const Request& request) const {
+  wire::EncodedSize size = std::visit([](const auto& r) { return wire::encoded_size(r); }, request);
+  size.n_bytes +=
+      wire::kMaxRequestIdBytes - std::min(id_of(request).size(), wire::kMaxRequestIdBytes);
+  TRY([[maybe_unused]] const Ok sendable, wire::check_sendable(size));
+  if (config_.bytes == nullptr) return ByteHold();
+  ByteHold hold(config_.bytes);
+  if (hold.grow(size.n_bytes)) return hold;
+  const bool ever_fits = size.n_bytes <= config_.bytes->n_bytes_max();
+  return Error{ever_fits ? ErrorCode::kOverloaded : ErrorCode::kPayloadTooLarge,
+               str("the requests in flight hold ", config_.bytes->n_bytes_held(), " bytes; with ",
+                   size.n_bytes, " more they would exceed ", config_.bytes->n_bytes_max()),
+               ""};
+}
+
+// A link that takes nothing now is passed over. False when nobody is left; else `node` has it.
+bool Forwarder::send_to_some_node(Inflight& request, NodeId& node) {
+  wire::Message message = with_id(request.request, request.upstream_id);
+  if (auto* generate = std::get_if<wire::Generate>(&message); generate && generate->deadline_ms) {
+    // A deadline that is out of range is refused by the node, as it came.
+    const auto waited = clock_.now() - request.started;
+    const int64_t waited_ms = std::chrono::duration_cast<std::chrono::milliseconds>(waited).count();
+    int64_t& deadline_ms = *generate->deadline_ms;
+    if (deadline_ms > 0) deadline_ms -= std::min(waited_ms, deadline_ms - 1);
+  }
+  std::vector<NodeId> passed_over;
+  while (const std::optional<NodeId> chosen = placement_.choose(request, passed_over)) {
+    if (!links_.send(*chosen, message)) {
+      passed_over.push_back(*chosen);
+      continue;
+    }
+    request.tried.push_back(*chosen);
+    request.node_epoch = nodes_.node(*chosen).welcome->epoch;
+    node = *chosen;
+    return true;
+  }
+  return false;
+}
+
+// The node that has it refused or lost it, or ends it by itself, before the client had any output.
+bool Forwarder::send_elsewhere(Inflight& request, std::string_view reason) {
+  if (request.begun || request.cancelled || request.n_nodes_lost >= kMaxNodesLost) return false;
+  NodeId node{};
+  if (!send_to_some_node(request, node)) return false;
+  table_.move(request, node);
+  request.choices.assign(request.choices.size(), {});
+  probes_.request_resent(reason);
+  return true;
+}
+
+void Forwarder::cancel(const std::string& client_key, const std::string& request_id) {
+  Inflight* request = table_.find(client_key, request_id);
+  if (request == nullptr || request->cancelled) return;  // it ended already, or it is on its way
+  request->cancelled = true;
+  request->deadline = std::min(request->deadline, clock_.now() + config_.cancel_timeout);
+  links_.send(request->node, wire::Cancel{request->upstream_id});
+}
+
+void Forwarder::drop_client(const std::string& client_key) {
+  for (Inflight* request : table_.of_client(client_key)) drop(*request);
+}
+
+void Forwarder::end_everything() {
+  for (Inflight* request : table_.all()) {
+    links_.send(request->node, wire::Cancel{request->upstream_id});
+    end_with_error(*request, {ErrorCode::kNoNodeReady, "the server is shutting down", ""});
+  }
+}
+
+void Forwarder::drop(Inflight& request) {
+  links_.send(request.node, wire::Cancel{request.upstream_id});
+  probes_.request_finished("disconnected", clock_.now() - request.started);
+  table_.erase(request);
+}
+
+void Forwarder::on_node_message(NodeId node, wire::Message message) {
+  if (auto* batch = std::get_if<wire::TokensBatch>(&message)) {
+    for (wire::Tokens& tokens : batch->items) on_tokens(node, std::move(tokens));
+    return;
+  }
+  if (auto* tokens = std::get_if<wire::Tokens>(&message))
+    return on_tokens(node, std::move(*tokens));
+  const auto find = [&](const std::string& id) -> Inflight* {
+    Inflight* request = table_.find(id);
+    return request != nullptr && request->node == node ? request : nullptr;
+  };
+  if (auto* accepted = std::get_if<wire::Accepted>(&message)) {
+    if (Inflight* request = find(accepted->request_id)) on_accepted(*request, std::move(*accepted));
+  } else if (auto* done = std::get_if<wire::Done>(&message)) {
+    if (Inflight* request = find(done->request_id)) on_done(*request, std::move(*done));
+  } else if (auto* error = std::get_if<wire::ErrorReply>(&message)) {
+    if (Inflight* request = find(error->request_id))
+      on_error(*request, {error->code, error->message, error->param});
+    else if (error->request_id.empty())
+      log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, ": ", error->message));
+  } else if (auto* tokenized = std::get_if<wire::Tokenized>(&message)) {
+    if (Inflight* request = find(tokenized->request_id)) on_reply(*request, std::move(message));
+  } else if (auto* detokenized = std::get_if<wire::Detokenized>(&message)) {
+    if (Inflight* request = find(detokenized->request_id)) on_reply(*request, std::move(message));
+  }
+}
+
+void Forwarder::on_unreadable(NodeId node, const std::string& upstream_id, const Error& error) {
+  Inflight* request = table_.find(upstream_id);
+  if (request == nullptr || request->node != node) return;
+  links_.send(node, wire::Cancel{upstream_id});
+  end_with_error(*request,
+                 {ErrorCode::kInternal, "the node's answer cannot be read: " + error.message, ""});
+}
+
+void Forwarder::on_accepted(Inflight& request, wire::Accepted message) {
+  if (!request.is_generate() || request.accepted) return;
+  request.accepted = true;
+  message.request_id = request.request_id;
+  request.client.replies->deliver(std::move(message));
+}
+
+void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
+  Inflight* request = table_.find(message.request_id);
+  if (request == nullptr || request->node != node) {
+    // A zombie of ours, for example of a node that was believed dead: stop its work.
+    probes_.stale_tokens_dropped();
+    links_.send(node, wire::Cancel{message.request_id});
+    return;
+  }
+  switch (token_order(*request, message)) {
+    case TokenOrder::kStale:
+      return probes_.stale_tokens_dropped();
+    case TokenOrder::kBroken:
+      links_.send(node, wire::Cancel{request->upstream_id});
+      return end_with_error(*request, {ErrorCode::kInternal, "tokens were lost on the way", ""});
+    case TokenOrder::kNext:
+      break;
+  }
+  ChoiceProgress& choice = request->choices[message.choice];
+  const auto now = clock_.now();
+  if (!message.ids.empty()) {
+    if (choice.last_token)
+      probes_.more_tokens(message.ids.size(), now - *choice.last_token);
+    else
+      probes_.first_token(now - request->started);
+    probes_.tokens_sent(message.ids.size());
+    choice.last_token = now;
+  }
+  choice.ids.insert(choice.ids.end(), message.ids.begin(), message.ids.end());
+  choice.finished = message.finish_reason.has_value();
+  // Nobody asked for it: the node shuts down, and the error that says so follows.
+  if (message.finish_reason == kCancelled && !request->cancelled) {
+    message.finish_reason.reset();
+    if (message.ids.empty() && message.text.empty()) return;
+  }
+  request->begun = true;
+  message.request_id = request->request_id;
+  request->client.replies->deliver(std::move(message));
+}
+
+void Forwarder::on_done(Inflight& request, wire::Done message) {
+  if (!request.is_generate()) return;
+  if (message.reason == kCancelled && !request.cancelled)
+    return on_error(request,
+                    {ErrorCode::kNoNodeReady, "the node that ran this request shut down", ""});
+  probes_.usage(message.usage.prompt_tokens, message.usage.cached_tokens);
+  message.request_id = request.request_id;
+  const std::string reason = message.reason;
+  finish(request, reason, std::move(message));
+}
+
+void Forwarder::on_reply(Inflight& request, wire::Message message) {
+  if (auto* tokenized = std::get_if<wire::Tokenized>(&message))
+    tokenized->request_id = request.request_id;
+  if (auto* detokenized = std::get_if<wire::Detokenized>(&message))
+    detokenized->request_id = request.request_id;
+  finish(request, "stop", std::move(message));
+}
+
+// Ends the request unless another node may take it. Afterwards `request` may be gone.
+void Forwarder::on_error(Inflight& request, Error error) {
+  const bool is_length = is_of_the_length(error.code);
+  if (request.begun || !(is_of_the_node(error.code) || is_length))
+    return end_with_error(request, std::move(error));
+  if (is_length) placement_.learn_length(request, request.node);
+  remember(request.refusal, std::move(error));
+  if (!send_elsewhere(request, "refused")) end_with_error(request, *request.refusal);
+}
+
+void Forwarder::on_heartbeat(NodeId node) { placement_.on_heartbeat(node); }
+
+void Forwarder::on_node_lost(NodeId node) {
+  placement_.on_node_lost(node);
+  for (Inflight* request : table_.of_node(node)) {
+    links_.send(node, wire::Cancel{request->upstream_id});  // in case it was only slow
+    on_lost(*request);
+  }
+}
+
+void Forwarder::on_lost(Inflight& request) {
+  ++request.n_nodes_lost;
+  if (send_elsewhere(request, "lost")) return;
+  probes_.request_lost();
+  const Error lost{ErrorCode::kDecodeFailed, "the node that ran this request was lost", ""};
+  const bool was_refused = !request.begun && request.refusal.has_value();
+  end_with_error(request, was_refused ? *request.refusal : lost);
+}
+
+void Forwarder::expire() {
+  for (Inflight* request : table_.past_deadline(clock_.now())) {
+    if (request->cancelled) {
+      end_with_error(*request, {ErrorCode::kCancelled, "cancelled", ""});
+      continue;
+    }
+    links_.send(request->node, wire::Cancel{request->upstream_id});
+    const auto limit = std::chrono::duration<double>(config_.request_timeout).count();
+    end_with_error(*request, {ErrorCode::kDeadlineExceeded,
+                              str("not finished after ", limit, " seconds"), ""});
+  }
+}
+
+void Forwarder::end_with_error(Inflight& request, Error error) {
+  const std::string outcome(to_string(error.code));
+  finish(request, outcome,
+         wire::ErrorReply{request.request_id, error.code, std::move(error.message),
+                          std::move(error.param)});
+}
+
+void Forwarder::finish(Inflight& request, std::string_view outcome, wire::Message final_message) {
+  const Client client = request.client;
+  probes_.request_finished(outcome, clock_.now() - request.started);
+  table_.erase(request);
+  client.replies->deliver(std::move(final_message));
+}
+
+void Forwarder::refuse(const Client& client, const std::string& request_id, Error error) {
+  probes_.request_refused(to_string(error.code));
+  client.replies->deliver(
+      wire::ErrorReply{request_id, error.code, std::move(error.message), std::move(error.param)});
+}
+
+}  // namespace lockstep

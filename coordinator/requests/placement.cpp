@@ -1,0 +1,112 @@
+#include "coordinator/requests/placement.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string>
+#include <variant>
+
+namespace lockstep {
+namespace {
+
+// No vocabulary that we know has a longer token. Were there one, a long text would go to the node
+// with the longest context although another would do.
+constexpr int64_t kLongestTokenBytes = 256;
+constexpr int64_t kMostOutputTokens = std::numeric_limits<int32_t>::max();
+
+int64_t prompt_tokens_at_least(const wire::Generate& request) {
+  if (request.prompt_ids) return static_cast<int64_t>(request.prompt_ids->size());
+  size_t n_bytes = request.prompt_text ? request.prompt_text->size() : 0;
+  if (request.messages) {
+    for (const wire::ChatMessage& message : *request.messages) n_bytes += message.content.size();
+  }
+  return std::max<int64_t>(1, static_cast<int64_t>(n_bytes) / kLongestTokenBytes);
+}
+
+const std::string& model_of(const Inflight& request) {
+  return std::visit([](const auto& r) -> const std::string& { return r.model; }, request.request);
+}
+
+RouteKey key_of(const Inflight& request) {
+  constexpr std::array kKinds = {RouteKind::kGenerate, RouteKind::kTokenize,
+                                 RouteKind::kDetokenize};
+  return {model_of(request), kKinds[request.request.index()]};
+}
+
+// Tokens of prompt and output that one sequence can have there.
+int64_t most_tokens(const Node& node, const std::string& model) {
+  const wire::ModelInfo* info = node.find_model(model);
+  const auto context = info == nullptr ? 0 : static_cast<int64_t>(info->max_model_len);
+  const int64_t pool = node.welcome->n_kv_blocks * node.welcome->block_size;
+  return pool > 0 ? std::min(context, pool) : context;
+}
+
+bool contains(const std::vector<NodeId>& nodes, NodeId node) {
+  return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+}
+
+}  // namespace
+
+int64_t tokens_at_least(const decltype(Inflight::request)& request) {
+  const auto* generate = std::get_if<wire::Generate>(&request);
+  if (generate == nullptr) return 0;
+  const int64_t n_output =
+      std::clamp<int64_t>(generate->max_tokens.value_or(1), 1, kMostOutputTokens);
+  return prompt_tokens_at_least(*generate) + n_output;
+}
+
+Placement::Placement(const NodeTable& nodes, const InflightTable& requests, Router router)
+    : nodes_(nodes),
+      requests_(requests),
+      router_(std::move(router)),
+      n_foreign_(nodes.nodes().size(), 0) {}
+
+bool Placement::may_run(const Node& node, const Inflight& request) const {
+  return node.is_present() && node.welcome->fingerprint == request.fingerprint &&
+         node.serves(model_of(request));
+}
+
+bool Placement::has_room(const Node& node, const Inflight& request) const {
+  return request.n_tokens_at_least <= most_tokens(node, model_of(request));
+}
+
+std::optional<NodeId> Placement::choose(const Inflight& request,
+                                        const std::vector<NodeId>& passed_over) {
+  enum Preference { kReady, kSuspect, kStalled };
+  std::array<std::vector<RouteCandidate>, 3> candidates;
+  const bool some_have_room =
+      request.refused_as_too_long ||
+      std::any_of(nodes_.nodes().begin(), nodes_.nodes().end(), [&](const auto& node) {
+        return may_run(*node, request) && has_room(*node, request);
+      });
+  for (const auto& node : nodes_.nodes()) {
+    if (!may_run(*node, request) || !node->takes_work()) continue;
+    if (some_have_room && !has_room(*node, request)) continue;
+    if (contains(request.tried, node->id) || contains(passed_over, node->id)) continue;
+    const Preference preference = node->stalled                        ? kStalled
+                                  : node->state == NodeState::kSuspect ? kSuspect
+                                                                       : kReady;
+    candidates[preference].push_back(
+        {.node = node->id,
+         .n_sequences = n_foreign_[raw(node->id)] + requests_.n_choices(node->id),
+         .capacity = node->welcome->max_num_seqs});
+  }
+  for (const auto& preferred : candidates) {
+    if (!preferred.empty()) return router_.pick(key_of(request), preferred);
+  }
+  return std::nullopt;
+}
+
+void Placement::learn_length(Inflight& request, NodeId node) const {
+  request.refused_as_too_long = true;
+  request.n_tokens_at_least =
+      std::max(request.n_tokens_at_least, most_tokens(nodes_.node(node), model_of(request)) + 1);
+}
+
+void Placement::on_heartbeat(NodeId node) {
+  const wire::Heartbeat& load = nodes_.node(node).load;
+  n_foreign_[raw(node)] =
+      std::max<int64_t>(0, load.n_running + load.n_waiting - requests_.n_choices(node));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,52 @@
+#include "coordinator/requests/reply_queue.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+namespace lockstep {
+
+namespace asio = boost::asio;
+
+ReplyQueue::ReplyQueue(asio::any_io_executor executor)
+    : executor_(std::move(executor)), timer_(executor_) {}
+
+// One wake-up per burst: the coroutine takes all that is there.
+void ReplyQueue::deliver(wire::Message message) {
+  {
+    std::lock_guard lock(mutex_);
+    messages_.push_back(std::move(message));
+    if (messages_.size() > 1) return;
+  }
+  auto wake = [self = shared_from_this()] { self->timer_.cancel(); };
+  asio::post(executor_, std::move(wake));
+}
+
+// A wake-up may be left over from messages that were already taken; the loop waits on.
+asio::awaitable<ReplyQueue::WaitResult> ReplyQueue::wait(std::chrono::milliseconds timeout) {
+  timer_.expires_after(timeout);
+  while (true) {
+    if (peer_gone_) co_return WaitResult::kPeerGone;
+    if (has_messages()) co_return WaitResult::kMessages;
+    const auto [error] = co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (!error) co_return has_messages() ? WaitResult::kMessages : WaitResult::kTimeout;
+  }
+}
+
+std::vector<wire::Message> ReplyQueue::take() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(messages_, {});
+}
+
+void ReplyQueue::peer_gone() {
+  peer_gone_ = true;
+  timer_.cancel();
+}
+
+bool ReplyQueue::has_messages() const {
+  std::lock_guard lock(mutex_);
+  return !messages_.empty();
+}
+
+}  // namespace lockstep
