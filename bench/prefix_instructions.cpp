@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/load_error.h"
 #include "node/engine/core/engine_core.h"
+#include "node/model/files/open_model_file.h"
 #include "node/model/model_file.h"
 #include "node/model/rank/rank.h"
 #include "node/model/weights/rope_table.h"
@@ -106,7 +107,7 @@ __attribute__((noinline)) void run_requests(EngineCore& core, int n_requests, in
 }
 
 int count_steps(const char* model, bool prefix_cache, int n_requests) {
-  const std::unique_ptr<ModelFile> file = ModelFile::open(model);
+  const std::unique_ptr<ModelFile> file = open_model_file(model);
   const int64_t vocab_size = file->config().shape.vocab_size;
   InlineExecutor executor(*file);
   const BenchTokenizer tokenizer(vocab_size);

@@ -4,6 +4,7 @@
 
 #include "clients/cli/commands.h"
 #include "common/service/config/config.h"
+#include "node/model/files/open_model_file.h"
 #include "node/model/model_file.h"
 #include "node/model/rank/possible_shards.h"
 
@@ -77,7 +78,7 @@ int run_inspect(int argc, const char* const* argv) {
     std::fputs("lockstep inspect: name a model file\n", stderr);
     return 2;
   }
-  const auto file = ModelFile::open(config.model);
+  const auto file = open_model_file(config.model);
   print_config(file->config());
   print_types(*file);
   print_sharding(possible_shards(file->config()));

@@ -1,6 +1,6 @@
 #include "coordinator/http/http_error.h"
 
-#include "coordinator/openai/openai_response.h"
+#include "coordinator/http/error_body.h"
 
 namespace lockstep {
 

@@ -17,16 +17,6 @@ bool is_openai_reason(std::string_view reason) { return reason == "stop" || reas
 
 }  // namespace
 
-std::string error_body(const Error& error) {
-  const ordered_json param =
-      error.param.empty() ? ordered_json(nullptr) : ordered_json(error.param);
-  const ordered_json body = {{"message", error.message},
-                             {"type", openai_error_type(error.code)},
-                             {"param", param},
-                             {"code", to_string(error.code)}};
-  return dump({{"error", body}});
-}
-
 AnswerBase::AnswerBase(const OpenAiRequest& request, AnswerHeader header)
     : request_(request), header_(std::move(header)), n_prompts_left_(request.prompts.size()) {}
 

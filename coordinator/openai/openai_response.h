@@ -1,4 +1,4 @@
-// Wire messages to OpenAI response bodies: whole answers, stream chunks and errors. One
+// Wire messages to OpenAI response bodies: whole answers, stream chunks. One
 // AnswerWriter per HTTP request; it sees the messages of all its prompts. Pure; one thread at a
 // time. Knows no sockets and no SSE framing.
 #pragma once
@@ -16,9 +16,6 @@
 #include "wire/messages.h"
 
 namespace lockstep {
-
-// {"error": {message, type, param, code}}
-std::string error_body(const Error& error);
 
 // Facts of the answer that the messages do not carry.
 struct AnswerHeader {

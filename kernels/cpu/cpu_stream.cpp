@@ -1,7 +1,7 @@
 #include "kernels/cpu/cpu_stream.h"
 
 #include "common/check.h"
-#include "kernels/cpu/simd/float_mode.h"
+#include "kernels/cpu/team/float_mode.h"
 
 namespace lockstep {
 namespace {

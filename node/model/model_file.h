@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,7 +28,6 @@ struct Tensor {
 
 class ModelFile {
  public:
-  static std::unique_ptr<ModelFile> open(const std::string& path);
   virtual ~ModelFile() = default;
 
   virtual const ModelConfig& config() const = 0;

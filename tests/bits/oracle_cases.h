@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "node/model/files/open_model_file.h"
 #include "tests/support/model_runner.h"
 #include "tests/support/paths.h"
 
@@ -20,7 +21,7 @@ inline constexpr const char* kOracleModels[] = {"tiny-9",        "tiny-tp",     
                                                 "tiny-rot",      "tiny-long"};
 
 inline std::unique_ptr<ModelFile> open_oracle_model(const std::string& name) {
-  return ModelFile::open(tiny_models() + "/" + name + "-f32.gguf");
+  return open_model_file(tiny_models() + "/" + name + "-f32.gguf");
 }
 
 struct OracleCase {

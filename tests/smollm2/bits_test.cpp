@@ -1,6 +1,7 @@
 // Bit equality on the real model: 9 query heads on 3 KV heads, so 2 ranks are uneven.
 #include <gtest/gtest.h>
 
+#include "node/model/files/open_model_file.h"
 #include "tests/support/model_runner.h"
 #include "tests/support/paths.h"
 
@@ -10,7 +11,7 @@ namespace {
 constexpr int kNew = 12;
 
 TEST(SmolLm2Bits, TensorParallelThreadsInstructionSetsAndChunksGiveTheSameTokens) {
-  const auto file = ModelFile::open(smollm2());
+  const auto file = open_model_file(smollm2());
   const Ids prompt = random_prompt(100, file->config().shape.vocab_size, 41);
   const auto run = [&](const RunnerOptions& options) {
     return ModelRunner(*file, options).generate(prompt, kNew);
@@ -29,7 +30,7 @@ TEST(SmolLm2Bits, TensorParallelThreadsInstructionSetsAndChunksGiveTheSameTokens
 }
 
 TEST(SmolLm2Bits, EightPromptsTogetherEqualEachAlone) {
-  const auto file = ModelFile::open(smollm2());
+  const auto file = open_model_file(smollm2());
   std::vector<Ids> prompts;
   for (int i = 0; i < 8; ++i) {
     prompts.push_back(random_prompt(1 + 9 * i, file->config().shape.vocab_size, 50 + i));

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "node/model/files/open_model_file.h"
 #include "tests/support/model_runner.h"
 #include "tests/support/paths.h"
 #include "tests/support/worst.h"
@@ -80,7 +81,7 @@ const RunnerOptions kForced{
 TEST(SmolLm2Golden, F32AgreesWithLlamaCpp) {
   const auto cases = read_cases(read_golden("smollm2_f32_llamacpp.json").at("cases"), "top10");
   ASSERT_EQ(cases.size(), 20u);
-  const auto file = ModelFile::open(smollm2_f32());
+  const auto file = open_model_file(smollm2_f32());
   ModelRunner runner(*file, kForced);
   Worst worst;
   int n = 0, n_other_argmax = 0;
@@ -101,7 +102,7 @@ TEST(SmolLm2Golden, F32AgreesWithLlamaCpp) {
 TEST(SmolLm2Golden, Q4_1StaysNearItsDequantisedWeights) {
   const auto cases = read_cases(read_golden("smollm2_fp32.json"), "top5");
   ASSERT_EQ(cases.size(), 20u);
-  const auto file = ModelFile::open(smollm2());
+  const auto file = open_model_file(smollm2());
   ModelRunner runner(*file, kForced);
   std::vector<double> differences;
   int n = 0, n_same = 0;

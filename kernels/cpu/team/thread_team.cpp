@@ -8,7 +8,7 @@
 #include "common/threads/spinning.h"
 #include "common/threads/threads.h"
 #include "common/units.h"
-#include "kernels/cpu/simd/float_mode.h"
+#include "kernels/cpu/team/float_mode.h"
 
 namespace lockstep {
 namespace {

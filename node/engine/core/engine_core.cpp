@@ -7,6 +7,7 @@
 #include "common/fault_points.h"
 #include "common/log.h"
 #include "node/engine/checks/invariants.h"
+#include "node/engine/plan/explain_match.h"
 
 namespace lockstep {
 namespace {

@@ -7,12 +7,8 @@
 #include <string_view>
 
 #include "common/clock.h"
-#include "node/kv/report/cache_history.h"
 
 namespace lockstep {
-
-class Scheduler;
-class Sequence;
 
 enum class CacheOutcome : uint8_t {
   kOff,           // the cache is, or the request did not want it
@@ -31,9 +27,5 @@ struct CacheReceipt {
   int32_t first_divergent = 0;
   Clock::TimePoint::duration evicted_for{};  // how long ago, if it was
 };
-
-// Of a request's first choice, right after its admission.
-CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
-                           const CacheHistory& history, Clock::TimePoint now);
 
 }  // namespace lockstep

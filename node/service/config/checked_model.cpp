@@ -5,6 +5,7 @@
 #include "common/load_error.h"
 #include "common/log.h"
 #include "node/engine/queue/admission.h"
+#include "node/model/files/open_model_file.h"
 #include "node/service/requests/sampling_defaults.h"
 #include "wire/limits.h"
 
@@ -39,7 +40,7 @@ Result<ChatTemplate> usable_chat_template(const Tokenizer& tokenizer, const std:
 CheckedModel check_model(const NodeConfig& config) {
   const std::string name = served_name(config);
   check_name(name);
-  std::unique_ptr<ModelFile> file = ModelFile::open(config.model);
+  std::unique_ptr<ModelFile> file = open_model_file(config.model);
   std::unique_ptr<Tokenizer> tokenizer = value_or_throw(make_tokenizer(file->tokenizer()));
   SamplingDefaults sampling = resolve_sampling_defaults(config.generation_config, *file);
   RankGroupConfig ranks = resolve_rank_config(config, *file);

@@ -7,6 +7,7 @@
 #include <limits>
 #include <random>
 
+#include "coordinator/http/error_body.h"
 #include "wire/codec/utf8.h"
 
 namespace lockstep {

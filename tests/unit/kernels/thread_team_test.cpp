@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "common/machine.h"
-#include "kernels/cpu/simd/float_mode.h"
+#include "kernels/cpu/team/float_mode.h"
 
 namespace lockstep::testing {
 namespace {

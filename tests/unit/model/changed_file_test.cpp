@@ -15,6 +15,7 @@
 #include "common/load_error.h"
 #include "node/model/files/gguf/gguf_model.h"
 #include "node/model/files/gguf/mapped_file.h"
+#include "node/model/files/open_model_file.h"
 #include "node/model/rank/rank_group.h"
 #include "tests/support/gguf_builder.h"
 
@@ -154,7 +155,7 @@ TEST_F(ChangedFile, ADirectoryThatIsGoneWhileItIsParsedIsALoadError) {
 TEST_F(ChangedFile, WeightsThatAreGoneWhenTheRanksReadThemAreALoadError) {
   const testing::GgufBuilder builder = testing::GgufBuilder::tiny_llama();
   write(builder.build());
-  const std::unique_ptr<ModelFile> file = ModelFile::open(path_);
+  const std::unique_ptr<ModelFile> file = open_model_file(path_);
   truncate(builder.data_start() + 1);
   RankGroupConfig config;
   config.n_kv_blocks = 4;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "common/load_error.h"
+#include "node/model/files/open_model_file.h"
 #include "node/model/model_file.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/unit/model/gguf_fault.h"
@@ -258,7 +259,7 @@ TEST(HostileGguf, FilesThatCannotBeModelsAreNamed) {
       {"/dev/null", "/dev/null: not a regular file"}};
   for (const auto& [path, said] : files) {
     try {
-      ModelFile::open(path);
+      open_model_file(path);
       ADD_FAILURE() << path << " was opened";
     } catch (const LoadError& error) {
       EXPECT_NE(std::string(error.what()).find(said), std::string::npos) << error.what();

@@ -7,6 +7,7 @@
 
 #include "common/load_error.h"
 #include "node/model/files/gguf/gguf_model.h"
+#include "node/model/files/open_model_file.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/paths.h"
 
@@ -14,7 +15,7 @@ namespace lockstep::testing {
 namespace {
 
 std::unique_ptr<ModelFile> open_tiny(const std::string& name) {
-  return ModelFile::open(tiny_models() + "/" + name + ".gguf");
+  return open_model_file(tiny_models() + "/" + name + ".gguf");
 }
 
 ModelConfig config_of(const GgufBuilder& builder) {

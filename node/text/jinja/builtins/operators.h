@@ -2,9 +2,11 @@
 #pragma once
 
 #include "node/text/jinja/builtins/runtime.h"
-#include "node/text/jinja/syntax/ast.h"
 
 namespace lockstep::jinja {
+
+enum class BinaryOp { kAdd, kSubtract, kMultiply, kDivide, kFloorDivide, kModulo, kPower, kConcat };
+enum class CompareOp { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn, kNotIn };
 
 Result<Value> apply_binary(Runtime& runtime, BinaryOp op, const Value& left, const Value& right);
 Result<Value> negate(Runtime& runtime, const Value& operand);

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "node/text/jinja/builtins/operators.h"
 #include "node/text/jinja/values/value.h"
 
 namespace lockstep::jinja {
@@ -21,9 +22,6 @@ struct Arguments {
   const Expr* more_positional = nullptr;  // *list; null = none
   const Expr* more_named = nullptr;       // **dict; null = none
 };
-
-enum class BinaryOp { kAdd, kSubtract, kMultiply, kDivide, kFloorDivide, kModulo, kPower, kConcat };
-enum class CompareOp { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn, kNotIn };
 
 struct Literal {
   Value value;

@@ -1,4 +1,4 @@
-#include "node/model/model_file.h"
+#include "node/model/files/open_model_file.h"
 
 #include <memory>
 
@@ -7,7 +7,7 @@
 
 namespace lockstep {
 
-std::unique_ptr<ModelFile> ModelFile::open(const std::string& path) {
+std::unique_ptr<ModelFile> open_model_file(const std::string& path) {
   std::shared_ptr<const MappedFile> file;
   try {
     file = std::make_shared<const MappedFile>(path);
