@@ -9,7 +9,7 @@ bool contains(const std::vector<int32_t>& ids, int32_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
-// Whether `id`, the choice's output number n_outputs (from 1), ends it.
+// Whether `id`, output number n_outputs (from 1) of the choice, ends the choice.
 bool ends_choice(int32_t id, int32_t n_outputs, const SamplingParams& params,
                  const Tokenizer& tokenizer) {
   if (n_outputs <= params.min_tokens) return false;
@@ -17,7 +17,7 @@ bool ends_choice(int32_t id, int32_t n_outputs, const SamplingParams& params,
   return contains(params.stop_token_ids, id);
 }
 
-// Stop strings are looked for in the text after min_tokens, from a character's border on.
+// Stop strings are searched for after min_tokens outputs, from the next character boundary on.
 void watch_for_stops(Choice& choice, const SamplingParams& params) {
   if (choice.sequence.n_outputs() < params.min_tokens || !choice.decoder.holds_nothing()) return;
   choice.decoder.watch_for_stops();

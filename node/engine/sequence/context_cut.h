@@ -1,9 +1,12 @@
-// ContextCut: what is dropped of a context that is full, so that its sequence can go on. As
-// llama.cpp's context shift: the first tokens of the prompt stay, of those after them the older
-// half goes,
-//   | kept | dropped | stays |   ->   | kept | stays |
-// but what is left is forwarded anew: it has other positions now, and its keys and values were
-// computed with the dropped tokens before them. Pure arithmetic.
+// ContextCut: which tokens a context shift drops from a full context so that its sequence can
+// continue. As in llama.cpp, the first tokens of the prompt are kept, and the older half of the
+// tokens after them is dropped:
+//
+//   | n_kept | n_dropped | the rest |   ->   | n_kept | the rest |
+//
+// Unlike llama.cpp, the engine computes the remaining context anew: its tokens have other positions
+// now, and their keys and values were computed with the dropped tokens before them. Pure
+// arithmetic.
 #pragma once
 
 #include <algorithm>
@@ -13,13 +16,14 @@ namespace lockstep {
 
 struct ContextCut {
   int32_t n_kept = 0;     // at the front
-  int32_t n_dropped = 0;  // behind those
+  int32_t n_dropped = 0;  // directly behind the kept ones
 };
 
-inline constexpr int32_t kKeepPrompt = -1;  // all of it
+inline constexpr int32_t kKeepPrompt = -1;  // keep the whole prompt
 
-// Of a context of at least two tokens that begins with n_prompt tokens of the prompt, of which at
-// most n_keep stay. At least one token is dropped, and at least one stays behind it.
+// The cut of a context of n_context >= 2 tokens whose first n_prompt tokens belong to the prompt.
+// At most n_keep of those are kept (kKeepPrompt: all). At least one token is dropped, and at least
+// one token remains behind the dropped ones.
 inline ContextCut context_cut(int32_t n_context, int32_t n_prompt, int32_t n_keep) {
   const int32_t n_wanted = n_keep == kKeepPrompt ? n_prompt : std::min(n_keep, n_prompt);
   const int32_t n_kept = std::min(n_wanted, n_context - 2);

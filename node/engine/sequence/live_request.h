@@ -1,5 +1,6 @@
-// LiveRequest: an accepted request until its final message, with one sequence per choice. Built by
-// the submitting thread, then owned and used by the engine thread only.
+// LiveRequest: an accepted request, with one sequence per choice, until its final message is
+// delivered and no step names its sequences. The submitting thread constructs it; from then on only
+// the engine thread owns and uses it.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +17,12 @@ namespace lockstep {
 
 struct Choice {
   Sequence sequence;
-  StreamDecoder decoder = {};  // watches for stop strings from min_tokens on
+  StreamDecoder decoder = {};  // detokenizes; searches for stop strings from min_tokens on
 };
 
 struct LiveRequest {
-  // `max_tokens` of the request must be a number by now (Admission::check). max_context: the most
-  // tokens that a choice's context may have.
+  // The request's `max_tokens` must be set (Admission::check sets it). max_context: the most tokens
+  // that a choice's context may have.
   explicit LiveRequest(GenerationRequest accepted,
                        int32_t max_context = std::numeric_limits<int32_t>::max())
       : request(std::move(accepted)) {
@@ -37,19 +38,19 @@ struct LiveRequest {
   LiveRequest& operator=(const LiveRequest&) = delete;
 
   const GenerationRequest request;
-  bool takes_part_in_cache = false;   // reads the prefix cache and leaves blocks in it
-  PrefixHashes prefix;                // of the prompt, if it does
+  bool takes_part_in_cache = false;   // whether it reads the prefix cache and publishes blocks
+  PrefixHashes prefix;                // of the prompt, if takes_part_in_cache
   std::vector<Choice> choices;        // [n]
-  Clock::TimePoint retained_until{};  // if its blocks are to be retained
-  int32_t n_choices_open = 0;         // have not ended yet
-  int32_t n_choices_held = 0;         // have not given everything back yet
+  Clock::TimePoint retained_until{};  // only if the request asks for retention
+  int32_t n_choices_open = 0;         // choices that have not ended
+  int32_t n_choices_held = 0;         // choices that still hold a slot, blocks or a queue entry
   Usage usage;
   std::optional<CacheReceipt> cache;                // of choice 0, once it is admitted
   FinishReason first_reason = FinishReason::kStop;  // of choice 0, once it has ended
-  std::string message;                              // why it failed
+  std::string message;                              // why the request failed
 };
 
-// As an index.
+// The index of the sequence's tenant in EngineConfig::tenants.
 inline size_t tenant_of(const Sequence& sequence) {
   return static_cast<size_t>(sequence.owner().request.tenant);
 }

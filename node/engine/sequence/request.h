@@ -1,4 +1,5 @@
-// What the engine is asked and what it answers. Plain data; no wire, no JSON.
+// The engine's input and output: a GenerationRequest goes in; ChoiceEvents and one RequestEnd come
+// out through an EngineSink. Plain data that knows no wire format and no JSON.
 #pragma once
 
 #include <chrono>
@@ -28,20 +29,20 @@ struct SamplingParams {
   float frequency_penalty = 0.0f;
   uint64_t seed = 0;
   int32_t n = 1;             // choices; choice i draws with (seed, first_choice + i)
-  int32_t first_choice = 0;  // not 0: of a prompt that shares its seed with others
-  int32_t max_tokens = -1;   // -1 = whatever is left: min(max_model_len, usable pool) - prompt
+  int32_t first_choice = 0;  // > 0 if prompts of one call share a seed and this is a later one
+  int32_t max_tokens = -1;   // -1 = what is left: min(max_model_len, usable pool) - prompt
   int32_t min_tokens = 0;
-  int32_t n_logprobs = -1;  // -1 = none; 0 = of the sampled token only; else the top n as well
+  int32_t n_logprobs = -1;  // -1 = none; 0 = the sampled token's only; n = the top n as well
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
   bool cache_prompt = true;
-  std::string cache_salt;  // prompts are only shared within one salt; empty = no salt
+  std::string cache_salt;  // only prompts with equal salts share blocks; empty = no salt
   StopSpec stop;
 };
 
-// For how long, and how much, the blocks of a request are worth keeping.
+// How long, and with which eviction priority, the blocks of a request are kept in the cache.
 struct CacheRetention {
-  int32_t priority = 0;  // 0 to 100; the lowest goes first
+  int32_t priority = 0;  // 0 to 100; the lowest is evicted first
   std::chrono::seconds duration{0};
 };
 
@@ -50,9 +51,9 @@ struct GenerationRequest {
   std::vector<int32_t> prompt;
   SamplingParams sampling;
   int32_t tenant = 0;    // index into EngineConfig::tenants
-  int32_t priority = 0;  // lower = sooner
-  std::optional<Clock::TimePoint> deadline =
-      {};  // ends with kDeadlineExceeded if it still runs then
+  int32_t priority = 0;  // a lower number is served sooner
+  // A request that has not ended by then ends with kDeadlineExceeded.
+  std::optional<Clock::TimePoint> deadline = {};
   std::optional<CacheRetention> retention = {};
 };
 
@@ -61,32 +62,32 @@ std::string_view to_string(FinishReason reason);
 
 struct Usage {
   uint64_t prompt_tokens = 0;      // counted once, whatever n is
-  uint64_t cached_tokens = 0;      // of the prompt, read from the cache
+  uint64_t cached_tokens = 0;      // prompt tokens read from the prefix cache
   uint64_t completion_tokens = 0;  // over all choices
 };
 
-// One choice's news from one step. Spans point into the EventBatch.
+// One choice's output from one step. The spans point into the EventBatch.
 struct ChoiceEvent {
   RequestId request{};
   uint32_t choice = 0;
-  uint32_t first_index = 0;      // of ids[0] among the choice's output tokens
+  uint32_t first_index = 0;      // index of ids[0] among the choice's output tokens
   std::span<const int32_t> ids;  // may be empty when only held-back text is released
   std::string_view text;
-  std::span<const float> logprobs;       // [ids.size()] if asked for
-  std::span<const TokenLogprob> top;     // [ids.size(), n_logprobs] if asked for
-  std::optional<FinishReason> finished;  // this choice has ended
-  std::string_view stop_string;          // the stop string reached, if one was
-  int32_t stop_token = -1;               // the end or stop id reached, if one was
+  std::span<const float> logprobs;       // [ids.size()] if requested
+  std::span<const TokenLogprob> top;     // [ids.size(), n_logprobs] if requested
+  std::optional<FinishReason> finished;  // set if the choice has ended
+  std::string_view stop_string;          // the stop string that ended the choice, if any
+  int32_t stop_token = -1;               // the EOS or stop id that ended the choice; -1 = none
 };
 
-// A request's final message: exactly one per submitted request.
+// A request's final message: exactly one per accepted request.
 struct RequestEnd {
   RequestId request{};
   // Of choice 0, unless the request as a whole was cancelled or failed.
   FinishReason reason = FinishReason::kStop;
   Usage usage;
-  std::optional<CacheReceipt> cache;       // of choice 0, if it ran
-  ErrorCode error = ErrorCode::kInternal;  // when reason is kError
+  std::optional<CacheReceipt> cache;       // of choice 0, if it was admitted
+  ErrorCode error = ErrorCode::kInternal;  // valid when reason is kError
   std::string_view message;
 };
 
@@ -96,7 +97,8 @@ struct EventBatch {
   std::span<const RequestEnd> ends;
 };
 
-// Receives the engine's events on the engine thread; must not block. The batch dies on return.
+// Receives the engine's events on the engine thread. on_events() must not block; the batch is
+// invalid once it returns.
 class EngineSink {
  public:
   virtual ~EngineSink() = default;

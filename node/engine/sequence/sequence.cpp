@@ -13,7 +13,7 @@ namespace {
 
 constexpr int8_t bit(SeqState state) { return static_cast<int8_t>(1 << static_cast<int>(state)); }
 
-// [from] = the states it may go to.
+// [from] = bits of the states that may follow.
 constexpr std::array<int8_t, kNSeqStates> kLegal = {
     static_cast<int8_t>(bit(SeqState::kPrefilling) | bit(SeqState::kReleased)),  // kWaiting
     static_cast<int8_t>(bit(SeqState::kDecoding) | bit(SeqState::kWaiting) |

@@ -1,27 +1,33 @@
-// Sequence: one choice of one request on its way through the engine: its state, its context and how
-// much of it has keys and values. Owns its blocks. Knows nothing of text or of other sequences.
-// Engine thread only.
+// Sequence: one choice of one request on its way through the engine: its state, its context, and
+// how many tokens of the context have keys and values. Owns its KV blocks. Knows nothing of text or
+// of other sequences. Engine thread only.
 //
-// The context is what it forwards: prompt and output, less what was cut out of it when it was full
-// (node/engine/sequence/context_cut.h). Its length is n_known; what the client has seen is
-// n_outputs.
+// The context is the list of tokens that the sequence forwards: prompt and output, without the
+// tokens that a context shift dropped (node/engine/sequence/context_cut.h). n_known is its length.
+// n_outputs counts all tokens sampled, dropped ones included.
 //
-// States, and who moves on:
-//   kWaiting -> kPrefilling     admitted: a slot, the cached blocks that its tokens begin with and
-//   a
-//                               reservation of others
-//   kPrefilling -> kDecoding    the chunk with the last of its known tokens was planned
-//   kDecoding -> kPrefilling    that chunk's step failed and is to run again
-//   kPrefilling, kDecoding -> kWaiting    sent back: its blocks are gone, its context is not, or
-//                                         what a cut left of it
-//   kPrefilling, kDecoding -> kRetiring   stopped, reached its length, was cancelled or failed
-//   kRetiring -> kReleased      no step in flight names it any more; blocks and slot are back
-//   kWaiting -> kReleased       cancelled or failed while it waited
+// State transitions; every other one is a bug:
 //
-// Progress, in tokens from the start of the context; a chunk is prefill up to n_prefill, the tokens
-// known when it was admitted, and a decode of one token from there on:
-//   |  n_computed (in the cache)  |  n_inflight (in steps that run)  | ... n_known | pending
-//   samples
+//   from                    to           when
+//   kWaiting                kPrefilling  admitted: it holds a slot, the cached blocks of its prefix
+//                                        and a reservation of further blocks
+//   kPrefilling             kDecoding    the chunk with its last known token was planned
+//   kDecoding               kPrefilling  the step with that chunk failed; the chunk runs again
+//   kPrefilling, kDecoding  kWaiting     requeued: slot and blocks are returned; the context is
+//                                        kept, or what a context shift left of it
+//   kPrefilling, kDecoding  kRetiring    it stopped, reached its length, was cancelled or failed
+//   kRetiring               kReleased    no step in flight names it; slot and blocks are returned
+//   kWaiting                kReleased    it was cancelled or failed while it waited
+//
+// Progress, in tokens from the start of the context:
+//
+//   |<----- n_computed ----->|<----- n_inflight ----->|<------- not planned ------->|
+//   |  in the KV cache       |  in steps in flight    ^ next_position               |
+//   |                                                                               |
+//   |<--------- n_known: prompt and output so far -------->|<- n_samples_inflight ->|
+//
+// A chunk is prefill up to n_prefill, the number of tokens known at admission; from there on a
+// chunk is a decode of one token.
 #pragma once
 
 #include <cstdint>
@@ -44,18 +50,18 @@ inline constexpr int kNSeqStates = 5;
 std::string_view to_string(SeqState state);
 bool is_legal_transition(SeqState from, SeqState to);
 
-// Why a sequence that was admitted before waits again.
+// Why an admitted sequence was put back into the waiting queue.
 enum class RequeueReason : uint8_t {
-  kRestart,     // it forwards all its tokens anew, as it does for each of them
-  kPreempted,   // others needed its blocks
-  kCut,         // its context was full
-  kLoadFailed,  // what it was to load from host memory was not there
+  kRestart,     // without a KV cache, each output token needs a pass over the whole context
+  kPreempted,   // other sequences needed its blocks
+  kCut,         // its context was full and was cut
+  kLoadFailed,  // a block that it was to load was no longer in host memory
 };
 
 class Sequence {
  public:
-  // `owner` must outlive the sequence and its prompt and sampling must not change. max_context: the
-  // most tokens that its context may have.
+  // `owner` must outlive the sequence; its prompt and sampling must not change. max_context: the
+  // most tokens that the context may have.
   Sequence(LiveRequest& owner, uint32_t choice, int32_t max_context);
 
   LiveRequest& owner() const { return *owner_; }
@@ -65,26 +71,26 @@ class Sequence {
   bool is_running() const {
     return state_ == SeqState::kPrefilling || state_ == SeqState::kDecoding;
   }
-  bool is_open() const { return is_waiting() || is_running(); }  // its choice has not ended
+  bool is_open() const { return is_waiting() || is_running(); }  // the choice has not ended
 
   int32_t n_prompt() const { return n_prompt_; }
-  // Its context so far. The prompt is not copied before the first admission.
+  // The context so far. Before the first admission it is the request's prompt, not a copy.
   int32_t n_known() const { return static_cast<int32_t>(tokens().size()); }
   std::span<const int32_t> tokens() const;  // [n_known]
-  // Of those, how many are of the prompt: they come first.
+  // How many of the context's tokens belong to the prompt; they come first.
   int32_t n_prompt_known() const { return n_prompt_known_; }
-  // Tokens sampled so far, those included that were cut.
+  // Tokens sampled so far, including those that a context shift dropped.
   int32_t n_outputs() const { return n_outputs_; }
   int32_t n_cuts() const { return n_cuts_; }
   int32_t n_computed() const { return n_computed_; }  // with keys and values, cached ones included
-  int32_t n_cached() const { return n_cached_; }      // found in the KV cache when last admitted
+  int32_t n_cached() const { return n_cached_; }      // found in the KV cache at the last admission
   int32_t n_inflight() const { return n_inflight_; }
   int32_t n_samples_inflight() const { return n_samples_inflight_; }
-  int32_t next_position() const { return n_computed_ + n_inflight_; }  // the next to be planned
+  int32_t next_position() const { return n_computed_ + n_inflight_; }  // the next one to plan
   int32_t n_prefill_left() const { return n_prefill_ - next_position(); }
-  // The tokens that its context can ever have; until it is cut, if it has outputs left then.
+  // The most tokens that the context can have, before a context shift if outputs are left then.
   int32_t n_tokens_max() const { return n_tokens_max_; }
-  // Whether the tokens known and in flight are all it may have.
+  // Whether the known tokens and the samples in flight reach n_tokens_max.
   bool is_length_planned() const { return n_known() + n_samples_inflight_ >= n_tokens_max_; }
   bool is_full() const { return n_known() == n_tokens_max_; }
 
@@ -93,61 +99,62 @@ class Sequence {
 
   PrefixChain& chain() { return chain_; }
   const PrefixChain& chain() const { return chain_; }
-  // Steps for which it was deferred, for a sequence that computes what it wants to share.
+  // Steps for which the sequence was deferred because another one was computing its prefix.
   int32_t n_steps_deferred() const { return n_steps_deferred_; }
   void defer(uint64_t step) { deferred_at_ = step; }
   void come_back(uint64_t step) { n_steps_deferred_ += static_cast<int32_t>(step - deferred_at_); }
-  // While it waits: of its tokens, those that the cache was not expected to have when it joined the
-  // line. Only orders who is served first.
+  // Waiting sequences: the number of its tokens that the prefix cache did not have when the
+  // sequence entered the waiting queue. An estimate that only orders the queue.
   int32_t n_to_forward() const { return n_to_forward_; }
   void expect_to_forward(int32_t n_tokens) { n_to_forward_ = n_tokens; }
 
-  // Its place in line, given once: who came before.
+  // The order of arrival, assigned once; a requeued sequence keeps it.
   uint64_t arrival() const { return arrival_; }
   void arrive(uint64_t arrival) { arrival_ = arrival; }
-  // How often it had to give up its blocks to others.
+  // How often the sequence was preempted: it lost its blocks to other sequences.
   int32_t n_preemptions() const { return n_preemptions_; }
-  // When it was sent back: why, and the tokens of its context that had keys and values.
+  // Of the last requeue: its reason, and how many tokens of the kept context had keys and values.
   RequeueReason requeue_reason() const { return requeue_reason_; }
   int32_t n_lost() const { return n_lost_; }
-  // Not admitted yet, not even once.
+  // The sequence has never been admitted.
   bool is_new() const { return tokens_.empty(); }
-  // Of the tokens that it would have to forward if it were admitted now, if it takes part in the
-  // prefix cache: of its prompt, but for a sequence that was sent back with outputs.
+  // Hashes of the tokens that an admission now would have to forward, if the request uses the
+  // prefix cache: of the context for a waiting sequence with outputs, else of the prompt.
   const PrefixHashes& prefix() const;
 
-  // Admitted: holds `slot` and one started table per KV group, whose first blocks hold the first
-  // n_cached tokens, or will when its first chunk has run: of its own blocks the first ones are
-  // loaded from `host`, or the first one gets the head of `partial` ([n_groups]); at most one of
-  // the two is given.
+  // Admits the sequence: it holds `slot` and one started table per KV group ([n_groups]). The
+  // tables' blocks hold the first n_cached tokens, some only once the first chunk has run: either
+  // the first own blocks are loaded from `host`, or the first own block receives a copy of the head
+  // of `partial` ([n_groups]). At most one of `host` and `partial` is given.
   void admit(SeqSlot slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
              std::vector<BlockRef> partial = {}, std::vector<HostPin> host = {});
-  // `reservations` of more blocks, [n_groups], for its tables.
+  // Adds `reservations` ([n_groups]) of further blocks to the tables.
   void extend(std::span<BlockReservation> reservations);
   // The next n_tokens are part of a step; `samples` = the token after them will be sampled.
   void plan_chunk(int32_t n_tokens, bool samples);
-  // The step with that chunk is done.
+  // The step with that chunk succeeded.
   void finish_chunk(int32_t n_tokens, bool samples);
-  // That step failed: the chunk is still to be computed.
+  // The step with that chunk failed; the chunk has to be planned again.
   void undo_chunk(int32_t n_tokens, bool samples);
-  // Until its first chunk has run, the copy is not known to have been made; it keeps the originals.
+  // References to the originals of the copy, kept until the first chunk has run.
   bool awaits_copy() const { return !partial_.empty(); }
-  std::span<const BlockRef> partial() const { return partial_; }  // [n_groups], or none
-  // The same of blocks from host memory.
+  std::span<const BlockRef> partial() const { return partial_; }  // [n_groups], or empty
+  // Pins of the host blocks to load, kept likewise.
   bool awaits_load() const { return !host_.empty(); }
   std::span<const HostPin> host() const { return host_; }
-  size_t first_own_block() const { return first_own_block_; }  // in its tables: where these go to
-  // Its slot's token history on the ranks is complete up to what is planned; a chunk that failed
-  // may have left it so or not.
+  // Index in the tables of the first block that copies and loads write to.
+  size_t first_own_block() const { return first_own_block_; }
+  // Whether row `slot` of token_ids on the ranks is complete up to next_position. False after a
+  // failed chunk, which may or may not have written it.
   bool has_token_ids() const { return has_token_ids_; }
   void append_output(int32_t token);
-  // Gives back slot and blocks and waits again, to go on where it stands; block_size as for its
-  // prefix(). Only when no step in flight names it.
+  // Returns slot and blocks; the sequence waits and later continues from its context. block_size:
+  // of the hashes in prefix(). Only when no step in flight names the sequence.
   void requeue(RequeueReason reason, int32_t block_size);
-  // As that, with a context of which some tokens were cut out.
+  // Requeues the sequence with a context from which `cut` dropped tokens.
   void cut(const ContextCut& cut, int32_t block_size);
   void retire();
-  // Gives everything back. Only when no step in flight names it.
+  // Returns slot and blocks for good. Only when no step in flight names the sequence.
   void release();
 
  private:
@@ -170,7 +177,7 @@ class Sequence {
   std::vector<BlockRef> partial_;
   std::vector<HostPin> host_;
   size_t first_own_block_ = 0;
-  PrefixHashes prefix_;  // of the context, once sent back with outputs
+  PrefixHashes prefix_;  // of the context, once requeued with outputs
   uint64_t arrival_ = 0;
   int32_t n_steps_deferred_ = 0;
   uint64_t deferred_at_ = 0;
@@ -182,7 +189,7 @@ class Sequence {
   bool has_token_ids_ = false;
   int32_t n_prefill_ = 0;
   int32_t n_cached_ = 0;
-  std::vector<int32_t> tokens_;  // empty until it is admitted
+  std::vector<int32_t> tokens_;  // empty until the first admission
   int32_t n_outputs_ = 0;
   int32_t n_computed_ = 0;
   int32_t n_inflight_ = 0;
