@@ -69,7 +69,7 @@ Status Admission::check(GenerationRequest& request) const {
   TRY([[maybe_unused]] Ok sampling, check_sampling(request.sampling));
   TRY([[maybe_unused]] Ok stops, check_stops(request.sampling));
   TRY([[maybe_unused]] Ok ids, check_ids(request));
-  // A small vocabulary has no more to show.
+  // A small vocabulary may have fewer tokens than log-probabilities were requested.
   request.sampling.n_logprobs = std::min(request.sampling.n_logprobs, tokenizer_.vocab_size());
   return check_length(request);
 }
@@ -91,7 +91,7 @@ Status Admission::check_ids(const GenerationRequest& request) const {
   return check_banned(request.sampling);
 }
 
-// Every row of a step must be able to ban as many.
+// A step has room for max_banned / max_seqs banned ids per row.
 Status Admission::check_banned(const SamplingParams& sampling) const {
   if (sampling.min_tokens <= 0) return Ok{};
   const size_t n_banned =
@@ -103,7 +103,8 @@ Status Admission::check_banned(const SamplingParams& sampling) const {
                                    std::to_string(max_per_row) + " can be");
 }
 
-// Beside the prompt: all, or those before the context is cut for the first time.
+// How many output tokens must fit beside the prompt: all of them, or, with context shift, those
+// before the first cut.
 int32_t Admission::n_outputs_to_fit(const GenerationRequest& request) const {
   const int32_t n_asked = std::max(request.sampling.max_tokens, 1);
   if (!context_shift_) return n_asked;

@@ -1,5 +1,6 @@
-// Admission: what a node refuses at the door, with the numbers. Stateless; any thread. Whatever
-// passes can run to its end on an otherwise empty node, so all it may ever have to do is wait.
+// Admission: validates requests before they are queued. Each refusal names the numbers involved. A
+// request that passes can run to its end on an otherwise empty node, so it may have to wait but
+// never fails for lack of KV blocks. Stateless; any thread.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +15,18 @@
 
 namespace lockstep {
 
-// StepLimits::max_banned for a node: every row may ban all its stop ids.
+// StepLimits::max_banned for a node: every sampled row may ban all its stop ids.
 int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer);
 
 class Admission {
  public:
-  // The tokenizer must outlive it. n_kv_blocks: of every KV group's pool. No tenants: one, which
-  // may have them all. With context_shift an output may be longer than the limits: a context that
-  // is full is cut.
+  // The tokenizer must outlive this object. n_kv_blocks: blocks in each KV group's pool. Without
+  // `tenants` there is one tenant, which may use all blocks. With context_shift an output may be
+  // longer than the limits, because a full context is cut.
   Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer,
             std::span<const TenantConfig> tenants = {}, bool context_shift = false);
 
-  // Checks the request; on success its max_tokens is a number that fits.
+  // Checks the request and, on success, sets its max_tokens to a number that fits. Errors:
   // kInvalidRequest, kContextLengthExceeded or kRequestExceedsKvPool.
   Status check(GenerationRequest& request) const;
 
@@ -36,7 +37,7 @@ class Admission {
   int32_t n_outputs_to_fit(const GenerationRequest& request) const;
 
   const StepLimits limits_;
-  const TenantLedger blocks_;  // with none taken
+  const TenantLedger blocks_;  // of an empty pool
   const Tokenizer& tokenizer_;
   const bool context_shift_;
 };

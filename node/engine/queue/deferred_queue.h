@@ -1,8 +1,8 @@
-// DeferredQueue: sequences that wait for keys and values that a running one, their leader, is
-// computing. They stand in no waiting queue meanwhile, so a plan does not look at them, however
-// many there are. Each comes back when its leader has published the blocks it waits for, when the
-// leader will publish no more, or when it has waited for so many steps; whichever is first. Engine
-// thread only.
+// DeferredQueue: sequences that are deferred because a running sequence, their leader, is computing
+// a prefix that they share (in-batch prefix caching). A deferred sequence is in no tenant's queue,
+// so plans do not visit it, however many there are. It returns to the waiting queue when the first
+// of these happens: its leader has published the blocks it waits for; its leader will publish no
+// more; its step limit is reached. Engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -16,23 +16,23 @@ namespace lockstep {
 
 class Sequence;
 
-// Why a sequence is deferred.
+// `sequence` waits until `leader` has published the first n_blocks blocks of its prefix.
 struct Deferral {
   Sequence* sequence = nullptr;
   const Sequence* leader = nullptr;
-  int32_t n_blocks = 0;  // of the leader's prefix, which must be published
+  int32_t n_blocks = 0;
 };
 
 class DeferredQueue {
  public:
   bool empty() const { return entries_.empty(); }
   int32_t n_sequences() const { return static_cast<int32_t>(entries_.size()); }
-  // Until step `until` at the latest.
+  // Defers the sequence until step `until` at the latest.
   void add(const Deferral& deferral, uint64_t until);
-  // False if it is not there.
+  // Returns false if the sequence is not deferred.
   bool remove(Sequence& sequence);
-  // Takes out one who waits for at most n_blocks of this leader's, or until `step` or a step
-  // before; null once there is nobody left.
+  // Each call removes and returns one sequence, or null when none is left. take_served: one that
+  // waits for at most n_blocks of `leader`. take_overdue: one whose limit is `step` or earlier.
   Sequence* take_served(const Sequence& leader, int32_t n_blocks);
   Sequence* take_overdue(uint64_t step);
   std::vector<Sequence*> all() const;  // in no order
@@ -44,7 +44,7 @@ class DeferredQueue {
     uint64_t until;
   };
   std::unordered_map<Sequence*, Entry> entries_;
-  // The same, in the order in which they are served and overdue.
+  // The same sequences, ordered by (leader, n_blocks) and by step limit.
   std::map<const Sequence*, std::set<std::pair<int32_t, Sequence*>>> by_leader_;
   std::set<std::pair<uint64_t, Sequence*>> by_step_;
 };

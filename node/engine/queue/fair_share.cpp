@@ -14,7 +14,7 @@ FairShare::FairShare(std::vector<int32_t> weights)
 
 int FairShare::next(std::span<const uint8_t> can_use) {
   CHECK_EQ(can_use.size(), weights_.size());
-  // Twice round: whoever has used up its turn may be the only one.
+  // Two rounds: the only tenant that can use a turn may have used up its current one.
   for (size_t i = 0; i < 2 * weights_.size(); ++i) {
     if (can_use[turn_] != 0) {
       if (!std::exchange(has_been_topped_up_, true)) {

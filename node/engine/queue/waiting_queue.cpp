@@ -57,7 +57,7 @@ void WaitingQueue::erase(Sequence& sequence) {
   shortest_[tenant_of(sequence)].erase(&sequence);
 }
 
-// A new request is counted with its first choice.
+// The first choice stands for its request; a requeued one no longer counts as new.
 void WaitingQueue::count(const Sequence& sequence, int sign) {
   n_sequences_ += sign;
   if (sequence.choice() != 0 || !sequence.is_new()) return;

@@ -1,7 +1,7 @@
-// WaitingQueue: the sequences that have no slot yet, a line for each tenant, each in order of
-// priority and then of arrival. One that was sent back keeps its arrival, so it stands in front of
-// those that came later. Who is deferred stands aside (node/engine/queue/deferred_queue.h), and
-// comes back to its place. Engine thread only.
+// WaitingQueue: the sequences that have no slot, in one queue per tenant, ordered by priority and
+// then by arrival. A requeued sequence keeps its arrival number, so it precedes all later ones. A
+// deferred sequence leaves its tenant's queue for the DeferredQueue
+// (node/engine/queue/deferred_queue.h) and later returns to its place. Engine thread only.
 #pragma once
 
 #include <cstddef>
@@ -15,11 +15,11 @@
 
 namespace lockstep {
 
-// Whether `a` is to be served before `b`: lower priority numbers first, then who came first.
+// Whether `a` is served before `b`: the lower priority number first, then the earlier arrival.
 bool comes_before(const Sequence& a, const Sequence& b);
 
 struct FewestToForward {
-  // Lower priority numbers first, then who has the fewest tokens to forward, then who came first.
+  // The lower priority number first, then the fewer tokens to forward, then the earlier arrival.
   bool operator()(const Sequence* a, const Sequence* b) const;
 };
 
@@ -29,29 +29,29 @@ class WaitingQueue {
 
   explicit WaitingQueue(size_t n_tenants) : queues_(n_tenants), shortest_(n_tenants) {}
 
-  // Gives it its place among those of its tenant; a sequence that is new arrives now. It must have
-  // been told how many tokens it has to forward, and not be told otherwise while it is here.
+  // Inserts the sequence into its tenant's queue; a new sequence gets its arrival number. Its
+  // n_to_forward() must be set and must not change while it is in a tenant's queue.
   void enter(Sequence& sequence);
-  // CHECKs that it is there, in line or aside.
+  // Removes the sequence, which must be in its tenant's queue or deferred (CHECK).
   void leave(Sequence& sequence);
 
-  // Puts one that is in line aside until step `until` at the latest.
+  // Moves a sequence from its tenant's queue to deferred(), until step `until` at the latest.
   void defer(const Deferral& deferral, uint64_t until);
-  // Puts one that was taken from `deferred` back in line.
+  // Puts a sequence that was taken from deferred() back into its tenant's queue.
   void come_back(Sequence& sequence) { insert(sequence); }
   DeferredQueue& deferred() { return deferred_; }
   const DeferredQueue& deferred() const { return deferred_; }
 
-  // Those in line, in order of service, and the same, the shortest first.
+  // A tenant's queue in order of service; and the same sequences, the shortest first.
   const std::deque<Sequence*>& of(size_t tenant) const { return queues_[tenant]; }
   const Shortest& shortest_of(size_t tenant) const { return shortest_[tenant]; }
   size_t n_tenants() const { return queues_.size(); }
-  int32_t n_sequences() const { return n_sequences_; }  // in line or aside
-  // Requests of which not one choice has been admitted, and the tokens of their prompts.
+  int32_t n_sequences() const { return n_sequences_; }  // queued and deferred
+  // Requests whose first choice has not been admitted, and the tokens of their prompts.
   int32_t n_new_requests() const { return n_new_requests_; }
   int64_t n_new_tokens() const { return n_new_tokens_; }
   bool empty() const { return n_sequences_ == 0; }
-  // Who comes before all others, or null.
+  // The sequence that comes before all others, deferred ones included; null if there is none.
   Sequence* first() const;
 
  private:
