@@ -1,4 +1,4 @@
-// EngineConfig: what an engine is built with. Plain data.
+// EngineConfig: the settings that an engine is constructed with. Plain data.
 #pragma once
 
 #include <chrono>
@@ -14,38 +14,42 @@
 
 namespace lockstep {
 
-// What an admitted sequence is reserved.
+// How many KV blocks are reserved for an admitted sequence.
 enum class ReservationMode : uint8_t {
-  kOptimistic,  // blocks for its tokens and a likely answer; it may have to give them up and wait
-  kGuaranteed,  // blocks for all it can ever need
+  kOptimistic,  // blocks for its tokens and a likely output length; it may be preempted
+  kGuaranteed,  // all blocks that it can ever need; it is never preempted
 };
 
 struct EngineConfig {
   StepLimits limits;
-  int32_t n_kv_blocks = 0;  // blocks of every KV group's pool
+  int32_t n_kv_blocks = 0;  // blocks in each KV group's pool
   int32_t max_queued_requests = 1024;
-  int64_t max_queued_tokens = 0;  // of the prompts of requests that wait; 0 = no limit
-  int max_steps_in_flight = 1;    // 2 = plan a step while one runs
-  // Never empty; kDefaultTenant is the first.
+  int64_t max_queued_tokens = 0;  // prompt tokens of waiting requests; 0 = no limit
+  int max_steps_in_flight = 1;    // 2 = plan and submit a step while another one runs
+  // Never empty; the first tenant is kDefaultTenant.
   std::vector<TenantConfig> tenants = {{.name = std::string(kDefaultTenant)}};
   ReservationMode reservation = ReservationMode::kOptimistic;
-  int32_t max_preemptions = 2;  // of a sequence; from then on its reservation is guaranteed
-  // How long a step with decodes may be predicted to take; 0 = any time.
+  int32_t max_preemptions = 2;  // per sequence; after that its reservation is guaranteed
+  // The longest predicted time of a step that holds decodes; 0 = no limit.
   std::chrono::microseconds itl_target{0};
-  // false: keys and values serve one pass. For each token a sequence, one at a time, forwards all
-  // it has anew; n_kv_blocks are scratch for the longest one, and count as no pool.
+  // false: one sequence runs at a time and forwards its whole context again for each output token.
+  // The n_kv_blocks are then scratch for the longest sequence, and snapshots report no pool.
   bool kv_cache = true;
-  // true: a sequence whose context has max_model_len tokens goes on with a part of it
-  // (node/engine/sequence/context_cut.h), which begins with n_keep tokens of its prompt or
-  // kKeepPrompt.
+  // true: a sequence whose context has reached max_model_len tokens continues with a part of it
+  // (node/engine/sequence/context_cut.h) that begins with the first n_keep tokens of its prompt
+  // (kKeepPrompt: the whole prompt).
   bool context_shift = false;
   int32_t n_keep = 0;
-  bool prefix_cache = true;  // keep the blocks of prompts and answers for requests that begin alike
-  EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // whose blocks go when room is needed
-  bool sanitize_kv = false;  // every invariant is checked after every turn, not the cheap ones only
-  // What kGdsf takes a block to be worth until steps have been timed; only ratios matter.
+  bool prefix_cache = true;  // keep computed blocks for later requests with the same prefix
+  EvictionPolicy eviction_policy = EvictionPolicy::kLru;  // which cached blocks are evicted first
+  // true: every invariant is checked after every turn, not only the cheap ones, and stale KV blocks
+  // are filled with NaN.
+  bool sanitize_kv = false;
+  // The cost that kGdsf assumes for computing a block until steps have been timed; only the ratio
+  // of its terms matters.
   PrefillCost prefill_cost = {};
-  BlockEventSink* block_events = nullptr;  // told what that does; must outlive the engine
+  // Receives the prefix cache's block events if not null; must outlive the engine.
+  BlockEventSink* block_events = nullptr;
   WatchConfig watch = {};
 };
 

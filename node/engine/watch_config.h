@@ -1,4 +1,4 @@
-// WatchConfig: how the engine is watched (watchdog.h). Plain data.
+// WatchConfig: the settings of the watchdog (node/engine/recovery/watchdog.h). Plain data.
 #pragma once
 
 #include <chrono>
@@ -8,8 +8,8 @@ namespace lockstep {
 
 struct WatchConfig {
   std::chrono::milliseconds tick{100};
-  int n_ticks = 100;  // without progress while there is work: then the process ends
-  // Tests only: returns at the next tick, instead of `tick` later; false once the watch is over.
+  int n_ticks = 100;  // ticks with work and without progress after which the process exits
+  // Tests only: replaces the wait of one `tick`; returns false to end the watch.
   std::function<bool()> wait_tick;
 };
 

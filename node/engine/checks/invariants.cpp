@@ -11,14 +11,14 @@ int check_progress(const Sequence& sequence) {
     if (n_planned > table.n_slots()) return 5;
   }
   const int32_t n_tokens = sequence.n_known() + sequence.n_samples_inflight();
-  // A sequence that has retired may have a sample in flight that nobody waits for.
+  // A retiring sequence may have a sample in flight whose result will be discarded.
   const bool is_open = sequence.is_running();
   if (n_planned > n_tokens || (is_open && n_tokens > sequence.n_tokens_max())) return 6;
   if (sequence.n_cached() < 0 || sequence.n_cached() >= sequence.n_known()) return 11;
   return 0;
 }
 
-// The next token of a sequence goes to a block of its own.
+// No running sequence will write to a block that is in the prefix cache.
 bool nobody_writes_what_is_kept(const Scheduler& scheduler, size_t group) {
   for (const Sequence* sequence : scheduler.running()) {
     const std::span<const BlockId> ids = sequence->tables()[group].ids();

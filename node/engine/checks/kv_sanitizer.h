@@ -1,6 +1,7 @@
-// KvSanitizer: which KV blocks hold nothing that anybody may read: those that were freed, and those
-// that were handed out anew and will be written first. --sanitize-kv has the ranks fill them with
-// NaN before the next step, so that a read of them shows in the logits. Engine thread only.
+// KvSanitizer: finds the KV blocks whose content must not be read: blocks that were freed, and
+// blocks that were allocated again and are not written yet. With --sanitize-kv the ranks fill these
+// blocks with NaN before the next step, so that a read of one shows in the logits. Engine thread
+// only.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace lockstep {
 
 class KvSanitizer {
  public:
-  // The blocks of this pool that became worthless since the last call; to be called when a step has
-  // been committed and not yet submitted. Walks every block. Good until the next call.
+  // The blocks of `pool` that became stale since the last call. To be called when a step is
+  // committed and not yet submitted. Visits every block. The result is valid until the next call.
   const std::vector<BlockId>& find_stale(const BlockPool& pool);
 
  private:

@@ -1,5 +1,5 @@
-// What people ask of a running engine: empty the prefix cache, say who holds which slot. For
-// Engine::post: on the engine thread, between two turns.
+// Administration of a running engine: clear the prefix cache, list the sequences and their slots.
+// Engine thread only, between two turns: callers run these functions through Engine::post.
 #pragma once
 
 #include <cstdint>
@@ -14,35 +14,37 @@ namespace lockstep {
 
 class EngineCore;
 
-// One choice of a request, waiting or running.
+// One choice of a request that waits or runs.
 struct SlotInfo {
   RequestId request{};
   uint32_t choice = 0;
   SeqState state = SeqState::kWaiting;
   int32_t n_prompt = 0;
-  int32_t n_cached = 0;    // of the prompt, found in the KV cache
-  int32_t n_computed = 0;  // tokens that have K and V
+  int32_t n_cached = 0;    // tokens found in the KV cache at the last admission
+  int32_t n_computed = 0;  // tokens with keys and values
   int32_t n_output = 0;
-  int32_t n_blocks = 0;  // of its tables, in all KV groups; a shared one counts for each
+  int32_t n_blocks = 0;  // in its tables, over all KV groups; each sharer counts a shared block
 };
 
 struct ClearedCache {
   int32_t n_cleared = 0;       // blocks that were cached and are free now
-  int32_t n_host_cleared = 0;  // likewise, of host memory
-  int32_t n_busy = 0;          // blocks that stay, because running sequences use them
+  int32_t n_host_cleared = 0;  // the same for blocks in host memory
+  int32_t n_busy = 0;          // blocks that were kept because running sequences use them
   std::vector<SlotInfo> busy;  // those sequences
 };
 
-// Which blocks: all, those of prompts with one salt, or those charged to one tenant.
+// Which blocks to clear: those of prompts with this salt and charged to this tenant, where set;
+// without either, all blocks.
 struct ClearScope {
   std::optional<std::string> salt;
   std::optional<int32_t> tenant;
 };
 
-// Frees the cached blocks of the scope that nobody uses.
+// Frees the cached blocks of the scope that no running sequence uses.
 ClearedCache clear_kv_cache(EngineCore& core, const ClearScope& scope);
 
-// Running ones in order of admission, then waiting ones in order of arrival.
+// Running sequences in order of admission; then waiting ones, by tenant and in order of service;
+// then deferred ones, in no order.
 std::vector<SlotInfo> list_slots(const EngineCore& core);
 
 }  // namespace lockstep

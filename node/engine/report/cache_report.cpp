@@ -79,9 +79,9 @@ class Rows {
   std::vector<Place> by_block_;  // [n_blocks]
 };
 
-// Blocks that more requests found than any of their children.
+// Blocks that more requests reused than any of their children.
 std::vector<const Row*> hot_rows(const Rows& rows, size_t n_blocks) {
-  std::vector<uint64_t> of_children(n_blocks, 0);  // the most hits of any
+  std::vector<uint64_t> of_children(n_blocks, 0);  // [n_blocks], the most hits of any child
   rows.for_each([&](const Row& row) {
     if (const Row* parent = rows.parent_of(row).row) {
       uint64_t& most = of_children[static_cast<size_t>(raw(parent->block))];
@@ -95,7 +95,7 @@ std::vector<const Row*> hot_rows(const Rows& rows, size_t n_blocks) {
   return out;
 }
 
-// Empty if a block on the way has changed.
+// Empty if a block between the root and `end` has changed during the walk.
 std::vector<int32_t> first_tokens(const Rows& rows, const Row& end, int32_t block_size, int32_t n) {
   std::vector<Rows::Place> path;
   for (Rows::Place at = rows.place_of(end); at.row != nullptr; at = rows.parent_of(*at.row)) {

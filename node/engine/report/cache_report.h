@@ -1,5 +1,5 @@
-// CacheReport: what the prefix cache holds, for people who ask: whose it is and which prefixes are
-// reused most. Plain data. What takes long with a large pool is done in pieces (CacheWalk) or on
+// CacheReport: what the prefix cache holds: blocks by salt and by tenant, and the prefixes that are
+// reused most. Plain data. The parts whose time grows with the pool run in pieces (CacheWalk) or on
 // another thread.
 #pragma once
 
@@ -14,16 +14,16 @@ namespace lockstep {
 class CacheWalk;
 class EngineCore;
 
-// The end of a run of blocks that were reused together.
+// The last block of a run of blocks that were reused together.
 struct HotPrefix {
   uint64_t hash = 0;
-  uint64_t key_hash = 0;  // of its salt
+  uint64_t key_hash = 0;  // hash of its salt
   bool has_salt = false;
-  int32_t n_blocks = 0;  // from the root on
+  int32_t n_blocks = 0;  // from the root to this block
   int32_t n_children = 0;
-  uint64_t n_hits = 0;  // requests that found it
+  uint64_t n_hits = 0;  // requests that reused it
   Clock::TimePoint last_used;
-  std::vector<int32_t> first_tokens;  // as many as were asked for
+  std::vector<int32_t> first_tokens;  // at most CacheReportLimits::n_first_tokens
 };
 
 struct KeyOccupancy {
@@ -32,7 +32,7 @@ struct KeyOccupancy {
   int32_t n_blocks = 0;
 };
 
-// Blocks of all KV groups that a tenant, by its number, is charged with.
+// Blocks charged to one tenant, over all KV groups; indexed by tenant.
 struct TenantOccupancy {
   int32_t n_used = 0;  // active and reserved
   int32_t n_cached = 0;
@@ -41,11 +41,11 @@ struct TenantOccupancy {
 struct CacheReport {
   bool is_enabled = false;
   int32_t block_size = 0;
-  int32_t n_indexed = 0;           // blocks of group 0 that can be found
-  int32_t n_keys = 0;              // salts, none included
+  int32_t n_indexed = 0;           // blocks of group 0 in the prefix index
+  int32_t n_keys = 0;              // distinct salts; "no salt" counts as one
   std::vector<KeyOccupancy> keys;  // the largest first
   std::vector<TenantOccupancy> tenants;
-  std::vector<HotPrefix> prefixes;  // those that saved most first
+  std::vector<HotPrefix> prefixes;  // the prefix that saved most blocks first
 };
 
 struct CacheReportLimits {
@@ -54,12 +54,12 @@ struct CacheReportLimits {
   int32_t n_first_tokens = 0;
 };
 
-// Engine thread: what is counted already, in the time that a tenant takes each.
+// Engine thread. Fills in what is counted already; takes time proportional to the tenants.
 CacheReport count_cache(const EngineCore& core);
-// Any thread: adds what a walk has read.
+// Any thread. Adds the result of a finished walk.
 void add_walk(CacheReport& report, const CacheWalk& walk, const CacheReportLimits& limits);
 
-// Engine thread: all of it at once.
+// Engine thread. Makes the whole report at once.
 CacheReport make_cache_report(const EngineCore& core, const CacheReportLimits& limits);
 
 }  // namespace lockstep
