@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-// The first position that agrees with no cached block after those that were matched.
+// The first position whose token differs from every cached continuation of the n_blocks matched.
 int32_t first_divergent(const Sequence& sequence, const Scheduler& scheduler, int32_t n_blocks) {
   const LiveRequest& request = sequence.owner();
   const auto n_tokens = n_blocks * scheduler.limits().block_size;
@@ -25,7 +25,7 @@ bool is_being_computed(uint64_t hash, size_t block, const Sequence& by_others_th
                        const Scheduler& scheduler) {
   return std::ranges::any_of(scheduler.running(), [&](const Sequence* other) {
     if (&other->owner() == &by_others_than.owner() || !other->is_running()) return false;
-    if (other->n_cuts() > 0) return false;  // it forwards something else by now
+    if (other->n_cuts() > 0) return false;  // its context is no longer its prompt
     const std::vector<uint64_t>& theirs = other->owner().prefix.blocks;
     return other->chain().publishes() && block < theirs.size() && theirs[block] == hash;
   });
@@ -40,7 +40,7 @@ CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
   if (!request.takes_part_in_cache) return receipt;
   receipt.n_matched = sequence.n_cached();
   const int32_t block_size = scheduler.limits().block_size;
-  // Only full blocks are taken in; the head of one more is found if it has become full since.
+  // Only full blocks are cached. Of the block behind them a head may match a full cached block.
   const int32_t n_reusable = (sequence.n_prompt() - 1) / block_size * block_size;
   if (n_reusable > 0 && receipt.n_matched >= n_reusable) {
     receipt.outcome = CacheOutcome::kHit;
@@ -48,7 +48,7 @@ CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
     return receipt;
   }
   const auto missing = static_cast<size_t>(receipt.n_matched / block_size);
-  // What was loaded from host memory is in no chain yet.
+  // Blocks that are to be loaded from host memory are not in the chain yet.
   const int32_t n_passed = std::min(sequence.chain().n_blocks(), static_cast<int32_t>(missing));
   receipt.first_divergent =
       std::max(receipt.n_matched, first_divergent(sequence, scheduler, n_passed));

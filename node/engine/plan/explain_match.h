@@ -1,5 +1,5 @@
-// explain_match: why a request found as much in the prefix cache as it did, and not more. Engine
-// thread only.
+// explain_match: makes the CacheReceipt of a request: how much of its prompt the prefix cache had,
+// and why not more. Engine thread only.
 #pragma once
 
 #include "common/clock.h"
@@ -11,7 +11,7 @@ namespace lockstep {
 class Scheduler;
 class Sequence;
 
-// `sequence` is the request's first choice, and was admitted just now.
+// `sequence` is the request's choice 0 and has just been admitted for the first time.
 CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
                            const CacheHistory& history, Clock::TimePoint now);
 

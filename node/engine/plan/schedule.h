@@ -1,5 +1,6 @@
-// Schedule: a planned step: who runs, with how many tokens, and what has to give way for it. Plain
-// data, written by Scheduler::plan() and made true by commit(). Engine thread only.
+// Schedule: a planned step: the chunks that run, and the preemptions, admissions, loads and
+// deferrals that come with them. Plain data: Scheduler::plan() writes it, Scheduler::commit()
+// carries it out, StepWriter turns it into a StepPlan. Engine thread only.
 #pragma once
 
 #include <cstddef>
@@ -21,17 +22,17 @@ struct ScheduledChunk {
   Sequence* sequence = nullptr;
   int32_t first_position = 0;
   int32_t n_tokens = 0;
-  int32_t prefill_end = 0;        // where what the sequence forwards before it decodes ends
+  int32_t prefill_end = 0;        // the position at which the sequence's prefill ends
   bool samples = false;           // the token after the chunk is sampled
-  bool needs_block = false;       // one more of every KV group than it was reserved
-  bool writes_token_ids = false;  // the ranks are told all tokens before first_position
+  bool needs_block = false;       // it takes one block in each KV group beyond its reservation
+  bool writes_token_ids = false;  // the plan carries all tokens before first_position to the ranks
   bool admits = false;            // the sequence leaves the waiting queue with this chunk
-  bool is_new = false;            // and has not been admitted before
-  bool copies = false;            // the head of its first own block is copied from another one
-  bool loads = false;             // its first own blocks come from host memory
-  // If it admits: the nodes of the prefix cache that it shares, in Schedule::shared, what it loads,
-  // in Schedule::loaded, the node whose head it copies, and for how many blocks it has a claim,
-  // those included that it shares.
+  bool is_new = false;            // it is the sequence's first admission
+  bool copies = false;            // the head of its first own block is copied from a shared block
+  bool loads = false;             // its first own blocks are loaded from host memory
+  // Only if `admits`. Shared prefix entries: [first_shared, first_shared + n_shared) of
+  // Schedule::shared. Host blocks to load: likewise of Schedule::loaded. `partial`: the prefix
+  // entry whose head is copied. n_blocks_reserved: in each KV group, shared blocks included.
   size_t first_shared = 0;
   size_t n_shared = 0;
   size_t first_loaded = 0;
@@ -40,48 +41,48 @@ struct ScheduledChunk {
   int32_t n_blocks_reserved = 0;
 };
 
-// A prompt that runs, or is admitted by the plan under way, and has tokens to forward.
+// A sequence in prefill that runs, or is admitted by the current plan.
 struct PlannedPrompt {
   Sequence* sequence = nullptr;
-  int64_t chunk = -1;  // of the step, once it has one
-  int32_t n_left = 0;  // tokens before it decodes that the plan has not given rows to
+  int64_t chunk = -1;  // index in Schedule::chunks; -1 = none yet
+  int32_t n_left = 0;  // prefill tokens that the plan has not given rows to
 };
 
-// Where a tenant's prompts stand in a plan under way.
+// One tenant's prompts during planning.
 struct TenantQueue {
-  std::vector<PlannedPrompt> prompts;  // those that the step can still take rows of, in order
-  // Of its waiting queue, those that the plan has admitted, deferred or found no room for.
+  std::vector<PlannedPrompt> prompts;  // those that can still get rows, in order of service
+  // Waiting sequences that the plan has admitted, deferred or found no room for.
   std::vector<const Sequence*> looked_at;
-  size_t next_waiting = 0;                    // nobody before it is left to look at
-  WaitingQueue::Shortest::iterator shortest;  // the same, the shortest first
-  bool is_closed = false;    // who waits has to wait on: the tenant is at its ceiling
-  bool may_overtake = true;  // there was room for everybody who wanted to
+  size_t next_waiting = 0;  // index in the waiting queue; all before it are in looked_at
+  WaitingQueue::Shortest::iterator shortest;  // the same for the shortest-first order
+  bool is_closed = false;                     // the tenant is at its ceiling: no more admissions
+  bool may_overtake = true;                   // false once an overtaking sequence found no room
 
   void reset(const WaitingQueue& line, size_t tenant);
 };
 
-// Reused; does not grow once it has held a full step.
+// Reused for later steps; allocates nothing once it has held a full step.
 struct Schedule {
   uint64_t step = 0;
   std::vector<ScheduledChunk> chunks;  // in the order of the plan's rows
   StepWork work;                       // of all chunks
-  std::vector<Sequence*> preempted;    // lose their blocks before anything else happens
-  // Somebody would have to lose blocks that a step in flight uses: nothing is planned until that
-  // step is done.
+  std::vector<Sequence*> preempted;    // requeued by commit() before anything else
+  // A preemption would take blocks that a step in flight uses: nothing is planned until that step
+  // is done.
   bool waits_for_flight = false;
-  bool is_refused = false;      // a fault point has refused blocks: asked again, they may be there
-  std::vector<BlockId> shared;  // of all admissions
-  std::vector<HostBlockId> loaded;  // likewise
-  HostCopies stores;                // what goes to host memory first: known once it is committed
-  int32_t n_slow_loads = 0;         // admissions that might load blocks, but computing is cheaper
+  bool is_refused = false;          // a fault point refused blocks; a new plan may get them
+  std::vector<BlockId> shared;      // prefix entries that admissions share
+  std::vector<HostBlockId> loaded;  // host blocks that admissions load
+  HostCopies stores;                // blocks to store in host memory first; set by commit()
+  int32_t n_slow_loads = 0;         // admissions for which loading looked slower than computing
   std::vector<Deferral> deferred;
-  int32_t n_token_ids = 0;  // tokens that only histories learn
-  FairShare share{{1}};     // after the step
+  int32_t n_token_ids = 0;  // cached tokens: not computed, only copied into token_ids
+  FairShare share{{1}};     // the state after the step
 
-  // While planning.
-  std::vector<TenantLedger> ledgers;       // [n_groups], with what the plan takes
-  PrefixMatch match;                       // of the sequence being looked at
-  std::vector<Sequence*> order;            // those that run, in order of service
+  // Scratch space of the planner.
+  std::vector<TenantLedger> ledgers;       // [n_groups], less what the plan takes
+  PrefixMatch match;                       // of the sequence that the planner looks at
+  std::vector<Sequence*> order;            // running sequences in order of service
   std::vector<TenantQueue> tenant_queues;  // [n_tenants]
   std::vector<uint8_t> can_use;            // [n_tenants]
 

@@ -54,7 +54,7 @@ void Scheduler::insert(Sequence& sequence) {
   waiting_.enter(sequence);
 }
 
-// --- Who waits for another one's blocks ----------------------------------------------------------
+// --- Sequences deferred for a prefix in flight ---------------------------------------------------
 
 void Scheduler::defer(const Deferral& deferral) {
   const int32_t n_left = kMaxStepsDeferred - deferral.sequence->n_steps_deferred();
@@ -118,7 +118,7 @@ void Scheduler::commit(Schedule& schedule) {
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.needs_block) extend(*chunk.sequence);
   }
-  // What is shared, or to be loaded, is referenced before anything is evicted.
+  // Shared and loaded blocks must be referenced before anything is evicted.
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.admits) admit(chunk, schedule);
   }
@@ -185,7 +185,7 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
   running_.push_back(&sequence);
 }
 
-// Evicts what the chunk's new blocks need.
+// Evicts cached blocks until the chunk's new blocks are free.
 void Scheduler::make_room(const ScheduledChunk& chunk) {
   const int32_t n_covered =
       n_blocks_for(chunk.first_position + chunk.n_tokens, limits().block_size);
@@ -209,7 +209,7 @@ bool Scheduler::finish(const ScheduledChunk& chunk, bool is_sound) {
   Sequence& sequence = *chunk.sequence;
   sequence.finish_chunk(chunk.n_tokens, chunk.samples);
   if (!is_sound) PrefixCache::stop_publishing(sequence.chain());
-  // A row behind the end of its output has a token that nobody was told.
+  // A row planned beyond the end of the output has a token that was never appended.
   publish(sequence, std::min(sequence.n_computed(), sequence.n_known()));
   recall_followers(sequence);
   return released(sequence);
@@ -252,7 +252,7 @@ bool Scheduler::retire(Sequence& sequence) {
   return released(sequence);
 }
 
-// A retiring sequence goes when no step in flight names it any more.
+// Releases a retiring sequence if no step in flight names it any more.
 bool Scheduler::released(Sequence& sequence) {
   if (sequence.state() != SeqState::kRetiring || sequence.n_inflight() > 0) return false;
   give_up_slot(sequence);

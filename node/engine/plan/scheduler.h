@@ -1,12 +1,20 @@
-// Scheduler: who runs in the next step, and with how many tokens. Owns the order of the sequences,
-// their slots and, through the pools, their blocks. Engine thread only; it knows no clock, no text
-// and no ranks.
+// Scheduler: decides which sequences run in the next step, and with how many tokens (continuous
+// batching with chunked prefill). Owns the order of the sequences, their slots and, through the
+// pools, their KV blocks. Engine thread only; knows no clock, no text and no ranks.
 //
-// plan() reads and never writes (node/engine/plan/step_planner.h says how it decides); commit() is
-// the only thing that makes a plan true. An admitted sequence has a reservation of the blocks that
-// its tokens and a likely answer need. One that outgrows it takes what is free or cached; if there
-// is nothing, somebody is sent back to the waiting queue and goes on later from the tokens it has.
-// After max_preemptions of that a sequence is admitted with a reservation of all it can ever need.
+//   scheduler.plan(schedule);      // const: reads everything, writes only `schedule`
+//   scheduler.commit(schedule);    // the only call that carries a plan out
+//   ... the ranks run the step ...
+//   scheduler.finish(chunk, ...);  // for each chunk; undo(chunk) if the step failed
+//
+// How plan() decides is described in node/engine/plan/step_planner.h.
+//
+// Blocks. An admitted sequence holds a reservation for its tokens and a likely output length. A
+// sequence that outgrows its reservation takes a block that is free, or cached and evicted for it.
+// If there is none, a sequence is preempted: it loses its blocks, is requeued, and later continues
+// from the tokens it has. After max_preemptions preemptions a sequence is admitted only with a
+// reservation of all blocks that it can ever need.
+//
 // At most min(max_seqs, max_tokens) sequences run, so every decode has a row in each step.
 #pragma once
 
@@ -28,36 +36,40 @@ class Scheduler {
   // The pools, one per KV group, and the cache must outlive the scheduler.
   Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& cache);
 
-  // Joins the waiting queue.
+  // Puts a new sequence into the waiting queue.
   void enqueue(Sequence& sequence);
-  // The next step; empty if nothing can run now.
+  // Plans the next step; it is empty if nothing can run now.
   void plan(Schedule& out) const;
-  // A step of these sequences alone, as far as they run; nobody else is admitted or sent back.
+  // Plans a step of these sequences alone, as far as they run. It admits no sequence and preempts
+  // none but these.
   void plan_only(std::span<Sequence* const> sequences, Schedule& out) const;
-  // Sends back, admits, hands out blocks and counts the chunks as in flight. Nothing may have
-  // changed since plan(). Writes the schedule's chunks: which of them tell the ranks a history.
+  // Carries the plan out: preempts, admits, allocates blocks, defers, and counts the chunks as in
+  // flight. No state may have changed since plan(). Fills in schedule.stores.
   void commit(Schedule& schedule);
-  // The step with this chunk is done. If the keys and values that it stored are sound, and so are
-  // all before them, its full blocks are there for others; if not, none of the sequence's are from
-  // here on. True if the sequence, which was retiring, has thereby given everything back.
+  // The step with this chunk succeeded. If is_sound (the chunk's keys, values and logits are
+  // finite), the sequence's full blocks are published to the prefix cache; if not, the sequence
+  // publishes no blocks from here on. Returns true if the sequence was retiring and is now
+  // released.
   [[nodiscard]] bool finish(const ScheduledChunk& chunk, bool is_sound);
-  // The step with this chunk failed, and so did every step behind it: the sequence stands where it
-  // stood before. True as for finish().
+  // The step with this chunk failed, and so did every later step in flight: the sequence returns to
+  // its progress before the chunk. Returns as finish() does.
   [[nodiscard]] bool undo(const ScheduledChunk& chunk);
-  // It is to forward all its tokens once more, and waits for that. Nothing in flight may name it.
+  // Requeues a sequence that has to forward its whole context again (no KV cache). No step in
+  // flight may name it.
   void restart(Sequence& sequence) { requeue(sequence, RequeueReason::kRestart); }
-  // Its context is full: it waits to go on with a part of it. Nothing in flight may name it.
+  // Cuts a full context (context shift) and requeues the sequence. No step in flight may name it.
   void cut(Sequence& sequence);
-  // Forgets what the step was to store in host memory: it, or one before it, failed.
+  // Drops the host blocks that the step was to store, because it or an earlier step failed.
   void undo_stores(const Schedule& schedule);
-  // These host blocks do not hold what they should.
+  // Takes host blocks with wrong content out of use.
   void quarantine(std::span<const HostBlockId> blocks);
-  // Sequences whose blocks in host memory are not there start over. Nothing may be in flight.
+  // Requeues the sequences that wait to load a host block that no longer exists. No step may be in
+  // flight.
   void start_over_without_host_blocks();
-  // Its choice has ended: it is never planned again. True if it could give everything back at once;
-  // else finish() will say so, when no step in flight names it any more.
+  // The sequence's choice has ended: it is never planned again. Returns true if it was released at
+  // once; otherwise finish() or undo() returns true when no step in flight names it any more.
   [[nodiscard]] bool retire(Sequence& sequence);
-  // How long a step took.
+  // Reports how long a step took.
   void observe(const StepWork& work, double seconds) { step_time_.observe(work, seconds); }
 
   const WaitingQueue& waiting() const { return waiting_; }
@@ -73,16 +85,16 @@ class Scheduler {
   uint64_t n_preemptions() const { return n_preemptions_; }
   // Admissions that loaded blocks from host memory.
   uint64_t n_loading_admissions() const { return n_loading_admissions_; }
-  // Admissions to whom loading blocks from host memory looked dearer than computing them.
+  // Admissions for which loading blocks from host memory looked slower than computing them.
   uint64_t n_slow_loads() const { return n_slow_loads_; }
-  // How long a sequence waits for another one's blocks before it computes them itself.
+  // After being deferred for so many steps, a sequence computes the shared prefix itself.
   static constexpr int32_t kMaxStepsDeferred = 64;
 
-  // Blocks of every KV group that all tokens a sequence can ever have need.
+  // Blocks, in each KV group, for the most tokens that the sequence can have.
   int32_t n_blocks_max(const Sequence& sequence) const;
-  // Those that it is reserved when it is admitted, shared ones included.
+  // Blocks, in each KV group, that an admission reserves, shared blocks included.
   int32_t n_blocks_to_reserve(const Sequence& sequence) const;
-  // Whether it may be made to give up its blocks, and is reserved less than it may need.
+  // Whether the sequence may be preempted. Only then may it be reserved less than n_blocks_max().
   bool is_preemptible(const Sequence& sequence) const;
 
  private:
@@ -92,7 +104,7 @@ class Scheduler {
   void insert(Sequence& sequence);
   void defer(const Deferral& deferral);
   void recall_overdue();
-  // Those who wait for blocks that it has published, or for one that publishes no more.
+  // Recalls the deferred sequences whose blocks `leader` has published, or all if it stopped.
   void recall_followers(const Sequence& leader);
   void requeue(Sequence& sequence, RequeueReason reason);
   void give_up_slot(Sequence& sequence);
@@ -113,7 +125,7 @@ class Scheduler {
   uint64_t n_preemptions_ = 0;
   uint64_t n_loading_admissions_ = 0;
   uint64_t n_slow_loads_ = 0;
-  // Of the commit at hand.
+  // Scratch space of commit().
   std::vector<BlockReservation> reservations_;            // [n_groups]
   std::vector<int32_t> n_blocks_to_take_;                 // [n_groups]
   std::vector<std::span<const BlockId>> tables_at_hand_;  // [n_groups]

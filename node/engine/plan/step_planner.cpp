@@ -13,7 +13,7 @@ namespace {
 
 int32_t priority_of(const Sequence& sequence) { return sequence.owner().request.priority; }
 
-// Where the tokens that it has to forward before it decodes end.
+// The position at which the sequence's prefill ends.
 int32_t prefill_end(const Sequence& sequence) {
   return sequence.is_waiting() ? sequence.n_known()
                                : sequence.next_position() + sequence.n_prefill_left();
@@ -101,8 +101,8 @@ void StepPlanner::plan_decodes() {
   }
 }
 
-// Makes somebody give up blocks until there is one for the sequence at `place`. False if it has to
-// go itself, or everybody has to wait for the step in flight.
+// Preempts sequences until there is a block for the sequence at `place`. Returns false if that
+// sequence was preempted itself, or if the plan has to wait for the step in flight.
 bool StepPlanner::find_block(size_t place) {
   Sequence& sequence = *out_.order[place];
   const int32_t tenant = sequence.owner().request.tenant;
@@ -119,7 +119,8 @@ bool StepPlanner::find_block(size_t place) {
   return true;
 }
 
-// `ledger`: of a group that has no block for the sequence at `place`.
+// The sequence to preempt for the one at `place`; null if there is none. `ledger` is that of a KV
+// group without a block for it.
 Sequence* StepPlanner::victim_after(size_t place, const TenantLedger& ledger) const {
   const int32_t taker = out_.order[place]->owner().request.tenant;
   Sequence* victim = nullptr;
@@ -152,7 +153,7 @@ bool StepPlanner::is_preempted(const Sequence& sequence) const {
   return std::ranges::find(out_.preempted, &sequence) != out_.preempted.end();
 }
 
-// What it was reserved, and the blocks that nobody else refers to.
+// Returns to the plan's ledger what the victim was reserved, and the blocks that only it refers to.
 void StepPlanner::give_back(const Sequence& victim, size_t group) {
   TenantLedger& ledger = out_.ledgers[group];
   const BlockPool& pool = scheduler_.pools()[group];
@@ -197,7 +198,7 @@ void StepPlanner::plan_prompts() {
   }
 }
 
-// One turn of a tenant. False if the step is full.
+// Gives a tenant one turn. Returns false if the step is full.
 bool StepPlanner::serve(size_t tenant, int32_t priority) {
   TenantQueue& queue = out_.tenant_queues[tenant];
   const int id = static_cast<int>(tenant);
@@ -227,7 +228,7 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
   return true;
 }
 
-// Of those that run and those that wait; null if there is nobody whom the step could serve.
+// The tenant's first prompt, running or waiting; null if the step can serve none.
 Sequence* StepPlanner::first_in_line(size_t tenant) {
   TenantQueue& queue = out_.tenant_queues[tenant];
   Sequence* running = queue.prompts.empty() ? nullptr : queue.prompts.front().sequence;
@@ -250,7 +251,7 @@ Sequence* StepPlanner::first_waiting(TenantQueue& queue, size_t tenant) const {
   return queue.next_waiting < line.size() ? line[queue.next_waiting] : nullptr;
 }
 
-// Who has the fewest tokens to forward, of the priority of the first in line.
+// The tenant's prompt with the fewest tokens to forward, of the same priority as `first`.
 Sequence* StepPlanner::shortest(TenantQueue& queue, size_t tenant, Sequence& first) {
   Sequence* best = &first;
   int32_t n_left = std::numeric_limits<int32_t>::max();
@@ -268,8 +269,8 @@ Sequence* StepPlanner::shortest(TenantQueue& queue, size_t tenant, Sequence& fir
   return best;
 }
 
-// The shortest of those that wait, if it may be admitted before `head`, who waits for longest and
-// needs a slot as well.
+// The shortest waiting sequence if it may be admitted before `head`, the first waiting one, for
+// which a slot must be left; else null.
 Sequence* StepPlanner::overtaker(TenantQueue& queue, size_t tenant, const Sequence& head) const {
   if (!queue.may_overtake || n_running_ + 1 >= scheduler_.max_running()) return nullptr;
   const WaitingQueue::Shortest& line = scheduler_.waiting().shortest_of(tenant);
@@ -277,14 +278,14 @@ Sequence* StepPlanner::overtaker(TenantQueue& queue, size_t tenant, const Sequen
   return queue.shortest != line.end() && *queue.shortest != &head ? *queue.shortest : nullptr;
 }
 
-// Gives a sequence of the queue a chunk, of no token yet.
+// Opens a chunk, still without tokens, for a sequence of the queue.
 StepPlanner::Turn StepPlanner::open_chunk(TenantQueue& queue, Sequence& sequence) {
   ScheduledChunk chunk{.sequence = &sequence, .first_position = sequence.next_position()};
   if (sequence.is_waiting()) {
     match(sequence);
     chunk.first_position = n_matched();
   }
-  // What it loads takes its time too, so rows are what is left beside that.
+  // Loads take step time as well, so they are added before the rows left are computed.
   const int32_t n_transfers = n_loads_of(sequence);
   out_.work.n_transfers += n_transfers;
   if (n_rows_left(chunk.first_position) == 0) {
@@ -310,14 +311,14 @@ StepPlanner::Turn StepPlanner::open_chunk(TenantQueue& queue, Sequence& sequence
   return Turn::kServed;
 }
 
-// Blocks from host memory that its next chunk begins with; of one that waits they are in
-// out_.match.
+// The number of host blocks that the sequence's next chunk loads. For a waiting sequence they are
+// in out_.match.
 int32_t StepPlanner::n_loads_of(const Sequence& sequence) const {
   if (sequence.is_waiting()) return static_cast<int32_t>(out_.match.host.size());
   return sequence.n_inflight() == 0 ? static_cast<int32_t>(sequence.host().size()) : 0;
 }
 
-// At least one token more for the prompt's chunk; 0 if the step is full.
+// Adds up to `allowance` tokens to the prompt's chunk and returns how many; 0 if the step is full.
 int32_t StepPlanner::extend_chunk(PlannedPrompt& prompt, int64_t allowance) {
   ScheduledChunk& chunk = out_.chunks[static_cast<size_t>(prompt.chunk)];
   const int32_t position = chunk.first_position + chunk.n_tokens;
@@ -332,7 +333,7 @@ int32_t StepPlanner::extend_chunk(PlannedPrompt& prompt, int64_t allowance) {
 
 // --- Room in the step ----------------------------------------------------------------------------
 
-// How many rows of a prompt, from this position on, the step can still take.
+// How many prefill rows from first_position on still fit into the step.
 int32_t StepPlanner::n_rows_left(int32_t first_position) const {
   const int32_t n_left = scheduler_.limits().max_tokens - out_.n_tokens();
   const auto target = std::chrono::duration<double>(scheduler_.config().itl_target).count();
@@ -342,7 +343,8 @@ int32_t StepPlanner::n_rows_left(int32_t first_position) const {
                                                 out_.work, first_position, n_left, target)));
 }
 
-// Has the chunk tell the ranks what their histories lack. False if the plan has no room for that.
+// Sets the chunk's prefill end, copies and loads, and has it write the tokens before its first
+// position to token_ids if the ranks lack them. Returns false if the plan has no room for those.
 bool StepPlanner::write_token_ids(ScheduledChunk& chunk) {
   chunk.prefill_end = prefill_end(*chunk.sequence);
   if (chunk.sequence->awaits_copy() && chunk.sequence->n_inflight() == 0) chunk.copies = true;

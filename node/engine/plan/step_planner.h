@@ -1,16 +1,24 @@
-// StepPlanner: decides what the next step does. Reads a scheduler, writes a Schedule, changes
-// nothing. In this order:
-//   1. one token for every decoding sequence, by priority and arrival. Who needs a block that is
-//      not there makes another one give up its blocks: of those that come later, and hold what its
-//      tenant may have, the one of the lowest priority, then with the fewest tokens to forward
-//      again, then the newest; if there is none, it goes itself. So the first in line always gets
-//      on, if need be by starting over from what the cache has of it.
-//   2. prompts, running ones and new ones, with what is left of the token budget, and of the time
-//      that the decodes can wait: by priority, then deficit round robin over tenants, then turn and
-//      turn about the tenant's first in line and its shortest, which most often are one. Nobody
-//      takes a place or blocks that whoever it overtakes would need. So nobody overtakes a sequence
-//      that the pool has no room for, unless its own tenant's ceiling is in its way. Whose prefix
-//      somebody is computing is deferred. A step that sends somebody back admits nobody.
+// StepPlanner: plans one step. Reads a Scheduler, writes a Schedule, changes nothing else. Used on
+// the engine thread, within Scheduler::plan(). It plans in this order:
+//
+//   1. Decodes. Every decoding sequence gets one row, by priority and arrival. If a sequence needs
+//      a block and none is free or cached, the planner preempts a later preemptible sequence whose
+//      blocks the tenant may use: the one with the lowest priority, then with the fewest tokens to
+//      recompute, then the newest. If there is none, the sequence preempts itself. So the sequence
+//      that is first in order always makes progress, if need be by being requeued and admitted
+//      again with the prefix that the cache has of it.
+//
+//   2. Prefill, of running and of waiting sequences, in the rows that the token budget leaves and
+//      in the time that --itl-target-ms leaves: by priority, then deficit round robin over tenants
+//      (FairShare), then alternately the tenant's first prompt and its shortest one.
+//
+//   3. Admission is part of 2: a waiting sequence is admitted when it gets its first rows.
+//        - It may overtake the tenant's first waiting sequence only if that one could be admitted
+//          beside it: the planner leaves a slot and enough blocks for the overtaken sequence.
+//        - If the pool has no room for a sequence, no later one is admitted, unless only the
+//          ceiling of the sequence's own tenant is in its way.
+//        - It is deferred if another sequence is computing a prefix that both share.
+//        - A step that preempts admits no sequence.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +31,15 @@ namespace lockstep {
 
 class Scheduler;
 
-// Sequences that a plan defers at most: looking one up costs its length.
+// The most sequences that one plan defers; each costs a lookup as long as its prompt.
 inline constexpr size_t kMaxDeferralsPerStep = 64;
-// Rows of prompts that a step has at least, whatever they cost the decodes beside them.
+// The least number of prefill rows in a step, even if they delay the decodes beyond the target.
 inline constexpr int32_t kMinPrefillRows = 16;
-// So many admissions load blocks before what that costs is believed: on a busy machine a few steps
-// say little.
+// The measured cost of loading host blocks is used only after so many admissions that load: on a
+// busy machine a few steps say little.
 inline constexpr uint64_t kLoadsToLearn = 8;
-// Of so many admissions to whom loading blocks looks dearer than computing them, one loads them.
+// If loading host blocks looks slower than computing them, one of so many admissions loads them
+// anyway, to notice when that changes.
 inline constexpr uint64_t kLoadProbeInterval = 16;
 
 class StepPlanner {
@@ -38,7 +47,7 @@ class StepPlanner {
   StepPlanner(const Scheduler& scheduler, Schedule& out);
 
   void plan();
-  // Of these sequences alone.
+  // Plans a step of these sequences alone.
   void plan_only(std::span<Sequence* const> sequences);
 
  private:
@@ -81,8 +90,8 @@ class StepPlanner {
 
   const Scheduler& scheduler_;
   Schedule& out_;
-  bool admits_ = true;              // nobody has been turned away
-  bool loading_is_slower_ = false;  // of the sequence in Schedule::match
+  bool admits_ = true;              // whether the plan may still admit sequences
+  bool loading_is_slower_ = false;  // for the sequence that Schedule::match is about
   int32_t n_running_ = 0;
   int32_t n_decodes_ = 0;
   int32_t n_growing_ = 0;  // decodes that may outgrow their reservation

@@ -1,5 +1,5 @@
-// The half of StepPlanner that decides whether a sequence is admitted: what the cache has of it,
-// whether it had better wait for another one's blocks, and whether the pools have room.
+// The part of StepPlanner that decides whether a sequence is admitted: how much of it the prefix
+// cache has, whether it is deferred for a prefix in flight, and whether the pools have room.
 #include <algorithm>
 
 #include "common/fault_points.h"
@@ -9,8 +9,8 @@
 
 namespace lockstep {
 
-// Writes into the chunk what the sequence, whose cached blocks are in out_.match, gets with its
-// place. False if it stays in line.
+// Admits the sequence, whose cached blocks are in out_.match, and writes what it gets into the
+// chunk. Returns false if the sequence keeps waiting.
 bool StepPlanner::admit(TenantQueue& queue, Sequence& sequence, ScheduledChunk& chunk) {
   if (defer(sequence)) return false;
   chunk.n_blocks_reserved = scheduler_.n_blocks_to_reserve(sequence);
@@ -48,7 +48,7 @@ bool StepPlanner::admit(TenantQueue& queue, Sequence& sequence, ScheduledChunk& 
   return true;
 }
 
-// At least one token is always forwarded: its logits are wanted.
+// Fills out_.match. At least one token is left to forward, because its logits are needed.
 void StepPlanner::match(const Sequence& sequence) {
   out_.match.entries.clear();
   out_.match.host.clear();
@@ -59,7 +59,7 @@ void StepPlanner::match(const Sequence& sequence) {
                            out_.match);
   if (out_.match.host.empty()) return;
   loading_is_slower_ = scheduler_.n_loading_admissions() >= kLoadsToLearn && !is_loading_cheaper();
-  // Once in a while what is dear is loaded in any case: a price that has fallen is found out so.
+  // An occasional load that looks slower shows when loading has become faster.
   if (loading_is_slower_ && (scheduler_.n_slow_loads() + 1) % kLoadProbeInterval != 0) {
     out_.match.host.clear();
   } else {
@@ -72,8 +72,7 @@ void StepPlanner::drop_partial() {
   out_.match.n_partial = 0;
 }
 
-// Whether the blocks in host memory are there sooner than computed anew, as far as steps have
-// shown.
+// Whether loading the matched host blocks is predicted to take no longer than computing them.
 bool StepPlanner::is_loading_cheaper() const {
   const int32_t block_size = scheduler_.limits().block_size;
   const auto n_blocks = static_cast<int32_t>(out_.match.host.size());
@@ -90,8 +89,8 @@ int32_t StepPlanner::n_matched() const {
   return static_cast<int32_t>(n_blocks) * scheduler_.limits().block_size + out_.match.n_partial;
 }
 
-// Whether somebody who runs, or is about to, computes blocks that this sequence would share, soon
-// enough for it to wait for them.
+// Whether a sequence that runs, or is admitted by this plan, computes blocks that this sequence
+// would share, soon enough to wait for them. If so, the deferral is added to the plan.
 bool StepPlanner::defer(Sequence& sequence) {
   if (sequence.n_steps_deferred() >= Scheduler::kMaxStepsDeferred || !sequence.is_new()) {
     return false;
@@ -111,8 +110,9 @@ bool StepPlanner::defer(Sequence& sequence) {
          });
 }
 
-// So many blocks of its prompt are to be published before the sequence is better off; 0 if it is
-// not worth waiting.
+// How many blocks of its prompt the sequence should wait for `other` to publish; 0 if waiting is
+// not worth it. It is worth it if `other` has at most twice as many tokens left to compute as the
+// sequence would save.
 int32_t StepPlanner::n_blocks_worth_waiting_for(const Sequence& other, int32_t n_computed,
                                                 const Sequence& sequence) const {
   const int32_t block_size = scheduler_.limits().block_size;
@@ -130,9 +130,9 @@ int32_t StepPlanner::n_blocks_worth_waiting_for(const Sequence& other, int32_t n
   return is_worth_it ? n_blocks : 0;
 }
 
-// Takes what admitting a sequence with the blocks in out_.match takes out of every pool; false, and
-// nothing taken, if one has too little, or fewer than n_kept left then. Does without the copy if
-// that alone is too much.
+// Takes the blocks for admitting a sequence with out_.match from the plan's ledgers. Returns false,
+// and takes none, if a pool has too few, counting n_kept blocks that must be left. Drops the
+// partial match if there is room only without it.
 bool StepPlanner::reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
   if (try_reserve(tenant, n_blocks, n_kept)) return true;
   if (out_.match.n_partial == 0) return false;
@@ -140,22 +140,22 @@ bool StepPlanner::reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
   return try_reserve(tenant, n_blocks, n_kept);
 }
 
-// Whether a fault point refuses blocks that may well be there.
+// Whether a fault point refuses the blocks, available or not.
 bool StepPlanner::is_refused() {
   const bool is_refused = fault(Fault::kAllocatorRefuses);
   out_.is_refused |= is_refused;
   return is_refused;
 }
 
-// Whether the tenant's own limit keeps it from so many, however many there are.
+// Whether the tenant's ceiling alone rules out n_blocks more.
 bool StepPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
   return std::ranges::any_of(out_.ledgers, [&](const TenantLedger& ledger) {
     return ledger.n_below_ceiling(tenant) < n_blocks;
   });
 }
 
-// A cached block that is shared, or copied from, cannot be evicted for others. A decode that was
-// not reserved all it may need may soon want one more.
+// A cached block that is shared, or copied from, cannot be evicted, so it counts as taken. One
+// block is left for each decode that may outgrow its reservation.
 bool StepPlanner::try_reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
   const PrefixMatch& match = out_.match;
   const auto n_shared = static_cast<int32_t>(match.entries.size());

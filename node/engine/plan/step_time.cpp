@@ -5,15 +5,15 @@
 namespace lockstep {
 namespace {
 
-constexpr double kForgetting = 0.99;  // a step weighs half after 69 others
-// Terms are scaled to be of one size, so that the sweeps below converge.
+constexpr double kForgetting = 0.99;  // a step's weight halves after 69 further steps
+// Scales the terms to similar magnitudes, so that the sweeps in fit() converge.
 constexpr std::array<double, StepTime::kNTerms> kScale = {1.0, 1.0 / 64, 1.0 / 16, 1.0 / 16384,
                                                           1.0 / 16};
-// Keeps the solution where it was in directions that the steps say nothing about.
+// Keeps the previous solution in directions that the observed steps do not determine.
 constexpr double kRidge = 1e-6;
 constexpr int kSweeps = 64;
-// A step that took so many times as long as expected was interrupted: it says no more than this. A
-// machine that has become slower is followed all the same, step by step.
+// A step that took longer than so many times its prediction was probably interrupted; its time is
+// capped there. A machine that has become slower is still followed, over several steps.
 constexpr double kMaxSurprise = 8;
 
 }  // namespace
@@ -76,7 +76,7 @@ int32_t StepTime::max_rows(const StepWork& work, int32_t first_position, int32_t
     with.add_chunk(first_position, n, /*samples=*/true);
     return predict(with) <= seconds;
   };
-  int32_t low = 0, high = max_tokens;  // low fits, or nothing does
+  int32_t low = 0, high = max_tokens;  // `low` rows fit, or none do
   while (low < high) {
     const int32_t middle = low + (high - low + 1) / 2;
     if (fits(middle)) {

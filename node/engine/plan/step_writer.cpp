@@ -9,7 +9,7 @@
 namespace lockstep {
 namespace {
 
-// A token that a step in flight samples: the ranks find it in their history.
+// Stands for a token that a step in flight samples: the ranks read it from token_ids.
 constexpr int32_t kInHistory[] = {-1};
 
 SamplingRow sampling_row(const Sequence& sequence, int32_t n_known) {

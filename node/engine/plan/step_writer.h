@@ -1,4 +1,4 @@
-// StepWriter: spells a committed Schedule as the StepPlan that the ranks run. Engine thread only.
+// StepWriter: writes a committed Schedule as the StepPlan that the ranks run. Engine thread only.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,8 @@ class StepWriter {
   // The tokenizer must outlive the writer.
   StepWriter(const StepLimits& limits, const Tokenizer& tokenizer);
 
-  // Valid until the next call. The schedule must be committed: its blocks are in the tables.
+  // The schedule must be committed, so that its blocks are in the block tables. The result is valid
+  // until the next call.
   std::span<const std::byte> write(const Schedule& schedule);
 
  private:
