@@ -136,10 +136,11 @@ class Sequence {
   void finish_chunk(int32_t n_tokens, bool samples);
   // The step with that chunk failed; the chunk has to be planned again.
   void undo_chunk(int32_t n_tokens, bool samples);
-  // References to the originals of the copy, kept until the first chunk has run.
+  // Whether the copy of `partial` is still to be made; the originals are held until the first chunk
+  // has run.
   bool awaits_copy() const { return !partial_.empty(); }
   std::span<const BlockRef> partial() const { return partial_; }  // [n_groups], or empty
-  // Pins of the host blocks to load, kept likewise.
+  // Whether the blocks in `host` are still to be loaded; they are pinned until then.
   bool awaits_load() const { return !host_.empty(); }
   std::span<const HostPin> host() const { return host_; }
   // Index in the tables of the first block that copies and loads write to.
