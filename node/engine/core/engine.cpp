@@ -16,12 +16,13 @@
 namespace lockstep {
 namespace {
 
-constexpr std::chrono::milliseconds kLongestNap{20};  // deadlines pass while steps are paused
+// The longest wait for mail while steps are paused, because deadlines pass meanwhile.
+constexpr std::chrono::milliseconds kLongestNap{20};
 
 }  // namespace
 
-// Sits between the core and the caller's sink: by the time the caller hears of an end, the id is
-// free again and snapshot() shows it.
+// Impl is the core's sink and forwards its events to the caller's sink. When the caller's sink
+// receives a RequestEnd, the id is free again and snapshot() includes the end.
 struct Engine::Impl final : EngineSink {
   Impl(const EngineConfig& engine_config, Executor& executor, const Tokenizer& tokenizer,
        const Clock& clock, EngineSink& caller_sink)
@@ -57,9 +58,9 @@ struct Engine::Impl final : EngineSink {
   EngineSink& sink;
   Mailbox mailbox;
   std::atomic<uint64_t> n_rejected{0};
-  std::atomic<bool> is_idle{true};    // the core is, all its events delivered
-  std::atomic<bool> has_mail{false};  // the engine thread is not waiting for some
-  ProgressCounter turns;              // of the engine thread, more than one a turn
+  std::atomic<bool> is_idle{true};    // the core is idle and all its events are delivered
+  std::atomic<bool> has_mail{false};  // false while the engine thread waits for mail without limit
+  ProgressCounter turns;              // bumped by the engine thread, more than once a turn
   const Executor& ranks;
 
   // Engine thread only.
@@ -70,10 +71,11 @@ struct Engine::Impl final : EngineSink {
   EngineSnapshot published;  // guarded by snapshot_mutex
 
   std::thread thread;
-  Watchdog watchdog;  // last: it looks at all of the above
+  Watchdog watchdog;  // declared last, because it reads the members above
 };
 
-// Looks at atomics only. Who cannot take their mail although there is some hang as well.
+// Reads atomics only. An engine thread that does not take its mail hangs as well: live requests in
+// the mailbox count as work.
 Watchdog::Sight Engine::Impl::look() const {
   return {.has_work = has_mail || !is_idle || mailbox.has_live(),
           .progress = progress(),
@@ -95,7 +97,7 @@ void Engine::Impl::run() {
   } while (!mail.is_stopping || !core.idle());
 }
 
-// So that who submits meanwhile is told the truth about the queue.
+// Updates the numbers of waiting requests that the mailbox bounds and reports in its refusals.
 void Engine::Impl::count_waiting() {
   const WaitingQueue& line = core.scheduler().waiting();
   mailbox.set_n_waiting(line.n_new_requests(), line.n_new_tokens());
@@ -140,7 +142,7 @@ void Engine::stop() {
     impl_->thread.join();
     impl_->watchdog.stop();
   } else {
-    impl_->run();  // never started, or stopped before: whatever was accepted still gets its end
+    impl_->run();  // never started, or stopped already: accepted requests still get their ends
   }
 }
 
@@ -165,7 +167,7 @@ EngineSnapshot Engine::snapshot() const {
     s = impl_->published;
   }
   s.n_waiting += impl_->mailbox.n_pending();
-  s.n_accepted = impl_->mailbox.n_accepted();  // read last: never less than the ends
+  s.n_accepted = impl_->mailbox.n_accepted();  // read last, so that it is never less than the ends
   s.n_rejected = impl_->n_rejected;
   s.progress = 1 + impl_->progress();
   return s;

@@ -1,7 +1,7 @@
-// Engine: one thread that owns all scheduling state of a node: sequences, block tables, the block
-// pool. Others talk to it through a bounded queue. A step: drain control, reap, plan (pure), commit
-// (the only mutation), submit to the ranks, publish the results. A watch ends the process when the
-// thread or its ranks hang (watchdog.h).
+// Engine: one thread that owns all scheduling state of a node: requests, sequences, block tables
+// and block pools. Other threads reach it through a bounded queue (node/engine/core/mailbox.h).
+// Each turn takes the mail and runs one turn of EngineCore (node/engine/core/engine_core.h). A
+// watchdog ends the process when the thread or its ranks hang (node/engine/recovery/watchdog.h).
 #pragma once
 
 #include <array>
@@ -22,39 +22,41 @@
 
 namespace lockstep {
 
-// The rules that the engine checks itself by: node/engine/checks/invariants.h.
+// The number of invariants in node/engine/checks/invariants.h.
 inline constexpr int kNumInvariants = 13;
 
-// A consistent picture of the engine, for metrics and heartbeats. Counters only grow.
+// A consistent snapshot of the engine, for metrics and heartbeats. Counters only grow.
 struct EngineSnapshot {
   uint64_t n_steps = 0;
   int32_t n_running = 0, n_waiting = 0;  // sequences
   int32_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
-  // Of the free ones, and then of the cached ones: what admitted sequences may still take.
+  // Blocks reserved for admitted sequences and not taken yet. They are among the free blocks, and
+  // beyond those among the cached ones.
   int32_t n_blocks_reserved = 0;
-  std::array<int32_t, kNHostBlockStates> n_host_blocks{};  // host tier, by state
-  uint64_t n_host_stored = 0, n_host_loaded = 0;           // blocks copied there, and back
-  uint64_t n_host_evicted = 0;                             // to make room there
-  uint64_t n_host_bad = 0;            // what was read was not what had been stored
-  uint64_t n_blocks_evicted = 0;      // cached ones, to make room
-  uint64_t n_not_indexed = 0;         // not kept, as too many in the device's index hash alike
-  uint64_t n_host_not_indexed = 0;    // likewise, in host memory's
-  uint64_t n_regret_tokens = 0;       // computed again after their blocks had been evicted
-  uint64_t n_preemptions = 0;         // sequences that had to give up their blocks and wait
-  uint64_t n_recomputed_tokens = 0;   // forwarded once more for that
-  uint64_t n_context_shifts = 0;      // contexts that were full and were cut
-  uint64_t n_tokens_after_shift = 0;  // forwarded once more for that
-  uint64_t n_tokens_not_loaded = 0;   // forwarded because host memory did not have them after all
+  std::array<int32_t, kNHostBlockStates> n_host_blocks{};  // blocks of the host tier, by state
+  uint64_t n_host_stored = 0, n_host_loaded = 0;           // blocks copied to host memory, and back
+  uint64_t n_host_evicted = 0;        // blocks evicted from host memory to make room there
+  uint64_t n_host_bad = 0;            // host blocks whose content was not what had been stored
+  uint64_t n_blocks_evicted = 0;      // cached blocks evicted to make room
+  uint64_t n_not_indexed = 0;         // blocks not cached: too many in the index hash alike
+  uint64_t n_host_not_indexed = 0;    // the same for the index of host memory
+  uint64_t n_regret_tokens = 0;       // tokens computed again after their blocks were evicted
+  uint64_t n_preemptions = 0;         // how often a sequence lost its blocks and was requeued
+  uint64_t n_recomputed_tokens = 0;   // tokens computed again after a preemption
+  uint64_t n_context_shifts = 0;      // full contexts that were cut
+  uint64_t n_tokens_after_shift = 0;  // tokens computed again after a context shift
+  uint64_t n_tokens_not_loaded = 0;   // tokens computed because a load from host memory failed
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
-  uint64_t n_lookup_tokens = 0, n_hit_tokens = 0;  // asked of the prefix cache, and found there
+  uint64_t n_lookup_tokens = 0, n_hit_tokens = 0;  // looked up in the prefix cache, and found
   uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;
   uint64_t n_rejected = 0;
   DecodeFailures decode_failures;
-  uint64_t n_query_rows = 0;  // attention rows run
-  // [rule - 1] (docs/engine.md); 0 unless there is a bug
+  uint64_t n_query_rows = 0;  // rows of steps that succeeded
+  // [rule - 1], violations of each invariant; all 0 unless there is a bug.
   std::array<uint64_t, kNumInvariants> n_violations{};
   std::chrono::nanoseconds busy{0};  // time with a step in flight
-  // Grows while the engine thread takes turns or a rank gets on in a step. Of the moment of asking.
+  // Grows while the engine thread takes turns or a rank makes progress in a step. Read at the time
+  // of the call of Engine::snapshot(), not with the other fields.
   uint64_t progress = 0;
 
   uint64_t n_invariant_violations() const {
@@ -70,19 +72,21 @@ class Engine {
   ~Engine();  // stop()
 
   void start();
-  // Refuses new requests; what runs and waits goes on. drained() once nothing is left.
+  // Refuses new requests; running and waiting ones continue. drained() is true once none is left.
   void drain();
   bool drained() const;
-  // Cancels what is left, waits for the thread.
+  // Cancels all live requests and joins the thread. Every accepted request still gets its
+  // RequestEnd, also if start() was never called.
   void stop();
 
-  // Any thread. Checks the request against the limits (empty prompt, ids out of range, context
-  // length, pool) and queues it. On success exactly one RequestEnd will follow; on an Error none.
+  // Any thread. Checks the request (Admission::check) and queues it. On success exactly one
+  // RequestEnd follows; on an Error none.
   Status submit(GenerationRequest request);
-  // Any thread; unknown ids are ignored. The request's blocks are free within one step.
+  // Any thread. Ignores unknown ids. The request's blocks are released within one step.
   void cancel(RequestId id);
-  // Any thread. Runs the task on the engine thread, between two turns; it should take well under a
-  // step's time. False, and it will not run, when many tasks wait or the engine is stopping.
+  // Any thread. Has the engine thread run the task between two turns; the task should take well
+  // under a step's time. Returns false, and does not run the task, if Mailbox::kMaxTasks tasks wait
+  // or the engine is stopping.
   [[nodiscard]] bool post(EngineTask task);
 
   EngineSnapshot snapshot() const;  // any thread

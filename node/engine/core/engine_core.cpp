@@ -20,8 +20,8 @@ std::string non_finite_message(const Sequence& sequence) {
          std::to_string(sequence.n_known() - 1) + ") held a NaN or an Inf";
 }
 
-// Tokens of a prompt, now admitted, that were found in the cache. Who has them says how many;
-// other engines subtracted, and the mutants do.
+// How many tokens of an admitted prompt were found in the cache. The sequence's own count is used;
+// other engines computed it by subtraction, which the mutants do.
 int32_t count_cached(const ScheduledChunk& chunk) {
   const Sequence& sequence = *chunk.sequence;
   if (fault(Fault::kCachedFromProcessed)) return sequence.n_prompt() - chunk.n_tokens;
@@ -60,7 +60,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
   if (config.limits.n_host_kv_blocks > 0) cache_.spill_to(&host_tier_);
   cache_.report_to(cache_history_);
   if (block_events_ != nullptr) cache_.report_to(*block_events_);
-  // Without a cache the next pass begins with the token that this one samples.
+  // Without a KV cache one step at a time: the next pass needs the token that this one samples.
   const int depth =
       kv_cache_ ? std::min(config.max_steps_in_flight, executor.max_steps_in_flight()) : 1;
   schedules_.resize(static_cast<size_t>(std::max(depth, 1)));
@@ -119,7 +119,7 @@ Clock::TimePoint::duration EngineCore::pause_left() const {
   return paused_until_ ? std::max(*paused_until_ - clock_.now(), zero) : zero;
 }
 
-// While somebody is looked for who makes steps fail, one step runs at a time.
+// During a bisection each step is a trial, and one step runs at a time.
 void EngineCore::plan(Schedule& schedule) {
   while (bisection_.is_active() && n_in_flight_ == 0) {
     scheduler_.plan_only(bisection_.trial(), schedule);
@@ -130,8 +130,9 @@ void EngineCore::plan(Schedule& schedule) {
     schedule.chunks.clear();
   } else {
     scheduler_.plan(schedule);
-    // Who holds others' blocks beside its own ones with the same tokens may be short of one with
-    // nobody behind it. It has gone back to the line, where it finds those blocks and needs no own.
+    // A sequence that holds shared blocks beside own blocks with the same tokens may lack a block
+    // although no later sequence exists to preempt. It is requeued then, and its next admission
+    // shares those blocks instead of holding own ones.
     while (schedule.empty() && !schedule.preempted.empty()) {
       scheduler_.commit(schedule);
       scheduler_.plan(schedule);
@@ -160,7 +161,7 @@ void EngineCore::finish() {
   publish();
 }
 
-// Counted each time, told once a rule: a wrong account stays wrong.
+// Counts every violation but logs only the first of each rule: a wrong account stays wrong.
 void EngineCore::note_violation(int rule) {
   if (counters_.n_violations[static_cast<size_t>(rule - 1)]++ > 0) return;
   log(LogLevel::kError, str("engine invariant ", rule, " does not hold after step ", next_step_ - 1,
@@ -187,7 +188,7 @@ void EngineCore::submit_step(Schedule& schedule) {
   ++n_in_flight_;
 }
 
-// What was in host memory had left the devices, but is not computed again.
+// The device cache had evicted these blocks, but loading them means that nothing is recomputed.
 void EngineCore::note_loads(const Sequence& sequence) {
   counters_.n_host_loaded += sequence.host().size();
   for (const HostPin& pin : sequence.host()) {
@@ -251,7 +252,7 @@ void EngineCore::finish_step() {
   }
 }
 
-// The oldest step in flight, which is done then.
+// Waits for the oldest step in flight and returns its schedule.
 const Schedule& EngineCore::wait_step() {
   awaited_step_.store(next_step_ - static_cast<uint64_t>(n_in_flight_), std::memory_order_relaxed);
   executor_.wait_result(result_);
@@ -269,8 +270,8 @@ const Schedule& EngineCore::wait_step() {
   return schedule;
 }
 
-// What blocks that are taken in from now on are worth to kGdsf: only the ratio of the prices
-// counts, and a block's tokens cost 1, so that those taken in before compare with these.
+// Sets the costs by which kGdsf values blocks that are cached from now on. Only the ratio of the
+// costs matters; the cost per token is fixed at 1, so that blocks cached earlier stay comparable.
 void EngineCore::price_blocks() {
   const auto seconds = scheduler_.step_time().coefficients();
   const double per_row = seconds[StepTime::kPerRow], per_key = seconds[StepTime::kPerKey];
@@ -278,14 +279,14 @@ void EngineCore::price_blocks() {
   cache_.set_cost({.seconds_per_token = 1, .seconds_per_token_pair = per_key / per_row});
 }
 
-// `seq`: its place in the plan. `sample_idx`: of its sample, if it has one.
+// `seq`: index of the chunk in the plan. `sample_idx`: index of its sample, if chunk.samples.
 void EngineCore::finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sample_idx) {
   Sequence& sequence = *chunk.sequence;
   LiveRequest& request = sequence.owner();
   const bool is_finite = !chunk.samples || result_.finite[sample_idx] != 0;
   const bool is_sound = is_finite && result_.kv_finite[seq] != 0;
   if (scheduler_.finish(chunk, is_sound)) --request.n_choices_held;
-  if (!sequence.is_running()) return;  // ended before this step did
+  if (!sequence.is_running()) return;  // the choice ended while this step ran
   if (!is_finite) {
     counters_.decode_failures.failed(DecodeFailureCause::kNonfinite);
     fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
@@ -295,7 +296,8 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sa
   }
 }
 
-// It has one more token, and more to come.
+// The sequence has one more token and has not ended: cuts a full context, or, without a KV cache,
+// requeues the sequence.
 void EngineCore::go_on(Sequence& sequence) {
   if (sequence.is_full()) {
     ++counters_.n_context_shifts;

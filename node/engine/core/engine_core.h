@@ -1,10 +1,17 @@
-// EngineCore: the engine without its thread: accepted requests in, steps through the executor,
-// events out. Everything happens inside its calls, so a test can look at it after each. One turn:
-//   plan (pure) -> commit -> write -> submit   if fewer than n steps are in flight
-//   wait for the oldest step -> tokens, ends   if n are in flight, or nothing could be started
-// With n = 2 the ranks run step s + 1 while the tokens of step s are looked at. A sequence that
-// turns out to have ended in step s has a row in s + 1 for nothing: the row is thrown away, and the
-// blocks it writes to go back only when s + 1 is done. Engine thread only.
+// EngineCore: the engine without its thread. Accepted requests go in, steps run through the
+// Executor, events come out through the EngineSink. Everything happens inside its calls, so a test
+// can inspect it after each one. Engine thread only.
+//
+// One turn is start(), then finish():
+//
+//   start()   plan (const) -> commit -> write -> submit     if fewer than n steps are in flight
+//   finish()  wait for the oldest step -> tokens -> events  if n steps are in flight, or start()
+//                                                           started none
+//
+// n is EngineConfig::max_steps_in_flight. With n = 2 the ranks run step s + 1 while the engine
+// processes the tokens of step s. A sequence that turns out to have ended in step s then has a
+// needless row in step s + 1: the row's result is discarded, and the blocks that the row writes to
+// are released only when step s + 1 is done.
 #pragma once
 
 #include <atomic>
@@ -36,19 +43,19 @@ class EngineCore {
   EngineCore(const EngineConfig& config, Executor& executor, const Tokenizer& tokenizer,
              const Clock& clock, EngineSink& sink);
 
-  // Its choices join the waiting queue. The id must not be live.
+  // Puts the request's choices into the waiting queue. The id must not be live.
   void accept(std::unique_ptr<LiveRequest> request);
-  // Ends it, kCancelled, and tells the sink at once. Unknown ids are ignored.
+  // Ends the request with kCancelled and delivers its end to the sink at once. Ignores unknown ids.
   void cancel(RequestId id);
   void cancel_all();
-  // A turn is start(), then finish().
   // Plans and submits a step, if one more may be in flight and anything can run. Never waits.
   void start();
-  // Waits for the oldest step if nothing more can be started, and tells the sink what came of it.
+  // Waits for the oldest step if no further step could be started, and delivers the turn's events
+  // to the sink.
   void finish();
 
-  // Until start() submits a step again: the last ones failed, and nobody is known to be to blame.
-  // Requests come and end meanwhile.
+  // The time until start() submits a step again, after steps that failed without naming a row.
+  // Requests are accepted and ended meanwhile.
   Clock::TimePoint::duration pause_left() const;
   // Nothing waits, runs, is in flight or holds a block.
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
@@ -58,9 +65,9 @@ class EngineCore {
   HostTier& host_tier() { return host_tier_; }
   const CacheHistory& cache_history() const { return cache_history_; }
   int n_in_flight() const { return n_in_flight_; }
-  // Any thread: the step whose result finish() waits for at this moment; 0 = none.
+  // Any thread: the step whose result finish() is waiting for; 0 = none.
   uint64_t awaited_step() const { return awaited_step_.load(std::memory_order_relaxed); }
-  // All but what is counted at the door: n_accepted and n_rejected.
+  // All fields but those that Engine fills in: n_accepted, n_rejected and progress.
   EngineSnapshot snapshot() const;
 
  private:
@@ -99,7 +106,7 @@ class EngineCore {
   const Clock& clock_;
   EngineSink& sink_;
 
-  // Declared before the requests, whose sequences hold blocks.
+  // Declared before the requests, whose sequences hold blocks, and so destroyed after them.
   KvPools pools_;  // [n_groups]
   HostTier host_tier_;
   PrefixCache cache_;
@@ -111,14 +118,14 @@ class EngineCore {
   std::vector<KvSanitizer> sanitizers_;  // [n_groups]
   Scheduler scheduler_;
   StepWriter writer_;
-  std::vector<Schedule> schedules_;  // [steps allowed in flight], by step number
+  std::vector<Schedule> schedules_;  // [max_in_flight], indexed by step % max_in_flight
   StepResult result_;
   Bisection bisection_;
-  std::optional<Clock::TimePoint> paused_until_;  // while steps fail that name no row
+  std::optional<Clock::TimePoint> paused_until_;  // set after failures that name no row
   EventBuffer events_;
 
   std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> live_;
-  // Have had their final message. Kept until it is delivered and no step names them.
+  // Requests that have ended; kept until their final message is delivered and no step names them.
   std::vector<std::unique_ptr<LiveRequest>> ended_;
 
   std::set<std::pair<Clock::TimePoint, RequestId>> deadlines_;  // of live requests that have one

@@ -1,4 +1,4 @@
-// The half of EngineCore that is about ends: of steps that failed, of choices and of requests.
+// The part of EngineCore that handles failed steps, and the ends of choices and of requests.
 #include <algorithm>
 #include <utility>
 
@@ -14,8 +14,8 @@ std::string step_message(const StepResult& result) {
 
 }  // namespace
 
-// A failed step, and those behind it, have not happened: what they computed is computed again.
-// Their sequences run in groups until it is known who makes steps fail.
+// Takes back a failed step and all later steps in flight: what they computed is computed again.
+// Then their sequences run in groups until the bisection has found which one makes steps fail.
 void EngineCore::take_back(const Schedule& failed) {
   const StepStatus status = result_.status;
   const std::string message = step_message(result_);
@@ -25,7 +25,7 @@ void EngineCore::take_back(const Schedule& failed) {
   while (n_in_flight_ > 0) undo(wait_step());
   scheduler_.quarantine(bad);
   scheduler_.start_over_without_host_blocks();
-  if (!bad.empty()) {  // who asked for them is not to blame
+  if (!bad.empty()) {  // the sequences that load them are not to blame
     if (bisection_.is_active()) bisection_.repeat();
     counters_.decode_failures.retried(cause_of(status));
     return;
@@ -42,7 +42,7 @@ void EngineCore::take_back(const Schedule& failed) {
   pause();
   if (all_blamed.empty()) counters_.decode_failures.retried(cause_of(status));
   for (const Sequence* blamed : all_blamed) {
-    if (!blamed->is_running()) continue;  // by now, together with another choice of its request
+    if (!blamed->is_running()) continue;  // it ended together with another choice of its request
     counters_.decode_failures.failed(cause_of(status));
     fail(blamed->owner(), ErrorCode::kDecodeFailed, message);
   }
@@ -60,7 +60,8 @@ void EngineCore::undo(const Schedule& schedule) {
   scheduler_.undo_stores(schedule);
 }
 
-// A result of another step or with other rows must not reach anybody's stream.
+// Treats a result of another step, or with other rows, as a failure, so that its tokens do not
+// reach a stream.
 void EngineCore::check_result(const Schedule& schedule) {
   if (result_.status == StepStatus::kOk &&
       (result_.step != schedule.step || result_.n_samples != schedule.n_samples())) {
@@ -72,8 +73,8 @@ void EngineCore::check_result(const Schedule& schedule) {
   result_.step = schedule.step;
 }
 
-// Nothing runs and yet the head of the line gets no blocks: an account is wrong. Admission said
-// that it fits, so waiting on would be for ever.
+// Fails the request of the first waiting sequence. Nothing runs, and yet this sequence gets no
+// blocks: an account is wrong. Admission said that the request fits, so it would wait for ever.
 void EngineCore::fail_head() {
   fail(scheduler_.waiting().first()->owner(), ErrorCode::kInternal,
        "the request fits the KV pool, but the empty pool has no room for it");
@@ -104,7 +105,7 @@ void EngineCore::fail(LiveRequest& request, ErrorCode error, std::string message
   end_request(request, FinishReason::kError, error);
 }
 
-// The request's final message. Moves it from live_ to ended_.
+// Adds the request's final message to the events and moves the request from live_ to ended_.
 void EngineCore::end_request(LiveRequest& request, FinishReason reason, ErrorCode error) {
   switch (reason) {
     case FinishReason::kStop:

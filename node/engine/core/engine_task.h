@@ -1,4 +1,4 @@
-// EngineTask: something that another thread wants done or looked at on the engine thread.
+// EngineTask: a function that another thread has the engine thread run between two turns.
 #pragma once
 
 #include <functional>

@@ -8,7 +8,8 @@ namespace lockstep {
 Mailbox::Mailbox(int32_t max_queued_requests, int64_t max_queued_tokens)
     : max_queued_requests_(max_queued_requests), max_queued_tokens_(max_queued_tokens) {}
 
-// A prompt that is longer than the limit may still wait alone: what is accepted can always run.
+// A prompt longer than max_queued_tokens may wait if no other request waits; otherwise such a
+// request could never run.
 Status Mailbox::check_room(const LiveRequest& request) const {
   const size_t n_queued = mail_.arrivals.size() + static_cast<size_t>(n_waiting_);
   if (n_queued >= static_cast<size_t>(max_queued_requests_)) {
@@ -115,7 +116,7 @@ void Mailbox::take(Mail& mail, bool wait) {
 void Mailbox::take_within(Mail& mail, std::chrono::nanoseconds longest) {
   mail.clear();
   std::unique_lock lock(mutex_);
-  // A busy engine looks between two steps, without a system call.
+  // With longest = 0, as while steps run, taking mail needs no system call.
   if (longest.count() > 0) mail_came_.wait_for(lock, longest, [this] { return has_mail(); });
   hand_over(mail);
 }
@@ -146,7 +147,7 @@ void Mailbox::forget(std::span<const RequestEnd> ends) {
   std::lock_guard lock(mutex_);
   for (const RequestEnd& end : ends) {
     live_.erase(end.request);
-    std::erase(mail_.cancels, end.request);  // the id may be used again, by another request
+    std::erase(mail_.cancels, end.request);  // another request may use the id again
   }
   has_live_.store(!live_.empty(), std::memory_order_relaxed);
 }

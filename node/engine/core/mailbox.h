@@ -1,7 +1,8 @@
-// Mailbox: the way into the engine thread. Any thread posts; the engine thread takes all mail at
-// once, or sleeps until there is some. Bounded: more requests or tasks than may wait are refused,
-// and a live request has at most one cancel in it. Knows which ids are live, nothing else about
-// requests.
+// Mailbox: the queue of other threads to the engine thread. Any thread posts requests, cancels and
+// tasks; the engine thread takes all of them at once, or sleeps until there are some. The mailbox
+// is bounded: it refuses requests and tasks beyond its limits, and holds at most one cancel of each
+// live request. It knows which request ids are live and how many requests wait, and nothing else
+// about them. Thread-safe by one mutex.
 #pragma once
 
 #include <atomic>
@@ -21,9 +22,9 @@
 namespace lockstep {
 
 struct Mail {
-  std::vector<std::unique_ptr<LiveRequest>> arrivals;  // in order
-  std::vector<RequestId> cancels;                      // of requests in or before `arrivals`
-  std::vector<EngineTask> tasks;                       // after both
+  std::vector<std::unique_ptr<LiveRequest>> arrivals;  // in order of arrival
+  std::vector<RequestId> cancels;                      // of requests in `arrivals` or taken earlier
+  std::vector<EngineTask> tasks;                       // run after both
   bool is_stopping = false;
 
   void clear() {
@@ -37,33 +38,36 @@ class Mailbox {
  public:
   static constexpr size_t kMaxTasks = 64;
 
-  // max_queued_tokens: prompt tokens of requests that wait; 0 = no limit.
+  // max_queued_tokens: the most prompt tokens of waiting requests; 0 = no limit.
   explicit Mailbox(int32_t max_queued_requests, int64_t max_queued_tokens = 0);
 
-  // Any thread.
-  // kOverloaded when full, kNoNodeReady once closed, kConflict if the id is live.
+  // Any thread:
+
+  // Queues a request. Errors: kOverloaded when full, kNoNodeReady once closed, kConflict if the id
+  // is live.
   Status post(std::unique_ptr<LiveRequest> request);
+  // Queues a cancel. Ignores ids that are not live or have a cancel already.
   void post_cancel(RequestId id);
-  // False, and the task is dropped, when kMaxTasks wait or the engine is stopping; else it is
-  // taken.
+  // Queues a task. Returns false and drops the task if kMaxTasks wait or the engine is stopping.
   [[nodiscard]] bool post_task(EngineTask task);
-  void close();  // refuse requests from now on
-  void stop();   // close, and tell the engine thread to end
+  void close();  // refuses requests from now on
+  void stop();   // closes the mailbox and has the engine thread end
   bool is_closed() const;
-  int32_t n_live() const;  // accepted, final message not yet spoken
+  int32_t n_live() const;  // accepted requests without a final message yet
   bool has_live() const { return has_live_.load(std::memory_order_relaxed); }  // takes no lock
-  int32_t n_pending() const;  // sequences not yet taken by the engine thread
+  int32_t n_pending() const;  // sequences that the engine thread has not taken yet
   uint64_t n_accepted() const;
 
-  // Engine thread.
-  // Takes all mail, waiting for some if `wait`.
+  // Engine thread only:
+
+  // Takes all mail. If `wait`, sleeps until there is some.
   void take(Mail& mail, bool wait);
-  // Likewise, but waits no longer than that.
+  // Takes all mail; sleeps for at most `longest` until there is some.
   void take_within(Mail& mail, std::chrono::nanoseconds longest);
-  // So many of the requests taken, with so many prompt tokens, still wait at the engine; they count
+  // Sets how many of the requests taken are not admitted yet, and their prompt tokens; they count
   // as queued.
   void set_n_waiting(int32_t n_requests, int64_t n_tokens = 0);
-  // These requests have ended; their ids may come again.
+  // These requests have ended; their ids may be used again.
   void forget(std::span<const RequestEnd> ends);
 
  private:
@@ -78,11 +82,11 @@ class Mailbox {
   std::condition_variable mail_came_;
   // guarded by mutex_
   Mail mail_;
-  std::unordered_map<RequestId, bool> live_;  // to: a cancel was posted
-  int32_t n_waiting_ = 0;                     // requests taken that have not been admitted
-  int64_t n_waiting_tokens_ = 0;              // of their prompts
-  int64_t n_pending_tokens_ = 0;              // of the prompts in `mail_`
-  int32_t n_pending_ = 0;
+  std::unordered_map<RequestId, bool> live_;  // value: whether a cancel was posted
+  int32_t n_waiting_ = 0;                     // requests taken and not admitted yet
+  int64_t n_waiting_tokens_ = 0;              // their prompt tokens
+  int64_t n_pending_tokens_ = 0;              // prompt tokens of the requests in mail_
+  int32_t n_pending_ = 0;                     // sequences of the requests in mail_
   uint64_t n_accepted_ = 0;
   bool is_closed_ = false;
 };
