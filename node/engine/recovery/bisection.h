@@ -1,14 +1,15 @@
-// Bisection: finds the sequence whose row makes steps fail. A failed step computed nothing that
-// counts, so its sequences run again, in groups, until a group runs or is one sequence alone.
+// Bisection: finds the sequence that makes steps fail. The results of a failed step are discarded,
+// so its sequences run again, in halves, each half alone in its step (a trial), until a group
+// succeeds or is a single sequence that fails. Engine thread only.
 //
-//   step {a b c d} fails -> {a b} runs -> {c d} fails -> {c} runs -> {d} fails: d is to blame
+//   step {a b c d} fails -> {a b} succeeds -> {c d} fails -> {c} succeeds -> {d} fails: blame d
 //
-// A failure that names no row (a collective that timed out, plans that differ) is not looked for in
-// rows: the group runs again as a whole, after a pause that doubles with each failure in a row, and
-// fails together only when kMaxRetries tries have failed too.
+// A failure that names no row (a collective timed out, or plans differ) does not start a search:
+// the group runs again as a whole, after a pause that doubles with each consecutive failure. Its
+// sequences fail together only when kMaxRetries such tries have failed too.
 //
-// A trial that runs is kept as it was submitted. Sequences may end while it does; who is left of a
-// trial of two is not to blame for it. Engine thread only.
+// A running trial remembers the size of the group that was submitted. Sequences may end while it
+// runs; the sequence that is left of a trial of two is not to blame.
 #pragma once
 
 #include <chrono>
@@ -23,30 +24,30 @@ namespace lockstep {
 
 class Bisection {
  public:
-  // Of a step whose failures name no row; 3.1 seconds of pauses in all.
+  // Retries of a group whose failures name no row; the pauses add up to 3.1 seconds.
   static constexpr int kMaxRetries = 5;
   static constexpr std::chrono::milliseconds kFirstPause{100};
 
-  // Somebody is looked for: every step is a trial.
+  // While a bisection is active, every step is a trial.
   bool is_active() const { return !groups_.empty() || n_started_ > 0; }
 
-  // A step of these sequences failed, outside of a trial.
+  // Begins a bisection: a step of these sequences failed outside of a trial.
   void begin(StepStatus status, std::vector<Sequence*> sequences);
-  // The group to run next, alone. Not while a trial runs.
+  // The group to run next, alone in a step. Not to be called while a trial runs.
   std::span<Sequence* const> trial() const { return groups_.back(); }
-  // The trial has nothing that could run.
+  // Drops the next group, of which no sequence can run.
   void skip() { groups_.pop_back(); }
-  // The trial runs, with these of its sequences.
+  // The trial was submitted with these of its sequences.
   void started(std::span<Sequence* const> sequences);
   void succeeded();
-  // The trial failed. Returns who is to blame: one sequence, all that ran, or nobody yet.
+  // The trial failed. Returns the sequences to blame: one, all that are left of the trial, or none.
   std::vector<Sequence*> failed(StepStatus status);
-  // The trial failed for a reason that is not looked for here: it runs again as it is.
+  // The trial failed for a known reason that is no sequence's fault: its group runs again.
   void repeat();
-  // The sequence has ended, for whatever reason.
+  // The sequence has ended, for any reason.
   void forget(const Sequence& sequence);
 
-  // How long to wait before the next trial.
+  // How long to wait before the next trial; 0 after a failure that names a row.
   std::chrono::milliseconds pause() const {
     return n_nameless_ == 0 ? std::chrono::milliseconds{0} : kFirstPause * (1 << (n_nameless_ - 1));
   }
@@ -55,10 +56,10 @@ class Bisection {
   void push(std::vector<Sequence*> group);
   void push_halves(const std::vector<Sequence*>& group);
 
-  std::vector<std::vector<Sequence*>> groups_;  // not running, never empty; the next one last
-  std::vector<Sequence*> running_;              // of the trial that runs, those that have not ended
-  size_t n_started_ = 0;                        // with how many it was submitted; 0 = none runs
-  int n_nameless_ = 0;                          // failures in a row that name no row
+  std::vector<std::vector<Sequence*>> groups_;  // groups to run, none empty; the last runs next
+  std::vector<Sequence*> running_;              // the running trial's sequences that have not ended
+  size_t n_started_ = 0;                        // its size when it was submitted; 0 = no trial runs
+  int n_nameless_ = 0;                          // consecutive failures that name no row
 };
 
 }  // namespace lockstep

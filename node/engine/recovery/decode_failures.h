@@ -1,5 +1,5 @@
-// DecodeFailures: what went wrong while decoding, by cause and by what came of it. Names are label
-// values of lockstep_decode_failures_total. Counters only grow.
+// DecodeFailures: counts failures while decoding, by cause and by outcome. The causes' names are
+// label values of lockstep_decode_failures_total. Counters only grow. Plain data.
 #pragma once
 
 #include <array>
@@ -17,14 +17,14 @@ enum class DecodeFailureCause : uint8_t {
   kCompute,        // a rank threw
   kCommunication,  // a collective timed out or was aborted
   kPlanMismatch,   // ranks had different plans, or a result belonged to another step
-  kHostMemory,     // a KV block there was not what had been stored; never fails a request
+  kHostMemory,     // a host KV block was not what had been stored; never fails a request
 };
 inline constexpr size_t kNumDecodeFailureCauses = 5;
 
 struct DecodeFailures {
   using Counters = std::array<uint64_t, kNumDecodeFailureCauses>;  // by cause
 
-  Counters n_retried{};  // steps that were taken back, and whose sequences ran again
+  Counters n_retried{};  // steps that were taken back and whose sequences ran again
   Counters n_failed{};   // requests that ended with decode_failed
 
   void retried(DecodeFailureCause cause) { ++n_retried[static_cast<size_t>(cause)]; }
@@ -46,7 +46,7 @@ constexpr std::string_view to_string(DecodeFailureCause cause) {
   return kNames[static_cast<size_t>(cause)];
 }
 
-// Of a step that did not succeed.
+// The cause for a status other than kOk.
 constexpr DecodeFailureCause cause_of(StepStatus failed) {
   switch (failed) {
     case StepStatus::kPlanMismatch:

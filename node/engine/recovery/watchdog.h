@@ -1,7 +1,7 @@
-// Watchdog: a thread that ends the process, exit code 70, when there is work and neither the engine
-// thread nor any rank gets on: a thread that hangs cannot be ended, a process can, and its
-// supervisor starts it anew. It looks at counters only and takes no lock, so it cannot hang with
-// whom it watches. Slow work moves a counter, so it may take any time.
+// Watchdog: a thread that ends the process with exit code 70 when there is work and neither the
+// engine thread nor any rank makes progress. A hanging thread cannot be ended; a process can, and
+// its supervisor restarts it. The watchdog reads counters only and shares no lock with the threads
+// that it watches, so it cannot hang with them. Slow work advances a counter and may take any time.
 #pragma once
 
 #include <condition_variable>
@@ -20,10 +20,10 @@ class Watchdog {
   struct Sight {
     bool has_work = false;
     uint64_t progress = 0;
-    uint64_t awaited_step = 0;  // which the engine thread waits for; 0 = for none
+    uint64_t awaited_step = 0;  // the step that the engine thread waits for; 0 = none
   };
 
-  // `look` is called at each tick on the watch's own thread, from start() to stop().
+  // `look` is called at each tick on the watchdog's own thread, between start() and stop().
   Watchdog(const WatchConfig& config, std::function<Sight()> look);
   ~Watchdog();  // stop()
 
@@ -32,7 +32,7 @@ class Watchdog {
 
  private:
   void run();
-  bool wait_tick();  // false once the watch is over
+  bool wait_tick();  // returns false once the watch is over
   [[noreturn]] void give_up(const Sight& sight) const;
 
   // constant after construction
