@@ -14,7 +14,7 @@ static_assert(std::is_trivially_copyable_v<StepPlanHeader>);
 static_assert(std::is_trivially_copyable_v<SamplingRow>);
 static_assert(sizeof(StepPlanHeader) % 8 == 0 && sizeof(SamplingRow) % 8 == 0);
 
-// Where each section begins, in bytes; the one place that knows the order.
+// The byte offset of each section. Only this struct knows their order.
 struct Layout {
   explicit Layout(const StepPlanHeader& h)
       : n_tokens(h.n_tokens),
@@ -91,8 +91,8 @@ size_t step_plan_bytes(const StepLimits& limits) {
   return Layout(header).end;
 }
 
-// Eight bytes at a time; every input bit reaches half of the output's. Not for hostile input: it
-// tells plans apart that differ by a bug or a fault.
+// Mixes eight bytes at a time; every input bit affects half of the output bits. It detects plans
+// that differ by a bug or a fault, and is not meant for hostile input.
 uint64_t step_plan_digest(std::span<const std::byte> plan) {
   StepPlanHeader header;
   CHECK(plan.size() >= sizeof(header) && plan.size() % 8 == 0);
@@ -270,7 +270,7 @@ void StepPlanBuilder::add_sequence(int32_t seq_slot, int32_t first_position,
       CHECK(block >= 0);
       slot_mapping_[g].push_back(block * limits_.block_size + position % limits_.block_size);
     }
-    // Rows keep their full width until finish() knows how much of it this step needs.
+    // Rows keep their full width until finish() knows the width that this step needs.
     auto& rows = block_tables_[g];
     const size_t row_end = rows.size() + static_cast<size_t>(limits_.max_blocks_per_seq());
     for (int32_t b = 0; b < n_blocks; ++b) rows.push_back(raw(table[static_cast<size_t>(b)]));

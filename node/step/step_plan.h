@@ -1,11 +1,20 @@
-// StepPlan: everything the ranks need to run one step, as one flat buffer without pointers (it can
-// cross shared memory as it is). Written by the engine with StepPlanBuilder, read by every rank
-// through StepPlanView. The digest covers every byte but its own eight; ranks compare it before the
-// first collective of the step.
+// StepPlan: everything that the ranks need to run one step, as one flat buffer without pointers, so
+// that it can cross shared memory as it is. The engine thread writes it with StepPlanBuilder; every
+// rank reads it through StepPlanView. The digest covers every byte but its own eight; the ranks
+// compare it before the first collective of the step.
 //
-//   | header | tokens | positions | seq_of_token | seq_slots | per group: slot_mapping,
-//   block_tables, copies from, to, stores from, loads to | sample_tokens | sampling rows | banned
-//   ids | cached ids, slots, positions | stores to, tags | loads from, tags |
+// Layout, in this order; sections of i32 are padded to 8 bytes:
+//
+//   | header                                                                     |
+//   | tokens | positions | seq_of_token | seq_slots                              |
+//   | slot_mapping | block_tables | copies_from | copies_to |                    |  per KV group
+//   |     stores_from | loads_to                                                 |
+//   | sample_tokens | sampling rows | banned ids                                 |
+//   | cached_ids | cached_seq_slots | cached_positions                           |
+//   | stores_to | store_tags | loads_from | load_tags                            |
+//
+// A rank first stores blocks in host memory, then loads blocks from there, then runs the layers; in
+// each layer it copies blocks before the rows write their keys and values.
 #pragma once
 
 #include <cstddef>
@@ -25,37 +34,37 @@ struct StepPlanHeader {
   uint32_t n_bytes = 0;
   uint64_t step = 0;
   uint64_t digest = 0;
-  int32_t n_tokens = 0;    // query rows: a decoding sequence adds one
+  int32_t n_tokens = 0;    // rows; a decoding sequence has one
   int32_t n_seqs = 0;      // sequences in this step
   int32_t n_samples = 0;   // rows whose next token is sampled
   int32_t n_groups = 1;    // KV groups
   int32_t max_blocks = 0;  // columns of the block tables
   int32_t n_banned = 0;
-  int32_t n_cached = 0;  // tokens that this step's new sequences found in the KV cache
-  int32_t n_copies = 0;  // blocks of every group that are copied before anything is written
-  int32_t n_stores = 0;  // blocks of every group that are copied to host memory, before all else
-  int32_t n_loads = 0;   // and back from there, next
+  int32_t n_cached = 0;  // cached tokens: not computed, but copied into token_ids
+  int32_t n_copies = 0;  // blocks, in every group, that are copied before the rows write
+  int32_t n_stores = 0;  // blocks, in every group, that are stored in host memory before all else
+  int32_t n_loads = 0;   // blocks, in every group, that are loaded from host memory after that
 };
 
-// The most a plan of this node can hold; sizes every buffer once, at start.
+// The most that a plan of this node can hold. Every buffer is sized by it once, at start.
 struct StepLimits {
   int32_t max_tokens = 0;   // --max-num-batched-tokens
   int32_t max_seqs = 0;     // --max-num-seqs
-  int32_t max_samples = 0;  // = max_seqs, but for teacher-forced tests
+  int32_t max_samples = 0;  // = max_seqs, except in teacher-forced tests
   int32_t max_model_len = 0;
   int32_t block_size = 16;
   int32_t n_groups = 1;
   int32_t max_banned = 0;
   int32_t n_host_kv_blocks = 0;  // blocks of the host tier; 0 = none
-  // Of either kind in a step. A load's tokens are among the cached ones.
+  // The most stores, and the most loads, of a step. The tokens of loaded blocks count as cached.
   int32_t max_transfers() const { return n_host_kv_blocks > 0 ? max_blocks_per_seq() : 0; }
-  int32_t max_cached_tokens() const { return max_model_len; }  // of one step's new sequences
+  int32_t max_cached_tokens() const { return max_model_len; }  // in one step
   int32_t max_blocks_per_seq() const {
     return static_cast<int32_t>(ceil_div(max_model_len, block_size));
   }
 };
 size_t step_plan_bytes(const StepLimits& limits);
-// What the header's `digest` must be.
+// The digest that the plan's header must hold.
 uint64_t step_plan_digest(std::span<const std::byte> plan);
 
 class StepPlanView {
@@ -63,10 +72,10 @@ class StepPlanView {
   explicit StepPlanView(std::span<const std::byte> bytes);
 
   const StepPlanHeader& header() const;
-  std::span<const int32_t> tokens() const;                 // [n_tokens], -1 = in the token_ids
+  std::span<const int32_t> tokens() const;                 // [n_tokens], -1 = read from token_ids
   std::span<const int32_t> positions() const;              // [n_tokens]
   std::span<const int32_t> seq_of_token() const;           // [n_tokens], ascending
-  std::span<const int32_t> seq_slots() const;              // [n_tokens], row of the token token_ids
+  std::span<const int32_t> seq_slots() const;              // [n_tokens], row of token_ids
   std::span<const int32_t> slot_mapping(int group) const;  // [n_tokens]
   std::span<const int32_t> block_tables(int group) const;  // [n_seqs, max_blocks], -1 = none
   std::span<const int32_t> copies_from(int group) const;   // [n_copies], block ids
@@ -76,11 +85,12 @@ class StepPlanView {
   std::span<const int32_t> sample_tokens() const;          // [n_samples], index into tokens
   std::span<const SamplingRow> sampling() const;           // [n_samples]
   std::span<const int32_t> banned() const;
-  // Tokens with keys and values already, which no row forwards: only their histories learn them.
+  // Cached prompt tokens: not computed, but copied into token_ids so that penalties see them.
   std::span<const int32_t> cached_ids() const;        // [n_cached]
-  std::span<const int32_t> cached_seq_slots() const;  // [n_cached], row of the token token_ids
+  std::span<const int32_t> cached_seq_slots() const;  // [n_cached], row of token_ids
   std::span<const int32_t> cached_positions() const;  // [n_cached]
-  // Host blocks, and what their content goes by: a load is of what was stored under the same tag.
+  // Host blocks, and tags that identify their content: a load expects what was stored under the
+  // same tag.
   std::span<const int32_t> stores_to() const;    // [n_stores]
   std::span<const uint64_t> store_tags() const;  // [n_stores]
   std::span<const int32_t> loads_from() const;   // [n_loads]
@@ -96,19 +106,20 @@ class StepPlanBuilder {
   explicit StepPlanBuilder(const StepLimits& limits);
 
   void begin(uint64_t step);
-  // One sequence's chunk: tokens[i] at position first_position + i. block_tables[g] is the
+  // Adds one sequence's chunk: tokens[i] is at position first_position + i. block_tables[g] is the
   // sequence's table in group g and covers every position of the chunk.
   void add_sequence(int32_t seq_slot, int32_t first_position, std::span<const int32_t> tokens,
                     std::span<const std::span<const BlockId>> block_tables);
-  // Samples after the last token added.
+  // Samples after the last token added. `banned`: ids that must not be sampled.
   void add_sample(const SamplingRow& row, std::span<const int32_t> banned = {});
-  // The first tokens of a sequence that is new in this step and found them in the KV cache.
+  // Adds the first tokens of a sequence, which have keys and values already, for token_ids.
   void add_cached(int32_t seq_slot, std::span<const int32_t> tokens);
-  // Before the step, block from[g] is copied to block to[g] in every group g.
+  // Copies block from[g] to block to[g] in every group g, before the rows write.
   void add_copy(std::span<const BlockId> from, std::span<const BlockId> to);
-  // Before that, block from[g] of every group g is stored in a host block;
+  // Stores block from[g] of every group g in host block `to` under this tag, before all else.
   void add_store(std::span<const BlockId> from, HostBlockId to, uint64_t tag);
-  // and then what a host block has under this tag is loaded into block to[g].
+  // Loads what host block `from` has under this tag into block to[g] of every group g, after the
+  // stores.
   void add_load(HostBlockId from, uint64_t tag, std::span<const BlockId> to);
   int32_t n_tokens() const;
   int32_t n_seqs() const;
@@ -118,7 +129,7 @@ class StepPlanBuilder {
  private:
   void put_block_tables(size_t at, const std::vector<int32_t>& rows);
 
-  // Laid out by step_plan.cpp.
+  // The sections of the plan; finish() lays them out.
   StepLimits limits_;
   StepPlanHeader header_;
   std::vector<int32_t> tokens_, positions_, seq_of_token_, seq_slots_;
