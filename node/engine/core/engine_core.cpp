@@ -188,7 +188,8 @@ void EngineCore::submit_step(Schedule& schedule) {
   ++n_in_flight_;
 }
 
-// The device cache had evicted these blocks, but loading them means that nothing is recomputed.
+// The device cache had evicted these blocks, but they are loaded instead of recomputed, so their
+// evictions do not count as regret.
 void EngineCore::note_loads(const Sequence& sequence) {
   counters_.n_host_loaded += sequence.host().size();
   for (const HostPin& pin : sequence.host()) {
