@@ -1,4 +1,4 @@
-// Admission: what is refused at the door, with which code, field and numbers.
+// Admission: which requests are refused, and with which code, field and numbers.
 #include "node/engine/queue/admission.h"
 
 #include <gmock/gmock.h>
@@ -15,7 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Blocks of 4: 10 blocks are 40 tokens.
+// Block size 4; 10 blocks hold 40 tokens.
 struct AdmissionTest : ::testing::Test {
   FakeTokenizer tokenizer;
   StepLimits limits = small_limits();  // max_model_len 64

@@ -1,5 +1,5 @@
-// No allocation in the step loop: once warm, a decode step takes no memory anywhere on the engine
-// thread. Counted by replacing this executable's operator new.
+// No allocation in the step loop: once warm, a decode step allocates nothing on the engine thread.
+// The test replaces this executable's operator new with one that counts.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace lockstep::testing {
 namespace {
 
-// Counts on the engine thread between its 10th and its 50th batch.
+// Counts the engine thread's allocations between its 10th and its 50th batch.
 class CountingSink final : public EngineSink {
  public:
   void on_events(const EventBatch& batch) override {
@@ -54,7 +54,7 @@ TEST_P(AllocationTest, ADecodeStepAllocatesNothing) {
 TEST(Allocation, TheCounterCounts) {
   n_allocations = 0;
   is_counting_this_thread = true;
-  ::operator delete(::operator new(1));  // unlike `delete new int`, never optimised away
+  ::operator delete(::operator new(1));  // unlike `delete new int`, it is never optimised away
   is_counting_this_thread = false;
   EXPECT_GE(n_allocations, 1);
 }

@@ -1,5 +1,5 @@
-// Block events under an engine that shares, extends and evicts at random: whoever applies them, and
-// heals by a snapshot when it missed some, has what the prefix cache has.
+// Block events of an engine that shares, extends and evicts at random: a reader that applies them,
+// and takes a snapshot when it missed some, has what the prefix cache has.
 #include <gtest/gtest.h>
 
 #include "tests/support/block_receiver.h"
@@ -15,7 +15,7 @@ using testing::request_of;
 using testing::resident_blocks;
 using testing::SeededRandom;
 
-// A few beginnings that many share, then something of its own.
+// A prompt with one of a few shared prefixes and a random rest.
 GenerationRequest random_request(uint64_t id, SeededRandom& random) {
   std::vector<int32_t> prompt;
   const auto system = static_cast<int32_t>(random.integer(0, 3));

@@ -1,4 +1,4 @@
-// Emptying the prefix cache of a running engine, and who holds what.
+// Clearing the prefix cache of a running engine, and listing its sequences and their blocks.
 #include "node/engine/report/cache_control.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@ using testing::CoreHarness;
 using testing::counting;
 using testing::request_of;
 
-// Blocks of 4 tokens; "gold" is tenant 1.
+// Block size 4; "gold" is tenant 1.
 EngineConfig config() {
   EngineConfig config = testing::small_config();
   config.tenants.push_back({.name = "gold"});

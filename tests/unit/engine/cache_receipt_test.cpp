@@ -1,4 +1,4 @@
-// Receipts and the report: what they say of hits, and of every reason for a miss.
+// Cache receipts and the cache report: hits, and every reason for a miss.
 #include "node/engine/sequence/cache_receipt.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ using testing::counting;
 using testing::request_of;
 using testing::small_config;
 
-// Blocks of 4 tokens; every request ends after one output token.
+// Block size 4; every request ends after one output token.
 class CacheReceiptTest : public ::testing::Test {
  protected:
   explicit CacheReceiptTest(const EngineConfig& config = small_config()) : node(config) {
@@ -119,8 +119,8 @@ TEST(CacheReceipt, APrefixThatAnotherIsComputingIsNotCommittedYet) {
   node.sink.after = [&](const EventBatch& batch) {
     for (const RequestEnd& end : batch.ends) receipts[raw(end.request)] = end.cache.value();
   };
-  // 200 tokens take 100 steps, of which nobody waits for more than 64. The second is shorter, so it
-  // is looked at at once.
+  // 200 tokens take 100 steps; a sequence is deferred for at most 64. The second prompt is shorter,
+  // so it is considered at once.
   std::vector<int32_t> longer = counting(1, 200);
   longer.resize(500, 7);
   ASSERT_TRUE(node.accept(request_of(1, longer, 1)));
@@ -153,7 +153,7 @@ TEST_F(CacheReceiptTest, TheReportNamesThePrefixThatIsSharedMost) {
   EXPECT_FALSE(got.keys[0].has_salt);
   EXPECT_EQ(got.keys[0].n_blocks, 12);
   EXPECT_TRUE(got.keys[1].has_salt);
-  EXPECT_TRUE(report().prefixes[0].first_tokens.empty());  // unless asked for
+  EXPECT_TRUE(report().prefixes[0].first_tokens.empty());  // unless requested
 }
 
 TEST_F(CacheReceiptTest, HitsOfAPrefixThatIsGoneAreNotItsSuccessors) {

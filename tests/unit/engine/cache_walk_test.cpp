@@ -1,5 +1,5 @@
-// What a cache report costs the engine thread, counted in blocks, and what a walk makes of an index
-// that changes under it.
+// What a cache report costs the engine thread, in blocks, and what a walk reads from an index that
+// changes meanwhile.
 #include "node/engine/report/cache_walk.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ using testing::FakeClock;
 
 constexpr BlockId kNone = PrefixIndex::kNone;
 
-// An index of one token a block whose nodes are added by hand.
+// An index with one token per block whose entries the test inserts.
 class WalkedIndex {
  public:
   explicit WalkedIndex(int32_t n_blocks)
@@ -103,7 +103,7 @@ TEST(CacheWalk, ReadsNothingOfBlocksThatNobodyFoundButWhoseTheyAre) {
   EXPECT_EQ(report.prefixes[0].n_children, 1);
 }
 
-// Parent and child change places between two pieces, so that each is read as the other's child.
+// Parent and child swap places between two pieces, so that each is read as the other's child.
 TEST(CacheWalk, ATrieThatChangesBetweenTwoPiecesMakesNoCircle) {
   constexpr int32_t kLate = CacheWalk::kBlocksPerStep + 5;
   WalkedIndex cache(kLate + 1);

@@ -1,5 +1,5 @@
-// How a choice ends, and what its client gets to read: end ids, stop ids, stop strings, minimum and
-// maximum length. The null model says a script.
+// How a choice ends, and which text its client receives: EOS ids, stop ids, stop strings, minimum
+// and maximum length. The null model outputs a script.
 #include "node/engine/sequence/choice_output.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ constexpr int32_t kNiFirst = kStopWord + 6, kNiLast = kStopWord + 7;  // halves 
 
 class ChoiceOutputTest : public ::testing::TestWithParam<int> {
  protected:
-  // The stream of a request whose model says `script`, then 'z' for ever.
+  // The stream of a request whose model outputs `script`, then 'z' for ever.
   Transcript say(std::vector<int32_t> script, const SamplingParams& sampling) {
     const EngineConfig config = small_config(GetParam());
     NullExecutor::Options options = executor_options(config);
@@ -62,7 +62,7 @@ TEST_P(ChoiceOutputTest, AnEndIdIsOneOfManyWithIgnoreEos) {
 TEST_P(ChoiceOutputTest, AStopTokenIdStopsAndHasNoText) {
   SamplingParams sampling = up_to(10);
   sampling.stop_token_ids = {kLlo};
-  sampling.ignore_eos = true;  // stop ids are asked for; they hold all the same
+  sampling.ignore_eos = true;  // stop ids still end the choice
   const Transcript t = say({kHe, kEnd, kLlo}, sampling);
   EXPECT_EQ(t.text, "he");
   EXPECT_EQ(t.ids.size(), 3u);

@@ -1,5 +1,6 @@
-// Context shift: a context that is full is cut, and its sequence goes on. What the ranks are told,
-// what the client sees, and that no token depends on when or beside whom it happened.
+// Context shift: a full context is cut, and its sequence continues. Tests what the ranks receive,
+// what the client receives, and that no token depends on when the cut happened or on other
+// requests.
 #include <gtest/gtest.h>
 
 #include "tests/support/random.h"
@@ -15,7 +16,7 @@ TEST(ContextCut, DropsTheOlderHalfOfWhatIsNotKept) {
   };
   expect_cut(context_cut(64, 20, 8), 8, 28);
   expect_cut(context_cut(64, 20, 0), 0, 32);
-  expect_cut(context_cut(64, 5, 8), 5, 29);  // the prompt's head, not the answer's
+  expect_cut(context_cut(64, 5, 8), 5, 29);  // keeps prompt tokens only
   expect_cut(context_cut(64, 20, kKeepPrompt), 20, 22);
   expect_cut(context_cut(63, 20, 8), 8, 27);  // half of 55
 }
@@ -77,15 +78,15 @@ TEST_P(ContextShift, AnOutputMayOutgrowTheContext) {
   EXPECT_EQ(h.ending(1).usage.completion_tokens, 200u);
   const EngineSnapshot s = h.core.snapshot();
   EXPECT_EQ(s.n_context_shifts, 15u);  // after 22 outputs, then after every 12th
-  // Of the 20 tokens that are left the last was never forwarded; the 8 in front are still cached.
+  // Of the 20 tokens that are left, the last was never forwarded; the first 8 are still cached.
   EXPECT_EQ(s.n_tokens_after_shift, 15u * (19 - 8));
   EXPECT_EQ(s.n_recomputed_tokens, 0u);
   EXPECT_EQ(s.n_preemptions, 0u);
   EXPECT_EQ(s.n_prompt_tokens, 10u);
 }
 
-// The rows that the ranks sample: the output's index never stands still, the context is what its
-// head and the newest outputs are.
+// The sampled rows: the output's index always grows, and the context is its head and the newest
+// outputs.
 TEST_P(ContextShift, TheRanksAreToldTheRestOfTheContextAndTheIndexOfTheOutput) {
   CoreHarness h(shifting(GetParam(), 6));
   uint32_t n_rows = 0;
@@ -165,8 +166,8 @@ TEST_P(ContextShift, WithoutAKvCacheTheTokensAreTheSame) {
   EXPECT_EQ(without.core.snapshot().n_tokens_after_shift, 0u);
 }
 
-// Pressure, tenants' neighbours, chunks, groups, choices: as preemption_test.cpp, with contexts
-// that are cut several times.
+// Memory pressure, other tenants, chunks, KV groups and choices as in preemption_test.cpp, with
+// contexts that are cut several times.
 TEST_P(ContextShift, RandomPressureNeverShowsInAToken) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     SeededRandom random(seed);

@@ -1,5 +1,5 @@
-// Requests that wait for a prefix that another one computes: what they cost a plan, and that none
-// is forgotten.
+// Requests that are deferred for a prefix that another one computes: what they cost a plan, and
+// that none is forgotten.
 #include <gtest/gtest.h>
 
 #include "node/engine/plan/step_planner.h"
@@ -23,7 +23,7 @@ EngineConfig config_of(int depth) {
   return config;
 }
 
-// Request 0 is longer than the others by far, so they are looked at while it is being computed.
+// Request 0 is much longer than the others, so they are considered while it is being computed.
 std::vector<int32_t> prompt_of(uint64_t id) {
   std::vector<int32_t> prompt;
   for (int32_t i = 0; i < kSystem; ++i) prompt.push_back(i * 7 % 200);
@@ -55,14 +55,14 @@ TEST_P(Deferrals, APlanLooksUpAsManyPromptsHoweverManyWaitForAPrefix) {
     ASSERT_LE(n_matches - n_before, kMaxDeferralsPerStep + kSeqs + 1);
     n_before = n_matches;
   }
-  // Once when it is deferred, once when it is admitted, and the one for whom there is no room.
+  // One lookup when it is deferred, one when it is admitted, and one that finds no room.
   EXPECT_LE(n_before - n_at_first, 2 * kRequests + h.core.snapshot().n_steps);
   EXPECT_EQ(h.core.snapshot().n_length, kRequests);
   EXPECT_GE(h.core.snapshot().n_cached_tokens, (kRequests - 1) * kSystem);
   EXPECT_EQ(check_invariants(h.core.scheduler(), true), 0);
 }
 
-// While its leader is computing, nobody asks again.
+// While the leader is computing, plans do not look deferred sequences up again.
 TEST_P(Deferrals, WhoIsDeferredIsNotLookedUpUntilItIsServed) {
   CoreHarness h(config_of(GetParam()));
   for (uint64_t id = 0; id < 10; ++id) ASSERT_TRUE(h.accept(request_of(id, prompt_of(id), 1)));
@@ -100,7 +100,7 @@ TEST_P(Deferrals, WhoIsCancelledWhileItIsDeferredIsGone) {
   EXPECT_EQ(h.ending(2).reason, FinishReason::kLength);
 }
 
-// A leader whose keys are not finite publishes no more: who waits for it is told at once.
+// A leader whose keys are not finite publishes no more blocks: its followers return at once.
 TEST_P(Deferrals, ALeaderThatPublishesNoMoreIsNotWaitedFor) {
   const EngineConfig config = config_of(GetParam());
   NullExecutor::Options options = executor_options(config);
@@ -119,7 +119,7 @@ TEST_P(Deferrals, ALeaderThatPublishesNoMoreIsNotWaitedFor) {
   EXPECT_EQ(h.ending(1).usage.cached_tokens, uint64_t{kRows});
 }
 
-// A prefix that takes longer than anybody waits: after so many steps it goes on with what is there.
+// A prefix takes longer than kMaxStepsDeferred: the sequence then continues with what is cached.
 TEST_P(Deferrals, NobodyWaitsForLongerThanTheBound) {
   EngineConfig config = config_of(GetParam());
   config.limits.max_tokens = 32;  // 256 steps

@@ -1,5 +1,5 @@
-// EngineCore, one turn at a time: what a request goes through, with one and with two steps in
-// flight. The property tests are in engine_property_test.cpp.
+// EngineCore, one turn at a time: the stages of a request, with one and with two steps in flight.
+// The property tests are in engine_property_test.cpp.
 #include "node/engine/core/engine_core.h"
 
 #include <gmock/gmock.h>
@@ -40,7 +40,7 @@ TEST_P(EngineCoreTest, CountersTellWhatHappened) {
   EXPECT_EQ(s.n_prompt_tokens, 21u);
   EXPECT_EQ(s.n_output_tokens, 7u);
   EXPECT_EQ(s.n_length, 2u);
-  EXPECT_EQ(s.n_query_rows, 20u + 5u + 1u);  // no padding, and none for nothing: lengths are known
+  EXPECT_EQ(s.n_query_rows, 20u + 5u + 1u);  // no padding and no needless row: lengths are known
   EXPECT_GE(s.n_steps, 7u);
   EXPECT_EQ(s.n_blocks_active, 0);
 }
@@ -64,7 +64,7 @@ TEST_P(EngineCoreTest, ChoicesDifferAndPromptIsCountedOnce) {
   EXPECT_EQ(alone.choice(1), h.choice(1, 0));
 }
 
-// As the prompts of one request do, which share their seed.
+// The prompts of one API call share their seed in this way.
 TEST_P(EngineCoreTest, ALaterFirstChoiceDrawsAsThatChoiceDoes) {
   CoreHarness h(config()), later(config());
   GenerationRequest request = request_of(1, {10, 20, 30}, 5);
@@ -161,7 +161,8 @@ TEST_P(EngineCoreTest, ACancelFreesEverythingWithinOneStep) {
   EXPECT_EQ(h.core.snapshot().n_cancelled, 1u);
 }
 
-// Two choices, a chunked prompt, a neighbour: cancelled after each possible number of turns.
+// A request with two choices and a chunked prompt, beside another one, is cancelled after each
+// possible number of turns.
 TEST_P(EngineCoreTest, CancelAtEveryBoundaryLeavesTheNeighbourAlone) {
   const auto run = [&](int n_turns) {
     auto h = std::make_unique<CoreHarness>(config());
@@ -202,7 +203,7 @@ TEST_P(EngineCoreTest, WithTwoStepsInFlightTheSecondIsPlannedBeforeTheFirstIsSee
   EXPECT_EQ(n_most, GetParam() - 1);
 }
 
-// The row planned before the end was seen is for nothing, and costs one row and no more.
+// The row planned before the end was seen is needless; it costs one row and no more.
 TEST_P(EngineCoreTest, ARowPlannedBeforeTheEndWasSeenIsThrownAway) {
   NullExecutor::Options options = executor_options(config());
   options.script = {65, 66, FakeTokenizer::kEnd, 67};
@@ -240,7 +241,7 @@ TEST_P(EngineCoreTest, TimeWithAStepInFlightIsCounted) {
   EXPECT_EQ(h.core.snapshot().busy, std::chrono::seconds(10));
 }
 
-// A result that is not the awaited step's must not reach a stream.
+// The result of a step other than the awaited one must not reach a stream.
 class LyingExecutor final : public Executor {
  public:
   explicit LyingExecutor(Executor& honest) : honest_(honest) {}
@@ -276,7 +277,7 @@ TEST(EngineCore, AResultOfAnotherStepIsThrownAwayAndTheStepRunsAgain) {
   EXPECT_EQ(core.snapshot().decode_failures.n_retried_of(DecodeFailureCause::kPlanMismatch), 1u);
 }
 
-// Admission is not asked here, so the request can never run: it must not wait for ever.
+// Without Admission a request may be accepted that can never run; it must not wait for ever.
 TEST(EngineCore, AHeadOfLineThatAnEmptyPoolCannotHoldIsFailed) {
   CoreHarness h(small_config());
   h.core.accept(std::make_unique<LiveRequest>(request_of(1, {1, 2, 3}, 5000)));

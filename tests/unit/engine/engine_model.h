@@ -1,7 +1,7 @@
-// EngineModel: requests of several tenants that come, go on, are cancelled, fail and run out of
-// time at random, through the whole engine, beside a naive picture of it: what each request's
-// tokens are, whoever else is there, how it may end, and what was counted for it. After every
-// operation the fourteen invariants are checked.
+// EngineModel: runs random requests of several tenants through the whole engine; they arrive, are
+// cancelled, fail and run out of time. Beside it a naive model computes what each request's tokens
+// are regardless of other requests, how the request may end, and what is counted for it. The
+// fourteen invariants are checked after every operation.
 #pragma once
 
 #include <algorithm>
@@ -51,7 +51,7 @@ class EngineModel {
     invariants_.check();
   }
 
-  // To the end: everybody has had a final message, and nothing is held.
+  // Runs to the end: every request has had its final message, and nothing is held.
   void drain() {
     for (int n = 0; !core_.idle(); ++n) {
       ASSERT_LT(n, 100000) << "does not end";
@@ -125,8 +125,8 @@ class EngineModel {
     core_.finish();
   }
 
-  // With nothing beside it, what is not cached is forwarded, and nothing else; each cut has the
-  // rest of the context forwarded once more.
+  // A request that runs alone forwards exactly what is not cached; each context shift has the rest
+  // of the context forwarded once more.
   void ask_alone() {
     executor_.fail_next_step = false;
     for (int i = 0; i < 4; ++i) {
@@ -143,8 +143,8 @@ class EngineModel {
     }
   }
 
-  // Planning is pure, and its plan holds what it must, whenever it is asked for. After a failed
-  // step sequences run in groups: together they may have more to tell than a step can.
+  // Planning is pure, and every plan satisfies invariant 9. Not checked while running sequences
+  // lack their token_ids after a failed step: together these may be more than one step can carry.
   void check_plan() {
     const auto& running = core_.scheduler().running();
     const auto lacks_history = [](const Sequence* s) { return !s->has_token_ids(); };
@@ -157,7 +157,7 @@ class EngineModel {
     }
   }
 
-  // Few different tokens, so that prefixes are shared all over.
+  // There are few different tokens, so that many prefixes are shared.
   std::vector<int32_t> any_prompt() {
     std::vector<int32_t> prompt(static_cast<size_t>(random_.integer(1, 24)));
     for (int32_t& token : prompt) token = random_.chance(0.9) ? 1 : 2;
@@ -189,7 +189,7 @@ class EngineModel {
     return request;
   }
 
-  // What admission refuses does not count as submitted.
+  // A request that admission refuses does not count as submitted.
   void submit() { submit(any_request()); }
   void submit(GenerationRequest request) {
     const Admission admission(config_.limits, config_.n_kv_blocks, tokenizer_, config_.tenants,
@@ -284,11 +284,11 @@ class EngineModel {
   std::map<uint64_t, Asked> live_;
   uint64_t next_id_ = 1;
   uint64_t n_prompt_tokens_ = 0, n_cached_tokens_ = 0;
-  // Requests that failed because steps did, for which they were not to blame.
+  // Requests that failed because their steps did, without being to blame.
   int n_unforeseen_ = 0, n_faults_ = 0;
 };
 
-// n operations; another engine after every 500 of them.
+// Runs n operations, with a new engine after every 500.
 inline void run_engine_model(uint64_t first_seed, int64_t n_operations) {
   constexpr int64_t kPerRun = 500;
   EngineSnapshot sum;
@@ -310,7 +310,7 @@ inline void run_engine_model(uint64_t first_seed, int64_t n_operations) {
     sum.n_cached_tokens += s.n_cached_tokens;
     sum.n_cancelled += s.n_cancelled;
   }
-  // It was what it is meant to be.
+  // The load exercised what it is meant to exercise.
   EXPECT_GT(sum.n_preemptions, 0u);
   EXPECT_GT(sum.n_context_shifts, 0u);
   EXPECT_GT(n_retried, 0u);

@@ -1,5 +1,5 @@
-// Pool, index and scheduler together against a naive model. A million operations:
-// tests/slow/engine.
+// Pool, index and scheduler together against a naive model. tests/slow/engine runs a million
+// operations.
 #include "tests/unit/engine/engine_model.h"
 
 namespace lockstep::testing {

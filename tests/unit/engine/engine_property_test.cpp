@@ -1,5 +1,5 @@
-// The engine under random loads: nothing depends on how requests were scheduled, and nothing is
-// left behind. Seeds are printed.
+// The engine under random loads: no output depends on how requests were scheduled, and no block or
+// slot is leaked. Seeds are printed.
 #include <gtest/gtest.h>
 
 #include "tests/support/random.h"
@@ -38,7 +38,7 @@ GenerationRequest random_request(SeededRandom& random, uint64_t id) {
   return request;
 }
 
-// The same requests, alone, one after another, on the simplest engine.
+// Runs the same requests alone, one after another, on the simplest engine.
 std::unique_ptr<CoreHarness> solo_runs(const std::vector<GenerationRequest>& requests) {
   auto h = std::make_unique<CoreHarness>(small_config());
   for (const GenerationRequest& request : requests) {

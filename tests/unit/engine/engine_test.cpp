@@ -1,4 +1,4 @@
-// Engine: its thread, its door and its ways to end. Callers come from other threads here.
+// Engine: its thread, submission, and the ways in which it ends. Callers run on other threads.
 #include "node/engine/core/engine.h"
 
 #include <gmock/gmock.h>
@@ -16,7 +16,7 @@ namespace {
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
-// A Recorder that a test thread can wait on. Nothing here takes a minute unless it hangs.
+// A Recorder that a test thread can wait on, for at most a minute.
 class SharedRecorder final : public EngineSink {
  public:
   void on_events(const EventBatch& batch) override {
@@ -31,7 +31,7 @@ class SharedRecorder final : public EngineSink {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(changed_.wait_for(lock, 60s, [&] { return recorder_.ends.size() >= n; }));
   }
-  // Once the engine has stopped, or of what has ended.
+  // To be called once the engine has stopped, or for requests that have ended.
   Recorder& recorder() { return recorder_; }
 
   std::function<void(const EventBatch&)> after;
@@ -126,7 +126,7 @@ TEST_P(EngineTest, TheQueueCountsWhatWaitsInTheEngineToo) {
   c.max_queued_requests = 2;
   int n_batches = 0;
   Running r(c);
-  r.sink.after = [&](const EventBatch&) {  // by the fifth 1 and 2 were taken in, and wait there
+  r.sink.after = [&](const EventBatch&) {  // by the fifth batch 1 and 2 wait in the engine
     if (++n_batches == 5) r.executor.hold();
   };
   r.executor.hold();
@@ -152,7 +152,7 @@ TEST_P(EngineTest, ALiveIdIsAConflictAndAnEndedOneIsFree) {
     if (batch.ends.empty()) return;
     std::call_once(once, [&] {
       r.sink.recorder() = Recorder();
-      again = r.engine.submit(request_of(1, {1}, 2));  // from inside its end
+      again = r.engine.submit(request_of(1, {1}, 2));  // while its end is being delivered
     });
   };
   r.engine.start();
@@ -276,7 +276,7 @@ TEST_P(EngineTest, AnIdleEngineSleeps) {
   EXPECT_LT(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC, 0.1);
 }
 
-// Many callers at once, some of which change their mind; a reader of snapshots beside them.
+// Many callers at once, some of which cancel, and a reader of snapshots beside them.
 TEST_P(EngineTest, EveryAcceptedRequestHasExactlyOneEnd) {
   constexpr uint64_t kThreads = 4, kEach = 100;
   Running r(config());

@@ -1,5 +1,5 @@
-// Steps that fail: whoever makes them fail is found and fails alone, the others run again and their
-// tokens are the same.
+// Failed steps: the sequence that makes them fail is found and fails alone; the others run again
+// and get the same tokens.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -45,7 +45,8 @@ TEST_P(FailedStep, OnlyTheRequestThatMakesItFailFails) {
   EXPECT_EQ(failures.n_failed_of(DecodeFailureCause::kNonfinite), 0u);
 }
 
-// It is the last of 16 that arrive while others decode: halves, quarters, … and nobody else ends.
+// The bad request is the last of 16 that arrive while others decode: the search takes halves,
+// quarters, …, and no other request ends.
 TEST_P(FailedStep, ItTakesNoMoreTrialsThanHalvingNeeds) {
   EngineConfig c = config();
   c.limits.max_seqs = c.limits.max_samples = 16;
@@ -89,7 +90,7 @@ TEST_P(FailedStep, AFaultThatPassesFailsNobody) {
   }
 }
 
-// Nothing names a row when a collective times out. Neither does it when it happens again.
+// A collective that times out names no row, and neither do repeated timeouts.
 TEST_P(FailedStep, TimeoutsInARowFailNobody) {
   NullExecutor::Options options = executor_options(config());
   options.fail_status = StepStatus::kCommFailed;
@@ -111,7 +112,7 @@ TEST_P(FailedStep, TimeoutsInARowFailNobody) {
   EXPECT_EQ(h.core.snapshot().decode_failures.n_failed, DecodeFailures::Counters());
 }
 
-// 100 ms, 200 ms, …; requests come, wait and end meanwhile.
+// Pauses of 100 ms, 200 ms, …; requests arrive, wait and end meanwhile.
 TEST_P(FailedStep, APauseThatDoublesComesBeforeEachTry) {
   EngineConfig c = config();
   c.limits.max_seqs = c.limits.max_samples = 1;
@@ -145,7 +146,7 @@ TEST_P(FailedStep, APauseThatDoublesComesBeforeEachTry) {
   for (uint64_t id : {2, 3}) EXPECT_EQ(h.choice(id).ids.size(), 8u);
 }
 
-// {1 2} has run, {3 4} runs; 3, whose row makes steps fail, is cancelled meanwhile.
+// {1 2} has run, {3 4} runs; meanwhile 3, whose row makes steps fail, is cancelled.
 TEST_P(FailedStep, WhoIsLeftOfATrialOfTwoIsNotToBlame) {
   CoreHarness h(config(), breaking(config()));
   for (uint64_t id : {1, 2, 4}) ASSERT_TRUE(h.accept(request_of(id, {10, int32_t(id)}, 8)));
@@ -161,8 +162,8 @@ TEST_P(FailedStep, WhoIsLeftOfATrialOfTwoIsNotToBlame) {
   for (uint64_t id : {1, 2, 4}) EXPECT_EQ(h.choice(id).ids.size(), 8u) << id;
 }
 
-// It tries for three seconds; then the step's sequences fail together, and those that were not in
-// it go on.
+// The engine retries for three seconds; then the step's sequences fail together, and sequences that
+// were not in the step continue.
 TEST_P(FailedStep, RanksThatKeepMissingEachOtherFailTheStepsRequests) {
   EngineConfig c = config();
   c.limits.max_seqs = c.limits.max_samples = 2;

@@ -1,6 +1,6 @@
-// What a request of the NullExecutor's model says if nobody interferes, worked out without blocks,
-// steps or neighbours: its tokens are a function of its prompt, its sampling and their index, its
-// context is cut where it is full.
+// Computes the output of a request to the NullExecutor's model without blocks, steps or other
+// requests: each token is a function of the context, the sampling parameters and its index; a full
+// context is cut.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ struct Foreseen {
   FinishReason reason = FinishReason::kLength;  // kError: its logits are not finite then
 };
 
-// The context, of which the first n_prompt tokens are the prompt, as docs/engine.md says it is cut.
+// Cuts the context, whose first n_prompt tokens are the prompt, as docs/engine.md describes.
 inline void cut_context(const EngineConfig& config, std::vector<int32_t>& context,
                         int32_t& n_prompt) {
   const auto n_context = static_cast<int32_t>(context.size());

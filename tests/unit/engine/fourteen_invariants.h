@@ -1,5 +1,5 @@
-// FourteenInvariants: what must hold of pool, index and scheduler after every operation, counted
-// anew from the blocks, tables and pages, beside what the engine checks itself. Numbers as in
+// FourteenInvariants: invariants of pool, index and scheduler, recounted from the blocks, tables
+// and pages after every operation, in addition to what the engine checks itself. Numbered as in
 // docs/engine.md, section 9, "The fourteen".
 #pragma once
 
@@ -17,11 +17,11 @@ class FourteenInvariants {
  public:
   FourteenInvariants(const EngineConfig& config, const EngineCore& core, NullExecutor& executor)
       : config_(config), core_(core), executor_(executor) {
-    // 14: the executor checks the digest of every plan it is handed. Here: what a step uses.
+    // 14: the executor checks the digest of every plan. Here: which blocks a step uses.
     executor.on_submit = [this](const StepPlanView& plan) { note_step(plan); };
   }
 
-  // Between two operations.
+  // Checks what must hold between two operations.
   void check() {
     ASSERT_EQ(check_invariants(scheduler(), true), 0);
     for (size_t group = 0; group < scheduler().pools().size(); ++group) {
@@ -35,7 +35,7 @@ class FourteenInvariants {
     check_counters();
   }
 
-  // Once everything has ended and the cache is cleared: 13.
+  // 13: to be called once all requests have ended and the cache is cleared.
   void check_baseline() const {
     for (const BlockPool& pool : scheduler().pools()) {
       ASSERT_EQ(pool.n_blocks_free(), pool.n_blocks_total());
@@ -55,7 +55,7 @@ class FourteenInvariants {
   const Scheduler& scheduler() const { return core_.scheduler(); }
   static int32_t tenant_of(const Sequence& sequence) { return sequence.owner().request.tenant; }
 
-  // 1, 3: states sum to the pool; a block is free or cached exactly when nobody refers to it.
+  // 1, 3: states sum to the pool; a block is free or cached exactly when it has no reference.
   void check_states(size_t group) const {
     const BlockPool& pool = scheduler().pools()[group];
     int32_t n_free = 0, n_cached = 0, n_active = 0;
@@ -71,7 +71,8 @@ class FourteenInvariants {
     ASSERT_EQ(n_free + n_cached + n_active, pool.n_blocks_total());
   }
 
-  // 2: references are uses. 4: what a step may still write to has one user and is in no index.
+  // 2: references are uses. 4: a block that may still be written to has one user and is in no
+  // index.
   void check_references(size_t group) const {
     const BlockPool& pool = scheduler().pools()[group];
     const size_t n_groups = scheduler().pools().size();
@@ -97,8 +98,8 @@ class FourteenInvariants {
     }
   }
 
-  // 9, 10: each block is charged to one tenant, each reservation to who holds it, and all promises
-  // can be kept.
+  // 9, 10: each block is charged to one tenant, each reservation to its holder's tenant, and all
+  // reservations can be fulfilled.
   void check_tenants(size_t group) const {
     const BlockPool& pool = scheduler().pools()[group];
     std::vector<int32_t> used(config_.tenants.size(), 0), cached(config_.tenants.size(), 0);
@@ -127,7 +128,7 @@ class FourteenInvariants {
     ASSERT_LE(n_committed, pool.n_blocks_total());
   }
 
-  // 5: what the index says is in a block is there, in every group. 6: and so is all before it.
+  // 5: an indexed block holds what the index says, in every group. 6: so do all blocks before it.
   void check_nodes() const {
     const PrefixIndex& index = core_.cache().index();
     for (int32_t i = 0; i < index.n_blocks(); ++i) {
@@ -151,7 +152,7 @@ class FourteenInvariants {
     }
   }
 
-  // 7: a block that a step in flight uses is not handed out again before the step is done.
+  // 7: a block that a step in flight uses is not allocated again before the step is done.
   void note_step(const StepPlanView& plan) {
     std::vector<std::pair<Block, uint32_t>>& uses = in_flight_[plan.header().step];
     for (int group = 0; group < plan.header().n_groups; ++group) {
@@ -177,8 +178,8 @@ class FourteenInvariants {
     }
   }
 
-  // 8: at least one token of what it has to forward is forwarded. 11 (half of it): nobody gives
-  // way too often. 12: what is planned has slots.
+  // 8: a sequence forwards at least one token of its context. 11 (half of it): no sequence is
+  // preempted too often. 12: planned tokens have slots.
   void check_sequences() const {
     for (const Sequence* sequence : scheduler().running()) {
       ASSERT_LT(sequence->n_cached(), sequence->n_known());
@@ -202,7 +203,7 @@ class FourteenInvariants {
     }
   }
 
-  // 8: prompts are counted once each. All counters only grow.
+  // 8: each prompt is counted once. All counters only grow.
   void check_counters() {
     const EngineSnapshot s = core_.snapshot();
     ASSERT_EQ(s.n_invariant_violations(), 0u);

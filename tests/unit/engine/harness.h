@@ -1,5 +1,5 @@
-// What the engine tests share: a sink that writes down every stream and checks its grammar, a way
-// to spell requests, and an EngineCore over the NullExecutor whose accounts are checked after each
+// Shared by the engine tests: a sink that records every stream and checks its grammar, helpers that
+// make requests, and an EngineCore over the NullExecutor whose accounts are checked after each
 // turn.
 #pragma once
 
@@ -20,7 +20,7 @@
 
 namespace lockstep::testing {
 
-// One choice's stream, as its client would have it.
+// One choice's stream as its client receives it.
 struct Transcript {
   std::vector<int32_t> ids;
   std::string text;
@@ -100,7 +100,7 @@ inline NullExecutor::Options executor_options(const EngineConfig& config) {
           .depth = 2};
 }
 
-// A request for `max_tokens` tokens that nothing but length ends.
+// A request for `max_tokens` tokens that only its length ends.
 inline GenerationRequest request_of(uint64_t id, std::vector<int32_t> prompt, int32_t max_tokens) {
   GenerationRequest request;
   request.id = RequestId{id};
@@ -129,7 +129,7 @@ class CoreHarness {
     }
     return status;
   }
-  bool turn() {  // false once there is nothing left to do
+  bool turn() {  // returns false once there is nothing left to do
     clock.advance(core.pause_left());
     core.start();
     core.finish();

@@ -1,5 +1,6 @@
-// The host tier seen from the engine: what leaves the devices comes back from host memory, and no
-// token shows it. NullExecutor keeps the host blocks' content and refuses what does not match.
+// The host tier seen from the engine: blocks that were evicted from the devices are loaded from
+// host memory, and no token depends on it. NullExecutor keeps the host blocks' content and refuses
+// loads that do not match.
 #include <gtest/gtest.h>
 
 #include "node/engine/report/cache_control.h"
@@ -10,7 +11,7 @@
 namespace lockstep::testing {
 namespace {
 
-// Blocks of 4 tokens; room for one sequence of max_model_len 64.
+// Block size 4, with room for one sequence of max_model_len 64.
 EngineConfig tiered_config(int depth = 1) {
   EngineConfig config = small_config(depth);
   config.limits.n_host_kv_blocks = 64;
@@ -18,7 +19,7 @@ EngineConfig tiered_config(int depth = 1) {
   return config;
 }
 
-// Runs requests whose prompts have nothing in common with others, until the pool is theirs.
+// Runs requests whose prompts share no prefix with others, until they fill the pool.
 void fill_with_strangers(CoreHarness& h, uint64_t first_id) {
   for (uint64_t id = first_id; id < first_id + 2; ++id) {
     ASSERT_TRUE(
@@ -52,7 +53,7 @@ TEST_P(HostTierEngine, WhoWasPreemptedGoesOnFromHostMemory) {
   EngineConfig config = tiered_config(GetParam());
   config.n_kv_blocks = 17;
   CoreHarness h(config);
-  for (uint64_t id = 1; id <= 8; ++id) {  // answers are expected to be short
+  for (uint64_t id = 1; id <= 8; ++id) {  // so that short outputs are expected
     ASSERT_TRUE(h.accept(request_of(id, {1}, 1)));
     h.run();
   }
@@ -130,7 +131,7 @@ TEST(HostTierOfEngine, ClearEmptiesHostMemoryToo) {
   EXPECT_EQ(h.core.snapshot().n_host_loaded, 0u);
 }
 
-// Steps cost 1 ms a row, and `per_transfer` a block that goes to host memory or comes back.
+// A step costs 1 ms per row, and `per_transfer` per block copied to or from host memory.
 uint64_t n_loaded_at(std::chrono::microseconds per_transfer, int n_requests) {
   CoreHarness h(tiered_config());
   h.executor.on_submit = [&](const StepPlanView& plan) {
@@ -153,9 +154,9 @@ TEST(HostTierOfEngine, BlocksAreLoadedIfThatIsMeasuredToBeCheaper) {
   EXPECT_LT(n_dear, 40u);
 }
 
-// Beside a decode a step may take 30 ms: a row takes 1, a block to or from host memory 2. Twenty
-// rows of one prompt leave time for rows of another, but not for the eleven blocks that it begins
-// with.
+// A step with a decode may take 30 ms; a row takes 1 ms, a block to or from host memory 2 ms.
+// Twenty rows of one prompt leave time for rows of another one, but not for the eleven blocks that
+// the other one loads first.
 TEST_P(HostTierEngine, BlocksToLoadTakeOfTheTimeThatDecodesCanWait) {
   EngineConfig config = tiered_config(GetParam());
   config.limits.max_tokens = 64;

@@ -1,4 +1,4 @@
-// Which blocks are filled with NaN: those that hold nothing any more, and never one in use.
+// Which blocks are filled with NaN: stale ones, and never one in use.
 #include "node/engine/checks/kv_sanitizer.h"
 
 #include <gtest/gtest.h>
@@ -33,7 +33,7 @@ TEST(KvSanitizer, FindsWhatWasFreedOrHandedOutOnceEach) {
     EXPECT_TRUE(sanitizer.find_stale(pool).empty()) << "it is being written now";
   }
   EXPECT_EQ(sanitizer.find_stale(pool).size(), 1u);
-  pool.reserve(1)->take();  // handed out and freed between two looks
+  pool.reserve(1)->take();  // allocated and freed between two calls
   EXPECT_EQ(sanitizer.find_stale(pool).size(), 1u);
 }
 
@@ -53,8 +53,7 @@ TEST(KvSanitizer, CachedBlocksAreLeftAloneUntilTheyAreEvicted) {
   EXPECT_EQ(sanitizer.find_stale(pool), std::vector<BlockId>{kept});
 }
 
-// A block that is filled was written by no step before, in this life of it, and is in nobody's hand
-// but that of the step to come.
+// A block that is filled has not been written since its allocation, and only the next step uses it.
 TEST(KvSanitizer, UnderALoadNoBlockThatHoldsTokensIsEverFilled) {
   EngineConfig config = testing::small_config(2);
   config.sanitize_kv = true;

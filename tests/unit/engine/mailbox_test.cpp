@@ -1,4 +1,4 @@
-// Mail between any thread and the engine thread.
+// Mailbox: requests, cancels and tasks from any thread to the engine thread.
 #include "node/engine/core/mailbox.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ TEST(Mailbox, ACancelIsForTheRequestThatWasLiveNotForTheNextOfItsId) {
   ASSERT_TRUE(mailbox.post(request(1)));
   mailbox.take(mail, false);
   mailbox.post_cancel(RequestId{1});
-  end(mailbox, 1);  // by itself, before the engine read of the cancel
+  end(mailbox, 1);  // the request ends before the engine thread takes the cancel
   ASSERT_TRUE(mailbox.post(request(1)));
   mailbox.take(mail, false);
   EXPECT_EQ(mail.arrivals.size(), 1u);
@@ -96,7 +96,7 @@ TEST(Mailbox, ACancelIsPostedOnce) {
   ASSERT_TRUE(mailbox.post(request(1)));
   mailbox.post_cancel(RequestId{1});
   mailbox.post_cancel(RequestId{1});
-  mailbox.post_cancel(RequestId{2});  // never heard of
+  mailbox.post_cancel(RequestId{2});  // an unknown id
   mailbox.take(mail, false);
   EXPECT_EQ(mail.cancels, std::vector{RequestId{1}});
 }

@@ -1,4 +1,5 @@
-// Without a KV cache: the same tokens, computed anew for each, and nothing kept.
+// Without a KV cache: the output is the same, each token costs a pass over the whole context, and
+// no block is kept.
 #include <gtest/gtest.h>
 
 #include "tests/support/random.h"
@@ -14,7 +15,7 @@ EngineConfig uncached(int depth = 1) {
   return config;
 }
 
-// 20 + 9 rows with a cache; without one 20 + 21 + ... + 29.
+// 20 + 9 rows with a KV cache; 20 + 21 + ... + 29 rows without one.
 TEST(NoKvCache, EveryTokenCostsAPassOverAllBeforeIt) {
   for (bool kv_cache : {true, false}) {
     EngineConfig config = kv_cache ? small_config() : uncached();

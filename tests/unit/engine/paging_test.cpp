@@ -1,5 +1,5 @@
-// Paging: a pool has no holes. Whatever was freed, and in whatever order, one sequence can have all
-// of it at once, and nothing is moved for it.
+// Paging: a pool has no external fragmentation. Whatever was freed, in any order, one sequence can
+// use all of it at once, and no block is moved.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -27,7 +27,7 @@ EngineConfig paged(bool prefix_cache) {
   return config;
 }
 
-// Begins like no other, so that nothing is shared.
+// A prompt that shares no prefix with others.
 GenerationRequest any_request(SeededRandom& random, uint64_t id) {
   std::vector<int32_t> prompt(static_cast<size_t>(random.integer(1, 90)));
   for (int32_t& token : prompt) token = static_cast<int32_t>(random.integer(0, 255));
@@ -35,7 +35,8 @@ GenerationRequest any_request(SeededRandom& random, uint64_t id) {
   return request_of(id, std::move(prompt), static_cast<int32_t>(random.integer(40, 60)));
 }
 
-// Slots of blocks that no token is in or about to be in, at most a block less one per sequence.
+// Slots of allocated blocks without a computed or planned token: at most a block less one per
+// sequence.
 void expect_little_waste(const CoreHarness& h) {
   for (const Sequence* sequence : h.core.scheduler().running()) {
     const int64_t n_unused =

@@ -1,5 +1,5 @@
-// Sequences that outgrow what they were reserved: who gives way, how often, and that nobody's
-// tokens depend on it.
+// Sequences that outgrow their reservations: which one is preempted, how often, and that no token
+// depends on it.
 #include <gtest/gtest.h>
 
 #include "tests/support/random.h"
@@ -15,7 +15,7 @@ EngineConfig tight_config(int depth, int32_t n_kv_blocks) {
   return config;
 }
 
-// The scheduler has seen answers of 8 tokens, and promises no more.
+// The scheduler has seen outputs of 8 tokens and reserves no more.
 void teach_short_answers(CoreHarness& h) {
   for (uint64_t id = 1000; id < 1008; ++id) {
     ASSERT_TRUE(h.accept(request_of(id, {1, 2}, 8)));
@@ -69,7 +69,7 @@ TEST_P(Preemption, TheOldestGoesOnAndTheNewestGivesWay) {
   EXPECT_EQ(h.sink.ends.size(), 11u);
 }
 
-// All three fill five blocks of the fifteen at once, and the oldest is the first to want a sixth.
+// All three fill five of the fifteen blocks at once, and the oldest is the first to need a sixth.
 TEST_P(Preemption, OfThoseWithAsMuchToLoseTheNewestGivesWay) {
   CoreHarness h(tight_config(GetParam(), 15));
   teach_short_answers(h);
@@ -92,7 +92,7 @@ TEST_P(Preemption, ALowerPriorityGivesWayWhateverItsAge) {
   h.run();
 }
 
-// What was published before stays in the cache, as long as nobody needs the room.
+// Published blocks stay in the cache as long as no sequence needs the room.
 TEST_P(Preemption, WhatIsStillCachedIsNotComputedAgain) {
   CoreHarness h(tight_config(GetParam(), 16));
   teach_short_answers(h);
@@ -101,7 +101,7 @@ TEST_P(Preemption, WhatIsStillCachedIsNotComputedAgain) {
   const EngineSnapshot s = h.core.snapshot();
   EXPECT_GT(s.n_preemptions, 0u);
   EXPECT_GT(s.n_recomputed_tokens, 0u);
-  // Each time it was sent back, a sequence had up to 44 tokens.
+  // Each time it was preempted, a sequence had up to 44 tokens.
   EXPECT_LT(s.n_recomputed_tokens, s.n_preemptions * 44);
 }
 
@@ -116,8 +116,8 @@ TEST_P(Preemption, ACancelWhileItWaitsAgainFreesNothingTwice) {
   EXPECT_EQ(h.ending(0).reason, FinishReason::kLength);
 }
 
-// The second of two that say the same references the first one's blocks beside its own; what it has
-// of the pool is then more than it needs, and too much once the first is gone.
+// The second of two sequences with the same output references the first one's blocks beside its
+// own. It then holds more of the pool than it needs, and too much once the first one has ended.
 TEST_P(Preemption, WhoHoldsBlocksTwiceStartsOverRatherThanStandStill) {
   EngineConfig config = tight_config(GetParam(), 9);
   config.limits.max_model_len = 32;

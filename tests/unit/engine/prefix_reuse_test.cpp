@@ -1,5 +1,5 @@
-// The prefix cache seen from the engine: what a request finds there, what it leaves, and that
-// nobody's tokens depend on it. NullExecutor fails where a page or a history does not hold what it
+// The prefix cache seen from the engine: what a request finds there, what it publishes, and that no
+// token depends on it. NullExecutor fails where a page or a row of token_ids does not hold what it
 // should.
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ TEST(PrefixReuse, ATurnGoesOnFromThePromptAndTheAnswerBeforeIt) {
   h.run();
   // 16 of 17 tokens of the first turn were forwarded: the last output never was.
   EXPECT_EQ(cached_tokens(h, 2), 16u);
-  // And what the second turn added to the chain that it shares is found by the third.
+  // The third turn also finds what the second one added to the chain that both share.
   const std::vector<int32_t> first_turns = counting(1, 10) + answer + counting(40, 3);
   ASSERT_TRUE(h.accept(request_of(3, first_turns + h.choice(2).ids + counting(50, 2), 1)));
   h.run();
@@ -62,8 +62,8 @@ TEST(PrefixReuse, WhatIsEqualFromTheBeginningIsSharedToTheToken) {
   EXPECT_EQ(cached_tokens(h, 3), 0u);
 }
 
-// The head of a block is copied, so whoever has the original goes on with it, and its own tokens
-// follow the copy. NullExecutor sees it if either is written over.
+// The head of a block is copied: the original's owner continues with the original, and the new
+// sequence's tokens follow the copy. NullExecutor detects it if either is overwritten.
 TEST(PrefixReuse, TheHeadOfABlockIsCopiedAtEveryOffset) {
   for (int n_groups : {1, 2}) {
     for (int32_t n_equal = 1; n_equal <= 20; ++n_equal) {
@@ -72,7 +72,7 @@ TEST(PrefixReuse, TheHeadOfABlockIsCopiedAtEveryOffset) {
         config.limits.n_groups = n_groups;
         CoreHarness h(config);
         ASSERT_TRUE(h.accept(request_of(1, counting(1, 24), 20)));
-        for (int i = 0; i < 4; ++i) h.turn();  // it has published its prompt, and goes on
+        for (int i = 0; i < 4; ++i) h.turn();  // it has published its prompt and decodes
         std::vector<int32_t> other = counting(1, n_equal) + counting(100, 5);
         ASSERT_TRUE(h.accept(request_of(2, other, 8)));
         h.run();
@@ -175,7 +175,7 @@ TEST(PrefixReuse, TheChoicesOfARequestShareItsPrompt) {
   request.sampling.n = 3;
   ASSERT_TRUE(h.accept(std::move(request)));
   h.run();
-  // The second and third stood back, then forwarded the last two prompt tokens each.
+  // The second and third were deferred, then forwarded the last two prompt tokens each.
   EXPECT_EQ(h.core.snapshot().n_query_rows, (14u + 3u) + 2 * (2u + 3u));
   EXPECT_EQ(cached_tokens(h, 1), 0u);  // of the request's own first prefill
   CoreHarness alone(small_config());
@@ -193,13 +193,13 @@ TEST(PrefixReuse, TwoThatArriveTogetherComputeTheirPrefixOnce) {
   CoreHarness h(small_config());
   ASSERT_TRUE(h.accept(request_of(1, counting(1, 24) + counting(80, 2), 2)));
   ASSERT_TRUE(h.accept(request_of(2, counting(1, 24) + counting(90, 2), 2)));
-  ASSERT_TRUE(h.accept(request_of(3, counting(50, 6), 2)));  // overtakes the one that stands back
+  ASSERT_TRUE(h.accept(request_of(3, counting(50, 6), 2)));  // overtakes the deferred one
   h.run();
   EXPECT_EQ(cached_tokens(h, 1) + cached_tokens(h, 2), 24u);
   EXPECT_EQ(cached_tokens(h, 3), 0u);
 }
 
-// What is shared is there with the chunk that holds it, long before the first token.
+// Shared blocks are published with the chunk that holds them, long before the first token.
 TEST(PrefixReuse, AShortPrefixOfALongPromptIsThereWithItsChunk) {
   CoreHarness h(small_config());
   ASSERT_TRUE(h.accept(request_of(1, counting(1, 42), 2)));
@@ -235,7 +235,7 @@ TEST(PrefixReuse, WhatIsOldestIsEvictedForWhoNeedsRoom) {
   EXPECT_EQ(ask(1, 1), 0u);    // leaves 3 blocks
   EXPECT_EQ(ask(2, 101), 0u);  // and 3 more: 6 of 8
   EXPECT_EQ(ask(3, 1), 11u);   // used again
-  EXPECT_EQ(ask(4, 201), 0u);  // needs 4 of which 2 are free: the second's end goes
+  EXPECT_EQ(ask(4, 201), 0u);  // needs 4, 2 are free: the end of the second one is evicted
   EXPECT_GT(h.core.snapshot().n_blocks_evicted, 0u);
   EXPECT_EQ(ask(5, 1), 11u);
   EXPECT_LT(ask(6, 101), 8u);
@@ -253,8 +253,8 @@ TEST(PrefixReuse, APoisonedSequenceLeavesNothingBehind) {
   EXPECT_EQ(h.core.snapshot().n_blocks_cached, 0);
 }
 
-// A penalty counts the tokens of the whole prompt, those that no row forwards included: the
-// executor compares history and pages.
+// A penalty counts the tokens of the whole prompt, including cached ones, which have no row: the
+// executor compares token_ids and pages.
 TEST(PrefixReuse, TheHistoryKnowsTheTokensThatWereNotForwarded) {
   CoreHarness h(small_config());
   for (uint64_t id : {1, 2, 3}) {
@@ -265,8 +265,8 @@ TEST(PrefixReuse, TheHistoryKnowsTheTokensThatWereNotForwarded) {
   EXPECT_EQ(cached_tokens(h, 13), 19u);
 }
 
-// Conversations, branches and strangers in a pool of a third of what they want, at both depths: the
-// transcript of each equals the one it has alone and uncached.
+// Conversations, branches and unrelated prompts in a pool of a third of what they need, with one
+// and with two steps in flight: the output of each equals the one it has alone and uncached.
 TEST(PrefixReuse, NobodysTokensDependOnTheCache) {
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     SeededRandom random(seed);
@@ -315,8 +315,8 @@ TEST(PrefixReuse, NobodysTokensDependOnTheCache) {
   }
 }
 
-// Cached tokens of a long prompt after twelve short ones have come and gone, in a pool that cannot
-// hold all, when a key costs so much beside a row.
+// Cached tokens of a long prompt after twelve short ones have ended, in a pool that cannot hold
+// all, when a key costs so much relative to a row.
 uint64_t n_left_of_a_long_prompt(std::chrono::microseconds per_key) {
   EngineConfig config = small_config();
   config.n_kv_blocks = 20;

@@ -1,5 +1,5 @@
 // Prompts of one tenant: a short one does not wait for a long one, and the long one is late by a
-// bounded factor, whatever comes behind it.
+// bounded factor, whatever arrives after it.
 #include <gtest/gtest.h>
 
 #include "tests/support/random.h"
@@ -21,7 +21,7 @@ EngineConfig config_of(int32_t max_seqs, int32_t n_kv_blocks) {
   return config;
 }
 
-// Nobody begins alike.
+// No two prompts share a prefix.
 GenerationRequest prompt_of(uint64_t id, int32_t n_tokens, int32_t max_tokens = 1) {
   std::vector<int32_t> prompt(static_cast<size_t>(n_tokens), 7);
   prompt.front() = static_cast<int32_t>(id % 250);
@@ -56,7 +56,7 @@ TEST_F(PromptTurns, AShortPromptDoesNotWaitForALongOne) {
   }
 }
 
-// Behind a prompt that is running, and one that waits and is long as well.
+// The short prompt arrives behind a long one that runs and a long one that waits.
 TEST_F(PromptTurns, AShortPromptDoesNotWaitForALongOneThatWaits) {
   CoreHarness h(config_of(4, 700));
   ASSERT_TRUE(h.accept(prompt_of(1, 1000)));
@@ -67,7 +67,7 @@ TEST_F(PromptTurns, AShortPromptDoesNotWaitForALongOneThatWaits) {
   h.run();
 }
 
-// So many short ones that they could take every row of every step.
+// There are so many short prompts that they could take every row of every step.
 TEST_F(PromptTurns, AFloodOfShortPromptsMakesALongOneAtMostTwiceAsLate) {
   constexpr int32_t kLong = 800;
   CoreHarness h(config_of(8, 400));
@@ -83,7 +83,7 @@ TEST_F(PromptTurns, AFloodOfShortPromptsMakesALongOneAtMostTwiceAsLate) {
   h.run();
 }
 
-// Each of several long ones, though the last of them is never the shortest.
+// The bound holds for each of several long prompts, though the last one is never the shortest.
 TEST_F(PromptTurns, EachPromptIsAtMostTwiceAsLateAsFirstComeFirstServedWouldHaveIt) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     SeededRandom random(seed);
@@ -113,7 +113,7 @@ TEST_F(PromptTurns, EachPromptIsAtMostTwiceAsLateAsFirstComeFirstServedWouldHave
   }
 }
 
-// Of the same length first come, first served is best for everybody.
+// For prompts of the same length, first come, first served is best for all.
 TEST_F(PromptTurns, PromptsOfOneLengthAreServedInOrderOfArrival) {
   CoreHarness h(config_of(4, 400));
   std::vector<uint64_t> order;
@@ -143,7 +143,8 @@ TEST_F(PromptTurns, AShortPromptOfALowerPriorityWaits) {
   h.run();
 }
 
-// 1: 21 blocks, runs. 2: 16 blocks, waits, and is longer than what 1 has left. 3: 2 blocks.
+// Request 1: 21 blocks, runs. Request 2: 16 blocks, waits, and is longer than what 1 has left.
+// Request 3: 2 blocks.
 TEST_F(PromptTurns, WhoOvertakesLeavesTheBlocksThatTheFirstInLineNeeds) {
   for (int32_t n_blocks : {38, 39}) {
     CoreHarness h(config_of(4, n_blocks));

@@ -1,5 +1,5 @@
-// What a prompt leaves in the prefix cache chunk by chunk: whatever ends it, the blocks of the
-// steps that were done are there, and nothing behind a value that was not finite.
+// Which blocks a prompt publishes chunk by chunk: whatever ends the request, the blocks of its
+// finished steps are cached, and none behind a value that was not finite.
 #include <gtest/gtest.h>
 
 #include "tests/support/tokens.h"
@@ -25,7 +25,7 @@ std::vector<int32_t> long_prompt() {
   return prompt;
 }
 
-// Tokens of the prompt that the cache has once it is asked again, alone.
+// Cached tokens of the prompt when it is submitted again, alone.
 int32_t n_cached_when_asked_again(CoreHarness& h, uint64_t id) {
   EXPECT_TRUE(h.accept(request_of(id, long_prompt(), 1)));
   h.run();
@@ -35,7 +35,7 @@ int32_t n_cached_when_asked_again(CoreHarness& h, uint64_t id) {
 class PublishedChunks : public ::testing::TestWithParam<int> {
  protected:
   int depth() const { return GetParam(); }
-  // Turns until half of the prompt of the only request has been computed.
+  // Runs turns until half of the only request's prompt has been computed.
   static void compute_half(CoreHarness& h) {
     while (h.core.scheduler().running().empty() ||
            h.core.scheduler().running().front()->n_computed() < kPrompt / 2) {
@@ -71,7 +71,7 @@ TEST_P(PublishedChunks, APromptWhoseDeadlinePassesLeavesTheBlocksOfItsSteps) {
   EXPECT_GE(n_cached_when_asked_again(h, 2), kPrompt / 2 / kBlockSize * kBlockSize);
 }
 
-// A client that gives up after three steps, whatever it has got, has its answer in the end.
+// A client that gives up after every three steps and retries gets its answer in the end.
 TEST_P(PublishedChunks, WhoGivesUpTooEarlyAgainAndAgainGetsThereInTheEnd) {
   CoreHarness h(long_config(depth()));
   uint64_t id = 0;
@@ -84,7 +84,7 @@ TEST_P(PublishedChunks, WhoGivesUpTooEarlyAgainAndAgainGetsThereInTheEnd) {
   } while (h.ending(id).reason != FinishReason::kLength);
 }
 
-// The step that is under way when the request ends is done, and so are its blocks.
+// The step in flight when the request ends is finished, and its blocks are published.
 TEST(PublishedChunksAtOnce, TheStepInFlightCountsToo) {
   CoreHarness h(long_config(1));
   ASSERT_TRUE(h.accept(request_of(1, long_prompt(), 1)));
@@ -111,8 +111,8 @@ TEST_P(PublishedChunks, AFailedStepLeavesNothingAndWhatWasBeforeItStays) {
   EXPECT_LT(n_cached, 450);
 }
 
-// Rows behind it look finite: in the last layer a key that is not finite reaches nobody's keys and
-// values. None of what comes after it is taken in, though it was computed well.
+// Later rows look finite: in the last layer a key that is not finite reaches no other keys and
+// values. Still no block behind it is published, though it was computed well.
 TEST_P(PublishedChunks, BehindAValueThatIsNotFiniteNothingIsTakenIn) {
   EngineConfig config = long_config(depth());
   NullExecutor::Options options = executor_options(config);

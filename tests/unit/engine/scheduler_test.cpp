@@ -1,4 +1,4 @@
-// Scheduler: who runs, with how many tokens, and in which order they get in.
+// Scheduler: which sequences run, with how many tokens, and in which order they are admitted.
 #include "node/engine/plan/scheduler.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 namespace lockstep::testing {
 namespace {
 
-// A scheduler whose sequences never end by themselves: results are "a token", always.
+// A scheduler whose sequences never end by themselves: every result is a token.
 struct Line {
   Line(const StepLimits& limits, int32_t n_blocks)
       : cache(pools(limits, n_blocks), limits.block_size, /*enabled=*/false),
@@ -25,7 +25,7 @@ struct Line {
     }
   }
 
-  // Who is in, is in for good, unless a test says otherwise.
+  // An admitted sequence is not preempted, unless a test changes the configuration.
   static EngineConfig config_of(const StepLimits& limits) {
     EngineConfig config;
     config.limits = limits;
@@ -205,8 +205,8 @@ TEST(Scheduler, AWaitingSequenceLeavesTheLineAtOnce) {
   EXPECT_EQ(line.scheduler.waiting().n_new_requests(), 2);
 }
 
-// Random loads: who is admitted before somebody who came earlier has fewer tokens to forward, and
-// all rules hold after each step.
+// Random loads: a sequence that is admitted before an earlier one has fewer tokens to forward, and
+// all invariants hold after each step.
 TEST(Scheduler, KeepsItsRulesUnderRandomLoads) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     SeededRandom random(seed);

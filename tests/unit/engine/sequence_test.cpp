@@ -1,4 +1,4 @@
-// Sequence: only the legal moves, and progress that adds up.
+// Sequence: only legal state transitions, and progress that adds up.
 #include "node/engine/sequence/sequence.h"
 
 #include <gtest/gtest.h>

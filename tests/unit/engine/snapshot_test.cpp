@@ -1,4 +1,4 @@
-// EngineSnapshot: where the pool's blocks are, as operators see it.
+// EngineSnapshot: the states of the pool's blocks, as operators see them.
 #include <gtest/gtest.h>
 
 #include "tests/unit/engine/harness.h"

@@ -1,5 +1,5 @@
-// StepTime: fits what steps cost; and with it a long prompt beside decodes is cut so that no step
-// is predicted above the target.
+// StepTime: fits what steps cost. With it a long prompt beside decodes is cut into chunks so that
+// no step is predicted above the target.
 #include "node/engine/plan/step_time.h"
 
 #include <gtest/gtest.h>
@@ -69,10 +69,10 @@ TEST(StepTime, TheMostRowsThatFitAreTheMost) {
   EXPECT_GT(time.predict(does_not), 0.05);
 }
 
-// Eight streams decode when a prompt of 4,000 tokens arrives. The clock goes on by what the model
-// takes for each step.
+// Eight streams decode when a prompt of 4,000 tokens arrives. The clock advances by the model's
+// time for each step.
 struct Arrival {
-  double worst_seconds = 0;  // of a step with decodes, after the prompt came
+  double worst_seconds = 0;  // of a step with decodes, after the prompt arrived
   int n_steps = 0;           // until its first token
 };
 Arrival long_prompt_among_decodes(std::chrono::milliseconds target) {
@@ -113,7 +113,7 @@ Arrival long_prompt_among_decodes(std::chrono::milliseconds target) {
 
 TEST(StepTime, ALongPromptNeverStopsTheDecodesAndIsNotStarved) {
   const Arrival with = long_prompt_among_decodes(std::chrono::milliseconds(60));
-  EXPECT_LE(with.worst_seconds, 0.060 * 1.02);  // the fit is good to two in a hundred
+  EXPECT_LE(with.worst_seconds, 0.060 * 1.02);  // the fit is good to 2 %
   EXPECT_LT(with.n_steps, 4000 / 30);
   const Arrival without = long_prompt_among_decodes(std::chrono::milliseconds(0));
   EXPECT_GT(without.worst_seconds, 0.4);  // a step of 512 tokens
@@ -130,7 +130,7 @@ TEST(StepTime, AStepThatWasInterruptedSaysLittle) {
   const double before = time.predict(work);
   time.observe(work, 100.0);
   EXPECT_LT(time.predict(work), 2 * before);
-  for (int i = 0; i < 100; ++i) time.observe(work, 0.3);  // but a slower machine is believed
+  for (int i = 0; i < 100; ++i) time.observe(work, 0.3);  // but a slower machine is followed
   EXPECT_NEAR(time.predict(work), 0.3, 0.06);
 }
 

@@ -1,5 +1,5 @@
-// Tenants and priorities: who is served first, what is kept for whom, and that neither shows in a
-// token.
+// Tenants and priorities: which requests are served first, which blocks are kept for a tenant, and
+// that no token depends on either.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -53,7 +53,7 @@ GenerationRequest of_tenant(int32_t tenant, GenerationRequest request) {
   return request;
 }
 
-// Ten long prompts of one tenant are there first; the other's short one does not wait for them.
+// Ten long prompts of one tenant arrive first; the other tenant's short one does not wait for them.
 TEST(Tenants, ALongLineOfOneDoesNotHoldUpTheOther) {
   EngineConfig config = config_with({{.name = "b"}}, 400);
   config.limits.max_tokens = 128;
@@ -117,7 +117,7 @@ TEST(Tenants, AFloorIsThereWhenItIsWanted) {
   h.run();
 }
 
-// What others hold is in the way of the first in line, not its own tenant's limit.
+// The first waiting sequence lacks blocks that others hold; its own tenant's limit has room.
 TEST(Tenants, WhoWaitsForBlocksOfOthersIsNotOvertakenInItsLine) {
   CoreHarness h(config_with({{.name = "b"}}, 8));  // 32 tokens
   const auto ask = [&](uint64_t id, int32_t tenant, size_t n_prompt, int32_t max_tokens) {
@@ -136,14 +136,14 @@ TEST(Tenants, WhoWaitsForBlocksOfOthersIsNotOvertakenInItsLine) {
   EXPECT_EQ(h.sink.ends.size(), 3u);
 }
 
-// At its ceiling a tenant waits for itself; the other goes on.
+// A tenant at its ceiling waits for its own requests; the other tenant's requests run.
 TEST(Tenants, ACeilingHoldsUpNobodyElse) {
   CoreHarness h(config_with({{.name = "b", .ceiling = 8}, {.name = "c"}}));
   for (uint64_t id = 0; id < 4; ++id) {
     ASSERT_TRUE(h.accept(of_tenant(1, request_of(id, std::vector<int32_t>(16, int32_t(id)), 8))));
   }
   ASSERT_TRUE(h.accept(of_tenant(2, request_of(9, {1, 2, 3}, 2))));
-  for (int i = 0; i < 2; ++i) h.turn();  // one of b's has taken all that b may have
+  for (int i = 0; i < 2; ++i) h.turn();  // one request of b has taken all blocks that b may have
   EXPECT_EQ(h.core.scheduler().waiting().of(1).size(), 3u);
   EXPECT_EQ(h.core.scheduler().waiting().of(2).size(), 0u);
   bool is_served = false;

@@ -1,5 +1,5 @@
-// The engine under watch, with ticks that the tests give. What is slow lives, what stands still
-// ends the process, and an idle engine is left alone.
+// The engine under its watchdog, with ticks that the tests give: a slow step lives, a step without
+// progress ends the process, and an idle engine is left alone.
 #include "node/engine/recovery/watchdog.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 
 constexpr int kTicksOf30Seconds = 300;
 
-// Ticks of a watch, by hand.
+// Gives a watchdog its ticks by hand.
 class FakeTicks {
  public:
   std::function<bool()> waiter() {
@@ -33,7 +33,7 @@ class FakeTicks {
       return true;
     };
   }
-  // One, and the watch has looked and waits for the next.
+  // Gives one tick; on return the watchdog has looked and waits for the next one.
   void tick() {
     std::unique_lock lock(mutex_);
     ++n_given_;
@@ -54,7 +54,8 @@ class FakeTicks {
   bool is_over_ = false;
 };
 
-// Never hangs the test: what it waits for takes milliseconds.
+// A sink whose wait() for a request's end has a limit, so that a test never hangs; the end takes
+// milliseconds.
 class EndOfOne final : public EngineSink {
  public:
   void on_events(const EventBatch& batch) override {
@@ -121,7 +122,7 @@ TEST(Watchdog, AnIdleEngineIsLeftAlone) {
   }
 }
 
-// One tick less than it takes, and the next one.
+// The process survives one tick less than the limit, and ends with the next one.
 void stand_still(Watched& w) {
   for (int tick = 0; tick < w.config.watch.n_ticks; ++tick) w.ticks.tick();
   std::fputs("still there\n", stderr);
