@@ -1,6 +1,6 @@
 // BlockStore: the bytes of one rank's KV blocks, all layers, in one allocation made at start. Maps
-// a block id to memory and knows nothing about who uses it; the same id names a rank's own shard
-// (its KV heads) on every rank. Used by that rank's thread.
+// a block id to memory and knows nothing of sequences or references. On every rank one id names the
+// rank's own shard of the block (its KV heads). Used by that rank's thread.
 //
 //   | layer 0: block 0 | block 1 | … | layer 1: block 0 | block 1 | … |
 #pragma once
@@ -22,7 +22,7 @@ struct BlockStoreShape {
   int32_t block_size = 16;  // tokens
   int n_kv_heads = 0;       // of this rank
   int head_dim = 0;
-  MemoryTag tag = MemoryTag::kKv;  // that the bytes are counted under
+  MemoryTag tag = MemoryTag::kKv;  // the MemoryLedger counts the bytes under this tag
 };
 
 // Bytes of one block over all layers.
@@ -30,14 +30,13 @@ int64_t kv_bytes_per_block(const BlockStoreShape& shape);
 
 class BlockStore {
  public:
-  // Throws LoadError naming the numbers when the memory cannot be had.
+  // Throws LoadError naming the sizes if the memory cannot be allocated.
   BlockStore(const BlockStoreShape& shape, MemoryLedger& ledger);
 
   KvPages pages(int layer) const;
-  // One layer's part of a block.
+  // The bytes of one layer of a block.
   std::span<std::byte> bytes_of(BlockId block, int layer);
-  // Every value of the block, in every layer: all bits set is a NaN in each type (q8_0: the
-  // scales).
+  // Sets all bits of the block in every layer, which is a NaN in each dtype (q8_0: in the scales).
   void fill_with_nan(BlockId block);
   int64_t bytes() const { return buffer_.bytes(); }
   const BlockStoreShape& shape() const { return shape_; }

@@ -136,7 +136,7 @@ void BlockPool::add_ref(BlockId id) {
   ++shared.n_refs;
 }
 
-// The one place where a block stops being referenced.
+// No other function drops a reference of a block.
 void BlockPool::drop_ref(BlockId id) {
   Block& dropped = block(id);
   CHECK(dropped.n_refs > 0);
@@ -179,7 +179,7 @@ bool BlockPool::blocks_are_sound() const {
   return true;
 }
 
-// Promises are not listed, so of used blocks only the sum can be compared.
+// The pool does not count reservations by tenant, so only their sum can be compared.
 bool BlockPool::ledger_is_sound() const {
   std::vector<int32_t> n_active(static_cast<size_t>(ledger_.n_tenants()), 0);
   std::vector<int32_t> n_cached(n_active.size(), 0);

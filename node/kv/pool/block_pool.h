@@ -1,21 +1,21 @@
 // BlockPool: hands out the ids of KV blocks, one pool per KV group of a node. Counts references,
 // states and generations; knows nothing of bytes, ranks or models. Engine thread only.
 //
-//   auto reservation = pool.reserve(3);         // nullopt: not now
-//   BlockRef block = reservation->take();       // copying shares it, destroying the last copy
-//   returns it pool.keep(block.id());                  // worth something: it will be cached
-//   instead of free BlockRef again = pool.share(block.id());  // while it is kept
-//   pool.evict(cached_id); // so that there is a free one again
+//   auto reservation = pool.reserve(3);         // nullopt: not enough blocks now
+//   BlockRef block = reservation->take();       // a copy shares it, the last destructor returns it
+//   pool.keep(block.id());                      // at its last reference: cached instead of free
+//   BlockRef again = pool.share(block.id());    // possible while the block is kept
+//   pool.evict(cached_id);                      // a cached block becomes free
 //
-// Every reserved, active and cached block is charged to a tenant, by its number; where nothing is
-// said of tenants there is one, 0, without limits (node/kv/pool/tenant_ledger.h).
+// Every reserved, active and cached block is charged to one tenant, by the tenant's number. Without
+// configured tenants there is one tenant, number 0, without limits (node/kv/pool/tenant_ledger.h).
 //
 // Invariants (numbered as in docs/engine.md and check_invariants()):
 //   1. blocks by state sum to n_blocks_total
 //   2. a block is on the free list exactly when it is kFree, is kept when it is kCached, and has
 //      references exactly when it is kActive
-//   3. reserved blocks are there: n_blocks_reserved <= n_blocks_free + cached ones; and the
-//      ledger's own: its figures are those of the blocks and reservations
+//   3. n_blocks_reserved <= n_blocks_free + n_blocks_cached; the ledger's own invariants hold, and
+//      its counts equal those of the blocks and reservations
 #pragma once
 
 #include <array>
@@ -34,14 +34,14 @@ namespace lockstep {
 class BlockPool;
 
 enum class BlockState : uint8_t {
-  kFree,    // nobody's; its content means nothing
-  kCached,  // kept, and referenced by nobody: may be evicted
-  kActive,  // referenced by at least one sequence
+  kFree,    // has no owner; its content means nothing
+  kCached,  // kept, without references: may be evicted
+  kActive,  // has at least one reference
 };
 inline constexpr int kNBlockStates = 3;
 
-// Hears when a kept block loses its last reference and when it gets one again; while it does, it
-// must not change the pool.
+// The pool calls on_cached() when a kept block loses its last reference, and on_shared() when a
+// cached block gets a reference again. Neither may change the pool.
 class CachedBlockWatcher {
  public:
   virtual void on_cached(BlockId id) = 0;
@@ -51,7 +51,7 @@ class CachedBlockWatcher {
   ~CachedBlockWatcher() = default;
 };
 
-// One reference to a block.
+// One reference to a block. A default-constructed or moved-from BlockRef refers to none.
 class BlockRef {
  public:
   BlockRef() = default;
@@ -72,8 +72,8 @@ class BlockRef {
   BlockId id_{};
 };
 
-// A reservation of blocks: take() cannot fail while n_blocks_left() > 0, once cached blocks have
-// been evicted where none is free. What was not taken goes back with the reservation.
+// Reserves n blocks of a pool for a tenant. take() cannot fail for a reserved block, but the caller
+// must first evict a cached block if none is free. The destructor returns what was not taken.
 class BlockReservation {
  public:
   BlockReservation() = default;
@@ -84,8 +84,9 @@ class BlockReservation {
   BlockReservation& operator=(BlockReservation&& other) noexcept;
   ~BlockReservation();
 
+  // CHECKs that n_blocks_left() > 0 and that the pool has a free block.
   BlockRef take();
-  // Adds what another reservation of the same pool has left.
+  // Adds what `other`, a reservation of the same pool and tenant, has left.
   void merge(BlockReservation other);
   int32_t n_blocks_left() const { return n_left_; }
 
@@ -101,30 +102,31 @@ class BlockReservation {
 
 class BlockPool {
  public:
-  // Throws LoadError if it is too small for the tenants' floors.
+  // Throws LoadError if the pool is smaller than the sum of the tenants' floors.
   explicit BlockPool(int32_t n_blocks, std::span<const TenantConfig> tenants = {});
-  ~BlockPool();  // CHECKs that every reference and every reservation came home
+  ~BlockPool();  // CHECKs that no reference and no reservation is left
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
 
-  // At most one; null: nobody.
+  // Sets the one watcher; null: none.
   void watch(CachedBlockWatcher* watcher) { watcher_ = watcher; }
 
-  // All or nothing: nullopt if the tenant cannot have so many.
+  // Reserves all n_blocks, or none: nullopt if fewer are available to the tenant.
   std::optional<BlockReservation> reserve(int32_t n_blocks, int32_t tenant = 0);
   bool can_reserve(int32_t n_blocks, int32_t tenant = 0) const {
     return n_blocks <= n_blocks_available(tenant);
   }
 
-  // Of a referenced block: its content is known and will not change again.
+  // Marks a referenced block as kept: its content is known and will not change again, so the block
+  // becomes cached, not free, when its last reference is dropped.
   void keep(BlockId id);
   bool is_kept(BlockId id) const { return block(id).is_kept; }
-  // One more reference to a kept block. A cached one becomes active and is charged to the tenant
-  // that shares it: CHECKs that n_blocks_available(tenant) > 0.
+  // Adds a reference to a kept block. A cached block becomes active and is charged to `tenant`;
+  // CHECKs then that n_blocks_available(tenant) > 0.
   BlockRef share(BlockId id, int32_t tenant = 0);
   // Makes a cached block free.
   void evict(BlockId id);
-  // Of two cached blocks: each is charged to the tenant that the other was.
+  // Exchanges the tenants that two cached blocks are charged to.
   void swap_owners(BlockId a, BlockId b);
 
   int32_t n_blocks_total() const { return static_cast<int32_t>(blocks_.size()); }
@@ -132,15 +134,14 @@ class BlockPool {
   int32_t n_blocks_free() const { return n_blocks(BlockState::kFree); }
   int32_t n_blocks_reserved() const { return n_reserved_; }
   int32_t n_blocks_cached() const { return n_blocks(BlockState::kCached); }
-  // What reserve() can still reservation.
+  // The most blocks that reserve() can still reserve for the tenant.
   int32_t n_blocks_available(int32_t tenant = 0) const { return ledger_.n_available(tenant); }
   const TenantLedger& ledger() const { return ledger_; }
   int32_t owner(BlockId id) const { return block(id).owner; }  // of a block that is not free
 
   BlockState state(BlockId id) const { return block(id).state; }
   uint32_t n_refs(BlockId id) const { return block(id).n_refs; }
-  // Grows each time the block is handed out, so that a stale id can be told from the block's
-  // present life.
+  // Grows by one each time the block is handed out, so that a stale id can be detected.
   uint32_t generation(BlockId id) const { return block(id).generation; }
 
   // The number of the first invariant that does not hold, or 0. `full` walks every block.
@@ -154,7 +155,7 @@ class BlockPool {
     uint32_t generation = 0;
     BlockState state = BlockState::kFree;
     bool is_kept = false;
-    int32_t owner = 0;  // the tenant it is charged to
+    int32_t owner = 0;  // the tenant that the block is charged to
   };
 
   Block& block(BlockId id);
@@ -174,7 +175,7 @@ class BlockPool {
   CachedBlockWatcher* watcher_ = nullptr;
 };
 
-// The pools of a node, one per KV group. A deque, because references know their pool by address.
+// The pools of a node, one per KV group. A deque, because references hold their pool's address.
 using KvPools = std::deque<BlockPool>;
 
 }  // namespace lockstep

@@ -1,24 +1,22 @@
 // TenantLedger: how many blocks of one pool each tenant holds, and how many more it may take. Knows
 // counts only. Engine thread only.
 //
-// A block that is taken, out of a promise or out of the cache, is charged to the tenant that took
-// it; while others share it, and when it is cached afterwards, it stays charged to that one.
+// A block that is taken, out of a reservation or out of the cache, is charged to the tenant that
+// took it. The block stays charged to that tenant while other tenants share it and when it is
+// cached afterwards.
 //
-//   used[t]    active and reserved blocks of t; what the limits are about
-//   cached[t]  blocks charged to t that nobody references
+//   used[t]    active and reserved blocks of tenant t; floor and ceiling limit these
+//   cached[t]  blocks charged to t that have no reference
 //
-// Invariants (numbered as in docs/kv-cache.md):
+// Invariants (numbered as in docs/kv-cache.md and check_invariants()):
 //   1. used[t] <= ceiling[t]
-//   2. the sum of max(used[t], floor[t]) over all tenants <= n_total: what a floor promises is
-//      there, used or not
-//   t may take n more blocks exactly if both hold afterwards.
+//   2. the sum of max(used[t], floor[t]) over all tenants <= n_total: blocks for every floor exist,
+//      whether they are used or not
 //
-// Evicting. A cached block of u goes for a block reserved to t != u only while used[u] + cached[u]
-// > floor[u]; t's own go always. One that may go is always there: let no block be free. Then active
-// and cached blocks sum to n_total. Were no cached block allowed to go, t would have none, and each
-// other u either none, so active[u] + cached[u] <= used[u], or active[u] + cached[u] <= floor[u].
-// So all of them would sum to at most (used[t] - reserved[t]) + sum over u != t of max(used[u],
-// floor[u]) <= n_total - reserved[t] by 2, less than n_total, as t has a promise to take from.
+// Tenant t may take n more blocks exactly if both invariants hold afterwards.
+//
+// Theorem: while t has reserved blocks and no block is free, some cached block may be evicted for t
+// under may_evict(). docs/kv-cache.md ("Tenants") has the proof.
 #pragma once
 
 #include <algorithm>
@@ -33,32 +31,34 @@ namespace lockstep {
 
 class TenantLedger {
  public:
-  // No tenants: one, without limits. Throws LoadError naming the numbers if the floors exceed the
-  // pool, or a floor its ceiling.
+  // Without `tenants` there is one tenant without limits. Throws LoadError naming the numbers if
+  // the floors sum to more than n_total, or if a floor exceeds its ceiling.
   TenantLedger(int32_t n_total, std::span<const TenantConfig> tenants);
 
   int32_t n_total() const { return n_total_; }
   int32_t n_tenants() const { return static_cast<int32_t>(accounts_.size()); }
   int32_t n_used(int32_t tenant) const { return account(tenant).used; }
   int32_t n_cached(int32_t tenant) const { return account(tenant).cached; }
-  // How many more blocks it may take.
+  // How many more blocks the tenant may take now.
   int32_t n_available(int32_t tenant) const;
-  // How many it may take before it reaches its ceiling, there or not.
+  // How many more blocks the tenant's ceiling allows, whether the pool has them or not.
   int32_t n_below_ceiling(int32_t tenant) const { return account(tenant).ceiling - n_used(tenant); }
-  // The most that it can ever have: its ceiling, and what other tenants' floors leave.
+  // The most blocks that the tenant can ever use: the smaller of its ceiling and of what other
+  // tenants' floors leave.
   int32_t n_usable(int32_t tenant) const;
-  // Whether fewer used blocks of `owner` let `taker` take more.
+  // Whether `taker` may take more blocks once `owner` uses fewer.
   bool makes_way(int32_t owner, int32_t taker) const;
 
-  // Used blocks of a tenant: more of them, fewer.
+  // Adds n used blocks (CHECKs that n_available() allows it), or subtracts them.
   void take(int32_t tenant, int32_t n);
   void give_back(int32_t tenant, int32_t n);
-  // Cached ones.
+  // Adds n cached blocks; a negative n subtracts.
   void add_cached(int32_t tenant, int32_t n) { account(tenant).cached += n; }
 
-  // Whether a cached block of `owner` may go for one that `taker` was reserved.
+  // Whether a cached block of `owner` may be evicted for a block that `taker` has reserved: always
+  // if they are one tenant, otherwise while used[owner] + cached[owner] > floor[owner].
   bool may_evict(int32_t owner, int32_t taker) const;
-  // Such a tenant makes room for itself with its own cached blocks.
+  // Whether used + cached exceeds the ceiling. Such a tenant evicts its own cached blocks first.
   bool is_over_ceiling(int32_t tenant) const;
 
   // The number of the first invariant that does not hold, or 0.
