@@ -13,9 +13,9 @@ namespace lockstep {
 namespace {
 
 constexpr uint64_t kOdd = 0xbf58476d1ce4e5b9u;
-constexpr size_t kSums = 4;  // as many multiplications as a core has under way
+constexpr size_t kSums = 4;  // independent sums, so that a core overlaps the multiplications
 
-// A bijection of the word for every state, and of the state for every word.
+// For a fixed state a bijection of the word; for a fixed word a bijection of the state.
 uint64_t mix(uint64_t state, uint64_t word) {
   state = (state ^ word) * kOdd;
   return state ^ state >> 29;

@@ -1,7 +1,7 @@
-// HostBlockStore: the bytes of one rank's host blocks, each with what a KV block of that rank held
-// in all its layers, and a checksum over the bytes and the tag that they were stored under. What is
-// loaded is verified first: a bit that flipped, or a block that holds something else, is found
-// before anything is computed from it. Used by that rank's thread.
+// HostBlockStore: the bytes of one rank's host blocks. A host block holds what one KV block of that
+// rank held in all layers; the store keeps a checksum over those bytes and the tag they were stored
+// under. load() verifies the checksum first, so a flipped bit, or a block with other content, is
+// found before anything is computed from it. Used by that rank's thread.
 #pragma once
 
 #include <cstdint>
@@ -14,21 +14,21 @@
 
 namespace lockstep {
 
-// Of bytes, and of what they are said to be. A single bit that differs always changes it. n_bytes
-// is a multiple of 8, as a KV block's always is.
+// Checksum of bytes and of a seed (the tag). A single bit that differs always changes the checksum.
+// bytes.size() must be a multiple of 8; a KV block's size always is.
 uint64_t block_checksum(std::span<const std::byte> bytes, uint64_t seed);
 
 class HostBlockStore {
  public:
-  // n_blocks blocks for what `device`, which must outlive it, holds. Throws LoadError naming the
-  // numbers when the memory cannot be had.
+  // Allocates n_blocks host blocks for the blocks of `device`, which must outlive the store. Throws
+  // LoadError naming the sizes if the memory cannot be allocated.
   HostBlockStore(int32_t n_blocks, BlockStore& device, MemoryLedger& ledger);
 
   void store(BlockId from, HostBlockId to, uint64_t tag);
-  // False, and nothing is written: that is not what was stored under this tag.
+  // Returns false and writes nothing if the host block is not what was stored under this tag.
   [[nodiscard]] bool load(HostBlockId from, uint64_t tag, BlockId to);
 
-  // The block's bytes, all layers one after another.
+  // The bytes of a host block, layer after layer.
   std::span<std::byte> bytes_of(HostBlockId block);
 
  private:

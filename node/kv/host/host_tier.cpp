@@ -57,7 +57,7 @@ std::span<const int32_t> HostTier::tokens(HostBlockId id) const {
   return block_of(tokens_, raw(id), block_size_);
 }
 
-// --- By prefix -----------------------------------------------------------------------------------
+// --- Lookup by prefix ----------------------------------------------------------------------------
 
 HostBlockId HostTier::find(PrefixId parent, const PrefixKey& key, uint64_t hash,
                            std::span<const int32_t> tokens) const {
@@ -124,7 +124,7 @@ void HostTier::match(const PrefixHashes& hashes, std::span<const int32_t> tokens
   }
 }
 
-// --- Who comes and goes --------------------------------------------------------------------------
+// --- Stores, pins and evictions ------------------------------------------------------------------
 
 void HostTier::evicted(const PrefixIndex& index, BlockId entry, int32_t tenant,
                        std::span<const BlockId> blocks) {
@@ -159,7 +159,8 @@ void HostTier::evicted(const PrefixIndex& index, BlockId entry, int32_t tenant,
   ++n_stored_;
 }
 
-// A free one, or the one unused for longest; kNone if all are pinned or in quarantine.
+// Returns a free block, after evicting the least recently used one if none is free; kNone if all
+// blocks are pinned or in quarantine.
 HostBlockId HostTier::take_block() {
   if (free_.empty()) {
     if (order_.empty()) return kNone;
@@ -209,7 +210,7 @@ void HostTier::unpin(HostBlockId id) {
   if (--b.n_pins == 0) settle(id);
 }
 
-// Of a block that nobody pins any more, or that nobody finds.
+// Sets the state of a block without pins by whether it is valid or bad.
 void HostTier::settle(HostBlockId id) {
   Block& b = block(id);
   if (b.is_valid) {

@@ -1,21 +1,23 @@
-// HostTier: which evicted blocks host memory keeps, and for which tokens. Its blocks are another
-// pool of ids: what a KV block held in every group, on every rank. Knows no bytes; ranks hold those
-// and verify them before use (node/kv/host/host_block_store.h). Engine thread only.
+// HostTier: which evicted KV blocks host memory keeps (the swap space of other engines), and for
+// which tokens. Owns a pool of host block ids; a host block stands for what a KV block held in
+// every group, on every rank. Knows no bytes: ranks hold the bytes and verify them before use
+// (node/kv/host/host_block_store.h). Engine thread only.
 //
-// A prefix has a number of its own, never used again, as long as it is on the devices or here; a
-// block is found by the number of the prefix before it and its own tokens. So, as in the prefix
+// A prefix has a number, never used again, as long as it is on the devices or in the tier. A host
+// block is found by the number of the prefix before it and by its own tokens. So, as in the prefix
 // index, a hash hit alone is never trusted, although blocks leave the devices one by one.
 //
-//   tier.stored(entry, …);                  // the prefix cache has taken a block in
-//   tier.evicted(entry, …);                 // and lets go of it: it is kept here, and is one of
-//   tier.take_stores(copies);              // the copies that the next step begins with
-//   tier.match(…, found);                  // what goes on from the devices' part of a prefix
-//   HostPin pin = tier.pin(found.front())  // stays until it has been loaded
+//   tier.stored(index, entry);                // the prefix cache has inserted an entry
+//   tier.evicted(index, entry, t, blocks);    // the cache evicts it: the tier keeps its blocks
+//   tier.take_stores(copies);                 // the copies that the next step begins with
+//   tier.match(…, found);                     // what continues the devices' part of a prefix
+//   HostPin pin = tier.pin(found.front());    // not evicted before the pin is released
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
-//   1. blocks by state sum to n_blocks_total
-//   2. a block is found by its prefix exactly when it is valid, and is pinned by its pins alone
-//   3. the order of eviction has exactly the valid blocks that nobody pins
+//   1. blocks by state sum to n_blocks_total; free and quarantined blocks are on their lists
+//   2. a block is found by its prefix exactly when it is valid, and is kPinned exactly while it has
+//      pins
+//   3. the eviction order has exactly the valid blocks without pins
 #pragma once
 
 #include <array>
@@ -34,22 +36,22 @@ namespace lockstep {
 
 enum class HostBlockState : uint8_t {
   kFree,         // its content means nothing
-  kCached,       // a prefix's block, that may give way to others
-  kPinned,       // a sequence is to load it
-  kQuarantined,  // its content was not what had been stored; free again after some steps
+  kCached,       // holds a prefix's block; may be evicted
+  kPinned,       // a sequence is going to load it
+  kQuarantined,  // its content was not what had been stored; free after kQuarantineSteps
 };
 inline constexpr int kNHostBlockStates = 4;
 
-// How long a block stays in quarantine. What is stored in it next overwrites all of it.
+// Steps that a block stays in quarantine. The next store into the block overwrites all of it.
 inline constexpr uint64_t kQuarantineSteps = 64;
 
-// Copies to host memory, each of all the blocks that one entry of the prefix index holds. Refilled
-// every step, so its room is kept.
+// Copies to host memory. One copy is of all the blocks, one per KV group, that one prefix entry
+// holds. Refilled every step; clear() keeps the capacity.
 class HostCopies {
  public:
   struct To {
     HostBlockId block{-1};
-    uint64_t tag = 0;  // names the content: verified together with the bytes
+    uint64_t tag = 0;  // names the content; verified together with the bytes
   };
   void add(To to, std::span<const BlockId> from) {
     to_.push_back(to);
@@ -74,8 +76,8 @@ class HostCopies {
 
 class HostTier;
 
-// Keeps a block from being evicted. Of several let go at once, the last in the prefix goes first,
-// so that a block is never evicted before those behind it: release().
+// Keeps one host block from being evicted. release() releases the pins of one prefix from its end,
+// so that a block is never evicted before the blocks that follow it in the prefix.
 class HostPin {
  public:
   HostPin() = default;
@@ -85,7 +87,7 @@ class HostPin {
 
   HostBlockId id() const { return id_; }
   uint64_t tag() const;
-  // False: the content turned out not to be there, or not to be right.
+  // False once the copy is known to be missing (drop()) or wrong (quarantine()).
   bool is_valid() const;
 
  private:
@@ -102,37 +104,39 @@ class HostTier {
  public:
   static constexpr HostBlockId kNone{-1};
 
-  // n_blocks of host memory for a prefix index of n_device_blocks; at most max_stores copies are
-  // made before a step, and what is evicted beyond that is not kept.
+  // n_blocks host blocks for a prefix index of n_device_blocks. At most max_stores copies are made
+  // before a step; what is evicted beyond that is not kept.
   HostTier(int32_t n_blocks, int32_t n_device_blocks, int32_t block_size, int32_t max_stores);
-  ~HostTier();  // CHECKs that every pin came home
+  ~HostTier();  // CHECKs that no pin is left
   HostTier(const HostTier&) = delete;
   HostTier& operator=(const HostTier&) = delete;
 
-  // --- What the prefix cache tells -----------------------------------------------------------
-  // The index has this entry now.
+  // --- Called by the prefix cache --------------------------------------------------------------
+  // The index has inserted this entry.
   void stored(const PrefixIndex& index, BlockId entry);
-  // The index is about to forget it, for room; blocks: [n_groups], what it holds.
+  // The index is about to remove the entry, to make room. blocks: [n_groups], the entry's own.
   void evicted(const PrefixIndex& index, BlockId entry, int32_t tenant,
                std::span<const BlockId> blocks);
 
   // --- Steps ---------------------------------------------------------------------------------
-  // The copies that the next step begins with: all since the last call, into `out`.
+  // Moves the copies that the next step begins with, all since the last call, into `out`.
   void take_stores(HostCopies& out);
-  // One step more has been planned: quarantines run out by it.
+  // One more step has been planned. Quarantines are counted in these steps.
   void begin_step();
 
   // --- Finding and loading -------------------------------------------------------------------
-  // The blocks after `last` on the devices (kNone: from the root on), which is block
-  // first_block - 1 of these tokens, up to block end_block. Changes nothing.
+  // Finds the host blocks that hold blocks [first_block, end_block) of `tokens`, up to the first
+  // that is missing. `last` is the entry of block first_block - 1 on the devices (kNone: the search
+  // begins at the root). Changes nothing but `out`.
   void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t first_block,
              int32_t end_block, BlockId last, std::vector<HostBlockId>& out) const;
   HostPin pin(HostBlockId id);
-  // The copy was not made, or the step with it failed: nobody finds the block any more.
+  // The copy was not made, or the step with it failed. The block is not found any more.
   void drop(HostBlockId id) { invalidate(id, /*is_bad=*/false); }
-  // What was read is not what had been stored.
+  // What was read is not what had been stored. The block is not found any more, nor used for
+  // kQuarantineSteps.
   void quarantine(HostBlockId id);
-  // Forgets every block, or those of a salt or tenant, that nobody pins. How many.
+  // Drops every block without pins for which `wanted` returns true (null: all). Returns how many.
   int32_t clear(const std::function<bool(uint64_t key_hash, int32_t tenant)>& wanted = nullptr);
 
   int32_t n_blocks_total() const { return static_cast<int32_t>(blocks_.size()); }
@@ -141,11 +145,11 @@ class HostTier {
   uint64_t tag(HostBlockId id) const { return block(id).prefix; }
   bool is_valid(HostBlockId id) const { return block(id).is_valid; }
   uint64_t hash(HostBlockId id) const { return block(id).hash; }
-  // Counters: blocks copied here, evicted from here, and found wrong.
+  // Counters of blocks: copied to the tier, evicted from it, and found wrong.
   uint64_t n_stored() const { return n_stored_; }
   uint64_t n_evicted() const { return n_evicted_; }
   uint64_t n_quarantined() const { return n_quarantined_; }
-  // Blocks not copied here, as there are PrefixIndex::kMaxInBucket that hash alike.
+  // Counter of blocks not copied, because PrefixIndex::kMaxInBucket blocks were in their bucket.
   uint64_t n_not_indexed() const { return n_not_indexed_; }
 
   // The number of the first invariant that does not hold, or 0. Walks every block.
@@ -154,20 +158,20 @@ class HostTier {
  private:
   friend class HostPin;
   using PrefixId = uint64_t;
-  static constexpr PrefixId kRoot = 0;  // of every key
+  static constexpr PrefixId kRoot = 0;  // the parent of the first block, for every key
 
   struct Block {
     HostBlockState state = HostBlockState::kFree;
-    bool is_valid = false;  // holds what its prefix says, as far as is known
-    bool is_bad = false;    // and where it does not, is not to be used again at once
+    bool is_valid = false;  // is found by its prefix, and nothing is known against its content
+    bool is_bad = false;    // not valid because its content was wrong: goes into quarantine
     int32_t n_pins = 0;
     int32_t tenant = 0;
     PrefixId prefix = 0, parent = kRoot;
-    PrefixKey key;  // of a prefix's first block
+    PrefixKey key;  // set for a prefix's first block only
     uint64_t key_hash = 0;
-    uint64_t hash = 0;                   // chained, as the prefix index has it
-    uint64_t until_step = 0;             // in quarantine
-    int32_t next_in_bucket = -1;         // while it is valid
+    uint64_t hash = 0;                   // the chained hash of the prefix index
+    uint64_t until_step = 0;             // end of its quarantine
+    int32_t next_in_bucket = -1;         // set while it is valid
     std::list<int32_t>::iterator place;  // in order_ while it is cached, else in unlisted_
   };
 
@@ -192,9 +196,9 @@ class HostTier {
   std::vector<Block> blocks_;       // [n_blocks]
   std::vector<int32_t> tokens_;     // [n_blocks, block_size]
   std::vector<int32_t> buckets_;    // first block of each, or -1; a power of two
-  std::vector<PrefixId> prefixes_;  // [n_device_blocks], of the index's nodes
-  std::list<int32_t> order_;        // of eviction
-  std::list<int32_t> unlisted_;     // the other blocks' places, so that none is made or destroyed
+  std::vector<PrefixId> prefixes_;  // [n_device_blocks], of the entries of the prefix index
+  std::list<int32_t> order_;        // eviction order of the cached blocks, first to go first
+  std::list<int32_t> unlisted_;     // list nodes of the other blocks: splicing allocates nothing
   std::vector<int32_t> free_;       // a stack
   std::vector<int32_t> quarantined_;
   HostCopies stores_;

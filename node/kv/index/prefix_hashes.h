@@ -1,4 +1,5 @@
-// PrefixHashes: what a prompt is looked up by. Computed once per request; plain data.
+// PrefixHashes: the block hashes that a prompt is looked up by. Computed once per request; plain
+// data.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +10,15 @@
 
 namespace lockstep {
 
-// Of a prompt: its key and the hash of the prefix up to the end of each of its full blocks.
+// A prompt's key, and for each of its full blocks the hash of the prefix that ends with the block.
 struct PrefixHashes {
   PrefixKey key;
-  uint64_t root = 0;             // of the key; 0: not hashed, finds nothing
+  uint64_t root = 0;             // hash of the key; 0: not hashed, matches nothing
   std::vector<uint64_t> blocks;  // [n_tokens / block_size]
 };
 PrefixHashes prefix_hashes(PrefixKey key, std::span<const int32_t> tokens, int32_t block_size);
 
-// Block `block` of these tokens, which must be there whole.
+// The tokens of block number `block`, all of which `tokens` must contain.
 inline std::span<const int32_t> block_of(std::span<const int32_t> tokens, int32_t block,
                                          int32_t block_size) {
   return tokens.subspan(static_cast<size_t>(block) * static_cast<size_t>(block_size),

@@ -161,12 +161,12 @@ int PrefixIndex::check_invariants() const {
   return n_listed_children() == n_entries ? 0 : 1;
 }
 
-// Nodes in the lists of children, each the child of whoever lists it; -1 if a list is broken. A
-// entry has one parent, so it is in no more than one list, and a list that came back to one of its
-// own entries would find its neighbour wrong.
+// Counts the entries in all lists of children; -1 if a list is broken. Each listed entry must name
+// the list's owner as its parent. An entry has one parent, so it is in at most one list, and a list
+// that returned to one of its own entries would find that entry's `newer` wrong.
 int32_t PrefixIndex::n_listed_children() const {
   int32_t n_listed = 0;
-  // How many `parent` lists, or -1.
+  // Returns how many children `parent` lists, or -1.
   const auto walk = [&](int32_t first, BlockId parent) {
     int32_t n = 0;
     for (int32_t i = first, newer = -1; i >= 0; newer = i, i = entry(BlockId{i}).older) {

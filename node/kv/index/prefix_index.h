@@ -1,15 +1,18 @@
-// PrefixIndex: which KV blocks hold which tokens. A trie of full blocks: an entry is found by a
-// chained hash and decided by comparing its parent and its tokens, so a collision costs time and
-// never a token. Knows ids, not bytes and not who uses them. Engine thread only.
+// PrefixIndex: which KV blocks hold which tokens: a trie (radix tree) of full blocks. A lookup
+// finds a prefix entry by a chained hash and then compares parent and tokens, so a hash collision
+// costs time and never gives a wrong token. Knows ids; knows nothing of bytes or references. Engine
+// thread only.
 //
-//   root of a key ── [t0 … t15] ── [t16 … t31] ── …      an entry is named by its block in group 0
+//   root of a key ── [t0 … t15] ── [t16 … t31] ── …
 //                         └─────── [u16 … u31]
 //
+// An entry is named by its block in KV group 0.
+//
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
-//   1. every entry but those under a root has a parent, one less deep; parent or root has it among
-//      its children and counts it
-//   2. every entry is found by its own parent and tokens, and by nothing else, among
-//      kMaxInBucket
+//   1. every entry but those under a root has a parent, whose depth is one less; the parent or root
+//      has the entry among its children, and a parent counts its children
+//   2. every entry is found by its own parent and tokens, and by nothing else, in a bucket of at
+//      most kMaxInBucket entries
 #pragma once
 
 #include <cstdint>
@@ -23,50 +26,54 @@
 
 namespace lockstep {
 
-// What must be equal, beside the tokens, for two prefixes to be one. The model, its KV dtype and
-// its RoPE settings are the node's own and the same for every request of this version.
+// What must be equal, beside the tokens, for two prefixes to share blocks. The model, its KV dtype
+// and its RoPE settings are the node's, the same for every request, and so not part of the key.
 struct PrefixKey {
-  std::string salt;  // of the tenant; empty: none
+  std::string salt;  // the request's cache_salt; empty: none
   friend bool operator<(const PrefixKey& a, const PrefixKey& b) { return a.salt < b.salt; }
 };
 
-// The hash of a prefix that ends with a block: of the key, then block by block.
+// The hash of a prefix that ends with a block is chained: first the key is hashed, then each block
+// with the hash of the prefix before it.
 uint64_t prefix_hash(const PrefixKey& key);
 uint64_t prefix_hash(uint64_t parent, std::span<const int32_t> block_tokens);
 
 class PrefixIndex {
  public:
-  // Blocks 0 … n_blocks - 1 of group 0. All memory but a key's is taken now.
+  // An index for blocks 0 … n_blocks - 1 of group 0. All memory except the keys' is allocated now.
   PrefixIndex(int32_t n_blocks, int32_t block_size, int n_groups);
 
-  // One more who is told of every insert and remove from now on.
+  // Adds a sink that receives every insert and remove from now on.
   void report_to(BlockEventSink& sink) { sinks_.push_back(&sink); }
 
   static constexpr BlockId kNone{-1};
   static constexpr int kMaxChildrenSeen = 64;
-  // Nodes of one bucket. Hashes fill them evenly, with fewer than one each, unless somebody makes
-  // prompts to meet in one: they are not secret, as coordinators compute them too.
+  // The most entries in one bucket. Hashes fill the buckets evenly, with fewer than one entry each,
+  // unless prompts are made to collide, which is possible: the hash has no secret, because
+  // coordinators compute it too.
   static constexpr int kMaxInBucket = 32;
 
-  // The root of a key, or -1 if it has no entries. Good until the index changes.
+  // The root of a key, or -1 if the key has no entries. Valid until the index changes.
   int32_t root_of(const PrefixKey& key) const;
-  // The entry for these tokens after `parent` (kNone: at the root), or kNone.
+  // The entry for these tokens after `parent` (kNone: at the root); kNone if there is none.
   BlockId find(int32_t root, BlockId parent, uint64_t hash, std::span<const int32_t> tokens) const;
-  // Among the entries after `parent` the one whose first tokens agree longest with `tokens`, at
-  // least one; the newest of equals. Looks at the kMaxChildrenSeen newest only: a system prompt may
-  // have thousands of children, and each that is looked at is a cache miss.
+  // Finds the child of `parent` (kNone: of the root) that has the most leading tokens in common
+  // with `tokens`, at least one; of equals the newest. Looks at the kMaxChildrenSeen newest
+  // children only: a system prompt may have thousands of children, and reading each is a CPU cache
+  // miss.
   struct Partial {
     BlockId entry = kNone;
     int32_t n_tokens = 0;
   };
   Partial find_partial(const PrefixKey& key, BlockId parent, std::span<const int32_t> tokens) const;
-  // Whether an entry of this hash can be added: no lookup ever compares more than kMaxInBucket.
+  // Whether the hash's bucket has room for one more entry, so that no lookup compares more than
+  // kMaxInBucket entries.
   bool has_room(uint64_t hash) const { return n_in_bucket(hash) < kMaxInBucket; }
-  // Adds an entry that find() did not know, where there is room for it. blocks: [n_groups], the
-  // node's own first.
+  // Adds an entry that find() does not find. CHECKs has_room(). blocks: [n_groups]; the first, of
+  // group 0, names the entry.
   void insert(const PrefixKey& key, BlockId parent, uint64_t hash, std::span<const int32_t> tokens,
               std::span<const BlockId> blocks);
-  // Forgets an entry without children.
+  // Removes an entry, which must have no children.
   void remove(BlockId entry);
 
   bool contains(BlockId block) const { return entry(block).in_use; }
@@ -83,7 +90,7 @@ class PrefixIndex {
   std::span<const int32_t> tokens(BlockId block) const { return tokens_of(block); }
   int32_t n_blocks() const { return static_cast<int32_t>(entries_.size()); }
   int32_t block_size() const { return block_size_; }
-  BlockId block_of_group(BlockId entry, int group) const;  // what the entry holds in that KV group
+  BlockId block_of_group(BlockId entry, int group) const;  // the entry's block in that KV group
   int32_t n_entries() const { return n_entries_; }
   int32_t n_keys() const { return static_cast<int32_t>(roots_.size()); }
 
@@ -92,7 +99,7 @@ class PrefixIndex {
 
  private:
   struct Root {
-    int32_t id = 0;     // never used again
+    int32_t id = 0;     // unique; never reused
     uint64_t hash = 0;  // prefix_hash() of the key
     int32_t n_entries = 0;
     int32_t first_child = -1;
@@ -106,8 +113,8 @@ class PrefixIndex {
     Roots::iterator root;
     uint64_t hash = 0;
     int32_t next_in_bucket = -1;
-    int32_t first_child = -1;        // the newest
-    int32_t newer = -1, older = -1;  // neighbours among the children of its parent
+    int32_t first_child = -1;        // its newest child
+    int32_t newer = -1, older = -1;  // neighbours in the list of its parent's children
   };
 
   const PrefixEntry& entry(BlockId block) const {
@@ -115,7 +122,7 @@ class PrefixIndex {
   }
   PrefixEntry& entry(BlockId block) { return entries_[static_cast<size_t>(raw(block))]; }
   std::span<const int32_t> tokens_of(BlockId block) const;
-  int32_t& first_child(const PrefixEntry& child);  // of its parent or root
+  int32_t& first_child(const PrefixEntry& child);  // the list head in the child's parent or root
   int32_t n_listed_children() const;
   int n_in_bucket(uint64_t hash) const;
   size_t bucket_of(uint64_t hash) const { return hash & (buckets_.size() - 1); }
@@ -127,8 +134,8 @@ class PrefixIndex {
   std::vector<PrefixEntry> entries_;   // [n_blocks]
   std::vector<int32_t> tokens_;        // [n_blocks, block_size]
   std::vector<BlockId> other_groups_;  // [n_blocks, n_groups - 1]
-  std::vector<int32_t> buckets_;       // first entry of each, or -1
-  Roots roots_;                        // of the keys that have entries
+  std::vector<int32_t> buckets_;       // first entry of each bucket, or -1
+  Roots roots_;                        // one for each key that has entries
   int32_t next_root_ = 0;
   int32_t n_entries_ = 0;
   std::vector<BlockEventSink*> sinks_;
