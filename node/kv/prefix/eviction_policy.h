@@ -1,5 +1,5 @@
-// EvictionPolicy: which of the cached blocks that nobody references goes first, and what the
-// policies judge by. Plain data; docs/kv-cache.md explains the choice.
+// EvictionPolicy: which cached block is evicted first, and the inputs of the policies (cost and
+// retention). Plain data; docs/kv-cache.md explains the choice.
 #pragma once
 
 #include <cstdint>
@@ -11,22 +11,23 @@
 namespace lockstep {
 
 enum class EvictionPolicy : uint8_t {
-  kLru,       // unreferenced for longest
-  kGdsf,      // used seldom and cheap to compute again
-  kPriority,  // lowest retention priority, then unreferenced for longest
+  kLru,       // evicts the least recently used first
+  kGdsf,      // evicts first what is seldom used and cheap to compute again
+  kPriority,  // evicts the lowest retention priority first; of equals the least recently used
 };
 inline constexpr std::string_view kEvictionPolicyNames = "lru, gdsf, priority";
 
 std::string_view to_string(EvictionPolicy policy);
 std::optional<EvictionPolicy> parse_eviction_policy(std::string_view name);
 
-// What it takes to compute a block again: its tokens, and the pairs of a token with one before it.
-// Only ratios matter. The default has no price on pairs: every block costs the same.
+// The cost of computing a block again: so much per token, and so much per pair of a token with a
+// token before it (attention). Only ratios matter. By default pairs cost nothing, so every block
+// costs the same.
 struct PrefillCost {
   double seconds_per_token = 1;
   double seconds_per_token_pair = 0;
 
-  // Of tokens [first, first + n) of a sequence.
+  // The cost of tokens [first, first + n) of a sequence.
   double seconds(int64_t first, int64_t n) const {
     const auto tokens = static_cast<double>(n);
     const double pairs = tokens * (static_cast<double>(first) + (tokens + 1) / 2);
@@ -34,12 +35,12 @@ struct PrefillCost {
   }
 };
 
-// How much, and until when, the blocks of a request are worth keeping; kPriority alone asks. Where
-// several requests share a block the highest priority counts.
+// A request's retention priority for its blocks, and when it ends. Only kPriority reads it. If
+// several requests share a block, the highest priority counts.
 inline constexpr int32_t kDefaultRetentionPriority = 50;
 struct Retention {
   int32_t priority = kDefaultRetentionPriority;      // 0 to 100
-  Clock::TimePoint until = Clock::TimePoint::max();  // from then on it is the default
+  Clock::TimePoint until = Clock::TimePoint::max();  // from then on the default priority counts
 };
 
 }  // namespace lockstep

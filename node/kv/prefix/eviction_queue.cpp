@@ -39,7 +39,7 @@ void EvictionQueue::use(BlockId entry, const Retention& retention) {
   }
 }
 
-// Also of a queued entry, which then changes its place.
+// The entry may be queued; its place in the queue then changes.
 void EvictionQueue::set_retention(BlockId entry, const Retention& retention) {
   const bool was_queued = is_queued(entry);
   if (was_queued) pull(entry);
@@ -56,8 +56,8 @@ void EvictionQueue::set_retention(BlockId entry, const Retention& retention) {
   push(entry);
 }
 
-// GreedyDual-Size-Frequency (Cherkasova, HPL-98-69R1), with the block's seconds as its cost; its
-// size is that of every other block. The clock makes what was worth much once go in the end.
+// kGdsf: GreedyDual-Size-Frequency (Cherkasova, HPL-98-69R1), with the block's seconds as its cost.
+// All blocks have the same size. The clock lets an entry of once high worth be evicted in the end.
 double EvictionQueue::worth(const Info& entry) const {
   switch (policy_) {
     case EvictionPolicy::kLru:

@@ -9,7 +9,7 @@ namespace lockstep {
 PairingHeaps::PairingHeaps(int32_t n_ids, int32_t n_heaps)
     : nodes_(static_cast<size_t>(n_ids)), tops_(static_cast<size_t>(n_heaps), -1) {}
 
-// Of two tops without siblings; either may be -1.
+// Melds two tops without siblings, either of which may be -1. Returns the new top.
 int32_t PairingHeaps::meld(int32_t a, int32_t b) {
   if (a < 0) return b;
   if (b < 0) return a;
@@ -22,7 +22,8 @@ int32_t PairingHeaps::meld(int32_t a, int32_t b) {
   return a;
 }
 
-// In pairs from the left, then the pairs from the right: what makes removal cheap.
+// Melds siblings in pairs from the left, then the pairs from the right. The two passes give removal
+// its O(log n) amortised cost. Returns the new top.
 int32_t PairingHeaps::meld_siblings(int32_t first) {
   int32_t pairs = -1;  // linked by next, the last one first
   while (first >= 0) {

@@ -1,9 +1,10 @@
 // PairingHeaps: several priority queues over the ids 0 … n_ids - 1, each id in at most one of them.
-// Links lie in one array, so nothing is allocated after construction: push is O(1), remove O(log n)
-// amortised (Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986).
+// All links are in one array, so nothing is allocated after construction. push() is O(1), remove()
+// is O(log n) amortised (Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986).
+// Engine thread only.
 //
-//   top ── child ─ next ─ next        prev of a first child is its parent,
-//            └ child ─ next           of any other the sibling before it
+//   top ── child ─ next ─ next        `prev` of a first child is its parent,
+//            └ child ─ next           `prev` of any other child is the sibling before it
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,7 @@ namespace lockstep {
 
 class PairingHeaps {
  public:
-  // The smallest is at the top.
+  // The smallest key is at the top of its heap.
   struct Key {
     double worth = 0;
     uint64_t stamp = 0;  // decides between equals

@@ -156,7 +156,7 @@ void PrefixCache::end_chain(PrefixChain& chain) {
   chain.publishes_ = false;
 }
 
-// A node's blocks are referenced together in every group, the one in group 0 to the last.
+// An entry's blocks are referenced together in every group, so group 0 alone reports the entry.
 void PrefixCache::on_cached(BlockId entry) {
   queue_.release(entry, pools_.front().owner(entry), !index_.has_children(entry));
 }
@@ -174,7 +174,7 @@ void PrefixCache::make_room(std::span<const int32_t> n_blocks, int32_t tenant) {
   }
 }
 
-// Always there (tenant_ledger.h); what is left to settle is that it has no children.
+// A victim always exists (theorem in tenant_ledger.h), but it may have children.
 BlockId PrefixCache::choose_victim(size_t group, int32_t taker) {
   const TenantLedger& ledger = pools_[group].ledger();
   if (ledger.is_over_ceiling(taker) && ledger.n_cached(taker) > 0) return first_of(taker);
@@ -197,9 +197,10 @@ BlockId PrefixCache::first_of(int32_t tenant) {
                                       : victim;
 }
 
-// An entry that would go, had it no children: what comes after it belongs to others, whose blocks
-// may not go. One of those goes nevertheless, without children, and its tenant is given this entry,
-// which its prefix begins with, so that it holds as much as before.
+// `entry` is next in order of eviction but has children, which are charged to tenants whose blocks
+// may not be evicted. Returns a childless entry after it as the victim, and charges `entry` to the
+// victim's tenant in exchange. That tenant holds as many blocks as before; `entry` is part of the
+// victim's prefix.
 BlockId PrefixCache::childless_in_place_of(BlockId entry) {
   CHECK(entry != PrefixIndex::kNone);
   BlockId victim = entry;
@@ -233,7 +234,7 @@ void PrefixCache::evict(BlockId victim) {
   if (queue_.is_queued(parent)) queue_.become_childless(parent);
 }
 
-// From each entry without children towards its root, as far as nobody needs the entry.
+// Walks from each childless entry towards its root, until an entry stays.
 int32_t PrefixCache::clear(const std::function<bool(BlockId entry)>& wanted) {
   int32_t n_cleared = 0;
   for (int32_t i = 0; i < index_.n_blocks(); ++i) {

@@ -1,20 +1,21 @@
-// PrefixCache: the blocks that sequences leave behind, for others that begin alike. Binds the pools
-// (whose block is it) to the index (what is in it): finds the longest cached prefix of a prompt,
-// takes in blocks that are full and proven, and evicts the ones unused for longest when room is
-// needed. Knows no bytes. Engine thread only.
+// PrefixCache: automatic prefix caching: the KV blocks that sequences leave behind, for sequences
+// that begin with the same tokens. Connects the pools (who references a block) to the index (which
+// tokens a block holds): finds the longest cached prefix of a prompt, inserts full blocks whose
+// values are known to be finite, and evicts blocks by the policy when room is needed. Knows no
+// bytes. Engine thread only.
 //
-// A sequence follows its own tokens down the trie with a PrefixChain, which holds references to
-// every entry it has passed, and lets go of them end first after its tables are gone. So whoever
-// references an entry references all that come before it, and behind an unreferenced entry nothing
-// is referenced: as long as there are cached blocks, there are some without children, and evicting
-// those never would leave a gap.
+// A sequence follows its own tokens down the trie with a PrefixChain. The chain holds references to
+// every entry it has passed, and releases them from the end, after the sequence's tables. So a
+// reference to an entry implies references to all entries before it, and no entry after an
+// unreferenced entry is referenced. Therefore some cached entries are childless whenever any are
+// cached, and evicting childless entries leaves no gap in a prefix.
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
-//   1, 2. the index's own
+//   1, 2. those of PrefixIndex
 //   3. a block is kept by its pool exactly when the index has it, in every KV group
-//   4. an entry that is referenced has a parent that is
-//   5. the queue has exactly the entries that nobody references, as childless exactly those without
-//      children, each for the tenant it is charged to
+//   4. a referenced entry has a referenced parent
+//   5. the eviction queue has exactly the unreferenced entries, as childless exactly those without
+//      children, each under the tenant that its block is charged to
 #pragma once
 
 #include <cstdint>
@@ -31,17 +32,17 @@
 
 namespace lockstep {
 
-// What the cache has of a prompt: whole entries from the root on, then either blocks that host
-// memory keeps and that go on from there, or an entry of which only the first n_partial tokens
-// agree. The last two are worth a copy into blocks of the sequence's own.
+// The cached prefix of a prompt: whole entries from the root on, then either host blocks that
+// continue the prefix, or one entry of which only the first n_partial tokens agree. Host blocks and
+// the partial entry are copied into blocks of the sequence's own.
 struct PrefixMatch {
   std::vector<BlockId> entries;
   std::vector<HostBlockId> host;
   BlockId partial = PrefixIndex::kNone;
-  int32_t n_partial = 0;  // tokens, less than a block; 0 exactly if there is no such entry
+  int32_t n_partial = 0;  // tokens, less than a block; 0 exactly if partial is kNone
 };
 
-// The entries that one sequence's tokens have passed.
+// The references to the entries that one sequence's tokens have passed.
 class PrefixChain {
  public:
   int32_t n_blocks() const { return static_cast<int32_t>(refs_.size() / n_groups_); }
@@ -50,19 +51,19 @@ class PrefixChain {
 
  private:
   friend class PrefixCache;
-  int32_t tenant_ = 0;  // its references are charged to
+  int32_t tenant_ = 0;  // the tenant that its references are charged to
   Retention retention_;
-  bool publishes_ = false;  // takes part in the cache at all, and can still be followed
+  bool publishes_ = false;  // publish() may still insert blocks
   PrefixKey key_;
-  uint64_t hash_ = 0;  // of the last entry, or of the key
+  uint64_t hash_ = 0;  // hash of the last entry, or of the key
   size_t n_groups_ = 1;
   std::vector<BlockRef> refs_;  // of the entries from the root on; an entry is its block in group 0
 };
 
 class PrefixCache final : private CachedBlockWatcher {
  public:
-  // The pools, one per KV group and equally large, must outlive it. Disabled, it finds and takes in
-  // nothing.
+  // The pools, one per KV group and equally large, must outlive the cache. A disabled cache finds
+  // and inserts nothing.
   PrefixCache(KvPools& pools, int32_t block_size, bool enabled,
               EvictionPolicy policy = EvictionPolicy::kLru);
   ~PrefixCache();
@@ -70,63 +71,65 @@ class PrefixCache final : private CachedBlockWatcher {
   PrefixCache& operator=(const PrefixCache&) = delete;
 
   bool is_enabled() const { return enabled_; }
-  // What is evicted for room goes there, and is found there. Null: nowhere. Must outlive it.
+  // Sets the host tier, which takes what is evicted for room and is searched by match(). Null:
+  // none. The tier must outlive the cache.
   void spill_to(HostTier* tier) { tier_ = tier; }
   HostTier* host_tier() const { return tier_; }
-  // One more who is told of every block that is taken in or evicted from now on.
+  // Adds a sink that receives every block that is inserted or evicted from now on.
   void report_to(BlockEventSink& sink) { index_.report_to(sink); }
 
-  // The longest cached prefix of at most max_tokens tokens: whole blocks, and both of what may come
-  // after them, for the caller to choose. Changes nothing.
+  // Finds the longest cached prefix of at most max_tokens tokens: whole blocks, and after them both
+  // host blocks and a partial entry, of which the caller uses one. Changes no block.
   void match(const PrefixHashes& hashes, std::span<const int32_t> tokens, int32_t max_tokens,
              PrefixMatch& out) const;
-  // Calls of match() so far. The longest take some 20 µs, on the engine's thread.
+  // Calls of match() so far. The longest calls take about 20 µs of the engine thread.
   uint64_t n_matches() const { return n_matches_; }
-  // The whole blocks that match() would find now.
+  // How many whole blocks match() would find now.
   int32_t n_blocks_found(const PrefixHashes& hashes, std::span<const int32_t> tokens,
                          int32_t max_tokens) const;
-  // Of these entries, how many blocks of a group nobody references: sharing makes them unavailable.
+  // How many of the entries' blocks in a group are cached, that is unreferenced. Sharing those
+  // takes as many available blocks.
   int32_t n_cached_of(std::span<const BlockId> entries, int group) const;
 
-  // References to what the entries hold in a group, for a tenant's sequence's table.
+  // References to the entries' blocks in a group, for the block table of a sequence of `tenant`.
   std::vector<BlockRef> share(std::span<const BlockId> entries, int group, int32_t tenant = 0);
-  // A reference to what one entry holds in a group, so that it stays while its head is copied. Like
-  // any share, it takes an available block if nobody references this one. To be let go of before
-  // the tables and the chain that reference what comes before it (invariant 4).
+  // A reference to one entry's block in a group, so that the block stays while its head is copied.
+  // Like share(), it takes an available block if the block is cached. The caller drops the
+  // reference before the tables and the chain that reference the entries before it (invariant 4).
   BlockRef share_partial(BlockId entry, int group, int32_t tenant = 0);
-  // Begins a sequence's chain at entries that its tables share already; room for max_blocks, so
-  // that publish() need not allocate.
+  // Begins a sequence's chain at entries that its tables share already. Allocates for max_blocks,
+  // so that publish() does not allocate.
   PrefixChain start_chain(const PrefixHashes& hashes, std::span<const BlockId> entries,
                           int32_t max_blocks, int32_t tenant = 0, const Retention& retention = {});
-  // Takes in the full blocks among the first n_tokens of a sequence, which are forwarded and
-  // proven, beyond those that its chain has passed. tables: [n_groups], the sequence's block ids.
-  // What the index has already stays as it is, the first insert wins: the sequence goes on with its
-  // own block, and its chain with the one that is known. That one must be referenced too; where
-  // every block is spoken for, the chain ends here; likewise where the index has no room
+  // Inserts the full blocks among the first n_tokens of a sequence that its chain has not passed.
+  // Those tokens must have been forwarded, and their keys and values be known to be finite. tables:
+  // [n_groups], the sequence's block ids. The first insert wins: if the index has a block already,
+  // the sequence keeps its own block, and the chain references the indexed one. The chain stops
+  // publishing if no block is available for that reference, or if the index has no room for a block
   // (PrefixIndex::has_room).
   void publish(PrefixChain& chain, std::span<const int32_t> tokens, int32_t n_tokens,
                std::span<const std::span<const BlockId>> tables);
-  // What the sequence has computed from here on is taken in no more.
+  // Makes publish() insert nothing more of this sequence.
   static void stop_publishing(PrefixChain& chain) { chain.publishes_ = false; }
-  // Lets go of the chain's entries, the last one first. After the sequence's tables.
+  // Drops the chain's references, the last entry's first. Called after the sequence's tables are
+  // cleared.
   static void end_chain(PrefixChain& chain);
 
-  // The time from now on: retentions run out by it.
+  // Sets the time by which retentions end.
   void advance(Clock::TimePoint now) { queue_.advance(now); }
-  // What it takes to compute blocks that are taken in from now on.
+  // Sets the cost of computing again the blocks that are inserted from now on.
   void set_cost(const PrefillCost& cost) { queue_.set_cost(cost); }
-  // Evicts until every group has n_blocks free ones, all of which a tenant was reserved. CHECKs
-  // that it can.
+  // Evicts until every group g has n_blocks[g] free blocks, all of which `tenant` has reserved.
+  // CHECKs that enough blocks may be evicted.
   void make_room(std::span<const int32_t> n_blocks, int32_t tenant = 0);
 
-  // Evicts every entry that no sequence references and `wanted` names (null: all of them), as far
-  // as none stays after it that is not. How many entries that were; they do not count as
-  // n_evicted().
+  // Evicts the unreferenced entries for which `wanted` returns true (null: all). An entry with a
+  // child that stays also stays. Returns how many were evicted; n_evicted() does not count them.
   int32_t clear(const std::function<bool(BlockId entry)>& wanted = nullptr);
 
   const PrefixIndex& index() const { return index_; }
-  uint64_t n_evicted() const { return n_evicted_; }          // blocks of group 0, for room
-  uint64_t n_not_indexed() const { return n_not_indexed_; }  // chains that a full bucket ended
+  uint64_t n_evicted() const { return n_evicted_; }          // entries evicted by make_room()
+  uint64_t n_not_indexed() const { return n_not_indexed_; }  // chains ended by a full bucket
   // The number of the first invariant that does not hold, or 0. Walks every block.
   int check_invariants() const;
 
@@ -151,7 +154,7 @@ class PrefixCache final : private CachedBlockWatcher {
   const bool enabled_;
   PrefixIndex index_;
   EvictionQueue queue_;
-  std::vector<BlockId> blocks_;  // [n_groups], of the entry at hand
+  std::vector<BlockId> blocks_;  // [n_groups], scratch: one entry's blocks
   HostTier* tier_ = nullptr;
   uint64_t n_evicted_ = 0;
   uint64_t n_not_indexed_ = 0;

@@ -1,8 +1,9 @@
-// BlockEventLog: carries block events from the engine thread to the one that publishes them, a
-// batch for each turn that changed something. Batches are numbered; when the reader is too slow the
-// oldest are dropped, and the gap in the numbers says so. Keeps the digest of what is resident: the
-// sum of the hashes, modulo 2^64, each as often as it is resident. Whoever has applied all batches
-// before number n to a set has the digest that goes with n.
+// BlockEventLog: carries KV cache events from the engine thread to the thread that publishes them,
+// one batch for each engine turn that changed the cache. Batches are numbered. If the reader is too
+// slow, the oldest batches are dropped, and the reader sees the gap in the numbers. Keeps the
+// digest of the resident blocks: the sum of their hashes modulo 2^64, each hash as often as it is
+// resident. A reader that has applied all batches before number n has a set with the digest that
+// goes with n.
 #pragma once
 
 #include <cstdint>
@@ -16,17 +17,17 @@
 namespace lockstep {
 
 struct BlockEventBatch {
-  uint64_t seq = 0;  // from 0
+  uint64_t seq = 0;  // the batch's number, from 0
   std::vector<BlockEvent> events;
 };
 
-// All batches before number n_batches, summed up.
+// The state after all batches before number n_batches.
 struct BlockEventState {
   uint64_t n_batches = 0;
   uint64_t digest = 0;
 };
 
-// Blocks and batches; they only grow.
+// Counters of blocks and batches; they only grow.
 struct BlockEventCounts {
   uint64_t n_stored = 0, n_removed = 0;
   uint64_t n_batches = 0, n_batches_dropped = 0;
@@ -45,7 +46,7 @@ class BlockEventLog final : public BlockEventSink {
   void end_turn() override;
 
   // Any thread.
-  // The batches since the last call, those that were dropped excepted.
+  // Returns the batches since the last call, without those that were dropped.
   std::deque<BlockEventBatch> take();
   BlockEventState state() const;
   BlockEventCounts counts() const;
@@ -54,7 +55,7 @@ class BlockEventLog final : public BlockEventSink {
   const size_t max_batches_;
   std::function<void()> notify_;
 
-  // Engine thread only: of the turn that runs.
+  // Engine thread only: state of the current turn.
   std::vector<BlockEvent> events_;
   uint64_t digest_ = 0;
   BlockEventCounts told_;

@@ -1,7 +1,7 @@
-// CacheHistory: what became of the prefix cache's blocks, for people who ask: how often each was
-// reused and when last, and when prefixes that are gone were evicted. Bounded, takes its memory at
-// once, and forgets: the fate of a prefix is lost when another's takes its place. Engine thread
-// only.
+// CacheHistory: statistics of the prefix cache's blocks, for receipts and reports: how often each
+// block was reused and when last, and when evicted prefixes were evicted. Bounded; allocates at
+// construction. An eviction is forgotten when another one takes its place in the table. Engine
+// thread only.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +17,22 @@ class CacheHistory final : public BlockEventSink {
  public:
   struct Use {
     uint64_t n_hits = 0;
-    Clock::TimePoint last;  // if there were any
+    Clock::TimePoint last;  // meaningful if n_hits > 0
   };
 
   CacheHistory(int32_t n_blocks, const Clock& clock);
 
-  // A sequence has found this node, whose hash this is.
+  // A sequence has found this prefix entry, which has this hash.
   void used(BlockId node, uint64_t hash);
   Use use_of(BlockId node, uint64_t hash) const;
-  // When a prefix was evicted, as far as it is remembered.
+  // When the prefix was evicted; nullopt if no eviction of it is remembered.
   std::optional<Clock::TimePoint> evicted_at(uint64_t hash) const;
 
-  // Tokens of blocks that were computed again after they had been evicted, as far as evictions are
-  // remembered: what a larger cache, or a better choice, would have saved.
+  // Tokens of blocks that were computed again after a remembered eviction: what a larger cache, or
+  // a better eviction policy, would have saved.
   uint64_t n_regret_tokens() const { return n_regret_tokens_; }
 
-  // It is about to be stored again without having been computed again.
+  // Forgets the eviction of a prefix that is about to be stored again without being computed again.
   void forget_eviction(uint64_t hash);
 
   void stored(const StoredBlock& block) override;
@@ -41,7 +41,7 @@ class CacheHistory final : public BlockEventSink {
 
  private:
   struct NodeUse {
-    uint64_t hash = 0;  // of the prefix that the block held then
+    uint64_t hash = 0;  // of the prefix that the block held at its last use
     Use use;
   };
   struct Eviction {
@@ -53,7 +53,7 @@ class CacheHistory final : public BlockEventSink {
   const Clock& clock_;
   std::vector<NodeUse> uses_;  // [n_blocks]
   uint64_t n_regret_tokens_ = 0;
-  std::vector<Eviction> evictions_;  // by hash, one each; a power of two
+  std::vector<Eviction> evictions_;  // hash table, one eviction a place; its size is a power of two
 };
 
 }  // namespace lockstep

@@ -7,7 +7,7 @@
 namespace lockstep {
 namespace {
 
-// The children of each block, as linked lists; the roots' is the last.
+// The children of each block, as linked lists. The last list is of the blocks without a parent.
 struct Family {
   explicit Family(const std::vector<ResidentBlocks::Block>& blocks)
       : first_child(blocks.size() + 1, -1), next_sibling(blocks.size(), -1) {
@@ -23,7 +23,8 @@ struct Family {
   std::vector<int32_t> first_child, next_sibling;
 };
 
-// Parents before children, a child right after its parent where it can be.
+// The blocks in depth-first order: a parent before its children, its first child right after it, so
+// that stored events can be joined.
 std::vector<int32_t> depth_first(const std::vector<ResidentBlocks::Block>& blocks) {
   const Family family(blocks);
   std::vector<int32_t> order, open{family.first_child.back()};
@@ -59,7 +60,7 @@ ResidentBlocks copy_resident_blocks(const PrefixIndex& index, const BlockEventSt
   const auto n_entries = static_cast<size_t>(index.n_entries());
   out.blocks.reserve(n_entries);
   out.tokens.reserve(n_entries * static_cast<size_t>(out.block_size));
-  std::vector<int32_t> place(static_cast<size_t>(index.n_blocks()), -1);  // of a node in `blocks`
+  std::vector<int32_t> place(static_cast<size_t>(index.n_blocks()), -1);  // an entry's, in `blocks`
   std::map<std::string_view, int32_t> salts;
   for (int32_t i = 0; i < index.n_blocks(); ++i) {
     const BlockId node{i};

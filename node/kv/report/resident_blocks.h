@@ -1,5 +1,5 @@
-// ResidentBlocks: what the prefix cache holds at one moment, copied flat on the engine thread so
-// that it can be put in order and sent by another. Parents are found by their place in the copy.
+// ResidentBlocks: a snapshot of the prefix cache's blocks. The engine thread makes the flat copy,
+// so that another thread can order and publish it.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct ResidentBlocks {
     int32_t parent = -1;  // its index in `blocks`, or -1
     int32_t salt = -1;    // its index in `salts`, or -1
   };
-  BlockEventState state;  // what these blocks are the sum of
+  BlockEventState state;  // the event log's state at the moment of the copy
   int32_t block_size = 0;
   std::vector<Block> blocks;    // in no order
   std::vector<int32_t> tokens;  // [n_blocks, block_size]
@@ -27,7 +27,7 @@ struct ResidentBlocks {
 // Engine thread, between turns.
 ResidentBlocks copy_resident_blocks(const PrefixIndex& index, const BlockEventState& state);
 
-// As stored events, parents first, in pieces of at most n_blocks blocks. Any thread.
+// The blocks as kStored events, parents first, in pieces of at most n_blocks blocks. Any thread.
 std::vector<std::vector<BlockEvent>> stored_events(const ResidentBlocks& resident, size_t n_blocks);
 
 }  // namespace lockstep
