@@ -1,5 +1,5 @@
-// ModelConfig: the numbers of one model, read from its file. Families add facts here, not loops
-// in the forward pass.
+// ModelConfig: the hyperparameters of one model, read from its file. A model family adds fields
+// here, not code paths to the forward pass. Plain data.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,14 @@
 
 namespace lockstep {
 
-// How to sample where a request does not say, as the model's authors recommend; absent: the file
-// does not say. Meanings and ranges are those of a request's fields; read as they are in the file.
+// Sampling defaults that the model's authors recommend, for fields that a request leaves out. A
+// field is absent if the file does not have it. Meanings and ranges are those of a request's
+// fields; values are read as they are in the file, without a range check.
 struct SamplingDefaults {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;  // 0 or -1 = off
   std::optional<double> repetition_penalty;
-  std::vector<std::string> unsupported;  // keys that ask for a sampler that is not here
+  std::vector<std::string> unsupported;  // keys that ask for a sampler that Lockstep does not have
 };
 
 struct ModelConfig {

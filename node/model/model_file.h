@@ -1,7 +1,7 @@
-// ModelFile: a model on disk as named, validated tensors; GGUF today. Maps the file; every offset,
-// size and shape is checked before any byte of it is used. Throws LoadError naming tensor and
-// offset. Immutable after opening; any thread. Needed while a model is loaded and not after:
-// weights, tokenizer and configuration are copies.
+// ModelFile: a model on disk as named, validated tensors. GGUF is the only format today. Maps the
+// file; checks every offset, size and shape before any byte of it is used. Throws LoadError naming
+// tensor and offset. Immutable after opening; any thread. The file is needed only while a model is
+// loaded: weights, tokenizer and configuration are copies.
 #pragma once
 
 #include <cstdint>
@@ -32,16 +32,17 @@ class ModelFile {
 
   virtual const ModelConfig& config() const = 0;
   virtual const TokenizerData& tokenizer() const = 0;
-  // Throws LoadError naming the key for a value of another kind; ranges are not checked here.
+  // Throws LoadError naming the key if a value has the wrong type. Does not check ranges.
   virtual SamplingDefaults sampling_defaults() const { return {}; }
   virtual const std::vector<Tensor>& tensors() const = 0;
   virtual const Tensor* find(std::string_view name) const = 0;  // null if absent
-  // The tensor, checked to have these dimensions; throws LoadError naming both.
+  // The tensor of this name. Throws LoadError naming both if it is absent or has other dimensions.
   virtual const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const = 0;
-  // Tells the kernel that these bytes will not be read again, so that they do not count as ours.
+  // Advises the operating system that these bytes will not be read again, so that their pages do
+  // not count as memory of the process.
   virtual void release(const std::byte* data, int64_t bytes) const = 0;
-  // Throws LoadError naming the file if what was read so far may not be what it held when it was
-  // opened: it was truncated, written to, or could not be read.
+  // Throws LoadError naming the file if the bytes read so far may not be those that the file held
+  // when it was opened: the file was truncated or written to, or could not be read.
   virtual void check_unchanged() const {}
 };
 

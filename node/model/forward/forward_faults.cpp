@@ -37,12 +37,12 @@ void ForwardFaults::mutate_positions(const StepPlanView& plan, View& rotated_by,
   rotated_by_.assign(planned.begin(), planned.end());
   seen_up_to_ = rotated_by_;
   for (const Chunk& chunk : chunks_of(plan)) {
-    if (planned[chunk.first] == 0) continue;  // no past
+    if (planned[chunk.first] == 0) continue;  // no earlier tokens
     for (size_t i = chunk.first; i < chunk.end; ++i) {
       const auto row = static_cast<int32_t>(i - chunk.first);
       if (fault(Fault::kPositionReset)) rotated_by_[i] = row;
       if (fault(Fault::kMaskDropped)) seen_up_to_[i] = planned[chunk.end - 1];
-      // One row needs no mask, so the bug never met it.
+      // A chunk of one row needs no mask, so the bug that this imitates does not affect it.
       if (chunk.end - chunk.first > 1 && fault(Fault::kSquareMask)) seen_up_to_[i] = row;
     }
   }
@@ -51,7 +51,8 @@ void ForwardFaults::mutate_positions(const StepPlanView& plan, View& rotated_by,
   seen_up_to = rows_of(seen_up_to_);
 }
 
-// As many keys more as the slot's last owner had, as far as there are blocks.
+// Rows attend to as many more keys as the last sequence in the seq_slot had, as far as the sequence
+// has blocks.
 void ForwardFaults::see_old_rows(const StepPlanView& plan) {
   lengths_.resize(static_cast<size_t>(limits_.max_seqs));
   left_over_.resize(lengths_.size());

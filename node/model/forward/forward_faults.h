@@ -1,6 +1,6 @@
-// ForwardFaults: what fault points (common/fault_points.h) do to one rank's forward pass. The
-// Transformer asks at its calls of ops; in a build without fault points each answer is the
-// harmless one, known when compiling. The rank's own thread.
+// ForwardFaults: the effects of fault points (common/fault_points.h) on one rank's forward pass.
+// The Transformer calls these functions beside its calls of ops. In a build without fault points
+// they are empty at compile time. The rank's own thread.
 #pragma once
 
 #include <chrono>
@@ -15,12 +15,13 @@ namespace lockstep {
 
 class ForwardFaults {
  public:
-  // `is_last`: of the ranks; the one that fails.
-  // `timeout`: of its peers, who wait for a rank that stands still.
+  // `is_last`: this is the last rank, the one on which interrupt(), spoil() and spoil_key() act.
+  // `timeout`: how long the peers wait for a rank that makes no progress.
   ForwardFaults(const StepLimits& limits, bool is_last, std::chrono::milliseconds timeout)
       : limits_(limits), is_last_(is_last), timeout_(timeout) {}
 
-  // Changes by which positions the plan's rows are rotated and up to which ones they see keys.
+  // Changes the positions by which the plan's rows are rotated, and up to which they attend to
+  // keys.
   void change_positions(const StepPlanView& plan, View& rotated_by, View& seen_up_to) {
     if constexpr (kFaultPoints) {
       for (Fault mutant : {Fault::kMaskDropped, Fault::kPositionReset, Fault::kOldLengthKept,
@@ -29,24 +30,25 @@ class ForwardFaults {
       }
     }
   }
-  // In the last layer: throws, or takes long, in the step of that number.
+  // Called in the last layer. Throws or stalls if a fault is set for this step.
   void interrupt(uint64_t step) const {
     if constexpr (kFaultPoints) {
       if (is_last_) throw_or_stall(step);
     }
   }
-  // Of the rows that attended, in layer 0.
+  // Called in layer 0. Fills a row of the attention's output with NaN.
   void spoil(uint64_t step, const View& sample_rows, const View& attended) const {
     if constexpr (kFaultPoints) {
       if (is_last_ && fault(Fault::kRowIsNan, step)) fill_with_nan(sample_rows, attended);
     }
   }
-  // Of the rows of keys and values, in the last layer: the first one.
+  // Called in the last layer. Sets the first value of the rows of keys and values to NaN.
   void spoil_key(uint64_t step, const View& k_and_v) const {
     if constexpr (kFaultPoints) {
       if (is_last_ && fault(Fault::kKeyIsNan, step)) fill_first_with_nan(k_and_v);
     }
   }
+  // Whether block heads are copied in this layer.
   bool copies_layer(int layer) const {
     if constexpr (kFaultPoints) {
       if (fault(Fault::kSlowCopies)) dawdle();
@@ -65,8 +67,8 @@ class ForwardFaults {
   const StepLimits limits_;
   const bool is_last_;
   const std::chrono::milliseconds timeout_;
-  std::vector<int32_t> rotated_by_, seen_up_to_;  // [n_tokens], of the plan under way
-  std::vector<int32_t> lengths_, left_over_;      // [max_seqs], by token_ids slot
+  std::vector<int32_t> rotated_by_, seen_up_to_;  // [n_tokens], of the current plan
+  std::vector<int32_t> lengths_, left_over_;      // [max_seqs], by seq_slot
 };
 
 }  // namespace lockstep

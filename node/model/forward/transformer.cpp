@@ -22,7 +22,7 @@ View vector_of(std::span<const int32_t> values) {
   return view(values.data(), {static_cast<int64_t>(values.size())});
 }
 
-// `n_heads` heads of each row of a wider matrix, beginning at `first`.
+// A view of `n_heads` heads of each row of a wider matrix, beginning at `first`.
 View heads_of(float* first, int64_t n_tokens, int64_t n_heads, int64_t head_dim, int64_t stride) {
   View v = view(first, {n_tokens, n_heads, head_dim});
   v.row_stride = stride;
@@ -76,7 +76,7 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
                             const LogitsHook& on_logits) {
   const StepPlanHeader& header = plan.header();
   CHECK(header.n_tokens <= limits_.max_tokens && header.n_samples <= limits_.max_samples);
-  CHECK_EQ(header.n_groups, 1);  // every layer of these families attends to everything
+  CHECK_EQ(header.n_groups, 1);  // every layer of these families attends to all positions
   communicator_ = &communicator;
   const View positions = vector_of(plan.positions());
   in_ = {.n_tokens = header.n_tokens,
@@ -105,7 +105,7 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
   return in_.n_samples == 0 ? CommResult::kOk : run_head(plan, on_logits);
 }
 
-// Resolving ids that are known writes them to the token_ids, which is all that is wanted here.
+// resolve_tokens() writes known ids to token_ids; its other output is not used here.
 void Transformer::write_cached_token_ids(const StepPlanView& plan) {
   const int64_t n = plan.header().n_cached;
   if (n == 0) return;
@@ -140,8 +140,9 @@ CommResult Transformer::embed_tokens(const StepPlanView& plan) {
              stream_);
     return CommResult::kOk;
   }
-  // Each rank has the rows of its part of the vocabulary and zeros for the rest, so any tree over
-  // the ranks gives the row itself. It is added to zeros: rows of ids that nobody has.
+  // Each rank gives the rows of its part of the vocabulary and zeros for other ids, so any tree
+  // over the ranks gives the row itself. The row is added to a residual of zeros, which the first
+  // embed() writes: its first_row is past the vocabulary, so no id is found.
   args.first_row = model_.shape.vocab_size;
   embed(args, stream_);
   args.first_row = shard_.first_vocab;
@@ -157,7 +158,7 @@ CommResult Transformer::run_layer(int idx) {
   View attended = view(ws_.attended, {in_.n_tokens, attended_dim_});
   View residual = view(ws_.residual, {in_.n_tokens, hidden_});
   if (is_last(idx)) {
-    // Nothing reads the rows that are not sampled any more.
+    // From here on only the sampled rows are read.
     if (in_.n_samples == 0) return CommResult::kOk;
     at("gather of sampled rows");
     const View all_attended = attended, all_residual = residual;
@@ -173,8 +174,8 @@ CommResult Transformer::run_layer(int idx) {
   return feed_forward(layer, residual, next_norm);
 }
 
-// Fills ws_.attended, unless this is the last layer of a step that samples nothing: then only the
-// KV cache wants the layer.
+// Writes ws_.attended, unless this is the last layer of a step without samples: such a layer only
+// stores keys and values.
 void Transformer::attend(int idx, const LayerWeights& layer) {
   at("qkv");
   const int64_t n = in_.n_tokens;
@@ -268,7 +269,7 @@ CommResult Transformer::run_head(const StepPlanView& plan, const LogitsHook& on_
   return sample_rows(plan, logits);
 }
 
-// Rank 0 samples; the others learn the ids, so that every rank's token_ids stays the same.
+// Rank 0 samples and broadcasts the ids, so that token_ids stays equal on all ranks.
 CommResult Transformer::sample_rows(const StepPlanView& plan, const View& logits) {
   at("sampling");
   const int64_t n = in_.n_samples;
@@ -295,7 +296,7 @@ CommResult Transformer::sample_rows(const StepPlanView& plan, const View& logits
   return CommResult::kOk;
 }
 
-// Resolving ids that are known writes them to the token_ids, which is all that is wanted here.
+// On ranks other than 0: resolve_tokens() writes the sampled ids to token_ids.
 void Transformer::record_samples(const StepPlanView& plan) {
   const std::span<const SamplingRow> rows = plan.sampling();
   for (size_t i = 0; i < rows.size(); ++i) {

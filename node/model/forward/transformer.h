@@ -1,13 +1,15 @@
-// Transformer: the forward pass of one rank, written once against ops.h and driven by ModelConfig;
-// families add facts there, not loops here. Runs one StepPlan at a time on the rank's thread:
+// Transformer: the forward pass of one rank, written once against ops.h and driven by ModelConfig.
+// A model family adds fields to ModelConfig, not code paths here. Runs one StepPlan at a time on
+// the rank's thread:
 //
 //   resolve tokens, embed, norm
-//   per layer: qkv, check of k and v, rope and store, attention, o, + norm, gate_up, silu, down,
-//              + norm
-//   of the sampled rows: output head, logits of all ranks side by side, sample on rank 0
+//   each layer: qkv, check of k and v, rope and store, attention, o, + norm,
+//               gate_up, silu, down, + norm
+//   sampled rows only: output head, logits of all ranks side by side, sampling on rank 0
 //
-// "+" is the exchange: every rank's partial sums are gathered, all ranks finish the same tree and
-// add it to the residual; the norm of what that gives is the next matrix's input.
+// "+" is the exchange (the all-reduce of other engines): the partial sums of all ranks are
+// gathered, every rank finishes the same tree and adds the sum to the residual. The norm of the
+// residual is the input of the next matrix.
 #pragma once
 
 #include <functional>
@@ -24,42 +26,44 @@
 
 namespace lockstep {
 
-// Raw logits of a step's samples, [n_samples, vocab_size], before the sampler touches them.
+// Receives the raw logits of a step's samples, [n_samples, vocab_size], before sampling.
 using LogitsHook = std::function<void(uint64_t step, std::span<const float> logits)>;
 
 class Transformer {
  public:
-  // References must outlive the object. cos_sin: RopeTable's, for every position of the limits.
+  // References must outlive the object. cos_sin: of a RopeTable with every position of the limits.
   Transformer(const ModelConfig& model, const ShardPlan& plan, int rank, const StepLimits& limits,
               const RankWeights& weights, Workspace& workspace, const BlockStore& kv,
               const View& cos_sin, Stream& stream, const ForwardFaults& faults);
 
-  // Runs one step. Anything but kOk: a collective failed, and the step has no result. The hook, if
-  // there is one, is called on rank 0. Samples are in the workspace of rank 0.
+  // Runs one step. A result other than kOk means that a collective failed and the step has no
+  // result. on_logits, if set, is called on rank 0. The samples are in the workspace of rank 0.
   CommResult run(const StepPlanView& plan, Communicator& communicator, const LogitsHook& on_logits);
 
-  // The op under way, or the last one: "layer 3, attention".
+  // The current or last op, for messages: "layer 3, attention".
   std::string where() const;
 
  private:
-  // What the ops read of the plan under way.
+  // What the ops read of the current plan.
   struct Inputs {
     int64_t n_tokens = 0;
     int64_t n_samples = 0;
     int64_t n_copies = 0;
     View copies_from, copies_to;
-    View positions, rotated_by, seen_up_to;  // all three the same but for fault points
+    View positions, rotated_by, seen_up_to;  // all three are equal unless a fault point is set
     View seq_of_token, slots, block_tables, sample_rows;
   };
 
-  // A sum that all ranks finish together, from the subtrees that each of them owns.
+  // The layout of a sum over all ranks: each rank computes its subtrees, and every rank then
+  // finishes the tree (docs/numerics.md).
   struct Tree {
     std::vector<Subtree> layout;  // [n_ranks * max_subtrees]
     int max_subtrees = 1;         // of one rank
     int n_leaves = 1;
   };
 
-  // The penalties of later tokens count the tokens that no row forwards too.
+  // Copies cached prompt tokens, which are not computed, into token_ids, so that penalties see
+  // them.
   void write_cached_token_ids(const StepPlanView& plan);
   CommResult embed_tokens(const StepPlanView& plan);
   CommResult run_layer(int idx);
@@ -71,13 +75,13 @@ class Transformer {
   CommResult sample_rows(const StepPlanView& plan, const View& logits);
   void record_samples(const StepPlanView& plan);
 
-  // y = x W^T of every part, side by side in rows of `stride` values.
+  // out = x W^T; the parts of `matrix` are side by side in rows of `stride` values.
   void multiply(const Matrix& matrix, const Acts& x, int64_t n_tokens, float* out, int64_t stride);
-  // One partial sum per subtree of the matrix that this rank owns, then the exchange.
+  // Computes one partial sum for each subtree that this rank owns, then runs the exchange.
   CommResult add_product(const Matrix& matrix, const Acts& x, const Tree& tree,
                          const View& residual, const View& next_norm);
-  // Adds everybody's ws_.partials to the residual and leaves its norm, weighted by next_norm [dim],
-  // in ws_.normed, from which the next matrix reads.
+  // Adds the ws_.partials of all ranks to the residual. Writes the residual's norm, weighted by
+  // next_norm [dim], to ws_.normed, the input of the next matrix.
   CommResult exchange(const Tree& tree, const View& residual, const View& next_norm);
   View token_ids() const;
   bool is_last(int layer) const { return layer == model_.n_layers - 1; }
@@ -102,7 +106,7 @@ class Transformer {
   std::vector<int64_t> n_vocab_;  // of each rank
 
   Stream& stream_;
-  Communicator* communicator_ = nullptr;  // of the step under way
+  Communicator* communicator_ = nullptr;  // of the current step
   Inputs in_;
   const char* op_ = "start";
   int layer_ = -1;  // -1 outside the layers

@@ -18,7 +18,7 @@ ActsBuffer take_acts(Arena& arena, int64_t n_tokens, int64_t k, bool f32, bool q
   return acts;
 }
 
-// Whether any matrix that reads the output of a norm wants it so.
+// Whether `wants` is true of any matrix that reads the output of a norm.
 template <class Predicate>
 bool any_after_norm(const RankWeights& weights, Predicate wants) {
   if (wants(weights.head)) return true;

@@ -1,10 +1,10 @@
-// Workspace: every activation of one rank, sized once from StepLimits; no step allocates. The
-// attention part, the feed-forward part and the output head of a layer never live at once and share
-// their memory. Used by the rank's thread.
+// Workspace: the memory of one rank's activations, sized once from StepLimits; no step allocates.
+// Attention, feed-forward and the output head are never live at the same time and share memory.
+// Used by the rank's thread.
 //
-//   | token_ids | residual … partials (all phases) | attention: qkv, out    |
-//   |                                            | FFN: gate_up, gated    |
-//   |                                            | head: logits, samples  |
+//   | token_ids | residual … partials (all phases) | attention: qkv, attended |
+//   |           |                                  | FFN: gate_up, gated      |
+//   |           |                                  | head: logits, samples    |
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace lockstep {
 
-// Room for one activation as f32, as int8, or as both: what its readers' weights ask for.
+// Memory for one activation as f32, as int8, or as both, as the weights that read it need.
 struct ActsBuffer {
   float* f32 = nullptr;
   uint8_t* q = nullptr;
@@ -33,18 +33,18 @@ struct Workspace {
             const StepLimits& limits, MemoryLedger& ledger);
 
   Buffer memory;
-  // [max_seqs, max_model_len + 1]: survives from step to step
+  // [max_seqs, max_model_len + 1], by seq_slot; kept from step to step
   int32_t* token_ids = nullptr;
 
-  // all phases; rows are up to max(max_tokens, max_samples)
-  int32_t* tokens = nullptr;          // [max_tokens]
-  int32_t* cached_tokens = nullptr;   // [max_cached_tokens]: written, read by nobody
-  uint8_t* kv_finite = nullptr;       // [max_tokens]: 1 = so were its keys and values in all layers
-  float* residual = nullptr;          // [max_tokens, hidden_dim]
+  // all phases; `rows` = max(max_tokens, max_samples)
+  int32_t* tokens = nullptr;         // [max_tokens]
+  int32_t* cached_tokens = nullptr;  // [max_cached_tokens]; written and never read
+  uint8_t* kv_finite = nullptr;      // [max_tokens]; 1 = the row's k and v are finite in all layers
+  float* residual = nullptr;         // [max_tokens, hidden_dim]
   float* sampled_residual = nullptr;  // [max_samples, hidden_dim]
   ActsBuffer normed;                  // [rows, hidden_dim]
   float* partials = nullptr;          // [max_subtrees, rows, hidden_dim]
-  float* gathered = nullptr;          // [n_ranks * max_subtrees, rows, hidden_dim]; null: 1 rank
+  float* gathered = nullptr;  // [n_ranks * max_subtrees, rows, hidden_dim]; null with one rank
 
   // attention
   float* qkv = nullptr;               // [max_tokens, (n_heads + 2 * n_kv_heads) * head_dim]
@@ -65,7 +65,7 @@ struct Workspace {
   int32_t* top_ids = nullptr;           // [max_samples, kMaxTopLogprobs]
   float* top_logprobs = nullptr;        // [max_samples, kMaxTopLogprobs]
   uint8_t* finite = nullptr;            // [max_samples]
-  int32_t* sample_seq_slots = nullptr;  // [max_samples], rows of the token_ids
+  int32_t* sample_seq_slots = nullptr;  // [max_samples], rows of token_ids
   int32_t* sample_positions = nullptr;  // [max_samples]
   std::byte* sample_scratch = nullptr;  // [sample_scratch_bytes(vocab_size)]
 

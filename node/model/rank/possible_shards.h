@@ -1,4 +1,5 @@
-// How a model can be cut, for people who have to choose --tensor-parallel-size.
+// PossibleShards: the tensor-parallel sizes that a model can be cut into. `lockstep inspect` prints
+// them for the operator who chooses --tensor-parallel-size. Plain data.
 #pragma once
 
 #include <vector>

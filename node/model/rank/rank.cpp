@@ -77,7 +77,7 @@ RankOutcome Rank::run(std::span<const std::byte> plan, std::span<const BlockId> 
   }
 }
 
-// What leaves the devices is stored before anything takes its place.
+// Evicted blocks are stored in host memory before anything overwrites them.
 RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
                              Communicator& communicator) {
   store_in_host(plan);
@@ -107,7 +107,7 @@ void Rank::store_in_host(const StepPlanView& plan) {
   }
 }
 
-// Those that cannot be.
+// Returns the host blocks that fail verification.
 std::vector<HostBlockId> Rank::load_from_host(const StepPlanView& plan) {
   std::vector<HostBlockId> bad;
   for (size_t i = 0; i < plan.loads_from().size(); ++i) {

@@ -1,6 +1,6 @@
-// Rank: one tensor-parallel rank: its shard of the weights, its KV bytes, its workspace, its stream
-// and the forward pass over them. Built and used on the rank's own thread, so that memory is first
-// touched where it is read.
+// Rank: one tensor-parallel rank. Owns its shard of the weights, its KV bytes, its workspace, its
+// stream and the forward pass over them. Built and used on the rank's own thread, so that memory is
+// first touched by the thread that reads it (NUMA).
 #pragma once
 
 #include <memory>
@@ -25,25 +25,26 @@ namespace lockstep {
 struct RankOutcome {
   StepStatus status = StepStatus::kOk;
   std::string message;
-  bool is_cause = false;  // false: this rank only saw that a peer had given up
-  std::vector<HostBlockId> bad_host_blocks = {};  // kBadHostBlock: what it could not load
+  bool is_cause = false;  // false: the rank failed only because a peer aborted the step
+  std::vector<HostBlockId> bad_host_blocks = {};  // kBadHostBlock: blocks with a wrong checksum
 };
 
 class Rank {
  public:
-  // References must outlive the object. `progress`: of the rank's threads, its own one first.
-  // Throws LoadError.
+  // References must outlive the object. `progress` has a counter for each of the rank's threads,
+  // the rank thread's first. Throws LoadError.
   Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
        const View& cos_sin, std::span<ProgressCounter> progress, MemoryLedger& ledger);
 
-  // Runs one plan. Never throws: whatever goes wrong is in the outcome, naming this rank and the
-  // op, and the peers are told to give up. --sanitize-kv: nan_blocks are filled with NaN once what
-  // they held has been stored in host memory, before anything else is done.
+  // Runs one plan. Never throws: a failure is in the outcome, with this rank and the op in its
+  // message, and aborts the peers' collectives. --sanitize-kv: nan_blocks are filled with NaN after
+  // the plan's stores to host memory and before anything else.
   RankOutcome run(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
                   Communicator& communicator);
-  // The samples of the last plan, on rank 0. result's arrays must have room.
+  // Copies the samples of the last plan into `result`, whose arrays must be large enough. Rank 0
+  // only.
   void read_samples(const StepPlanHeader& header, StepResult& result) const;
-  // StepResult::kv_finite as far as this rank's part of the last plan goes; [at least n_seqs].
+  // StepResult::kv_finite of the last plan, for this rank's heads. kv_finite: [at least n_seqs].
   void read_kv_finite(const StepPlanView& plan, std::span<uint8_t> kv_finite) const;
 
   const char* backend() const { return stream_->name(); }
@@ -63,7 +64,7 @@ class Rank {
   std::unique_ptr<Stream> stream_;
   LoadedWeights loaded_;
   BlockStore kv_;
-  std::optional<HostBlockStore> host_kv_;  // if there is a host tier
+  std::optional<HostBlockStore> host_kv_;  // set if there is a host tier
   Workspace workspace_;
   Transformer transformer_;
 };

@@ -26,8 +26,8 @@ namespace lockstep {
 
 namespace {
 
-constexpr int kMaxInFlight = 2;   // one runs while the engine plans the next
-constexpr int kIdleSpins = 1000;  // tens of microseconds: the engine answers a step that fast
+constexpr int kMaxInFlight = 2;   // steps: one runs while the engine plans the next
+constexpr int kIdleSpins = 1000;  // tens of microseconds, in which the engine submits the next step
 
 ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
   Result<ShardPlan> plan = make_shard_plan(model.shape, n_ranks);
@@ -35,15 +35,15 @@ ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
   return std::move(plan).value();
 }
 
-// One plan on its way through the ranks. Written by the engine thread before it is submitted, by
-// each rank at its own outcome (and by rank 0 at the result) while it runs, read again after.
+// One plan that the ranks run. The engine thread writes it before it is submitted. While it runs,
+// each rank writes its own outcome, and rank 0 the result. The engine thread reads it afterwards.
 struct InFlight {
   std::vector<std::byte> plan;
   size_t n_bytes = 0;
-  std::vector<BlockId> nan_blocks;  // to be filled when it runs
+  std::vector<BlockId> nan_blocks;  // filled with NaN when the plan runs
   StepResult result;
   std::vector<RankOutcome> outcomes;            // [n_ranks]
-  std::vector<std::vector<uint8_t>> kv_finite;  // [n_ranks, max_seqs], each rank's own
+  std::vector<std::vector<uint8_t>> kv_finite;  // [n_ranks, max_seqs], one row a rank
   int n_done = 0;                               // guarded by the group's mutex
 };
 
@@ -63,7 +63,8 @@ int severity(StepStatus status) {
   return 0;
 }
 
-// A sequence's keys and values are on all ranks, some heads on each.
+// Each rank has some heads of a sequence's keys and values, so a sequence is finite if it is finite
+// on every rank.
 void join_kv_finite(const std::vector<std::vector<uint8_t>>& ranks, std::vector<uint8_t>& all) {
   std::ranges::fill(all, uint8_t{1});
   for (const std::vector<uint8_t>& of_rank : ranks) {
@@ -71,8 +72,8 @@ void join_kv_finite(const std::vector<std::vector<uint8_t>>& ranks, std::vector<
   }
 }
 
-// The failure that explains the others: a rank that throws aborts its peers' collectives, and one
-// that times out aborts those of the rest.
+// Returns the failure that caused the others: a rank that throws or times out aborts the
+// collectives of its peers, which then fail too.
 const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
   return *std::max_element(outcomes.begin(), outcomes.end(),
                            [](const RankOutcome& a, const RankOutcome& b) {
@@ -92,7 +93,7 @@ std::vector<RankGroupConfig> per_rank_configs(const RankGroupConfig& config) {
   return told;
 }
 
-// Of ranks that agree.
+// The settings of all ranks. Throws LoadError if they differ.
 std::vector<RankSettings> settings_of(const std::vector<RankGroupConfig>& ranks) {
   std::vector<RankSettings> settings;
   settings.reserve(ranks.size());
@@ -118,7 +119,7 @@ struct RankGroup::Impl {
 
   // constant after construction
   const RankGroupConfig config;
-  const std::vector<RankGroupConfig> rank_configs;  // [n_ranks], what each was told
+  const std::vector<RankGroupConfig> rank_configs;  // [n_ranks]
   const std::vector<RankSettings> settings;         // [n_ranks]
   const ModelConfig model;
   const ShardPlan plan;
@@ -126,7 +127,7 @@ struct RankGroup::Impl {
   std::string backend;
   std::string fingerprint;
 
-  // [n_ranks * threads_per_rank], each its thread's
+  // [n_ranks * threads_per_rank], one a thread
   std::vector<ProgressCounter> progress;
 
   // written by the engine thread while every rank is idle
@@ -137,12 +138,12 @@ struct RankGroup::Impl {
   std::vector<BlockId> nan_blocks;       // for the next plan; engine thread only
   std::atomic<uint64_t> n_submitted{0};  // written by the engine thread
   std::atomic<bool> stopping{false};
-  std::atomic<bool> broken{false};  // a step failed; those submitted behind it must not run
+  std::atomic<bool> broken{false};  // a step failed; steps submitted after it must not run
 
   std::mutex mutex;
   std::condition_variable work, done;
   // guarded by mutex
-  int n_ready = 0;  // ranks loaded, or failed to
+  int n_ready = 0;  // ranks that have loaded or failed to load
   std::exception_ptr load_failure;
   std::vector<UnitDigest> digests;
 
@@ -200,7 +201,7 @@ void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
   }
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return n_ready == config.n_ranks; });
-  file.check_unchanged();  // which would explain a failure
+  file.check_unchanged();  // first, because a changed file explains a load failure
   if (load_failure != nullptr) std::rethrow_exception(load_failure);
   fingerprint = make_fingerprint(combine_units(file, std::move(digests)), model, file.tokenizer(),
                                  config.kv_dtype);
@@ -239,8 +240,8 @@ std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file
   return rank;
 }
 
-// False when there is nothing left to run and the group is being destroyed. A plan once submitted
-// is run by all ranks, or their peers would wait for them.
+// Returns false when the group is being destroyed and no plan is left to run. Every rank runs every
+// submitted plan, because its peers wait for it.
 bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
   for (int i = 0; i < kIdleSpins; ++i) {
     if (n_submitted.load(std::memory_order_acquire) > n_run) return true;
@@ -321,7 +322,7 @@ void RankGroup::wait_result(StepResult& result) {
   }
   result = step.result;  // no allocation once result's arrays have their size
   if (group.broken && group.n_answered == group.n_submitted) {
-    // Every rank is idle, so the next step may start with collectives that nobody has aborted.
+    // Every rank is idle, so the communicators, which were aborted, can be replaced.
     group.make_communicators();
     group.broken = false;
   }

@@ -1,6 +1,8 @@
-// RankGroup: the Executor that runs a real model on N rank threads. Owns, per rank: its shard of
-// the weights, its KV pages, its workspace, its stream and its communicator; all are sized once, at
-// start. A rank that throws is caught and blamed; the others are aborted, and the step fails.
+// RankGroup: the Executor that runs a real model on N rank threads (tensor parallelism). Owns for
+// each rank its shard of the weights, its KV pages, its workspace, its stream and its communicator;
+// all are sized once, at start. If a rank throws, the exception is caught, the other ranks'
+// collectives are aborted, and the step fails with a message that names that rank. Called by the
+// engine thread, progress() by any thread.
 #pragma once
 
 #include <chrono>
@@ -23,22 +25,23 @@ struct RankGroupConfig {
   Isa isa = best_isa();
   DType kv_dtype = DType::kF16;
   int32_t n_kv_blocks = 0;
-  bool kv_cache = true;  // false: the blocks are scratch of one pass
+  bool kv_cache = true;  // false: the blocks are scratch memory of one forward pass
   StepLimits limits;
-  // A rank that waits for its peers gives the step up when none of them has got on for so many of
-  // its own ticks. The engine's watch is more patient, and ends the process (WatchConfig).
+  // A rank that waits for its peers in a collective aborts the step after collective_ticks ticks of
+  // watch_tick in which no peer made progress. The engine's watch has a longer timeout, after which
+  // it ends the process (WatchConfig).
   std::chrono::milliseconds watch_tick{100};
   int collective_ticks = 50;
-  // Tests only: changes what one rank is told, before it starts.
+  // Tests only: changes the configuration of one rank before the rank starts.
   std::function<void(int rank, RankGroupConfig& told)> on_rank_config;
-  // Tests only: sees the raw logits [n_samples, vocab_size] of every step, on rank 0's thread.
+  // Tests only: receives the raw logits [n_samples, vocab_size] of every step, on rank 0's thread.
   std::function<void(uint64_t step, std::span<const float> logits)> on_logits;
 };
 
 class RankGroup final : public Executor {
  public:
-  // Loads the model (each rank reads its own shard) and starts the rank threads. Throws LoadError,
-  // before anything is read if the ranks have been told different things.
+  // Loads the model (each rank reads its own shard) and starts the rank threads. Throws LoadError;
+  // if the ranks' configurations differ, before anything is read.
   RankGroup(const ModelFile& file, const RankGroupConfig& config, MemoryLedger& ledger);
   ~RankGroup() override;
 
@@ -50,7 +53,7 @@ class RankGroup final : public Executor {
 
   const ModelConfig& model() const;
   std::string backend_name() const;                   // "cpu/avx2 x2 threads x2 ranks"
-  const std::vector<RankSettings>& settings() const;  // [n_ranks], as each has them in effect
+  const std::vector<RankSettings>& settings() const;  // [n_ranks], in effect on each rank
   // See make_fingerprint().
   std::string numerics_fingerprint() const;
 
@@ -59,10 +62,10 @@ class RankGroup final : public Executor {
   std::unique_ptr<Impl> impl_;
 };
 
-// Throws LoadError if the model's heads cannot be kept in this type.
+// Throws LoadError if keys and values of the model's head_dim cannot be stored in this dtype.
 void check_kv_dtype(const ModelConfig& model, DType kv_dtype);
 
-// Bytes of one KV block over all layers on the rank that holds most.
+// Bytes of one KV block over all layers, on the rank with the most KV heads.
 int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config);
 
 }  // namespace lockstep

@@ -9,7 +9,7 @@
 namespace lockstep {
 namespace {
 
-// As --kv-cache-dtype has it.
+// The value of --kv-cache-dtype that selects this dtype.
 const char* kv_dtype_name(DType dtype) {
   switch (dtype) {
     case DType::kF32:

@@ -1,6 +1,6 @@
-// Arena: hands out 64-byte aligned pieces of one allocation, in order. With no base it only counts,
-// so walking a layout once with an empty arena gives the size to allocate. rewind() lets phases
-// that never live at once share memory; bytes() is the most that was ever out.
+// Arena: hands out 64-byte aligned pieces of one allocation, in order. An arena without a base only
+// counts, so laying out once with it gives the size to allocate. rewind() lets phases that are
+// never live at the same time share memory; bytes() is the most that was ever in use. One thread.
 #pragma once
 
 #include <algorithm>

@@ -47,7 +47,7 @@ Digest128 Hasher::digest() const {
 
 namespace {
 
-// What the forward pass reads from the model, beside the weights.
+// Hashes what the forward pass reads from the model beside the weights.
 void add_forward(const ModelConfig& model, Hasher& hasher) {
   hasher.update(model.architecture);
   hasher.update_u64(static_cast<uint64_t>(model.shape.n_heads));
@@ -62,7 +62,7 @@ void add_forward(const ModelConfig& model, Hasher& hasher) {
   }
 }
 
-// What decides which ids a text becomes, which text ids become, and where an answer ends.
+// Hashes what determines the ids of a text, the text of ids, and where an answer ends.
 void add_text(const TokenizerData& tokenizer, Hasher& hasher) {
   hasher.update(tokenizer.model);
   hasher.update(tokenizer.pre);

@@ -1,6 +1,6 @@
-// The fingerprint: nodes with equal fingerprints give equal tokens, whatever their
-// tensor-parallel degree. Weights are hashed while they are read, per tensor and unit; a unit is
-// what no rank ever owns half of (docs/numerics.md, section 7).
+// The numerics fingerprint of a node: nodes with equal fingerprints give equal tokens, whatever
+// their tensor-parallel size. Weights are hashed while they are read, for each tensor in units; a
+// unit is a part of a tensor that is never split between ranks (docs/numerics.md, section 7).
 #pragma once
 
 #include <array>
@@ -19,11 +19,12 @@ struct XXH3_state_s;  // xxHash's
 
 namespace lockstep {
 
-// Raised with every change of a bit anywhere in docs/numerics.md.
+// Version of the numerics; raised with every change of docs/numerics.md that changes a bit.
 inline constexpr uint32_t kNumericsContract = 1;
-// Raised when the same tokenizer data gives other ids, text, stops or rendered templates.
+// Version of the text handling; raised when the same tokenizer data gives other ids, text, stops or
+// rendered templates.
 inline constexpr uint32_t kTextContract = 2;
-// Quantised linears sum integers, in the CPU's order.
+// Quantised linears sum integers, in the order of the CPU kernels.
 inline constexpr std::string_view kBackendClass = "int8-linear";
 
 using Digest128 = std::array<std::byte, 16>;  // XXH3-128, canonical (big endian)
@@ -33,7 +34,7 @@ class Hasher {
  public:
   Hasher();
   void update(std::span<const std::byte> bytes);
-  void update(std::string_view text);  // with its length, so that neighbours do not run together
+  void update(std::string_view text);  // hashes the length too, so that "ab", "c" != "a", "bc"
   void update_u64(uint64_t value);     // little endian
   Digest128 digest() const;
   void reset();
@@ -45,7 +46,7 @@ class Hasher {
   std::unique_ptr<XXH3_state_s, Free> state_;
 };
 
-// The digest of one unit of one tensor, as one rank has read it.
+// The digest of one unit of one tensor, as read by one rank.
 struct UnitDigest {
   int32_t tensor = 0;  // index in ModelFile::tensors()
   int32_t unit = 0;
@@ -56,8 +57,9 @@ struct UnitDigest {
 // throws LoadError if they differ (the file changed while it was read).
 Digest128 combine_units(const ModelFile& file, std::vector<UnitDigest> units);
 
-// What /version and hello publish, 32 hexadecimal digits: of the weights, what else the forward
-// pass reads from the model, the KV dtype, the tokenizer with its template, and both contracts.
+// The fingerprint that /version and hello publish: 32 hexadecimal digits. It covers the weights,
+// what else the forward pass reads from the model, the KV dtype, the tokenizer with its template,
+// kBackendClass and both contracts.
 std::string make_fingerprint(const Digest128& weights, const ModelConfig& model,
                              const TokenizerData& tokenizer, DType kv_dtype);
 

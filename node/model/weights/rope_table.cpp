@@ -1,4 +1,4 @@
-// Source of the frequencies: Su et al., RoFormer (2021); the divisors are GGUF's rope_freqs.weight
+// Source of the frequencies: Su et al., RoFormer (2021). The divisors are GGUF's rope_freqs.weight
 // (Llama 3.1's long-context scaling).
 #include "node/model/weights/rope_table.h"
 

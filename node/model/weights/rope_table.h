@@ -1,5 +1,5 @@
-// RopeTable: cos and sin of every position and rotated pair, computed in double and rounded once
-// (docs/numerics.md, section 3). Immutable; shared by all ranks of a node.
+// RopeTable: cosine and sine of every position and rotated pair, computed in double and rounded
+// once (docs/numerics.md, section 3). Immutable; shared by all ranks of a node; any thread.
 #pragma once
 
 #include <cstdint>

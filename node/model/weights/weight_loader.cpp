@@ -16,13 +16,13 @@ namespace lockstep {
 namespace {
 
 constexpr int64_t kChunkBytes = 256_KiB;  // stays in cache between hashing and packing
-constexpr size_t kPieceBytes = 16 << 10;  // stays in the first cache between hashing and the search
+constexpr size_t kPieceBytes = 16 << 10;  // stays in the L1 cache between hashing and the search
 
 int64_t rows_per_chunk(const Tensor& tensor) {
   return std::max<int64_t>(1, kChunkBytes / tensor.row_bytes());
 }
 
-// PackedWeights is a view for readers; its memory is the arena's, which is ours to fill.
+// PackedWeights is a view for readers. Its memory belongs to the arena, which the loader fills.
 std::byte* writable(const PackedWeights& dst) { return const_cast<std::byte*>(dst.data); }
 
 float widen(WeightType type, const std::byte* value) {
@@ -121,7 +121,7 @@ void WeightLoader::inspect(const Tensor& tensor, std::span<const std::byte> byte
 void WeightLoader::refuse_non_finite(const Tensor& tensor, std::span<const std::byte> bytes) const {
   const auto found = find_non_finite(tensor.type, bytes);
   if (!found) return;
-  file_.check_unchanged();  // which would explain it
+  file_.check_unchanged();  // throws if a changed file explains the value
   throw LoadError(
       str("tensor ", tensor.name, " at offset ",
           tensor.file_offset + static_cast<uint64_t>(bytes.data() - tensor.data + found->offset),

@@ -1,8 +1,10 @@
-// WeightLoader: reads one rank's slices of the tensors of a ModelFile into packed matrices, a few
-// hundred kB at a time: hash, look for numbers that are none, repack, tell the kernel that the
-// file's pages are no longer needed. So the load peak is what stays resident plus one chunk. The
-// rank's own thread. Throws LoadError naming tensor and offset for a NaN or an infinity, and for a
-// file that changed meanwhile.
+// WeightLoader: reads one rank's slices of the tensors of a ModelFile into packed matrices. The
+// rank's own thread.
+//
+// A slice is read in pieces of a few hundred kB. Each piece is hashed, searched for NaN and
+// infinity, repacked, and its pages of the file are released (ModelFile::release). So the peak of
+// memory while loading is what stays resident plus one piece. Throws LoadError naming tensor and
+// offset for a NaN or an infinity, and naming the file if the file changed meanwhile.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +17,7 @@
 
 namespace lockstep {
 
-// Rows [first, first + n) of a tensor, in units of unit_rows (fingerprint).
+// Rows [first, first + n) of a tensor, hashed in units of unit_rows rows (UnitDigest).
 struct RowSlice {
   const Tensor* tensor = nullptr;
   int64_t first = 0;
@@ -27,18 +29,18 @@ class WeightLoader {
  public:
   explicit WeightLoader(const ModelFile& file) : file_(file) {}
 
-  // A slice of rows, whole columns, to rows [dst_row, …) of dst.
+  // Packs a slice of rows, with all columns, into rows [dst_row, dst_row + slice.n) of dst.
   void load_rows(const RowSlice& slice, const PackedWeights& dst, int64_t dst_row);
-  // All rows, the columns of dst.leaves. Every leaf is a unit.
+  // Packs all rows of the columns that dst.leaves covers. Every leaf is a unit.
   void load_columns(const Tensor& tensor, const PackedWeights& dst);
-  // Values of a vector, widened to f32. Every unit_rows values are a unit.
+  // Copies a slice of a vector, widened to f32. Every unit_rows values are a unit.
   void load_vector(const RowSlice& slice, float* dst);
 
   std::vector<UnitDigest> take_digests() { return std::move(digests_); }
 
  private:
   void finish_unit(const Tensor& tensor, int64_t unit, Hasher& hasher);
-  // Whole values or blocks: hashed, and every number of them must be one.
+  // Hashes whole values or quantisation blocks. Throws LoadError if a number in them is not finite.
   void inspect(const Tensor& tensor, std::span<const std::byte> bytes, Hasher& hasher) const;
   void refuse_non_finite(const Tensor& tensor, std::span<const std::byte> bytes) const;
 

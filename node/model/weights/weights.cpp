@@ -12,14 +12,14 @@ namespace lockstep {
 
 namespace {
 
-// A tensor's rows on their way into a Matrix, with the bias that belongs to them.
+// A slice of a tensor's rows that goes into a Matrix, with the bias of those rows.
 struct RowsOf {
   RowSlice weight;
   const Tensor* bias = nullptr;
 };
 
-// Lays a rank's weights out and, once there is memory, fills them. The layout is walked twice with
-// the same code: first over an arena that only counts, then over the real one.
+// Lays out a rank's weights and fills them. The same code walks the layout twice: first over an
+// arena that only counts, then over the allocated one.
 class Assembler {
  public:
   Assembler(const ModelFile& file, const ShardPlan& plan, int rank, Arena arena,
@@ -64,8 +64,8 @@ class Assembler {
     return w;
   }
 
-  // No rank owns part of a unit: a vocabulary is cut in tiles, q in attention leaves, k and v in
-  // heads, gate and up in FFN leaves.
+  // A unit is never split between ranks: the vocabulary is cut into panels, q into attention
+  // leaves, k and v into heads, gate and up into FFN leaves.
   RowSlice vocab_slice(const Tensor& tensor) const {
     return {&tensor, shard_.first_vocab, shard_.n_vocab, kPanelRows};
   }
@@ -91,7 +91,7 @@ class Assembler {
     return model_.qkv_bias ? &file_.require(name + ".bias", 1, n) : nullptr;
   }
 
-  // Tensors of one type become one part; a bias, if the first has one, is every tensor's.
+  // Consecutive tensors of one type become one part. If the first tensor has a bias, all have one.
   Matrix rows(const std::vector<RowsOf>& tensors) {
     Matrix matrix;
     int64_t first_row = 0;

@@ -13,13 +13,13 @@
 
 namespace lockstep {
 
-// What one activation is multiplied with: usually one packed matrix (q, k and v side by side);
-// several where the file gives neighbours different types.
+// The weights that one activation is multiplied with: usually one packed matrix (q, k and v side by
+// side), or several parts if the file stores q, k and v (or gate and up) in different types.
 struct Matrix {
   struct Part {
     PackedWeights weights;
     View bias;              // [n_rows] f32, optional
-    int64_t first_row = 0;  // column of the output where this part's rows begin
+    int64_t first_row = 0;  // the column of the output at which this part's rows begin
   };
   std::vector<Part> parts;
 
@@ -41,7 +41,7 @@ struct LayerWeights {
 struct RankWeights {
   Buffer memory;
   PackedWeights embedding;  // this rank's rows of the vocabulary
-  Matrix head;              // likewise; the embedding itself where the model ties them
+  Matrix head;              // likewise; the embedding itself if the model ties the two
   View output_norm;         // [hidden_dim]
   std::vector<LayerWeights> layers;
 };
@@ -51,7 +51,7 @@ struct LoadedWeights {
   std::vector<UnitDigest> digests;
 };
 
-// Reads what `rank` owns and nothing else. Throws LoadError naming the tensor.
+// Reads the shard that `rank` owns and nothing else. Throws LoadError naming the tensor.
 LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank,
                            MemoryLedger& ledger);
 
