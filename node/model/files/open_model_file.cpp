@@ -15,7 +15,7 @@ std::unique_ptr<ModelFile> open_model_file(const std::string& path) {
     file->check_unchanged();
     return model;
   } catch (const LoadError& error) {
-    if (file) file->check_unchanged();  // which would explain the error
+    if (file) file->check_unchanged();  // throws if a changed file explains the error
     throw LoadError(path + ": " + error.what());
   }
 }

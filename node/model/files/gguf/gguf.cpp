@@ -8,7 +8,7 @@ namespace {
 constexpr uint64_t kMinValueBytes = 8 + 4 + 1;           // empty key, type, one byte
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // empty name, one dimension
 constexpr uint64_t kMinAlignment = 8;                    // GGUF spec: a multiple of 8
-constexpr uint64_t kMaxAlignment = uint64_t{1} << 21;    // a huge page
+constexpr uint64_t kMaxAlignment = uint64_t{1} << 21;    // the size of a huge page
 
 uint32_t read_version(Reader& reader) {
   if (reader.string_of(4, "magic") != "GGUF") fail("not a GGUF file: it does not start with GGUF");

@@ -1,5 +1,5 @@
-// GGUF: what lies where in a GGUF file, v2 or v3 (source: ggml's docs/gguf.md). Knows no model:
-// names, types and places only, all checked against the file before anything is used.
+// GGUF: the layout of a GGUF file, v2 or v3 (source: ggml's docs/gguf.md). Knows names, types and
+// offsets, which are all checked against the file before anything is used; knows nothing of models.
 //
 //   magic "GGUF" | version u32 | n_tensors u64 | n_values u64
 //   n_values x   | key string | type u32 | value |
@@ -22,14 +22,14 @@ inline constexpr uint64_t kDefaultAlignment = 32;
 struct Directory {
   uint32_t version = 0;
   Metadata metadata;
-  std::vector<Tensor> tensors;  // in file order of the directory; data points into the file
+  std::vector<Tensor> tensors;  // in the order of the directory; data points into the file
 };
 
-// Throws LoadError naming the key or tensor at fault and the numbers. Trailing dimensions are
-// folded into n_rows.
+// Throws LoadError naming the key or tensor at fault and the numbers. All dimensions but the first
+// are folded into n_rows.
 Directory read_directory(std::span<const std::byte> file);
 
-// The tensor entries at the reader's offset; used by read_directory.
+// Reads the tensor entries at the reader's offset; used by read_directory().
 std::vector<Tensor> read_tensors(std::span<const std::byte> file, Reader& reader,
                                  uint64_t n_tensors, uint64_t alignment);
 

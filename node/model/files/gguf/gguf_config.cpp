@@ -9,14 +9,14 @@
 namespace lockstep::gguf {
 namespace {
 
-// Sanity limits, far above any model; what they allow cannot overflow later.
+// Sanity limits, far above those of any model. Values within them cannot overflow later.
 constexpr int64_t kMaxLayers = 4096;
 constexpr int64_t kMaxHeads = 65536;
 constexpr int64_t kMaxDim = int64_t{1} << 24;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
 
-// Keys below "<architecture>." that read_config understands, or that cannot change a token. Any
-// other is refused: a scale or a window that is silently ignored gives wrong answers, not errors.
+// Keys under "<architecture>." that read_config() reads, or that cannot change a token. Any other
+// key is refused: a scale or a window that is silently ignored gives wrong tokens and no error.
 constexpr std::string_view kKnownKeys[] = {
     "attention.causal",
     "attention.head_count",
@@ -34,14 +34,14 @@ constexpr std::string_view kKnownKeys[] = {
     "rope.dimension_count",
     "rope.freq_base",
     "rope.scaling.factor",
-    "rope.scaling.finetuned",                // a remark
-    "rope.scaling.original_context_length",  // used with types that are refused
+    "rope.scaling.finetuned",                // informational
+    "rope.scaling.original_context_length",  // used only with scaling types that are refused
     "rope.scaling.type",
-    "tensor_data_layout",  // a remark
-    "vocab_size",          // token_embd.weight says it
+    "tensor_data_layout",  // informational
+    "vocab_size",          // taken from token_embd.weight
 };
 
-// Reads the keys of one architecture: "llama" + "." + name.
+// Reads the keys of one architecture, for example "llama." + name.
 class ConfigReader {
  public:
   ConfigReader(const Directory& directory, ModelConfig& config)
@@ -157,7 +157,7 @@ class ConfigReader {
     read_rope_scaling();
   }
 
-  // Linear scaling divides every frequency, which is what the divisors are for.
+  // Linear scaling divides every frequency, so it is stored as rope_freq_divisors.
   void read_rope_scaling() {
     const std::string type_key = key("rope.scaling.type");
     const auto type = metadata_.find_string(type_key).value_or("linear");  // GGUF's default
@@ -225,7 +225,8 @@ struct Family {
   RopeStyle rope_style;
 };
 
-// The converter reorders q and k of `llama` so that neighbours rotate; the others keep halves.
+// The GGUF converter reorders q and k of `llama` so that neighbouring dims rotate together. The
+// other families rotate halves.
 constexpr Family kFamilies[] = {{"llama", RopeStyle::kNeighbours}, {"qwen2", RopeStyle::kHalves}};
 
 const Family& family_of(const Metadata& metadata) {

@@ -1,6 +1,6 @@
-// What a GGUF file says about its model, as ModelConfig, TokenizerData and
-// SamplingDefaults. Anything that this
-// version would have to ignore, and that could change a token, is a LoadError naming it.
+// Reads ModelConfig, TokenizerData and SamplingDefaults from the metadata of a GGUF file. A key or
+// value that this version does not implement, and that could change a token, is a LoadError naming
+// it.
 #pragma once
 
 #include "node/model/files/gguf/gguf.h"

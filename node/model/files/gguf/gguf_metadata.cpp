@@ -10,7 +10,7 @@ constexpr int kMaxArrayDepth = 4;
 
 struct TypeFacts {
   const char* name;
-  uint64_t min_bytes;  // the least an element takes in the file
+  uint64_t min_bytes;  // the least bytes that an element takes in the file
   bool fixed_size;
 };
 

@@ -1,6 +1,7 @@
-// Metadata: the key-value pairs of a GGUF file. Walks and bounds-checks every value once, keeps
-// only where it lies, and reads it on demand; values live as long as the file's bytes. A value of
-// another kind than asked for is a LoadError naming key, offset and both kinds.
+// Metadata: the key-value pairs of a GGUF file. The constructor walks and bounds-checks every value
+// once and keeps its offset; accessors read the value from the file. Returned views are valid as
+// long as the file's bytes. A value of the wrong type is a LoadError naming key, offset and both
+// types. Immutable after construction.
 #pragma once
 
 #include <cstdint>
@@ -42,13 +43,14 @@ struct Value {
 
 class Metadata {
  public:
-  // Reads `n_values` pairs at the reader's offset. Refuses duplicate and empty keys.
+  // Reads `n_values` pairs at the reader's offset. Throws LoadError for duplicate and empty keys.
   Metadata(std::span<const std::byte> file, Reader& reader, uint64_t n_values);
 
   const std::vector<Value>& values() const { return values_; }  // in file order
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
-  // Absent keys: nothing. Any integer type will do, if the value is not negative.
+  // The find_ functions return nullopt for an absent key. find_integer() and find_integers() accept
+  // every integer type; find_integer() throws LoadError for a negative value.
   std::optional<uint64_t> find_integer(std::string_view key) const;
   std::optional<int64_t> find_signed(std::string_view key) const;  // of any sign
   std::optional<double> find_number(std::string_view key) const;
@@ -57,11 +59,11 @@ class Metadata {
   std::optional<std::vector<std::string>> find_strings(std::string_view key) const;
   std::optional<std::vector<int64_t>> find_integers(std::string_view key) const;
 
-  // Absent keys, and values outside [low, high], throw.
+  // These throw LoadError for an absent key, integer() also for a value outside [low, high].
   int64_t integer(std::string_view key, int64_t low, int64_t high) const;
   double number(std::string_view key) const;
   std::string_view string(std::string_view key) const;
-  // "key 'k' at offset n", for messages about a key that exists.
+  // "key 'k' at offset n", for messages about a key that is present.
   std::string describe(std::string_view key) const;
 
  private:

@@ -46,7 +46,8 @@ void GgufModel::check_unchanged() const {
   if (file_) file_->check_unchanged();
 }
 
-// Whatever else is missing in one file of several is in the others, so this is said first.
+// Called before all other checks: one file of a split model lacks tensors that the other files
+// have.
 void GgufModel::refuse_split() const {
   constexpr const char* kCount = "split.count";
   const gguf::Metadata& metadata = directory_.metadata;

@@ -1,5 +1,5 @@
-// GgufModel: a GGUF file as a ModelFile. Parses and checks everything in its constructor, which
-// throws LoadError; afterwards the bytes are only handed out.
+// GgufModel: a GGUF file as a ModelFile. The constructor parses and checks everything and throws
+// LoadError; afterwards the object is immutable.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ namespace lockstep {
 class GgufModel final : public ModelFile {
  public:
   explicit GgufModel(const std::shared_ptr<const MappedFile>& file);
-  // Of bytes that the caller keeps alive; release() does nothing. For tests.
+  // Reads bytes that the caller keeps alive; release() does nothing. For tests.
   explicit GgufModel(std::span<const std::byte> bytes);
 
   const ModelConfig& config() const override { return config_; }
@@ -37,7 +37,8 @@ class GgufModel final : public ModelFile {
   void refuse_split() const;
   void check_vocabulary() const;
 
-  const std::shared_ptr<const MappedFile> file_;  // shared with open(): it outlives a failed parse
+  // Shared with open_model_file(), so that the file outlives a failed parse.
+  const std::shared_ptr<const MappedFile> file_;
   const gguf::Directory directory_;
   std::unordered_map<std::string_view, const Tensor*> by_name_;
   ModelConfig config_;

@@ -1,5 +1,5 @@
-// Reader: a cursor over the untrusted bytes of a GGUF file. Every read says what it is for, is
-// checked against the end of the file first, and throws LoadError with the offset otherwise.
+// Reader: a cursor over the untrusted bytes of a GGUF file. Every read is checked against the end
+// of the file first and names what it reads; it throws LoadError with that name and the offset.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,8 @@ template <class... Parts>
   throw LoadError(message.str());
 }
 
-// A name from the file, safe to print: in quotes, one line, printable ASCII and UTF-8, cut short.
+// A name from the file, made safe to print: quoted, one line of printable ASCII and UTF-8,
+// truncated if long.
 std::string quoted(std::string_view text);
 
 class Reader {
@@ -34,7 +35,7 @@ class Reader {
   uint64_t offset() const { return offset_; }
   uint64_t n_left() const { return bytes_.size() - offset_; }
 
-  // A little-endian number; `what` names it in the error.
+  // Reads a little-endian number; `what` names it in the error.
   template <class T>
   T number(std::string_view what) {
     static_assert(std::is_arithmetic_v<T>);
@@ -45,11 +46,11 @@ class Reader {
     return value;
   }
   std::string_view string_of(uint64_t n_bytes, std::string_view what);
-  // uint64 length and bytes. The view lives as long as the file's bytes.
+  // Reads a uint64 length and as many bytes. The view is valid as long as the file's bytes.
   std::string_view string(std::string_view what, uint64_t max_bytes);
   void skip(uint64_t n_bytes, std::string_view what);
-  // A count of things that take at least `min_bytes` each, refused when the rest of the file could
-  // not hold them: nothing is allocated for a count that lies.
+  // Reads a count of items that take at least `min_bytes` each. Throws LoadError if the rest of the
+  // file cannot hold them, so that nothing is allocated for a false count.
   uint64_t count(std::string_view what, uint64_t min_bytes);
 
  private:

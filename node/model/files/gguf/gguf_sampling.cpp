@@ -1,4 +1,4 @@
-// Sampling defaults of a GGUF file: keys general.sampling.* (source: gguf-py's constants.py and
+// Sampling defaults of a GGUF file: the keys general.sampling.* (source: gguf-py's constants.py and
 // llama.cpp's llama_model_meta_key). Converters copy them from a model's generation_config.json.
 #include <charconv>
 #include <cstdlib>
@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::string_view kPrefix = "general.sampling.";
 
-// The decimal number that was rounded to this float, as a request would have spelled it: 0.6, not
-// 0.60000002384. It rounds to the same float again.
+// The shortest decimal number that rounds to this float, as a request would spell it: 0.6, not
+// 0.60000002384.
 double shortest(float value) {
   char text[48];
   const auto end = std::to_chars(std::begin(text), std::end(text) - 1, value).ptr;

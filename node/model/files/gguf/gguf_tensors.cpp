@@ -10,13 +10,13 @@ namespace {
 
 constexpr uint64_t kMaxNameBytes = 64;  // GGUF spec
 constexpr uint32_t kMaxDims = 4;        // GGUF spec
-// Keeps every product of dimensions and bytes far from overflow.
+// A limit that keeps every product of dimensions and bytes far from overflow.
 constexpr uint64_t kMaxValues = uint64_t{1} << 48;
 
 struct TypeName {
   uint32_t id;
   const char* name;
-  std::optional<WeightType> type;  // none: known, not supported
+  std::optional<WeightType> type;  // nullopt: a known type that is not supported
 };
 
 // Source: ggml's `ggml_type`.
@@ -84,7 +84,7 @@ void read_dims(Reader& reader, const std::string& what, Tensor& tensor) {
   tensor.n_rows = static_cast<int64_t>(n_values) / tensor.n_cols;
 }
 
-// `tensor.file_offset` still counts from the start of the tensor data.
+// The returned `file_offset` still counts from the start of the tensor data.
 Tensor read_entry(Reader& reader, uint64_t index, uint64_t alignment) {
   Tensor tensor;
   const uint64_t at = reader.offset();

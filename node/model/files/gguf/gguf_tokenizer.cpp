@@ -6,7 +6,7 @@
 namespace lockstep::gguf {
 namespace {
 
-// Names by which model families end a turn, whatever the file's eos is.
+// Names of the tokens with which model families end a turn, beside the file's eos token.
 constexpr std::string_view kEndNames[] = {"<|im_end|>",   "<|eot_id|>",    "<|eom_id|>",
                                           "<|end|>",      "<|endoftext|>", "<|end_of_text|>",
                                           "<end_of_turn>"};
@@ -30,7 +30,7 @@ std::vector<TokenType> read_types(const Metadata& metadata, size_t n_tokens) {
   return types;
 }
 
-// -1 if the file names none.
+// Returns -1 if the file has no such key.
 int32_t read_id(const Metadata& metadata, std::string_view name, size_t n_tokens) {
   const std::string key = "tokenizer.ggml." + std::string(name);
   if (!metadata.has(key)) return -1;
@@ -55,7 +55,7 @@ std::vector<int32_t> read_extra_ends(const Metadata& metadata, const TokenizerDa
   return ids;
 }
 
-// What this version would not do when it adds special tokens.
+// Throws LoadError for special tokens that the file asks to add and this version does not add.
 void refuse_unsupported_additions(const Metadata& metadata) {
   for (const char* key : {"tokenizer.ggml.add_eos_token", "tokenizer.ggml.add_sep_token"}) {
     if (metadata.find_bool(key).value_or(false)) {

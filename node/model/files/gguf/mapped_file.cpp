@@ -16,7 +16,8 @@
 namespace lockstep {
 namespace {
 
-// A page fault maps what the page cache has around it, too: Linux's fault_around_bytes.
+// A page fault also maps the pages around it that are in the page cache (Linux's
+// fault_around_bytes).
 constexpr uintptr_t kFaultWindow = 64 << 10;
 
 [[noreturn]] void fail_with_errno(const char* what) {
@@ -56,7 +57,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path), file_(path) {
 }
 
 MappedFile::~MappedFile() {
-  guard_.reset();  // while the addresses are still ours
+  guard_.reset();  // before munmap(), after which the addresses may be mapped again
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());  // NOLINT: mapped read-only
 }
 
@@ -80,12 +81,12 @@ void MappedFile::release(const std::byte* data, int64_t n_bytes) const {
   CHECK(n_bytes >= 0 && first <= bytes_.size() &&
         static_cast<uint64_t>(n_bytes) <= bytes_.size() - first);
   if (n_bytes == 0) return;
-  // Whole windows of addresses, as a fault maps them.
+  // Rounds to whole windows, as a page fault maps them.
   const auto start = reinterpret_cast<uintptr_t>(bytes_.data());
   const uintptr_t last = start + first + static_cast<uint64_t>(n_bytes) - 1;
   const uintptr_t begin = std::max(start, (start + first) / kFaultWindow * kFaultWindow);
   const uintptr_t end = std::min(start + bytes_.size(), (last / kFaultWindow + 1) * kFaultWindow);
-  // Advice may fail; then the pages simply stay.
+  // madvise() may fail; the pages then stay mapped.
   ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // NOLINT
 }
 

@@ -1,6 +1,6 @@
-// MappedFile: one read-only file in memory for as long as this object lives. Knows nothing of what
-// the bytes mean. Bytes that the file no longer has, or that its disk cannot read, are zero;
-// whoever read something asks check_unchanged() before believing it. Any thread.
+// MappedFile: one file, mapped read-only for as long as this object lives. Knows nothing of what
+// the bytes mean. Bytes that the file no longer has, or that its disk cannot read, read as zero, so
+// a reader calls check_unchanged() before it uses what it has read. Any thread.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ struct stat;
 
 namespace lockstep {
 
-// A file descriptor that closes itself.
+// Owns an open file descriptor.
 class OpenFile {
  public:
   explicit OpenFile(const std::string& path);  // throws LoadError
@@ -38,18 +38,18 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
-  // Drops the pages of [data, data + n_bytes) from this process, with all that reading them mapped
-  // around them. Whatever of it is wanted again is read again from the file.
+  // Drops the pages of [data, data + n_bytes) from this process, and the pages that the kernel
+  // mapped around them. A later read of these bytes reads the file again.
   void release(const std::byte* data, int64_t n_bytes) const;
-  // Throws LoadError naming the file, and the offset where it can: it has another size or time of
-  // writing than when it was opened, or bytes of it could not be read.
+  // Throws LoadError naming the file, and the offset if it is known, if the file's size or time of
+  // writing differs from when it was opened, or if bytes of it could not be read.
   void check_unchanged() const;
 
  private:
   // constant after construction
   const std::string path_;
   OpenFile file_;
-  int64_t written_ns_ = 0;  // last written, since 1970
+  int64_t written_ns_ = 0;  // time of the last write, nanoseconds since 1970
   std::span<const std::byte> bytes_;
   std::optional<SigbusGuard> guard_;
 };

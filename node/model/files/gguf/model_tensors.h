@@ -1,6 +1,6 @@
-// Which tensors a model of one configuration consists of. A tensor that is missing, has another
-// shape or type, or that nothing would read, is a LoadError naming it: an ignored tensor is a
-// silently different model.
+// check_model_tensors: checks that a file has exactly the tensors of its ModelConfig. Throws
+// LoadError naming the tensor if one is missing, has another shape or type, or would not be read: a
+// tensor that is ignored means a model that silently computes something else.
 #pragma once
 
 #include "node/model/model_file.h"

@@ -18,27 +18,26 @@ namespace {
 
 constexpr uint64_t kNone = std::numeric_limits<uint64_t>::max();
 
-// A guarded mapping: [begin, end), none if end is 0. `end` is written last and cleared first, so
-// that the handler, which may run at any time, never sees half of one.
+// A guarded mapping [begin, end); unused if end is 0. `end` is written last and cleared first, so
+// that the handler, which may run at any time, never sees an incomplete mapping.
 struct Slot {
   std::atomic<uintptr_t> begin{0}, end{0};
   std::atomic<uint64_t> first_unreadable{kNone};
 };
 
-std::mutex
-    mutex;  // of the slots' allocation and of the handler's being installed; not in the handler
+std::mutex mutex;  // guards slot allocation and handler installation; the handler does not lock it
 std::array<Slot, SigbusGuard::kMaxGuards> slots;
 int n_guards = 0;
 struct sigaction previous;
-uintptr_t page_bytes = 0;  // constant once there was a guard
+uintptr_t page_bytes = 0;  // constant once the handler is installed
 
-// From the page of `address` to the mapping's end there are zeros now: a truncated file has nothing
-// behind either. False if that failed.
+// Maps zeros from the page of `address` to the mapping's end, because a truncated file has no bytes
+// after the page either. Returns false if that failed.
 bool replace_with_zeros(Slot& slot, uintptr_t address) {
   const uintptr_t begin = slot.begin.load();
   const uintptr_t page = address & ~(page_bytes - 1);
   const uintptr_t end = (slot.end.load() + page_bytes - 1) & ~(page_bytes - 1);
-  // The bare system call: a sanitizer's mmap is nothing for a signal handler.
+  // The bare system call, because a sanitizer's mmap() is not safe in a signal handler.
   const auto zeros = ::syscall(SYS_mmap, page, end - page, PROT_READ,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (zeros == -1) return false;
@@ -49,7 +48,7 @@ bool replace_with_zeros(Slot& slot, uintptr_t address) {
   return true;
 }
 
-// The read that failed is repeated when this returns.
+// The kernel repeats the failed read when this handler returns.
 void on_sigbus(int, siginfo_t* info, void*) {
   const int saved_errno = errno;
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
@@ -60,7 +59,7 @@ void on_sigbus(int, siginfo_t* info, void*) {
     errno = saved_errno;
     return;
   }
-  ::sigaction(SIGBUS, &previous, nullptr);  // not ours
+  ::sigaction(SIGBUS, &previous, nullptr);  // not a guarded address: the previous action applies
   errno = saved_errno;
 }
 

@@ -1,7 +1,8 @@
-// SigbusGuard: for as long as it lives, a read of a mapped file's page that the kernel cannot
-// serve (the file was truncated, its disk fails) gives zeros and is noted, where it would end the
-// process with SIGBUS. A page that has been replaced so stays zero. SIGBUS anywhere else does what
-// it did before. Guards come and go on any thread; reads happen on any thread.
+// SigbusGuard: keeps a failed read of a mapped file from ending the process with SIGBUS. While the
+// guard lives, a read of a page that the kernel cannot serve (the file was truncated, its disk
+// fails) gives zeros and is recorded. A page that was replaced in this way stays zero. SIGBUS at
+// other addresses goes to the previous handler. Guards are created and destroyed, and mappings
+// read, on any thread.
 #pragma once
 
 #include <cstddef>
@@ -15,13 +16,14 @@ class SigbusGuard {
  public:
   static constexpr int kMaxGuards = 64;  // at once in a process
 
-  // `mapping`: what mmap returned. It must outlive the guard. Throws LoadError for one too many.
+  // `mapping`: the range that mmap() returned; it must outlive the guard. Throws LoadError if
+  // kMaxGuards exist already.
   explicit SigbusGuard(std::span<const std::byte> mapping);
   ~SigbusGuard();
   SigbusGuard(const SigbusGuard&) = delete;
   SigbusGuard& operator=(const SigbusGuard&) = delete;
 
-  // The offset of the first page that could not be read, of those that were asked for.
+  // The lowest offset of a page whose read failed; nullopt if none did.
   std::optional<uint64_t> first_unreadable() const;
 
  private:
