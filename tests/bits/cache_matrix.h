@@ -1,6 +1,7 @@
-// The matrix: whatever becomes of a prompt's keys and values, at every tensor-parallel degree,
-// block size and chunk, alone and in a crowd, its transcript is the same, greedy and sampled.
-// Shared by a sample of the cells (tests/bits) and all of them (tests/slow/bits).
+// CacheMatrix: whether a prompt's keys and values are cached, evicted, loaded or computed again,
+// its answers are the same, greedy and sampled: at every tensor-parallel size, block size and
+// chunk, alone and next to other requests. tests/bits runs a sample of the cells, tests/slow/bits
+// all.
 #pragma once
 
 #include <algorithm>
@@ -14,13 +15,13 @@
 namespace lockstep::testing {
 
 enum class Fate : uint8_t {
-  kCached,         // asked twice: the second time it is read from the cache
+  kCached,         // sent twice; the second time the prompt is read from the cache
   kNotKept,        // --no-cache-prompt
-  kNoKvCache,      // computed anew for each token
-  kEvicted,        // others have taken its blocks when it is asked again
-  kThroughHost,    // the same, and they come back from host memory
-  kPreempted,      // it has to give up its blocks half-way
-  kPartlyMatched,  // another prompt with its first tokens is there
+  kNoKvCache,      // all keys and values are computed again for each token
+  kEvicted,        // sent twice; its blocks are evicted before the second time
+  kThroughHost,    // like kEvicted, and its blocks are loaded from host memory
+  kPreempted,      // the sequence is preempted before it ends
+  kPartlyMatched,  // another prompt with the same first tokens is cached
 };
 inline constexpr int kNFates = 7;
 inline constexpr int32_t kMaxOffset = 33;
@@ -31,7 +32,7 @@ struct Cell {
   int32_t block_size = 16;
   int32_t chunk = 64;
   bool in_a_crowd = false;
-  int32_t offset = 1;  // kPartlyMatched: so many first tokens are equal, at most kMaxOffset
+  int32_t offset = 1;  // kPartlyMatched: number of equal first tokens, at most kMaxOffset
 
   std::string name() const {
     return str("fate ", static_cast<int>(fate), ", ranks ", n_ranks, ", block ", block_size,
@@ -68,7 +69,7 @@ class CacheMatrix {
     return out;
   }
 
-  // All of them; every offset for the partly matched ones.
+  // All cells; kPartlyMatched with every offset.
   static std::vector<Cell> cells() {
     std::vector<Cell> out;
     for (int fate = 0; fate < kNFates; ++fate) {
@@ -127,7 +128,8 @@ class CacheMatrix {
 
   static Setting setting_of(const Cell& cell) {
     Setting setting{.n_ranks = cell.n_ranks, .block_size = cell.block_size, .chunk = cell.chunk};
-    // A step holds a row for each sequence that runs: in a crowd "1" is what three others leave.
+    // A step has a row for each running sequence. With three others, a chunk of 1 is the one row
+    // that they leave.
     const bool runs_alone = !cell.in_a_crowd && cell.fate != Fate::kPreempted;
     setting.max_seqs = cell.chunk == 1 && runs_alone ? 1 : 4;
     setting.chunk = std::max(cell.chunk, setting.max_seqs);
@@ -141,7 +143,7 @@ class CacheMatrix {
   }
 
   static int32_t n_pool_tokens(const Cell& cell) {
-    // The two answers of 86 tokens have whole blocks of 46 in common, and do not fit together.
+    // The two answers of 86 tokens share the whole blocks of 46 tokens, and do not fit together.
     if (cell.fate == Fate::kPreempted) return cell.block_size == 32 ? 128 : 96;
     if (is_evicted(cell)) return 200;
     return cell.fate == Fate::kNoKvCache ? 320 : 600;
@@ -167,7 +169,7 @@ class CacheMatrix {
     if (cell.fate == Fate::kPartlyMatched) {
       EXPECT_EQ(node.answer(10).n_cached, static_cast<uint64_t>(cell.offset));
     }
-    // In a crowd a pool of four blocks may have room for one at a time.
+    // With others, a pool of four blocks may have room for one sequence at a time.
     if (cell.fate == Fate::kPreempted && !(cell.in_a_crowd && cell.block_size == 32)) {
       EXPECT_GT(node.snapshot().n_preemptions, 0u);
     }

@@ -1,4 +1,4 @@
-// A sample of the matrix; tests/slow/bits has all of it.
+// Runs a sample of the matrix; tests/slow/bits runs all of it.
 #include "tests/bits/cache_matrix.h"
 
 namespace lockstep::testing {

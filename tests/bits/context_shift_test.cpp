@@ -1,5 +1,6 @@
-// A context that is cut goes on exactly as a fresh request whose prompt is what the cut left: ids
-// and log-probabilities bit for bit, whatever the ranks, blocks, cache and neighbours.
+// After a context shift a sequence continues exactly as a fresh request whose prompt is the context
+// that is left: ids and log-probabilities bit for bit, at any ranks, blocks, cache and other
+// requests.
 #include <algorithm>
 
 #include "tests/bits/engine_node.h"
@@ -21,17 +22,18 @@ Setting shifting() {
 
 SamplingParams greedy(int32_t max_tokens) {
   SamplingParams sampling = sampled(2, max_tokens);
-  sampling.presence_penalty = 0;  // counts outputs; a fresh request takes them for its prompt
+  sampling.presence_penalty = 0;  // it counts outputs, which are prompt tokens in a fresh request
   return sampling;
 }
 
-// The context as llama.cpp's context shift has it, written down once more.
+// llama.cpp's context shift, implemented a second time for this test.
 void shift(Ids& context, int32_t n_keep) {
   const auto n_dropped = (static_cast<int32_t>(context.size()) - n_keep) / 2;
   context.erase(context.begin() + n_keep, context.begin() + n_keep + n_dropped);
 }
 
-// One fresh request, one prefill, for each cut, on a node that keeps nothing and cuts nothing.
+// The same answer by fresh requests: one prefill for each shift, on a node without a prefix cache
+// and without context shift.
 Answer by_fresh_requests(const NamedSpec& model, Ids context) {
   Node node(model, {.prefix_cache = false, .max_model_len = kMaxModelLen});
   Answer out;
@@ -62,7 +64,7 @@ TEST(ContextShift, EachCutIsAFreshRequestOnWhatIsLeft) {
   }
 }
 
-// The id of one row, by the sampler itself.
+// The id that the sampler draws from one row.
 int32_t sample_once(const Logits& logits, const SamplingParams& params, const Ids& context,
                     size_t n_prompt, uint32_t output_idx) {
   SampleBatch rows(static_cast<int64_t>(logits.size()));
@@ -78,8 +80,9 @@ int32_t sample_once(const Logits& logits, const SamplingParams& params, const Id
   return rows.run(*make_stream(best_isa(), 1)).ids.front();
 }
 
-// Sampled, with a penalty that tells prompt and output apart: what a step draws from is the logits
-// of a forward pass over the context alone, penalties over the context, numbers by output index.
+// Sampled, with a penalty that differs between prompt and output tokens. A step draws from the
+// logits of a forward pass over the context alone, with penalties over the context and random
+// numbers by output index.
 TEST(ContextShift, SamplingGoesOnByOutputIndexOverTheContext) {
   const NamedSpec model = nine_heads();
   const Ids prompt = random_prompt(kPrompt, model.spec.shape.vocab_size, 5);
@@ -108,7 +111,7 @@ TEST(ContextShift, SamplingGoesOnByOutputIndexOverTheContext) {
           << "output " << n;
     }
     shift(context, kKeep);
-    n_prompt = kKeep;  // 28 of 56 go with the first cut, the rest of the prompt among them
+    n_prompt = kKeep;  // the first shift drops 28 of 56 tokens, the rest of the prompt among them
   }
 }
 

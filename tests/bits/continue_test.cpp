@@ -1,5 +1,5 @@
-// Going on behind tokens that are there already gives the logits of one pass over all of them: as
-// many past ones as end in, at and behind a block's border, one and several blocks of new ones.
+// Continuing after cached tokens gives the logits of one pass over all tokens. The cached tokens
+// end before, at and after the border of a block; the new ones are one and several blocks.
 #include "tests/bits/tiny_models.h"
 #include "tests/support/equal_bits.h"
 

@@ -1,5 +1,5 @@
-// One node without its service: the whole engine over rank threads and a tiny model, and the
-// answers of the requests that it is asked.
+// Node: a node without its service: the whole engine over rank threads and a tiny model. Collects
+// the answers of its requests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -47,7 +47,7 @@ struct Answer {
   std::string message;
 };
 
-// As many ids as the model has; most have no text.
+// A tokenizer with as many ids as the model has; most have no text.
 class WideTokenizer final : public FakeTokenizer {
  public:
   explicit WideTokenizer(int64_t vocab_size) : vocab_size_(static_cast<int32_t>(vocab_size)) {}
@@ -99,9 +99,9 @@ class Node final : public EngineSink {
     ASSERT_TRUE(core_->idle());
   }
   const Answer& answer(uint64_t id) { return answers_[id]; }
-  void forget_answers() { answers_.clear(); }  // their ids are free again
+  void forget_answers() { answers_.clear(); }  // request ids can then be used again
   EngineSnapshot snapshot() const { return core_->snapshot(); }
-  // Evicts all that nobody uses.
+  // Evicts all unreferenced blocks.
   void clear() { core_->cache().clear(); }
 
   void on_events(const EventBatch& batch) override {
@@ -154,7 +154,7 @@ class Node final : public EngineSink {
   std::map<uint64_t, Answer> answers_;
 };
 
-// Penalties look at the whole prompt, so they would show a history with holes.
+// Penalties read the whole prompt, so gaps in token_ids would change the tokens.
 inline SamplingParams sampled(uint64_t seed, int32_t max_tokens) {
   SamplingParams sampling;
   sampling.temperature = seed % 2 == 0 ? 0.0f : 0.8f;

@@ -1,5 +1,5 @@
-// How a token was computed never shows in its bits: threads, instruction set, prefill chunks, block
-// size and neighbours are varied one at a time against the same run.
+// The bits of a token do not depend on how it was computed. Threads, instruction set, prefill
+// chunks, block size and other requests are varied one at a time against the same run.
 #include <gtest/gtest.h>
 
 #include "tests/bits/tiny_models.h"

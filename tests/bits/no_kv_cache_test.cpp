@@ -1,5 +1,5 @@
-// --no-kv-cache computes everything anew for each token, and gives the bits of the cache: to the
-// last token, as report 000 was right in the first one.
+// --no-kv-cache computes all keys and values again for each token, and gives the bits of a run with
+// the cache. All tokens are compared: a run can be wrong from the second token on only.
 #include "tests/bits/engine_node.h"
 
 namespace lockstep::testing {

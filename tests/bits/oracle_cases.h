@@ -1,5 +1,5 @@
-// What exact arithmetic answers: prompts, their greedy continuations and float64 logits, which
-// tests/reference has written beside the tiny F32 models.
+// OracleCase: prompts with their greedy continuations and float64 logits, which tests/reference
+// has computed for the tiny F32 models and stored beside them.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
-// The grid of T0.2: every tiny model, prompt, tensor-parallel degree and block size, in each mode
-// that keys and values can be kept or lost in, gives the oracle's continuation, and the bits of one
-// run. Shared by a sample of the cells (tests/bits) and all of them (tests/slow/bits).
+// OracleGrid: every tiny model, prompt, tensor-parallel size and block size, in each mode in which
+// keys and values are kept or lost, gives the oracle's continuation and the bits of one run.
+// tests/bits runs a sample of the cells, tests/slow/bits all.
 #pragma once
 
 #include <cmath>
@@ -14,11 +14,11 @@
 namespace lockstep::testing {
 
 enum class KvMode : uint8_t {
-  kCached,     // asked twice: the second time it is read from the cache
+  kCached,     // sent twice; the second time the prompt is read from the cache
   kNoKvCache,  // --no-kv-cache
   kNotKept,    // --no-cache-prompt
-  kEvicted,    // every 8 tokens all is evicted and computed again
-  kMovedOn,    // another node, of another degree, goes on half-way
+  kEvicted,    // every 8 tokens all blocks are evicted and computed again
+  kMovedOn,    // another node, of another tensor-parallel size, continues half-way
 };
 inline constexpr int kNKvModes = 5;
 
@@ -66,7 +66,7 @@ class OracleGrid {
   static constexpr double kTolerance = 1e-4;
   static constexpr int32_t kEvery = 8;
 
-  // One KV head cannot be cut.
+  // One KV head cannot be sharded.
   int max_ranks() const { return file_->config().shape.n_kv_heads > 1 ? 2 : 1; }
 
   static Setting setting_of(const GridCell& cell) {
@@ -97,7 +97,7 @@ class OracleGrid {
     static uint64_t next_id = 1;
     return ask(node, next_id++, c.prompt, c.greedy.size());
   }
-  // Goes on from `so_far` with n more tokens.
+  // Continues `so_far` with n more tokens.
   static void add(Answer& so_far, Node& node, uint64_t id, const OracleCase& c, size_t n) {
     Ids prompt = c.prompt;
     prompt.insert(prompt.end(), so_far.ids.begin(), so_far.ids.end());
@@ -132,7 +132,7 @@ class OracleGrid {
     return answer;
   }
 
-  // Of each id, from the oracle's logits after all before it.
+  // Compares the log-probability of each id with the oracle's logits after the ids before it.
   static void expect_log_probabilities(const OracleCase& c, const Answer& answer) {
     for (size_t i = 0; i < answer.ids.size(); ++i) {
       const std::vector<double>& z = c.logits[c.prompt.size() - 1 + i];

@@ -1,4 +1,4 @@
-// A sample of the grid, every mode of every model; tests/slow/bits has all of it.
+// Runs a sample of the grid, every mode of every model; tests/slow/bits runs all of it.
 #include "tests/bits/oracle_grid.h"
 
 namespace lockstep::testing {

@@ -1,5 +1,5 @@
-// The engine against exact arithmetic: seeded tiny F32 models, float64 logits by a forward pass
-// without a cache that somebody wrote in another language (tests/reference/oracle.py).
+// Compares the engine with float64 logits of seeded tiny F32 models, from an independent forward
+// pass without a cache in another language (tests/reference/oracle.py).
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,13 +1,13 @@
 // Tokens and their log-probabilities are the same whether a prompt was computed or read from the
-// prefix cache: the whole engine on tiny models, turn after turn, at every tensor-parallel degree,
-// block size and KV dtype, beside others and after evictions.
+// prefix cache. The tests run the whole engine on tiny models, turn after turn, at every
+// tensor-parallel size, block size and KV dtype, next to other requests and after evictions.
 #include "tests/bits/engine_node.h"
 
 namespace lockstep::testing {
 namespace {
 
-// A system prompt, three conversations that grow by turns and share it, and one that branches off.
-// What each turn asks is fixed by the uncached run.
+// Three conversations that share a system prompt and grow by turns, and one that branches off. The
+// uncached run fixes the prompt of each turn.
 struct Turn {
   Ids prompt;
   SamplingParams sampling;

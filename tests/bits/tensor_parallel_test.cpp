@@ -1,4 +1,4 @@
-// Every tensor-parallel degree gives the same ids and the same bits of every logit.
+// Every tensor-parallel size gives the same ids and the same bits of every logit.
 #include <gtest/gtest.h>
 
 #include "tests/bits/tiny_models.h"

@@ -1,4 +1,4 @@
-// The models that the bit-equality tests run: small, and cut as the real ones are.
+// The models of the bit-equality tests: small, and sharded like real models.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ struct NamedSpec {
   FakeModelSpec spec;
 };
 
-// As SmolLM2: 9 query heads on 3 KV heads, so 3 attention leaves; Q4_1 with tied embeddings.
+// Like SmolLM2: 9 query heads on 3 KV heads, so 3 attention leaves; Q4_1 with tied embeddings.
 inline NamedSpec nine_heads() {
   FakeModelSpec spec;
   spec.shape = {.hidden_dim = 288,
@@ -28,7 +28,8 @@ inline NamedSpec nine_heads() {
   return {"nine_heads", spec};
 }
 
-// Eight leaves everywhere, a KV group cut in two; every type somewhere; long leaves (16 lanes).
+// Eight leaves in every matrix, query heads of one KV head on two ranks, every weight type, and
+// long leaves (16 lanes).
 inline NamedSpec eight_leaves() {
   FakeModelSpec spec;
   spec.shape = {.hidden_dim = 2048 + 32,
@@ -46,7 +47,7 @@ inline NamedSpec eight_leaves() {
   return {"eight_leaves", spec};
 }
 
-// As Qwen2: biases, the other RoPE; float weights, quantised and not side by side.
+// Like Qwen2: biases, RoPE by halves; float and quantised weights side by side.
 inline NamedSpec biased() {
   FakeModelSpec spec;
   spec.shape = {.hidden_dim = 96,

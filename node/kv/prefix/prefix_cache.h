@@ -1,5 +1,5 @@
 // PrefixCache: automatic prefix caching: the KV blocks that sequences leave behind, for sequences
-// that begin with the same tokens. Connects the pools (who references a block) to the index (which
+// that begin with the same tokens. Connects the pools (references to a block) to the index (which
 // tokens a block holds): finds the longest cached prefix of a prompt, inserts full blocks whose
 // values are known to be finite, and evicts blocks by the policy when room is needed. Knows no
 // bytes. Engine thread only.

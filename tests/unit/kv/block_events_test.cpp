@@ -1,5 +1,5 @@
-// Block events: what is told of inserts and removes, in which batches, and what a reader that was
-// too slow finds.
+// KV cache events: which events inserts and removes give, in which batches, and what a reader that
+// was too slow receives.
 #include "node/kv/index/block_events.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ using testing::resident_blocks;
 using Tokens = std::vector<int32_t>;
 constexpr BlockId kNone = PrefixIndex::kNone;
 
-// One group, two tokens a block; a node's hash is its block plus one.
+// One group, two tokens a block; an entry's hash is its block id plus one.
 void insert(PrefixIndex& index, int32_t block, int32_t parent, const std::string& salt = {}) {
   index.insert({salt}, parent < 0 ? kNone : BlockId{parent}, static_cast<uint64_t>(block) + 1,
                Tokens{block, 2 * block}, std::vector<BlockId>{BlockId{block}});
@@ -72,7 +72,7 @@ TEST(BlockEvents, ASlowReaderLosesTheOldestBatchesAndSeesTheGap) {
   EXPECT_EQ(batches.front().seq, 2u);
   EXPECT_EQ(batches.back().seq, 4u);
   EXPECT_EQ(log.state().n_batches, 5u);
-  EXPECT_EQ(log.state().digest, 15u);  // dropped ones count
+  EXPECT_EQ(log.state().digest, 15u);  // dropped batches count
   EXPECT_EQ(log.counts().n_batches_dropped, 2u);
   EXPECT_EQ(log.counts().n_stored, 5u);
   EXPECT_TRUE(log.take().empty());
@@ -90,7 +90,7 @@ TEST(ResidentBlocks, ASnapshotHasParentsFirstWhateverTheirBlocks) {
   BlockEventLog log;
   PrefixIndex index(16, 2, 1);
   index.report_to(log);
-  insert(index, 9, -1, "salt");  // parents in higher blocks than their children
+  insert(index, 9, -1, "salt");  // a parent whose block id is higher than its children's
   insert(index, 4, 9, "salt");
   insert(index, 7, 4, "salt");
   insert(index, 2, 4, "salt");

@@ -1,5 +1,5 @@
-// BlockPool: ids come and go, promises hold, and the accounts always balance. Checked against a
-// naive allocator too.
+// BlockPool: blocks are handed out and returned, reservations hold, and the counts always sum.
+// The pool is also compared with a naive allocator.
 #include "node/kv/pool/block_pool.h"
 
 #include <gtest/gtest.h>
@@ -130,7 +130,7 @@ TEST(BlockPool, AWatcherHearsWhatIsCachedAndWhatIsShared) {
   } watcher;
   BlockPool pool(4);
   pool.watch(&watcher);
-  take_one(pool);  // let go of without having been kept
+  take_one(pool);  // released without having been kept
   BlockRef block = take_one(pool);
   const int32_t id = raw(block.id());
   pool.keep(block.id());
@@ -152,7 +152,7 @@ TEST(BlockPool, ABlockIsChargedToWhoeverTookIt) {
   BlockRef block = pool.reserve(1, 2)->take();
   const BlockId id = block.id();
   pool.keep(id);
-  const BlockRef other = pool.share(id, 1);  // of what is active already
+  const BlockRef other = pool.share(id, 1);  // the block is active already
   EXPECT_EQ(pool.owner(id), 2);
   EXPECT_EQ(pool.ledger().n_used(2), 1);
   EXPECT_EQ(pool.ledger().n_used(1), 0);
@@ -223,7 +223,7 @@ TEST(BlockPoolDeathTest, AnIdOutsideThePoolIsABug) {
   EXPECT_DEATH((void)pool.state(BlockId{-1}), "n_blocks_total");
 }
 
-// Random promises, takes, shares and drops beside a map that counts by hand.
+// Random reservations, takes, shares and drops, compared with a map that counts references.
 TEST(BlockPool, AgreesWithANaiveAllocator) {
   SeededRandom random(20240611);
   constexpr int kBlocks = 13;

@@ -1,4 +1,5 @@
-// One rank's KV bytes: every (layer, block) has its own memory, booked and returned.
+// BlockStore: every (layer, block) has memory of its own, which the ledger counts until it is
+// freed.
 #include "node/kv/block_store.h"
 
 #include <gtest/gtest.h>

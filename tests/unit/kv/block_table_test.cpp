@@ -1,4 +1,4 @@
-// BlockTable: grows with the sequence out of its own reservation, and gives everything back.
+// BlockTable: grows with the sequence from its own reservation, and returns every block.
 #include "node/kv/pool/block_table.h"
 
 #include <gtest/gtest.h>
@@ -50,7 +50,7 @@ TEST(BlockTable, ClearReturnsBlocksAndPromise) {
   EXPECT_EQ(pool.n_blocks_free(), 4);
   EXPECT_EQ(pool.n_blocks_reserved(), 0);
   EXPECT_TRUE(table.ids().empty());
-  table.start(std::move(*pool.reserve(1)), 16, 1);  // and can be used again
+  table.start(std::move(*pool.reserve(1)), 16, 1);  // the table can be used again
   table.grow(16);
   EXPECT_EQ(table.n_blocks(), 1);
 }

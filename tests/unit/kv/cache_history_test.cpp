@@ -1,4 +1,4 @@
-// CacheHistory: evictions are remembered, and regretted when what went is computed again.
+// CacheHistory: evictions are remembered, and counted as regret when the block is computed again.
 #include "node/kv/report/cache_history.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ TEST(CacheHistory, WhatIsComputedAgainAfterAnEvictionIsRegretted) {
   Remembered r(3);
   r.pool.leave(counting(0, 12));
   EXPECT_EQ(r.history.n_regret_tokens(), 0u);
-  r.pool.leave(counting(100, 8));  // two of three blocks go
+  r.pool.leave(counting(100, 8));  // evicts two of three blocks
   EXPECT_EQ(r.history.n_regret_tokens(), 0u);
   r.pool.leave(counting(0, 12));
   EXPECT_EQ(r.history.n_regret_tokens(), 8u);  // the first block was still there

@@ -1,6 +1,6 @@
-// CacheModel: sequences of several tenants that come, share, publish and go at random, through the
-// real pool and cache, beside a naive picture of who may take what and of what must be found. Every
-// invariant is checked as it goes.
+// CacheModel: sequences of several tenants begin, share, publish and end at random in the real pool
+// and cache. A naive model computes what each tenant may take and what must be found. Every
+// invariant is checked on the way.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -56,14 +56,14 @@ class CacheModel {
   }
   size_t index(size_t n) { return static_cast<size_t>(random_.integer(0, int64_t(n) - 1)); }
 
-  // Two token values, so that prefixes are shared all over.
+  // Two token values only, so that many prefixes are shared.
   Tokens any_tokens() {
     Tokens tokens(static_cast<size_t>(random_.integer(1, 8) * kBlockSize));
     for (int32_t& token : tokens) token = random_.chance(0.8) ? 1 : 2;
     return tokens;
   }
 
-  // By the rule itself, from the blocks and not from the ledger's sums.
+  // Applies the rule to the states of the blocks, without the ledger's sums.
   bool may_take(int32_t tenant, int32_t n) const {
     std::vector<int32_t> used(kTenants, 0);
     for (int32_t i = 0; i < kBlocks; ++i) {
@@ -99,16 +99,16 @@ class CacheModel {
     const std::map<int32_t, int32_t> cached_before = n_cached();
     held_.push_back({pool_.begin(tokens, {}, tenant, retention), tenant});
     for (int32_t other : safe) {
-      // They lose to sharing at most, never to eviction.
+      // Protected tenants lose cached blocks by sharing at most, never by eviction.
       const int32_t n_lost = cached_before.at(other) - pool().ledger().n_cached(other);
       ASSERT_LE(n_lost, static_cast<int32_t>(nodes.size()));
     }
-    // What is held is found, and what was computed last is.
+    // The tokens of a sequence that just began and published are found in whole.
     ASSERT_EQ(pool_.n_found(tokens), static_cast<size_t>(n_all));
     known_[tokens] = n;
   }
 
-  // Whole nodes only of what somebody published, each after the one before it.
+  // A match has only entries of published prefixes, each the child of the one before it.
   void check_match(const Tokens& tokens, const std::vector<BlockId>& nodes) {
     for (size_t b = 0; b < nodes.size(); ++b) {
       const auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(b * kBlockSize);
@@ -125,7 +125,7 @@ class CacheModel {
     ASSERT_TRUE(is_known);
   }
 
-  // Tenants of whom the taker may evict nothing.
+  // The tenants whose blocks may not be evicted for the taker.
   std::set<int32_t> protected_from(int32_t taker) const {
     std::set<int32_t> safe;
     for (int32_t t = 0; t < kTenants; ++t) {
@@ -157,10 +157,10 @@ class CacheModel {
   const std::vector<TenantConfig> limits_;
   CachedPool pool_;
   std::vector<Held> held_;
-  std::map<Tokens, int64_t> known_;  // ever computed
+  std::map<Tokens, int64_t> known_;  // every prefix that was computed
 };
 
-// n operations, with new limits every thousand of them.
+// Runs n operations, with new limits every thousand of them.
 inline void run_cache_model(uint64_t first_seed, int64_t n_operations) {
   constexpr int64_t kPerRun = 1000;
   constexpr EvictionPolicy kPolicies[] = {EvictionPolicy::kLru, EvictionPolicy::kGdsf,

@@ -1,4 +1,5 @@
-// Pool, index, queue and ledger together against a naive model. A million of it: tests/slow/kv.
+// Pool, index, queue and ledger together, compared with a naive model. tests/slow/kv runs a million
+// operations of it.
 #include "tests/unit/kv/cache_model.h"
 
 namespace lockstep::testing {

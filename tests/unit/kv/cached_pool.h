@@ -1,5 +1,5 @@
-// What the tests of the prefix cache share: one pool with its cache, and sequences that come, leave
-// their blocks and go, without an engine.
+// CachedPool: one pool with its prefix cache, and sequences that begin, publish their blocks and
+// end without an engine. For the tests of the prefix cache.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 
 namespace lockstep::testing {
 
-// A sequence that holds all its blocks.
+// A sequence that holds references to all its blocks.
 struct HeldSequence {
   Tokens tokens;
   BlockTable table;
@@ -39,7 +39,7 @@ struct CachedPool {
     cache.match(prefix_hashes(std::move(key), tokens, block_size), tokens, max_tokens, out);
     return out;
   }
-  // A sequence of these tokens, all computed and published.
+  // Begins a sequence of these tokens, which are all computed and published.
   HeldSequence begin(Tokens tokens, const PrefixKey& key = {}, int32_t tenant = 0,
                      const Retention& retention = {}) {
     HeldSequence held{.tokens = std::move(tokens), .table = {}, .chain = {}};
@@ -71,7 +71,7 @@ struct CachedPool {
     HeldSequence held = begin(tokens, key, tenant, retention);
     end(held);
   }
-  // How many of a prompt's blocks are there.
+  // How many blocks of a prompt are found.
   size_t n_found(const Tokens& tokens) const {
     return match(tokens, static_cast<int32_t>(tokens.size())).entries.size();
   }

@@ -1,4 +1,4 @@
-// Who goes first: leaf first under every policy, and what each policy looks at.
+// The order of eviction: childless entries first under every policy, then by the policy's key.
 #include <gtest/gtest.h>
 
 #include "tests/unit/kv/cached_pool.h"
@@ -56,7 +56,7 @@ TEST(Eviction, GdsfKeepsWhatIsDearToComputeAgain) {
   CachedPool pool(16, 4, EvictionPolicy::kGdsf);
   pool.cache.set_cost({.seconds_per_token = 1, .seconds_per_token_pair = 1});
   pool.leave(counting(0, 32));   // its last block comes after 28 tokens
-  pool.leave(counting(100, 8));  // let go of later, but cheap
+  pool.leave(counting(100, 8));  // released later, but cheap to compute
   pool.evict(2);
   EXPECT_EQ(pool.n_found(counting(0, 32)), 8u);
   EXPECT_EQ(pool.n_found(counting(100, 8)), 0u);
@@ -69,7 +69,8 @@ TEST(Eviction, GdsfForgetsInTheEndWhatWasUsedOftenOnce) {
   while (pool.n_found(counting(0, 4)) > 0 && n_others < 100) {
     pool.leave(counting(100 + 10 * n_others++, 4));
   }
-  // Each round of three others moves the clock on by one block's cost, up to the five it was worth.
+  // Each round of three others advances the clock by the cost of one block, up to the worth of
+  // five.
   EXPECT_GE(n_others, 8);
   EXPECT_LE(n_others, 20);
 }

@@ -1,4 +1,4 @@
-// One rank's host blocks: what is loaded is what was stored, or nothing.
+// HostBlockStore: a load gives what was stored, or fails and writes nothing.
 #include "node/kv/host/host_block_store.h"
 
 #include <gtest/gtest.h>
@@ -49,7 +49,7 @@ TEST_F(HostBlockStoreTest, WhatWasStoredComesBackIntoAnotherBlock) {
   device_.fill_with_nan(BlockId{1});
   ASSERT_TRUE(host_.load(HostBlockId{2}, 77, BlockId{4}));
   EXPECT_EQ(content(BlockId{4}), stored);
-  ASSERT_TRUE(host_.load(HostBlockId{2}, 77, BlockId{0}));  // as often as it is wanted
+  ASSERT_TRUE(host_.load(HostBlockId{2}, 77, BlockId{0}));  // a block can be loaded repeatedly
   EXPECT_EQ(content(BlockId{0}), stored);
 }
 

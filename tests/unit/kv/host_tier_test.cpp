@@ -1,4 +1,4 @@
-// HostTier: what the prefix cache evicts is found again in host memory, and only that.
+// HostTier: blocks that the prefix cache evicts are found again in host memory, and no others.
 #include "node/kv/host/host_tier.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ struct TieredPool : CachedPool {
       : CachedPool(8, 4), tier(n_host, 8, 4, max_stores) {
     cache.spill_to(&tier);
   }
-  // Evicts everything that nobody references, and has the copies made.
+  // Evicts every unreferenced entry and takes the stores.
   void evict_all() {
     const std::vector<int32_t> all(1, 8);
     cache.make_room(all);
@@ -45,7 +45,7 @@ TEST(HostTier, WhatIsEvictedIsFoundInOrder) {
   EXPECT_EQ(pool.in_host(counting(0, 12)).size(), 3u);
   EXPECT_EQ(pool.in_host(counting(0, 8) + Tokens(4, 99)).size(), 2u);
   EXPECT_TRUE(pool.in_host(Tokens{99} + counting(1, 11)).empty());
-  ASSERT_EQ(pool.copies.size(), 3u);  // leaf first, each into a block of its own
+  ASSERT_EQ(pool.copies.size(), 3u);  // childless entries first, each into a block of its own
   EXPECT_EQ(pool.copies.to(2).block, pool.in_host(counting(0, 12))[0]);
   EXPECT_EQ(pool.tier.check_invariants(), 0);
 }
@@ -88,7 +88,7 @@ TEST(HostTier, TheOneUnusedForLongestGivesWayButNotThePinned) {
   release(pins);
   pool.leave(counting(300, 4));
   pool.evict_all();
-  EXPECT_TRUE(pool.in_host(counting(200, 4)).empty());  // older than what was pinned till now
+  EXPECT_TRUE(pool.in_host(counting(200, 4)).empty());  // used before the block that was pinned
   EXPECT_EQ(pool.tier.check_invariants(), 0);
 }
 
@@ -100,7 +100,7 @@ TEST(HostTier, WhatWasLoadedIsLetGoOfEndFirst) {
   release(pins);
   pool.leave(counting(100, 4));
   pool.evict_all();
-  EXPECT_EQ(pool.in_host(counting(0, 12)).size(), 2u);  // the third has gone, not the first
+  EXPECT_EQ(pool.in_host(counting(0, 12)).size(), 2u);  // the third was evicted, not the first
 }
 
 TEST(HostTier, WithEverythingPinnedNothingIsKept) {
@@ -146,7 +146,7 @@ TEST(HostTier, AQuarantineEndsAfterSomeSteps) {
   for (uint64_t step = 0; step < kQuarantineSteps; ++step) {
     EXPECT_EQ(pool.tier.n_blocks(HostBlockState::kQuarantined), 1);
     pool.leave(counting(100, 4));
-    pool.evict_all();  // nowhere to go
+    pool.evict_all();  // the tier has no block for it
     pool.tier.begin_step();
   }
   EXPECT_EQ(pool.tier.n_blocks(HostBlockState::kFree), 1);
@@ -166,7 +166,8 @@ TEST(HostTier, ClearForgetsAllThatNobodyPins) {
   EXPECT_EQ(pool.in_host(counting(0, 8)).size(), 1u);
 }
 
-// Against plain lists of what every block, here and there, holds: what is found is what was asked.
+// Compares with plain maps of what every device and host block holds: a match has the tokens asked
+// for.
 TEST(HostTier, RandomTrafficFindsOnlyWhatIsThere) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);

@@ -1,4 +1,4 @@
-// PairingHeaps: beside a std::set for each heap.
+// PairingHeaps, compared with a std::set for each heap.
 #include "node/kv/prefix/pairing_heaps.h"
 
 #include <gtest/gtest.h>

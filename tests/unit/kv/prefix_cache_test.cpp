@@ -1,4 +1,4 @@
-// PrefixCache: what sequences leave behind is found again, by whole blocks and by tokens.
+// PrefixCache: the blocks that sequences leave are found again, by whole blocks and by tokens.
 #include "node/kv/prefix/prefix_cache.h"
 
 #include <gtest/gtest.h>
@@ -45,8 +45,8 @@ TEST(PrefixCache, BlocksOfOneTokenHaveNoHead) {
   EXPECT_EQ(match.partial, kNone);
 }
 
-// The hash is known to everybody, so prompts can be made whose blocks all meet in one bucket. As
-// many as a lookup may compare are taken in; the others are computed each time, and counted.
+// The hash has no secret, so prompts can be made whose blocks all collide in one bucket. As many as
+// a lookup may compare are inserted; the others are computed each time, and counted.
 TEST(PrefixCache, PromptsMadeToHashAlikeDoNotLengthenALookup) {
   constexpr int32_t kFull = PrefixIndex::kMaxInBucket;
   constexpr int32_t kBlocks = 4 * kFull;

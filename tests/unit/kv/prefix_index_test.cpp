@@ -1,4 +1,5 @@
-// PrefixIndex: found by hash, decided by tokens; and against a naive map of whole prefixes.
+// PrefixIndex: entries are found by hash and decided by tokens. Also compared with a naive map of
+// whole prefixes.
 #include "node/kv/index/prefix_index.h"
 
 #include <gtest/gtest.h>
@@ -82,7 +83,7 @@ TEST(PrefixIndex, ThePartialIsTheChildThatAgreesLongest) {
   const auto insert = [&](const PrefixKey& k, BlockId parent, const Tokens& tokens, int32_t id) {
     index.insert(k, parent, static_cast<uint64_t>(id), tokens, std::vector<BlockId>{BlockId{id}});
   };
-  EXPECT_EQ(index.find_partial(key, kNone, Tokens{1}).entry, kNone);  // a key without nodes
+  EXPECT_EQ(index.find_partial(key, kNone, Tokens{1}).entry, kNone);  // a key without entries
   insert(key, kNone, {1, 2, 3, 4}, 0);
   insert(key, kNone, {1, 2, 9, 9}, 1);
   insert(key, kNone, {1, 5, 6, 7}, 2);
@@ -170,7 +171,7 @@ TEST(PrefixIndexDeathTest, ANodeWithChildrenIsNotRemoved) {
   EXPECT_DEATH(index.remove(BlockId{0}), "has_children");
 }
 
-// Two tokens and a hash of two bits: collisions all over.
+// Two token values and a hash of two bits give many collisions.
 TEST(PrefixIndex, AgreesWithAMapOfWholePrefixes) {
   SeededRandom random(20261121);
   constexpr int32_t kBlocks = 40;

@@ -1,5 +1,5 @@
-// TenantLedger: what a floor promises is there, and no ceiling is passed; and what that means for
-// whose cached blocks go.
+// TenantLedger: the blocks of a floor are always available, no ceiling is exceeded, and evictions
+// respect both.
 #include "node/kv/pool/tenant_ledger.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ TEST(TenantLedger, AFloorIsKeptFreeForItsTenantOnly) {
   EXPECT_EQ(ledger.n_available(1), 10);
   ledger.take(1, 3);
   EXPECT_EQ(ledger.n_available(0), 6);
-  ledger.take(1, 3);  // beyond its floor: at the others' cost
+  ledger.take(1, 3);  // above its floor, so fewer are left for the others
   EXPECT_EQ(ledger.n_available(0), 4);
   ledger.take(0, 4);
   EXPECT_EQ(ledger.n_available(1), 0);
@@ -39,7 +39,7 @@ TEST(TenantLedger, ACeilingIsNotPassed) {
   EXPECT_EQ(ledger.n_available(1), 1);
   ledger.add_cached(1, 2);
   EXPECT_TRUE(ledger.is_over_ceiling(1));
-  EXPECT_EQ(ledger.n_available(1), 1);  // what is cached is its own to evict
+  EXPECT_EQ(ledger.n_available(1), 1);  // the tenant may evict its own cached block
 }
 
 TEST(TenantLedger, LimitsThatCannotHoldAreRefused) {
@@ -80,13 +80,13 @@ TEST(Tenants, ALeafUnderAFloorGoesForWhatComesBeforeIt) {
   CachedPool pool(8, 4, EvictionPolicy::kLru, {{}, {.floor = 2}});
   pool.leave(counting(0, 8), {}, 0);
   HeldSequence held = pool.begin(counting(100, 16), {}, 0);
-  // Two more blocks behind those of tenant 0, which it shares while tenant 0 holds them.
+  // Tenant 1 shares the two blocks that tenant 0 holds, and adds two blocks after them.
   HeldSequence first = pool.begin(counting(0, 8), {}, 0);
   pool.leave(counting(0, 16), {}, 1);
   pool.end(first);
   ASSERT_EQ(pool.pool().ledger().n_cached(0), 2);
   ASSERT_EQ(pool.pool().ledger().n_cached(1), 2);
-  // Tenant 0 may have two blocks, but those without children are tenant 1's.
+  // Two blocks may be evicted for tenant 0, but the childless ones are tenant 1's.
   pool.evict(2, 0);
   EXPECT_EQ(pool.n_found(counting(0, 16)), 2u);
   EXPECT_EQ(pool.pool().ledger().n_cached(1), 2);

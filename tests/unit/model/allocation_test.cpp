@@ -1,5 +1,5 @@
-// No allocation in the step loop: once warm, a step takes no memory on any thread, the ranks' and
-// the caller's. Counted by replacing this executable's operator new.
+// The step loop does not allocate: after warm-up a step allocates no memory on the ranks' threads
+// or the caller's. Allocations are counted by replacing this executable's operator new.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,8 +26,8 @@ INSTANTIATE_TEST_SUITE_P(Groups, StepAllocation,
                                            Case{2, best_isa(), WeightType::kF32},
                                            Case{1, Isa::kPortable, WeightType::kQ8_0}));
 
-// One step of a chunk, longer from step to step, and two decodes that sample with everything
-// switched on.
+// Runs a step of one chunk, which is longer from step to step, and of two decodes that sample with
+// every feature on.
 std::span<const std::byte> mixed_plan(StepPlanBuilder& builder, uint64_t step) {
   const std::array<int32_t, 24> chunk{1, 2, 3, 4};
   builder.begin(step);

@@ -1,5 +1,5 @@
-// A model file that is truncated or written to while it is loaded is a LoadError naming it, never
-// the end of the process and never another model.
+// A model file that is truncated or written to while it is loaded gives a LoadError naming it. It
+// neither ends the process nor loads as another model.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -87,7 +87,7 @@ TEST_F(ChangedFile, ReadingPastATruncationGivesZerosAndTheFileIsNamed) {
                          "had 1048576 bytes");
 }
 
-// The end of the last page is zero without a fault, so only the size tells.
+// The end of the last page reads as zero without a fault, so only the size shows the truncation.
 TEST_F(ChangedFile, ATruncationWithinTheLastPageIsNoticed) {
   fill(kBytes);
   const MappedFile file(path_);
@@ -97,7 +97,7 @@ TEST_F(ChangedFile, ATruncationWithinTheLastPageIsNoticed) {
             std::string::npos);
 }
 
-// What was read meanwhile is zero, though the file is whole again.
+// What was read while the file was truncated is zero, although the file is whole again.
 TEST_F(ChangedFile, AFileThatIsWrittenAnewUnderTheReaderIsRefused) {
   fill(kBytes);
   const MappedFile file(path_);

@@ -1,4 +1,4 @@
-// A NaN or an infinity in any tensor of any type, in any rank's shard, is found while loading.
+// A NaN or an infinity in any tensor of any type, in any rank's shard, is found by the loader.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -24,7 +24,7 @@ constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  Weight
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Every role a tensor can have: untied head, biases, two layers.
+// A model with every role that a tensor can have: untied head, biases, two layers.
 FakeModelSpec spec_of(WeightType type) {
   FakeModelSpec spec;
   spec.shape = {.hidden_dim = 64,
@@ -39,7 +39,7 @@ FakeModelSpec spec_of(WeightType type) {
   return spec;
 }
 
-// What the ranks say, together; empty if all of them loaded.
+// The load errors of all ranks, joined; empty if all ranks loaded.
 std::vector<std::string> refusals(const FakeModelFile& file, int n_ranks) {
   std::vector<std::string> said;
   const ShardPlan plan = make_shard_plan(file.config().shape, n_ranks).value();

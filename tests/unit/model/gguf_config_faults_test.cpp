@@ -1,5 +1,5 @@
-// Models that a sound GGUF file describes but this version cannot run exactly: refused, with the
-// key named, rather than run as something else.
+// A model that a valid GGUF file describes but this version cannot run exactly is refused, with the
+// key named.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// GgufFault: one thing wrong with an otherwise valid GGUF file, and what the refusal must say.
+// GgufFault: one fault in an otherwise valid GGUF file, and what the LoadError must contain.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ inline std::string fault_name(const ::testing::TestParamInfo<GgufFault>& info) {
   return info.param.name;
 }
 
-// Why `bytes` were refused; empty if they were not.
+// The message with which `bytes` were refused; empty if they were accepted.
 inline std::string refusal(const Bytes& bytes) {
   try {
     const GgufModel model(bytes);

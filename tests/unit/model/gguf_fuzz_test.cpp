@@ -1,5 +1,5 @@
-// Seeded mutations of a valid GGUF: whatever the bytes, the loader accepts or refuses, and never
-// reads outside them (under ASan each input is a heap block of exactly its size).
+// Seeded mutations of a valid GGUF file: the loader accepts or refuses any bytes, and never reads
+// outside them (under ASan each input is a heap block of exactly its size).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -56,7 +56,7 @@ TEST(GgufFuzz, MutatedFilesAreAcceptedOrRefused) {
     bytes.shrink_to_fit();
     n_accepted += open_as_gguf(bytes) ? 1 : 0;
   }
-  // Some changes do not matter (a name, a merge); if all or none were accepted the test is broken.
+  // Some changes do not matter (a name, a merge). If all or none are accepted, the test is broken.
   EXPECT_GT(n_accepted, kInputs / 1000);
   EXPECT_LT(n_accepted, kInputs / 2);
 }

@@ -1,5 +1,5 @@
-// Bad GGUF files: each is refused at once, by a LoadError that names the key or tensor at fault and
-// the numbers. One row of the table changes one thing of a valid model.
+// Invalid GGUF files: each is refused by a LoadError that names the key or tensor at fault and the
+// numbers. One row of the table changes one thing of a valid model.
 #include <gtest/gtest.h>
 
 #include <chrono>

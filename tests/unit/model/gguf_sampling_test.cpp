@@ -1,5 +1,5 @@
-// general.sampling.* of a GGUF file: which keys are read, as which numbers, and which are named as
-// having no effect.
+// The keys general.sampling.* of a GGUF file: which are read, as which numbers, and which are
+// listed as unsupported.
 #include <gtest/gtest.h>
 
 #include "tests/unit/model/gguf_fault.h"
@@ -24,7 +24,7 @@ TEST(GgufSampling, AFileThatSaysNothingHasNoDefaults) {
   EXPECT_TRUE(defaults.unsupported.empty());
 }
 
-// A float32 of 0.6 is 0.60000002…; a request would have said 0.6.
+// A float32 of 0.6 is 0.60000002…; a request would have 0.6.
 TEST(GgufSampling, NumbersAreThoseThatTheAuthorsWrote) {
   GgufBuilder builder = GgufBuilder::tiny_llama();
   builder.set_f32("general.sampling.temp", 0.6f);
@@ -70,7 +70,7 @@ TEST(GgufSampling, APenaltyThatLooksAtNoTokenIsNone) {
   EXPECT_TRUE(defaults.unsupported.empty());
 }
 
-// The file itself loads: who does not want its defaults need not care.
+// The file itself loads, because an operator may not want its defaults.
 TEST(GgufSampling, AValueOfAnotherKindIsRefusedWhenItIsAskedFor) {
   for (const char* name : {"temp", "top_p", "min_p", "top_k", "penalty_repeat"}) {
     GgufBuilder builder = GgufBuilder::tiny_llama();

@@ -1,4 +1,5 @@
-// Good GGUF files: what the generated tiny models, and variants of one built here, are read as.
+// Valid GGUF files: what is read from the generated tiny models, and from variants of one that is
+// built here.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -77,7 +78,8 @@ TEST(Gguf, Qwen2RotatesHalvesAndHasBiases) {
 TEST(Gguf, RopeFrequencyDivisorsOfLlama31AreRead) {
   const auto file = open_tiny("tiny-l31-f32");
   const std::vector<float>& divisors = file->config().rope_freq_divisors;
-  // ACCEPTANCE: factor 8, low 1, high 4, original length 64, theta 1e4, head_dim 16.
+  // Llama 3.1's formula with factor 8, low_freq_factor 1, high_freq_factor 4, original context
+  // length 64, theta 1e4 and head_dim 16 gives these values.
   const float expected[] = {1, 1.293976f, 7.667385f, 8, 8, 8, 8, 8};
   ASSERT_EQ(divisors.size(), std::size(expected));
   for (size_t i = 0; i < divisors.size(); ++i) EXPECT_NEAR(divisors[i], expected[i], 1e-5f) << i;
@@ -134,7 +136,7 @@ TEST(Gguf, RequireNamesTheTensorAndBothShapes) {
   }
 }
 
-// Whole pages of [data, data + n_bytes) that are in this process's memory now.
+// The number of whole pages of [data, data + n_bytes) that are in this process's memory now.
 int64_t resident_pages(const std::byte* data, int64_t n_bytes) {
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const uintptr_t first = (reinterpret_cast<uintptr_t>(data) + page - 1) / page;
@@ -181,7 +183,7 @@ TEST(Gguf, Version2IsTheSameFormat) {
 
 TEST(Gguf, AbsentKeysMeanTheirDefaults) {
   GgufBuilder builder = GgufBuilder::tiny_llama();
-  builder.remove_key("llama.attention.head_count_kv");  // then every head has its own
+  builder.remove_key("llama.attention.head_count_kv");  // every query head then has a KV head
   builder.tensor("blk.0.attn_k.weight") = {"blk.0.attn_k.weight", {32, 32}, 0, 4096, {}};
   builder.tensor("blk.0.attn_v.weight") = {"blk.0.attn_v.weight", {32, 32}, 0, 4096, {}};
   builder.remove_key("tokenizer.ggml.token_type");
@@ -229,7 +231,7 @@ TEST(Gguf, TurnsEndAtEveryTokenThatIsKnownToEndThem) {
   builder.set_u32("tokenizer.ggml.eom_token_id", 7);
   const TokenizerData data = tokenizer_of(builder);
   EXPECT_EQ(data.eos_id, 1);
-  // Token 5 is spelt like one, but is plain text in this vocabulary.
+  // Token 5 is spelt like an end token, but is plain text in this vocabulary.
   EXPECT_EQ(data.extra_eog_ids, (std::vector<int32_t>{6, 7, 2, 3}));
 }
 

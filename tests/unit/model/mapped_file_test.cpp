@@ -1,4 +1,4 @@
-// A mapped file gives its pages back: loading weights must not hold the file in memory beside them.
+// MappedFile releases pages: loading weights must not keep the file in memory beside the weights.
 #include "node/model/files/gguf/mapped_file.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ int64_t resident_bytes(const std::string& path) {
 TEST(MappedFile, PiecesReadAndReleasedOneByOneLeaveNothingBehind) {
   const std::string path =
       ::testing::TempDir() + "mapped_file_test." + std::to_string(::getpid()) + ".bin";
-  constexpr int64_t kBytes = 1 << 20;  // too small for a page of 2 MiB, which goes as one
+  constexpr int64_t kBytes = 1 << 20;  // less than a huge page of 2 MiB, which is released as one
   std::ofstream(path) << std::string(kBytes, 'x');
   {
     const MappedFile file(path);

@@ -1,5 +1,5 @@
-// RankGroup as an Executor: steps in order, results into the caller's memory, and failures that are
-// blamed on the right rank and do not outlive their step.
+// RankGroup as an Executor: steps run in order, results go into the caller's memory, and a failure
+// names the right rank and does not affect later steps.
 #include "node/model/rank/rank_group.h"
 
 #include <gtest/gtest.h>
@@ -125,7 +125,7 @@ TEST(RankGroup, HeadsThatQ8BlocksCannotHoldAreRefusedWithTheNumbers) {
   }
 }
 
-// What a watch of the engine looks at.
+// The engine's watch reads this counter.
 TEST(RankGroup, AStepIsProgressAndItsAbsenceIsNone) {
   const FakeModelFile file({});
   Driver driver(file, config_of(2));
@@ -169,7 +169,7 @@ TEST_P(RankGroupOf, AStepWithoutSamplesOnlyFillsTheCache) {
   EXPECT_EQ(split.run(3, {kPrompt[3], kPrompt[4]}).ids[0], expected);
 }
 
-// The second step is submitted before the first has an answer: its token is in the history only.
+// The second step is submitted before the first has a result, so its token is in token_ids only.
 TEST_P(RankGroupOf, AStepInFlightReadsTheTokenThatTheOneBeforeItSampled) {
   const FakeModelFile file({});
   Driver one_by_one(file, config_of(GetParam()));
@@ -244,7 +244,7 @@ TEST_P(RankGroupOf, APlanThatLostABitIsNotRun) {
 
 TEST_P(RankGroupOf, LogitsThatAreNotFiniteAreReportedForTheirRow) {
   FakeModelFile file({});
-  // Finite, or it would not be loaded; what it is multiplied with is not.
+  // The weights are finite, or they would not be loaded, but their products overflow.
   const std::span<std::byte> norm = file.bytes_of("output_norm.weight");
   constexpr float kLargest = std::numeric_limits<float>::max();
   for (size_t at = 0; at < norm.size(); at += sizeof kLargest) {
@@ -255,8 +255,8 @@ TEST_P(RankGroupOf, LogitsThatAreNotFiniteAreReportedForTheirRow) {
   EXPECT_EQ(driver.result.finite[0], 0);
 }
 
-// Two sequences in a step that samples nothing; which of them has a key that is not finite, and on
-// which rank, is all that differs.
+// Two sequences in a step without samples. The tests differ only in which sequence has a key that
+// is not finite, and on which rank.
 class StoredKeysAndValues : public ::testing::TestWithParam<int> {
  protected:
   static const StepResult& run_two(Driver& driver, int32_t first_id, int32_t second_id) {
@@ -269,7 +269,7 @@ class StoredKeysAndValues : public ::testing::TestWithParam<int> {
     driver.group.submit(builder.finish());
     return driver.wait();
   }
-  // Keys that overflow the type of the cache, but those of rows that are all zero.
+  // Makes keys overflow the dtype of the cache, except those of rows that are all zero.
   static void make_keys_overflow(FakeModelFile& file, const char* norm_name) {
     const std::span<std::byte> norm = file.bytes_of(norm_name);
     constexpr float kLarge = 1e8f;
@@ -302,7 +302,8 @@ TEST_P(StoredKeysAndValues, AreReportedForTheSequenceWhoseRowsAreNotFinite) {
 }
 
 #ifdef LOCKSTEP_FAULT_POINTS
-// In the last layer of the last rank: no row of the step, and no other rank, sees anything of it.
+// The NaN is in the last layer of the last rank, where it affects no row of the step and no other
+// rank.
 TEST_P(StoredKeysAndValues, AreReportedWhereNothingElseShowsIt) {
   const FakeModelFile file({});
   Driver driver(file, config_of(GetParam()));
@@ -316,7 +317,7 @@ TEST_P(StoredKeysAndValues, AreReportedWhereNothingElseShowsIt) {
 }
 #endif
 
-// Finite, but not once it is rounded to the type of the cache.
+// The keys are finite as f32, but not once they are rounded to the dtype of the cache.
 TEST_P(StoredKeysAndValues, AreReportedIfTheyOverflowTheirType) {
   FakeModelFile file({});
   make_keys_overflow(file, "blk.1.attn_norm.weight");

@@ -1,4 +1,4 @@
-// RoPE's angles, against what the formula says for values worked out by hand.
+// RopeTable: the angles, compared with values computed by hand from the formula.
 #include "node/model/weights/rope_table.h"
 
 #include <gtest/gtest.h>
@@ -49,7 +49,7 @@ TEST(RopeTable, PositionZeroTurnsNothing) {
   }
 }
 
-// theta = 10^4 over 8 dimensions: the pairs turn by 1, 1/10, 1/100 and 1/1000 a position.
+// With theta = 10^4 and 8 dimensions the pairs rotate by 1, 1/10, 1/100 and 1/1000 a position.
 TEST(RopeTable, PairsTurnSlowerAndSlower) {
   const RopeTable table(rope_of(8, 10000.0), 4, ledger());
   const double step[] = {1.0, 0.1, 0.01, 0.001};
@@ -67,7 +67,7 @@ TEST(RopeTable, DivisorsSlowAPairDown) {
   EXPECT_FLOAT_EQ(sin_of(table, 8, 1), static_cast<float>(std::sin(0.01)));
 }
 
-// Far positions keep the precision of double: float angles would be off by 1e-3 here.
+// Angles of far positions have the precision of double; float angles would be off by 1e-3 here.
 TEST(RopeTable, FarPositionsAreComputedInDouble) {
   const RopeTable table(rope_of(64, 500000.0), 20001, ledger());
   const double angle = 20000.0 * std::pow(500000.0, -2.0 / 64);

@@ -1,4 +1,4 @@
-// StepPlan: what the builder collects is what every rank reads, in one flat buffer.
+// StepPlan: every rank reads from one flat buffer what the builder has collected.
 #include "node/step/step_plan.h"
 
 #include <gtest/gtest.h>
@@ -108,7 +108,7 @@ TEST(StepPlan, TheDigestChangesWithAnyByte) {
 
 TEST(StepPlan, EqualStepsGiveEqualBytes) {
   StepPlanBuilder one(kLimits), other(kLimits);
-  build_two(other);  // leaves nothing behind
+  build_two(other);  // must not affect the next plan
   const auto a = copy(build_two(one));
   EXPECT_EQ(a, copy(build_two(other)));
 }

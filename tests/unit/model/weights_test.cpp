@@ -1,5 +1,5 @@
-// One rank's shard: every value is where the unsharded model has it, whatever the types; the
-// digests of all ranks together do not know how many ranks there were.
+// RankWeights: a shard has every value of its part of the model, for all weight types. The combined
+// digests of all ranks do not depend on the number of ranks.
 #include "node/model/weights/weights.h"
 
 #include <gtest/gtest.h>
@@ -52,7 +52,7 @@ float bias_of(const Matrix& matrix, int64_t row) {
   return NAN;
 }
 
-// Eight leaves everywhere: 8 query heads on 4 KV heads of 32, 16 blocks of FFN.
+// Eight leaves in every matrix: 8 query heads on 4 KV heads of 32, 16 blocks of FFN.
 FakeModelSpec wide_spec() {
   FakeModelSpec spec;
   spec.shape = {.hidden_dim = 64,
