@@ -34,8 +34,8 @@ constexpr std::array<const char*, kNFaults> kNames = {
     "cached-less-discarded",
     "published-when-planned",
     "host-not-verified",
-    "rank-told-other-kv-cache",
-    "engine-told-other-kv-cache",
+    "rank-configured-otherwise",
+    "engine-configured-otherwise",
     "settings-not-compared",
 };
 static_assert(kNames.back() != nullptr, "every fault has a name");

@@ -50,9 +50,9 @@ enum class Fault : uint8_t {
   kCachedLessDiscarded,   // a context shift takes what it drops off the cached tokens
   kPublishedWhenPlanned,  // blocks are there for others before they are computed
   kHostNotVerified,       // what host memory holds is believed
-  kRankToldOtherKvCache,  // by rank: it is told the opposite of --no-kv-cache
-  kEngineToldOtherKvCache,  // the engine is
-  kSettingsNotCompared,     // and nobody notices
+  kRankConfiguredOtherwise,    // by rank: it is told the opposite of --no-kv-cache
+  kEngineConfiguredOtherwise,  // the engine is
+  kSettingsNotCompared,        // and nobody notices
   kCount,
 };
 inline constexpr int kNFaults = static_cast<int>(Fault::kCount);

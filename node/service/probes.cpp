@@ -149,7 +149,7 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
 }
 
 void add_events(SnapshotFamilies& out, const BlockEventCounts& n) {
-  out.begin("kv_events_total", "Blocks that published KV events told of, by what became of them.",
+  out.begin("kv_events_total", "Blocks that published KV events reported, by what became of them.",
             MetricType::Counter);
   out.add(static_cast<double>(n.n_stored), {{"type", "stored"}});
   out.add(static_cast<double>(n.n_removed), {{"type", "removed"}});

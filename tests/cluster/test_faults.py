@@ -78,8 +78,8 @@ def test_an_unknown_fault_is_refused_with_the_names_there_are():
 
 
 def test_two_owners_of_the_kv_cache_switch_are_a_config_mismatch():
-    for fault, where in (("rank-told-other-kv-cache=1", "on rank 1"),
-                         ("engine-told-other-kv-cache", "in the engine")):
+    for fault, where in (("rank-configured-otherwise=1", "on rank 1"),
+                         ("engine-configured-otherwise", "in the engine")):
         for flags, mine, theirs in (((), "false", "true"), (("--no-kv-cache",), "true", "false")):
             code, seconds, error = refused_start("--tensor-parallel-size=2", "--fault", fault, *flags)
             assert code == 2 and seconds < 5, error

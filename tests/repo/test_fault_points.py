@@ -9,8 +9,8 @@ HEADER = (ROOT / "common" / "fault_points.h").read_text()
 MUTANTS = (ROOT / "tests" / "mutants" / "CMakeLists.txt").read_text()
 # What tests arm themselves; all others are mutants of tests/mutants.
 FAULTS = {"kAllocatorRefuses", "kRankThrows", "kRankIsLate", "kRankStalls", "kRowIsNan", "kKeyIsNan",
-          "kSlowCopies", "kHostBitFlip", "kThreadRefused", "kRankToldOtherKvCache",
-          "kEngineToldOtherKvCache"}
+          "kSlowCopies", "kHostBitFlip", "kThreadRefused", "kRankConfiguredOtherwise",
+          "kEngineConfiguredOtherwise"}
 # Where nothing fails of itself: the programs' settings, not the engine.
 SHIPPED = ("deploy/quickstart.sh", "deploy/Dockerfile")
 

@@ -19,7 +19,7 @@ int check_progress(const Sequence& sequence) {
 }
 
 // No running sequence will write to a block that is in the prefix cache.
-bool nobody_writes_what_is_kept(const Scheduler& scheduler, size_t group) {
+bool no_row_writes_a_kept_block(const Scheduler& scheduler, size_t group) {
   for (const Sequence* sequence : scheduler.running()) {
     const std::span<const BlockId> ids = sequence->tables()[group].ids();
     const auto next = static_cast<size_t>(sequence->n_computed() / scheduler.limits().block_size);
@@ -48,12 +48,12 @@ int check_ownership(const Scheduler& scheduler) {
       const uint32_t n = n_uses[static_cast<size_t>(i)];
       if (pool.n_refs(BlockId{i}) != n || (n > 1 && !pool.is_kept(BlockId{i}))) return 4;
     }
-    if (!nobody_writes_what_is_kept(scheduler, group)) return 4;
+    if (!no_row_writes_a_kept_block(scheduler, group)) return 4;
   }
   return 0;
 }
 
-int check_promises(const Scheduler& scheduler) {
+int check_reservations(const Scheduler& scheduler) {
   for (const Sequence* sequence : scheduler.running()) {
     const int32_t n_max = scheduler.n_blocks_max(*sequence);
     const int32_t n_least = scheduler.is_preemptible(*sequence) ? 0 : n_max;
@@ -65,8 +65,8 @@ int check_promises(const Scheduler& scheduler) {
   }
   std::vector<Sequence*> waiting = scheduler.waiting().deferred().all();
   for (size_t tenant = 0; tenant < scheduler.waiting().n_tenants(); ++tenant) {
-    const std::deque<Sequence*>& line = scheduler.waiting().of(tenant);
-    waiting.insert(waiting.end(), line.begin(), line.end());
+    const std::deque<Sequence*>& queue = scheduler.waiting().of(tenant);
+    waiting.insert(waiting.end(), queue.begin(), queue.end());
   }
   for (const Sequence* sequence : waiting) {
     if (!sequence->is_waiting() || !sequence->tables().empty()) return 7;
@@ -104,7 +104,7 @@ int check_invariants(const Scheduler& scheduler, bool full) {
   if (static_cast<int32_t>(scheduler.running().size()) > scheduler.max_running()) return 8;
   if (scheduler.running().empty() && !nothing_is_held(scheduler)) return 12;
   if (!full) return 0;
-  for (auto* check : {check_ownership, check_promises, check_slots}) {
+  for (auto* check : {check_ownership, check_reservations, check_slots}) {
     if (const int rule = check(scheduler)) return rule;
   }
   const HostTier* tier = scheduler.cache().host_tier();

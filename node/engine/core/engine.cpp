@@ -99,8 +99,8 @@ void Engine::Impl::run() {
 
 // Updates the numbers of waiting requests that the mailbox bounds and reports in its refusals.
 void Engine::Impl::count_waiting() {
-  const WaitingQueue& line = core.scheduler().waiting();
-  mailbox.set_n_waiting(line.n_new_requests(), line.n_new_tokens());
+  const WaitingQueue& waiting = core.scheduler().waiting();
+  mailbox.set_n_waiting(waiting.n_new_requests(), waiting.n_new_tokens());
 }
 
 void Engine::Impl::read_mail() {

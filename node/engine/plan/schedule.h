@@ -58,7 +58,7 @@ struct TenantQueue {
   bool is_closed = false;                     // the tenant is at its ceiling: no more admissions
   bool may_overtake = true;                   // false once an overtaking sequence found no room
 
-  void reset(const WaitingQueue& line, size_t tenant);
+  void reset(const WaitingQueue& waiting, size_t tenant);
 };
 
 // Reused for later steps; allocates nothing once it has held a full step.
@@ -92,11 +92,11 @@ struct Schedule {
   std::vector<Sequence*> sequences() const;  // in the order of the chunks
 };
 
-inline void TenantQueue::reset(const WaitingQueue& line, size_t tenant) {
+inline void TenantQueue::reset(const WaitingQueue& waiting, size_t tenant) {
   prompts.clear();
   looked_at.clear();
   next_waiting = 0;
-  shortest = line.shortest_of(tenant).begin();
+  shortest = waiting.shortest_of(tenant).begin();
   is_closed = false;
   may_overtake = true;
 }

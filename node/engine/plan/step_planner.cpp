@@ -185,12 +185,12 @@ void StepPlanner::plan_prompts() {
   for (;;) {
     int32_t priority = kNobody;
     for (size_t tenant = 0; tenant < out_.tenant_queues.size(); ++tenant) {
-      const Sequence* first = first_in_line(tenant);
+      const Sequence* first = first_in_queue(tenant);
       if (first != nullptr) priority = std::min(priority, priority_of(*first));
     }
     if (priority == kNobody) return;
     for (size_t tenant = 0; tenant < out_.tenant_queues.size(); ++tenant) {
-      const Sequence* first = first_in_line(tenant);
+      const Sequence* first = first_in_queue(tenant);
       out_.can_use[tenant] = first != nullptr && priority_of(*first) == priority;
     }
     const int tenant = out_.share.next(out_.can_use);
@@ -203,7 +203,7 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
   TenantQueue& queue = out_.tenant_queues[tenant];
   const int id = static_cast<int>(tenant);
   while (out_.share.allowance(id) > 0) {
-    Sequence* first = first_in_line(tenant);
+    Sequence* first = first_in_queue(tenant);
     if (first == nullptr || priority_of(*first) != priority) {
       out_.share.give_up(id);
       return true;
@@ -229,7 +229,7 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
 }
 
 // The tenant's first prompt, running or waiting; null if the step can serve none.
-Sequence* StepPlanner::first_in_line(size_t tenant) {
+Sequence* StepPlanner::first_in_queue(size_t tenant) {
   TenantQueue& queue = out_.tenant_queues[tenant];
   Sequence* running = queue.prompts.empty() ? nullptr : queue.prompts.front().sequence;
   Sequence* waiting = first_waiting(queue, tenant);
@@ -243,12 +243,12 @@ bool StepPlanner::is_open(const TenantQueue& queue) const {
 }
 
 Sequence* StepPlanner::first_waiting(TenantQueue& queue, size_t tenant) const {
-  const std::deque<Sequence*>& line = scheduler_.waiting().of(tenant);
+  const std::deque<Sequence*>& waiting = scheduler_.waiting().of(tenant);
   if (!is_open(queue)) return nullptr;
-  while (queue.next_waiting < line.size() && is_looked_at(queue, *line[queue.next_waiting])) {
+  while (queue.next_waiting < waiting.size() && is_looked_at(queue, *waiting[queue.next_waiting])) {
     ++queue.next_waiting;
   }
-  return queue.next_waiting < line.size() ? line[queue.next_waiting] : nullptr;
+  return queue.next_waiting < waiting.size() ? waiting[queue.next_waiting] : nullptr;
 }
 
 // The tenant's prompt with the fewest tokens to forward, of the same priority as `first`.
@@ -273,9 +273,9 @@ Sequence* StepPlanner::shortest(TenantQueue& queue, size_t tenant, Sequence& fir
 // which a slot must be left; else null.
 Sequence* StepPlanner::overtaker(TenantQueue& queue, size_t tenant, const Sequence& head) const {
   if (!queue.may_overtake || n_running_ + 1 >= scheduler_.max_running()) return nullptr;
-  const WaitingQueue::Shortest& line = scheduler_.waiting().shortest_of(tenant);
-  while (queue.shortest != line.end() && is_looked_at(queue, **queue.shortest)) ++queue.shortest;
-  return queue.shortest != line.end() && *queue.shortest != &head ? *queue.shortest : nullptr;
+  const WaitingQueue::Shortest& waiting = scheduler_.waiting().shortest_of(tenant);
+  while (queue.shortest != waiting.end() && is_looked_at(queue, **queue.shortest)) ++queue.shortest;
+  return queue.shortest != waiting.end() && *queue.shortest != &head ? *queue.shortest : nullptr;
 }
 
 // Opens a chunk, still without tokens, for a sequence of the queue.

@@ -63,7 +63,7 @@ class StepPlanner {
 
   void plan_prompts();
   bool serve(size_t tenant, int32_t priority);
-  Sequence* first_in_line(size_t tenant);
+  Sequence* first_in_queue(size_t tenant);
   Sequence* first_waiting(TenantQueue& queue, size_t tenant) const;
   Sequence* shortest(TenantQueue& queue, size_t tenant, Sequence& first);
   Sequence* overtaker(TenantQueue& queue, size_t tenant, const Sequence& first) const;

@@ -39,21 +39,21 @@ void WaitingQueue::defer(const Deferral& deferral, uint64_t until) {
 }
 
 void WaitingQueue::insert(Sequence& sequence) {
-  std::deque<Sequence*>& line = queues_[tenant_of(sequence)];
+  std::deque<Sequence*>& queue = queues_[tenant_of(sequence)];
   const auto place =
-      std::upper_bound(line.begin(), line.end(), &sequence,
+      std::upper_bound(queue.begin(), queue.end(), &sequence,
                        [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
-  line.insert(place, &sequence);
+  queue.insert(place, &sequence);
   shortest_[tenant_of(sequence)].insert(&sequence);
 }
 
 void WaitingQueue::erase(Sequence& sequence) {
-  std::deque<Sequence*>& line = queues_[tenant_of(sequence)];
+  std::deque<Sequence*>& queue = queues_[tenant_of(sequence)];
   const auto place =
-      std::lower_bound(line.begin(), line.end(), &sequence,
+      std::lower_bound(queue.begin(), queue.end(), &sequence,
                        [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
-  CHECK(place != line.end() && *place == &sequence);
-  line.erase(place);
+  CHECK(place != queue.end() && *place == &sequence);
+  queue.erase(place);
   shortest_[tenant_of(sequence)].erase(&sequence);
 }
 
@@ -67,8 +67,8 @@ void WaitingQueue::count(const Sequence& sequence, int sign) {
 
 Sequence* WaitingQueue::first() const {
   std::vector<Sequence*> candidates = deferred_.all();
-  for (const std::deque<Sequence*>& line : queues_) {
-    if (!line.empty()) candidates.push_back(line.front());
+  for (const std::deque<Sequence*>& queue : queues_) {
+    if (!queue.empty()) candidates.push_back(queue.front());
   }
   const auto first =
       std::min_element(candidates.begin(), candidates.end(),

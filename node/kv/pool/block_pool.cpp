@@ -187,14 +187,14 @@ bool BlockPool::ledger_is_sound() const {
     if (b.state == BlockState::kActive) ++n_active[static_cast<size_t>(b.owner)];
     if (b.state == BlockState::kCached) ++n_cached[static_cast<size_t>(b.owner)];
   }
-  int32_t n_promised = 0;
+  int32_t n_reserved = 0;
   for (size_t t = 0; t < n_active.size(); ++t) {
     const auto tenant = static_cast<int32_t>(t);
     if (ledger_.n_cached(tenant) != n_cached[t]) return false;
     if (ledger_.n_used(tenant) < n_active[t]) return false;
-    n_promised += ledger_.n_used(tenant) - n_active[t];
+    n_reserved += ledger_.n_used(tenant) - n_active[t];
   }
-  return n_promised == n_reserved_;
+  return n_reserved == n_reserved_;
 }
 
 }  // namespace lockstep

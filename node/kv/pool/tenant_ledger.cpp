@@ -28,8 +28,8 @@ TenantLedger::TenantLedger(int32_t n_total, std::span<const TenantConfig> tenant
 
 int32_t TenantLedger::n_available(int32_t tenant) const {
   const Account& a = account(tenant);
-  const int32_t n_unclaimed = n_total_ - n_committed_ + a.committed() - a.used;
-  return std::min(a.ceiling - a.used, n_unclaimed);
+  const int32_t n_uncommitted = n_total_ - n_committed_ + a.committed() - a.used;
+  return std::min(a.ceiling - a.used, n_uncommitted);
 }
 
 int32_t TenantLedger::n_usable(int32_t tenant) const {

@@ -7,13 +7,13 @@ namespace lockstep {
 void BlockEventLog::stored(const StoredBlock& block) {
   append_stored(events_, block);
   digest_ += block.hash;
-  ++told_.n_stored;
+  ++reported_.n_stored;
 }
 
 void BlockEventLog::removed(uint64_t hash) {
   append_removed(events_, hash);
   digest_ -= hash;
-  ++told_.n_removed;
+  ++reported_.n_removed;
 }
 
 void BlockEventLog::end_turn() {
@@ -24,12 +24,12 @@ void BlockEventLog::end_turn() {
     if (batches_.size() == max_batches_) {
       dropped = std::move(batches_.front());
       batches_.pop_front();
-      ++told_.n_batches_dropped;
+      ++reported_.n_batches_dropped;
     }
     batches_.push_back({state_.n_batches, std::exchange(events_, {})});
-    told_.n_batches = ++state_.n_batches;
+    reported_.n_batches = ++state_.n_batches;
     state_.digest = digest_;
-    counts_ = told_;
+    counts_ = reported_;
   }
   if (notify_) notify_();
 }

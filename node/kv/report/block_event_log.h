@@ -58,7 +58,7 @@ class BlockEventLog final : public BlockEventSink {
   // Engine thread only: state of the current turn.
   std::vector<BlockEvent> events_;
   uint64_t digest_ = 0;
-  BlockEventCounts told_;
+  BlockEventCounts reported_;
 
   mutable std::mutex mutex_;
   // guarded by mutex_

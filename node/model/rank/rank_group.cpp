@@ -83,14 +83,14 @@ const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
 }
 
 std::vector<RankGroupConfig> per_rank_configs(const RankGroupConfig& config) {
-  std::vector<RankGroupConfig> told(static_cast<size_t>(config.n_ranks), config);
+  std::vector<RankGroupConfig> configs(static_cast<size_t>(config.n_ranks), config);
   for (int rank = 0; config.on_rank_config && rank < config.n_ranks; ++rank) {
-    config.on_rank_config(rank, told[static_cast<size_t>(rank)]);
+    config.on_rank_config(rank, configs[static_cast<size_t>(rank)]);
   }
-  for (size_t rank = 0; rank < told.size(); ++rank) {
-    if (fault(Fault::kRankToldOtherKvCache, rank)) told[rank].kv_cache = !config.kv_cache;
+  for (size_t rank = 0; rank < configs.size(); ++rank) {
+    if (fault(Fault::kRankConfiguredOtherwise, rank)) configs[rank].kv_cache = !config.kv_cache;
   }
-  return told;
+  return configs;
 }
 
 // The settings of all ranks. Throws LoadError if they differ.

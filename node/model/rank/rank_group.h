@@ -33,7 +33,7 @@ struct RankGroupConfig {
   std::chrono::milliseconds watch_tick{100};
   int collective_ticks = 50;
   // Tests only: changes the configuration of one rank before the rank starts.
-  std::function<void(int rank, RankGroupConfig& told)> on_rank_config;
+  std::function<void(int rank, RankGroupConfig& rank_config)> on_rank_config;
   // Tests only: receives the raw logits [n_samples, vocab_size] of every step, on rank 0's thread.
   std::function<void(uint64_t step, std::span<const float> logits)> on_logits;
 };

@@ -163,7 +163,7 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
   log_switches_without_effect(config);
   require_range("itl_target_ms", config.itl_target_ms, 0, 60'000);
   engine.itl_target = std::chrono::milliseconds(config.itl_target_ms);
-  engine.kv_cache = config.kv_cache != fault(Fault::kEngineToldOtherKvCache);
+  engine.kv_cache = config.kv_cache != fault(Fault::kEngineConfiguredOtherwise);
   if (!config.kv_cache && config.prefix_cache) {
     log(LogLevel::kWarning, "kv_cache is false, so prefix_cache has nothing to keep");
   }

@@ -82,7 +82,7 @@ TEST(RankGroup, RanksThatWereToldDifferentThingsDoNotStart) {
   FakeModelFile file{FakeModelSpec{}};
   const auto start_with = [&](auto change) -> std::string {
     RankGroupConfig config = config_of(2);
-    config.on_rank_config = [&](int rank, RankGroupConfig& told) {
+    config.on_rank_config = [&](int rank, RankGroupConfig& rank_config) {
       if (rank == 1) change(told);
     };
     MemoryLedger ledger;
