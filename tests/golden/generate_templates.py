@@ -1,6 +1,6 @@
 """Writes templates.json: what Python's jinja2, set up as Hugging Face's apply_chat_template does,
 makes of the templates in chat_styles.py, jinja_snippets.py and jinja_builtin_snippets.py. Made with
-Python 3.11, whose Unicode version node/text/jinja/unicode_tables.h has too.
+Python 3.11, whose Unicode version node/text/jinja/values/unicode_tables.h has too.
 Run: pip install jinja2==3.1.6; python generate_templates.py
 """
 import json
