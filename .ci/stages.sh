@@ -5,7 +5,7 @@ stage_rows=()
 stage_times=$(mktemp)
 
 # cpu_of FILE: seconds that ended children took, user and system, of what `times` wrote. (In a $(…)
-# `times` would tell of the subshell.)
+# `times` would report the subshell.)
 cpu_of() {
   awk 'NR == 2 { gsub(/[ms]/, " "); print int($1 * 60 + $2 + $3 * 60 + $4) }' "$1"
 }

@@ -1,7 +1,7 @@
 # How the scripts show what they are doing (sourced, not run), on standard error. On a terminal a
 # counter is written over in place; elsewhere there are plain lines, at most one each tenth.
 #   progress_begin TITLE               a stage begins
-#   progress WHAT DONE TOTAL [DETAIL]  how far it is; TOTAL 0 = nobody knows
+#   progress WHAT DONE TOTAL [DETAIL]  how far it is; TOTAL 0 = unknown
 #   progress_end [RESULT]              it has ended; says how long it took
 
 on_terminal() { [ -t 2 ] && [ "${TERM:-dumb}" != dumb ]; }

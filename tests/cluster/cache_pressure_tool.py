@@ -1,7 +1,7 @@
 """Runs a command of PyPI's cache-pressure: cache_pressure_tool.py core|needle|agent_sim|abort_sim ARGUMENT…
 
-Its agent_sim.py needs the f-strings of Python 3.12, though the package says 3.9; an older Python gets
-the three of them rewritten.
+The package's agent_sim.py needs the f-strings of Python 3.12, though its metadata says 3.9; for an
+older Python the three f-strings are rewritten.
 """
 
 import importlib

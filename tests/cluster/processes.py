@@ -29,7 +29,7 @@ def free_port():
                 s.bind(("127.0.0.1", port))
                 return port
             except OSError:
-                continue  # somebody else's
+                continue  # in use by another process
 
 
 class Process:

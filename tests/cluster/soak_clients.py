@@ -1,6 +1,6 @@
-"""Clients of the soak test. Each talks in conversations of its own: it asks, goes on from what it was
-told, hangs up, cancels, or begins anew. What it does is drawn from its seed; who is interrupted
-where depends on time.
+"""Clients of the soak test. Each client holds conversations of its own: it asks, goes on from the
+answer, hangs up, cancels, or begins anew. What a client does is drawn from its seed; where an
+answer is interrupted depends on time.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ class Transcript:
     ids: list             # [n] the token ids of each choice, as far as they came
 
     def differs_from(self, solo):
-        """Where it is not what the request gets when nobody else is there, or None."""
+        """Where the answer differs from that of the same request alone, or None."""
         if self.choices is not None and self.choices != solo:
             return f"{self.choices} alone {solo}"
         for mine, choice in zip(self.ids, solo):
@@ -53,7 +53,7 @@ class SoakClient(threading.Thread):
             with Client(self.server.zmq, timeout=300) as self.wire:
                 while not self.stopping.is_set():
                     self.turn()
-        except BaseException as error:  # told by the test
+        except BaseException as error:  # reported by the test
             self.error = error
             self.stopping.set()
 
@@ -128,7 +128,7 @@ def ask_alone(server, body, **fields):
 
 
 def read_stream(server, body, n_events):
-    """[n] ids of a streamed answer; after n_events (None: all) the client is gone without a word."""
+    """[n] ids of a streamed answer; after n_events (None: all) the client disconnects."""
     ids = [[] for _ in range(body.get("n", 1))]
     connection = http.client.HTTPConnection("127.0.0.1", server.http, timeout=300)
     connection.request("POST", "/v1/completions", json.dumps(

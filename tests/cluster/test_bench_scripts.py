@@ -1,5 +1,5 @@
-"""The scripts in bench/ that need a server alone run, on a small case. What they measure is for
-docs/performance.md.
+"""The scripts in bench/ that need a server alone run, on a small case. docs/performance.md has
+what they measure.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""PyPI's cache-pressure against `lockstep serve`: each of its commands is content. The pool is a
-quarter of what cache-pressure asks for; the others find it full of what that left behind.
+"""PyPI's cache-pressure against `lockstep serve`: each of its commands passes. The pool is a
+quarter of what the command core asks for; the other commands find it full of core's blocks.
 """
 
 import json

@@ -1,5 +1,5 @@
 """Sampling defaults of a model's file: the same over HTTP, ZeroMQ and in process, until a request
-says otherwise or the node is told to ignore them. And a damaged file is refused in one line."""
+sets others or the node is configured to ignore them. A damaged file is refused in one line."""
 
 import os
 import struct
@@ -37,7 +37,7 @@ def write_model(path, **sampling):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """Its file recommends greedy decoding, and mirostat, which is not here."""
+    """A model whose file recommends greedy decoding, and mirostat, which is not supported."""
     return write_model(tmp_path_factory.mktemp("model") / "m.gguf", temp=0.0, top_k=5, mirostat=2)
 
 

@@ -1,4 +1,4 @@
-"""A pool that is too small for everybody at once: requests wait, none fails, and no answer changes."""
+"""A pool too small for all requests at once: they wait, none fails, and no answer changes."""
 
 import concurrent.futures
 import re
@@ -41,7 +41,7 @@ def failures(c):
 
 class Watcher(threading.Thread):
     """Looks at the queue every 20 ms while the block runs: peak, and n_deferred, how often it saw
-    somebody wait although a place among the running was free."""
+    a request wait although fewer than --max-num-seqs ran."""
 
     def __init__(self, c):
         super().__init__()
@@ -65,7 +65,7 @@ class Watcher(threading.Thread):
 
 
 def in_a_crowd(c, texts):
-    """(what each client was told, the watcher)"""
+    """([the answers of each client], the watcher)"""
     with Watcher(c) as seen, concurrent.futures.ThreadPoolExecutor(N_CLIENTS) as pool:
         return list(pool.map(lambda text: conversation(c, text), texts)), seen
 

@@ -74,7 +74,7 @@ def test_a_prompt_of_two_tokens_works_the_second_and_the_third_time(smollm2):
 
 
 def test_a_prompt_of_one_token_knows_nothing_of_the_conversation_before_it(smollm2):
-    """Nothing crashed in the bug: the answer went on from the previous conversation."""
+    """The bug of another engine was silent: an answer went on from the previous conversation."""
     first = [say(smollm2, [19556])[0] for _ in range(3)]
     say(smollm2, list(range(700, 760)))
     assert [*first, say(smollm2, [19556])[0]] == [first[0]] * 4
@@ -107,7 +107,7 @@ def test_eight_sessions_at_once_equal_their_solo_runs_on_one_copy_of_the_weights
 
 
 def leave(c, fields, read_first):
-    """A streaming client that goes away without a word, before or after its first token."""
+    """A streaming client that disconnects, before or after its first token."""
     connection = http.client.HTTPConnection("127.0.0.1", c.http, timeout=60)
     connection.request("POST", "/v1/completions", json.dumps(dict(fields, stream=True)),
                        {"Content-Type": "application/json"})

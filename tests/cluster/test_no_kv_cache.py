@@ -1,4 +1,4 @@
-"""--no-kv-cache from outside: nothing is kept, and the answers are those of the cache."""
+"""--no-kv-cache from outside: no KV block is kept, and the answers are those of the cache."""
 
 import concurrent.futures
 

@@ -41,9 +41,9 @@ def poisoned_model(path):
 
 
 class Load:
-    """Clients that ask again as soon as they are answered, until stop(); one asks the impossible
-    of the model. `statuses` are what they got, None for a broken connection; `errors` what an
-    answer other than 200 said."""
+    """Clients that ask again after each answer, until stop(); one client sends POISON. `statuses`
+    holds the status of each answer, None for a broken connection; `errors` the bodies of answers
+    other than 200."""
 
     def __init__(self, c):
         self.c = c
@@ -152,7 +152,7 @@ def test_other_mistakes_in_the_board_are_noticed(watched, old, new, complaint):
 
 
 def test_what_an_operator_looks_for_is_there_with_its_value(watched):
-    """Of the counters that are 0 in a healthy cluster, these are not in this one."""
+    """The load makes some counters grow that are 0 in a healthy cluster."""
     prometheus = watched.prometheus
 
     def value(expression):
@@ -247,8 +247,8 @@ def test_the_alerts_are_loaded_and_those_of_this_load_fire(watched):
 
 
 def kill_under_load(node, load):
-    """How many clients were told that their node was lost. Nobody asks again after it died: a
-    client that waits for its answer may have one request with the node."""
+    """How many clients got the error that their node was lost. No client asks again after the node
+    died, and a client has one request at a time."""
     node.child.kill()
     node.child.wait()
     load.stop()

@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote: the openai package, and llm-comply's checks of the API."""
+"""Clients of other projects: the openai package, and llm-comply's checks of the API."""
 
 import json
 import pathlib

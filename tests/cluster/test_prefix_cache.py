@@ -63,7 +63,7 @@ def test_a_streamed_hit_has_the_bytes_of_a_miss(cached, uncached):
 
 def test_salts_and_switches_keep_requests_apart(cached):
     said, usages = conversation(cached, cache_salt="tenant-1")
-    assert usages[0][1] == 0  # what others asked does not show
+    assert usages[0][1] == 0  # other clients' prompts do not show
     assert conversation(cached, cache_salt="tenant-1")[1][0][1] > 0
     for fields in (dict(cache_salt="tenant-2"), dict(cache_prompt=False)):
         other, counts = conversation(cached, **fields)

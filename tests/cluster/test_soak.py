@@ -1,6 +1,6 @@
 """Soak: random conversations, cancels and disconnects in a pool of a quarter of what they ask for.
-Nobody fails, no account is wrong, no block is lost, memory stays, and what was said is what the same
-requests get alone. LOCKSTEP_SOAK_SECONDS (120) is shared by the models.
+No request fails, no account is wrong, no block is lost, memory does not grow, and answers are those
+that the same requests get alone. LOCKSTEP_SOAK_SECONDS (120) is shared by the models.
 """
 
 import os
@@ -66,8 +66,8 @@ def nothing_went_wrong(server):
 
 
 def the_pool_was_too_small(server, is_tiered):
-    """{figure: value}; a run without pressure would show nothing. How many are preempted is left to
-    the machine's speed; test_kv_pressure.py asks for it."""
+    """{figure: value}; a run without pressure would show nothing. The number of preemptions
+    depends on the machine's speed; test_kv_pressure.py tests it."""
     figures = {name: server.total(f"lockstep_{name}_total") for name in (
         "preemptions", "recomputed_tokens", "kv_evictions", "kv_evict_regret_tokens",
         "prefix_cache_hit_tokens", "prefix_cache_lookup_tokens", "generation_tokens", "kv_transfers")}

@@ -1,4 +1,4 @@
-"""A process that is stopped for a while and goes on is no process that hangs."""
+"""A process that is stopped for a while and continued is not taken for one that hangs."""
 
 import concurrent.futures
 import signal
@@ -10,7 +10,7 @@ from processes import TINY, cluster, request, serve, stream
 MODEL = TINY / "tiny-9-q8_0.gguf"
 FLAGS = ("--num-kv-blocks=256", "--max-num-seqs=4")
 N_STREAMS, N_TOKENS = 8, 900  # four wait
-STOPPED_SECONDS = 15  # more than any patience of ours
+STOPPED_SECONDS = 15  # longer than every timeout of the cluster
 
 
 def body(n):
@@ -48,7 +48,7 @@ def test_a_server_that_is_stopped_for_15_seconds_under_load_goes_on_with_every_s
         assert "hangs" not in server.process.output()
 
 
-# Its coordinator has given it up by then, and takes it back.
+# The coordinator has removed the stopped node by then, and adds it again.
 def test_a_node_that_is_stopped_for_15_seconds_under_load_does_not_exit_and_serves_again():
     with cluster(MODEL, node_flags=FLAGS) as c:
         node = c.nodes[0].child

@@ -154,7 +154,7 @@ void Block::run_to_end(Thread& thread, const std::function<void()>& body) {
   StackSwitch::leave_for_good(scheduler_stack_);
 }
 
-// False once nobody can run any more.
+// False once no thread can run any more.
 bool Block::run_each_once(const std::vector<size_t>& order, const std::function<void()>& body) {
   bool any = false;
   for (size_t i : order) {

@@ -1,4 +1,4 @@
-// The emulated devices: host memory, of which every byte that nobody wrote is 0xff.
+// The emulated devices: host memory, of which every byte that no call has written is 0xff.
 #include <cstdio>
 #include <cstdlib>
 #include <set>

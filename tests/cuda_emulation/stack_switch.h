@@ -15,7 +15,8 @@ struct StackBounds {
   size_t size = 0;
 };
 
-// Leaves this stack for another one; destroyed on this one, when somebody has come back to it.
+// Leaves this stack for another one; destroyed on this one, once another switch has come back to
+// it.
 class StackSwitch {
  public:
 #if defined(__SANITIZE_ADDRESS__)

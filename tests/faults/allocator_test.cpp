@@ -1,5 +1,5 @@
-// An allocator that says no: whoever asked waits, nobody fails, and when it says yes again nothing
-// shows that it ever did not.
+// An allocator that refuses: the request that asked waits, no request fails, and once the allocator
+// succeeds again no answer and no account shows the refusals.
 #include <gtest/gtest.h>
 
 #include "common/fault_points.h"

@@ -1,6 +1,7 @@
 // Six clients of five turns each, no two of whose prompts begin alike, in a pool for fewer of them
-// than may run: everybody asks again as soon as there is an answer, and every turn sends all that
-// was said. What report 002 was about.
+// than may run: each client asks again after each answer, and every turn sends the whole
+// conversation so far. Another engine failed to decode and counted cached tokens wrongly under
+// this load.
 #pragma once
 
 #include <gtest/gtest.h>

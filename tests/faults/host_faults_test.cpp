@@ -1,5 +1,5 @@
 // Host memory that loses bits, under the whole engine and its ranks: what was stored there is
-// verified before it is used, so nobody fails and no token shows it.
+// verified before it is used, so no request fails and no token changes.
 #include <gtest/gtest.h>
 
 #include "common/fault_points.h"

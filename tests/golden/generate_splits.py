@@ -53,7 +53,7 @@ def main() -> None:
     for text in texts:
         case = {"text": text}
         for name, pre in FAMILIES.items():
-            # The cuts, in characters; pieces may be told from them and nothing is left out.
+            # The cuts, in characters; the pieces follow from them and cover the whole text.
             case[name] = [end for _, (_, end) in pre.pre_tokenize_str(text)]
         cases.append(case)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

@@ -16,7 +16,7 @@ from jinja_snippets import EXPRESSIONS, SNIPPET_MESSAGES, STATEMENTS, WHITESPACE
 
 
 class Generation(Extension):
-    """{% generation %}…{% endgeneration %}: where the model speaks; its body is all that is rendered."""
+    """{% generation %}…{% endgeneration %}: marks the model's output; only its body is rendered."""
 
     tags = {"generation"}
 

@@ -1,5 +1,5 @@
-// What tests tell the emulated NCCL to do wrong, and what they ask it. Its library is opened at run
-// time like the real one, so they find these two functions by name.
+// The faults that tests set in the emulated NCCL, and the counts that they read from it. Its
+// library is opened at run time like the real one, so tests find these two functions by name.
 #pragma once
 
 namespace lockstep::nccl_emulation {

@@ -1,5 +1,5 @@
-"""deploy/grafana/lockstep.json: what Grafana would show wrongly without a word. That its queries
-have answers is for tests/cluster/test_observability.py to say."""
+"""deploy/grafana/lockstep.json: what Grafana would show wrongly without an error.
+tests/cluster/test_observability.py tests that its queries have answers."""
 
 import copy
 import itertools

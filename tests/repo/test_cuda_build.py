@@ -1,5 +1,5 @@
-"""What CMake and gpu_check.sh make of a machine with and without a CUDA compiler. Configures only;
-builds nothing."""
+"""CMake and gpu_check.sh on a machine with and without a CUDA compiler. The tests configure,
+and build nothing."""
 
 import os
 import pathlib

@@ -16,7 +16,7 @@ SPELLED_OTHERWISE = {"prompt_text": "prompt", "prompt_ids": "prompt"}
 
 
 def documents():
-    # What is committed and what is about to be; not what git ignores, such as build folders.
+    # Committed files and new ones; not what git ignores, such as build folders.
     out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT,
                          capture_output=True, text=True, check=True)
     return sorted(p for p in {ROOT / name for name in out.stdout.split()} if p.is_file())
@@ -113,7 +113,7 @@ def test_every_flag_of_the_readme_exists(program):
 
 
 def test_the_tests_that_documents_name_exist():
-    """engine.md names the test behind a promise: `CamelCaseName`."""
+    """docs/engine.md names the test that holds it to a rule: `CamelCaseName`."""
     sources = "\n".join(p.read_text() for folder in ("unit", "faults")
                         for p in (ROOT / "tests" / folder).rglob("*_test.cpp"))
     text = (ROOT / "docs" / "engine.md").read_text()

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "mutants" / "expect_red.py"
-# A test executable that does as told: exit code, tests, failures; with and without the fault. No
-# tests: it ends before it writes a report.
+# A stand-in for a test executable, with the exit code, tests and failures that it is given, with
+# and without the fault. Without a number of tests it ends before it writes a report.
 FAKE = """#!{python}
 import json, os, sys
 quiet, faulty = {quiet}, {faulty}

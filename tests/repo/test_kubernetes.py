@@ -272,7 +272,7 @@ def test_settings_fit_the_limits_of_the_pod(base, which, tmp_path):
         assert settings["max_inflight_bytes"] <= limits["memory"] / 4
 
 
-# Who reaches what
+# Which pods reach which ports
 
 
 def admits(base, which, port, namespace, labels, is_ours):

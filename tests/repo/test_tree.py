@@ -1,4 +1,4 @@
-"""Rules of the tree that a reader relies on: what lies at the top, what no file may say."""
+"""Rules of the tree that a reader relies on: what lies at the top, what no file may hold."""
 
 import pathlib
 import re

@@ -1,5 +1,5 @@
-// SmolLM2-135M against what nobody here computed: (a) llama.cpp with F32 weights and F32 KV, which
-// finds bugs; (b) the shipped Q4_1 file against a float32 forward of its dequantised weights,
+// SmolLM2-135M against references of other projects: (a) llama.cpp with F32 weights and F32 KV,
+// which finds bugs; (b) the shipped Q4_1 file against a float32 forward of its dequantised weights,
 // within what int8 activations allow.
 #include <gtest/gtest.h>
 
