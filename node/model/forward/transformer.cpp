@@ -49,8 +49,7 @@ Acts reading(const Acts& x, WeightType type) {
 
 Transformer::Transformer(const ModelConfig& model, const ShardPlan& plan, int rank,
                          const StepLimits& limits, const RankWeights& weights, Workspace& workspace,
-                         const BlockStore& kv, const View& cos_sin, Stream& stream,
-                         const ForwardFaults& faults)
+                         const BlockStore& kv, const View& cos_sin, Stream& stream)
     : model_(model),
       plan_(plan),
       shard_(plan.ranks[static_cast<size_t>(rank)]),
@@ -67,8 +66,7 @@ Transformer::Transformer(const ModelConfig& model, const ShardPlan& plan, int ra
                       shard_.attention.n_total},
       ffn_tree_{plan.ffn_layout(), plan.max_ffn_subtrees, shard_.ffn.n_total},
       embedding_tree_{one_leaf_per_rank(plan.ranks.size()), 1, static_cast<int>(plan.ranks.size())},
-      stream_(stream),
-      faults_(faults) {
+      stream_(stream) {
   for (const RankShard& r : plan.ranks) n_vocab_.push_back(r.n_vocab);
 }
 
@@ -78,23 +76,18 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
   CHECK(header.n_tokens <= limits_.max_tokens && header.n_samples <= limits_.max_samples);
   CHECK_EQ(header.n_groups, 1);  // every layer of these families attends to all positions
   communicator_ = &communicator;
-  const View positions = vector_of(plan.positions());
   in_ = {.n_tokens = header.n_tokens,
          .n_samples = header.n_samples,
          .n_copies = header.n_copies,
          .copies_from = vector_of(plan.copies_from(0)),
          .copies_to = vector_of(plan.copies_to(0)),
-         .positions = positions,
-         .rotated_by = positions,
-         .seen_up_to = positions,
+         .positions = vector_of(plan.positions()),
          .seq_of_token = vector_of(plan.seq_of_token()),
          .slots = vector_of(plan.slot_mapping(0)),
          .block_tables = view(plan.block_tables(0).data(), {header.n_seqs, header.max_blocks}),
          .sample_rows = vector_of(plan.sample_tokens())};
   if (in_.n_tokens == 0) return CommResult::kOk;
-  step_ = header.step;
   std::fill_n(ws_.kv_finite, in_.n_tokens, uint8_t{1});
-  faults_.change_positions(plan, in_.rotated_by, in_.seen_up_to);
 
   layer_ = -1;
   if (auto r = embed_tokens(plan); r != CommResult::kOk) return r;
@@ -154,7 +147,6 @@ CommResult Transformer::embed_tokens(const StepPlanView& plan) {
 CommResult Transformer::run_layer(int idx) {
   const LayerWeights& layer = weights_.layers[static_cast<size_t>(idx)];
   attend(idx, layer);
-  if (is_last(idx)) faults_.interrupt(step_);
   View attended = view(ws_.attended, {in_.n_tokens, attended_dim_});
   View residual = view(ws_.residual, {in_.n_tokens, hidden_});
   if (is_last(idx)) {
@@ -184,23 +176,22 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
 
   at("check of keys and values");
   float* const k = ws_.qkv + attended_dim_;
-  const View k_and_v = columns_of(k, n, 2 * kv_dim_, stride);
   const KvPages pages = kv_.pages(idx);
-  if (is_last(idx)) faults_.spoil_key(step_, k_and_v);
-  finite_rows(
-      {.x = k_and_v, .limit = kv_finite_limit(pages.dtype), .finite = view(ws_.kv_finite, {n})},
-      stream_);
+  finite_rows({.x = columns_of(k, n, 2 * kv_dim_, stride),
+               .limit = kv_finite_limit(pages.dtype),
+               .finite = view(ws_.kv_finite, {n})},
+              stream_);
 
   at("rope");
   const int64_t head_dim = model_.shape.head_dim;
   const View q = heads_of(ws_.qkv, n, shard_.n_heads, head_dim, stride);
-  if (in_.n_copies > 0 && faults_.copies_layer(idx)) {
+  if (in_.n_copies > 0) {
     copy_blocks({.kv = pages, .from = in_.copies_from, .to = in_.copies_to}, stream_);
   }
   rope_store({.q = q,
               .k = heads_of(k, n, shard_.n_kv_heads, head_dim, stride),
               .v = heads_of(k + kv_dim_, n, shard_.n_kv_heads, head_dim, stride),
-              .positions = in_.rotated_by,
+              .positions = in_.positions,
               .slots = in_.slots,
               .cos_sin = cos_sin_,
               .style = model_.rope_style,
@@ -211,13 +202,12 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
   at("attention");
   attention({.q = q,
              .kv = pages,
-             .positions = in_.seen_up_to,
+             .positions = in_.positions,
              .seq_of_token = in_.seq_of_token,
              .block_tables = in_.block_tables,
              .scale = attention_scale_,
              .out = view(ws_.attended, {n, attended_dim_})},
             stream_);
-  if (idx == 0) faults_.spoil(step_, in_.sample_rows, view(ws_.attended, {n, attended_dim_}));
 }
 
 CommResult Transformer::project_attention(const LayerWeights& layer, const View& attended,

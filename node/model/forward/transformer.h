@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "node/kv/block_store.h"
-#include "node/model/forward/forward_faults.h"
 #include "node/model/forward/workspace.h"
 #include "node/model/weights/weights.h"
 #include "node/step/step_plan.h"
@@ -34,7 +33,7 @@ class Transformer {
   // References must outlive the object. cos_sin: of a RopeTable with every position of the limits.
   Transformer(const ModelConfig& model, const ShardPlan& plan, int rank, const StepLimits& limits,
               const RankWeights& weights, Workspace& workspace, const BlockStore& kv,
-              const View& cos_sin, Stream& stream, const ForwardFaults& faults);
+              const View& cos_sin, Stream& stream);
 
   // Runs one step. A result other than kOk means that a collective failed and the step has no
   // result. on_logits, if set, is called on rank 0. The samples are in the workspace of rank 0.
@@ -50,8 +49,7 @@ class Transformer {
     int64_t n_samples = 0;
     int64_t n_copies = 0;
     View copies_from, copies_to;
-    View positions, rotated_by, seen_up_to;  // all three are equal unless a fault point is set
-    View seq_of_token, slots, block_tables, sample_rows;
+    View positions, seq_of_token, slots, block_tables, sample_rows;
   };
 
   // The layout of a sum over all ranks: each rank computes its subtrees, and every rank then
@@ -110,8 +108,6 @@ class Transformer {
   Inputs in_;
   const char* op_ = "start";
   int layer_ = -1;  // -1 outside the layers
-  uint64_t step_ = 0;
-  ForwardFaults faults_;
 };
 
 }  // namespace lockstep

@@ -39,16 +39,19 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
     : rank_(rank),
       config_(config),
       progress_(progress.front()),
-      stream_(make_cpu_stream(
-          stream_options(file.config(), plan.ranks[static_cast<size_t>(rank)], config, progress),
-          ledger)),
+      stream_(with_fault_points(
+          make_cpu_stream(stream_options(file.config(), plan.ranks[static_cast<size_t>(rank)],
+                                         config, progress),
+                          ledger),
+          {.limits = config.limits,
+           .n_layers = file.config().n_layers,
+           .is_last_rank = rank == config.n_ranks - 1,
+           .timeout = config.watch_tick * config.collective_ticks})),
       loaded_(load_weights(file, plan, rank, ledger)),
       kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
       workspace_(file.config(), plan, rank, loaded_.weights, config.limits, ledger),
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
-                   cos_sin, *stream_,
-                   {config.limits, rank == config.n_ranks - 1,
-                    config.watch_tick * config.collective_ticks}) {
+                   cos_sin, *stream_) {
   if (config.limits.n_host_kv_blocks > 0) {
     host_kv_.emplace(config.limits.n_host_kv_blocks, kv_, ledger);
   }
@@ -94,6 +97,7 @@ RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> 
     outcome.bad_host_blocks = std::move(bad);
     return outcome;
   }
+  begin_plan(plan, *stream_);
   const CommResult result = transformer_.run(plan, communicator, config_.on_logits);
   return result == CommResult::kOk ? RankOutcome{} : comm_failed(result, transformer_.where());
 }

@@ -12,6 +12,7 @@
 #include "common/threads/progress.h"
 #include "node/kv/block_store.h"
 #include "node/kv/host/host_block_store.h"
+#include "node/model/forward/faulty_stream.h"
 #include "node/model/forward/transformer.h"
 #include "node/model/forward/workspace.h"
 #include "node/model/rank/rank_group.h"
@@ -61,7 +62,7 @@ class Rank {
   const int rank_;
   const RankGroupConfig& config_;
   ProgressCounter& progress_;
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<RankStream> stream_;
   LoadedWeights loaded_;
   BlockStore kv_;
   std::optional<HostBlockStore> host_kv_;  // set if there is a host tier

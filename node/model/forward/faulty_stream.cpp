@@ -1,4 +1,4 @@
-#include "node/model/forward/forward_faults.h"
+#include "node/model/forward/faulty_stream.h"
 
 #ifdef LOCKSTEP_FAULT_POINTS
 
@@ -32,7 +32,49 @@ View rows_of(const std::vector<int32_t>& values) {
 
 }  // namespace
 
-void ForwardFaults::mutate_positions(const StepPlanView& plan, View& rotated_by, View& seen_up_to) {
+void FaultyStream::begin(const StepPlanView& plan) {
+  step_ = plan.header().step;
+  sample_rows_ = plan.sample_tokens();
+  layer_ = -1;
+  changes_positions_ = is_armed(Fault::kMaskDropped) || is_armed(Fault::kPositionReset) ||
+                       is_armed(Fault::kOldLengthKept) || is_armed(Fault::kSquareMask);
+  if (changes_positions_) change_positions(plan);
+}
+
+void FaultyStream::launch(const CopyBlocksArgs& args) {
+  if (fault(Fault::kSlowCopies)) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  if (layer_ > 0 && fault(Fault::kCopyLayerZero)) return;
+  stream_->launch(args);
+}
+
+void FaultyStream::launch(const FiniteRowsArgs& args) {
+  ++layer_;
+  if (options_.is_last_rank && is_last_layer() && fault(Fault::kKeyIsNan, step_)) {
+    *args.x.row<float>(0) = std::numeric_limits<float>::quiet_NaN();
+  }
+  stream_->launch(args);
+}
+
+void FaultyStream::launch(const RopeStoreArgs& args) {
+  RopeStoreArgs changed = args;
+  if (changes_positions_) changed.positions = rows_of(rotated_by_);
+  stream_->launch(changed);
+  if (options_.is_last_rank && is_last_layer()) throw_or_stall();
+}
+
+void FaultyStream::launch(const AttentionArgs& args) {
+  AttentionArgs changed = args;
+  if (changes_positions_) changed.positions = rows_of(seen_up_to_);
+  stream_->launch(changed);
+  if (options_.is_last_rank && layer_ == 0 && fault(Fault::kRowIsNan, step_) &&
+      !sample_rows_.empty()) {
+    std::fill_n(args.out.row<float>(sample_rows_.front()), args.out.row_size(),
+                std::numeric_limits<float>::quiet_NaN());
+  }
+}
+
+// Writes the positions by which rows are rotated, and up to which they attend to keys.
+void FaultyStream::change_positions(const StepPlanView& plan) {
   const std::span<const int32_t> planned = plan.positions();
   rotated_by_.assign(planned.begin(), planned.end());
   seen_up_to_ = rotated_by_;
@@ -47,14 +89,12 @@ void ForwardFaults::mutate_positions(const StepPlanView& plan, View& rotated_by,
     }
   }
   if (fault(Fault::kOldLengthKept)) see_old_rows(plan);
-  rotated_by = rows_of(rotated_by_);
-  seen_up_to = rows_of(seen_up_to_);
 }
 
 // Rows attend to as many more keys as the last sequence in the seq_slot had, as far as the sequence
 // has blocks.
-void ForwardFaults::see_old_rows(const StepPlanView& plan) {
-  lengths_.resize(static_cast<size_t>(limits_.max_seqs));
+void FaultyStream::see_old_rows(const StepPlanView& plan) {
+  lengths_.resize(static_cast<size_t>(options_.limits.max_seqs));
   left_over_.resize(lengths_.size());
   const auto width = static_cast<size_t>(plan.header().max_blocks);
   for (const Chunk& chunk : chunks_of(plan)) {
@@ -64,30 +104,18 @@ void ForwardFaults::see_old_rows(const StepPlanView& plan) {
     lengths_[slot] = plan.positions()[chunk.end - 1] + 1;
     const auto blocks = plan.block_tables(0).subspan(owner * width, width);
     const auto n_blocks = std::ranges::count_if(blocks, [](int32_t id) { return id >= 0; });
-    const auto last = static_cast<int32_t>(n_blocks) * limits_.block_size - 1;
+    const auto last = static_cast<int32_t>(n_blocks) * options_.limits.block_size - 1;
     for (size_t i = chunk.first; i < chunk.end; ++i) {
       seen_up_to_[i] = std::min(seen_up_to_[i] + left_over_[slot], last);
     }
   }
 }
 
-void ForwardFaults::throw_or_stall(uint64_t step) const {
-  if (fault(Fault::kRankThrows, step)) throw std::runtime_error("fault point rank-throws");
-  if (fault(Fault::kRankIsLate, step)) std::this_thread::sleep_for(timeout_ / 10);
-  if (fault(Fault::kRankStalls, step)) std::this_thread::sleep_for(timeout_ * 3 / 2);
+void FaultyStream::throw_or_stall() const {
+  if (fault(Fault::kRankThrows, step_)) throw std::runtime_error("fault point rank-throws");
+  if (fault(Fault::kRankIsLate, step_)) std::this_thread::sleep_for(options_.timeout / 10);
+  if (fault(Fault::kRankStalls, step_)) std::this_thread::sleep_for(options_.timeout * 3 / 2);
 }
-
-void ForwardFaults::fill_with_nan(const View& sample_rows, const View& attended) {
-  if (sample_rows.n_rows() == 0) return;
-  const int32_t row = *sample_rows.row<int32_t>(0);
-  std::fill_n(attended.row<float>(row), attended.shape[1], std::numeric_limits<float>::quiet_NaN());
-}
-
-void ForwardFaults::fill_first_with_nan(const View& k_and_v) {
-  *k_and_v.row<float>(0) = std::numeric_limits<float>::quiet_NaN();
-}
-
-void ForwardFaults::dawdle() { std::this_thread::sleep_for(std::chrono::milliseconds{5}); }
 
 }  // namespace lockstep
 
