@@ -12,7 +12,7 @@ Function* function_of(void* handle, const char* name) {
   return reinterpret_cast<Function*>(dlsym(handle, name));
 }
 
-// One that every module of this build has.
+// An export that every module of this build has.
 template <class Function>
 Function& required(void* handle, const char* name) {
   Function* function = function_of<Function>(handle, name);

@@ -1,7 +1,6 @@
-// CudaModule: liblockstep_cuda.so, loaded at run time. Everything that needs CUDA is in that
-// library and behind the interfaces of device.h, ops.h and parallel/communicator.h, so no binary
-// links CUDA and a machine without a GPU needs nothing of it. Once loaded it stays for the
-// process's lifetime.
+// CudaModule: liblockstep_cuda.so, loaded at run time. All code that needs CUDA is in that library,
+// behind the interfaces of device.h, ops.h and parallel/communicator.h, so no binary links CUDA and
+// a machine without a GPU needs no part of it. A loaded module stays loaded until the process ends.
 #pragma once
 
 #include <filesystem>
@@ -23,20 +22,21 @@ struct CudaDeviceInfo {
 
 class CudaModule {
  public:
-  // Where a build and an image put it: beside the running program.
+  // liblockstep_cuda.so in the directory of the running program, where builds and images put it.
   static std::filesystem::path default_path();
-  // kNotFound if there is no such file; else what is wrong with it: not loadable, or of another
-  // build.
+  // Errors: kNotFound if there is no such file; kInternal, with the reason, if the file cannot be
+  // loaded or is of another build than this program.
   static Result<CudaModule> load(const std::filesystem::path& path = default_path());
 
-  // The devices its kernels can run on. None is an answer: `why_none` then says why.
+  // The devices that the module's kernels can run on. An empty list is not an error: `why_none`
+  // then gives the reason.
   std::vector<CudaDeviceInfo> devices(std::string& why_none) const;
-  // One of devices(). Throws std::bad_alloc.
+  // device_idx must be the idx of one of devices(). Throws std::bad_alloc.
   std::unique_ptr<Device> open(int device_idx) const;
-  // "driver 13.0, runtime 13.0"; a driver of 0.0 is none.
+  // "driver 13.0, runtime 13.0". Driver 0.0 means that no driver is installed.
   std::string versions() const;
 
-  // Another layer's entry in the module, or nullptr where it was built without it.
+  // The address of another layer's entry point, or nullptr if the module was built without it.
   void* symbol(const char* name) const;
 
  private:
@@ -44,9 +44,9 @@ class CudaModule {
   void* handle_;
 };
 
-// --- What the module exports: C names, C++ types; both sides must be of one build. ---
+// --- Exports of the module: C names with C++ types, so both sides must be of one build. ---
 
-// Of the headers that both sides compile (CMakeLists.txt digests them).
+// Digest of the headers that both sides compile, made by CMakeLists.txt.
 using CudaModuleAbi = const char*();
 using CudaListDevices = void(std::vector<CudaDeviceInfo>& devices, std::string& why_none);
 using CudaOpenDevice = void(int device_idx, std::unique_ptr<Device>& device);

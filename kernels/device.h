@@ -1,6 +1,6 @@
-// Device: where Views live. It hands out memory of its own, moves bytes in and out of it, and makes
-// the streams whose ops read and write it. One object per rank, used by one thread at a time, which
-// need not be the one that made it.
+// Device: the memory that Views point into. A Device allocates its memory, copies bytes to and from
+// it, and makes the streams whose ops read and write it. One object per rank, used by one thread at
+// a time; the creating thread need not be the one that uses it.
 #pragma once
 
 #include <cstddef>
@@ -19,11 +19,12 @@ class Device {
   virtual ~Device() = default;
   virtual const std::string& name() const = 0;  // "cuda:0 NVIDIA H100 80GB HBM3"
 
-  // 256-byte aligned, not zeroed; throws std::bad_alloc when there is none.
+  // 256-byte aligned, not zeroed. Throws std::bad_alloc when no memory is left.
   virtual std::byte* allocate(int64_t n_bytes) = 0;
   virtual void release(std::byte* data) = 0;
 
-  // Both return when the bytes are there. Not ordered with streams: wait() for those first.
+  // Both return when the bytes have arrived. Neither is ordered with streams: the caller must
+  // wait() for a stream that uses the memory first.
   virtual void upload(void* device_data, const void* host_data, int64_t n_bytes) = 0;
   virtual void download(void* host_data, const void* device_data, int64_t n_bytes) = 0;
 
@@ -31,7 +32,8 @@ class Device {
   virtual std::unique_ptr<Stream> make_stream(const StreamLimits& limits, MemoryLedger& ledger) = 0;
 };
 
-// Memory of a device, returned by the destructor and booked in a ledger. Both must outlive it.
+// Memory of a device, booked in a ledger; the destructor releases both. Device and ledger must
+// outlive the buffer.
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;

@@ -21,7 +21,7 @@ void check_attention_row(const AttentionArgs& args, int64_t row) {
   CHECK(seq_of(row) >= 0 && seq_of(row) < args.block_tables.n_rows());
   CHECK(position >= 0 && last_block < args.block_tables.shape[1]);
   const int32_t* blocks = args.block_tables.row<int32_t>(seq_of(row));
-  // A chunk's earlier blocks were checked with the row before it.
+  // The earlier blocks of a chunk were checked with the row before this one.
   const bool follows =
       row > 0 && seq_of(row - 1) == seq_of(row) && position_of(row - 1) + 1 == position;
   const int64_t first_key = args.window == 0 ? 0 : std::max<int64_t>(position - args.window + 1, 0);

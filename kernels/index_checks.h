@@ -1,17 +1,18 @@
-// CHECKs of what the rows of a step name: positions, slots and blocks inside the Views of
-// rope_store and attention, which every back end makes before it follows them. (The sampler's are
-// in sampling.h.)
+// CHECKs of the positions, slots and blocks that the rows of rope_store and attention name. Every
+// back end on the CPU makes these checks before it uses such an index. (sampling.h has those of
+// sample().)
 #pragma once
 
 #include "kernels/ops.h"
 
 namespace lockstep {
 
-// The token's position has its angles, and its slot lies in the pages.
+// CHECKs that cos_sin has the token's position and that the token's slot lies in the pages.
 void check_rope_row(const RopeStoreArgs& args, int64_t token);
 
-// The row's sequence and position lie in the block tables, and every block that it reads in the
-// pages. Rows are checked in order: what a row shares with the one before it is not read again.
+// CHECKs that the row's sequence and position lie in the block tables, and every block that the row
+// reads in the pages. Rows must be checked in ascending order: blocks that a row shares with the
+// row before it are not checked again.
 void check_attention_row(const AttentionArgs& args, int64_t row);
 
 }  // namespace lockstep

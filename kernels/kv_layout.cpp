@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kBlockAlignment = 64;
 
-// 32 values that share one scale.
+// Quantises 32 values that share one scale, and returns the scale.
 uint16_t quantize_kv_32(const float* x, int8_t* q) {
   float amax = 0.0f;
   bool finite = true;
@@ -75,7 +75,7 @@ float kv_finite_limit(DType dtype) {
   switch (dtype) {
     case DType::kF16:
       return kLargestF16 / 2;
-    case DType::kQ8_0:  // its f16 scale is the largest of 32 magnitudes / 127
+    case DType::kQ8_0:  // the f16 scale is the largest of 32 magnitudes / 127
       return kLargestF16 * 127 / 2;
     default:  // bf16 has the exponents of f32
       return std::numeric_limits<float>::max() / 2;

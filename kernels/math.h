@@ -1,6 +1,6 @@
-// exp and log as docs/numerics.md section 3 defines them: the same fused multiply-adds in the same
-// order on every back end, so that no libm decides a bit. Max error: exp 1.01 ulp, log 0.83 ulp
-// (math_test measures both over every float). The vector twin of exp is in
+// exp and log as docs/numerics.md section 3 defines them: every back end makes the same fused
+// multiply-adds in the same order, so no bit depends on a libm. Maximum error: exp 1.01 ulp, log
+// 0.83 ulp (math_test measures both over every float). The vector form of exp is in
 // kernels/cpu/simd/simd_math.h.
 #pragma once
 
@@ -11,7 +11,8 @@
 
 namespace lockstep::reference {
 
-// To the nearest integer, ties to even, for |x| < 2^22: the sum has no room for a fraction.
+// Rounds to the nearest integer, ties to even, for |x| < 2^22: floats of the sum's size have no
+// fraction bits.
 inline float rint_small(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
 // 2^n for n in [-126, 127].
@@ -35,7 +36,7 @@ inline float exp(float x) {
   return (p + 1.0f) * power_of_two(n);
 }
 
-// x positive, finite and normal.
+// x must be positive, finite and normal.
 inline float log(float x) {
   // m in [sqrt(1/2), sqrt(2)): 0x3f3504f3 is sqrt(1/2).
   const int32_t bits = std::bit_cast<int32_t>(x);
@@ -49,7 +50,7 @@ inline float log(float x) {
   q = std::fma(q, z, 0x1.2438a8p-2f);
   q = std::fma(q, z, 0x1.999a7cp-2f);
   q = std::fma(q, z, 0x1.555554p-1f);
-  const float half_square = 0.5f * f * f;  // 2 s = f - (1 - s) f^2 / 2, which loses less
+  const float half_square = 0.5f * f * f;  // 2 s = f - (1 - s) f^2 / 2, which rounds less
   const float t = s * std::fma(q, z, half_square);
   const float u = std::fma(e, 0x1.7f7d1cp-20f, t);
   return std::fma(e, 0x1.62e4p-1f, f - (half_square - u));

@@ -1,5 +1,5 @@
-// The door of kernels/: what an op takes is checked here, once for all back ends; a back end may
-// trust shapes, types and strides. Ids, rows and slots inside Views are the back end's to check.
+// The checks of ops.h, made once for all back ends: a back end may trust shapes, types and strides.
+// The back end itself checks the values inside Views (ids, rows, slots).
 #include "kernels/ops.h"
 
 #include "common/check.h"
@@ -23,7 +23,7 @@ void expect_i32(const View& v, std::initializer_list<int64_t> shape) {
   expect(v, DType::kI32, shape);
 }
 
-// Extent `dim` of v, whose rank is checked first.
+// The size of dimension `dim` of v. CHECKs first that v has n_dims dimensions.
 int64_t extent(const View& v, int n_dims, int dim) {
   CHECK_EQ(v.n_dims, n_dims);
   return v.shape[dim];
@@ -37,7 +37,7 @@ void expect_quantized(const QuantizedActs& acts, int64_t n_tokens, int64_t k) {
   expect_i32(acts.q_sum, {n_tokens, k / kBlockLen});
 }
 
-// The result of an op that writes f32, int8, or both.
+// Outputs of an op that writes f32, int8, or both.
 void expect_outputs(const Acts& acts, int64_t n_tokens, int64_t dim) {
   CHECK(acts.f32 || acts.quantized.q || n_tokens == 0);
   if (acts.f32) expect_f32(acts.f32, {n_tokens, dim});

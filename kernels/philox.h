@@ -1,6 +1,6 @@
 // Philox 4x32-10: a counter-based random generator (Salmon, Moraes, Dror, Shaw, "Parallel random
-// numbers: as easy as 1, 2, 3", SC 2011). The word for a given key and counter depends on nothing
-// else, so a stream can be resumed anywhere without carrying generator state.
+// numbers: as easy as 1, 2, 3", SC 2011). The result is a function of key and counter alone, so a
+// request can be resumed at any output token without saved generator state.
 #pragma once
 
 #include <array>
@@ -25,7 +25,7 @@ constexpr PhiloxCounter philox4x32_10(PhiloxCounter counter, PhiloxKey key) {
   return counter;
 }
 
-// The random number in [0, 1) of one output token: 24 bits, so that it is exact in f32.
+// The random number in [0, 1) of one output token. It has 24 bits, so it is exact in f32.
 constexpr float random_unit(uint64_t seed, uint32_t output_idx, uint32_t choice) {
   const PhiloxKey key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
   const uint32_t word = philox4x32_10({output_idx, choice, 0, 0}, key)[0];

@@ -1,4 +1,5 @@
-// What every back end's sampler must agree on beyond arithmetic (docs/numerics.md section 5).
+// The rules, beyond arithmetic, that the samplers of all back ends share (docs/numerics.md section
+// 5). Pure functions.
 #pragma once
 
 #include <cfloat>
@@ -12,10 +13,10 @@
 
 namespace lockstep {
 
-// Without top-k and top-p, weights are summed in chunks of this many ids.
+// Without top-k, the weights of a row are summed in chunks of this many ids.
 inline constexpr int kSampleChunk = 1024;
 
-// What a row names lies inside the token_ids and the banned ids.
+// CHECKs that the indices of the row lie inside token_ids and the list of banned ids.
 inline void check_row(const SampleArgs& args, const SamplingRow& row) {
   CHECK(row.slot >= 0 && row.slot < args.token_ids.n_rows());
   CHECK(row.n_known >= 0 && row.n_known < args.token_ids.shape[1]);
@@ -24,15 +25,15 @@ inline void check_row(const SampleArgs& args, const SamplingRow& row) {
         int64_t{row.banned_first} + row.n_banned <= static_cast<int64_t>(args.banned.size()));
 }
 
-// The ids that the row may not give yet.
+// The ids that the row must not sample yet.
 inline std::span<const int32_t> banned_of(const SampleArgs& args, const SamplingRow& row) {
   if (row.min_tokens_left <= 0 || row.n_banned == 0) return {};
   return args.banned.subspan(static_cast<size_t>(row.banned_first),
                              static_cast<size_t>(row.n_banned));
 }
 
-// A penalised logit. Finite whatever the penalties are, so that one row's parameters cannot make it
-// look like a broken row.
+// The logit z after the row's penalties. The result is finite for any penalties, so that a
+// request's parameters cannot make its row look like one with broken logits.
 inline float penalise(float z, int32_t count_in_output, const SamplingRow& row) {
   z = z > 0.0f ? z / row.repetition_penalty : z * row.repetition_penalty;
   if (count_in_output > 0) {
@@ -52,7 +53,7 @@ inline bool has_top_k(const SamplingRow& row, int64_t vocab_size) {
 }
 inline bool has_top_p(const SamplingRow& row) { return row.top_p < 1.0f; }
 
-// The least x = (z - top) / temperature that min-p keeps.
+// The smallest x = (z - top) / temperature that min-p keeps.
 inline float least_kept_x(const SamplingRow& row) {
   if (!(row.min_p >= FLT_MIN)) return -std::numeric_limits<float>::infinity();
   return row.min_p < 1.0f ? reference::log(row.min_p) : 0.0f;

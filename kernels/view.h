@@ -1,5 +1,6 @@
-// View: a non-owning window on device memory: pointer, element type, shape. Rows may be strided
-// (a slice of a wider matrix); everything inside a row is contiguous.
+// View: a non-owning window on device memory: pointer, element type, shape. Rows (indices of
+// dimension 0) may be strided, as in a slice of a wider matrix; the elements of a row are
+// contiguous.
 #pragma once
 
 #include <array>
@@ -49,7 +50,7 @@ constexpr DType dtype_of<uint8_t>() {
   return DType::kU8;
 }
 
-// view(p, {n_tokens, hidden_dim}): a dense View; const data is viewed for reading only.
+// view(p, {n_tokens, hidden_dim}) is a dense View. A View of const data must only be read.
 template <class T>
 View view(T* data, std::initializer_list<int64_t> shape) {
   View v;
@@ -60,7 +61,7 @@ View view(T* data, std::initializer_list<int64_t> shape) {
   return v;
 }
 
-// The shape contract at an op's door: CHECKs rank and every extent.
+// CHECKs the number of dimensions and the size of each.
 inline void expect(const View& v, std::initializer_list<int64_t> shape) {
   CHECK_EQ(v.n_dims, static_cast<int>(shape.size()));
   int i = 0;

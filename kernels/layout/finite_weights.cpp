@@ -10,8 +10,9 @@
 namespace lockstep {
 namespace {
 
-// An exponent of ones says NaN or infinity. Adding the exponent's lowest bit to it carries into the
-// sign's place then and only then, so that a whole span is checked with and, add and or.
+// NaN and infinity are the values whose exponent bits are all ones. Only then does adding the
+// lowest exponent bit to the exponent carry into the place of the sign, so a whole span is checked
+// with and, add and or.
 struct F32 {
   using Bits = uint32_t;
   static constexpr Bits kExponent = 0x7f800000u, kLowest = 0x00800000u;
@@ -60,12 +61,12 @@ std::optional<NonFinite> find_float(std::span<const std::byte> bytes) {
   }
 }
 
-// The floats of a block are its first bytes: the scale, then the minimum if it has one.
+// The floats of a block are its first bytes: the scale, then the minimum if the type has one.
 template <class Block>
 std::optional<NonFinite> find_in_blocks(std::span<const std::byte> bytes) {
   constexpr size_t kSize = sizeof(Block);
   constexpr bool kHasMin = requires(Block block) { block.min; };
-  using Both = std::conditional_t<kHasMin, uint32_t, uint16_t>;  // loaded as one
+  using Both = std::conditional_t<kHasMin, uint32_t, uint16_t>;  // scale and minimum in one load
   constexpr auto kExponents = static_cast<Both>(0x7c007c00u);
   constexpr auto kLowest = static_cast<Both>(0x04000400u);
   Both carries = 0;

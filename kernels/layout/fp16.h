@@ -1,6 +1,6 @@
-// fp16.h: f16 and bf16 to f32 and back in plain integer code. Widening is exact; narrowing rounds
-// to nearest even, overflows to infinity and keeps a NaN a NaN. The vector back ends use
-// instructions instead and must agree bit for bit (NaN payloads apart).
+// fp16.h: conversions between f16 or bf16 and f32 in plain integer code. Widening is exact;
+// narrowing rounds to nearest even, overflows to infinity, and turns a NaN into a NaN. The vector
+// back ends use instructions instead and must agree bit for bit, NaN payloads apart.
 #pragma once
 
 #include <bit>
@@ -35,7 +35,7 @@ inline uint16_t f32_to_f16(float value) {
   } else if (magnitude >= 0x38800000u) {  // normal in f16: round off 13 bits of the mantissa
     const uint32_t rounded = magnitude + 0xfffu + (magnitude >> 13 & 1u);
     h = (rounded >> 13) - (112u << 10);
-  } else {  // subnormal in f16: adding 0.5 leaves the value as a multiple of 2^-24 in the low bits
+  } else {  // subnormal in f16: adding 0.5 leaves a multiple of 2^-24 in the low bits
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     h = std::bit_cast<uint32_t>(shifted) - 0x3f000000u;
   }

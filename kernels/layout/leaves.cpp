@@ -7,11 +7,11 @@
 namespace lockstep {
 namespace {
 
-// One past the last leaf of the node of `width` leaves at `first`. A node that reaches the end of
-// the tree may be narrower than its level: the odd one passes up unchanged.
+// One past the last leaf of the subtree of `width` leaves at `first`. The last subtree of a level
+// may hold fewer leaves, because an odd last one passes up unchanged.
 int end_of_node(int first, int width, int n_total) { return std::min(first + width, n_total); }
 
-// The index of the only node that starts at `leaf`.
+// The index of the subtree that starts at `leaf`. CHECKs that there is exactly one.
 int find_node(std::span<const Subtree> nodes, int leaf) {
   int found = -1;
   for (int i = 0; i < static_cast<int>(nodes.size()); ++i) {
@@ -48,8 +48,8 @@ std::vector<Subtree> owned_subtrees(const LeafRange& range) {
 JoinPlan plan_joins(std::span<const Subtree> nodes, int n_leaves) {
   CHECK(n_leaves >= 1 && n_leaves <= kMaxLeaves);
   JoinPlan plan;
-  std::array<int, kMaxLeaves> node_at;  // leaf -> number of the node that starts there
-  std::array<int, kMaxLeaves> end{};    // leaf -> where that node, as joined so far, ends
+  std::array<int, kMaxLeaves> node_at;  // by leaf: the plan's node that starts there, or -1
+  std::array<int, kMaxLeaves> end{};    // by leaf: the end of that node as joined so far
   node_at.fill(-1);
   for (int leaf = 0; leaf < n_leaves; leaf = end[leaf]) {
     const int list_idx = find_node(nodes, leaf);
@@ -61,7 +61,7 @@ JoinPlan plan_joins(std::span<const Subtree> nodes, int n_leaves) {
   for (int width = 1; width < n_leaves; width *= 2) {
     for (int left = 0; left + width < n_leaves; left += 2 * width) {
       const int right = left + width;
-      if (node_at[left] == -1 || end[left] != right) continue;  // came joined already
+      if (node_at[left] == -1 || end[left] != right) continue;  // the given subtree is wider
       CHECK(node_at[right] != -1 && end[right] == end_of_node(right, width, n_leaves));
       plan.joins[plan.n_joins++] = {node_at[left], node_at[right]};
       end[left] = end[right];

@@ -1,13 +1,18 @@
-// Leaves: how K, the summed dimension of a row-parallel matrix, is cut. The cut is a fact of the
-// model's shape, never of the tensor-parallel degree, so every degree adds in the same order
-// (docs/numerics.md, "Leaves and the tree").
+// Leaves: the pieces in which K, the summed dimension of a row-parallel matrix, is cut. The cut
+// depends on the model's shape alone, never on the tensor-parallel degree, so every degree adds in
+// the same order (docs/numerics.md section 2). The sums of the leaves are added in a tree:
 //
 //   n = 6 leaves:   0   1   2   3   4   5
 //   level 1          (01)    (23)    (45)
-//   level 2              (0123)      (45)
+//   level 2              (0123)      (45)      an odd last one passes up unchanged
 //   level 3                 (012345)
 //
-// A rank owns a contiguous range of leaves and reduces it to the aligned subtrees it holds whole.
+// A rank owns a contiguous range of leaves and reduces it to the aligned subtrees that lie whole
+// inside the range. Of 6 leaves on 2 ranks, 3 leaves each:
+//
+//   rank 0 owns 0 1 2:   (01) and 2   a partial each
+//   rank 1 owns 3 4 5:   3 and (45)   a partial each
+//   every rank then adds the gathered partials: (01) + (2 + 3), and that + (45)
 #pragma once
 
 #include <array>
@@ -18,22 +23,22 @@
 namespace lockstep {
 
 inline constexpr int kMaxLeaves = 8;
-inline constexpr int kBlockLen = 32;        // values that share a scale; the unit of K
-inline constexpr int kLongLeafBlocks = 64;  // a leaf of this many blocks is summed in 16 lanes
-inline constexpr int kNumLanes = 16;
+inline constexpr int kBlockLen = 32;        // values of a block; quantised, they share a scale
+inline constexpr int kLongLeafBlocks = 64;  // a leaf of at least so many blocks has 16 lanes
+inline constexpr int kNumLanes = 16;        // a lane is one accumulator of a leaf
 
 constexpr int n_lanes(int64_t n_blocks_in_leaf) {
   return n_blocks_in_leaf >= kLongLeafBlocks ? kNumLanes : 1;
 }
 
-// A node of the tree: the leaves [first, first + n) whose sums it holds.
+// A subtree of the tree, whose sum is that of the leaves [first, first + n).
 struct Subtree {
   int first = 0;
   int n = 0;
   bool operator==(const Subtree&) const = default;
 };
 
-// The part of a leaf cut that one rank owns.
+// The leaves of a matrix that one rank owns.
 struct LeafRange {
   int n_total = 1;  // leaves of the whole matrix
   int first = 0;    // first leaf owned
@@ -43,26 +48,26 @@ struct LeafRange {
 // The largest aligned subtree that starts at `leaf` and lies inside the range.
 Subtree subtree_at(const LeafRange& range, int leaf);
 
-// The maximal aligned subtrees of an n_total-leaf tree that lie inside the range, left to right.
+// The largest aligned subtrees that lie inside the range, left to right. Together they cover it.
 std::vector<Subtree> owned_subtrees(const LeafRange& range);
 
-// nodes[into] += nodes[from]
+// sum of nodes[into] += sum of nodes[from]
 struct Join {
   int into = 0;
   int from = 0;
 };
 
-// How nodes that together cover a tree are added up: they are numbered by their first leaf, the
-// joins run in order, and the sum of the tree ends in node 0.
+// The order in which subtrees that together cover the tree are added. Node i of the plan is the
+// i-th subtree from the left. The joins run in order; the sum of the whole tree ends in node 0.
 struct JoinPlan {
-  std::array<int, kMaxLeaves> nodes{};  // index of each in the list the plan was made from
+  std::array<int, kMaxLeaves> nodes{};  // index of each node in the list given to plan_joins()
   int n_nodes = 0;
   std::array<Join, kMaxLeaves - 1> joins{};
   int n_joins = 0;
 };
 
-// `nodes` in any order; n == 0 marks padding. CHECKs that they tile [0, n_leaves) with nodes of the
-// tree, each leaf once.
+// `nodes` may be in any order; n == 0 marks padding. CHECKs that they are subtrees of the tree of
+// n_leaves leaves and that each leaf is in exactly one of them.
 JoinPlan plan_joins(std::span<const Subtree> nodes, int n_leaves);
 
 }  // namespace lockstep

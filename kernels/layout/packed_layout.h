@@ -1,10 +1,12 @@
-// packed_layout.h: where a value of a packed matrix lies (docs/numerics.md, section 6). For the
-// packer, the reference and the code that hands panels to the inner loops.
+// packed_layout.h: the address of each value of a packed matrix (docs/numerics.md section 6). Used
+// by the packer, the reference and the code that passes panels to the inner loops.
 //
-// One 32-value block of a panel of 16 rows, quantised types:
+// One block of 32 values (k = 0 … 31) of a panel of 16 rows, quantised types:
 //   | scale f16 [16] | min f16 [16] | high bits [16][4] | 4 bits: [4][16][4]  8 bits: [8][16][4] |
-//   byte [g][row][j] holds k = 4g + j; of 4-bit types, k = 16 + 4g + j too, in its high nibble
-//   high byte [row][j], bit g: the fifth bit of k = 4g + j
+//
+//   quants, byte [g][row][j]   8 bits: k = 4g + j
+//                              4 bits: k = 4g + j in the low nibble, k = 16 + 4g + j in the high
+//   high bits, byte [row][j]   bit g is the fifth bit of k = 4g + j
 #pragma once
 
 #include <algorithm>
@@ -15,12 +17,12 @@
 
 namespace lockstep {
 
-// Byte offsets of the parts of one block of a panel.
+// Byte offsets of the parts of one block of a panel. The scales are at offset 0.
 struct BlockLayout {
-  int64_t min = 0;  // scales are at 0
+  int64_t min = 0;
   int64_t high = 0;
   int64_t quants = 0;  // float types: the values, [k][16]
-  int64_t bytes = 0;
+  int64_t bytes = 0;   // size of the block
 };
 
 constexpr BlockLayout block_layout(WeightType type) {
@@ -36,37 +38,40 @@ constexpr BlockLayout block_layout(WeightType type) {
   return layout;
 }
 
-// How one leaf of leaf_k values is cut into blocks and lanes.
+// The cut of one leaf of leaf_k values into blocks, and its lanes. Block b belongs to lane
+// b % n_lanes; a lane adds its blocks in ascending order.
 struct LeafCut {
   int64_t n_blocks = 0;
   int n_lanes = 1;
-  int last_len = kBlockLen;  // values of the last block; short for float weights only
+  int last_len = kBlockLen;  // values of the last block; below 32 for float weights only
 
   explicit constexpr LeafCut(int64_t leaf_k)
       : n_blocks((leaf_k + kBlockLen - 1) / kBlockLen),
         n_lanes(lockstep::n_lanes(n_blocks)),
         last_len(static_cast<int>(leaf_k - (n_blocks - 1) * kBlockLen)) {}
 
-  // The first value, in column order, of block `block` of a matrix of such leaves.
+  // The column of the first value of block `block`, blocks being counted over all leaves.
   constexpr int64_t first_value(int64_t block) const {
     return block * kBlockLen - block / n_blocks * (kBlockLen - last_len);
   }
+  // Values of that block.
   constexpr int len(int64_t block) const {
     return block % n_blocks == n_blocks - 1 ? last_len : kBlockLen;
   }
-  // The place of block b of a leaf in summing order: the blocks of earlier lanes come first.
+  // The index of block b of a leaf in summing order: the blocks of earlier lanes come first.
   constexpr int64_t place(int64_t b) const {
     const int64_t lane = b % n_lanes;
     return lane * (n_blocks / n_lanes) + std::min(lane, n_blocks % n_lanes) + b / n_lanes;
   }
-  // Values of a leaf that are summed before block b. Only the last block can be short.
+  // Values of a leaf before block b in summing order. Only the last block can be short.
   constexpr int64_t values_before(int64_t b) const {
     const int64_t before = place(b);
     return before * kBlockLen - (before > place(n_blocks - 1) ? kBlockLen - last_len : 0);
   }
 };
 
-// fn(block, n_values) for every block of a row in summing order, as the bytes of a panel follow.
+// Calls fn(block, n_values) for every block of a row in summing order, which is the order of the
+// bytes of a panel. Blocks are numbered in column order.
 template <class Fn>
 void for_each_block(const PackedWeights& weights, const Fn& fn) {
   const LeafCut cut(weights.leaf_k());
@@ -79,11 +84,13 @@ void for_each_block(const PackedWeights& weights, const Fn& fn) {
   }
 }
 
+// Bytes of k values of each row of a panel.
 inline int64_t panel_bytes(WeightType type, int64_t k) {
   return k * block_layout(type).bytes / kBlockLen;
 }
 
-// The first byte of block `block` (of all of this rank's columns) of the panel that holds `row`.
+// The byte offset of a block of the panel that holds `row`. Blocks are numbered in column order
+// over all columns of this rank.
 inline int64_t block_offset(const PackedWeights& weights, int64_t row, int64_t block) {
   const LeafCut cut(weights.leaf_k());
   const int64_t leaf = block / cut.n_blocks;
@@ -92,7 +99,7 @@ inline int64_t block_offset(const PackedWeights& weights, int64_t row, int64_t b
          panel_bytes(weights.type, values);
 }
 
-// One block of one row, integers with their offset removed.
+// One block of one row. The offset of the stored integers (quant_offset) is subtracted already.
 struct RowBlock {
   float scale = 0.0f;
   float min = 0.0f;

@@ -12,7 +12,8 @@
 namespace lockstep {
 namespace {
 
-// Words of four quants, as the file has them: value 4g of the low nibbles starts word g.
+// Copies the quants of one row in words of four bytes. Word g begins with value 4g (of 4-bit types,
+// in the low nibble).
 void pack_words(const void* source, int n_words, std::byte* quants, int row) {
   for (int g = 0; g < n_words; ++g) {
     std::memcpy(quants + 4 * kPanelRows * g + 4 * row,
@@ -58,7 +59,7 @@ void pack_quantized_row(const PackedWeights& dst, std::byte* panel, int row,
   });
 }
 
-// Values of `size` bytes: only moved, never read.
+// Moves values without reading them as floats.
 void pack_float_row(const PackedWeights& dst, std::byte* panel, int row, const std::byte* source) {
   const LeafCut cut(dst.leaf_k());
   const size_t size = static_cast<size_t>(float_bytes(dst.type));
@@ -147,7 +148,7 @@ void pack_rows(const PackedWeights& dst, std::byte* dst_data, int64_t first_row,
     pack_row(dst, dst_data, first_row + i, source + i * source_stride);
   }
   if (n_source_rows == 0 || first_row + n_source_rows < dst.n_rows) return;
-  // The last row has come: the rest of its panel are rows of zeros.
+  // This call packed the last row: rows of zeros pad its panel.
   const std::vector<std::byte> zeros(static_cast<size_t>(source_row_bytes(dst.type, dst.k)));
   for (int64_t row = dst.n_rows; row % kPanelRows != 0; ++row) {
     pack_row(dst, dst_data, row, zeros.data());

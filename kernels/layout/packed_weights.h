@@ -1,10 +1,11 @@
 // PackedWeights: a weight matrix repacked for the kernels. Rows are interleaved in panels of 16, so
-// that one SIMD element is one output row; blocks of 32 values run in the order in which they are
-// summed (leaf by leaf, lane by lane). The bytes belong to whoever packed them.
+// that one SIMD element is one output row. The blocks of 32 values of a panel lie in the order in
+// which they are summed: leaf by leaf, and lane by lane inside a leaf (docs/numerics.md sections 2
+// and 6). The struct does not own the bytes; the code that called pack_rows() does.
 //
-// One panel, blocks b0, b1, … in summing order (docs/numerics.md, "Packed layout"):
-//   quantised block: | scale f16 [16] | min f16 [16], types with one | high bits | quants |
-//   float:           | k ascending inside the block: value [32][16] |
+// One panel: blocks b0, b1, … in summing order, each of them
+//   quantised types:  | scale f16 [16] | min f16 [16], if the type has one | high bits | quants |
+//   float types:      | value [32][16], k ascending |
 #pragma once
 
 #include <cstddef>
@@ -24,26 +25,28 @@ inline constexpr int kPanelRows = 16;
 
 struct PackedWeights {
   WeightType type = WeightType::kF32;
-  int64_t n_rows = 0;  // logical; the last panel is padded with zero rows
-  int64_t k = 0;       // this rank's columns: leaves.n * leaf_k
-  LeafRange leaves;    // of the summed dimension
+  int64_t n_rows = 0;  // rows of the matrix; the last panel is padded with zero rows
+  int64_t k = 0;       // columns of this rank: leaves.n * leaf_k()
+  LeafRange leaves;    // leaves of K that this rank owns
   const std::byte* data = nullptr;
 
   int64_t leaf_k() const { return k / leaves.n; }
 };
 
-// Bytes of `n` values of a row in the file's own layout (GGUF blocks).
+// Bytes of `n` values of a row in the layout of the file (GGUF blocks).
 int64_t source_row_bytes(WeightType type, int64_t n);
 
+// Bytes of a packed matrix, the padding rows of its last panel included.
 int64_t packed_bytes(WeightType type, int64_t n_rows, int64_t k);
 
-// Packs rows [first_row, first_row + n_source_rows) of `dst` from file-order rows. `source` holds
-// n_source_rows rows, `source_stride` bytes apart, each starting at the first of dst.k columns.
-// Rows may arrive in any order and any number at a time; each must arrive once.
+// Packs rows [first_row, first_row + n_source_rows) of `dst`. `source` holds n_source_rows rows in
+// the layout of the file, `source_stride` bytes apart, each starting at the first of dst.k columns.
+// Calls may pack the rows in any order, any number at a time; each row must be packed once. The
+// call that packs the last row also writes the padding rows.
 void pack_rows(const PackedWeights& dst, std::byte* dst_data, int64_t first_row,
                int64_t n_source_rows, const std::byte* source, int64_t source_stride);
 
-// The dequantised values of one row, in column order; for embeddings, tests and the reference.
+// Writes the dequantised values of one row, in column order. For embeddings, tests, the reference.
 void unpack_row(const PackedWeights& weights, int64_t row, std::span<float> out);
 
 }  // namespace lockstep

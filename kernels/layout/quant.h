@@ -1,6 +1,6 @@
-// quant.h: the 32-value blocks of GGUF files, byte for byte. Little endian; a scale is an f16.
-//   value k of 4 bits: low nibble of quants[k] for k < 16, high nibble of quants[k - 16] above
-//   fifth bit of value k: bit k of `high`
+// quant.h: the 32-value blocks of GGUF files, byte for byte. Little endian; scale and min are f16.
+//   4-bit value k:      low nibble of quants[k] for k < 16, high nibble of quants[k - 16] above
+//   5th bit of value k: bit k of `high`
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,8 @@ constexpr bool has_high_bits(WeightType type) {
   return type == WeightType::kQ5_0 || type == WeightType::kQ5_1;
 }
 
-// What is subtracted from the stored value of a type without a minimum. Q8_0 stores it signed.
+// The number that is subtracted from the stored value of a type without a minimum. Q8_0 needs none:
+// its values are stored signed.
 constexpr int quant_offset(WeightType type) {
   return type == WeightType::kQ4_0 ? 8 : type == WeightType::kQ5_0 ? 16 : 0;
 }
