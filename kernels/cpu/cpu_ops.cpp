@@ -10,7 +10,7 @@
 namespace lockstep {
 namespace {
 
-// ops.linear = alone<reference::linear>: a reference op runs on the caller alone.
+// ops.linear = alone<reference::linear>: a reference op runs on the calling thread only.
 template <auto op, class Args>
 void alone(const Args& args, ThreadTeam&) {
   op(args);
@@ -18,7 +18,7 @@ void alone(const Args& args, ThreadTeam&) {
 
 ScratchBytes no_scratch_bytes(const StreamLimits& /*limits*/) { return {}; }
 
-// Of the ops that have any; one op runs at a time.
+// The largest scratch of any op, since one op runs at a time.
 ScratchBytes portable_scratch_bytes(const StreamLimits& limits) {
   const ScratchBytes attention = attention_scratch_bytes(limits);
   const ScratchBytes elementwise = elementwise_scratch_bytes(limits);

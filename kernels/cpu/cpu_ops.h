@@ -1,19 +1,21 @@
-// CpuOps: one function per op, one table per instruction set. A CpuStream is a table and a team.
+// CpuOps: a table with one function per op; there is one table per instruction set. A CpuStream is
+// a table and a ThreadTeam.
 //
-// Where an op lives
-//   kernels/reference/<op>.cpp       the contract in scalar code, declared in reference_ops.h
-//   kernels/cpu/<op>.cpp             how the op is cut over tiles and threads, and portable code
-//   kernels/cpu/<op>_avx2.cpp        inner loops compiled with -mavx2 -mfma -mf16c
-//   kernels/cpu/<op>_avx512.cpp      inner loops compiled with AVX-512 F, BW, DQ, VL, VNNI
-//   kernels/cpu/cpu_ops.cpp          the tables: one line per op and instruction set
+// Where an op lives (<room>: attention, linear, elementwise, sampling)
+//   kernels/reference/<op>.cpp          the contract in scalar code, declared in reference_ops.h
+//   kernels/cpu/<room>/<op>.cpp         the cut of the op over tiles and threads, portable code
+//   kernels/cpu/<room>/<op>_avx2.cpp    inner loops compiled with -mavx2 -mfma -mf16c
+//   kernels/cpu/<room>/<op>_avx512.cpp  inner loops compiled with AVX-512 F, BW, DQ, VL, VNNI
+//   kernels/cpu/cpu_ops.cpp             the tables: one line per op and instruction set
 //
 // A table starts as a copy of the next simpler one (avx512 <- avx2 <- portable), so an op without a
-// version of its own falls back.
+// version of its own uses the simpler one.
 //
-// The *_avx2 and *_avx512 files are compiled for machines that may not be this one. What they
-// define has names of its own or internal linkage, and they call no inline function of a shared
-// header: the linker keeps one copy of those, and must not keep theirs. They work on plain pointers
-// and structs; Views, CHECKs and the team stay in <op>.cpp.
+// The machine that runs the program may not have the instructions that a *_avx2 or *_avx512 file is
+// compiled for. So whatever such a file defines has a name of its own or internal linkage, and it
+// calls no inline function of a shared header: the linker keeps one copy of an inline function, and
+// must not keep the one of such a file. These files work on plain pointers and structs; Views,
+// CHECKs and the team stay in <op>.cpp.
 #pragma once
 
 #include "kernels/cpu/team/thread_team.h"
@@ -25,7 +27,7 @@ struct CpuOps {
   template <class Args>
   using Op = void (*)(const Args&, ThreadTeam&);
 
-  // What scratch the ops need of the team.
+  // The scratch that the ops need from the team.
   ScratchBytes (*scratch_bytes)(const StreamLimits& limits) = nullptr;
 
   Op<EmbedArgs> embed = nullptr;
@@ -44,7 +46,8 @@ struct CpuOps {
   Op<SampleArgs> sample = nullptr;
 };
 
-// The table of one instruction set. The machine need not have it for the table to be looked at.
+// The table of one instruction set. The machine need not have the instruction set; running an op of
+// the table needs it.
 const CpuOps& cpu_ops(Isa isa);
 
 }  // namespace lockstep

@@ -1,5 +1,6 @@
-// CpuStream: a Stream that runs each op at once, on the caller and its team of threads. Which code
-// runs is the table of its instruction set; see cpu_ops.h for the scheme and how to add to it.
+// CpuStream: a Stream that runs each op inside launch(), on the calling thread and its team of
+// threads. The table of its instruction set decides which code runs; cpu_ops.h explains the tables
+// and how to add to them.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The end of a row-parallel matrix: every rank's subtrees become one tree, which joins the
-// residual; and the norm of it, with which the next matrix begins.
+// The end of a row-parallel matrix: the subtrees of all ranks are added in one tree, the sum is
+// added to the residual, and the residual is normalised for the next matrix.
 #include <algorithm>
 
 #include "kernels/reference/reference_ops.h"
@@ -7,7 +7,7 @@
 namespace lockstep::reference {
 namespace {
 
-// The node of `width` leaves at `first`: a partial that came, or its two halves.
+// The sum of the subtree of `width` leaves at `first`: a rank's partial, or the sum of two halves.
 float node_sum(const AddPartialsArgs& args, int first, int width, int64_t at) {
   const int n = std::min(width, args.n_leaves - first);
   for (size_t i = 0; i < args.layout.size(); ++i) {
@@ -15,7 +15,7 @@ float node_sum(const AddPartialsArgs& args, int first, int width, int64_t at) {
   }
   const int half = width / 2;
   const float left = node_sum(args, first, half, at);
-  if (first + half >= args.n_leaves) return left;  // the odd one passes up unchanged
+  if (first + half >= args.n_leaves) return left;  // an odd last one passes up unchanged
   return left + node_sum(args, first + half, half, at);
 }
 

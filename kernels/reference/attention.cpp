@@ -19,7 +19,7 @@ float max_or_nan(float a, float b) {
   return a > b ? a : b;
 }
 
-// What a range of keys adds up to: o / l is the softmax-weighted mean of V, scores taken off m.
+// The result of a range of keys: o / l is the softmax-weighted mean of V, with weights exp(s - m).
 struct Partial {
   float m = 0.0f;
   float l = 0.0f;

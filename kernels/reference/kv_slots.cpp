@@ -8,8 +8,8 @@
 namespace lockstep::reference {
 namespace {
 
-// K or V of one head in one block: value d of the slot lies at d * dim_stride + offset *
-// slot_stride, and likewise its scale with d / 32 for d.
+// K or V of one head in one KV block: value d of the slot lies at
+// d * dim_stride + offset * slot_stride. The scale of a q8_0 value lies there with d / 32 for d.
 struct Plane {
   std::byte* data;
   DType dtype;

@@ -1,4 +1,4 @@
-// One slot of the paged KV cache, one value at a time: the layout of kv_layout.h spelled out.
+// Reads and writes one slot of the paged KV cache value by value, in the layout of kv_layout.h.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Linear, docs/numerics.md section 2: blocks into lanes, lanes into leaves, leaves into subtrees.
+// Linear, docs/numerics.md section 2: blocks make lanes, lanes make leaves, leaves make subtrees.
 #include <array>
 #include <cmath>
 #include <vector>

@@ -1,4 +1,4 @@
-// The tree of neighbours (docs/numerics.md, section 0) over values in a row.
+// The tree of neighbours (docs/numerics.md section 0) over adjacent values.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace lockstep::reference {
 
-// Sums in place: level by level, value 2i joins 2i + 1; an odd last one passes up unchanged.
+// Sums in place: level by level, values 2i and 2i + 1 are added; an odd last one stays as it is.
 inline float sum_neighbours(std::span<float> values) {
   size_t n = values.size();
   while (n > 1) {

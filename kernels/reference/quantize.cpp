@@ -8,7 +8,7 @@
 namespace lockstep::reference {
 namespace {
 
-// Fills block `b` of the row with zeros under the given scale.
+// Writes block `b` of the row as zeros with the given scale.
 void put_zeros(float scale, int64_t b, const QuantizedRow& out) {
   std::fill_n(out.q + b * kBlockLen, kBlockLen, int8_t{0});
   out.scale[b] = scale;

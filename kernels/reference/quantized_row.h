@@ -1,5 +1,5 @@
-// QuantizedRow: where the int8 form of one row of activations goes. Ops that quantise what they
-// make (quantize, rms_norm, silu_mul) share it with the quantize_row of every back end.
+// QuantizedRow: the destination of one row of int8 activations. Ops that quantise their result
+// (quantize, rms_norm, silu_mul) pass it to the quantize_row of their back end.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace lockstep {
 
-// n values, n a multiple of 32.
+// A row has n values; n is a multiple of 32.
 struct QuantizedRow {
   int8_t* q;       // [n]
   float* scale;    // [n / 32]

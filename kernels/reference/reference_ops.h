@@ -1,5 +1,5 @@
-// The contract (docs/numerics.md) as code: one plain scalar function per op, on one thread, written
-// to be read. Arguments have passed the checks of ops.cpp. Every fast back end gives these bits.
+// The contract (docs/numerics.md) as code: one scalar function per op, on one thread, written to be
+// read. The arguments have passed the checks of ops.cpp. Every other back end gives the same bits.
 #pragma once
 
 #include "kernels/ops.h"
@@ -22,7 +22,7 @@ void copy_blocks(const CopyBlocksArgs& args);
 void finite_rows(const FiniteRowsArgs& args);
 void sample(const SampleArgs& args);
 
-// One row of an op whose rows stand alone, for other ops and back ends to use.
+// One row of an op whose rows are independent, for other ops and back ends to use.
 void quantize_row(const float* x, int64_t n, const QuantizedRow& out);  // n a multiple of 32
 void embed_token(const EmbedArgs& args, int64_t token);
 void concat_row(const ConcatColumnsArgs& args, int64_t row);

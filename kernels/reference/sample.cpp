@@ -1,4 +1,4 @@
-// Section 5 step by step, on copies and with full sorts.
+// docs/numerics.md section 5 step by step, on copies of the logits and with full sorts.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -59,7 +59,7 @@ class RowSampler {
   }
 
   void apply_penalties() {
-    std::map<int32_t, int32_t> count_in_output;  // of every id in prompt or output
+    std::map<int32_t, int32_t> count_in_output;  // key: every id in prompt or output
     for (int32_t i = 0; i < row_.n_known; ++i) {
       const int32_t id = token_ids()[i];
       if (id >= 0 && id < vocab_size_) count_in_output[id] += i >= row_.n_prompt ? 1 : 0;
@@ -76,7 +76,7 @@ class RowSampler {
     }
   }
 
-  // The ids that are kept, by value descending, ties to the lowest id.
+  // The kept ids, by value descending, ties to the lowest id.
   std::vector<int32_t> sorted_ids(const std::vector<float>& values) const {
     std::vector<int32_t> ids(values.size());
     std::iota(ids.begin(), ids.end(), 0);

@@ -1,5 +1,5 @@
-// StridedSum: the sum of docs/numerics.md section 0 over many values: value i joins lane i mod 32,
-// ascending; the 32 lanes meet in the tree of neighbours.
+// StridedSum: the strided sum of docs/numerics.md section 0: value i is added to lane i mod 32, in
+// ascending order; the 32 lanes are added in the tree of neighbours.
 #pragma once
 
 #include <array>

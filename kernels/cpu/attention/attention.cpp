@@ -1,7 +1,8 @@
-// How attention is cut into units of work, and its portable inner loops. A unit is a run of rows of
-// one sequence times one KV head; K and V are widened once per unit, so a prefill chunk takes as
-// many rows as keep the unit's queries within kMaxQueriesPerUnit. A step with few units for its
-// threads (a stream or two decoding) also cuts the keys, tile by tile, and merges the tiles after.
+// The cut of attention into units of work, and its portable inner loops. A unit is a run of rows of
+// one sequence times one KV head. K and V are widened once per unit, so a unit of a prefill chunk
+// takes as many rows as keep its queries within kMaxQueriesPerUnit. A step with too few units for
+// its threads (one or two sequences decoding) also cuts the keys at tiles and then merges the
+// tiles.
 #include <algorithm>
 
 #include "common/check.h"
@@ -16,11 +17,11 @@
 namespace lockstep {
 namespace {
 
-constexpr int kUnitsPerThread = 4;  // fewer leave a thread waiting for the last
+constexpr int kUnitsPerThread = 4;  // with fewer, threads wait for the last unit
 constexpr int64_t kMinTilesPerPart = 2;
 constexpr int64_t kPartialsBytes = 2_MiB;  // 8000 keys for 32 heads of 128
 
-// Rows [first, first + n) of the step, all of one sequence, and the tiles of keys they see.
+// Rows [first, first + n) of the step, all of one sequence, and the tiles of keys that they see.
 struct RowRun {
   int32_t first;
   int32_t n;
@@ -35,7 +36,7 @@ constexpr int64_t unit_bytes(int head_dim) {
   return attention_scratch_floats(head_dim) * static_cast<int64_t>(sizeof(float));
 }
 
-// One launch: args and how its heads and rows are grouped.
+// One launch: its arguments and the cut of its heads and rows into units.
 class Launch {
  public:
   Launch(const AttentionArgs& args, const AttentionLoops& loops, ThreadTeam& team)
@@ -64,7 +65,7 @@ class Launch {
   }
 
  private:
-  // Cuts the step's rows into runs of one sequence.
+  // Cuts the rows of the step into runs of one sequence.
   void cut_rows() {
     const int max_rows = std::max(1, kMaxQueriesPerUnit / unit_heads_);
     const int32_t n_tokens = static_cast<int32_t>(args_.q.n_rows());
@@ -84,8 +85,8 @@ class Launch {
     }
   }
 
-  // Into how many parts each unit's tiles are cut: enough for every thread, if the keys are long
-  // enough to be worth it and their partials have room.
+  // The number of parts into which the tiles of each unit are cut: enough for every thread, or 1 if
+  // there are too few keys to be worth it or no room for their partials.
   int parts_per_unit() const {
     const int n_units = n_runs_ * units_per_run_;
     const int n_wanted = team_.n_threads() * kUnitsPerThread;
@@ -97,7 +98,7 @@ class Launch {
     return static_cast<int>(std::min<int64_t>(worth, (n_wanted + n_units - 1) / n_units));
   }
 
-  // Later runs of a chunk see more keys: longest first, so that no thread is left with one.
+  // Later runs of a chunk see more keys. The longest runs go first: no thread shall end with one.
   void run_units() const {
     team_.run(n_runs_ * units_per_run_, [&](int unit, int thread) {
       const RowRun& run = runs_[n_runs_ - 1 - unit / units_per_run_];
@@ -130,7 +131,8 @@ class Launch {
     return rows;
   }
 
-  // `index` counts KV heads, and the parts of a group that is too large for one unit.
+  // `index` is the unit's number within the run: index % n_kv_heads is the KV head, and
+  // index / n_kv_heads the part of its query heads, if they are too many for one unit.
   AttentionRows rows_of(const RowRun& run, int index, int thread) const {
     const int head_dim = args_.kv.head_dim;
     const KvHeadBlock pages = kv_head_block(args_.kv, 0, index % args_.kv.n_kv_heads);
@@ -173,13 +175,13 @@ class Launch {
   ThreadTeam& team_;
   const int n_heads_;
   const int group_;       // query heads per KV head
-  const int unit_heads_;  // of them in one unit
+  const int unit_heads_;  // query heads in one unit, at most
   const int units_per_run_;
 
-  RowRun* runs_ = nullptr;  // in the team's shared scratch, as are the partials
+  RowRun* runs_ = nullptr;  // runs and partials lie in the team's shared scratch
   float* partials_ = nullptr;
   int n_runs_ = 0;
-  int32_t max_tiles_ = 0;  // of any run
+  int32_t max_tiles_ = 0;  // tiles of the longest run
 };
 
 }  // namespace

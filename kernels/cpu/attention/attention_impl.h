@@ -1,6 +1,6 @@
 // AttentionLoops over any of the vector classes: docs/numerics.md section 4 for one AttentionRows.
-// Queries (row, head) go through a tile four at a time, so that each value of K or V that is loaded
-// meets four queries in registers.
+// Queries (row, head) are multiplied with a tile four at a time, so that each loaded value of K or
+// V serves four queries in registers.
 #pragma once
 
 #include <cstdint>
@@ -70,7 +70,8 @@ inline void add_values(const float* p, const float* v, int begin, int end, int d
   }
 }
 
-// Turns the scores of visible keys [begin, end) into p = exp(s * scale - m), the others into +0.
+// Turns the scores of visible keys [begin, end) into p = exp(s * scale - m), the other scores to
+// +0.
 template <class S>
 inline void softmax_tile(float scale, int begin, int end, float* scores, float& m, float& l) {
   constexpr int kWidth = S::kWidth;
@@ -186,7 +187,7 @@ class RowsAttention {
     return rows_.window == 0 || first < 0 ? 0 : first;
   }
 
-  // The keys of the tile that the query sees, from the tile's first key.
+  // The keys of the tile that the query sees, counted from the tile's first key.
   Range visible(int query, int64_t tile_begin) const {
     const int row = query / rows_.n_heads;
     const int64_t begin = first_key(row) - tile_begin;
@@ -250,8 +251,8 @@ class RowsAttention {
     }
   }
 
-  // Every query's chain runs over its own keys ascending: those before the common ones, the common
-  // ones (four queries at a time), those after.
+  // The chain of a query takes the query's own keys in ascending order: first the keys before those
+  // that all queries see, then the common ones (four queries at a time), then the keys after them.
   template <int n>
   void weigh_values(const Range* seen, const Range& common) {
     for (int d = 0; d < n * dim_; d += S::kWidth) S::store(tile_o_ + d, S::set1(0.0f));
@@ -281,7 +282,8 @@ class RowsAttention {
 
   void take(int query, int64_t tile_begin, float m, float l, const float* o) {
     float* state_o = o_ + query * dim_;
-    if (first_key(query / rows_.n_heads) >= tile_begin) {  // the query's first tile is its state
+    if (first_key(query / rows_.n_heads) >=
+        tile_begin) {  // the first tile of a query becomes its state
       m_[query] = m;
       l_[query] = l;
       for (int d = 0; d < dim_; d += S::kWidth) S::store(state_o + d, S::load(o + d));

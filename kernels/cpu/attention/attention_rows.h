@@ -1,6 +1,6 @@
 // AttentionRows: the unit of work of attention on a CPU: some query heads that share one KV head,
-// for adjacent rows of one sequence. Every 64-key tile of K and V is widened to f32 once and serves
-// all of them. Plain data: the per-instruction-set files see neither Views nor the team.
+// for adjacent rows of one sequence. Every 64-key tile of K and V is widened to f32 once and used
+// by all of them. Plain data: the files of one instruction set see neither Views nor the team.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 namespace lockstep {
 
 inline constexpr int kTileKeys = 64;           // docs/numerics.md section 4
-inline constexpr int kMaxQueriesPerUnit = 64;  // bounds the scratch; n_rows * n_heads
+inline constexpr int kMaxQueriesPerUnit = 64;  // of n_rows * n_heads; bounds the scratch
 
 // One KV head of one sequence.
 struct KvHeadPages {
@@ -24,10 +24,10 @@ struct KvHeadPages {
   KvType type = KvType::kF16;
 };
 
-// What single tiles of keys add up to, kept until all tiles are there to be merged in order.
-// Slot of (row, head, tile): o [padded_dim], m, l.
+// The results of single tiles of keys, kept until all tiles are done and can be merged in order.
+// The result of (row, head, tile) is o [padded_dim], m, l.
 struct TilePartials {
-  float* data = nullptr;   // slot of the first row, head and tile
+  float* data = nullptr;   // result of the first row, head and tile
   int64_t row_stride = 0;  // floats
   int64_t head_stride = 0;
   int64_t first_tile = 0;
@@ -36,25 +36,25 @@ struct TilePartials {
 struct AttentionRows {
   KvHeadPages kv;
   const float* q = nullptr;  // [n_rows, n_heads, head_dim]
-  int64_t q_stride = 0;      // from row to row
+  int64_t q_stride = 0;      // floats from one row to the next
   float* out = nullptr;      // [n_rows, n_heads, head_dim]
   int64_t out_stride = 0;
   const int32_t* positions = nullptr;  // [n_rows]
   int n_rows = 0;
   int n_heads = 0;
   float scale = 1.0f;
-  int64_t window = 0;            // 0 = all
+  int64_t window = 0;            // 0 = all keys
   float* scratch = nullptr;      // attention_scratch_floats(head_dim)
   TilePartials partials;         // for attend_tiles and merge_tiles
-  uint64_t* progress = nullptr;  // grows by 1 a tile; other threads read it
+  uint64_t* progress = nullptr;  // grows by 1 with every tile; other threads read it
 };
 
-// V rows and outputs in scratch are padded to whole vectors.
+// The width of V rows and outputs in scratch, which are padded to whole vectors.
 constexpr int padded_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 constexpr int64_t partial_floats(int head_dim) { return padded_dim(head_dim) + 2; }
 
-// A tile of K, a tile of V, the scores and outputs of 4 queries, the state (m, l, o) of every query
-// of the unit, and one block of K as it lies in its page.
+// The scratch of a unit: a tile of K, a tile of V, the scores and outputs of 4 queries, the state
+// (m, l, o) of every query of the unit, and the K of one KV block in its own layout.
 constexpr int64_t attention_scratch_floats(int head_dim) {
   const int64_t dim = padded_dim(head_dim);
   return 2 * kTileKeys * dim + 4 * (kTileKeys + dim) + kMaxQueriesPerUnit * (dim + 2) +
@@ -63,11 +63,12 @@ constexpr int64_t attention_scratch_floats(int head_dim) {
 
 // The loops of one instruction set.
 struct AttentionLoops {
-  // The whole unit: all its tiles, merged, into `out`.
+  // Computes the whole unit: merges all its tiles into `out`.
   void (*attend_rows)(const AttentionRows& rows);
-  // The tiles [begin, end) of the unit into `partials`; those a row does not see are left out.
+  // Computes the tiles [begin, end) of the unit into `partials`. A row has no result for tiles that
+  // it does not see.
   void (*attend_tiles)(const AttentionRows& rows, int64_t begin, int64_t end);
-  // All partials of the unit, in order, into `out`.
+  // Merges all partials of the unit, in order, into `out`.
   void (*merge_tiles)(const AttentionRows& rows);
 };
 

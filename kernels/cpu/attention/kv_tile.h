@@ -1,7 +1,7 @@
 // KvTile: the K and V of 64 keys of one KV head, widened to f32 in scratch.
 //   k [head_dim][64]   v [64][padded_dim]
-// Slots of K outside the wanted keys hold anything and must be masked; rows of V outside hold what
-// an earlier tile left there and must not be read.
+// Outside the wanted keys, K has arbitrary values, which the caller must mask, and V has rows of an
+// earlier tile, which the caller must not read.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace lockstep::simd {
 
-// How W stored values become f32. q8_0 values still want their scale.
+// Widens one vector of stored values to f32. The scale of q8_0 values is applied later.
 template <class S>
 struct F32Source {
   using T = float;
@@ -33,7 +33,7 @@ struct I8Source {
   static typename S::F load(const T* p) { return S::load_i8(p); }
 };
 
-// Widens n adjacent values. Reads no byte beyond them.
+// Widens n adjacent values and reads no byte beyond them.
 template <class S, class Source>
 inline void widen(const typename Source::T* from, int n, float* to) {
   int i = 0;
@@ -54,7 +54,7 @@ class KvTile {
     }
   }
 
-  // Keys [begin, end), all of one tile.
+  // Loads the keys [begin, end), which must be of one tile.
   void fill(int64_t begin, int64_t end) {
     switch (kv_.type) {
       case KvType::kF32:
@@ -78,13 +78,14 @@ class KvTile {
     const int64_t size = kv_.block_size;
     for (int64_t block = begin / size; block * size < end; ++block) {
       const int64_t page = kv_.blocks[block] * kv_.block_bytes;
-      // K: all slots that lie in the tile, wanted or not, so that whole vectors can be moved.
+      // K: all keys of the block that lie in the tile, wanted or not, for the sake of whole
+      // vectors.
       const int64_t first = block * size > tile_begin ? block * size : tile_begin;
       const int64_t tile_end = tile_begin + kTileKeys;
       const int64_t last = (block + 1) * size < tile_end ? (block + 1) * size : tile_end;
       k_slots<Source>(kv_.k + page, static_cast<int>(first - block * size),
                       static_cast<int>(last - first), k_ + (first - tile_begin));
-      // V: the wanted rows.
+      // V: the wanted keys only.
       const int64_t from = begin > first ? begin : first;
       const int64_t to = end < last ? end : last;
       for (int64_t key = from; key < to; ++key) {
@@ -94,7 +95,7 @@ class KvTile {
     }
   }
 
-  // n slots of every dim, from slot `offset` of the page on.
+  // Widens n keys of every dim, from offset `offset` in the KV block on.
   template <class Source>
   void k_slots(const std::byte* page, int offset, int n, float* to) {
     const auto* values = reinterpret_cast<const typename Source::T*>(page);
@@ -103,7 +104,7 @@ class KvTile {
       for (int d = 0; d < kv_.head_dim; ++d) {
         widen<S, Source>(values + d * size + offset, n, to + d * kTileKeys);
       }
-    } else if (size <= kTileKeys) {  // short rows: widen them end to end, then deal them out
+    } else if (size <= kTileKeys) {  // short rows: widened end to end, then copied
       widen<S, Source>(values, kv_.head_dim * size, page_rows_);
       for (int d = 0; d < kv_.head_dim; ++d) {
         for (int i = 0; i < n; ++i) to[d * kTileKeys + i] = page_rows_[d * size + offset + i];
@@ -147,7 +148,7 @@ class KvTile {
   const int dim_;
   float* const k_;
   float* const v_;
-  float* const page_rows_;  // one block of K, [head_dim][block_size], for blocks up to 64 slots
+  float* const page_rows_;  // K of one KV block, [head_dim][block_size], for block_size <= 64
 };
 
 }  // namespace lockstep::simd

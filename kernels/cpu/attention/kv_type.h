@@ -1,4 +1,4 @@
-// KvType: the KV dtypes, for code that knows neither Views nor their other dtypes.
+// KvType: the dtypes of the KV cache, for code that does not know Views and their other dtypes.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Inner loops of rope_store over one head, per instruction set (docs/numerics.md section 3).
+// Inner loops of rope_store over one head, by instruction set (docs/numerics.md section 3).
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 namespace lockstep {
 
 struct RopeRow {
-  // Pairs (x[2i], x[2i + 1]); cos_sin [n_pairs, 2].
+  // Rotates the pairs (x[2i], x[2i + 1]); cos_sin [n_pairs, 2].
   void (*rotate_neighbours)(float* x, const float* cos_sin, int64_t n_pairs);
-  // Pairs (x[i], x[i + n_pairs]).
+  // Rotates the pairs (x[i], x[i + n_pairs]).
   void (*rotate_halves)(float* x, const float* cos, const float* sin, int64_t n_pairs);
-  // n values to f16 or bf16.
+  // Rounds n values to f16 or bf16.
   void (*round_row)(const float* x, int64_t n, KvType type, uint16_t* rounded);
 };
 

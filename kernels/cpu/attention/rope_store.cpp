@@ -1,5 +1,5 @@
-// rope_store: tokens over threads. Each token's rows are rotated, then rounded into its slot: K
-// with a stride (its plane is [head_dim][block_size]), V as one run.
+// rope_store, cut over tokens. The rows of a token are rotated, then rounded into the token's slot
+// of the KV cache: K with a stride (its plane is [head_dim][block_size]), V as one run.
 #include <algorithm>
 #include <cstring>
 
@@ -15,9 +15,9 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kMinTokens = 8;  // worth waking a thread for
+constexpr int64_t kMinTokens = 8;  // per run; fewer are not worth waking a thread
 
-// One slot of the pages.
+// One slot of the KV cache.
 struct Slot {
   int64_t block;
   int64_t offset;
@@ -106,7 +106,7 @@ class TokenRope {
   const RopeRow& loops_;
   const int64_t token_;
   const int64_t n_pairs_;
-  const float* cos_sin_;  // of the token's position
+  const float* cos_sin_;  // row of the token's position
   Slot slot_;
   float cos_[kMaxHeadDim / 2];
   float sin_[kMaxHeadDim / 2];

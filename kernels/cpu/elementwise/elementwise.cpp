@@ -1,5 +1,5 @@
-// rms_norm, add_rms_norm, silu_mul and finite_rows: rows over threads. A row that is wanted as int8
-// only is made in scratch and quantised while it is still in the first-level cache.
+// rms_norm, add_rms_norm, silu_mul and finite_rows, cut over rows. If only the int8 output is
+// wanted, a row is computed in scratch and quantised while it is still in the L1 cache.
 #include "kernels/cpu/elementwise/elementwise.h"
 
 #include "kernels/cpu/elementwise/elementwise_impl.h"
@@ -11,11 +11,11 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kMinValues = 8192;  // of a run of rows that is worth waking a thread for
+constexpr int64_t kMinValues = 8192;  // per run of rows; fewer are not worth waking a thread
 
 constexpr int64_t row_bytes(int64_t dim) { return dim * static_cast<int64_t>(sizeof(float)); }
 
-// make(row, y) for every row; y goes to the f32 output, the int8 output, or both.
+// Calls make(row, y) for every row, and writes y to the f32 output, the int8 output, or both.
 template <class MakeRow>
 void for_rows(int64_t n_rows, int64_t dim, const Acts& out, QuantizeRow quantize_row,
               ThreadTeam& team, const MakeRow& make) {

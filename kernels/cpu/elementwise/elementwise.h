@@ -1,5 +1,5 @@
 // Inner loops over one row of rms_norm and silu_mul (docs/numerics.md section 3) and of
-// finite_rows, per instruction set.
+// finite_rows, by instruction set.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ void silu_row_portable(const float* gate, const float* up, int64_t n, float* y);
 void silu_row_avx2(const float* gate, const float* up, int64_t n, float* y);
 void silu_row_avx512(const float* gate, const float* up, int64_t n, float* y);
 
-// Whether the magnitude of each of n values is below `limit`, which that of no NaN is.
+// Whether the magnitude of each of n values is below `limit`. A NaN never is.
 using FiniteRow = bool (*)(const float* x, int64_t n, float limit);
 bool finite_row_portable(const float* x, int64_t n, float limit);
 bool finite_row_avx2(const float* x, int64_t n, float limit);

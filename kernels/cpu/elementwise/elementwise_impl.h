@@ -11,7 +11,7 @@ namespace lockstep::simd {
 
 template <class S>
 inline void norm_row(const float* x, const float* weight, int64_t n, float eps, float* y) {
-  // Squares are never -0, so the +0 of lanes beyond the row leaves a lane as it is.
+  // Elements beyond the row are +0. Adding their squares changes no lane, since no lane is -0.
   const float squares = strided_sum<S>(n, [x](typename S::F lane, int64_t i, int64_t n_valid) {
     const auto v = load_up_to<S>(x + i, n_valid);
     return S::fma(v, v, lane);

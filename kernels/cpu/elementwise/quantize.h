@@ -1,5 +1,5 @@
-// quantize_row per instruction set, for ops that quantise their result where they make it
-// (rms_norm, silu_mul). n is a multiple of 32. Same bits as reference::quantize_row.
+// quantize_row by instruction set, for ops that quantise their own result (rms_norm, silu_mul). n
+// is a multiple of 32. Same bits as reference::quantize_row.
 #pragma once
 
 #include "kernels/reference/quantized_row.h"

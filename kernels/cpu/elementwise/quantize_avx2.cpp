@@ -27,11 +27,11 @@ void put_zeros(float scale, int64_t b, const QuantizedRow& out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out.q + b * kBlockLen), _mm256_setzero_si256());
   out.scale[b] = scale;
   out.q_sum[b] = 0;
-  out.sum[b] = scale;  // +0 or NaN, as the scale
+  out.sum[b] = scale;  // +0 or NaN, like the scale
 }
 
 void quantize_block(const float* x, int64_t b, const QuantizedRow& out) {
-  // The bits of magnitudes order as the magnitudes do, Inf and NaN last.
+  // As integers, the bits of magnitudes have the order of the magnitudes, with Inf and NaN last.
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
   __m256 values[4];
   __m256i max_bits = _mm256_setzero_si256();
@@ -53,7 +53,7 @@ void quantize_block(const float* x, int64_t b, const QuantizedRow& out) {
     q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(values[i], inverse));
     sums = _mm256_add_epi32(sums, q[i]);
   }
-  // Packing works within 128-bit halves; the permutation puts the groups of four back in order.
+  // Packing works within 128-bit halves; the permutation restores the order of the groups of four.
   const __m256i pairs =
       _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);

@@ -12,13 +12,13 @@ void put_zeros(float scale, int64_t b, const QuantizedRow& out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out.q + b * kBlockLen), _mm256_setzero_si256());
   out.scale[b] = scale;
   out.q_sum[b] = 0;
-  out.sum[b] = scale;  // +0 or NaN, as the scale
+  out.sum[b] = scale;  // +0 or NaN, like the scale
 }
 
 void quantize_block(const float* x, int64_t b, const QuantizedRow& out) {
   const __m512 low = _mm512_loadu_ps(x);
   const __m512 high = _mm512_loadu_ps(x + 16);
-  // The bits of magnitudes order as the magnitudes do, Inf and NaN last.
+  // As integers, the bits of magnitudes have the order of the magnitudes, with Inf and NaN last.
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   const int32_t amax_bits = _mm512_reduce_max_epi32(
       _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(low), magnitude),

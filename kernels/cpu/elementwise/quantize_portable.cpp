@@ -18,7 +18,7 @@ void put_zeros(float scale, float sum, int64_t b, const QuantizedRow& out) {
 }
 
 void quantize_block(const float* x, int64_t b, const QuantizedRow& out) {
-  // The bits of magnitudes order as the magnitudes do, Inf and NaN last.
+  // As integers, the bits of magnitudes have the order of the magnitudes, with Inf and NaN last.
   uint32_t max_bits = 0;
   for (int k = 0; k < kBlockLen; ++k) {
     max_bits = std::max(max_bits, std::bit_cast<uint32_t>(x[k]) & 0x7fffffffu);

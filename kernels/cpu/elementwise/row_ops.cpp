@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kMinValues = 16384;  // less is done before another thread is awake
+constexpr int64_t kMinValues = 16384;  // per run; fewer are done before another thread is awake
 
 int64_t min_rows(int64_t row_len) { return kMinValues / std::max<int64_t>(row_len, 1) + 1; }
 

@@ -1,4 +1,4 @@
-// Ops that treat every row by itself, cut over rows.
+// Ops whose rows are independent of each other, cut over rows.
 #pragma once
 
 #include "kernels/cpu/team/thread_team.h"
@@ -10,7 +10,7 @@ void quantize_portable(const QuantizeArgs& args, ThreadTeam& team);
 void quantize_avx2(const QuantizeArgs& args, ThreadTeam& team);
 void quantize_avx512(const QuantizeArgs& args, ThreadTeam& team);
 
-// These are bound by memory; compiled once, for every instruction set.
+// These ops are bound by memory, so one version serves every instruction set.
 void embed_rows(const EmbedArgs& args, ThreadTeam& team);
 void concat_columns_rows(const ConcatColumnsArgs& args, ThreadTeam& team);
 

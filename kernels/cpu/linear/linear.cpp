@@ -9,14 +9,14 @@
 namespace lockstep {
 namespace {
 
-// Activations of one block of tokens; they should stay in a core's L2 while weights stream past.
+// Bytes of the activations of one block of tokens. They should stay in the L2 cache of a core while
+// the weights stream through it.
 constexpr int64_t kTokenBlockBytes = 256 * 1024;
-constexpr int64_t kTokenGroup =
-    8;  // tokens that share unpacked weights; blocks are multiples of it
-constexpr int64_t kMinWork = 65536;  // multiply-adds that are worth a thread's attention
+constexpr int64_t kTokenGroup = 8;   // tokens that share unpacked weights; divides a token block
+constexpr int64_t kMinWork = 65536;  // multiply-adds; fewer are not worth waking a thread
 constexpr int64_t kChunksPerThread = 4;
 
-// One linear op as its chunks see it.
+// The values of one linear op that its units of work share.
 struct Linear {
   const LinearArgs& args;
   PanelKernel kernel;
@@ -33,7 +33,7 @@ struct Linear {
         n_panels(ceil_div(args.weights.n_rows, kPanelRows)),
         token_stride(args.out_token_stride ? args.out_token_stride : args.weights.n_rows) {}
 
-  // What all panels have in common for tokens [first, end).
+  // The part of a PanelJob that is the same for all panels, for tokens [first, end).
   PanelJob job_of_tokens(int64_t first, int64_t end) const {
     PanelJob job{};
     job.n_lanes = cut.n_lanes;
@@ -77,7 +77,8 @@ struct Linear {
     }
   }
 
-  // The panel's subtrees lie one behind the other in weights and activations.
+  // Runs the kernel on each subtree of one panel. The subtrees lie one after another in the weights
+  // and in the activations.
   void run_subtrees(PanelJob job, int64_t out_offset) const {
     const LeafRange& leaves = args.weights.leaves;
     const int64_t leaf_k = args.weights.leaf_k();
@@ -101,7 +102,8 @@ struct Linear {
   }
 };
 
-// Tokens per block: what fits the cache, fewer where panels alone cannot occupy the threads.
+// Tokens per token block: as many as fit the cache, fewer if the panels alone cannot keep the
+// threads busy.
 int64_t token_block(const Linear& op, int n_threads) {
   const int64_t k = op.args.weights.k;
   const int64_t bytes_per_token = is_quantized(op.args.weights.type) ? k + k / 2 : 4 * k;

@@ -1,5 +1,5 @@
-// How `linear` is cut over tokens, panels and threads; the sums of a panel are an instruction
-// set's.
+// The cut of `linear` over tokens, panels and threads. The sums of a panel are computed by the
+// kernel of an instruction set (linear_panel.h).
 #pragma once
 
 #include "kernels/cpu/linear/linear_panel.h"

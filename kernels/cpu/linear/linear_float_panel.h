@@ -1,5 +1,5 @@
-// Float weights on any instruction set: V is a class of simd_*.h. One element is one row; each row
-// and token is one chain of fma over k, so several tokens run side by side to hide its latency.
+// Float weights on any instruction set: V is a class of simd_*.h. One element is one row. Each row
+// and token is one chain of fma over k; several tokens run side by side to hide its latency.
 #pragma once
 
 #include "kernels/cpu/linear/linear_panel.h"
@@ -29,7 +29,7 @@ struct FloatGroup {
     }
   }
 
-  // Every block before a leaf's last is full, so the block's first value is known from its number.
+  // Every block but the last of a leaf is full, so the number of a block gives its first value.
   [[gnu::always_inline]] const std::byte* add_block(const std::byte* weights, int64_t block,
                                                     int n_values, Sum& sum) const {
     const int64_t short_by = block / job.n_blocks * (kBlockLen - job.last_len);
@@ -68,7 +68,7 @@ void sum_float_group(const PanelJob& job, int64_t first_token) {
   }
 }
 
-// kMostTokens: 8 where 16 rows of them fit the registers, else 4.
+// kMostTokens: 8 where the sums of 16 rows and 8 tokens fit the registers, else 4.
 template <class V, WeightType kType, int kMostTokens>
 void sum_float_panel(const PanelJob& job) {
   for_each_group(job.n_tokens, kMostTokens, [&](int64_t first, int64_t n) {

@@ -1,10 +1,10 @@
-// What linear.cpp asks of an instruction set: sums over one panel of 16 rows for a run of tokens.
-// Plain data and templates over types of the including file only, so that code compiled for another
-// machine cannot leak through the linker (cpu_ops.h).
+// The interface of linear.cpp to an instruction set: sums over one panel of 16 rows for a run of
+// tokens. It has only plain data and templates over types of the including file, so that no code
+// compiled for another machine can reach the rest of the program through the linker (cpu_ops.h).
 //
-// The sums of a subtree are one tree of neighbours over its segments, a segment being one lane of
-// one leaf: 16 lanes are four whole levels below the leaves. The packed blocks follow that order,
-// so a panel is read front to back, once per group of tokens.
+// A segment is one lane of one leaf. The sum of a subtree is one tree of neighbours over its
+// segments: the 16 lanes of a leaf are four whole levels of it. The packed blocks lie in the order
+// of the segments, so a panel is read front to back, once per group of tokens.
 #pragma once
 
 #include <cstddef>
@@ -15,30 +15,31 @@
 namespace lockstep {
 
 struct PanelJob {
-  const std::byte* weights;  // the first block of the subtree in this panel
+  const std::byte* weights;  // first block of the subtree in this panel
 
   // The subtree's part of K.
   int n_leaves;
-  int n_lanes;       // of a leaf
-  int64_t n_blocks;  // of a leaf
-  int last_len;      // values of a leaf's last block (float types; else 32)
+  int n_lanes;       // lanes of a leaf
+  int64_t n_blocks;  // blocks of a leaf
+  int last_len;      // values of the last block of a leaf; 32 for quantised types
 
-  // Activations from the subtree's first block on; by the type's class, one group is set.
+  // Activations from the first block of the subtree on: q, scale, sum and q_sum are set for
+  // quantised weights, x for float weights.
   int64_t n_tokens;
-  const int8_t* q;       // [n_tokens, k], and per 32 values:
+  const int8_t* q;       // [n_tokens, k]
   const float* scale;    // [n_tokens, k / 32]
   const float* sum;      // [n_tokens, k / 32]
   const int32_t* q_sum;  // [n_tokens, k / 32]
   const float* x;        // [n_tokens, k]
-  int64_t q_stride;      // elements from token to token
+  int64_t q_stride;      // elements from one token to the next; likewise below
   int64_t scale_stride;
   int64_t sum_stride;
   int64_t q_sum_stride;
   int64_t x_stride;
 
-  int n_rows;         // of the panel that exist
+  int n_rows;         // rows of the panel that are not padding
   const float* bias;  // [16] or null
-  float* out;         // [n_tokens, n_rows], out_stride apart
+  float* out;         // [n_tokens, n_rows], tokens out_stride apart
   int64_t out_stride;
 };
 
@@ -50,15 +51,16 @@ PanelKernel float_panel_kernel_avx2(WeightType type);
 PanelKernel quant_panel_kernel_avx512(WeightType type);
 PanelKernel float_panel_kernel_avx512(WeightType type);
 
-// The sums of one group of tokens. Group has a type Sum, value-initialised to zeros, and
-//   add_block(weights, block, n_values, sum)   one block of the panel; returns where the next
-//   begins join(left, sum)                            sum = left + sum
-// `block` counts from the subtree's first.
+// The sums of one group of tokens over a subtree. Group has a type Sum, value-initialised to zeros,
+// and the functions
+//   add_block(weights, block, n_values, sum)   adds one block; returns the address of the next one
+//   join(left, sum)                            sum = left + sum
+// `block` is counted from the first block of the subtree.
 template <class Group>
 [[gnu::always_inline]] inline typename Group::Sum sum_segments(const PanelJob& job,
                                                                const Group& group) {
-  constexpr int kMaxPending =
-      8;  // nodes that wait for their right neighbour: 3 + 4 levels, and one
+  // Sums that wait for their right neighbour: one a level (3 of leaves, 4 of lanes), and one more.
+  constexpr int kMaxPending = 8;
   typename Group::Sum pending[kMaxPending];
   int n_pending = 0;
   unsigned n_segments = 0;
@@ -70,18 +72,18 @@ template <class Group>
         const int n_values = b == job.n_blocks - 1 ? job.last_len : kBlockLen;
         weights = group.add_block(weights, leaf * job.n_blocks + b, n_values, sum);
       }
-      // A segment with an odd number completes the node of its left neighbour, level by level.
+      // A segment with an odd number joins its left neighbour, and so on, level by level.
       for (unsigned odd = n_segments; odd & 1; odd >>= 1) group.join(pending[--n_pending], sum);
       pending[n_pending++] = sum;
     }
   }
-  // What is left at the right edge joins from the right: the odd ones passed up unchanged.
+  // The sums that are left join from right to left: the odd ones have passed up unchanged.
   typename Group::Sum sum = pending[--n_pending];
   while (n_pending > 0) group.join(pending[--n_pending], sum);
   return sum;
 }
 
-// fn(first, n) over groups of at most `most` tokens, as even as they can be.
+// Calls fn(first, n) for groups of at most `most` tokens, as even as they can be.
 template <class Fn>
 [[gnu::always_inline]] inline void for_each_group(int64_t n_tokens, int64_t most, const Fn& fn) {
   for (int64_t n_groups = (n_tokens + most - 1) / most, first = 0; n_groups > 0; --n_groups) {

@@ -1,4 +1,4 @@
-// Linear without vector instructions of its own: plain loops over the 16 rows of a panel.
+// Linear without SIMD instructions: plain loops over the 16 rows of a panel.
 #include <cmath>
 #include <cstring>
 

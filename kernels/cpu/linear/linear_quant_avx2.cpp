@@ -1,8 +1,9 @@
-// Quantised weights, AVX2: one ymm is 8 rows of four k, so a panel is two halves. vpmaddubsw makes
-// int16 sums of two products; what may be added up before widening depends on the type:
+// Quantised weights, AVX2: one ymm register is 8 rows of four k, so a panel is two halves.
+// vpmaddubsw makes int16 sums of two products. How many of them may be added before they are
+// widened to int32 depends on the type:
 //   4 bits:  15 * 127 * 2 * 8 groups = 30480 fits         5 bits:  31 * 127 * 2 * 4 groups = 31496
-//   8 bits:  |w| * (x with w's sign): 128 * 127 * 2 = 32512, so every group widens by itself
-// Weights with an offset are used as stored; offset * q_sum is taken off the exact integer sum.
+//   8 bits:  |w| * (x with w's sign): 128 * 127 * 2 = 32512, so every group is widened by itself
+// Weights with an offset are used as stored: the exact integer sum is reduced by offset * q_sum.
 #include <immintrin.h>
 
 #include "kernels/cpu/linear/linear_panel.h"
@@ -15,13 +16,13 @@ namespace {
 constexpr int kMaxTokens = 4;
 constexpr int kHalves = 2;
 constexpr int kHalfRows = kPanelRows / kHalves;
-constexpr int64_t kPrefetchBytes = 2048;  // ahead of the block in work, when one token reads all
+constexpr int64_t kPrefetchBytes = 2048;  // ahead of the current block, for a single token
 
 [[gnu::always_inline]] inline __m256i load(const std::byte* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-// The f16 of 8 rows.
+// Loads the f16 values of 8 rows, widened.
 [[gnu::always_inline]] inline __m256 load_f16(const std::byte* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -32,7 +33,8 @@ constexpr int64_t kPrefetchBytes = 2048;  // ahead of the block in work, when on
   return _mm256_set1_epi32(four);
 }
 
-// How the eight words of a row (k = 4g … 4g + 3) become bytes; `block` starts at the half's part.
+// Unpacks the eight words of each row (k = 4g … 4g + 3) to bytes. `block` points at the half's
+// part.
 template <WeightType kType>
 [[gnu::always_inline]] inline void unpack(const std::byte* block, __m256i (&words)[8]) {
   constexpr BlockLayout kLayout = block_layout(kType);
@@ -57,7 +59,7 @@ template <WeightType kType>
   }
 }
 
-// The sum over the block of stored weights times q, exact, for 8 rows.
+// The exact integer sum over the block of stored weights times q, for 8 rows.
 template <WeightType kType>
 [[gnu::always_inline]] inline __m256i dot(const __m256i (&words)[8], const int8_t* q) {
   const __m256i ones = _mm256_set1_epi16(1);
@@ -81,7 +83,7 @@ template <WeightType kType>
   return isum;
 }
 
-// Eight rows of a panel and a group of tokens: what 16 registers hold.
+// Eight rows of a panel and a group of tokens: as much as 16 registers hold.
 template <WeightType kType, int kTokens>
 struct HalfGroup {
   static constexpr BlockLayout kLayout = block_layout(kType);
@@ -126,7 +128,7 @@ struct HalfGroup {
   }
 };
 
-// Both halves at once, so that one token reads the weights as one stream.
+// Both halves at once, so that a single token reads the weights as one stream.
 template <WeightType kType>
 struct WholeGroup {
   using Half = HalfGroup<kType, 1>;

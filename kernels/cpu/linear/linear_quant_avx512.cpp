@@ -1,7 +1,6 @@
-// Quantised weights, AVX-512 VNNI: one zmm is 16 rows of four k, vpdpbusd adds their products to
-// the 16 rows' int32 sums. Weights are made unsigned by adding an offset; the offset times q_sum
-// starts the integer sum with the opposite sign, so the sum is exact. Eight tokens share unpacked
-// weights.
+// Quantised weights, AVX-512 VNNI: one zmm register is 16 rows of four k; vpdpbusd adds their
+// products to the int32 sums of the 16 rows. Weights are made unsigned by adding an offset; the
+// integer sum starts at -offset * q_sum, so it is exact. Eight tokens share unpacked weights.
 #include <immintrin.h>
 
 #include "kernels/cpu/linear/linear_panel.h"
@@ -11,16 +10,16 @@ namespace lockstep {
 namespace {
 
 constexpr int kMaxTokens = 8;
-constexpr int64_t kPrefetchBytes = 2048;  // ahead of the block in work, when one token reads all
+constexpr int64_t kPrefetchBytes = 2048;  // ahead of the current block, for a single token
 
 [[gnu::always_inline]] inline __m512i load(const std::byte* p) { return _mm512_loadu_si512(p); }
 
-// The f16 of 16 rows.
+// Loads the f16 values of 16 rows, widened.
 [[gnu::always_inline]] inline __m512 load_f16(const std::byte* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
-// How the eight words of a row (k = 4g … 4g + 3) become unsigned bytes.
+// Unpacks the eight words of each row (k = 4g … 4g + 3) to unsigned bytes.
 template <WeightType kType>
 [[gnu::always_inline]] inline void unpack(const std::byte* block, __m512i (&words)[8]) {
   constexpr BlockLayout kLayout = block_layout(kType);

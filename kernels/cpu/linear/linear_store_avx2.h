@@ -1,4 +1,4 @@
-// The end of a panel on AVX2: bias, and rows that do not exist left out.
+// The end of a panel on AVX2: adds the bias and leaves out the padding rows.
 #pragma once
 
 #include <immintrin.h>
@@ -7,7 +7,7 @@
 
 namespace lockstep {
 
-// Writes the 16 sums of one token, rows 0-7 in `low`.
+// Writes the 16 sums of one token; rows 0-7 are in `low`.
 [[gnu::always_inline]] inline void store_avx2(const PanelJob& job, int64_t token, __m256 low,
                                               __m256 high) {
   if (job.bias != nullptr) {

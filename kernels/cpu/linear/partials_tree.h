@@ -1,5 +1,5 @@
-// PartialsTree: adds every rank's partials to the residual, one row at a time, in the order of the
-// model's tree.
+// PartialsTree: adds the partials of all ranks to the residual, one row at a time, in the order of
+// the tree of leaves (docs/numerics.md section 2).
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,8 @@
 
 namespace lockstep {
 
-// residual[0, n) += the tree over nodes[i][0, n) (+ bias). Works on pieces that stay in L1.
+// residual[0, n) += the tree over nodes[i][0, n) (+ bias). The pieces of a row stay in the L1
+// cache.
 class PartialsTree {
  public:
   explicit PartialsTree(const AddPartialsArgs& args)
@@ -29,7 +30,7 @@ class PartialsTree {
 
   void add_piece(int64_t token, int64_t first, int64_t n) const {
     const int64_t at = token * args_.residual.shape[1] + first;
-    // The running sum of the node that starts at layout index i, once it has been joined.
+    // By node of the join plan: its running sum, once it has been joined.
     std::array<std::array<float, kPiece>, kMaxLeaves> sums;
     std::array<const float*, kMaxLeaves> nodes;
     for (int i = 0; i < plan_.n_nodes; ++i) {

@@ -3,7 +3,7 @@
 namespace lockstep {
 namespace {
 
-// Keeps the k best of keys[0, n); returns how many that are.
+// Keeps the k best of keys[0, n) and returns their number.
 int64_t keep_best(uint64_t* keys, int64_t n, int64_t k) {
   if (n <= k) return n;
   std::nth_element(keys, keys + k - 1, keys + n);
@@ -18,7 +18,7 @@ std::span<const uint64_t> best_keys(const SampleScan& scan, std::span<const floa
   uint64_t* keys = space.data();
   const int64_t room = std::min<int64_t>(static_cast<int64_t>(space.size()), k + 3 * kSampleChunk);
   int64_t n = 0;
-  float low = -FLT_MAX;  // what cannot be among the k best lies below
+  float low = -FLT_MAX;  // logits below it cannot be among the k best
   for (int64_t first = 0; first < n_z; first += kSampleChunk) {
     const int64_t length = std::min<int64_t>(kSampleChunk, n_z - first);
     if (n + length > room) {

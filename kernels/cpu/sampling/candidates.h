@@ -1,5 +1,5 @@
-// Ways to take the best candidates of a row without sorting it: the k best, or as many bands of
-// falling logits as are asked for. Both give ids in the order of a full sort, exactly.
+// Selection of the best candidates of a row without sorting the row: the k best, or bands of
+// falling logits, as many as the caller asks for. Both give exactly the order of a full sort.
 #pragma once
 
 #include <algorithm>
@@ -13,13 +13,13 @@
 
 namespace lockstep {
 
-// Keys of the k largest finite z, best first; fewer if the row has fewer. `space` holds at least
-// k + kSampleChunk keys, or as many as the row is long.
+// Keys of the k largest finite z, best first; fewer if the row has fewer. `space` must hold
+// k + kSampleChunk keys, or as many keys as the row has logits.
 std::span<const uint64_t> best_keys(const SampleScan& scan, std::span<const float> z, int64_t k,
                                     std::span<uint64_t> space);
 
-// The finite z above or at `least`, best first, a band at a time: [top - 1 width, top], then
-// [top - 2 widths, top - 1 width), …; the last band takes all that is left.
+// The finite z, best first, one band at a time: [top - 1 width, top], then
+// [top - 2 widths, top - 1 width), …; the last band has all that are left.
 class FallingBands {
  public:
   FallingBands(const SampleScan& scan, std::span<const float> z, float top, float width,
@@ -28,7 +28,7 @@ class FallingBands {
 
   bool done() const { return done_; }
   std::span<const uint64_t> next();
-  // All that next() has given, in order.
+  // All keys that next() has returned, in order.
   std::span<const uint64_t> given() const { return space_.first(n_given_); }
 
  private:
@@ -41,7 +41,7 @@ class FallingBands {
   const std::span<uint64_t> space_;
   int n_bands_ = 0;
   size_t n_given_ = 0;
-  float high_ = std::numeric_limits<float>::infinity();  // z at or above it have been given
+  float high_ = std::numeric_limits<float>::infinity();  // z at or above it have been returned
   bool done_ = false;
 };
 

@@ -1,5 +1,6 @@
-// The fast sampler. Everything that needs a whole row is a vector pass (SampleScan); what is sorted
-// is only the candidates that can still be drawn. Rows go to as many threads as scratch has areas.
+// The fast sampler. Every operation over a whole row is a vector pass (SampleScan); only the
+// candidates that can still be drawn are sorted. Rows are sampled side by side, by at most as many
+// threads as the scratch has areas.
 #include <algorithm>
 #include <cfloat>
 #include <cstring>
@@ -18,16 +19,16 @@
 namespace lockstep {
 namespace {
 
-constexpr int kAreas = 4;  // rows sampled at a time
+constexpr int kAreas = 4;  // rows sampled at the same time
 constexpr int64_t kAlignment = 64;
 
 constexpr int64_t aligned(int64_t n_bytes) { return round_up(n_bytes, kAlignment); }
 constexpr int64_t n_chunks(int64_t vocab_size) { return ceil_div(vocab_size, kSampleChunk); }
 
-// One row's share of SampleArgs::scratch.
+// The part of SampleArgs::scratch that one row uses.
 struct Area {
   std::span<uint64_t> keys;     // [vocab_size + chunk] candidates
-  std::span<int32_t> counts;    // [vocab_size] in the output; over `keys`, which come later
+  std::span<int32_t> counts;    // [vocab_size] in the output; shares the memory of `keys`
   std::span<float> raw;         // [vocab_size] logits of penalised ids, before the penalty
   std::span<float> chunk_sums;  // [n_chunks]
 
@@ -105,8 +106,8 @@ class RowSampler {
     return static_cast<int32_t>(scan_.find(z_.data(), vocab_size(), value));
   }
 
-  // Each id in prompt or output once. The counts of those ids are set before they are used, so that
-  // the whole vocabulary need not be cleared; an id that is done is marked with -1.
+  // Applies the penalties once to each id in prompt or output. The counts of these ids are set
+  // before they are used, so that the whole vocabulary need not be cleared; -1 marks a finished id.
   void apply_penalties() {
     int32_t* counts = area_.counts.data();
     for (int32_t id : token_ids_) {
@@ -123,7 +124,7 @@ class RowSampler {
     }
   }
 
-  // Banned ids become -Inf, which no pass takes for a candidate. Says whether there were any.
+  // Sets banned ids to -Inf, which no pass takes for a candidate. Returns whether there were any.
   bool remove_banned() {
     const std::span<const int32_t> banned = banned_of(args_, row_);
     for (int32_t id : banned) {
@@ -132,7 +133,8 @@ class RowSampler {
     return !banned.empty();
   }
 
-  // Of the sampled id, before penalties. That is never a banned one, but id 0 when all are banned.
+  // The logit of the sampled id before penalties. The id is never a banned one, except id 0 when
+  // all ids are banned.
   float raw_logit(int32_t id) const {
     if (id == 0) return raw_first_;
     const bool penalised = has_penalties(row_) &&
@@ -153,7 +155,7 @@ class RowSampler {
     return std::min<int64_t>(kSampleChunk, vocab_size() - chunk * kSampleChunk);
   }
 
-  // All weights, by id; leaves the chunks' sums in the area.
+  // The sum of all weights by id; leaves the sums of the chunks in the area.
   float sum_by_id() const {
     float total = 0.0f;
     for (int64_t chunk = 0; chunk < n_chunks(vocab_size()); ++chunk) {
@@ -186,7 +188,7 @@ class RowSampler {
     return static_cast<int32_t>(first + last);
   }
 
-  // Draws among candidates in order, whose weights sum to `total` in that order.
+  // Draws from ordered candidates, whose weights sum to `total` in that order.
   int32_t draw(std::span<const uint64_t> keys, float total) const {
     const float target = unit() * total;
     float sum = 0.0f;
@@ -199,7 +201,7 @@ class RowSampler {
 
   int32_t draw_top_k() const {
     std::span<const uint64_t> keys = best_keys(scan_, z_, row_.top_k, area_.keys);
-    // Sorted, so those below min-p are at the end.
+    // The keys are sorted, so those below min-p are at the end.
     while (x_of(keys.back()) < weights_.least_x) keys = keys.first(keys.size() - 1);
     float total = 0.0f;
     for (uint64_t key : keys) total += weight_of(key);
@@ -232,7 +234,7 @@ class RowSampler {
   const int64_t index_;
   const SamplingRow& row_;
   const Area& area_;
-  const std::span<float> z_;  // this row's logits; penalties and bans are applied in place
+  const std::span<float> z_;  // logits of the row; penalties and bans are applied in place
   std::span<const int32_t> token_ids_;
   SampleWeights weights_;
   float raw_max_ = 0.0f;

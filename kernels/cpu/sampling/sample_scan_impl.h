@@ -16,7 +16,7 @@ struct Scan {
   static constexpr int kUnroll = 4;  // vectors in flight, to hide the latency of max
   static constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-  // load_up_to with -Inf beyond the row.
+  // load_up_to, with -Inf in the elements beyond the row.
   static F load_low(const float* z, int64_t n) {
     if (n >= kWidth) return S::load(z);
     return S::select(S::mask(0, static_cast<int>(n)), S::load_n(z, n), S::set1(-kInfinity));
@@ -116,8 +116,8 @@ struct Scan {
     return n_keys;
   }
 
-  // Adding +0 makes the zeros one. A float's bits, its sign flipped, grow with positive values; all
-  // bits flipped, with negative ones; here the order is turned round.
+  // Adding +0 turns -0 into +0. The bits of a float grow with its value if the sign bit of positive
+  // values and all bits of negative values are flipped; the key has the opposite order.
   static uint64_t sort_key(float z, int32_t id) {
     const float canonical = z + 0.0f;
     uint32_t bits = 0;

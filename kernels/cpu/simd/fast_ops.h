@@ -1,6 +1,5 @@
-// What the tables of cpu_ops.cpp hold for norm, rope, attention, silu, checks and sampling: one
-// function per op and instruction set, and the scratch they need. How an op is cut over threads is
-// in <op>.cpp.
+// The functions in the tables of cpu_ops.cpp for norm, rope, attention, silu, checks and sampling:
+// one per op and instruction set, and the scratch that they need. <op>.cpp cuts an op over threads.
 #pragma once
 
 #include "kernels/cpu/team/thread_team.h"

@@ -1,5 +1,5 @@
-// Which instruction sets this processor and its operating system offer. An extension counts only
-// when the system also saves its registers (XCR0), or the first context switch would lose them.
+// Detects the instruction sets that this processor and its operating system offer. An extension
+// counts only if the system also saves its registers (XCR0), or a context switch would lose them.
 #include <cpuid.h>
 
 #include <vector>
@@ -13,7 +13,7 @@ struct Registers {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
 };
 
-// All zero where the processor does not know the leaf.
+// All zero if the processor does not have this CPUID leaf.
 Registers cpuid(unsigned leaf) {
   Registers r;
   __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);
@@ -22,7 +22,7 @@ Registers cpuid(unsigned leaf) {
 
 constexpr bool all(unsigned value, unsigned bits) { return (value & bits) == bits; }
 
-// The register state the system saves; 0 where it does not say.
+// The register state that the system saves; 0 if it cannot be read.
 unsigned saved_state(const Registers& features) {
   if (!all(features.ecx, bit_OSXSAVE)) return 0;
   unsigned low = 0, high = 0;

@@ -1,5 +1,5 @@
-// Avx2: the vector vocabulary of kernels/cpu with 8 elements (AVX2, FMA, F16C). Included by
-// *_avx2.cpp only. simd_portable.h says what each function means.
+// Avx2: the vector class of kernels/cpu with 8 elements (AVX2, FMA, F16C). Included by *_avx2.cpp
+// only. simd_portable.h says what each function means.
 #pragma once
 
 #include <immintrin.h>

@@ -1,5 +1,4 @@
-// Avx512: the vector vocabulary of kernels/cpu with 16 elements (AVX-512 F, BW, DQ, VL). Included
-// by
+// Avx512: the vector class of kernels/cpu with 16 elements (AVX-512 F, BW, DQ, VL). Included by
 // *_avx512.cpp only. simd_portable.h says what each function means.
 #pragma once
 
@@ -76,7 +75,7 @@ struct Avx512 {
     n = _mm_max_ps(n, _mm_movehl_ps(n, n));
     return _mm_cvtss_f32(_mm_max_ss(n, _mm_movehdup_ps(n)));
   }
-  // As Avx2: hadd joins neighbours inside each 128-bit part.
+  // As in Avx2, hadd joins neighbours inside each 128-bit part.
   static float tree32(const F (&v)[2]) {
     const __m256 a = _mm256_hadd_ps(low(v[0]), high(v[0]));
     const __m256 b = _mm256_hadd_ps(low(v[1]), high(v[1]));
@@ -97,7 +96,7 @@ struct Avx512 {
   }
 
  private:
-  // Elements below n, for n of any sign and size.
+  // The mask of the elements below n, for n of any sign and size.
   static __mmask16 first(int64_t n) {
     return n <= 0 ? __mmask16{0} : n >= 16 ? __mmask16{0xffff} : static_cast<M>((1u << n) - 1);
   }

@@ -1,5 +1,5 @@
-// Vector twins of kernels/math.h and the sums of docs/numerics.md section 0, over any of
-// the vector classes (Portable, Avx2, Avx512).
+// Vector forms of kernels/math.h and of the sums of docs/numerics.md section 0, over any of the
+// vector classes (Portable, Avx2, Avx512).
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ inline typename S::F exp(typename S::F x) {
   return S::select(S::is_nan(x), x, y);
 }
 
-// Up to kWidth values; the elements beyond n are +0.
+// Loads up to kWidth values; the elements beyond n are +0.
 template <class S>
 inline typename S::F load_up_to(const float* p, int64_t n) {
   return n >= S::kWidth ? S::load(p) : S::load_n(p, n);
@@ -49,8 +49,8 @@ inline float exp<Portable>(float x) {
   return reference::exp(x);
 }
 
-// The strided sum over [0, n): lane = term(lane, i, n_valid) takes in the values from i on, of
-// which n_valid exist, and leaves the lanes beyond them as they are.
+// The strided sum over [0, n). lanes = term(lanes, i, n_valid) adds the values from i on, of which
+// n_valid exist, to one vector of lanes and leaves the lanes beyond them as they are.
 template <class S, class Term>
 inline float strided_sum(int64_t n, const Term& term) {
   constexpr int kWidth = S::kWidth;

@@ -1,6 +1,6 @@
-// Portable: the vector vocabulary of kernels/cpu with one element, for machines without AVX2. The
-// ops are templates over such a class (simd_avx2.h, simd_avx512.h have more elements); where a
-// class has one element every loop below is its own tail and needs no masks.
+// Portable: the vector class of kernels/cpu with one element, for machines without AVX2. The ops
+// are templates over such a class (simd_avx2.h and simd_avx512.h have more elements). With one
+// element, the loops below need no tails and no masks.
 #pragma once
 
 #include <cmath>
@@ -18,7 +18,7 @@ struct Portable {
 
   static F load(const float* p) { return *p; }
   static void store(float* p, F v) { *p = v; }
-  static F load_n(const float* p, int64_t) { return *p; }  // the rest is +0
+  static F load_n(const float* p, int64_t) { return *p; }  // elements beyond n are +0
   static void store_n(float* p, F v, int64_t) { *p = v; }
   static F set1(float v) { return v; }
   static F load_f16(const uint16_t* p) { return f16_to_f32(*p); }
@@ -40,7 +40,7 @@ struct Portable {
   static M equal(F a, F b) { return a == b; }
   static M is_nan(F a) { return a != a; }
   static M not_finite(F a) { return !(std::fabs(a) <= 0x1.fffffep127f); }
-  static M mask(int lo, int hi) { return lo <= 0 && 0 < hi; }  // element i: lo <= i < hi
+  static M mask(int lo, int hi) { return lo <= 0 && 0 < hi; }  // element i is set if lo <= i < hi
   static M both(M a, M b) { return a && b; }
   static M either(M a, M b) { return a || b; }
   static uint32_t bits(M m) { return m ? 1u : 0u; }

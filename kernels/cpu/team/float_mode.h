@@ -1,5 +1,6 @@
-// FloatMode: while one lives, this thread computes as docs/numerics.md section 0 asks: round to
-// nearest, denormals on (FTZ and DAZ off). Restores what it found; nearly free when that was right.
+// FloatMode: while one exists, its thread computes as docs/numerics.md section 0 demands: round to
+// nearest, denormals on (FTZ and DAZ off). The destructor restores the earlier mode. Costs almost
+// nothing if the mode was right already.
 #pragma once
 
 #include <immintrin.h>

@@ -17,7 +17,7 @@ constexpr std::chrono::microseconds kSpinTime{40};
 constexpr int kPausesPerLook = 16;  // between looks at the clock
 constexpr int64_t kPageBytes = 4096;
 
-// Pauses until ready() or kSpinTime is over; says whether it became ready.
+// Spins until ready() or until kSpinTime is over; returns whether it became ready.
 template <class Ready>
 bool spin_until(const Ready& ready) {
   const auto give_up = std::chrono::steady_clock::now() + kSpinTime;
@@ -30,7 +30,7 @@ bool spin_until(const Ready& ready) {
   return ready();
 }
 
-// So that no two threads touch the same page first.
+// Rounds up to whole pages, so that no two threads touch the same page first.
 ScratchBytes in_pages(const ScratchBytes& bytes) {
   return {round_up(bytes.shared, kPageBytes), round_up(bytes.per_thread, kPageBytes)};
 }
@@ -95,9 +95,9 @@ void ThreadTeam::run_chunks(int n_chunks, Call call, const void* context) {
   wait_done(static_cast<uint32_t>(n_chunks));
 }
 
-// Takes the next chunk of the current job, if one is left. Whoever draws a number below n_chunks
-// holds a chunk of the run that is on now, however old its idea of the job was: the job is read
-// only after the draw.
+// Runs the next chunk of the current job, if one is left. A thread that draws a number below
+// n_chunks holds a chunk of the current run even if it woke for an earlier job, because it reads
+// the job only after the draw.
 bool ThreadTeam::run_one_chunk(int thread) {
   const uint64_t seen = ticket_.load(std::memory_order_relaxed);
   if (next_of(seen) >= n_chunks_of(seen)) return false;
