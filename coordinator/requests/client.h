@@ -1,5 +1,5 @@
-// Client: whoever asks the coordinator for something, over HTTP or ZeroMQ. Both speak the wire's
-// vocabulary; only where the replies go differs.
+// Client: the sender of a request to the coordinator, over HTTP or ZeroMQ. Both kinds of client use
+// the messages of wire/messages.h; only the destination of the replies differs.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,7 @@ class ReplySink {
 };
 
 struct Client {
-  std::string key;  // unique among the clients of this coordinator; request ids are unique per key
+  std::string key;  // unique among this coordinator's clients; request ids are unique per key
   std::shared_ptr<ReplySink> replies;
 };
 

@@ -1,5 +1,5 @@
-// ClusterClient: what the HTTP handlers need of the cluster; ZmqFrontend is one, tests bring their
-// own. Any thread.
+// ClusterClient: the interface to the cluster that the HTTP handlers use. ZmqFrontend implements
+// it; tests have implementations of their own. Any thread.
 #pragma once
 
 #include <memory>
@@ -14,16 +14,18 @@ namespace lockstep {
 class ClusterClient {
  public:
   virtual ~ClusterClient() = default;
-  // False when too many messages wait already; then nothing is delivered.
+  // Returns false when too many messages are queued already; then nothing is delivered.
   virtual bool submit(Client client, wire::Message message) = 0;
-  // The prompts of one request, at least one: one seed for all, their choices numbered through.
+  // Submits the prompts of one request, at least one. All prompts get the same seed, and their
+  // choices are numbered consecutively.
   virtual bool submit(Client client, std::vector<wire::Generate> prompts) = 0;
-  // The client sends and gets nothing more; its requests are cancelled.
+  // Cancels the client's requests. Nothing more is delivered to the client.
   virtual void drop_client(std::string client_key) = 0;
   virtual std::shared_ptr<const ClusterView> view() const = 0;
 };
 
-// Cancels what an HTTP request started, unless it ended well. Lives in the request's coroutine.
+// Cancels the generations that an HTTP request started, unless disarm() was called because all of
+// them ended normally. The object lives in the request's coroutine.
 class CancelOnExit {
  public:
   CancelOnExit(ClusterClient& cluster, std::string client_key)

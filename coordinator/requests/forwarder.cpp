@@ -31,7 +31,8 @@ const std::string& id_of(const decltype(Inflight::request)& request) {
   return std::visit([](const auto& r) -> const std::string& { return r.request_id; }, request);
 }
 
-// What a node says of its own state rather than of the request: another node may take it.
+// True for errors that are about the node's state rather than about the request: another node may
+// accept the request.
 bool is_of_the_node(ErrorCode code) {
   return code == ErrorCode::kOverloaded || code == ErrorCode::kNoNodeReady ||
          code == ErrorCode::kModelNotFound;
@@ -41,7 +42,8 @@ bool is_of_the_length(ErrorCode code) {
   return code == ErrorCode::kContextLengthExceeded || code == ErrorCode::kRequestExceedsKvPool;
 }
 
-// A full node's refusal says more than that of one that shuts down: there is somebody to wait for.
+// The refusal of a full node takes precedence over that of a draining node: a client that retries
+// later can expect the full node to have room.
 void remember(std::optional<Error>& refusal, Error error) {
   const bool keeps = refusal && refusal->code == ErrorCode::kOverloaded &&
                      error.code != ErrorCode::kOverloaded && is_of_the_node(error.code);
@@ -72,14 +74,15 @@ Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, co
       seeds_(config_.seed) {}
 
 void Forwarder::submit(const Client& client, wire::Generate request) {
-  // Before there is room for n choices.
+  // Checked before memory for n choices is allocated.
   if (const Status n = check_range("n", request.n, kChoicesRange); !n)
     return refuse(client, request.request_id, n.error());
   const auto n_choices = static_cast<size_t>(request.n);
   dispatch(client, std::move(request), n_choices);
 }
 
-// Where one begins, the choices of those before it have ended: (seed, choice) is never the same.
+// The choices of each prompt are numbered from where those of the previous prompt end, so that no
+// two choices have the same (seed, choice).
 void Forwarder::submit(const Client& client, std::vector<wire::Generate> prompts) {
   const std::optional<uint64_t> wanted = prompts.front().seed;
   const uint64_t seed = wanted ? *wanted : seeds_.next();
@@ -100,11 +103,13 @@ void Forwarder::submit(const Client& client, wire::Detokenize request) {
   dispatch(client, std::move(request), 0);
 }
 
-// The same request again is a client that resends; anything else under a live id is a mistake.
+// The same request under a live id is a client that resends; a different request under a live id is
+// an error.
 bool Forwarder::repeats(const Client& client, Request& request) {
   const Inflight* live = table_.find(client.key, id_of(request));
   if (live == nullptr) return false;
-  // What is left out was so the first time, and was filled in then.
+  // Fields that the resent request leaves out were left out the first time too; the original has
+  // them filled in.
   const auto* original = std::get_if<wire::Generate>(&live->request);
   auto* repeated = std::get_if<wire::Generate>(&request);
   if (original != nullptr && repeated != nullptr && !repeated->seed)
@@ -139,7 +144,7 @@ bool Forwarder::refuses(const Client& client, const Request& request, size_t n_c
 
 void Forwarder::dispatch(const Client& client, Request request, size_t n_choices) {
   if (repeats(client, request) || refuses(client, request, n_choices)) return;
-  // Tokenising may leave the model out: then it is the first one served.
+  // A tokenize or detokenize may leave the model out; then the first model that is served is meant.
   std::visit(
       [&](auto& r) {
         if (r.model.empty()) r.model = *nodes_.default_model();
@@ -167,8 +172,9 @@ void Forwarder::dispatch(const Client& client, Request request, size_t n_choices
   probes_.request_started();
 }
 
-// As it is with the longest id. kPayloadTooLarge for what no node could read or there is never room
-// for, kOverloaded for what there is no room for now.
+// Reserves the request's encoded size, assuming an upstream id of the maximum length. Errors:
+// kPayloadTooLarge if no node could decode the request or the budget can never hold it, kOverloaded
+// if the budget has no room now.
 Result<ByteHold> Forwarder::hold_bytes(const Request& request) const {
   wire::EncodedSize size = std::visit([](const auto& r) { return wire::encoded_size(r); }, request);
   size.n_bytes +=
@@ -184,11 +190,12 @@ Result<ByteHold> Forwarder::hold_bytes(const Request& request) const {
                ""};
 }
 
-// A link that takes nothing now is passed over. False when nobody is left; else `node` has it.
+// Skips nodes whose link cannot take a message now. Returns false when no candidate is left;
+// otherwise `node` is the node that the request was sent to.
 bool Forwarder::send_to_some_node(Inflight& request, NodeId& node) {
   wire::Message message = with_id(request.request, request.upstream_id);
   if (auto* generate = std::get_if<wire::Generate>(&message); generate && generate->deadline_ms) {
-    // A deadline that is out of range is refused by the node, as it came.
+    // A deadline that is out of range is forwarded unchanged; the node refuses it.
     const auto waited = clock_.now() - request.started;
     const int64_t waited_ms = std::chrono::duration_cast<std::chrono::milliseconds>(waited).count();
     int64_t& deadline_ms = *generate->deadline_ms;
@@ -208,7 +215,8 @@ bool Forwarder::send_to_some_node(Inflight& request, NodeId& node) {
   return false;
 }
 
-// The node that has it refused or lost it, or ends it by itself, before the client had any output.
+// Called when the request's node refused it, was lost or ended it without being asked to, before
+// the client had any output.
 bool Forwarder::send_elsewhere(Inflight& request, std::string_view reason) {
   if (request.begun || request.cancelled || request.n_nodes_lost >= kMaxNodesLost) return false;
   NodeId node{};
@@ -221,7 +229,7 @@ bool Forwarder::send_elsewhere(Inflight& request, std::string_view reason) {
 
 void Forwarder::cancel(const std::string& client_key, const std::string& request_id) {
   Inflight* request = table_.find(client_key, request_id);
-  if (request == nullptr || request->cancelled) return;  // it ended already, or it is on its way
+  if (request == nullptr || request->cancelled) return;  // ended, or a cancel was sent before
   request->cancelled = true;
   request->deadline = std::min(request->deadline, clock_.now() + config_.cancel_timeout);
   links_.send(request->node, wire::Cancel{request->upstream_id});
@@ -289,7 +297,8 @@ void Forwarder::on_accepted(Inflight& request, wire::Accepted message) {
 void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
   Inflight* request = table_.find(message.request_id);
   if (request == nullptr || request->node != node) {
-    // A zombie of ours, for example of a node that was believed dead: stop its work.
+    // The coordinator has ended this request, for example because the node was declared dead: the
+    // cancel makes the node stop computing it.
     probes_.stale_tokens_dropped();
     links_.send(node, wire::Cancel{message.request_id});
     return;
@@ -315,7 +324,7 @@ void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
   }
   choice.ids.insert(choice.ids.end(), message.ids.begin(), message.ids.end());
   choice.finished = message.finish_reason.has_value();
-  // Nobody asked for it: the node shuts down, and the error that says so follows.
+  // The node ended the choice without being asked to, because it shuts down; its error follows.
   if (message.finish_reason == kCancelled && !request->cancelled) {
     message.finish_reason.reset();
     if (message.ids.empty() && message.text.empty()) return;
@@ -344,7 +353,7 @@ void Forwarder::on_reply(Inflight& request, wire::Message message) {
   finish(request, "stop", std::move(message));
 }
 
-// Ends the request unless another node may take it. Afterwards `request` may be gone.
+// Ends the request unless it can be sent to another node. Afterwards `request` may be destroyed.
 void Forwarder::on_error(Inflight& request, Error error) {
   const bool is_length = is_of_the_length(error.code);
   if (request.begun || !(is_of_the_node(error.code) || is_length))
@@ -359,7 +368,7 @@ void Forwarder::on_heartbeat(NodeId node) { placement_.on_heartbeat(node); }
 void Forwarder::on_node_lost(NodeId node) {
   placement_.on_node_lost(node);
   for (Inflight* request : table_.of_node(node)) {
-    links_.send(node, wire::Cancel{request->upstream_id});  // in case it was only slow
+    links_.send(node, wire::Cancel{request->upstream_id});  // in case the node was only slow
     on_lost(*request);
   }
 }

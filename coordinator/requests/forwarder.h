@@ -1,21 +1,22 @@
-// Forwarder: takes requests from clients, gives each to a node, and relays what the node says until
-// the request's one final message. Decides; sends only through NodeLinks and ReplySink. I/O thread
-// only.
+// Forwarder: forwards each client request to a node, and forwards the node's messages back to the
+// client until the request's one final message. It makes decisions and opens no sockets: it sends
+// only through NodeLinks and ReplySink. I/O thread only: the thread that owns all ZeroMQ sockets.
 //
-// - A request without a seed gets one here, so that it could be run again exactly; the prompts of
-//   one request get the same, and number their choices through.
-// - What no node could read (wire/codec/sendable.h) is refused, and so is what the bytes in flight
-// have
-//   no room for.
-// - Towards a node every request has an id of ours; clients keep theirs.
-// - Tokens are counted by absolute index per choice: what was already sent, or comes from an older
-//   epoch or attempt, is dropped; a gap ends the request.
-// - A request that its node refuses or loses before the client had any output goes to the next
-//   candidate of the same fingerprint, to each node at most once. Only when none is left is the
-//   client told, the refusal of a full node (overloaded) before others'. A request with which
-//   kMaxNodesLost nodes were lost goes nowhere else: it may be the reason.
-// - When a node is lost, the requests that had output end with an error. Their ids and seeds are
-//   kept up to that moment, which is all that resuming them elsewhere needs.
+// - Seed: a request without a seed gets one here, so that the request can be run again exactly. The
+//   prompts of one request get the same seed, and their choices are numbered consecutively.
+// - Admission: a request that no node could decode (wire/codec/sendable.h) is refused. A request
+//   that exceeds the budget for bytes in flight is refused too.
+// - Ids: on the link to a node, every request has an id that the coordinator generates (the
+//   upstream id). The client's own id is used towards the client only.
+// - Token order: tokens are counted by their absolute index within the choice. Tokens that were
+//   sent before, or that come from an older epoch or attempt, are dropped. A gap ends the request.
+// - Retry: a request that its node refuses or loses before the client had any output is sent to the
+//   next candidate of the same fingerprint, to each node at most once. When no candidate is left,
+//   the client receives the refusal; that of a full node (overloaded) takes precedence over others.
+//   A request during which kMaxNodesLost nodes were lost is not sent to a further node, because the
+//   request may be the cause.
+// - Node loss: when a node is lost, its requests that had output end with an error. Their token ids
+//   and seeds are kept up to that moment, which is all that resuming them on another node needs.
 #pragma once
 
 #include <chrono>
@@ -37,18 +38,18 @@
 
 namespace lockstep {
 
-// The way to the nodes.
+// The forwarder's sending side towards the nodes.
 class NodeLinks {
  public:
   virtual ~NodeLinks() = default;
-  // False when the node cannot take a message now.
+  // Returns false when the node's link cannot take a message now.
   virtual bool send(NodeId node, const wire::Message& message) = 0;
 };
 
 struct ForwarderConfig {
-  std::optional<uint64_t> seed = std::nullopt;  // of requests that bring none; absent = random
+  std::optional<uint64_t> seed = std::nullopt;  // for requests without a seed; absent = random
   size_t max_inflight = 16384;
-  // What requests hold as long as they are in flight; null = as much as they like.
+  // Budget for the bytes that requests hold while they are in flight; null = no limit.
   std::shared_ptr<ByteBudget> bytes = nullptr;
   std::chrono::milliseconds request_timeout{3'600'000};  // from dispatch to the final message
   std::chrono::milliseconds cancel_timeout{10'000};      // from cancel to the node's final message
@@ -59,31 +60,31 @@ class Forwarder {
   Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,
             CoordinatorProbes& probes, ForwarderConfig config);
 
-  // From clients. Refusals are delivered as an ErrorReply. A generate that repeats a live
-  // request_id is ignored if it is the same request, and refused as a conflict otherwise.
+  // Messages from clients. A refusal is delivered as an ErrorReply. A generate with the request_id
+  // of a live request is ignored if it is the same request, and refused as a conflict otherwise.
   void submit(const Client& client, wire::Generate request);
-  // The prompts of one request, equal but for the prompt and their ids.
+  // The prompts of one request; the messages differ only in the prompt and in their ids.
   void submit(const Client& client, std::vector<wire::Generate> prompts);
   void submit(const Client& client, wire::Tokenize request);
   void submit(const Client& client, wire::Detokenize request);
   void cancel(const std::string& client_key, const std::string& request_id);
-  // The client is gone: cancels everything it has and sends it nothing more.
+  // The client disconnected: cancels all its requests and sends nothing more to it.
   void drop_client(const std::string& client_key);
-  // The coordinator ends: every request is cancelled and gets its final message.
+  // The coordinator shuts down: every request is cancelled and gets its final message.
   void end_everything();
 
-  // From nodes.
+  // Messages and events from nodes.
   void on_node_message(NodeId node, wire::Message message);
-  // It said something about a request (by our id, or "" if not even that was readable) that nobody
-  // can read: the request ends, as what it lacks from now on is not known.
+  // The node sent a message that cannot be decoded. `upstream_id` is the request it is about, "" if
+  // not even the id could be decoded. The request ends, because it is not known what was lost.
   void on_unreadable(NodeId node, const std::string& upstream_id, const Error& error);
-  void on_heartbeat(NodeId node);  // after the node table took it
-  // It is dead, restarted, or the connection to it broke in between.
+  void on_heartbeat(NodeId node);  // to be called after NodeTable::on_heartbeat
+  // The node is dead or has restarted, or the connection to it broke in between.
   void on_node_lost(NodeId node);
 
-  // Ends what ran into its deadline.
+  // Ends the requests whose deadline has passed.
   void expire();
-  // From now on new requests are refused: the coordinator shuts down.
+  // Refuses new requests from now on, because the coordinator shuts down.
   void begin_drain() { draining_ = true; }
 
   size_t n_inflight() const { return table_.size(); }
@@ -105,7 +106,7 @@ class Forwarder {
   void on_done(Inflight& request, wire::Done message);
   void on_error(Inflight& request, Error error);
   void on_lost(Inflight& request);
-  void on_reply(Inflight& request, wire::Message message);  // the answer to a tokenize
+  void on_reply(Inflight& request, wire::Message message);  // Tokenized or Detokenized
   void end_with_error(Inflight& request, Error error);
   void finish(Inflight& request, std::string_view outcome, wire::Message final_message);
   void refuse(const Client& client, const std::string& request_id, Error error);
@@ -116,7 +117,7 @@ class Forwarder {
   const Clock& clock_;
   CoordinatorProbes& probes_;
   const ForwarderConfig config_;
-  const std::string id_prefix_;  // tells this process's upstream ids from another's
+  const std::string id_prefix_;  // random; keeps the upstream ids of two processes distinct
   // I/O thread
   InflightTable table_;
   Placement placement_;

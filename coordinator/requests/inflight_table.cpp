@@ -51,7 +51,7 @@ void InflightTable::erase(Inflight& request) {
   const auto client = by_client_.find(request.client.key);
   client->second.erase(request.request_id);
   if (client->second.empty()) by_client_.erase(client);
-  by_upstream_.erase(std::string(request.upstream_id));  // a copy: the key dies with the request
+  by_upstream_.erase(std::string(request.upstream_id));  // a copy: erase destroys the request
 }
 
 std::vector<Inflight*> InflightTable::all() {

@@ -1,10 +1,11 @@
-// InflightTable: every request that a node works on, found by the id we gave it towards the node,
-// by its client and id, or by node. Holds what an exact resume will need: the request, its seed and
-// the ids already sent. Knows no sockets and no policy. I/O thread only.
+// InflightTable: owns every request that was sent to a node. A request is found by its upstream id,
+// by its client and the client's request id, or by its node. Each entry holds what an exact resume
+// will need: the request, its seed and the token ids already sent. Knows no sockets and no policy.
+// I/O thread only.
 //
 // Invariants (check_invariants)
-//   1. Each request is reachable by its upstream id and by (client, request id), once.
-//   2. n_choices(node) is the sum of the choices of the requests that the node holds.
+//   1. Each request has exactly one entry by upstream id and one by (client, request id).
+//   2. n_choices(node) is the sum of the choices of the requests at that node.
 #pragma once
 
 #include <chrono>
@@ -33,25 +34,26 @@ struct ChoiceProgress {
 struct Inflight {
   std::string upstream_id;  // the request_id on the link to the node, unique in this process
   Client client;
-  std::string request_id;  // the client's
+  std::string request_id;  // chosen by the client, unique among the client's live requests
   std::variant<wire::Generate, wire::Tokenize, wire::Detokenize> request;
-  std::string fingerprint;  // of the nodes that may run it; it never changes
+  std::string fingerprint;  // only nodes with this fingerprint may run the request; constant
   NodeId node{};
   uint64_t node_epoch = 0;
-  std::vector<NodeId> tried;  // the nodes that it was sent to, the present one last
-  int n_nodes_lost = 0;       // of those, how many were lost with it
-  // Prompt and output, as far as known before the prompt is tokenised; 0 = length does not matter.
+  std::vector<NodeId> tried;  // nodes that the request was sent to, the present node last
+  int n_nodes_lost = 0;       // number of `tried` nodes that were lost while they had the request
+  // Lower bound of prompt and output tokens, as far as known before the prompt is tokenised; 0 =
+  // the length does not matter.
   int64_t n_tokens_at_least = 0;
-  bool refused_as_too_long = false;  // by a node, which raised n_tokens_at_least
-  std::optional<Error> refusal;      // what the client is told if no other node takes it
+  bool refused_as_too_long = false;  // a node refused the length and raised n_tokens_at_least
+  std::optional<Error> refusal;      // sent to the client if no other node takes the request
   uint32_t attempt = 0;
-  bool accepted = false;  // by some node, and the client knows it
-  bool begun = false;     // the client has had output: only this node can go on
+  bool accepted = false;  // some node accepted the request, and Accepted was sent to the client
+  bool begun = false;     // the client has had output, so only this node can continue
   bool cancelled = false;
   std::vector<ChoiceProgress> choices;  // [n]; empty for tokenize and detokenize
   Clock::TimePoint started;
   Clock::TimePoint deadline;
-  ByteHold bytes;  // of the budget for what is in flight; empty if there is none
+  ByteHold bytes;  // share of the budget for bytes in flight; empty if there is no budget
 
   bool is_generate() const { return std::holds_alternative<wire::Generate>(request); }
 };
@@ -60,15 +62,15 @@ class InflightTable {
  public:
   explicit InflightTable(size_t n_nodes) : n_choices_(n_nodes, 0) {}
 
-  // The pair (client, request_id) must be free.
+  // The pair (client, request_id) must not be in the table.
   Inflight& add(std::unique_ptr<Inflight> request);
   Inflight* find(const std::string& upstream_id);
   Inflight* find(const std::string& client_key, const std::string& request_id);
-  // The request is at another node from now on.
+  // Records that the request is at `node` from now on.
   void move(Inflight& request, NodeId node);
   void erase(Inflight& request);
 
-  // Stable lists: the callers erase while they walk.
+  // Copies of the lists, because callers erase requests while they iterate.
   std::vector<Inflight*> all();
   std::vector<Inflight*> of_client(const std::string& client_key);
   std::vector<Inflight*> of_node(NodeId node);

@@ -9,8 +9,8 @@
 namespace lockstep {
 namespace {
 
-// No vocabulary that we know has a longer token. Were there one, a long text would go to the node
-// with the longest context although another would do.
+// No known vocabulary has a longer token. With a longer token, a long text would be sent to the
+// node with the longest context although a smaller context would do.
 constexpr int64_t kLongestTokenBytes = 256;
 constexpr int64_t kMostOutputTokens = std::numeric_limits<int32_t>::max();
 
@@ -33,7 +33,7 @@ RouteKey key_of(const Inflight& request) {
   return {model_of(request), kKinds[request.request.index()]};
 }
 
-// Tokens of prompt and output that one sequence can have there.
+// Maximum of prompt and output tokens of one sequence at the node.
 int64_t most_tokens(const Node& node, const std::string& model) {
   const wire::ModelInfo* info = node.find_model(model);
   const auto context = info == nullptr ? 0 : static_cast<int64_t>(info->max_model_len);

@@ -1,10 +1,10 @@
-// Placement: which node a request goes to next, among those that may run it. Decides; sends
-// nothing. I/O thread only.
+// Placement: chooses the node that a request is sent to next. Sends nothing. I/O thread only.
 //
-// Candidates serve the request's model with its fingerprint, take work, were not tried with it
-// before, and have a context and a KV pool that are long enough, as far as known. If those of no
-// node are, all nodes are candidates, so that one of them can refuse with the numbers. Ready nodes
-// come first; then suspect ones; then stalled ones: late is better than refused.
+// A candidate serves the request's model with the request's fingerprint, takes work and was not
+// tried for this request before. Its context and its KV pool are long enough, as far as known. If
+// no node's are long enough, length is ignored, so that one node can refuse the request with its
+// numbers. Ready nodes are preferred, then suspect nodes, then stalled nodes: a late answer is
+// better than a refusal.
 #pragma once
 
 #include <cstdint>
@@ -17,20 +17,22 @@
 
 namespace lockstep {
 
-// The fewest tokens of prompt and output that a request can have; 0 for other than generate.
+// Lower bound of prompt and output tokens of a request; 0 for requests other than generate.
 int64_t tokens_at_least(const decltype(Inflight::request)& request);
 
 class Placement {
  public:
-  // Both must outlive this.
+  // `nodes` and `requests` must outlive this object.
   Placement(const NodeTable& nodes, const InflightTable& requests, Router router);
 
-  // `passed_over`: further nodes that cannot take it now. nullopt when nobody is left.
+  // `passed_over`: nodes that cannot take the request now, besides those already tried. Returns
+  // nullopt when no candidate is left.
   std::optional<NodeId> choose(const Inflight& request, const std::vector<NodeId>& passed_over);
-  // `node` refused the request as too long for its context or its KV pool: others may be larger.
+  // `node` refused the request as too long for its context or its KV pool. Raises the request's
+  // n_tokens_at_least, so that only larger nodes remain candidates.
   void learn_length(Inflight& request, NodeId node) const;
 
-  void on_heartbeat(NodeId node);  // after the node table took it
+  void on_heartbeat(NodeId node);  // to be called after NodeTable::on_heartbeat
   void on_node_lost(NodeId node) { n_foreign_[raw(node)] = 0; }
 
  private:
@@ -40,7 +42,8 @@ class Placement {
   const NodeTable& nodes_;
   const InflightTable& requests_;
   Router router_;
-  std::vector<int64_t> n_foreign_;  // [n_nodes] choices of others, by the last heartbeat
+  // [n_nodes] choices of other coordinators and of direct clients, by the last heartbeat
+  std::vector<int64_t> n_foreign_;
 };
 
 }  // namespace lockstep

@@ -12,7 +12,7 @@ namespace asio = boost::asio;
 ReplyQueue::ReplyQueue(asio::any_io_executor executor)
     : executor_(std::move(executor)), timer_(executor_) {}
 
-// One wake-up per burst: the coroutine takes all that is there.
+// Wakes the coroutine once per burst, because the coroutine takes all queued messages at once.
 void ReplyQueue::deliver(wire::Message message) {
   {
     std::lock_guard lock(mutex_);
@@ -23,7 +23,7 @@ void ReplyQueue::deliver(wire::Message message) {
   asio::post(executor_, std::move(wake));
 }
 
-// A wake-up may be left over from messages that were already taken; the loop waits on.
+// A wake-up may be left over from messages that were already taken; then the loop keeps waiting.
 asio::awaitable<ReplyQueue::WaitResult> ReplyQueue::wait(std::chrono::milliseconds timeout) {
   timer_.expires_after(timeout);
   while (true) {

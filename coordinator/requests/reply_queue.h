@@ -1,5 +1,6 @@
-// ReplyQueue: carries the cluster's answers from the I/O thread to one HTTP request's coroutine.
-// deliver() on any thread; everything else on the executor it was made with.
+// ReplyQueue: carries the cluster's replies from the I/O thread to the coroutine of one HTTP
+// request. deliver() may be called on any thread; all other functions run on the executor that the
+// constructor takes.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -21,11 +22,11 @@ class ReplyQueue final : public ReplySink, public std::enable_shared_from_this<R
   void deliver(wire::Message message) override;
 
   enum class WaitResult { kMessages, kTimeout, kPeerGone };
-  // Waits for messages, the end of `timeout`, or the client's leaving.
+  // Waits until there are messages, `timeout` has passed, or the HTTP client has disconnected.
   boost::asio::awaitable<WaitResult> wait(std::chrono::milliseconds timeout);
-  // All messages so far, in order.
+  // Removes and returns all queued messages, in order.
   std::vector<wire::Message> take();
-  // The HTTP client closed its side: wait() says so from now on.
+  // The HTTP client closed its side: wait() returns kPeerGone from now on.
   void peer_gone();
 
  private:

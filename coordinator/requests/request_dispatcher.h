@@ -1,5 +1,6 @@
-// RequestDispatcher: what a client's message means, the same for HTTP and ZeroMQ: requests go to
-// the forwarder, questions about the cluster are answered here. I/O thread only.
+// RequestDispatcher: handles a client's message, in the same way for HTTP and ZeroMQ. Generate,
+// tokenize, detokenize and cancel go to the forwarder; queries about the cluster are answered here.
+// I/O thread only.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@ namespace lockstep {
 
 class RequestDispatcher {
  public:
-  // `view` gives the cluster as it is now.
+  // `view` returns the cluster's present state.
   RequestDispatcher(Forwarder& forwarder, std::function<ClusterView()> view);
 
   void on_message(const Client& client, wire::Message message);

@@ -1,4 +1,5 @@
-// Where a Tokens message stands relative to what its request has already sent. Pure.
+// token_order: compares the position of a Tokens message with the tokens that were already sent to
+// the client. Pure.
 #pragma once
 
 #include "coordinator/requests/inflight_table.h"
@@ -7,9 +8,9 @@
 namespace lockstep {
 
 enum class TokenOrder {
-  kNext,   // continues the choice exactly
-  kStale,  // all of it was sent before, or it is from an older epoch or attempt
-  kBroken  // tokens are missing before it, or the choice does not exist
+  kNext,   // the message continues the choice exactly
+  kStale,  // all its tokens were sent before, or it is from an older epoch or attempt
+  kBroken  // tokens before the message are missing, or the choice does not exist
 };
 
 TokenOrder token_order(const Inflight& request, const wire::Tokens& tokens);

@@ -8,7 +8,7 @@ namespace {
 
 using Candidates = std::vector<RouteCandidate>;
 
-// Compares load per capacity without dividing.
+// Compares the loads relative to capacity, without dividing.
 bool is_less_loaded(const RouteCandidate& a, const RouteCandidate& b) {
   return a.n_sequences * std::max<int64_t>(b.capacity, 1) <
          b.n_sequences * std::max<int64_t>(a.capacity, 1);
@@ -39,7 +39,7 @@ std::optional<NodeId> Router::pick(const RouteKey& key, const Candidates& candid
   const auto last = last_.find(key);
   const Candidates order =
       rotated(candidates, last == last_.end() ? std::nullopt : std::optional(last->second));
-  // min_element keeps the first of equals, so an idle cluster is used in turn.
+  // min_element returns the first of equal candidates, so that an idle cluster is used in turn.
   const auto chosen = policy_ == RoutingPolicy::kRoundRobin
                           ? order.begin()
                           : std::min_element(order.begin(), order.end(), is_less_loaded);

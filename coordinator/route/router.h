@@ -1,6 +1,6 @@
-// Router: which node gets a request. Policies over the candidates that could take it; pure but for
-// where the round robin stands, which is kept for each model and kind of request apart: what others
-// ask for does not move it. I/O thread only.
+// Router: picks one of the candidate nodes by the routing policy. The only state is the round-robin
+// position. Each pair of model and request kind has its own position, so that requests for other
+// models do not move it. I/O thread only: the thread that owns all ZeroMQ sockets.
 #pragma once
 
 #include <compare>
@@ -23,17 +23,18 @@ Result<RoutingPolicy> routing_policy_from_string(std::string_view name);
 
 struct RouteCandidate {
   NodeId node{};
-  // Choices that this node runs or queues, as far as known: other coordinators' by its last
-  // heartbeat, ours as dispatched, so that a burst between heartbeats spreads.
+  // Choices that this node runs or queues, as far as known. Those of other coordinators come from
+  // the node's last heartbeat. Those of this coordinator are counted at dispatch, so that a burst
+  // between two heartbeats is spread.
   int64_t n_sequences = 0;
   int64_t capacity = 1;  // max_num_seqs
 };
 
 enum class RouteKind { kGenerate, kTokenize, kDetokenize };
 
-// Requests that take turns with each other.
+// Requests with equal keys share one round-robin position.
 struct RouteKey {
-  std::string model;  // one that a node serves
+  std::string model;  // a model that some node serves
   RouteKind kind = RouteKind::kGenerate;
 
   auto operator<=>(const RouteKey&) const = default;
@@ -43,12 +44,12 @@ class Router {
  public:
   explicit Router(RoutingPolicy policy) : policy_(policy) {}
 
-  // Candidates in ascending order of node. nullopt when there is none.
+  // `candidates` are in ascending order of node. Returns nullopt when there are none.
   std::optional<NodeId> pick(const RouteKey& key, const std::vector<RouteCandidate>& candidates);
 
  private:
   const RoutingPolicy policy_;
-  std::map<RouteKey, NodeId> last_;  // whom the key's last request went to
+  std::map<RouteKey, NodeId> last_;  // node that got the key's last request
 };
 
 }  // namespace lockstep
