@@ -20,7 +20,7 @@ using prometheus::Histogram;
 
 double seconds(CoordinatorProbes::Duration d) { return std::chrono::duration<double>(d).count(); }
 
-// Bucket edges in seconds: vLLM's, and finer ones below 10 ms.
+// Bucket bounds in seconds: those of vLLM, and finer ones below 10 ms.
 const Histogram::BucketBoundaries kFirstToken = {.001, .0025, .005, .01, .02, .04, .06, .08,
                                                  .1,   .25,   .5,   .75, 1,   2.5, 5,   7.5,
                                                  10,   20,    40,   80,  160, 640, 2560};
@@ -31,7 +31,8 @@ const Histogram::BucketBoundaries kEndToEnd = {.01, .04, .1,  .3,  .5,  .8,  1, 
                                                2,   2.5, 5,   10,  15,  20,  30,   40,
                                                50,  60,  120, 240, 480, 960, 1920, 7680};
 
-// What is there from the start, so that its rate begins at 0 and a first failure is an increase.
+// These series exist from the start, so that their rates begin at 0 and a first failure is an
+// increase.
 constexpr std::array<std::string_view, 7> kOutcomes = {
     "stop",    "length", "cancelled", "disconnected", "decode_failed", "deadline_exceeded",
     "internal"};
@@ -39,7 +40,7 @@ constexpr std::array kRefusals = {ErrorCode::kInvalidRequest, ErrorCode::kModelN
                                   ErrorCode::kConflict, ErrorCode::kOverloaded,
                                   ErrorCode::kNoNodeReady};
 
-// Labels come from closed sets: what a node makes up is "other".
+// Labels come from closed sets: an unknown outcome that a node sends is counted as "other".
 std::string outcome_label(std::string_view outcome) {
   const bool known = std::find(kOutcomes.begin(), kOutcomes.end(), outcome) != kOutcomes.end() ||
                      error_code_from_string(outcome).has_value();

@@ -1,5 +1,5 @@
-// CoordinatorProbes: what the coordinator counts, behind verbs. Named and registered for Prometheus
-// in probes.cpp; no other file of this layer includes prometheus. Any thread.
+// CoordinatorProbes: the coordinator's metrics, one function per event. probes.cpp names them and
+// registers them with Prometheus; no other file of the coordinator includes prometheus. Any thread.
 #pragma once
 
 #include <chrono>
@@ -23,19 +23,21 @@ class CoordinatorProbes {
   // `outcome`: a finish_reason, an error code, or "disconnected".
   void request_finished(std::string_view outcome, Duration end_to_end);
   void request_refused(std::string_view error_code);
-  // Its node died, restarted or was cut off; beside request_finished(), which counts it too.
+  // The request's node died, restarted or was disconnected. request_finished() counts the request
+  // too.
   void request_lost();
-  // Sent to another node; `reason`: "refused" or "lost", what became of it at the one before.
+  // The request was sent to another node. `reason` is what happened at the previous node: "refused"
+  // or "lost".
   void request_resent(std::string_view reason);
   void usage(uint64_t prompt_tokens, uint64_t cached_tokens);
   void first_token(Duration since_start);
-  // `n_tokens` arrived `gap` after the ones before.
+  // `n_tokens` tokens arrived `gap` after the previous ones.
   void more_tokens(uint64_t n_tokens, Duration gap);
   void tokens_sent(uint64_t n_tokens);
   void stale_tokens_dropped();
   void http_response(int status);
   void nodes(std::string_view state, int64_t n);
-  // Different fingerprints among the nodes that serve `model`.
+  // Number of different fingerprints among the nodes that serve `model`.
   void model_fingerprints(std::string_view model, int64_t n);
 
  private:

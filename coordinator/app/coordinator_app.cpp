@@ -15,14 +15,15 @@
 
 namespace lockstep {
 
-// In the order of their dependencies: each uses those above it only.
+// The members are in the order of their dependencies: each uses only those above it.
 struct CoordinatorApp::Parts {
   explicit Parts(std::shared_ptr<prometheus::Registry> owner)
       : registry(std::move(owner)), probes(registry) {}
 
-  // Requests that still run hang together: their coroutines, which die with `http`, call
-  // `frontend`, which holds their queues, whose timers are of `http`. So all threads end first,
-  // then the frontend lets go of the queues, and then the order of destruction is right.
+  // Running requests form a cycle of references: their coroutines are destroyed with `http` and
+  // call `frontend`, `frontend` holds their reply queues, and the queues' timers belong to `http`.
+  // All threads therefore end first, then the frontend releases the queues; after that the order of
+  // destruction is correct.
   ~Parts() {
     if (http != nullptr) http->stop();
     if (frontend != nullptr) frontend->stop();
@@ -96,13 +97,13 @@ bool CoordinatorApp::alive() const { return parts_->frontend->alive(); }
 
 bool CoordinatorApp::drain(std::chrono::milliseconds timeout, const std::function<bool()>& hurry) {
   constexpr std::chrono::milliseconds kStep{100};
-  constexpr std::chrono::milliseconds kFinalMessages{1000};  // to be written to whoever reads
+  constexpr std::chrono::milliseconds kFinalMessages{1000};  // time for writing them to clients
   parts_->frontend->begin_drain();
   parts_->http->begin_drain();
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (std::chrono::steady_clock::now() < deadline && !hurry()) {
     if (!parts_->http->wait_drained(kStep)) continue;
-    std::this_thread::sleep_for(kStep);  // the view is newer than the last HTTP request after this
+    std::this_thread::sleep_for(kStep);  // after this, the view includes the last HTTP request
     if (parts_->frontend->view()->n_inflight == 0) return true;
   }
   parts_->frontend->end_everything();

@@ -32,7 +32,7 @@ Result<HostPort> listen_address(const std::string& field, const std::string& tex
   return address;
 }
 
-// The HTTP server asks no resolver.
+// The HTTP server does not resolve names, so the address must be numeric.
 Status check_is_numeric(const std::string& field, const HostPort& address) {
   boost::system::error_code error;
   boost::asio::ip::make_address(address.host, error);
@@ -40,7 +40,7 @@ Status check_is_numeric(const std::string& field, const HostPort& address) {
   return bad(field, "must name an IP address or localhost, got '" + address.host + "'");
 }
 
-// Of ZeroMQ: "tcp://HOST:PORT" or "ipc://PATH".
+// A ZeroMQ endpoint is "tcp://HOST:PORT" or "ipc://PATH".
 Status check_endpoint(const std::string& field, const std::string& text) {
   if (wire::canonical_endpoint(text)) return Ok{};
   return bad(field, "must be tcp://HOST:PORT or ipc://PATH, got '" + text + "'");
@@ -54,7 +54,7 @@ Status check_node_endpoint(const std::string& text) {
   return bad("node", "must name the host and port to connect to, got '" + text + "'");
 }
 
-// A node that is named twice would count as two, and get twice its share.
+// A node that is listed twice would count as two nodes and get twice its share of the requests.
 Status check_nodes(const CoordinatorConfig& config) {
   std::vector<std::string> seen;
   for (const std::string& node : config.node) {
@@ -86,7 +86,7 @@ Status check_zmq(const CoordinatorConfig& config) {
   return Ok{};
 }
 
-// More would not fit a signed 32-bit number of milliseconds: 24 days.
+// 24 days: the largest signed 32-bit number of milliseconds.
 constexpr int64_t kMaxMilliseconds = std::numeric_limits<int32_t>::max();
 
 struct Range {
@@ -121,7 +121,8 @@ Status check_numbers(const CoordinatorConfig& config) {
   return Ok{};
 }
 
-// What HTTP lets in must fit a message to a node, and a body and its request what may be in flight.
+// The largest HTTP body must fit a message to a node, and the body and its request together must
+// fit the budget for bytes in flight.
 Status check_sizes(const CoordinatorConfig& config) {
   constexpr auto kMaxBody = static_cast<int64_t>(wire::kMaxBodyBytes);
   if (config.max_body_bytes > kMaxBody)

@@ -1,5 +1,5 @@
-// CoordinatorConfig: every setting of a coordinator, each named once. `lockstep serve` shows them
-// beside a node's.
+// CoordinatorConfig: every setting of a coordinator, each named once. `lockstep serve` offers them
+// together with a node's settings.
 #pragma once
 
 #include <chrono>
@@ -40,7 +40,7 @@ struct CoordinatorConfig {
   int64_t verbosity = 1;
   bool insecure = false;
 
-  // Without what a node has too: `lockstep serve` takes those from there.
+  // All settings but those that NodeConfig has too: `lockstep serve` takes those from NodeConfig.
   template <class V>
   void visit_front_fields(V& v) {
     v(http, "http", "", "HOST:PORT of the OpenAI API; port 0 = a free one, printed");
@@ -76,17 +76,18 @@ struct CoordinatorConfig {
   }
 };
 
-// The settings, checked: addresses parse, listeners are loopback unless `insecure`, numbers make
-// sense. The Error's `param` is the field.
+// The checked settings: addresses parse, listeners are loopback unless `insecure`, numbers are in
+// range. The Error's `param` names the field.
 struct CoordinatorSettings {
   HttpServerConfig http;
   HostPort admin;
   ZmqFrontendConfig frontend;
   std::chrono::milliseconds keep_alive{};
 };
-// `lockstep serve` has no node yet when it checks; its own comes later.
+// Checks the settings without requiring a node: `lockstep serve` adds its own node after the check.
 Result<CoordinatorSettings> resolve(const CoordinatorConfig& config);
-// And there is a node: whatever start() refuses without touching the network.
+// Requires a node as well. Refuses everything that CoordinatorApp::start() refuses without using
+// the network.
 Result<CoordinatorSettings> resolve_with_node(const CoordinatorConfig& config);
 
 }  // namespace lockstep

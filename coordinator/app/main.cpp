@@ -1,4 +1,4 @@
-// lockstep-coordinator: HTTP and ZeroMQ in front of one or more nodes.
+// lockstep-coordinator: serves HTTP and ZeroMQ clients in front of one or more nodes.
 #include <cstdio>
 
 #include "common/service/config/config.h"

@@ -15,13 +15,14 @@ namespace {
 
 constexpr size_t kMaxInbox = 4096;
 constexpr std::chrono::milliseconds kTick{25};
-constexpr std::chrono::milliseconds kCloseLinger{200};  // for the cancels of a shutdown
+constexpr std::chrono::milliseconds kCloseLinger{200};  // time to send the cancels of a shutdown
 
-// After which a node that never answered is said to be unreached; enough for a usual start.
+// A node that has not answered for this long is reported as unreached; long enough for a usual
+// start.
 constexpr std::chrono::milliseconds kUnreached{3000};
 constexpr std::chrono::milliseconds kConnectTimeout{2000};
 
-// Nobody waits for the thread: a name server may take its time, and the coordinator may end.
+// The thread is detached: a name server may be slow, and the coordinator may end before the task.
 void run_on_own_thread(std::function<void()> task) { std::thread(std::move(task)).detach(); }
 
 bool loses_streams(NodeTable::Change change) {
@@ -29,12 +30,12 @@ bool loses_streams(NodeTable::Change change) {
          change == NodeTable::Change::kForeign;
 }
 
-// ZeroMQ peers and HTTP exchanges must not meet in one name space.
+// The prefix keeps the keys of ZeroMQ peers distinct from those of HTTP requests.
 std::string key_of_peer(const std::string& peer) { return "zmq:" + peer; }
 
 }  // namespace
 
-// Answers to one client of the ROUTER.
+// Delivers replies to one client of the ROUTER.
 class ZmqFrontend::FrontSink final : public ReplySink {
  public:
   FrontSink(ZmqFrontend& frontend, std::string peer)
@@ -102,7 +103,8 @@ void ZmqFrontend::begin_drain() {
   loop_.wake();
 }
 
-// The nodes hear of it before the sockets close; a loop that hangs does not hold us up.
+// Runs on the I/O thread, so that the cancels reach the nodes before the sockets close. The wait is
+// bounded, so a hung I/O thread does not delay the shutdown.
 void ZmqFrontend::end_everything() {
   const auto ended = std::make_shared<std::promise<void>>();
   const bool posted = loop_.post([this, ended] {
@@ -115,7 +117,7 @@ void ZmqFrontend::end_everything() {
 void ZmqFrontend::stop() {
   end_everything();
   loop_.stop();
-  forwarder_.end_everything();  // what came in between
+  forwarder_.end_everything();  // requests that came since the first call
   std::vector<Command> unread;
   std::lock_guard lock(mutex_);
   unread.swap(inbox_);
@@ -139,7 +141,7 @@ bool ZmqFrontend::post(Command command) {
   return true;
 }
 
-// Not bounded: there is at most one for each client that was let in.
+// These commands are not bounded: there is at most one for each admitted client.
 void ZmqFrontend::drop_client(std::string client_key) {
   {
     std::lock_guard lock(mutex_);
@@ -193,7 +195,7 @@ void ZmqFrontend::apply(NodeId node, NodeTable::Change change) {
   else
     log(change == NodeTable::Change::kStalled ? LogLevel::kWarning : LogLevel::kInfo,
         str("node ", entry.endpoint, " is ", state_name(entry)));
-  publish_changes();  // who hears of its loss may ask at once who is left
+  publish_changes();  // before the losses are delivered: their clients may read the view at once
   if (loses_streams(change)) forwarder_.on_node_lost(node);
   drop_unreachable();
 }
@@ -213,8 +215,8 @@ void ZmqFrontend::on_client_bytes(wire::Incoming& incoming) {
   drop_unreachable();
 }
 
-// A peer that is gone, or that left its whole queue unread, gets nothing more. Once the socket is
-// closed, after stop() for example, nobody does.
+// A peer that is disconnected, or whose queue is full, gets nothing more. When the socket is
+// closed, for example after stop(), the message is dropped.
 void ZmqFrontend::reply(const std::string& peer, const wire::Message& message) {
   wire::Socket* socket = loop_.find_socket(*front_);
   if (socket == nullptr) return;
@@ -222,7 +224,7 @@ void ZmqFrontend::reply(const std::string& peer, const wire::Message& message) {
   if (!sent || *sent != wire::SendResult::kSent) unreachable_.push_back(key_of_peer(peer));
 }
 
-// Apart from reply(), because the forwarder is in the middle of a request there.
+// Separate from reply(), because the forwarder is still handling a request when it calls reply().
 void ZmqFrontend::drop_unreachable() {
   while (!unreachable_.empty()) {
     const std::vector<std::string> keys = std::exchange(unreachable_, {});

@@ -1,7 +1,8 @@
-// ZmqFrontend: the coordinator's I/O thread. Owns every ZeroMQ socket (the ROUTER that clients talk
-// to, one DEALER per node), the node table and the forwarder; all of them are used on that thread
-// only. HTTP reaches it as one more kind of client: submit() and drop_client() hand messages over,
-// a ReplySink takes the answers.
+// ZmqFrontend: runs the coordinator's I/O thread. "I/O thread" means: the one thread that owns all
+// of the coordinator's ZeroMQ sockets, namely the ROUTER for clients and one DEALER per node. The
+// node table, the forwarder and the dispatcher are used on that thread only. The HTTP server is one
+// more kind of client: submit() and drop_client() pass its messages to the I/O thread from any
+// thread, and a ReplySink receives the replies on the I/O thread.
 #pragma once
 
 #include <atomic>
@@ -33,28 +34,29 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   ~ZmqFrontend() override;
 
   void start();
-  // Refuses new requests; what runs goes on.
+  // Refuses new requests from now on; running requests continue.
   void begin_drain();
-  // Cancels what runs, at its nodes too, and says so to whoever waits for it.
+  // Cancels all running requests, at their nodes too. Each client gets the final message.
   void end_everything();
-  // Ends everything, then the thread; every ReplySink is let go of. Nothing may be submitted from
-  // then on.
+  // Calls end_everything(), then ends the I/O thread and releases every ReplySink. Nothing may be
+  // submitted afterwards.
   void stop();
 
   bool submit(Client client, wire::Message message) override;
   bool submit(Client client, std::vector<wire::Generate> prompts) override;
   void drop_client(std::string client_key) override;
   std::shared_ptr<const ClusterView> view() const override;
-  // Any thread. The I/O thread has begun its work; it was at it within the last kHungAfter.
+  // started(): the I/O thread has begun its work. alive(): it has run its timer within the last
+  // kHungAfter, or has not begun yet. Any thread.
   bool started() const { return last_tick_.load() != Clock::TimePoint{}; }
   bool alive() const { return !started() || clock_.now() - last_tick_.load() < kHungAfter; }
-  // The endpoint that clients use, with the real port.
+  // The endpoint for clients, with the port in use.
   const std::string& zmq_endpoint() const { return zmq_endpoint_; }
 
  private:
   struct Command {
     Client client;
-    // monostate: the client is gone
+    // monostate: the client disconnected
     std::variant<std::monostate, wire::Message, std::vector<wire::Generate>> said;
   };
   class FrontSink;
@@ -73,7 +75,7 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   void drop_unreachable();
   void tick();
   ClusterView present_view() const;
-  // Does nothing when the view would be the same.
+  // Does nothing when the view would not change.
   void publish_changes();
   void publish_membership();
 
@@ -84,18 +86,19 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   CoordinatorProbes& probes_;
   const Clock& clock_;
   std::string zmq_endpoint_;
-  // I/O thread; the owner's when there is none
+  // I/O thread; the owner's thread while the I/O thread does not run
   wire::Context context_;
   NodeTable nodes_;
   Forwarder forwarder_;
   RequestDispatcher dispatcher_;
   std::vector<wire::ZmqLoop::SocketId> node_sockets_;  // [n_nodes]
   std::optional<wire::ZmqLoop::SocketId> front_;
-  std::vector<std::string> unreachable_;  // client keys to drop when the present message is done
+  // Keys of clients to drop once the present message has been handled.
+  std::vector<std::string> unreachable_;
   FingerprintWatch fingerprints_;
   UnreachedNodes unreached_;
-  uint64_t published_version_ = 0;     // of the node table, as view_ has it
-  uint64_t published_membership_ = 0;  // as the log and the gauges have it
+  uint64_t published_version_ = 0;     // the node table's version() in view_
+  uint64_t published_membership_ = 0;  // its membership() in the log and the gauges
   std::atomic<bool> draining_{false};
   std::atomic<Clock::TimePoint> last_tick_{Clock::TimePoint{}};
   // guarded by mutex_

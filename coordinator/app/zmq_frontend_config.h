@@ -1,4 +1,5 @@
-// The frontend's settings: values only, for whoever reads settings and opens no socket.
+// ZmqFrontendConfig: the frontend's settings as plain values, so that code that reads settings does
+// not include the sockets.
 #pragma once
 
 #include <string>
@@ -11,7 +12,7 @@
 namespace lockstep {
 
 struct ZmqFrontendConfig {
-  std::string zmq_endpoint;  // of the clients' ROUTER; empty = none
+  std::string zmq_endpoint;  // endpoint of the ROUTER for clients; empty = no ZeroMQ clients
   std::vector<std::string> node_endpoints;
   RoutingPolicy policy = RoutingPolicy::kRoundRobin;
   NodeTimeouts timeouts;

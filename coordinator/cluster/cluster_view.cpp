@@ -19,7 +19,8 @@ struct ModelLoad {
   }
 };
 
-// A node serves one model; further names of it would count its load twice.
+// A node serves one model, possibly under several names; only the first name counts, so that no
+// load is counted twice.
 std::map<std::string, ModelLoad> load_by_model(const ClusterView& view) {
   std::map<std::string, ModelLoad> loads;
   for (const auto& node : view.nodes) {

@@ -1,5 +1,5 @@
-// ClusterView: what the coordinator knows of its nodes at one moment. An immutable snapshot that
-// the I/O thread publishes and HTTP threads read. The functions are pure.
+// ClusterView: an immutable snapshot of what the coordinator knows about its nodes. The I/O thread
+// publishes snapshots; HTTP threads read them. The functions are pure.
 #pragma once
 
 #include <cstdint>
@@ -19,19 +19,20 @@ struct ClusterView {
   int64_t n_inflight = 0;
   bool draining = false;
 
-  // Some node could be given a request now.
+  // True if some node takes new requests now.
   bool ready() const;
-  // Each model once, with the limits of the nodes that new requests go to.
+  // Lists each model once, with the limits of the nodes that new requests are sent to.
   std::vector<wire::ModelInfo> models() const;
 };
 
 wire::ClusterStatus cluster_status(const ClusterView& view, std::string request_id);
 
-// The settings of every node that is there, as it said in its welcome.
+// The settings of every node that is present, from its welcome message.
 wire::Description cluster_description(const ClusterView& view, std::string request_id);
 
-// The gateway's /metrics: vLLM's names for the four figures that Gateway API Inference Extension
-// and stock dashboards read. Everything else is on the admin port.
+// The body of /metrics on the public HTTP port. It uses vLLM's names for the four metrics that the
+// Gateway API Inference Extension and stock dashboards read. All other metrics are on the admin
+// port.
 std::string gateway_metrics(const ClusterView& view);
 
 }  // namespace lockstep

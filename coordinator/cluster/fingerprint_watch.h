@@ -1,5 +1,5 @@
-// FingerprintWatch: notices that nodes under one model name would answer differently, and says so
-// once for each change. Pure bookkeeping; I/O thread only.
+// FingerprintWatch: detects nodes with different fingerprints under one model name, whose answers
+// may differ, and produces one log line per change. Pure bookkeeping; I/O thread only.
 #pragma once
 
 #include <map>
@@ -13,10 +13,10 @@ namespace lockstep {
 
 class FingerprintWatch {
  public:
-  // Lines for the log: one for each model whose fingerprints are others than at the last look, if
-  // there are or were several. Counts of nodes do not matter.
+  // Returns one log line for each model whose set of fingerprints has changed since the last call,
+  // if the set has or had several members. The number of nodes per fingerprint does not matter.
   std::vector<std::string> look(const ModelGroups& groups);
-  // How many each model has that was ever seen; 0 if no node serves it now.
+  // Number of fingerprints of each model that was ever served; 0 if no node serves the model now.
   std::map<std::string, size_t> counts() const;
 
  private:

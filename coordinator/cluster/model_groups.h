@@ -1,8 +1,8 @@
-// ModelGroups: which nodes give the same answers. The nodes that serve one model name are grouped
-// by fingerprint; equal fingerprints mean equal tokens. Pure.
+// ModelGroups: the nodes that serve each model name, grouped by fingerprint. Nodes with equal
+// fingerprints generate equal tokens for equal requests. Pure.
 //
-// New requests go to the fingerprint with the most ready nodes; among equals to the one whose
-// first node came first.
+// New requests go to the fingerprint with the most ready nodes. Among equals, they go to the
+// fingerprint whose first node joined first.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,14 @@ namespace lockstep {
 
 struct FingerprintGroup {
   std::string fingerprint;
-  int64_t n_nodes = 0;                  // ready, stalled, suspect or draining
-  int64_t n_ready = 0;                  // of those, preferred for new requests
-  int64_t n_taking_work = 0;            // of those, not draining
-  uint64_t first_joined = 0;            // the smallest Node::joined
-  wire::ModelInfo info;                 // of the node with the largest max_model_len
-  int64_t n_slots = 0;                  // sequences that run at once, over all its nodes
-  std::optional<int64_t> n_queued = 0;  // requests that may wait; absent if a node does not say
+  int64_t n_nodes = 0;        // nodes that are ready, stalled, suspect or draining
+  int64_t n_ready = 0;        // number of those nodes that are preferred for new requests
+  int64_t n_taking_work = 0;  // number of those nodes that are not draining
+  uint64_t first_joined = 0;  // the smallest Node::joined
+  wire::ModelInfo info;       // from the node with the largest max_model_len
+  int64_t n_slots = 0;        // sequences that can run at once, summed over the nodes
+  // Requests that may wait, summed over the nodes; absent if a node does not report the number.
+  std::optional<int64_t> n_queued = 0;
 };
 
 struct ModelGroup {
@@ -32,7 +33,7 @@ struct ModelGroup {
   const FingerprintGroup& serving() const { return fingerprints.front(); }
 };
 
-// In the order of the nodes and of the models that each serves.
+// In the order of the nodes, then of the models that each node serves.
 using ModelGroups = std::vector<ModelGroup>;
 
 ModelGroups group_by_fingerprint(const NodeList& nodes);

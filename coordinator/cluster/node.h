@@ -1,5 +1,5 @@
-// Node: what the coordinator knows of one node at one moment. Immutable once it is in a NodeList;
-// the node table replaces it when something changes. Any thread may read a NodeList.
+// Node: what the coordinator knows about one node at one moment. A Node is immutable once it is in
+// a NodeList; the node table replaces it when something changes. Any thread may read a NodeList.
 #pragma once
 
 #include <cstdint>
@@ -18,20 +18,20 @@ struct Node {
   NodeId id{};
   std::string endpoint;
   NodeState state = NodeState::kConnecting;
-  // Never null; meaningful once the node was kReady.
+  // Never null; meaningful once the node has been kReady.
   std::shared_ptr<const wire::Welcome> welcome = std::make_shared<const wire::Welcome>();
-  wire::Heartbeat load;  // the last one; counters are zero until it came
-  // It has work, and its heartbeats come, but neither its steps nor its progress move.
+  wire::Heartbeat load;  // the last heartbeat; all counters are zero before the first
+  // The node has work and sends heartbeats, but neither their `step` nor their `progress` grows.
   bool stalled = false;
-  uint64_t joined = 0;  // the order in which nodes became present, each restart anew
+  uint64_t joined = 0;  // position in the order in which nodes joined; a restart joins anew
 
-  // nullptr when it does not serve `model`.
+  // Returns nullptr when the node does not serve `model`.
   const wire::ModelInfo* find_model(const std::string& model) const;
   bool serves(const std::string& model) const { return find_model(model) != nullptr; }
   bool is_present() const { return state == NodeState::kReady || state == NodeState::kSuspect; }
-  // Present and not draining: a node that is quiet or stalled may be the only one there is.
+  // Present and not draining. Suspect and stalled nodes count, because there may be no other node.
   bool takes_work() const { return is_present() && !load.draining; }
-  // To be preferred over the other nodes that take work.
+  // Preferred over the other nodes that take work.
   bool is_ready() const { return state == NodeState::kReady && !load.draining && !stalled; }
 };
 

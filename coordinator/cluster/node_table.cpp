@@ -15,7 +15,8 @@ NodeTable::NodeTable(const std::vector<std::string>& endpoints, const Clock& clo
   }
 }
 
-// A copy of its own for the caller to change, before the next view is made.
+// Replaces the node by a copy and returns the copy, which the caller may change until the next view
+// is published.
 Node& NodeTable::edit(NodeId id) {
   auto copy = std::make_shared<Node>(*nodes_[raw(id)]);
   Node& node = *copy;
@@ -51,7 +52,7 @@ NodeTable::Change NodeTable::on_welcome(NodeId id, const wire::Welcome& welcome)
   return was_ready ? Change::kNone : Change::kReady;
 }
 
-// It is greeted again and again, as one that may be replaced by a node that we understand.
+// The node stays due for a hello, because a process with a supported version may replace it.
 NodeTable::Change NodeTable::on_foreign_welcome(NodeId id, const wire::Welcome& welcome) {
   if (entries_[raw(id)].foreign_version == welcome.version) return Change::kNone;
   entries_[raw(id)].foreign_version = welcome.version;
@@ -62,8 +63,8 @@ NodeTable::Change NodeTable::on_foreign_welcome(NodeId id, const wire::Welcome& 
   return Change::kForeign;
 }
 
-// A node greets only who said hello, so a heartbeat of a foreign epoch means that it restarted and
-// another hello crossed it; the welcome follows.
+// A node sends heartbeats only after a hello. A heartbeat with another epoch therefore means that
+// the node restarted and has received a hello that was already on its way; the welcome follows.
 NodeTable::Change NodeTable::on_heartbeat(NodeId id, const wire::Heartbeat& heartbeat) {
   if (!node(id).is_present()) return Change::kNone;
   if (heartbeat.epoch != node(id).welcome->epoch) {

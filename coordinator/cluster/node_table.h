@@ -1,5 +1,6 @@
-// NodeTable: which nodes there are, what they said last and whether they live. Pure bookkeeping
-// over an injected clock; sends nothing. I/O thread only (it owns all ZeroMQ sockets).
+// NodeTable: owns the coordinator's record of each node: its last welcome and heartbeat, and its
+// state. Pure bookkeeping over an injected clock; sends nothing. I/O thread only: the thread that
+// owns all ZeroMQ sockets.
 //
 //                  welcome                    silent 750 ms            silent 2 s
 //   kConnecting ───────────────► kReady ───────────────────► kSuspect ───────────► kDead
@@ -7,17 +8,19 @@
 //                                  ├────────────────────────────┘                    │
 //                                  └──────────────────── welcome ────────────────────┘
 //
-// Every node that is not kReady is greeted again every kHelloInterval. A welcome or heartbeat with
-// another epoch means that the node restarted, a welcome to a new peer that our connection broke:
-// what it carried for us is gone.
+// Hello: the coordinator sends a hello to every node that is not kReady, every `hello_interval`.
 //
-// A ready node is stalled while it has work and its heartbeats show no progress. Heartbeats are
-// counted, not time: none come from a process that is stopped, and those that waited while we were
-// stopped each bring their own counters.
+// Restart: a welcome or heartbeat with another epoch means that the node restarted. A welcome with
+// `new_peer` means that the connection to the node broke in between. In both cases the node's
+// streams for this coordinator are lost.
 //
-// Silence is counted from expire() to expire(), at most half of kSuspect's time each: when our own
-// thread was away for longer, what the nodes said meanwhile waits unread, and it was not they who
-// were silent.
+// Stall: a ready node is stalled while it has work and its heartbeats show no progress. The table
+// counts heartbeats, not time: a stopped node process sends none, and heartbeats that waited while
+// the coordinator was stopped each carry their own counters.
+//
+// Silence: a node's silence grows between two calls of expire(), by at most half of the suspect
+// timeout per call. If the I/O thread itself was away for longer, the nodes' messages of that time
+// are still unread, so the time does not count as silence of the nodes.
 #pragma once
 
 #include <chrono>
@@ -37,9 +40,9 @@ struct NodeTimeouts {
   std::chrono::milliseconds suspect{750};
   std::chrono::milliseconds dead{2000};
   std::chrono::milliseconds hello_interval{250};
-  // Heartbeats in a row in which a node with work shows no progress, until it counts as stalled.
+  // A node with work is stalled after this many heartbeats in a row without progress.
   uint32_t stalled_heartbeats = 16;
-  // The same for a node that tells its finished steps only: one step may take minutes.
+  // The same limit for a node that reports finished steps only: one step may take minutes.
   uint32_t stalled_heartbeats_by_step = 600;
 };
 
@@ -48,46 +51,47 @@ class NodeTable {
   NodeTable(const std::vector<std::string>& endpoints, const Clock& clock,
             NodeTimeouts timeouts = {});
 
-  // What a message from a node changed.
+  // What changed because of a message from a node.
   enum class Change {
     kNone,
-    kReady,      // it may get work now
-    kRestarted,  // a new epoch or connection: kReady, and every stream of the old one is lost
-    kLost,       // it restarted but has not said welcome yet: streams lost, no new work
-    kStalled,    // it has work and does not get on with it: others get the new work
-    kForeign,    // it speaks another version of the protocol: no work; told once
+    kReady,      // the node may get work now
+    kRestarted,  // a new epoch or connection: as kReady, and all streams of the old one are lost
+    kLost,       // the node restarted and its welcome is still to come: streams lost, no new work
+    kStalled,    // the node has work and makes no progress: new work goes to other nodes
+    kForeign,    // the node uses another protocol version: no work; returned once
   };
   Change on_welcome(NodeId id, const wire::Welcome& welcome);
   Change on_heartbeat(NodeId id, const wire::Heartbeat& heartbeat);
   Change on_other_message(NodeId id);
 
-  // Nodes that were declared dead since the last call; moves the quiet ones on. To be called often
-  // in `timeouts.suspect`.
+  // Moves silent nodes to kSuspect and kDead, and returns those that became dead. Must be called
+  // several times per `timeouts.suspect`.
   std::vector<NodeId> expire();
-  // Nodes to greet now.
+  // Nodes that a hello has to be sent to now.
   std::vector<NodeId> due_for_hello() const;
   void on_hello_sent(NodeId id) { entries_[raw(id)].greeted = clock_.now(); }
 
   const NodeList& nodes() const { return nodes_; }
   const Node& node(NodeId id) const { return *nodes_[raw(id)]; }
-  // What the nodes that are present serve, by model and fingerprint.
+  // The nodes that are present, grouped by model and fingerprint.
   const ModelGroups& groups() const { return *groups_; }
   const std::shared_ptr<const ModelGroups>& shared_groups() const { return groups_; }
   bool knows_model(const std::string& model) const;
-  // The first model of the first node that is present; nullptr when there is none.
+  // The first model of the first node that is present; nullptr when no node is present.
   const std::string* default_model() const;
 
-  // Grows with every change of a Node, heartbeats that say something new included.
+  // Grows with every change of a Node, including a heartbeat whose values differ from the last.
   uint64_t version() const { return version_; }
   // Grows when a node's state, welcome, or readiness for work changes.
   uint64_t membership() const { return membership_; }
 
  private:
   struct Entry {
-    Clock::TimePoint heard;  // last message of the present epoch; later by our own absences
-    std::optional<Clock::TimePoint> greeted;
-    uint32_t n_still = 0;         // heartbeats in a row without progress
-    int64_t foreign_version = 0;  // of its last welcome, if we do not speak it
+    // Time of the last message of the present epoch, moved on by the I/O thread's own absences.
+    Clock::TimePoint heard;
+    std::optional<Clock::TimePoint> greeted;  // time of the last hello
+    uint32_t n_still = 0;                     // heartbeats in a row without progress
+    int64_t foreign_version = 0;  // version of the last welcome, if it is not a supported one
   };
 
   Node& edit(NodeId id);
@@ -101,7 +105,7 @@ class NodeTable {
   const Clock& clock_;
   const NodeTimeouts timeouts_;
   // I/O thread
-  NodeList nodes_;              // replaced one by one; never changed in place once they are shared
+  NodeList nodes_;              // an entry is replaced, never changed in place once it is shared
   std::vector<Entry> entries_;  // [n_nodes], by NodeId
   std::shared_ptr<const ModelGroups> groups_ = std::make_shared<const ModelGroups>();
   uint64_t version_ = 0;

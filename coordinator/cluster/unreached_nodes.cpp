@@ -19,7 +19,7 @@ using std::chrono::milliseconds;
 
 std::string error_text(int error) { return std::strerror(error); }
 
-// 0 when it is connected, else an errno.
+// Returns 0 when the connection succeeds, else an errno.
 int try_connect(const addrinfo& address, milliseconds timeout) {
   const int fd = ::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return errno;

@@ -1,6 +1,7 @@
-// UnreachedNodes: says of each node that never answered, once, why its endpoint cannot be reached.
-// ZeroMQ resolves names and connects by itself, again and again, and tells nobody why it fails.
-// tick() on the I/O thread; the explanation, which may block on DNS, runs on a thread of its own.
+// UnreachedNodes: produces, once for each node that never answered, a log line with the reason why
+// its endpoint cannot be reached. It is needed because ZeroMQ resolves names and reconnects by
+// itself and does not report why that fails. tick() runs on the I/O thread; finding the reason may
+// block on DNS and runs on a thread of its own.
 #pragma once
 
 #include <chrono>
@@ -14,8 +15,8 @@
 
 namespace lockstep {
 
-// Tries to resolve and to connect to a tcp:// endpoint, for at most `timeout` when connecting.
-// Returns the reason why it cannot be reached, for a log line.
+// Tries to resolve a tcp:// endpoint and to connect to it; connecting takes at most `timeout`.
+// Returns the reason why the endpoint cannot be reached, for a log line.
 std::string why_unreached(const std::string& endpoint, std::chrono::milliseconds timeout);
 
 class UnreachedNodes {
@@ -23,11 +24,12 @@ class UnreachedNodes {
   using Explain = std::function<std::string(const std::string& endpoint)>;
   using RunApart = std::function<void(std::function<void()>)>;
 
-  // A node is explained when it has been connecting for `n_ticks` calls of tick() in a row. It is
-  // explained again only after it was there in between. `run_apart` starts a task elsewhere.
+  // `explain` is called for a node that has been connecting for `n_ticks` calls of tick() in a row,
+  // and again for the same node only after it was present in between. `run_apart` must run its task
+  // on another thread.
   UnreachedNodes(size_t n_ticks, Explain explain, RunApart run_apart);
 
-  // Lines for the log that are ready now.
+  // Returns the log lines that are ready now.
   std::vector<std::string> tick(const NodeList& nodes);
 
  private:
@@ -40,9 +42,10 @@ class UnreachedNodes {
   const size_t n_ticks_;
   const Explain explain_;
   const RunApart run_apart_;
-  const std::shared_ptr<Lines> lines_ = std::make_shared<Lines>();  // outlives us in the tasks
+  // Shared with the tasks on other threads, which may outlive this object.
+  const std::shared_ptr<Lines> lines_ = std::make_shared<Lines>();
   // I/O thread
-  std::vector<size_t> n_waited_;  // [n_nodes] ticks
+  std::vector<size_t> n_waited_;  // [n_nodes] ticks in a row that the node has been connecting
 };
 
 }  // namespace lockstep
