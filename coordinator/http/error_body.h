@@ -1,4 +1,4 @@
-// error_body: an Error as the JSON that OpenAI's clients read. Pure.
+// error_body: converts an Error to the JSON that OpenAI clients read. Pure.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace lockstep {
 
-// {"error": {message, type, param, code}}; bytes that are not UTF-8 are replaced.
+// Returns {"error": {message, type, param, code}}. Bytes that are not UTF-8 are replaced.
 std::string error_body(const Error& error);
 
 }  // namespace lockstep

@@ -1,5 +1,5 @@
-// An Error as an HTTP response: status, OpenAI-shaped body and, where trying again helps,
-// Retry-After. Pure.
+// error_response: converts an Error to an HTTP response: status, OpenAI-shaped body and, for errors
+// that a retry may resolve, a Retry-After header. Pure.
 #pragma once
 
 #include "common/result.h"

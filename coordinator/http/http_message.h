@@ -1,5 +1,5 @@
-// HTTP as the handlers see it: a request that has been read whole, and the ways to answer it.
-// Knows Asio's coroutines, nothing of Beast, sockets or OpenAI.
+// HTTP types for the handlers: a request that was read completely, and the interface for the reply.
+// Knows Asio's coroutines, but neither Beast nor sockets nor OpenAI.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -14,13 +14,13 @@
 namespace lockstep {
 
 struct HttpRequest {
-  std::string method;      // "GET" also for HEAD: the session leaves the body out
+  std::string method;      // "GET" also for HEAD: the session omits the body of the response
   std::string path;        // still percent-encoded, without the query
-  std::string body;        // within the limit
-  std::string request_id;  // the client's X-Request-Id, or one of ours
-  ByteHold body_bytes;     // of the budget for what is in flight
+  std::string body;        // at most HttpLimits::body_bytes
+  std::string request_id;  // the client's X-Request-Id, or a generated one
+  ByteHold body_bytes;     // the body's share of the budget for bytes in flight
 
-  // For a handler that has read it and has long to go.
+  // Frees the body early. A long-running handler calls this once it has parsed the body.
   void drop_body() {
     body = std::string();
     body_bytes = ByteHold();
@@ -36,8 +36,9 @@ struct HttpResponse {
   HttpHeaders headers;
 };
 
-// One answer: send() once, or begin_events(), send_events()…, end_events(). All of them on the
-// connection's executor; false means that the connection is gone and nothing more can be sent.
+// HttpReply: sends one response: either send() once, or begin_events(), send_events() any number of
+// times, end_events(). All functions run on the connection's executor. They return false when the
+// connection is closed and nothing more can be sent.
 class HttpReply {
  public:
   virtual ~HttpReply() = default;
@@ -48,13 +49,13 @@ class HttpReply {
   virtual boost::asio::awaitable<bool> send_events(std::string text) = 0;
   virtual boost::asio::awaitable<bool> end_events() = 0;
 
-  // Calls `on_gone` once on the executor if the client closes its side before the answer is
-  // complete. Bytes that it sends meanwhile (a pipelined request) are kept; too many of them close
-  // the connection.
+  // Calls `on_gone` once on the executor if the client closes its side before the response is
+  // complete. Bytes that the client sends meanwhile (a pipelined request) are kept; too many of
+  // them close the connection.
   virtual void watch_peer(std::function<void()> on_gone) = 0;
 };
 
-// Returns when the answer is complete.
+// A handler returns when the response is complete.
 using HttpHandler = std::function<boost::asio::awaitable<void>(HttpRequest&, HttpReply&)>;
 
 }  // namespace lockstep

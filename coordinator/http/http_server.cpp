@@ -23,9 +23,10 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-constexpr std::chrono::milliseconds kPause{20};  // while full, or out of file descriptors
-constexpr std::chrono::seconds kFailureLine{10};
-constexpr size_t kOtherDescriptors = 128;  // the admin port's connections, ZeroMQ's, files
+// Pause of the accept loop at the connection limit, or without free file descriptors.
+constexpr std::chrono::milliseconds kPause{20};
+constexpr std::chrono::seconds kFailureLine{10};  // least time between two log lines
+constexpr size_t kOtherDescriptors = 128;         // for the admin port, ZeroMQ and files
 
 size_t n_descriptors_allowed() {
   rlimit limit{};
@@ -117,7 +118,7 @@ asio::awaitable<void> HttpServer::accept_loop() {
   }
 }
 
-// One line now and then: what fails here fails again after the pause.
+// Logs at most one line per kFailureLine, because a failure repeats after every pause.
 void HttpServer::note_accept_failure(const std::string& reason) {
   ++n_accept_failures_;
   const auto now = std::chrono::steady_clock::now();

@@ -1,5 +1,6 @@
-// HttpServer: listens, accepts, and runs one HttpSession per connection on its own Asio threads.
-// Bounds the number of connections; ends them in order at shutdown. Knows no paths.
+// HttpServer: listens, accepts, and runs one HttpSession per connection on its own Asio threads. It
+// limits the number of connections and closes them in an orderly way at shutdown. Knows no paths.
+// Its functions are called on the owner's thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -21,8 +22,8 @@
 
 namespace lockstep {
 
-// As many as are wanted, but fewer than the process may have descriptors: the admin port, ZeroMQ
-// and files need some as well.
+// The number of HTTP connections to allow: `n_wanted`, but less than the process's limit of file
+// descriptors, because the admin port, ZeroMQ and files need some too.
 size_t connections_within(size_t n_wanted, size_t n_descriptors);
 
 class HttpServer {
@@ -32,13 +33,14 @@ class HttpServer {
                                                    IdGenerator& ids, CoordinatorProbes& probes);
   ~HttpServer();  // stop(); closes every connection
 
-  const HostPort& address() const { return address_; }  // with the port that was taken
+  const HostPort& address() const { return address_; }  // with the port in use
 
-  // Stops accepting, closes idle connections; the others end with their present answer.
+  // Stops accepting and closes idle connections. Each other connection closes after its present
+  // response.
   void begin_drain();
-  // True once no connection is left.
+  // Returns true once no connection is left, false after `timeout`.
   bool wait_drained(std::chrono::milliseconds timeout);
-  // Ends the threads. Requests stay where they are, unanswered, until this object goes.
+  // Ends the threads. Unfinished requests stay unanswered until this object is destroyed.
   void stop();
 
  private:
@@ -56,8 +58,8 @@ class HttpServer {
   const HttpServerConfig config_;
   HttpContext context_;
   HostPort address_;
-  // of the accept loop
-  uint64_t n_accept_failures_ = 0;  // since the last line in the log
+  // used by the accept loop only
+  uint64_t n_accept_failures_ = 0;  // since the last log line
   std::chrono::steady_clock::time_point next_failure_line_{};
   // any thread
   std::atomic<bool> draining_{false};

@@ -28,18 +28,20 @@ using Parser = http::request_parser<http::string_body>;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kReadBytes = 16u << 10;
 constexpr size_t kMaxPipelinedBytes = 256u << 10;  // kept while a request is being answered
-constexpr auto kLinger = std::chrono::seconds(2);  // for a refused client to read why
+constexpr auto kLinger = std::chrono::seconds(2);  // time for a client to read a refusal
 
-// A client's id goes into our logs and headers: short and printable, or not at all.
+// A client's id is written to logs and headers, so only a short printable id is used.
 bool is_usable_id(std::string_view id) {
   const auto is_visible = [](char c) { return c > 0x20 && c < 0x7f; };
   return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), is_visible);
 }
 
-// Of a body that there is no room for now; Beast gives it to buffers with a limit, ours have none.
+// The error code for a body that the byte budget has no room for now. Beast uses this code for
+// buffers with a limit only; the buffers here have no limit.
 constexpr auto kNoRoom = http::error::buffer_overflow;
 
-// What to tell a client whose request could not be read; nullopt when it is gone or too slow.
+// The error response for a request that could not be read; nullopt when the client is disconnected
+// or too slow.
 std::optional<Error> explain(const error_code& error, const HttpContext& context) {
   const HttpLimits& limits = context.limits;
   if (error == kNoRoom)
@@ -103,7 +105,7 @@ class Session final : public HttpSession,
     co_return answered(!error);
   }
 
-  // HTTP/1.0 knows no chunks: there the end of the connection ends the stream.
+  // HTTP/1.0 has no chunked encoding; there, closing the connection ends the stream.
   asio::awaitable<bool> begin_events(HttpHeaders headers) override {
     if (!is_chunkable_) keep_alive_ = false;
     http::response<http::empty_body> message = head<http::empty_body>(200);
@@ -152,7 +154,7 @@ class Session final : public HttpSession,
     }
   }
 
-  // The wait between two requests, which a drain may end.
+  // Waits for the next request; a drain may end the wait.
   asio::awaitable<bool> read_first_bytes() {
     if (buffer_.size() > 0) co_return true;
     if (context_.draining()) co_return false;
@@ -166,7 +168,7 @@ class Session final : public HttpSession,
     co_return !error;
   }
 
-  // False when the connection is to be closed.
+  // Returns false when the connection must be closed.
   asio::awaitable<bool> serve_one_request() {
     Parser parser;
     parser.header_limit(context_.limits.header_bytes);
@@ -176,7 +178,7 @@ class Session final : public HttpSession,
     const error_code error = co_await read_request(parser, refusal);
     if (error && !refusal) refusal = explain(error, context_);
     if (refusal) {
-      parser.get().body() = std::string();  // before the client takes its time to read why
+      parser.get().body() = std::string();  // freed before the refusal is sent, which may take long
       body_bytes_ = ByteHold();
       co_await refuse(*refusal);
     }
@@ -195,7 +197,7 @@ class Session final : public HttpSession,
     body_bytes_ = ByteHold(context_.bytes);
   }
 
-  // `refusal`: why the body is not even read.
+  // `refusal` is set if the request is refused before its body is read.
   asio::awaitable<error_code> read_request(Parser& parser, std::optional<Error>& refusal) {
     stream_.expires_after(context_.limits.header_timeout);
     auto [header_error, n] = co_await http::async_read_header(stream_, buffer_, parser, kAwait);
@@ -203,7 +205,7 @@ class Session final : public HttpSession,
     const auto& head = parser.get();
     const auto& client_id = head["X-Request-Id"];
     if (is_usable_id({client_id.data(), client_id.size()})) request_id_ = std::string(client_id);
-    // Anything but plain chunks would be read differently by a proxy before us.
+    // A proxy in front of the server could interpret any other transfer encoding differently.
     if (head.count(http::field::transfer_encoding) > 0 && !parser.chunked())
       co_return http::make_error_code(http::error::bad_transfer_encoding);
     is_head_ = head.method() == http::verb::head;
@@ -221,7 +223,7 @@ class Session final : public HttpSession,
     co_return co_await read_body(parser);
   }
 
-  // Counts as it comes: what a client announces costs nothing yet.
+  // The body's bytes are reserved from the budget as they arrive, not by the announced length.
   asio::awaitable<error_code> read_body(Parser& parser) {
     parser.eager(true);
     while (!parser.is_done()) {
@@ -245,8 +247,9 @@ class Session final : public HttpSession,
             .body_bytes = std::move(body_bytes_)};
   }
 
-  // Answers what could not be read, and gives the client, which may still be sending, a moment to
-  // read the answer before its unread bytes make the kernel reset the connection.
+  // Answers a request that could not be read. The client may still be sending, so the session waits
+  // kLinger before it closes: otherwise the unread bytes would make the kernel reset the connection
+  // before the client has read the answer.
   asio::awaitable<void> refuse(const Error& error) {
     HttpResponse response = error_response(error);
     const bool sent = co_await send(std::move(response));
@@ -294,7 +297,8 @@ class Session final : public HttpSession,
     wait_readable();
   }
 
-  // Also a peer that sends more than we keep: unread bytes would hide its leaving.
+  // Also called for a peer that sends more than kMaxPipelinedBytes, because unread bytes would hide
+  // its disconnection.
   void peer_is_gone() {
     is_open_ = false;
     stream_.close();
@@ -315,14 +319,14 @@ class Session final : public HttpSession,
   bool idle_ = false;
   bool is_first_ = true;
   bool is_open_ = true;
-  // of the present request
+  // state of the present request
   std::string request_id_;
   ByteHold body_bytes_;
   bool is_head_ = false;
   bool is_chunkable_ = true;
   bool keep_alive_ = false;
   std::function<void()> on_gone_;
-  uint64_t n_watches_ = 0;  // tells a cancelled wait from the present one
+  uint64_t n_watches_ = 0;  // distinguishes a cancelled wait from the present one
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
-// HttpSession: one HTTP/1.1 connection. Reads requests within limits of size and time, one after
-// the other, gives each to the handler, and answers what it cannot read with an error body. All on
-// the connection's strand. The only file pair that includes Beast.
+// HttpSession: owns one HTTP/1.1 connection. It reads requests one after the other, within limits
+// of size and time, and passes each to the handler. It answers a request that cannot be read with
+// an error body. All of it runs on the connection's strand. No other files of the coordinator
+// include Beast.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -14,23 +15,24 @@
 
 namespace lockstep {
 
-// What a session needs; outlives it.
+// HttpContext: what all sessions of a server share. It must outlive the sessions.
 struct HttpContext {
   HttpLimits limits;
   HttpHandler handler;
   IdGenerator& ids;
   CoordinatorProbes& probes;
-  std::function<bool()> draining;     // true: answer what is running, then close
-  std::shared_ptr<ByteBudget> bytes;  // of bodies, those half read included; null: no limit
-  bool is_guarded = false;            // other names than loopback's are refused
+  std::function<bool()> draining;     // true: close after the present response
+  std::shared_ptr<ByteBudget> bytes;  // budget for bodies, also half-read ones; null = no limit
+  bool is_guarded = false;            // refuse Host and Origin names other than loopback's
 };
 
 class HttpSession {
  public:
   virtual ~HttpSession() = default;
-  // Runs until the connection ends; it keeps itself alive meanwhile, then calls `on_end`.
+  // Serves the connection until it ends, then calls `on_end`. The session keeps itself alive
+  // meanwhile.
   virtual void start(std::function<void()> on_end) = 0;
-  // Any thread: closes the connection if no request is being read or answered.
+  // Closes the connection if no request is being read or answered. Any thread.
   virtual void close_if_idle() = 0;
 };
 

@@ -6,7 +6,7 @@
 namespace lockstep {
 namespace {
 
-// SplitMix64's finaliser: a bijection, so different inputs never meet.
+// SplitMix64's finaliser. It is a bijection, so different inputs give different outputs.
 // https://prng.di.unimi.it/splitmix64.c
 uint64_t scramble(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;

@@ -1,5 +1,5 @@
-// IdGenerator: ids that nobody else makes: 32 hexadecimal digits, random per process, never
-// repeated within it. Any thread.
+// IdGenerator: generates unique ids of 32 hexadecimal digits. Ids are random per process and never
+// repeat within a process. Any thread.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@ namespace lockstep {
 class IdGenerator {
  public:
   IdGenerator();
-  // "chatcmpl-" + 32 digits.
+  // Returns `prefix` and 32 digits; a prefix is, for example, "chatcmpl-".
   std::string make(const char* prefix);
 
  private:

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-// Builds the tree and remembers the top-level key it is under, for error messages.
+// TreeBuilder: builds the tree and keeps the present top-level key for error messages.
 class TreeBuilder final : public nlohmann::json_sax<json> {
  public:
   bool null() override { return add(nullptr); }
@@ -21,7 +21,7 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
   bool number_unsigned(uint64_t value) override { return add(value); }
   bool number_float(double value, const std::string&) override { return add(value); }
   bool string(std::string& value) override { return add(std::move(value)); }
-  bool binary(json::binary_t&) override { return false; }  // JSON text has none
+  bool binary(json::binary_t&) override { return false; }  // JSON text has no binary values
   bool start_object(size_t) override { return open(json::object()); }
   bool start_array(size_t) override { return open(json::array()); }
   bool end_object() override { return close(); }
@@ -35,7 +35,7 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
                    const nlohmann::json::exception& error) override {
     error_.code = ErrorCode::kInvalidRequest;
     error_.param = field_;
-    constexpr int kNumberOverflow = 406;  // nlohmann's out_of_range
+    constexpr int kNumberOverflow = 406;  // id of nlohmann's out_of_range error
     error_.message = error.id == kNumberOverflow
                          ? "number out of range"
                          : "malformed JSON at byte " + std::to_string(position);
@@ -65,7 +65,8 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
     if (open_.size() == 1) field_.clear();
     return true;
   }
-  // The address stays valid while the value is open: its parent does not change meanwhile.
+  // The returned address stays valid while the value is open, because its parent does not change
+  // meanwhile.
   json* place(json value) {
     if (open_.empty()) {
       root_ = std::move(value);

@@ -1,6 +1,7 @@
-// JSON bodies of HTTP requests: text to a tree, or an Error that says where it went wrong. Nesting
-// depth and number of values are checked before a tree is built, so hostile bodies cost one linear
-// scan; both limits are in wire/limits.h. Pure; any thread.
+// parse_json_object: parses the JSON body of an HTTP request into a tree, or returns an Error that
+// names the place of the fault. Nesting depth and number of values are checked before the tree is
+// built, so a hostile body costs one linear scan. Both limits are in wire/limits.h. Pure; any
+// thread.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,8 +11,8 @@
 
 namespace lockstep {
 
-// A syntax error inside a top-level field (NaN, 1e400, a missing comma) names that field in
-// `param`. A tree that there is no memory for is kPayloadTooLarge.
+// For a syntax error inside a top-level field (NaN, 1e400, a missing comma), `param` names the
+// field. If memory for the tree cannot be allocated, the error is kPayloadTooLarge.
 Result<nlohmann::json> parse_json_object(std::string_view body);
 
 }  // namespace lockstep

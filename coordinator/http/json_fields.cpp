@@ -9,7 +9,7 @@ namespace {
 
 using nlohmann::json;
 
-// JSON knows no integers: 16 and 16.0 are the same number.
+// JSON has no integer type: 16 and 16.0 are the same number.
 std::optional<int64_t> as_integer(const json& value) {
   constexpr double kExact = 9007199254740992.0;  // 2^53
   if (value.is_number_unsigned()) {

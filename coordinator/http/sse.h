@@ -1,4 +1,4 @@
-// Server-sent events, as OpenAI's clients read them. Pure.
+// Server-sent events in the form that OpenAI clients read. Pure.
 // https://html.spec.whatwg.org/multipage/server-sent-events.html
 #pragma once
 
@@ -10,18 +10,19 @@ namespace lockstep::sse {
 inline constexpr const char* kDone = "data: [DONE]\n\n";
 inline constexpr const char* kKeepAlive = ": keep-alive\n\n";
 
-// One line, which clients skip.
+// Appends a comment of one line, which clients skip.
 inline void append_comment(std::string_view line, std::string& out) {
   out += ": ";
   out += line;
   out += "\n\n";
 }
 
-// `json` is one line, also for clients that end a line at U+0085, U+2028 and U+2029 (Python's
-// splitlines() does): JSON may hold them, but only inside strings, where an escape means the same.
-// JSON has no other line ends: it escapes everything below U+0020.
+// Appends `json` as one line. Some clients end a line at U+0085, U+2028 and U+2029 too (Python's
+// splitlines() does). JSON may contain these characters only inside strings, where an escape is
+// equivalent, so they are escaped here. JSON has no other line ends: it escapes all characters
+// below U+0020.
 inline void append_json(std::string_view json, std::string& out) {
-  // The usual case, at the speed of memchr.
+  // Fast path at the speed of memchr: most texts contain none of the lead bytes.
   if (json.find('\xE2') == json.npos && json.find('\xC2') == json.npos) {
     out += json;
     return;

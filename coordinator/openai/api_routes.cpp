@@ -21,7 +21,7 @@ constexpr std::array<std::string_view, 5> kGetPaths = {"/health", "/ready", "/ve
                                                        "/v1/models"};
 constexpr std::array<std::string_view, 4> kPostPaths = {"/v1/chat/completions", "/v1/completions",
                                                         "/tokenize", "/detokenize"};
-constexpr std::chrono::seconds kTimeout{30};  // for an answer without decoding
+constexpr std::chrono::seconds kTimeout{30};  // for replies that need no text generation
 
 template <class Paths>
 bool contains(const Paths& paths, std::string_view path) {
@@ -34,7 +34,7 @@ HttpResponse json_response(const ordered_json& body) {
   return response;
 }
 
-// Only what the model's file says.
+// Contains only the parameters that the model's file recommends.
 ordered_json sampling_json(const wire::SamplingDefaults& defaults) {
   ordered_json out = ordered_json::object();
   const auto add = [&](const char* name, const auto& value) {

@@ -1,5 +1,6 @@
-// ApiRoutes: every path of the public HTTP port, and the handlers that are not text generation.
-// Unknown paths and methods get OpenAI-shaped errors. Any thread (one coroutine per request).
+// ApiRoutes: maps every path of the public HTTP port to its handler, and implements the handlers
+// that do not generate text. Unknown paths and methods get OpenAI-shaped errors. Any thread (one
+// coroutine per request).
 #pragma once
 
 #include <string_view>
@@ -22,7 +23,7 @@ class ApiRoutes {
   HttpResponse health() const;
   HttpResponse models() const;
   HttpResponse model(std::string_view encoded_id) const;
-  // Sends one message to the cluster and waits for its one answer.
+  // Sends one message to the cluster and waits for its single reply.
   boost::asio::awaitable<void> ask(Result<wire::Message> question, HttpReply& reply);
 
   ClusterClient& cluster_;

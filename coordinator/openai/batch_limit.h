@@ -1,4 +1,5 @@
-// Whether the prompts of one HTTP request can ever be at the nodes together. Pure.
+// check_batch: checks whether the prompts of one HTTP request can ever be at the nodes together.
+// Pure.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +10,9 @@
 
 namespace lockstep {
 
-// An error with the numbers if the nodes that serve `model` hold fewer requests, running and
-// waiting, even when they are idle: then trying again would not help. Ok if a node does not say
-// how many it holds.
+// Returns an error with the numbers if the nodes that serve `model` can hold fewer than `n_prompts`
+// requests, running and waiting together, even when idle: a retry would not help. Returns Ok if a
+// node does not report how many requests it can hold.
 Status check_batch(size_t n_prompts, const std::string& model, const ClusterView& view);
 
 }  // namespace lockstep

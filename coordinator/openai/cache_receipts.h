@@ -1,5 +1,5 @@
-// CacheReceipts: why the prompts of one request were found in the prefix cache, or were not
-// (docs/kv-cache.md). Pure; one thread at a time.
+// CacheReceipts: collects, for the prompts of one request, what was found in the prefix cache and
+// why not more (docs/kv-cache.md). Pure; one thread at a time.
 #pragma once
 
 #include <map>
@@ -11,10 +11,10 @@ namespace lockstep {
 
 class CacheReceipts {
  public:
-  void done(const wire::Done& done);  // one per prompt
+  void done(const wire::Done& done);  // to be called once per prompt
 
-  // "hit; matched=48; divergent=50, never_seen; …": one for each prompt that has ended, in their
-  // order; empty if no node gave one.
+  // Returns "hit; matched=48; divergent=50, never_seen; …": one receipt for each prompt that has
+  // ended, in the order of the prompts. Empty if no node sent a receipt.
   std::string text() const;
 
  private:

@@ -28,7 +28,8 @@ void EventStream::take(const wire::Message& message) {
   for (const std::string& chunk : chunks) sse::append_event(chunk, text_);
 }
 
-// Messages may have come after the silence was noticed: then there is text, and it counts.
+// Messages may have arrived after the wait timed out; then their text is returned instead of a
+// comment.
 std::string EventStream::take_text(bool was_silent) {
   if (error_) sse::append_event(error_body(*error_), text_);
   if (over()) {

@@ -1,5 +1,5 @@
-// EventStream: an HTTP stream between two waits: takes the cluster's messages, gives the events to
-// send. Knows no sockets and no coroutines. On the connection's executor.
+// EventStream: converts the cluster's messages for one streamed HTTP response into the text of
+// server-sent events. Knows no sockets and no coroutines. Runs on the connection's executor.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +20,17 @@ class EventStream {
 
   void take(const wire::Message& message);
 
-  // Every prompt is, so the 200 may go out; before, an error is a plain HTTP error.
+  // True once every prompt is accepted, so that the status 200 may be sent. Before that, an error
+  // is a plain HTTP error.
   bool accepted() const { return n_unaccepted_ == 0; }
   bool over() const { return error_ || answer_.complete(); }
   const std::optional<Error>& error() const { return error_; }
-  uint64_t seed() const { return seed_; }  // once accepted()
+  uint64_t seed() const { return seed_; }  // valid once accepted()
 
-  // What is to be sent now, to the last event when it is over(); before that one stands the cache
-  // receipt, which came too late for a header, as a comment. A comment also if there is nothing and
-  // `was_silent`, so that proxies keep the connection.
+  // Returns the text to send now; when over(), up to and including the last event. The cache
+  // receipt is known too late for a header, so it is sent as a comment before the last event. If
+  // there is no text and `was_silent`, the result is a keep-alive comment, so that proxies keep the
+  // connection open.
   std::string take_text(bool was_silent);
 
  private:

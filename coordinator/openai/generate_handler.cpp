@@ -25,8 +25,8 @@ AnswerHeader GenerateHandler::header(OpenAiEndpoint endpoint) {
           .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
 }
 
-// The prompts go on to the cluster, as they are long; the request keeps all that its answer is made
-// of.
+// Moves the prompts to the cluster, because they are long. `request` keeps everything that the
+// response needs.
 bool GenerateHandler::submit(OpenAiRequest& request, const std::string& client_key,
                              const Queue& queue) {
   std::vector<wire::Generate> prompts;
@@ -80,7 +80,7 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpReque
   if (complete) guard.disarm();
 }
 
-// True when every prompt has had its final message.
+// Returns true when every prompt has had its final message.
 asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request, Queue queue,
                                                     HttpReply& reply) {
   WholeAnswer answer(request, header(request.endpoint));
@@ -112,8 +112,8 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
   co_return true;
 }
 
-// Until every prompt is accepted an error is a plain HTTP error; then the 200 goes out, and an
-// error becomes an event.
+// Until every prompt is accepted, an error is sent as a plain HTTP error. Then the status 200 is
+// sent, and a later error is sent as an event.
 asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& request, Queue queue,
                                                      HttpReply& reply) {
   EventStream stream(request, header(request.endpoint));

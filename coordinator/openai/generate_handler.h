@@ -1,6 +1,6 @@
-// GenerateHandler: one /v1/chat/completions or /v1/completions request from body to last byte.
-// Sends its prompts to the cluster as one client, and turns what comes back into a JSON answer or
-// a stream of events. Runs as a coroutine on the connection's executor.
+// GenerateHandler: handles a /v1/chat/completions or /v1/completions request from the body to the
+// last byte of the response. It submits the prompts to the cluster as one client and converts the
+// replies to a JSON body or a stream of events. Runs as a coroutine on the connection's executor.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,7 @@ namespace lockstep {
 
 class GenerateHandler {
  public:
-  // `keep_alive`: a stream that is silent for so long gets a comment.
+  // `keep_alive`: a stream that is silent for this long gets a comment.
   GenerateHandler(ClusterClient& cluster, IdGenerator& ids, std::chrono::milliseconds keep_alive)
       : cluster_(cluster), ids_(ids), keep_alive_(keep_alive) {}
 

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// JSON has no infinity; vLLM and OpenAI send this for "never".
+// JSON has no infinity; vLLM and OpenAI send this value for a probability of zero.
 constexpr double kLowestLogprob = -9999.0;
 
 double finite(float logprob) {
@@ -32,8 +32,8 @@ ordered_json chat_token(const std::string& bytes, float logprob) {
           {"bytes", byte_list(bytes)}};
 }
 
-// A key of top_logprobs: parts of characters must stay apart, so they are spelled out as OpenAI
-// does: "bytes:\xe4\xbd".
+// A key of top_logprobs. Partial characters must give distinct keys, so their bytes are spelled out
+// as OpenAI does: "bytes:\xe4\xbd".
 std::string completion_token(const std::string& bytes) {
   if (wire::is_valid_utf8(bytes)) return bytes;
   constexpr char kHex[] = "0123456789abcdef";

@@ -30,13 +30,13 @@ Result<std::string> parse_role(const json& message, const std::string& where) {
   if (value == nullptr) return invalid(param, "is required");
   if (!value->is_string()) return invalid(param, "must be a string, got " + describe(*value));
   const auto role = value->get<std::string>();
-  if (role == "developer") return std::string("system");  // its newer name
+  if (role == "developer") return std::string("system");  // OpenAI's newer name of "system"
   if (role == "system" || role == "user" || role == "assistant") return role;
   if (role == "tool" || role == "function") return unsupported(param, "the role '" + role + "'");
   return invalid(param, "must be system, developer, user or assistant, got " + describe(*value));
 }
 
-// What the assistant said earlier may be a refusal, where others only have text.
+// An assistant's earlier message may have a refusal part; other roles have text parts only.
 Result<std::string> parse_part(const json& part, bool is_assistant, const std::string& where) {
   if (!part.is_object()) return invalid(where, "must be an object, got " + describe(part));
   const json* type = find(part, "type");
@@ -52,7 +52,7 @@ Result<std::string> parse_part(const json& part, bool is_assistant, const std::s
   return text->get<std::string>();
 }
 
-// An assistant's turn without content: its refusal if it has one, else an empty turn.
+// For an assistant message without content: returns its refusal if it has one, else an empty text.
 Result<std::string> parse_refusal(const json& message, const std::string& where) {
   const json* value = find(message, "refusal");
   if (value == nullptr) return std::string();

@@ -1,5 +1,5 @@
-// The `messages` of a chat request: roles, and content as a string or a list of text parts.
-// Pure; any thread.
+// parse_messages: parses the `messages` of a chat request: roles, and content as a string or a list
+// of text parts. Pure; any thread.
 #pragma once
 
 #include <nlohmann/json.hpp>

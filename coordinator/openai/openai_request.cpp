@@ -16,24 +16,26 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxPrompts = 1024;  // of one /v1/completions request
+constexpr size_t kMaxPrompts = 1024;  // in one /v1/completions request
 
 void read_length(JsonFields& fields, wire::Generate& out) {
   fields.read("max_tokens", out.max_tokens, {.low = 1});
-  fields.read("max_completion_tokens", out.max_tokens, {.low = 1});  // the newer name wins
+  // The newer name takes precedence.
+  fields.read("max_completion_tokens", out.max_tokens, {.low = 1});
   fields.read("min_tokens", out.min_tokens, {.low = 0});
   if (out.max_tokens && out.min_tokens > *out.max_tokens)
     fields.fail("min_tokens",
                 str("must not exceed max_tokens, got ", out.min_tokens, " > ", *out.max_tokens));
 }
 
-// Types only: the node refuses what is out of range. But for n, which the answer makes room by.
+// Checks types only: the node refuses values that are out of range. `n` is the exception, because
+// the coordinator allocates memory for n choices.
 void read_sampling(JsonFields& fields, wire::Generate& out) {
   fields.read("temperature", out.temperature);
   fields.read("top_p", out.top_p);
   fields.read("min_p", out.min_p);
   fields.read("top_k", out.top_k);
-  if (out.top_k == -1) out.top_k = 0;  // vLLM's spelling of "off"
+  if (out.top_k == -1) out.top_k = 0;  // -1 means "off" in vLLM's API
   fields.read("repetition_penalty", out.repetition_penalty);
   fields.read("presence_penalty", out.presence_penalty);
   fields.read("frequency_penalty", out.frequency_penalty);
@@ -78,7 +80,7 @@ void read_output(JsonFields& fields, wire::Generate& out) {
   fields.read("return_token_ids", out.return_token_ids);
 }
 
-// chat: logprobs is a switch, top_logprobs a count.
+// In a chat request, logprobs is a boolean and top_logprobs is a count.
 void read_chat_logprobs(JsonFields& fields, wire::Generate& out) {
   bool wanted = false;
   std::optional<int64_t> top;
@@ -100,7 +102,7 @@ void read_stream(JsonFields& fields, OpenAiRequest& out) {
   fields.adopt(nested);
 }
 
-// Everything both endpoints share. The prompt and the logprobs differ.
+// Reads the fields that both endpoints share: all but the prompt and the logprobs.
 wire::Generate read_common(JsonFields& fields, OpenAiRequest& out) {
   wire::Generate generate;
   fields.require("model");
@@ -118,7 +120,7 @@ Error bad_prompt(const std::string& problem) {
   return Error{ErrorCode::kInvalidRequest, "prompt " + problem, "prompt"};
 }
 
-// One prompt of the four shapes: a text or a list of ids.
+// Sets the prompt from a text or a list of ids.
 Status set_prompt(const json& value, wire::Generate& out) {
   if (value.is_string()) {
     out.prompt_text = value.get<std::string>();
@@ -137,8 +139,8 @@ Status set_prompt(const json& value, wire::Generate& out) {
   return Ok{};
 }
 
-// `prompt`: a string, a list of strings, a list of ids, or a list of lists of ids. `common` is
-// copied for each, which is why everything in it is bounded (wire/limits.h).
+// `value` is a string, a list of strings, a list of ids, or a list of lists of ids. `common` is
+// copied for each prompt, which is why the sizes of all its fields are bounded (wire/limits.h).
 Result<std::vector<wire::Generate>> split_prompts(const json* value, const wire::Generate& common) {
   if (value == nullptr) return bad_prompt("is required");
   const bool is_list = value->is_array() && !value->empty() && !value->front().is_number();

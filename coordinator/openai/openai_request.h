@@ -1,5 +1,5 @@
-// OpenAI request bodies to wire messages: /v1/chat/completions, /v1/completions, /tokenize and
-// /detokenize. Knows field names, types and which fields this version refuses; knows no
+// Converts OpenAI request bodies to wire messages: /v1/chat/completions, /v1/completions, /tokenize
+// and /detokenize. Knows field names, types and the fields that this version refuses; knows no
 // sockets, models or nodes. Pure; any thread.
 #pragma once
 
@@ -16,20 +16,20 @@ enum class OpenAiEndpoint { kChatCompletions, kCompletions };
 
 struct OpenAiRequest {
   OpenAiEndpoint endpoint = OpenAiEndpoint::kChatCompletions;
-  // One message per prompt, equal but for the prompt; request_id is the sender's to fill in. Choice
-  // c of prompt p is `choices` entry p * n + c of the answer.
+  // One message per prompt; the messages differ only in the prompt. The sender fills in request_id.
+  // Choice c of prompt p is entry p * n + c of `choices` in the response.
   std::vector<wire::Generate> prompts;
   bool stream = false;
-  bool include_usage = false;  // of a stream
+  bool include_usage = false;  // a stream ends with a usage chunk
 
   const wire::Generate& common() const { return prompts.front(); }
 };
 
-// The Error's `param` is the field at fault. `model` is required; an unknown key is ignored.
+// The Error's `param` names the field at fault. `model` is required; unknown keys are ignored.
 Result<OpenAiRequest> parse_chat_request(std::string_view body);
 Result<OpenAiRequest> parse_completion_request(std::string_view body);
 
-// An absent `model` stays empty here: the one that is served.
+// An absent `model` becomes the empty string, which means the first model that is served.
 Result<wire::Tokenize> parse_tokenize_request(std::string_view body);
 Result<wire::Detokenize> parse_detokenize_request(std::string_view body);
 

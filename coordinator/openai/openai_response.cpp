@@ -12,7 +12,8 @@ std::string dump(const ordered_json& value) {
   return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-// The reasons that typed clients know. A choice that ends otherwise has an error event behind it.
+// The finish reasons that typed clients accept. A choice that ends for another reason is followed
+// by an error event.
 bool is_openai_reason(std::string_view reason) { return reason == "stop" || reason == "length"; }
 
 }  // namespace
@@ -151,7 +152,7 @@ void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
   const size_t index = choice_index(prompt_idx, tokens.choice);
   const bool has_output =
       !tokens.text.empty() || !tokens.logprobs.empty() || (wants_ids() && !tokens.ids.empty());
-  if (has_output) {  // else text is held back: part of a character or of a stop string
+  if (has_output) {  // else all text is held back: part of a character or of a stop string
     ordered_json choice = choice_json(index, tokens.text);
     if (!tokens.logprobs.empty())
       choice["logprobs"] = logprobs_json(tokens.logprobs, offsets_[index]);

@@ -1,6 +1,6 @@
-// Wire messages to OpenAI response bodies: whole answers, stream chunks. One
-// AnswerWriter per HTTP request; it sees the messages of all its prompts. Pure; one thread at a
-// time. Knows no sockets and no SSE framing.
+// Converts wire messages to OpenAI response bodies: WholeAnswer makes one body, StreamedAnswer the
+// chunks of a stream. Each HTTP request has one such object, which gets the messages of all its
+// prompts. Pure; one thread at a time. Knows no sockets and no SSE framing.
 #pragma once
 
 #include <cstdint>
@@ -17,18 +17,18 @@
 
 namespace lockstep {
 
-// Facts of the answer that the messages do not carry.
+// AnswerHeader: fields of the response that the wire messages do not contain.
 struct AnswerHeader {
   std::string id;       // "chatcmpl-…" or "cmpl-…"
   int64_t created = 0;  // seconds since 1970
 };
 
-// What both shapes of an answer keep.
+// AnswerBase: state and helpers that both kinds of responses share.
 class AnswerBase {
  public:
   AnswerBase(const OpenAiRequest& request, AnswerHeader header);
 
-  void done(const wire::Done& done);  // one per prompt
+  void done(const wire::Done& done);  // to be called once per prompt
   bool complete() const { return n_prompts_left_ == 0; }
   const wire::Usage& usage() const { return usage_; }
 
@@ -52,14 +52,14 @@ class AnswerBase {
   size_t n_prompts_left_;
 };
 
-// The body of an answer that is not streamed.
+// WholeAnswer: the body of a response that is not streamed.
 class WholeAnswer : public AnswerBase {
  public:
   WholeAnswer(const OpenAiRequest& request, AnswerHeader header);
 
   void accepted(size_t prompt_idx, const wire::Accepted& accepted);
   void tokens(size_t prompt_idx, const wire::Tokens& tokens);
-  // Once complete().
+  // To be called once complete().
   std::string body() const;
 
  private:
@@ -73,20 +73,21 @@ class WholeAnswer : public AnswerBase {
   nlohmann::ordered_json choice_json(size_t index) const;
 
   std::vector<Choice> choices_;                   // [n_prompts * n]
-  std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], if asked for
+  std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], if requested
 };
 
-// The JSON texts of a stream's chunks, in the order to send them.
+// StreamedAnswer: the JSON texts of a stream's chunks, in the order to send them.
 class StreamedAnswer : public AnswerBase {
  public:
   StreamedAnswer(const OpenAiRequest& request, AnswerHeader header);
 
-  // Chunks that open every choice of the prompt; none for completions.
+  // Appends the chunk that opens each choice of the prompt; completions have no such chunks.
   void accepted(size_t prompt_idx, const wire::Accepted& accepted, std::vector<std::string>& out);
-  // A chunk of what is new, and one of its own that has the finish_reason and nothing else. A
-  // choice that did not end by itself ("error", "cancelled") has none.
+  // Appends a chunk with the new tokens and, at the end of a choice, a separate chunk with the
+  // finish_reason and nothing else. A choice that ended as "error" or "cancelled" has no
+  // finish_reason chunk.
   void tokens(size_t prompt_idx, const wire::Tokens& tokens, std::vector<std::string>& out);
-  // Once complete(): the usage chunk, if asked for.
+  // Appends the usage chunk, if requested. To be called once complete().
   void finish(std::vector<std::string>& out) const;
 
  private:
@@ -94,7 +95,7 @@ class StreamedAnswer : public AnswerBase {
   nlohmann::ordered_json choice_json(size_t index, std::string_view text) const;
 
   std::vector<TextOffset> offsets_;               // [n_prompts * n]
-  std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], until sent
+  std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], kept until they are sent
 };
 
 }  // namespace lockstep

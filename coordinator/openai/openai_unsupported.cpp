@@ -9,7 +9,7 @@ namespace {
 
 using nlohmann::json;
 
-// True when the value asks for nothing.
+// Returns true when the value requests nothing.
 using Harmless = bool (*)(const json&);
 
 bool never(const json&) { return false; }

@@ -1,6 +1,7 @@
-// Fields of OpenAI's and vLLM's requests that this version does not serve. Asking for one is an
-// error that names it: ignoring it in silence would change what the answer means. Values that ask
-// for nothing (null, false, an empty list, the default) pass. Pure; any thread.
+// check_unsupported: refuses fields of OpenAI's and vLLM's requests that this version does not
+// serve. The error names the field, because ignoring the field silently would change the meaning of
+// the response. Values that request nothing (null, false, an empty list, the default) are accepted.
+// Pure; any thread.
 #pragma once
 
 #include <nlohmann/json.hpp>

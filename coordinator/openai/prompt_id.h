@@ -1,4 +1,4 @@
-// The request_id of a prompt, among those of one HTTP request, is its index. Pure.
+// Within one HTTP request, the request_id of a prompt is its index. Pure.
 #pragma once
 
 #include <charconv>

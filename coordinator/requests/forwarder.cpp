@@ -13,7 +13,7 @@
 namespace lockstep {
 namespace {
 
-constexpr int kMaxNodesLost = 2;                      // with one request
+constexpr int kMaxNodesLost = 2;                      // while they had the same request
 constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
 
 std::string random_prefix() {
