@@ -1,11 +1,13 @@
-// The limits of messages and of their fields, each once, for every door a request can come through:
-// HTTP at the coordinator and ZeroMQ at a node. What an outer door lets in fits the inner ones:
+// The limits of messages and of their fields, each defined once. They apply to requests over HTTP
+// at the coordinator and over ZeroMQ at a coordinator or a node. A request within an outer limit is
+// within the inner limits too:
 //
 //   HTTP body   ≤ kMaxBodyBytes  <  message ≤ kMaxMessageBytes  <  frame ≤ kMaxFrameBytes
 //   JSON values ≤ kMaxJsonValues <  values of a message ≤ kMaxValues
 //
-// Both count values alike: every key, item, map and list. What is sent is checked against the
-// reader's limits first (sendable.h). Sampling's ranges are in common/sampling_ranges.h.
+// JSON and MessagePack values are counted alike: every key, item, map and list is a value. A sender
+// checks a message against the reader's limits first (sendable.h). The ranges of the sampling
+// parameters are in common/sampling_ranges.h.
 #pragma once
 
 #include <cstddef>
@@ -13,18 +15,21 @@
 
 namespace lockstep::wire {
 
-// The largest HTTP body. Text and ids are never longer as MessagePack than as JSON, so that only
-// the fields that the body left out come on top, and the tenant, model and ids that we write.
+// The largest HTTP body. Text and ids are never longer as MessagePack than as JSON. A message is
+// therefore larger than its body only by the fields that the body leaves out, and by the tenant,
+// model and ids that the coordinator writes.
 inline constexpr size_t kMaxBodyBytes = size_t{16} << 20;
-// The largest message that decode() takes.
+// The largest message that decode() accepts.
 inline constexpr size_t kMaxMessageBytes = kMaxBodyBytes + (size_t{1} << 20);
-// A longer frame costs its sender the connection and all that runs over it, so this is larger than
-// what decode() takes: in between the sender gets an error reply and keeps its other streams.
+// ZeroMQ closes the connection of a peer that sends a longer frame, and all its streams are lost.
+// The limit is therefore larger than that of decode(): for a message between the two limits, the
+// sender gets an error reply and keeps its other streams.
 inline constexpr size_t kMaxFrameBytes = kMaxMessageBytes + (size_t{1} << 20);
 
-inline constexpr int kMaxDepth = 64;  // of containers, in JSON and in MessagePack
+inline constexpr int kMaxDepth = 64;  // nested containers, in JSON and in MessagePack
 inline constexpr size_t kMaxValues = size_t{1} << 20;
-inline constexpr size_t kMaxJsonValues = kMaxValues - 1024;  // what a body leaves out, as above
+// Smaller, because a message has the fields that the body leaves out as well.
+inline constexpr size_t kMaxJsonValues = kMaxValues - 1024;
 
 inline constexpr size_t kMaxRequestIdBytes = 128;
 inline constexpr size_t kMaxModelNameBytes = 256;

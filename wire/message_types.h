@@ -1,4 +1,4 @@
-// The wire's `type` strings, in the order of the Message variant.
+// The `type` strings of the wire protocol, in the order of the Message variant.
 #pragma once
 
 #include <array>

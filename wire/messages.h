@@ -1,6 +1,7 @@
-// The wire's vocabulary (docs/wire-protocol.md): one MessagePack map per ZeroMQ message,
-// {"v":1,"type":…,…}. Plain structs here; codec.h turns them into bytes and back. Field names on
-// the wire are the member names below. Unknown fields are skipped, absent optional ones defaulted.
+// The messages of the wire protocol (docs/wire-protocol.md) as plain structs. On the wire, a
+// message is one MessagePack map, {"v":1,"type":…,…}, in one ZeroMQ frame; codec.h encodes and
+// decodes it. The member names below are the field names on the wire. The decoder skips unknown
+// fields and gives absent optional fields their default.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +29,9 @@ struct CacheRetention {
   friend bool operator==(const CacheRetention&, const CacheRetention&) = default;
 };
 
-// HTTP field names, flat. Exactly one of prompt_text, prompt_ids, messages is set; on the wire
-// `prompt` is a string or an array of ids, `messages` an array of maps.
+// A generation request. Its fields have the names of the HTTP API, without nesting. Exactly one of
+// prompt_text, prompt_ids, messages is set. On the wire, prompt_text and prompt_ids are both named
+// `prompt`: a string or an array of ids. `messages` is an array of maps.
 struct Generate {
   std::string request_id;  // chosen by the sender, unique among its live requests, 1..128 bytes
   std::string model;
@@ -38,7 +40,8 @@ struct Generate {
   std::optional<std::vector<ChatMessage>> messages;
   std::optional<int64_t> max_tokens;
   int64_t min_tokens = 0;
-  // Absent: the node's default, which is the model file's or SamplingParams'.
+  // Absent: the node's default, which is the model file's if it has one, else that of
+  // SamplingParams.
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;
   std::optional<double> repetition_penalty;
@@ -46,8 +49,9 @@ struct Generate {
   double frequency_penalty = 0.0;
   std::optional<uint64_t> seed;
   int64_t n = 1;
-  // Of a prompt that shares seed and n with others of one request: the number of its first choice
-  // among all of theirs, so that no two draw alike. Absent = 0.
+  // For a prompt that shares seed and n with other prompts of one HTTP request: the index of this
+  // prompt's first choice among the choices of all those prompts. It makes every choice draw
+  // different random numbers. Absent = 0.
   std::optional<int64_t> first_choice;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
@@ -61,16 +65,16 @@ struct Generate {
   std::optional<int64_t> deadline_ms;
   std::optional<CacheRetention> cache_retention;
   bool return_token_ids = false;
-  int64_t logprobs = -1;           // -1 none, 0 the sampled token's, n the top n as well
-  bool add_special_tokens = true;  // text prompts of completions
+  int64_t logprobs = -1;           // -1: none; 0: the sampled token's; n: the n best as well
+  bool add_special_tokens = true;  // for a text prompt: the tokens that the tokenizer adds
   friend bool operator==(const Generate&, const Generate&) = default;
 };
 
 struct Accepted {
   std::string request_id;
   uint64_t seed = 0;
-  std::string resume_token;               // empty until exact resume exists
-  std::vector<int32_t> prompt_token_ids;  // if return_token_ids
+  std::string resume_token;               // always empty: exact resume does not exist yet
+  std::vector<int32_t> prompt_token_ids;  // set if return_token_ids
   uint64_t prompt_tokens = 0;
 };
 
@@ -80,28 +84,29 @@ struct TopLogprob {
   float logprob = 0;
 };
 struct TokenLogprobs {
-  std::string bytes;  // of the sampled token; may be part of a UTF-8 character
+  std::string bytes;  // the sampled token's bytes; may be part of a UTF-8 character
   float logprob = 0;
   std::vector<TopLogprob> top;
-  bool special = false;  // a control token: in the text only without skip_special_tokens
+  bool special = false;  // a control token; the text omits it if skip_special_tokens is set
 };
 
-// News of one choice. finish_reason is set on a choice's last message.
+// New output of one choice. finish_reason is set on the choice's last message.
 struct Tokens {
   std::string request_id;
   uint32_t choice = 0;
   uint32_t first_index = 0;
   std::vector<int32_t> ids;
-  std::string text;  // this piece only
+  std::string text;  // the text of this message only
   uint64_t epoch = 0;
   uint32_t attempt = 0;
-  std::vector<TokenLogprobs> logprobs;       // [ids.size()] if asked for
+  std::vector<TokenLogprobs> logprobs;       // [ids.size()] if requested
   std::optional<std::string> finish_reason;  // "stop", "length", "cancelled", "error"
-  std::optional<std::string> stop_string;    // what stopped it, if a stop string did
-  std::optional<int32_t> stop_token;         // what stopped it, if a token did
+  std::optional<std::string> stop_string;    // the stop string that ended the choice, if one did
+  std::optional<int32_t> stop_token;         // the token that ended the choice, if one did
 };
 
-// All of a step's news for one peer, in one message (node to coordinator).
+// The output of one engine step for all of a coordinator's requests, in one message (node to
+// coordinator).
 struct TokensBatch {
   std::vector<Tokens> items;
 };
@@ -112,23 +117,26 @@ struct Usage {
   uint64_t completion_tokens = 0;
 };
 
-// What a prompt found in the prefix cache, and why not more.
+// How much of a prompt was found in the prefix cache, and why not more.
 struct CacheReceipt {
   std::string outcome;                    // "hit", "never_seen", "evicted", "not_committed", "off"
-  uint64_t matched_tokens = 0;            // of the prompt, read from the cache
+  uint64_t matched_tokens = 0;            // prompt tokens that were read from the cache
   uint64_t divergent_at = 0;              // position of the first token that was not cached
-  std::optional<double> evicted_seconds;  // how long ago, if it was evicted
+  std::optional<double> evicted_seconds;  // if evicted: seconds since the eviction
 };
 
-struct Done {  // the final message of a request that ran; `reason` is choice 0's finish_reason
+// The final message of a request that ran to its end or was cancelled. `reason` is choice 0's
+// finish_reason, or "cancelled".
+struct Done {
   std::string request_id;
   std::string reason;
   Usage usage;
-  std::optional<CacheReceipt> cache_receipt = std::nullopt;  // of a request that ran
+  std::optional<CacheReceipt> cache_receipt = std::nullopt;  // absent if the request never ran
 };
 
-struct ErrorReply {  // the final message of a request that did not; request_id empty: of the
-                     // message
+// The final message of a request that was refused or failed. An empty request_id means that the
+// error is about a message without a readable id.
+struct ErrorReply {
   std::string request_id;
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
@@ -145,7 +153,9 @@ struct StatusRequest {
 struct ModelsRequest {
   std::string request_id;
 };
-// What a request gets for the fields of the same names that it leaves out; absent: as documented.
+
+// The defaults for fields of the same names that a request leaves out. An absent member means the
+// documented default.
 struct SamplingDefaults {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;
@@ -155,14 +165,16 @@ struct ModelInfo {
   std::string id;
   uint64_t created = 0;  // seconds since 1970
   uint64_t max_model_len = 0;
-  std::optional<SamplingDefaults> default_sampling_params = std::nullopt;  // if there are any
+  // Absent if the model's file recommends no parameters.
+  std::optional<SamplingDefaults> default_sampling_params = std::nullopt;
 };
 struct Models {
   std::string request_id;
   std::vector<ModelInfo> models;
 };
 
-struct Tokenize {  // exactly one of prompt, messages
+// Exactly one of prompt and messages is set.
+struct Tokenize {
   std::string request_id;
   std::string model;
   std::optional<std::string> prompt;
@@ -189,22 +201,22 @@ struct Detokenized {
 };
 
 struct Setting {
-  std::string name;  // as a key of the settings file
+  std::string name;  // the key in the settings file
   std::string value;
 };
 struct RankSettings {
   int64_t rank = 0;
-  std::vector<Setting> settings;  // as the rank has them in effect
+  std::vector<Setting> settings;  // the values in effect at the rank
 };
 struct NodeDescription {
-  std::string endpoint;  // as the coordinator calls it; empty from a node itself
+  std::string endpoint;  // the endpoint in the coordinator's settings; empty from a node itself
   std::string model;
-  std::vector<Setting> settings;  // as the node has them in effect
+  std::vector<Setting> settings;  // the values in effect at the node
   std::vector<RankSettings> ranks;
-  std::string state = {};  // from a coordinator, as in cluster_status; empty from a node itself
+  std::string state = {};  // as in cluster_status; empty from a node itself
 };
 
-// A coordinator introduces itself to a node; the node answers Welcome.
+// The first message of a coordinator to a node. The node answers with Welcome.
 struct Hello {
   std::vector<int64_t> versions = {kProtocolVersion};
   std::string role = "coordinator";
@@ -218,15 +230,16 @@ struct Welcome {
   int64_t n_kv_blocks = 0;
   int64_t max_num_seqs = 0;
   std::string backend;
-  bool new_peer = false;  // the first on this connection: what an earlier one carried was cancelled
-  std::string events,
-      events_replay;  // endpoints of the KV events, as the node binds them; or empty
-  std::optional<NodeDescription> description = {};  // a node's, for coordinators
-  std::optional<int64_t> max_num_queued_reqs = {};  // a node's: requests that may wait at once
+  // The first welcome on this connection; the requests of an earlier connection were cancelled.
+  bool new_peer = false;
+  // The endpoints of the KV events as the node binds them; empty if it publishes none.
+  std::string events, events_replay;
+  std::optional<NodeDescription> description = {};  // from nodes to coordinators only
+  std::optional<int64_t> max_num_queued_reqs = {};  // from nodes: requests that may wait at once
 };
 
-// Every 250 ms from a node to each coordinator that said hello; also the reply to StatusRequest
-// (then with its request_id). Counters only grow within an epoch.
+// A node sends a heartbeat every 250 ms to each coordinator that sent a hello. It is also a node's
+// reply to StatusRequest, then with the request's request_id. Counters only grow within an epoch.
 struct Heartbeat {
   std::string request_id;
   uint64_t epoch = 0;
@@ -235,16 +248,17 @@ struct Heartbeat {
   int64_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
   bool draining = false;
-  // KV event batches so far, and the sum of the hashes of what is resident after them.
+  // The number of KV event batches so far, and the sum of the hashes of the blocks that are
+  // resident after those batches.
   uint64_t kv_seq = 0, kv_digest = 0;
-  // Grows with every turn of the engine and every band of work inside a step, and stands still
-  // while the node is idle or hangs. 0 = the node does not say.
+  // Grows with every turn of the engine loop and every band of work inside a step. It stands still
+  // while the node is idle or hangs. 0 = the node does not report it.
   uint64_t progress = 0;
 
   bool operator==(const Heartbeat&) const = default;
 };
 
-// The coordinator's reply to StatusRequest.
+// One node in ClusterStatus.
 struct NodeStatus {
   std::string endpoint;
   std::string state;  // "connecting", "ready", "stalled", "suspect", "dead", "draining"
@@ -252,15 +266,17 @@ struct NodeStatus {
   std::string fingerprint;
   Heartbeat load;
 };
+
+// The coordinator's reply to StatusRequest.
 struct ClusterStatus {
   std::string request_id;
   std::vector<NodeStatus> nodes;
   int64_t n_requests_running = 0;
 };
 
-// Frees cached blocks: of everything ("all"), of one model ("model", with `model`), charged to one
-// tenant ("tenant", with `tenant`), or of the prompts with one cache_salt ("salt", with
-// `cache_salt`; empty = those without).
+// Frees cached blocks. `scope` selects them: "all" blocks, those of one model ("model", with
+// `model`), those charged to one tenant ("tenant", with `tenant`), or those of the prompts with one
+// cache_salt ("salt", with `cache_salt`; empty = prompts without a salt).
 struct ClearKvCache {
   std::string request_id;
   std::string scope = "all";
@@ -268,7 +284,9 @@ struct ClearKvCache {
   std::string tenant;
   std::string cache_salt;
 };
-struct Slot {  // a choice of a live request
+
+// One choice of a live request.
+struct Slot {
   std::string request_id;
   uint32_t choice = 0;
   std::string state;  // "waiting", "prefilling", "decoding", "retiring"
@@ -278,17 +296,17 @@ struct Slot {  // a choice of a live request
 struct KvCacheCleared {
   std::string request_id;
   int64_t n_cleared = 0;       // blocks that were cached and are free now
-  int64_t n_host_cleared = 0;  // likewise, of host memory
-  int64_t n_busy = 0;          // blocks that stay: running sequences use them
-  std::vector<Slot> busy;      // those sequences
+  int64_t n_host_cleared = 0;  // blocks in host memory that were cached and are free now
+  int64_t n_busy = 0;          // blocks that stay, because running sequences use them
+  std::vector<Slot> busy;      // the running sequences that use them
 };
 
 struct SlotsRequest {
   std::string request_id;
 };
-struct SlotList {  // running ones first
+struct SlotList {
   std::string request_id;
-  std::vector<Slot> slots;
+  std::vector<Slot> slots;  // running sequences first
 };
 
 struct DescribeRequest {
@@ -304,10 +322,7 @@ using Message = std::variant<Generate, Accepted, Tokens, TokensBatch, Done, Erro
                              Detokenized, Hello, Welcome, Heartbeat, ClusterStatus, ClearKvCache,
                              KvCacheCleared, SlotsRequest, SlotList, DescribeRequest, Description>;
 
-// The `type` on the wire, in the variant's order: "generate", "accepted", "tokens",
-// "tokens_batch", "done", "error", "cancel", "status", "list_models", "models", "tokenize",
-// "tokenized", "detokenize", "detokenized", "hello", "welcome", "heartbeat", "cluster_status",
-// "clear_kv_cache", "kv_cache_cleared", "slots", "slot_list", "describe", "description".
+// Returns the message's `type` on the wire, for example "generate" (message_types.h lists all).
 const char* type_name(const Message& message);
 
 }  // namespace lockstep::wire

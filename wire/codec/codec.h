@@ -1,6 +1,6 @@
-// Codec: wire messages to bytes and back. decode() is total: any bytes give a Message or an Error,
-// in bounded time and memory (size, nesting depth and element counts are checked before a tree is
-// built). Stateless; any thread.
+// Codec: encodes wire messages to bytes and decodes them. decode() is total: any bytes give a
+// Message or an Error, in bounded time and memory, because size, nesting depth and element counts
+// are checked before a tree is built. Stateless; any thread.
 #pragma once
 
 #include <cstddef>
@@ -14,17 +14,18 @@
 namespace lockstep::wire {
 
 std::string encode(const Message& message);
-// The hot path: appends a tokens message without building a tree. Same bytes as encode().
+// The hot path: appends a tokens message without building a tree. The bytes equal those of
+// encode().
 void encode_tokens(const Tokens& tokens, std::string& out);
 
-// kInvalidRequest naming the field, or kUnsupportedParameter for another major version (with the
-// supported list). The Error's `param` is the field. `request_id_out` is set whenever the message
-// has a request_id that can be read, also where nothing else can, so that even a bad message can be
-// answered.
+// Errors: kInvalidRequest naming the field, or kUnsupportedParameter with the supported versions
+// for another version. The Error's `param` names the field. `request_id_out` is set whenever the
+// message has a readable request_id, even if nothing else is readable, so that even a bad message
+// can be answered.
 Result<Message> decode(std::string_view bytes, std::string* request_id_out = nullptr);
 
-// Bounds raw JSON before any tree is built of it: its nesting depth and its number of values,
-// counted as those of a message are (limits.h).
+// Checks the nesting depth and the number of values of a JSON text before a tree is built. Values
+// are counted as in a message (limits.h).
 Status check_json_depth(std::string_view text, int max_depth, size_t max_values = kMaxJsonValues);
 
 }  // namespace lockstep::wire

@@ -1,5 +1,6 @@
-// Decoding, in an order that makes it total: size, scan (depth and counts), tree, version, type,
-// fields. Only the tree can throw, and only std::bad_alloc; it is caught here.
+// decode() checks in this order, which makes it total: size, scan (depth and counts), tree,
+// version, type, fields. Only building the tree can throw, and only std::bad_alloc, which is caught
+// here.
 #include <algorithm>
 #include <new>
 
@@ -15,7 +16,7 @@ namespace {
 
 using Json = FieldReader::Json;
 
-// No check beyond the fields' own for most messages.
+// Most messages need no check beyond those of their fields.
 template <class M>
 Status check(const M&) {
   return Ok{};

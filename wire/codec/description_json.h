@@ -1,5 +1,5 @@
-// A description as JSON, for admin ports: {"nodes":[{"endpoint", "model", "settings":{name: value},
-// "ranks":[{"rank", "settings"}]}]}. Pure.
+// description_json: converts a description to JSON for the admin ports: {"nodes":[{"endpoint",
+// "model", "settings":{name: value}, "ranks":[{"rank", "settings"}]}]}. Pure.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
-// Encoding: two visitors over wire/codec/fields.h, one that counts the fields that will be written
-// (a MessagePack map starts with their number) and one that writes them, or only measures them.
+// encode() uses two visitors over wire/codec/fields.h. The first counts the fields that will be
+// written, because a MessagePack map starts with their number. The second writes the fields, or
+// only measures them.
 #include <array>
 #include <type_traits>
 
@@ -56,7 +57,7 @@ class FieldWriter {
 
   const Out& out() const { return out_; }
 
-  // `extra` fields of the envelope come first.
+  // Writes a map; `extra` fields of the envelope come before the message's fields.
   template <class M>
   void fields_of(const M& m, size_t n_extra, const char* type) {
     FieldCounter counter;
@@ -182,7 +183,8 @@ std::string request_id_of(const Message& message) {
       message);
 }
 
-// A value takes a byte at least, so most messages are measured by their bytes alone.
+// A value takes at least one byte. A message of at most kMaxValues bytes therefore needs no count
+// of its values.
 std::string encode_sendable(const Message& message) {
   std::string bytes = encode(message);
   if (bytes.size() <= kMaxValues) return bytes;

@@ -127,7 +127,7 @@ void FieldReader::read(const Json& value, float& out) {
   out = value.get<float>();
 }
 
-// A code that a newer peer knows and we do not is still an error.
+// An unknown code of a newer peer is read as kInternal.
 void FieldReader::read(const Json& value, ErrorCode& out) {
   std::string name;
   read(value, name);

@@ -1,6 +1,6 @@
-// FieldReader: the decoding visitor of wire/codec/fields.h, over one map of an already scanned
-// message. Keeps the first fault and where it is ("messages[2].role"), and ignores what follows it.
-// The place is put together on the way out of a fault only, so good messages pay nothing for it.
+// FieldReader: the decoding visitor of wire/codec/fields.h, for one map of an already scanned
+// message. It keeps the first fault and its place ("messages[2].role"); later reads do nothing. The
+// place is built only after a fault, so valid messages do not pay for it.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ class FieldReader {
   using Json = nlohmann::json;
 
   explicit FieldReader(const Json& map) : map_(map) {}
-  // The first fault as an Error, if there was one.
+  // Returns the first fault as an Error, or Ok.
   Status status() const;
 
   void request_id(std::string& out);
@@ -46,12 +46,12 @@ class FieldReader {
 
  private:
   struct Fault {
-    std::string place;     // as far as it is known yet: ".role", then "[2].role", …
+    std::string place;     // grows from the inside outwards: ".role", then "[2].role", …
     std::string problem;   // "must be a string, not an integer"
     bool located = false;  // `place` starts at map_
   };
 
-  // Null if the field is absent or nil, or if there was a fault already.
+  // Returns null if the field is absent or nil, or after a fault.
   const Json* find(const char* name) const;
   void missing(const char* name);
   void locate(const char* name);
@@ -63,7 +63,7 @@ class FieldReader {
   void read(const Json& value, float& out);
   void read(const Json& value, double& out);
   void read(const Json& value, ErrorCode& out);
-  // A single string stands for a list of one, as HTTP's `stop` allows.
+  // A single string is read as a list of one, as in the HTTP field `stop`.
   void read(const Json& value, std::vector<std::string>& out);
   void read_bytes(const Json& value, std::string& out);
 

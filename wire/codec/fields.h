@@ -1,11 +1,11 @@
-// The fields of every message, each named once. The encoder and the decoder are visitors of these
-// lists. Verbs:
-//   request_id(f)      always written; must be there, 1..kMaxRequestIdBytes bytes
-//   required(name, f)  always written; must be there
+// Lists the fields of every message, each named once. The encoder and the decoder are visitors of
+// these lists. A visitor has these functions:
+//   request_id(f)      always written; must be present, 1..kMaxRequestIdBytes bytes
+//   required(name, f)  always written; must be present
 //   field(name, f)     may be absent or nil, then the struct's default stays; an empty string, an
 //                      empty list and an unset optional are not written
 //   bytes(name, f)     as field, but a byte string: not necessarily UTF-8, and written when empty
-//   prompt(…)          one name for a text or a list of token ids
+//   prompt(…)          one field that holds either a text or a list of token ids
 #pragma once
 
 #include "wire/limits.h"

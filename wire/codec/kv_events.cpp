@@ -5,8 +5,8 @@
 namespace lockstep::wire {
 namespace {
 
-// What vLLM calls the memory that attention reads, and thus what its readers look for; our CPU
-// nodes are no different.
+// vLLM's name for the memory that attention reads. Its readers look for this name, so CPU nodes use
+// it too.
 constexpr std::string_view kMedium = "GPU";
 constexpr size_t kBatchElements = 4;  // time, events, data-parallel rank, epoch
 constexpr size_t kSequenceBytes = 8;
@@ -17,8 +17,8 @@ void write_hashes(MsgpackWriter& out, std::span<const uint64_t> hashes) {
   for (uint64_t hash : hashes) out.integer(hash);
 }
 
-// vLLM's place for what else the hash is made of: per block a tuple, or nil. The salt is in the
-// first of a prefix.
+// vLLM's field for further inputs of the hash: per block a list, or nil. The salt is in the list of
+// the first block of a prefix.
 void write_extra_keys(MsgpackWriter& out, const KvBlocksStored& blocks) {
   out.text("extra_keys");
   out.array(blocks.hashes.size());

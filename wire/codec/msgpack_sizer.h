@@ -1,4 +1,5 @@
-// MsgpackSizer: what MsgpackWriter would write, counted instead: bytes and values. Same verbs.
+// MsgpackSizer: counts the bytes and values that MsgpackWriter would write. It has the same
+// functions as MsgpackWriter. One thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +30,8 @@ class MsgpackSizer {
     n_bytes_ += n_bytes;
     ++n_values_;
   }
-  // Of a count or length, with its tag: `n_short` and more have a 16-bit form, then a 32-bit one.
+  // Returns the bytes of a count or length with its tag: one byte below `n_short`, else a 16-bit
+  // form, then a 32-bit form.
   static size_t header(size_t n, size_t n_short) { return n < n_short ? 1 : n <= 0xFFFF ? 3 : 5; }
   void add_text(size_t n_text_bytes);
 

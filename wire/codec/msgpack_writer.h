@@ -1,5 +1,5 @@
-// MsgpackWriter: appends MessagePack values to a string, each in its shortest form. The hot token
-// frame goes through it, so it builds no tree and allocates only when the string grows.
+// MsgpackWriter: appends MessagePack values to a string, each in its shortest form. Token messages
+// are the hot path, so the writer builds no tree and allocates only when the string grows.
 // Source: github.com/msgpack/msgpack spec.md.
 #pragma once
 
@@ -43,7 +43,8 @@ class MsgpackWriter {
     byte(tag);
     big_endian(value);
   }
-  // Counts below `n_short` live in the tag byte; wider ones have a 16-bit form, then a 32-bit one.
+  // A count below `n_short` is part of the tag byte; a larger one has a 16-bit form, then a 32-bit
+  // form.
   void header(size_t n, unsigned short_tag, size_t n_short, unsigned tag16) {
     if (n < n_short) return byte(short_tag | static_cast<unsigned>(n));
     if (n <= 0xFFFF) return number(tag16, static_cast<uint16_t>(n));

@@ -1,6 +1,6 @@
-// A look over raw bytes before any tree is built of them: one pass, no recursion, no allocation.
-// The tree library recurses and trusts counts; after this scan both are bounded. Stateless; any
-// thread.
+// Scans raw MessagePack bytes before a tree is built: one pass, no recursion, no allocation. The
+// tree library recurses and trusts declared counts; after this scan both are bounded. Stateless;
+// any thread.
 #pragma once
 
 #include <cstddef>
@@ -16,12 +16,13 @@ struct ScanLimits {
   size_t max_values = kMaxValues;  // a value costs up to about 100 bytes as a tree
 };
 
-// Exactly one complete MessagePack value: every declared length and count fits the bytes that are
-// there, nothing is nested deeper and nothing follows it.
+// Returns Ok if `bytes` are exactly one complete MessagePack value within the limits: every
+// declared length and count fits the remaining bytes, and nothing follows the value.
 Status scan_msgpack(std::string_view bytes, const ScanLimits& limits);
 
-// The text under the key "request_id" of the map that the bytes begin with, however deep or long
-// the rest is; empty if there is none, if it is too long for one, or if the bytes break off before.
+// Returns the text under the key "request_id" of the map that the bytes begin with, regardless of
+// the depth and length of the rest. Returns an empty text if there is no such key, if its text is
+// too long for a request_id, or if the bytes end before it.
 std::string_view find_request_id(std::string_view bytes);
 
 }  // namespace lockstep::wire

@@ -3,9 +3,9 @@
 
 namespace lockstep::wire {
 
-// Counts brackets, commas and colons outside strings; whether they match is the parser's business.
-// A container of k items has k - 1 commas, an object a colon for each key, so that commas, colons
-// and containers together bound the values, keys included.
+// Counts brackets, commas and colons outside strings; the parser checks whether they match. A
+// container of k items has k - 1 commas, and an object has a colon for each key, so the sum of
+// commas, colons and containers bounds the number of values, keys included.
 Status check_json_depth(std::string_view text, int max_depth, size_t max_values) {
   int depth = 0;
   size_t n_values = 1;

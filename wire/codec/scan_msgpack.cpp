@@ -15,22 +15,22 @@ Error malformed(size_t offset, std::string_view what) {
           ""};
 }
 
-// What one tag byte announces.
+// The contents that one tag byte declares.
 struct Item {
-  uint64_t payload = 0;     // bytes that follow and are no values
+  uint64_t payload = 0;     // bytes that follow and are not values
   uint64_t n_children = 0;  // values that follow
   bool is_container = false;
   bool is_text = false;
 };
 
-// Reads one tag after the other, with the length or count that belongs to it.
+// ItemReader: reads one tag after the other, each with its length or count.
 class ItemReader {
  public:
   explicit ItemReader(std::string_view bytes) : bytes_(bytes) {}
 
   size_t at() const { return at_; }
   bool at_end() const { return at_ == bytes_.size(); }
-  // The bytes behind an item, which are there.
+  // Returns the payload of an item. next_item() has checked that all of it is present.
   std::string_view take_payload(const Item& item) {
     const std::string_view payload = bytes_.substr(at_, static_cast<size_t>(item.payload));
     at_ += payload.size();
@@ -115,7 +115,7 @@ class ItemReader {
     return item;
   }
   Result<Item> children(uint64_t n) {
-    if (n > n_left()) {  // a value takes at least a byte
+    if (n > n_left()) {  // a value takes at least one byte
       return malformed(at_, str(n, " values announced, ", n_left(), " bytes left"));
     }
     return Item{.n_children = n, .is_container = true};
@@ -158,7 +158,7 @@ class Scanner {
   }
 
  private:
-  // One value is complete: so may be the containers that it was the last one of.
+  // To be called after a complete value: closes the containers whose last value it was.
   void close_finished() {
     while (depth_ > 0 && --open_[static_cast<size_t>(depth_ - 1)] == 0) --depth_;
   }
@@ -170,7 +170,8 @@ class Scanner {
   std::array<uint64_t, kDepthCapacity> open_{};  // [depth_], values still to come
 };
 
-// Past one value and all that is in it. No stack: it only counts what is still to come.
+// Skips one value and all its contents. It needs no stack, because it only counts the values still
+// to come.
 Status skip_value(ItemReader& items) {
   for (uint64_t n_left = 1; n_left > 0; --n_left) {
     TRY(const Item item, items.next_item());
@@ -185,7 +186,7 @@ Result<std::string_view> read_request_id(std::string_view bytes) {
   TRY(const Item map, items.next_item());
   for (uint64_t n_left = map.n_children / 2; n_left > 0; --n_left) {
     TRY(const Item key, items.next_item());
-    if (key.is_container) break;  // no message of ours
+    if (key.is_container) break;  // no message has a container as a key
     const bool found = items.take_payload(key) == "request_id";
     if (!found) {
       TRY([[maybe_unused]] const Ok skipped, skip_value(items));

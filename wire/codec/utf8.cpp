@@ -5,7 +5,7 @@
 namespace lockstep::wire {
 namespace {
 
-// Bounds of the second byte (RFC 3629, section 4); those of later bytes are always 80..BF.
+// The bounds of the second byte (RFC 3629, section 4). The bounds of later bytes are always 80..BF.
 struct Lead {
   int n_bytes;
   uint8_t low, high;
@@ -19,7 +19,7 @@ Lead classify(uint8_t first) {
   if (first == 0xF0) return {4, 0x90, 0xBF};
   if (first >= 0xF1 && first <= 0xF3) return {4, 0x80, 0xBF};
   if (first == 0xF4) return {4, 0x80, 0x8F};
-  return {1, 1, 0};  // a stray continuation byte or one that never occurs
+  return {1, 1, 0};  // a stray continuation byte, or a byte that UTF-8 never uses
 }
 
 }  // namespace

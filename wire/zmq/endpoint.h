@@ -1,4 +1,5 @@
-// Endpoints as settings write them: "tcp://HOST:PORT" or "ipc://PATH". Pure; any thread.
+// Parses and compares the endpoints of settings: "tcp://HOST:PORT" or "ipc://PATH". Pure; any
+// thread.
 #pragma once
 
 #include <optional>
@@ -9,18 +10,18 @@
 
 namespace lockstep::wire {
 
-// One spelling for endpoints that are the same but for how host and port are written; nothing for
-// what is no endpoint.
+// Returns one spelling for equal endpoints whose host or port is written differently; nullopt if
+// the text is not an endpoint.
 std::optional<std::string> canonical_endpoint(std::string_view endpoint);
 
-// A setting that says where to listen.
+// Listener: a setting with an address to listen on.
 struct Listener {
-  std::string field;     // "listen"
-  std::string endpoint;  // empty = it does not listen
+  std::string field;     // the setting's name, for example "listen"
+  std::string endpoint;  // empty = not listening
 };
 
-// The first two that would listen on the same address: the second cannot start. Each one with port
-// 0 gets another free port.
+// Returns the first two listeners with the same address, of which the second could not start.
+// Listeners with port 0 never conflict, because each gets its own free port.
 std::optional<std::pair<Listener, Listener>> same_listeners(std::span<const Listener> listeners);
 
 }  // namespace lockstep::wire

@@ -20,8 +20,8 @@ void apply(zmq::socket_t& socket, SocketKind kind, const SocketOptions& options)
   socket.set(maxmsgsize, options.max_frame_bytes);
   socket.set(sndhwm, options.high_water_mark);
   socket.set(rcvhwm, options.high_water_mark);
-  // Else an attempt at a host that died lasts until the kernel gives up, two minutes, before its
-  // name is asked for again.
+  // Without this limit, an attempt to connect to a dead host lasts until the kernel gives up, after
+  // two minutes; only then is the name resolved again.
   socket.set(connect_timeout, 2000);
   socket.set(reconnect_ivl, 50);
   socket.set(reconnect_ivl_max, 2000);
@@ -31,7 +31,7 @@ void apply(zmq::socket_t& socket, SocketKind kind, const SocketOptions& options)
   if (kind == SocketKind::kRouter) socket.set(router_mandatory, true);
 }
 
-// Takes effect for what is bound afterwards.
+// The limit applies to endpoints that are bound afterwards.
 void bound_queues(zmq::socket_t& socket) {
   using namespace zmq::sockopt;  // NOLINT(google-build-using-namespace)
   socket.set(rcvhwm, std::min(socket.get(rcvhwm), kMaxBoundQueue));
@@ -65,7 +65,7 @@ Result<Socket> Socket::make(Context& context, SocketKind kind, const SocketOptio
 Status Socket::bind(const std::string& endpoint) {
   try {
     bound_queues(socket_);
-    // An IPv4 address bound with IPv6 on would come back as [::ffff:127.0.0.1].
+    // With IPv6 enabled, endpoint() would show a bound IPv4 address as [::ffff:127.0.0.1].
     socket_.set(zmq::sockopt::ipv6, endpoint.find('[') != std::string::npos);
     socket_.bind(endpoint);
     endpoint_ = socket_.get(zmq::sockopt::last_endpoint);
@@ -122,8 +122,8 @@ Result<SendResult> Socket::send(const std::string& peer, std::span<const std::st
         return SendResult::kFull;
       }
     }
-    // After a ROUTER took the address it takes the rest too, as a DEALER does after the first
-    // frame.
+    // A ROUTER that has accepted the address accepts the other frames too, and so does a DEALER
+    // that has accepted the first frame.
     for (const std::string_view& frame : frames) {
       const bool is_last = &frame == &frames.back();
       const auto more = is_last ? zmq::send_flags::none : zmq::send_flags::sndmore;

@@ -1,7 +1,7 @@
-// Socket: RAII around one ZeroMQ ROUTER, DEALER or PUB. The library's exceptions end here: failures
-// of the world come back as a Result. One frame per wire message, no empty delimiter; KV events are
-// the exception. A socket is used by one thread at a time (its owner; ZmqLoop is one); a Context by
-// any.
+// Socket: owns one ZeroMQ ROUTER, DEALER or PUB socket. The library's exceptions are caught here,
+// and failures are returned as a Result. A wire message is one frame without an empty delimiter;
+// only KV events have several frames. One thread at a time uses a Socket: its owner, for example a
+// ZmqLoop. Any thread may use a Context.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,8 @@
 
 namespace lockstep::wire {
 
-// ZeroMQ's I/O thread. Must outlive every socket made of it.
+// Context: owns the background thread of the ZeroMQ library. It must outlive every socket that is
+// made from it.
 class Context {
  public:
   Context() : context_(1) {}
@@ -29,54 +30,56 @@ class Context {
 enum class SocketKind { kRouter, kDealer, kPublisher };
 
 struct SocketOptions {
-  // Messages queued for one peer, each way; when full, send() says kFull. bind() makes the way in
-  // shorter (kMaxBoundQueue).
+  // Maximum of messages queued per peer, in each direction. When the queue is full, send() returns
+  // kFull. bind() shortens the incoming queue to kMaxBoundQueue.
   int high_water_mark = 10000;
-  // A longer frame costs its sender the connection (limits.h).
+  // ZeroMQ closes the connection of a peer that sends a longer frame (limits.h).
   int64_t max_frame_bytes = static_cast<int64_t>(kMaxFrameBytes);
-  // ZMTP pings: a peer that is silent for the timeout is disconnected.
+  // ZMTP pings: a peer that is silent for `heartbeat_timeout` is disconnected.
   std::chrono::milliseconds heartbeat_interval{500};
   std::chrono::milliseconds heartbeat_timeout{2000};
 };
 
-// Of a socket that binds: anybody may connect to it, and these times the number of peers is the
-// memory that unread messages can take. Further ones wait at the sender. Not shorter, because a
-// peer whose messages wait is not heard either, and loses its connection at heartbeat_timeout.
+// Maximum of incoming messages queued per peer at a socket that binds. Any peer may connect to such
+// a socket, and unread messages can take this many messages of memory per peer. Further messages
+// wait at the sender. The queue must not be shorter: while it is full, ZeroMQ does not read the
+// peer's pings either, and the peer is disconnected after heartbeat_timeout.
 inline constexpr int kMaxBoundQueue = 256;
 
 struct Incoming {
-  std::string peer;  // ROUTER: who sent it; DEALER: empty
+  std::string peer;  // ROUTER: the sender's routing id; DEALER: empty
   std::string body;  // the first frame
   bool single_frame = true;
-  std::string second;  // the frame after it, if there is one; further ones are dropped
+  std::string second;  // the second frame, if there is one; further frames are dropped
 };
 
 enum class SendResult {
   kSent,
-  kFull,         // the peer's queue is at its high-water mark, or (DEALER) nobody is connected
-  kUnreachable,  // ROUTER: the peer is gone
+  kFull,         // the peer's queue is at its high-water mark, or a DEALER has no connection
+  kUnreachable,  // ROUTER: the peer is disconnected
 };
 
 class Socket {
  public:
   static Result<Socket> make(Context& context, SocketKind kind, const SocketOptions& options = {});
 
-  // "tcp://127.0.0.1:0" takes a free port; endpoint() says which.
+  // "tcp://127.0.0.1:0" takes a free port; endpoint() then has the port in use.
   Status bind(const std::string& endpoint);
   Status connect(const std::string& endpoint);
   const std::string& endpoint() const { return endpoint_; }
 
-  // Neither ever blocks; nullopt when there is nothing to read. `peer` is ignored by a DEALER.
+  // receive() and send() never block. receive() returns nullopt when there is nothing to read. A
+  // DEALER ignores `peer`.
   Result<std::optional<Incoming>> receive();
   Result<SendResult> send(const std::string& peer, std::string_view body);
-  // A message of several frames, at least one. A PUB takes everything, and drops it for subscribers
-  // that do not keep up.
+  // Sends a message of at least one frame. A PUB accepts every message, and drops it for
+  // subscribers whose queue is full.
   Result<SendResult> send(const std::string& peer, std::span<const std::string_view> frames);
-  // Waits until the socket can be read (or written); false when the time is up.
+  // Waits until the socket can be read (or written); returns false after `timeout`.
   Result<bool> wait_readable(std::chrono::milliseconds timeout);
   Result<bool> wait_writable(std::chrono::milliseconds timeout);
 
-  // How long closing may take to deliver what was sent; 0 unless set.
+  // Maximum time that closing takes to deliver queued messages; 0 unless set.
   void set_linger(std::chrono::milliseconds linger);
   void* handle() { return socket_.handle(); }  // for zmq_poll
 
@@ -89,7 +92,7 @@ class Socket {
   std::string endpoint_;
 };
 
-// True for endpoints that other machines cannot reach: loopback TCP, ipc, inproc.
+// Returns true for endpoints that other machines cannot reach: loopback TCP, ipc, inproc.
 bool is_local_endpoint(std::string_view endpoint);
 
 }  // namespace lockstep::wire

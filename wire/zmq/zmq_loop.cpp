@@ -15,8 +15,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// A peer that floods us may delay the others' messages and the timers by so much only: a bound on
-// many small messages, and one on few that take long.
+// These two limits bound the delay that a flooding peer can cause to the other sockets' messages
+// and to the timers: one for many small messages, one for few messages that take long.
 constexpr int kMessagesPerTurn = 64;
 constexpr milliseconds kTimePerTurn{10};
 constexpr milliseconds kLongestWait{1000};
@@ -73,7 +73,8 @@ bool ZmqLoop::post(Task task) {
   return true;
 }
 
-// The counter cannot overflow in practice, and a failed write means that a wake-up is pending.
+// The eventfd's counter does not overflow in practice; if it did, the write would fail and a
+// wake-up would be pending anyway.
 void ZmqLoop::wake() {
   const uint64_t one = 1;
   [[maybe_unused]] const auto n = write(wake_fd_, &one, sizeof one);
@@ -117,7 +118,7 @@ void ZmqLoop::read_from(Entry& entry) {
 void ZmqLoop::run_tasks() {
   uint64_t n_wakes = 0;
   [[maybe_unused]] const auto n = read(wake_fd_, &n_wakes, sizeof n_wakes);
-  // Not more than there are now: a task may post tasks.
+  // Runs only the tasks that are queued now, because a task may post further tasks.
   for (size_t n_left = tasks_.size(); n_left > 0 && !stopping_; --n_left) {
     if (std::optional<Task> task = tasks_.try_pop()) (*task)();
   }
@@ -129,7 +130,7 @@ void ZmqLoop::run_timers() {
   for (size_t i = 0; i < timers_.size() && !stopping_; ++i) {
     if (timers_[i].due > now) continue;
     timers_[i].due = now + timers_[i].interval;
-    const Task task = timers_[i].task;  // it may add timers
+    const Task task = timers_[i].task;  // a copy, because the task may add timers
     task();
   }
 }

@@ -1,6 +1,7 @@
-// ZmqLoop: the one owner thread of a set of ZeroMQ sockets. It polls them, runs their handlers,
-// timers and the tasks that other threads post, all on that thread, so nothing it calls needs a
-// lock. ZMQ_FD is edge-triggered and easily lost; this loop never uses it (DESIGN.md §9).
+// ZmqLoop: owns a set of ZeroMQ sockets and the one thread that uses them. The thread polls the
+// sockets and runs their handlers, the timers and the tasks that other threads post, so none of
+// these needs a lock. The loop uses zmq_poll and never ZMQ_FD: that file descriptor is
+// edge-triggered, so a missed edge would leave messages unread.
 #pragma once
 
 #include <atomic>
@@ -26,21 +27,21 @@ class ZmqLoop {
   ZmqLoop(const ZmqLoop&) = delete;
   ZmqLoop& operator=(const ZmqLoop&) = delete;
 
-  // Before start(), or on the loop's thread.
+  // To be called before start(), or on the loop's thread.
   SocketId add(Socket socket, OnMessage on_message);
   Socket& socket(SocketId id);
-  // nullptr once the socket is closed: it broke, or the loop was stopped.
+  // Returns nullptr once the socket is closed, because it broke or the loop was stopped.
   Socket* find_socket(SocketId id);
   void every(std::chrono::milliseconds interval, Task task);
-  // Runs after wake(), once however often it was called in between.
+  // `task` runs after wake(): once for all calls of wake() since it last ran.
   void on_wake(Task task) { on_wake_ = std::move(task); }
 
   void start();  // throws LoadError if the system refuses the thread
-  // Ends the thread after the handler that runs now, then closes the sockets (Socket::set_linger).
-  // Tasks that did not run are dropped. Not from the loop's own thread.
+  // Ends the thread after the present handler, then closes the sockets (Socket::set_linger). Tasks
+  // that have not run are dropped. Must not be called on the loop's own thread.
   void stop();
 
-  // Any thread. False when the queue is full or the loop has stopped.
+  // Any thread. Returns false when the queue is full or the loop has stopped.
   bool post(Task task);
   // Any thread; never blocks, takes no lock.
   void wake();
@@ -50,7 +51,7 @@ class ZmqLoop {
     SocketId id;
     Socket socket;
     OnMessage on_message;
-    bool broken = false;  // receiving failed: closed at the start of the next turn
+    bool broken = false;  // receiving failed; the socket is closed at the start of the next turn
   };
   struct Timer {
     std::chrono::milliseconds interval;
@@ -70,7 +71,7 @@ class ZmqLoop {
   // any thread
   BoundedQueue<Task> tasks_;
   std::atomic<bool> stopping_{false};
-  // loop thread (before start(): the owner's)
+  // loop thread (before start(): the owner's thread)
   std::vector<std::unique_ptr<Entry>> entries_;
   std::vector<Timer> timers_;
   Task on_wake_;
