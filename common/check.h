@@ -1,5 +1,6 @@
-// CHECK: a bug in this program that makes memory unsafe. Prints file, line and condition, aborts.
-// Input from outside is never CHECKed; it gets a Result.
+// CHECK: ends the process when a bug in this program makes memory unsafe. It prints file, line and
+// condition, then aborts. Input from outside is never CHECKed; errors in input are returned as a
+// Result. Any thread.
 #pragma once
 
 #include <sstream>

@@ -1,4 +1,4 @@
-// Clock: time as a dependency, so that tests can turn it by hand.
+// Clock: time as a dependency, so that tests can set it. Any thread.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,5 @@
-// ErrorCode: the one list of ways a request can fail. Shared by the wire, HTTP and metric labels.
+// ErrorCode: the one list of reasons why a request can fail. The wire, HTTP and metric labels share
+// it.
 #pragma once
 
 #include <optional>
@@ -9,8 +10,8 @@ namespace lockstep {
 enum class ErrorCode {
   kInvalidRequest,         // a field is missing, of the wrong type or out of range
   kUnsupportedParameter,   // a known field that this version does not serve
-  kContextLengthExceeded,  // prompt + output cannot fit --max-model-len
-  kRequestExceedsKvPool,   // prompt + output cannot fit the KV pool, however long it waits
+  kContextLengthExceeded,  // prompt + output exceed --max-model-len
+  kRequestExceedsKvPool,   // prompt + output exceed the whole KV pool
   kUnauthorized,
   kForbidden,
   kNotFound,
@@ -18,7 +19,7 @@ enum class ErrorCode {
   kMethodNotAllowed,
   kConflict,
   kPayloadTooLarge,
-  kUnsupportedMediaType,  // an HTTP body that does not say that it is JSON
+  kUnsupportedMediaType,  // an HTTP body whose Content-Type is not JSON
   kRateLimited,
   kOverloaded,
   kDeadlineExceeded,
@@ -34,7 +35,7 @@ enum class ErrorCode {
 std::string_view to_string(ErrorCode code);
 std::optional<ErrorCode> error_code_from_string(std::string_view name);
 
-// The HTTP status a code is answered with; 500 for codes that never reach a client over HTTP.
+// The HTTP status for a code; 500 for codes that never reach a client over HTTP.
 int http_status(ErrorCode code);
 
 // OpenAI's error `type` for a code: "invalid_request_error", "server_error", ...

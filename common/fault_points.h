@@ -1,11 +1,11 @@
 // Fault points: named places where a test build can be made to fail, or to have a bug that other
-// engines had (a mutant), so that tests can show that they would notice.
+// engines had (a mutant), so that tests can show that they detect it.
 //
 //   if (fault(Fault::kRankThrows, step)) throw std::runtime_error("fault point");
 //
-// With the CMake option LOCKSTEP_FAULT_POINTS a point that is not armed costs one relaxed load; it
-// stands at a call, never in an inner loop. Without the option, as in everything that is shipped,
-// fault() is a constant false and nothing of this is in the binary. Any thread.
+// With the CMake option LOCKSTEP_FAULT_POINTS, a point that is not armed costs one relaxed load;
+// points are placed at calls, never in inner loops. Without the option, as in every released
+// binary, fault() is the constant false and no fault point is compiled in. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -23,36 +23,36 @@
 namespace lockstep {
 
 enum class Fault : uint8_t {
-  // What may befall a node. "By step" = the point gives the step's number.
-  kAllocatorRefuses,  // a question for KV blocks is answered with no
-  kRankThrows,        // by step: the last rank, in its last layer
-  kRankIsLate,        // by step: the last rank, but less than its peers' timeout
-  kRankStalls,        // by step: the last rank, for longer than its peers wait
-  kRowIsNan,          // by step: the first sampled row, from its first attention on
-  kKeyIsNan,          // by step: of the last rank's first row, in its last layer
-  kSlowCopies,        // copying blocks takes its time
-  kHostBitFlip,       // a block in host memory has lost a bit
-  kThreadRefused,     // the system starts no thread
+  // Failures of a node. "By step": the call passes the step's number, and FaultRange selects by it.
+  kAllocatorRefuses,  // an allocation of KV blocks fails
+  kRankThrows,        // by step: the last rank throws in its last layer
+  kRankIsLate,        // by step: the last rank is late, by less than its peers' timeout
+  kRankStalls,        // by step: the last rank is late, by more than its peers' timeout
+  kRowIsNan,          // by step: the first sampled row is NaN from its first attention on
+  kKeyIsNan,          // by step: a key of the last rank's first row is NaN in its last layer
+  kSlowCopies,        // copying blocks is slow
+  kHostBitFlip,       // a bit of a block in host memory is flipped
+  kThreadRefused,     // the system refuses to start a thread
 
   // Mutants of the forward pass.
-  kLastTokenOnly,   // what is computed anew for each token is only the last one
-  kMaskDropped,     // with a past, every row of a chunk sees all of the chunk
-  kPositionReset,   // positions begin at 0 with every step
-  kOldLengthKept,   // what a slot held before is still seen
-  kSquareMask,      // a chunk's mask begins at key 0, whatever came before it
-  kCopyLayerZero,   // of a block only layer 0 is copied
-  kClearLayerZero,  // of a freed block only layer 0 is cleared
-  // Mutants of the accounts.
-  kFreedEarly,            // a sequence that ends gives back blocks that a step in flight writes to
-  kFreedNotPoisoned,      // --sanitize-kv fills nothing
-  kCachedFromProcessed,   // cached = prompt - what the first step took
-  kCachedFromPast,        // cached = past - processed, and the past is forgotten when blocks go
-  kCachedLessDiscarded,   // a context shift takes what it drops off the cached tokens
-  kPublishedWhenPlanned,  // blocks are there for others before they are computed
-  kHostNotVerified,       // what host memory holds is believed
-  kRankConfiguredOtherwise,    // by rank: it is told the opposite of --no-kv-cache
-  kEngineConfiguredOtherwise,  // the engine is
-  kSettingsNotCompared,        // and nobody notices
+  kLastTokenOnly,   // a decoding sequence with several new tokens computes only the last one
+  kMaskDropped,     // with a past, every row of a chunk attends to the whole chunk
+  kPositionReset,   // positions begin at 0 in every step
+  kOldLengthKept,   // attention still sees the keys of a slot's previous sequence
+  kSquareMask,      // a chunk's mask begins at key 0, regardless of its past
+  kCopyLayerZero,   // copying a block copies layer 0 only
+  kClearLayerZero,  // clearing a freed block clears layer 0 only
+  // Mutants of the accounting.
+  kFreedEarly,            // a sequence that ends frees blocks that a step in flight writes to
+  kFreedNotPoisoned,      // --sanitize-kv does not fill freed blocks
+  kCachedFromProcessed,   // cached = prompt - tokens of the first step
+  kCachedFromPast,        // cached = past - processed, and the past is lost when blocks are freed
+  kCachedLessDiscarded,   // a context shift subtracts the dropped tokens from the cached tokens
+  kPublishedWhenPlanned,  // other sequences can use blocks before they are computed
+  kHostNotVerified,       // blocks in host memory are used without being verified
+  kRankConfiguredOtherwise,    // by rank: a rank is configured with the opposite of --no-kv-cache
+  kEngineConfiguredOtherwise,  // the engine is configured with the opposite of --no-kv-cache
+  kSettingsNotCompared,        // the settings of engine and ranks are not compared
   kCount,
 };
 inline constexpr int kNFaults = static_cast<int>(Fault::kCount);
@@ -63,8 +63,8 @@ inline constexpr bool kFaultPoints = true;
 
 const char* to_string(Fault fault);  // "rank-throws"
 
-// When an armed point fires: from its first to its last call, counted from 1; a point that gives a
-// number goes by that.
+// The calls at which an armed point fires: from `first` to `last`, counted from 1. For a point that
+// passes a number, the range is of that number.
 struct FaultRange {
   uint64_t first = 0;
   uint64_t last = std::numeric_limits<uint64_t>::max();
@@ -90,7 +90,7 @@ inline bool fault(Fault which, uint64_t number) {
   return is_armed(which) && fires(fault_points::points[static_cast<size_t>(which)], number);
 }
 
-// Armed while it lives; at most one per fault.
+// ArmedFault: arms a fault point for its own lifetime. At most one may exist per fault.
 class ArmedFault {
  public:
   explicit ArmedFault(Fault which, const FaultRange& range = {});
@@ -106,8 +106,8 @@ class ArmedFault {
   fault_points::Point& point_;
 };
 
-// Takes every --fault NAME[=FIRST[..LAST]] off the command line and arms it until the process ends.
-// The error lists the names there are.
+// Removes every --fault NAME[=FIRST[..LAST]] from the command line and arms the fault until the
+// process ends. The error lists the valid names.
 Status take_fault_flags(int& argc, char** argv);
 
 #else
@@ -116,7 +116,7 @@ inline constexpr bool kFaultPoints = false;
 constexpr bool is_armed(Fault) { return false; }
 constexpr bool fault(Fault) { return false; }
 constexpr bool fault(Fault, uint64_t) { return false; }
-// The flag stays, for the program to refuse.
+// Leaves the flag on the command line, so that the program refuses it.
 inline Status take_fault_flags(int&, char**) { return Ok{}; }
 
 #endif

@@ -1,5 +1,5 @@
-// HostPort: "127.0.0.1:8000", "[::1]:8000", "localhost:*" as the settings of all listeners write
-// it. Any thread.
+// HostPort: an address in the settings of all listeners: "127.0.0.1:8000", "[::1]:8000",
+// "localhost:*". Any thread.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct HostPort {
 
 Result<HostPort> parse_host_port(std::string_view text);
 
-// "host:port", an IPv6 host in brackets.
+// Returns "host:port", with an IPv6 host in brackets.
 std::string to_string(const HostPort& address);
 
 // True for 127.0.0.0/8, ::1 and localhost.

@@ -1,4 +1,4 @@
-// Strong ids: passing a SeqId where a BlockId is meant does not compile.
+// Strong ids: passing a SeqId as a BlockId does not compile.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,11 @@
 namespace lockstep {
 
 enum class BlockId : int32_t {};      // a KV block; the same id on every rank of a node
-enum class HostBlockId : int32_t {};  // host memory for what a KV block held; likewise
+enum class HostBlockId : int32_t {};  // a block in host memory; the same id on every rank
 enum class SeqId : uint64_t {};       // one sequence (one choice of one request) inside an engine
-enum class RequestId : uint64_t {};   // one request inside an engine; the wire's ids are strings
+enum class RequestId : uint64_t {};   // one request inside an engine; ids on the wire are strings
 enum class SeqSlot : int32_t {};      // a row of per-sequence device state, 0 .. max_num_seqs-1
-enum class NodeId : uint32_t {};      // a node as one coordinator numbers it
+enum class NodeId : uint32_t {};      // a node's index within one coordinator
 
 // The integer inside an id, for indexing and printing.
 template <class Id>

@@ -1,5 +1,5 @@
-// LoadError: a model, file or start-up setting that cannot be used. Thrown while loading only,
-// caught once in main(): one line, exit code 2.
+// LoadError: a model, file or start-up setting cannot be used. It is thrown only while loading and
+// caught once in main(), which prints one line and exits with code 2.
 #pragma once
 
 #include <stdexcept>

@@ -1,5 +1,5 @@
-// log(): one line with a level, to a sink that main() chooses (standard error until then). Lines
-// read `message key=value key=value`. Any thread; never on the step path.
+// log(): writes one line with a level to the sink that main() sets (before that, to standard
+// error). Lines have the form `message key=value key=value`. Any thread; never on the step path.
 #pragma once
 
 #include <functional>
@@ -13,13 +13,14 @@ enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
 
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
-// Call once from main(), before other threads start. `lowest`: what the sink writes at all.
+// To be called once from main(), before other threads start. `lowest` is the lowest level that the
+// sink writes.
 void set_log_sink(LogSink sink, LogLevel lowest = LogLevel::kDebug);
-// False if log() at this level is for nothing: ask before a line that is much work to write.
+// Returns false if log() at this level writes nothing. Check it before composing a costly line.
 bool is_logged(LogLevel level);
 void log(LogLevel level, std::string_view line);
 
-// str("pool of ", n, " blocks"): the pieces, one after another.
+// Concatenates its arguments: str("pool of ", n, " blocks").
 template <class... Parts>
 std::string str(const Parts&... parts) {
   std::ostringstream out;

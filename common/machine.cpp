@@ -15,9 +15,10 @@
 namespace lockstep {
 namespace {
 
-constexpr int kMaxCpus = 1 << 16;  // of a mask that is worth asking for
+constexpr int kMaxCpus = 1 << 16;  // largest affinity mask that is tried
 
-// A whole number; nothing for "max", for what is negative ("no limit" in v1) and for no file.
+// Reads a whole number. Returns nullopt for "max", for a negative number ("no limit" in v1) and if
+// there is no file.
 std::optional<int64_t> read_limit(const std::string& path) {
   std::ifstream in(path);
   int64_t value = 0;
@@ -25,7 +26,7 @@ std::optional<int64_t> read_limit(const std::string& path) {
   return std::nullopt;
 }
 
-// The number behind `key` in a file of lines "key number …".
+// Returns the number after `key` in a file of lines "key number …".
 std::optional<int64_t> read_keyed(const std::string& path, std::string_view wanted) {
   std::ifstream in(path);
   std::string key;
@@ -46,7 +47,7 @@ bool lists(const std::string& comma_separated, std::string_view wanted) {
   return false;
 }
 
-// mountinfo writes space, tab, newline and backslash as three octal digits.
+// Decodes mountinfo's escapes: it writes space, tab, newline and backslash as three octal digits.
 std::string unescaped(const std::string& text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -61,8 +62,8 @@ std::string unescaped(const std::string& text) {
   return out;
 }
 
-// The part of `path` below `root`, without a trailing slash. A mount shows a part of the hierarchy
-// only; a cgroup outside of it is not visible, and its visible parent is the mount point.
+// Returns the part of `path` below `root`, without a trailing slash. A mount shows only a part of
+// the hierarchy; for a cgroup outside of that part, the nearest visible parent is the mount point.
 std::string below(const std::string& path, const std::string& root) {
   std::string rest = path;
   if (root != "/") {
@@ -74,7 +75,8 @@ std::string below(const std::string& path, const std::string& root) {
   return rest;
 }
 
-// The path of this process's cgroup in v2's hierarchy (controller "") or a v1 controller's.
+// Returns the path of this process's cgroup in the hierarchy of v2 (controller "") or of a v1
+// controller.
 std::optional<std::string> cgroup_path(const std::string& file, std::string_view controller) {
   std::ifstream in(file);
   std::string line;
@@ -89,7 +91,7 @@ std::optional<std::string> cgroup_path(const std::string& file, std::string_view
   return std::nullopt;
 }
 
-// Processors, rounded up; nothing for a quota or period that is none.
+// Returns the quota in processors, rounded up; nullopt if the quota or the period is not positive.
 std::optional<int64_t> quota_cpus(std::optional<int64_t> quota, std::optional<int64_t> period) {
   if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
   return (*quota - 1) / *period + 1;
@@ -108,7 +110,8 @@ std::optional<int64_t> cpus_v1(const std::string& cgroup) {
                     read_limit(cgroup + "/cpu.cfs_period_us"));
 }
 
-// What a limit leaves; inactive file pages make room without being asked for.
+// Returns the bytes left below a limit. Inactive file pages do not count as used, because the
+// kernel reclaims them when memory is needed.
 std::optional<int64_t> room(std::optional<int64_t> limit, std::optional<int64_t> usage,
                             std::optional<int64_t> inactive_file) {
   if (!limit) return std::nullopt;

@@ -1,4 +1,4 @@
-// A range of numbers that says of itself what it holds. Plain data; any thread.
+// Ranges of numbers, with a description for error messages. Plain data; any thread.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace lockstep {
 
-// Numbers beyond this are as good as none, and this one is finite as a float.
+// A bound that counts as no limit; it is finite as a float.
 inline constexpr double kNoLimit = 1e30;
 
 struct IntegerRange {
@@ -21,7 +21,7 @@ struct NumberRange {
   double low = -kNoLimit;
   double high = kNoLimit;
 
-  // NaN is in no range.
+  // Returns false for NaN.
   constexpr bool holds(double value) const { return value >= low && value <= high; }
 };
 

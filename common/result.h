@@ -1,9 +1,9 @@
-// Result<T>: a value or the Error that explains its absence. For the world's failures (input,
-// files, peers); our own bugs are CHECKs, and "not now" is std::optional.
+// Result<T>: a value, or the Error that explains why there is none. It is for failures from outside
+// (input, files, peers). Bugs of this program are CHECKs; a temporary absence is a std::optional.
 //
 //   Result<Message> parse(std::string_view frame);
 //   Result<int> count(std::string_view frame) {
-//     TRY(auto message, parse(frame));   // returns the Error to our caller
+//     TRY(auto message, parse(frame));   // returns the Error to the caller of count()
 //     return message.n_tokens;
 //   }
 #pragma once
@@ -20,7 +20,7 @@ namespace lockstep {
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;  // names the numbers; never a path or an address of this machine
-  std::string param;    // the request field at fault, if one is
+  std::string param;    // the request field at fault; empty if none is
 };
 
 template <class T>
@@ -72,7 +72,8 @@ using Status = Result<Ok>;
   if (!tmp) return std::move(tmp.error());          \
   declaration = std::move(tmp).value()
 
-// TRY(auto x, f()): declares x as f()'s value, or returns f()'s Error from this function.
+// TRY(auto x, f()): declares x with the value of f(), or returns the Error of f() from the
+// enclosing function.
 #define TRY(declaration, expression) \
   LOCKSTEP_TRY_(LOCKSTEP_CONCAT(try_result_, __LINE__), declaration, expression)
 

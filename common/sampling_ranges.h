@@ -1,6 +1,6 @@
-// The range of each number that says how a request is sampled and when it stops: the one place that
-// knows them. The engine's admission is what holds everybody to them; whoever else has to know one
-// before (to make room for n choices) asks here. Pure; any thread.
+// The range of each sampling parameter and stop condition of a request, each defined once. The
+// engine's admission enforces the ranges. Code that needs a range earlier (for example to allocate
+// n choices) uses these constants too. Pure; any thread.
 #pragma once
 
 #include <cstddef>
@@ -20,16 +20,16 @@ inline constexpr NumberRange kRepetitionPenaltyRange{.low = 1e-3, .high = 1e3};
 inline constexpr NumberRange kPresencePenaltyRange{.low = -2, .high = 2};
 inline constexpr NumberRange kFrequencyPenaltyRange{.low = -2, .high = 2};
 inline constexpr IntegerRange kChoicesRange{.low = 1, .high = 128};  // n
-// Of the first choice of a prompt, among the choices of all prompts of one request.
+// The index of a prompt's first choice among the choices of all prompts of one request.
 inline constexpr IntegerRange kFirstChoiceRange{.low = 0, .high = INT32_MAX - kChoicesRange.high};
 inline constexpr IntegerRange kLogprobsRange{.low = -1, .high = 20};    // -1: none
-inline constexpr IntegerRange kTopLogprobsRange{.low = 0, .high = 20};  // where they are asked for
+inline constexpr IntegerRange kTopLogprobsRange{.low = 0, .high = 20};  // when requested
 
 inline constexpr size_t kMaxStopStrings = 16;
-inline constexpr size_t kMaxStopBytes = 1024;  // of one stop string
+inline constexpr size_t kMaxStopBytes = 1024;  // per stop string
 inline constexpr size_t kMaxStopTokenIds = 64;
 
-// kInvalidRequest "FIELD must be RANGE, got VALUE".
+// The error is kInvalidRequest "FIELD must be RANGE, got VALUE".
 Status check_range(const std::string& field, double value, const NumberRange& range);
 Status check_range(const std::string& field, int64_t value, const IntegerRange& range);
 

@@ -1,6 +1,6 @@
-// SeedSource: the seed of a request that brings none: the configured one, or one drawn at random.
-// Whoever takes a request from a client asks it once (a coordinator's Forwarder; a node's
-// RequestServer for those that come to it directly), and everybody behind keeps what it said. Any
+// SeedSource: chooses the seed of a request without a seed: the configured seed, or a random one.
+// The component that receives the request from the client calls it once: a coordinator's Forwarder,
+// or a node's RequestServer for requests of direct clients. All later components use that seed. Any
 // thread.
 #pragma once
 
@@ -15,7 +15,7 @@ class SeedSource {
  public:
   explicit SeedSource(std::optional<uint64_t> fixed) : fixed_(fixed) {}
 
-  // 53 bits when drawn: exact in every language's JSON.
+  // A random seed has 53 bits, so that JSON numbers represent it exactly in every language.
   uint64_t next() {
     if (fixed_) return *fixed_;
     std::lock_guard lock(mutex_);

@@ -1,4 +1,4 @@
-// Byte counts that say their unit: 16_MiB.
+// Literals for byte counts with a unit (16_MiB), and rounding of integers.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The version of Lockstep, as --version and /version print it.
+// The version of Lockstep that --version and /version print.
 #pragma once
 
 namespace lockstep {

@@ -15,8 +15,9 @@ Buffer::Buffer(MemoryLedger& ledger, MemoryTag tag, int64_t bytes) : bytes_(roun
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) throw std::bad_alloc();
   data_ = static_cast<std::byte*>(p);
-  // Weights are read from end to end for every token: large pages spare a TLB miss every 4 KiB. Not
-  // for what is touched in part, where they would cost resident memory.
+  // Weights are read completely for every token, so large pages avoid a TLB miss every 4 KiB.
+  // Memory that is touched only in part gets no large pages, because they would increase resident
+  // memory.
   if (tag == MemoryTag::kWeights) ::madvise(p, static_cast<size_t>(bytes_), MADV_HUGEPAGE);
   reservation_ = Reservation(ledger, tag, bytes_);
 }

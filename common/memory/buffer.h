@@ -1,5 +1,5 @@
-// Buffer: whole pages of host memory, zero-filled
-// by the kernel on first touch, returned by the destructor and booked in a ledger.
+// Buffer: owns whole pages of host memory. The kernel zero-fills them on first touch. The bytes are
+// recorded in a MemoryLedger; the destructor frees them. One thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace lockstep {
 class Buffer {
  public:
   Buffer() = default;
-  // Takes `bytes` (rounded up to 64) of zeroed memory; throws std::bad_alloc when there is none.
+  // Allocates `bytes` (rounded up to 64) of zeroed memory; throws std::bad_alloc on failure.
   Buffer(MemoryLedger& ledger, MemoryTag tag, int64_t bytes);
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;

@@ -1,5 +1,6 @@
-// ByteBudget: how many bytes may be held at once, and how many are. Who wants some asks for a hold;
-// what a hold has counts until it is destroyed, so nothing can forget to give it back. Any thread.
+// ByteBudget: a limit for the bytes that are held at once, and the number held now. Bytes are
+// reserved through a ByteHold and returned by its destructor, so they cannot leak. Any thread may
+// use a budget; one thread at a time uses a hold.
 #pragma once
 
 #include <atomic>
@@ -20,7 +21,7 @@ class ByteBudget {
 
  private:
   friend class ByteHold;
-  // False, and nothing is taken, if they would be too many.
+  // Returns false, and takes nothing, if the limit would be exceeded.
   bool take(size_t n_bytes);
   void give_back(size_t n_bytes) { n_bytes_held_ -= n_bytes; }
 
@@ -28,10 +29,10 @@ class ByteBudget {
   std::atomic<size_t> n_bytes_held_{0};
 };
 
-// A part of a budget. Moving it hands the part over.
+// ByteHold: a share of a budget. Moving the hold moves the share.
 class ByteHold {
  public:
-  ByteHold() = default;  // of nothing: grow() fails
+  ByteHold() = default;  // belongs to no budget: grow() fails
   explicit ByteHold(std::shared_ptr<ByteBudget> budget) : budget_(std::move(budget)) {}
   ByteHold(ByteHold&& other) noexcept
       : budget_(std::move(other.budget_)), n_bytes_(std::exchange(other.n_bytes_, 0)) {}
@@ -44,7 +45,7 @@ class ByteHold {
     if (budget_) budget_->give_back(n_bytes_);
   }
 
-  // False, and the hold is as before, if the budget has not so many left.
+  // Returns false, and leaves the hold unchanged, if the budget has fewer than `n_bytes` left.
   bool grow(size_t n_bytes);
   size_t n_bytes() const { return n_bytes_; }
 

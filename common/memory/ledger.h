@@ -1,5 +1,5 @@
-// MemoryLedger: who holds how many bytes, by tag. Every large allocation of a node is made through
-// a Reservation, so that `lockstep_memory_bytes{tag}` can say where memory went. Any thread.
+// MemoryLedger: the bytes in use under each tag. Every large allocation of a node is recorded by a
+// Reservation, so that `lockstep_memory_bytes{tag}` shows what the memory is used for. Any thread.
 #pragma once
 
 #include <array>
@@ -25,7 +25,7 @@ std::string_view to_string(MemoryTag tag);
 
 class MemoryLedger {
  public:
-  // Bytes held now under `tag`, and the most ever held at once.
+  // The bytes held now under `tag`, and the maximum ever held at once.
   int64_t bytes(MemoryTag tag) const;
   int64_t peak_bytes(MemoryTag tag) const;
 
@@ -37,7 +37,7 @@ class MemoryLedger {
   std::array<std::atomic<int64_t>, kNumMemoryTags> peak_{};
 };
 
-// Books `bytes` under `tag` for its own lifetime. The ledger must outlive it.
+// Reservation: records `bytes` under `tag` for its own lifetime. The ledger must outlive it.
 class Reservation {
  public:
   Reservation() = default;

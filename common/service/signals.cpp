@@ -18,7 +18,7 @@ sigset_t termination_set() {
 
 TerminationSignals::TerminationSignals() {
   sigset_t blocked = termination_set();
-  sigaddset(&blocked, SIGPIPE);  // a closed connection is an error code, not a death
+  sigaddset(&blocked, SIGPIPE);  // writing to a closed connection then returns an error code
   pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
 }
 

@@ -1,5 +1,6 @@
-// TerminationSignals: SIGTERM and SIGINT as something to wait for, instead of a handler that may
-// interrupt anything. Make one in main() before any thread starts; its mask is inherited.
+// TerminationSignals: lets main() wait for SIGTERM and SIGINT instead of installing a signal
+// handler, which could interrupt any code. Construct it in main() before any thread starts, because
+// threads inherit its signal mask.
 #pragma once
 
 #include <chrono>
@@ -10,7 +11,7 @@ class TerminationSignals {
  public:
   TerminationSignals();  // blocks both signals and SIGPIPE in this thread and those it starts
 
-  // True if one arrived within the time. A second call waits for a second signal.
+  // Returns true if a signal arrived within `timeout`. A second call waits for a second signal.
   bool wait_for(std::chrono::milliseconds timeout);
   void wait();
 };

@@ -1,6 +1,6 @@
-// BoundedQueue: hands values from any thread to one consumer. Never grows past its capacity:
-// try_push says no instead. close() wakes the consumer, which drains what is left and then gets
-// nullopt. Storage is taken once, at construction.
+// BoundedQueue: passes values from any thread to one consumer thread. It never grows beyond its
+// capacity: try_push() fails instead. After close(), the consumer gets the remaining values and
+// then nullopt. The storage is allocated once, at construction.
 #pragma once
 
 #include <condition_variable>
@@ -16,7 +16,7 @@ class BoundedQueue {
  public:
   explicit BoundedQueue(size_t capacity) : slots_(capacity) {}
 
-  // False when full or closed; `value` is then untouched.
+  // Returns false when the queue is full or closed; `value` is then unchanged.
   bool try_push(T& value) {
     {
       std::lock_guard lock(mutex_);
@@ -29,7 +29,7 @@ class BoundedQueue {
   }
   bool try_push(T&& value) { return try_push(value); }
 
-  // Blocks until a value or close().
+  // Blocks until there is a value or the queue is closed.
   std::optional<T> wait_pop() {
     std::unique_lock lock(mutex_);
     not_empty_.wait(lock, [&] { return n_ > 0 || closed_; });

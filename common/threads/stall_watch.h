@@ -1,5 +1,5 @@
-// StallWatch: tells work that stands still from work that is slow. It counts its owner's ticks, not
-// time: a process that was stopped and goes on has missed no tick, so it is no stall. One thread.
+// StallWatch: distinguishes stalled work from slow work. It counts its owner's ticks, not time, so
+// a process that was stopped and continued is not reported as stalled. One thread.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@ namespace lockstep {
 
 class StallWatch {
  public:
-  // For how many ticks in a row nothing may move while there is work.
+  // `n_ticks`: work is stalled after this many ticks in a row without progress.
   explicit StallWatch(int n_ticks) : n_ticks_(n_ticks) {}
 
-  // One more tick, however late it comes. True once there has been work at each of the last n_ticks
-  // and `progress` stood where it stands now.
+  // To be called once per tick, however late. Returns true if at each of the last n_ticks ticks
+  // there was work and `progress` had its present value.
   bool tick(bool has_work, uint64_t progress) {
     const bool is_still = has_work && has_looked_ && progress == last_;
     has_looked_ = true;
@@ -24,7 +24,7 @@ class StallWatch {
  private:
   const int n_ticks_;
   bool has_looked_ = false;
-  uint64_t last_ = 0;  // what progress was at the last tick
+  uint64_t last_ = 0;  // value of `progress` at the last tick
   int n_still_ = 0;    // ticks in a row
 };
 

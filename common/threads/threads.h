@@ -1,5 +1,6 @@
-// start_thread: a thread of this process, or a LoadError that says which one the system refused.
-// Threads start while a program starts; whoever has started some when this throws joins them.
+// start_thread: starts a thread, or throws a LoadError that names the thread that the system
+// refused. Threads are started only while a program starts. A caller that has started other threads
+// must join them when this throws.
 #pragma once
 
 #include <string_view>

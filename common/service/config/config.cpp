@@ -45,7 +45,8 @@ Result<double> parse_number(const ConfigField& field, std::string_view text) {
 Status append_record(RecordList& records, const std::vector<YamlEntry>& entries,
                      std::string_view file, const std::string& where);
 
-// Stores the parsed text in the field. A list field takes every value, the others the only one.
+// Parses the text and stores it in the field. A list takes every value; other fields take exactly
+// one.
 struct Assign {
   const ConfigField& field;
   const std::vector<std::string>& values;
@@ -95,7 +96,7 @@ struct ToYaml {
   std::string operator()(const std::optional<int64_t>* v) const {
     return v->has_value() ? std::to_string(**v) : "";
   }
-  std::string operator()(const double* v) const {  // the shortest that reads back as the same
+  std::string operator()(const double* v) const {  // the shortest text that parses to the same
     char digits[32];
     return {digits, std::to_chars(std::begin(digits), std::end(digits), *v).ptr};
   }
@@ -130,11 +131,12 @@ bool is_list(const ConfigField& field) {
 }
 
 void flip(const ConfigField& field) {
-  bool* value = std::get<bool*>(field.target);  // only switches have an opposite
+  bool* value = std::get<bool*>(field.target);  // only booleans have an opposite name
   *value = !*value;
 }
 
-// For a switch's opposite: the entry that gives the switch itself the same value. Else null.
+// If the entry uses a boolean's opposite name: returns the entry, if any, that gives the boolean's
+// own name the same value, which contradicts it. Otherwise returns null.
 const YamlEntry* contradicted(const YamlEntry& entry, const ConfigField& field,
                               const std::vector<YamlEntry>& entries) {
   if (!field.is_reversed_by(entry.key)) return nullptr;
@@ -190,7 +192,7 @@ Error unknown_key(const FieldList& fields, const std::string& key, const std::st
       key};
 }
 
-// Whether the entry has the shape that the field takes.
+// Checks that the entry has the shape that the field needs: a scalar, a list or a list of maps.
 Status check_shape(const YamlEntry& entry, const ConfigField& field, const std::string& where) {
   const char* wanted = nullptr;
   if (entry.is_list != is_list(field)) {
@@ -247,7 +249,7 @@ Status ConfigSource::apply_flag(std::string_view field_name,
   for (const ConfigField& field : fields_.fields()) {
     const bool reversed = field.is_reversed_by(field_name);
     if (field.name != field_name && !reversed) continue;
-    ConfigField named = field;  // an error says the name that was given
+    ConfigField named = field;  // errors use the name that was given
     named.name = field_name;
     TRY([[maybe_unused]] Ok done, std::visit(Assign{named, values}, field.target));
     if (reversed) flip(field);

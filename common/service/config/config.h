@@ -1,23 +1,27 @@
-// Config: a program's settings from YAML and the command line, each field named once.
+// ConfigSource: reads a program's settings from YAML and the command line. Each field is named
+// once, in visit_fields. Used by main() before other threads start.
 //
 //   struct NodeConfig {
 //     int64_t block_size = 16;
 //     template <class V> void visit_fields(V& v) {
-//       v(block_size, "block_size", "tokens", "tokens per KV block; a power of two");
+//       v(block_size, "block_size", "tokens", "Tokens per KV block, a power of two.");
 //     }
 //   };
 //   NodeConfig config;
-//   ConfigSource source("lockstep-node", "serves one model");
+//   ConfigSource source("lockstep-node", "Serves one model.");
 //   source.positional("model");
 //   source.add(config);
 //   if (auto exit_code = source.load(argc, argv)) return *exit_code;
 //
-// One list gives the YAML keys (block_size:), the flags (--block-size), --help and --print-config.
-// A switch may have a second name that says the opposite (no_cache_prompt for prefix_cache), for
-// what other programs call it: read like any other, never printed, and an error beside a first name
-// that says otherwise. Precedence: default, then --config FILE, then flags. An unknown or duplicate
-// key, an unknown flag and a value of the wrong type are errors that name file, line and the
-// nearest name.
+// The fields give the YAML keys (block_size:), the flags (--block-size), --help and --print-config.
+//
+// - Precedence: flags override the file that --config FILE names, and the file overrides the
+//   defaults.
+// - Errors: an unknown or duplicate key, an unknown flag and a value of the wrong type are errors.
+//   The error names the file, the line and the nearest valid name.
+// - Opposite names: a boolean may have a second name with the opposite meaning, as other programs
+//   call it (no_cache_prompt for prefix_cache). The second name is read but never printed. Giving
+//   both names the same value is an error, because they contradict each other.
 #pragma once
 
 #include <cstdint>
@@ -35,36 +39,37 @@ namespace lockstep {
 
 class FieldList;
 
-// The value of a field that is a list of maps, each the fields of one struct:
+// RecordList: the value of a field that is a list of maps. Each map has the fields of one struct:
 //   tenants:
 //     - {name: gold, floor: 100}
-// As a flag, each use of it gives one: --tenants '{name: gold, floor: 100}'.
+// On the command line, each use of the flag adds one map: --tenants '{name: gold, floor: 100}'.
 class RecordList {
  public:
   virtual ~RecordList() = default;
   virtual void clear() = 0;
-  // Appends a default one; its fields, which are good until the next is appended. `where` it was
-  // written: "node.yaml:12".
+  // Appends a record with default values and returns its fields, which are valid until the next
+  // append. `where` is the record's place in the settings: "node.yaml:12".
   virtual FieldList append(const std::string& where) = 0;
   virtual std::vector<FieldList> all() = 0;
 };
 
-// Where a field's value lives. An empty optional means "not given": the program decides.
+// The variable that a field is stored in. An empty optional means that the field was not given and
+// the program chooses the value.
 using FieldTarget =
     std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*,
                  std::optional<int64_t>*, std::optional<double>*, std::shared_ptr<RecordList>>;
 
 struct ConfigField {
   FieldTarget target;
-  std::string name;  // as in YAML: block_size
-  std::string unit;  // "tokens", "bytes"; empty for names and switches
+  std::string name;  // the YAML key: block_size
+  std::string unit;  // "tokens", "bytes"; empty for names and booleans
   std::string help;
-  std::string opposite;  // a switch's second name, which sets it to the reverse; empty = none
+  std::string opposite;  // a boolean's second name with the opposite meaning; empty = none
 
   bool is_reversed_by(std::string_view key) const { return !key.empty() && key == opposite; }
 };
 
-// Collects fields; pass it to visit_fields.
+// FieldList: the visitor that collects a struct's fields; pass it to visit_fields.
 class FieldList {
  public:
   template <class T>
@@ -85,7 +90,7 @@ class FieldList {
   std::vector<ConfigField> fields_;
 };
 
-// Structs with visit_fields and a string `where`.
+// RecordsOf: a RecordList of structs that have visit_fields and a string `where`.
 template <class T>
 class RecordsOf final : public RecordList {
  public:
@@ -125,26 +130,26 @@ class ConfigSource {
  public:
   ConfigSource(std::string program, std::string description);
 
-  // The field that the first bare argument fills (also available as a flag).
+  // Sets the field that the first argument without a flag fills; the field has its flag as well.
   void positional(std::string field_name);
-  // Adds a struct's fields. Two structs may share a name; both then get the value.
+  // Adds a struct's fields. If two structs have a field of the same name, both get the value.
   template <class Config>
   void add(Config& config) {
     config.visit_fields(fields_);
   }
 
-  // Reads the command line and the file it names into the fields. Returns an exit code when the
-  // program is to end now: 0 after --help, --version or --print-config, 2 after an error, which is
-  // then on standard error in one line. argv[0] is skipped.
+  // Reads the command line and the file that it names into the fields; argv[0] is skipped. Returns
+  // an exit code if the program must end now: 0 after --help, --version or --print-config, 2 after
+  // an error, which was printed to standard error in one line.
   std::optional<int> load(int argc, const char* const* argv);
-  // True if --check was given: validate everything, print "ok", exit 0 (the program's own checks
-  // come after load()).
+  // True if --check was given: the program must run its own checks after load(), print "ok" and
+  // exit with code 0.
   bool check_only() const { return check_only_; }
 
-  // The parts of load(), for tests.
+  // The steps of load(), public for tests.
   Status apply_yaml(std::string_view text, std::string_view file_name);
   Status apply_flag(std::string_view field_name, const std::vector<std::string>& values);
-  std::string to_yaml() const;  // the effective settings, commented
+  std::string to_yaml() const;  // the settings in effect, with the help as comments
 
  private:
   std::string nearest(std::string_view name) const;

@@ -1,4 +1,5 @@
-// ConfigSource::load: the command line by CLI11, then the file, then the flags over it.
+// ConfigSource::load: parses the command line with CLI11, applies the file, then applies the flags,
+// which override the file.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -12,7 +13,7 @@
 namespace lockstep {
 namespace {
 
-// What stood on the command line, by field name; nothing is converted yet.
+// The values on the command line by field name, not converted yet.
 struct Given {
   std::map<std::string, std::vector<std::string>> values;
   std::map<std::string, bool> switches;
@@ -46,7 +47,7 @@ void add_option(const ConfigField& field, const std::string& positional, CLI::Ap
   app.add_option(names, given.values[field.name], help)->take_all()->expected(1);
 }
 
-// A switch and its opposite were given the same value.
+// Fails if a boolean and its opposite name were given the same value.
 Status check_opposite(const ConfigField& field, const CLI::App& app, const Given& given) {
   if (field.opposite.empty()) return Ok{};
   const std::string flag = flag_name(field.name), opposite = flag_name(field.opposite);
@@ -77,7 +78,7 @@ Result<std::string> read_file(const std::string& path) {
 
 std::optional<int> ConfigSource::load(int argc, const char* const* argv) {
   CLI::App app(description_, program_);
-  app.allow_extras();  // reported below, with the nearest name
+  app.allow_extras();  // unknown flags are reported below, with the nearest name
   Given given;
   for (const ConfigField& field : fields_.fields()) {
     if (!given.knows(field.name)) add_option(field, positional_, app, given);

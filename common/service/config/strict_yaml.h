@@ -1,6 +1,6 @@
-// strict_yaml: a YAML map of scalars, lists of scalars and lists of flat maps, as our settings
-// files are. yaml-cpp does the parsing but takes duplicate keys silently; this does not. Knows no
-// field names.
+// strict_yaml: parses the YAML of settings files: a map of scalars, lists of scalars and lists of
+// flat maps. It uses yaml-cpp, but refuses duplicate keys, which yaml-cpp accepts silently. Knows
+// no field names. Any thread.
 #pragma once
 
 #include <string>
@@ -15,8 +15,8 @@ struct YamlRecord;
 
 struct YamlEntry {
   std::string key;
-  std::vector<std::string> values;  // one unless is_list
-  std::vector<YamlRecord> records;  // of a list of maps; then there are no values
+  std::vector<std::string> values;  // exactly one unless is_list
+  std::vector<YamlRecord> records;  // the items of a list of maps; then `values` is empty
   bool is_list = false;
   int line = 0;  // counted from 1
 };
@@ -26,10 +26,10 @@ struct YamlRecord {
   int line = 0;
 };
 
-// Errors read "FILE:LINE: what".
+// Error messages have the form "FILE:LINE: what".
 Result<std::vector<YamlEntry>> parse_flat_yaml(std::string_view text, std::string_view file_name);
 
-// The scalar, quoted if YAML would read it as something other than this string.
+// Returns the scalar, quoted if YAML would not parse it as this string.
 std::string quote_yaml(std::string_view text);
 
 }  // namespace lockstep

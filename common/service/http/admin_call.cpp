@@ -16,7 +16,7 @@ AdminResponse failed(const char* what) {
   return admin_error({ErrorCode::kInternal, "the page failed; the log says how", ""});
 }
 
-// Whatever a page does, the process lives and the client hears of it.
+// Converts every exception of a page to a 500 response, so that the process continues.
 AdminResponse answer_or_500(const AdminAnswer& answer) {
   try {
     return answer();

@@ -1,5 +1,6 @@
-// AdminJobs: the thread that runs the admin port's verbs, one job after the other. AdminCall: one
-// request to a verb, from its start to the one answer that counts. Both know no sockets.
+// AdminJobs: owns the thread that runs the admin port's verbs, one job after the other (the verbs'
+// thread). AdminCall: one request to a verb, from its start to its first answer. Neither knows
+// sockets.
 #pragma once
 
 #include <atomic>
@@ -21,10 +22,11 @@ class AdminJobs {
   AdminJobs(const AdminJobs&) = delete;
   AdminJobs& operator=(const AdminJobs&) = delete;
 
-  // Owner. Waits for the job that runs now and drops the others.
+  // Owner's thread. Waits for the running job and drops the queued ones.
   void stop();
 
-  // Any thread, of whoever keeps the queue alive. False when it is full or the thread has stopped.
+  // The queue may be used on any thread and may outlive this object. try_push() returns false when
+  // the queue is full or the thread has stopped.
   using Queue = BoundedQueue<Job>;
   const std::shared_ptr<Queue>& queue() const { return queue_; }
 
@@ -36,17 +38,19 @@ class AdminJobs {
 
 class AdminCall : public std::enable_shared_from_this<AdminCall> {
  public:
-  // Takes an answer to the connection, on the verbs' thread, while the server lives.
+  // Passes an answer to the connection. Called on the verbs' thread, while the server exists.
   using Deliver = std::function<void(AdminResponse)>;
 
   AdminCall(std::shared_ptr<AdminJobs::Queue> jobs, Deliver deliver)
       : jobs_(std::move(jobs)), deliver_(std::move(deliver)) {}
 
-  // False if there are too many jobs; then nothing will be delivered.
+  // Returns false if the job queue is full; then nothing will be delivered.
   bool start(const AdminVerb& verb, AdminQuery query);
-  // Any thread; the first counts. An answer that finds too many jobs is lost: the timeout is left.
+  // Any thread; only the first call counts. If the job queue is full, the answer is lost and the
+  // request ends with its timeout.
   void reply(AdminAnswer answer);
-  // Instead of a reply. False as start().
+  // Delivers `answer` instead of a reply; a later reply() is ignored. Returns false if the job
+  // queue is full.
   bool reply_late(AdminAnswer answer);
 
  private:
@@ -54,7 +58,7 @@ class AdminCall : public std::enable_shared_from_this<AdminCall> {
 
   const std::shared_ptr<AdminJobs::Queue> jobs_;
   const Deliver deliver_;
-  std::atomic<bool> is_taken_{false};  // the reply, or its timeout
+  std::atomic<bool> is_taken_{false};  // by the reply or by the timeout, whichever is first
 };
 
 }  // namespace lockstep

@@ -24,10 +24,11 @@ using boost::system::error_code;
 using std::chrono::milliseconds;
 using tcp = asio::ip::tcp;
 
-constexpr milliseconds kPause{50};  // out of descriptors
+// Without free file descriptors: the pause between two attempts to accept, and the least silence of
+// a connection that is closed to free one.
+constexpr milliseconds kPause{50};
 
-// Descriptors that are kept from everybody else in the process, for probes when there are no
-// others.
+// SpareDescriptors: file descriptors reserved for probes when the process has no others left.
 class SpareDescriptors {
  public:
   SpareDescriptors() { refill(); }
@@ -43,7 +44,7 @@ class SpareDescriptors {
       if (fd < 0) fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
   }
-  // One less is kept; false if none is.
+  // Frees one reserved descriptor; returns false if none is reserved.
   bool give() {
     const auto found = std::find_if(fds_.begin(), fds_.end(), [](int fd) { return fd >= 0; });
     if (found == fds_.end()) return false;
@@ -103,7 +104,7 @@ struct AdminHttp::Impl {
     });
   }
 
-  // Out of descriptors: one that is kept for this, or that of a connection which has been silent.
+  // Without free descriptors, frees a reserved one, or closes a connection that has been silent.
   void accept_again(const error_code& error) {
     const bool is_short = error == asio::error::no_descriptors ||
                           error == error_code(ENFILE, boost::system::system_category());

@@ -1,8 +1,9 @@
-// AdminHttp: the small HTTP server of health, metrics and control verbs, for machines that watch
-// and for operators, not for users. Two threads: one moves bytes and answers the probes, and does
-// nothing else; the other starts verbs and writes their answers. A verb that waits for somebody
-// holds neither: its answer comes later, or its time is up. Bounded in connections, verbs, bytes
-// and time, with room kept for probes. Knows nothing of what its routes say.
+// AdminHttp: the small HTTP server for health probes, metrics and control verbs. Its clients are
+// monitoring systems and operators, not users. It has two threads. The probes' thread moves bytes
+// and answers the probes, and does nothing else. The verbs' thread starts verbs and writes their
+// answers. A verb that waits for another thread blocks neither: its answer comes later, or the
+// request times out. Connections, verbs, bytes and time are bounded, with room reserved for probes.
+// The server knows nothing about the content of its routes.
 #pragma once
 
 #include <chrono>
@@ -24,19 +25,21 @@ struct AdminResponse {
   std::string body;
 };
 
-// Writes an answer, on the verbs' thread. What it throws is answered 500.
+// Produces a response, on the verbs' thread. An exception becomes a response with status 500.
 using AdminAnswer = std::function<AdminResponse()>;
-// Hands over the answer. Any thread, now or later, also when the server is gone; the first call of
-// a request counts, and none after its timeout.
+// Passes the answer to the server. It may be called on any thread, at any time, even after the
+// server was destroyed. Only the first call for a request counts, and none after its timeout.
 using AdminReply = std::function<void(AdminAnswer)>;
 using AdminQuery = std::map<std::string, std::string, std::less<>>;  // "?a=1&b=2", decoded
-// Begins a verb, on the verbs' thread, and does not wait: what takes time ends in the reply.
+// Starts a verb, on the verbs' thread. It must not wait: a verb that takes time calls the reply
+// later.
 using AdminVerb = std::function<void(const AdminQuery&, AdminReply)>;
 
-// What a path answers: to GET and HEAD, to POST, or both; 405 to the rest.
+// AdminRoute: the handlers of a path: for GET and HEAD, for POST, or for both. Other methods get
+// 405.
 struct AdminRoute {
   AdminRoute() = default;
-  // A GET whose answer is at hand within milliseconds.
+  // A GET route whose answer is computed within milliseconds.
   template <class F, class = std::enable_if_t<std::is_invocable_r_v<AdminResponse, F>>>
   AdminRoute(F answer)  // NOLINT(google-explicit-constructor)
       : get([answer = AdminAnswer(std::move(answer))](const AdminQuery&, const AdminReply& reply) {
@@ -46,26 +49,26 @@ struct AdminRoute {
   AdminVerb get;
   AdminVerb post;
   std::chrono::milliseconds timeout{10'000};  // from the request to the reply
-  AdminAnswer late;                           // after the timeout; without one: 504
-  // Instead of `get`: 200 "ok" or 503 "not ready", asked on the probes' thread; reads an atomic or
-  // two.
+  AdminAnswer late;                           // the answer after the timeout; absent: 504
+  // Replaces `get` for a probe: true gives 200 "ok", false gives 503 "not ready". It is called on
+  // the probes' thread, so it must only read an atomic or two.
   std::function<bool()> probe;
 };
 using AdminRoutes = std::map<std::string, AdminRoute, std::less<>>;  // "/metrics" -> route
 
-// {"error": {"code", "message", "param"}} with the status of the code. The message is plain text
-// of ours: nothing in it is escaped.
+// Returns {"error": {"code", "message", "param"}} with the status of the code. The message must be
+// a text of this program, because it is not escaped.
 AdminResponse admin_error(const Error& error);
 
 class AdminHttp {
  public:
-  // Listens and starts its threads. Port 0 takes a free one. insecure: requests under other names
-  // than loopback's are answered too (common/service/http/http_guard.h).
+  // Listens and starts the threads. Port 0 takes a free port. `insecure`: requests with other host
+  // names than loopback's are answered too (common/service/http/http_guard.h).
   static Result<std::unique_ptr<AdminHttp>> start(const HostPort& address, AdminRoutes routes,
                                                   bool insecure = false);
   ~AdminHttp();  // closes every connection, joins the threads
 
-  const HostPort& address() const;  // with the port that was taken
+  const HostPort& address() const;  // with the port in use
 
  private:
   struct Impl;
@@ -73,14 +76,15 @@ class AdminHttp {
   std::unique_ptr<Impl> impl_;
 };
 
-// What the four probe paths answer. Each function is called on the probes' thread.
+// Health: the state behind the four probe paths. Each function is called on the probes' thread.
 struct Health {
-  std::function<bool()> live;     // not hung: else the process should be restarted
-  std::function<bool()> ready;    // takes new requests now
+  std::function<bool()> live;     // the process does not hang; if false, it should be restarted
+  std::function<bool()> ready;    // the process takes new requests now
   std::function<bool()> started;  // the model is loaded
 };
-// "/health", "/readyz" (ready), "/livez" (live), "/startupz" (started): 200 "ok" or 503 "not
-// ready".
+
+// Returns the routes "/health" and "/readyz" (ready), "/livez" (live) and "/startupz" (started).
+// Each answers 200 "ok" or 503 "not ready".
 AdminRoutes health_routes(const Health& health);
 
 }  // namespace lockstep

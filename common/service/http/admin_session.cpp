@@ -20,16 +20,16 @@ using std::chrono::milliseconds;
 
 constexpr uint32_t kMaxHeaderBytes = 8 * 1024;
 constexpr uint64_t kMaxBodyBytes = 16 * 1024;
-constexpr std::chrono::seconds kReadTimeout{10};  // of a whole request, idle time included
+constexpr std::chrono::seconds kReadTimeout{10};  // for a whole request, including idle time
 constexpr std::chrono::seconds kWriteTimeout{10};
-constexpr milliseconds kLateTimeout{1000};  // for a late answer to be written
+constexpr milliseconds kLateTimeout{1000};  // time for a late answer to be written
 
 const char* allowed_methods(const AdminRoute& route) {
   if (!route.post) return "GET, HEAD";
   return route.get || route.probe ? "GET, HEAD, POST" : "POST";
 }
 
-// "?a=1&b=2"; a name without '=' has an empty value, the last of equal names counts.
+// Parses "?a=1&b=2". A name without '=' has an empty value; of equal names the last one counts.
 AdminQuery parse_query(std::string_view text) {
   AdminQuery query;
   if (!text.empty()) text.remove_prefix(1);
@@ -63,7 +63,7 @@ AdminResponse probe(const std::function<bool()>& is_good) {
 bool AdminFloor::close_silent(milliseconds least) {
   const auto latest = AdminSession::Clock::now() - least;
   for (AdminSession* session : sessions) {
-    if (session->silent_since_ > latest) return false;  // and so are those after it
+    if (session->silent_since_ > latest) return false;  // all later ones are newer still
     if (session->call_ || session->is_closed_) continue;
     session->is_closed_ = true;
     session->stream_.close();
@@ -81,7 +81,7 @@ AdminSession::AdminSession(asio::ip::tcp::socket socket, AdminFloor& floor)
       silent_since_(Clock::now()) {}
 
 AdminSession::~AdminSession() {
-  if (call_) --floor_.n_calls;  // only when the server goes
+  if (call_) --floor_.n_calls;  // happens only when the server is destroyed
   floor_.sessions.erase(place_);
 }
 
@@ -145,7 +145,8 @@ void AdminSession::wait_timeout(milliseconds timeout) {
   });
 }
 
-// The route's late answer is written by the verbs' thread; if that hangs as well, by this one.
+// The verbs' thread writes the route's late answer. If that thread hangs too, this thread writes an
+// error.
 void AdminSession::on_timeout() {
   if (const AdminAnswer late = std::exchange(late_, nullptr)) {
     wait_timeout(kLateTimeout);
@@ -171,7 +172,7 @@ void AdminSession::write(AdminResponse answer) {
   response_.set(http::field::content_type, answer.content_type);
   response_.body() = std::move(answer.body);
   response_.prepare_payload();
-  if (request.method() == http::verb::head) response_.body().clear();  // the length stays
+  if (request.method() == http::verb::head) response_.body().clear();  // keeps Content-Length
   stream_.expires_after(kWriteTimeout);
   http::async_write(stream_, response_, [self = shared_from_this()](error_code error, size_t) {
     if (!error && !self->is_closed_ && self->response_.keep_alive()) self->read();

@@ -1,6 +1,7 @@
-// AdminSession: one connection of the admin port: reads requests, answers probes itself and hands
-// verbs on. AdminFloor: all connections of a port, and who has to go when somebody new comes. Only
-// AdminHttp includes this. The probes' thread only.
+// AdminSession: owns one connection of the admin port. It reads requests, answers probes itself and
+// passes verbs to the verbs' thread. AdminFloor: all connections of a port; it selects the
+// connection to close when a new one needs its place. Only AdminHttp includes this file. The
+// probes' thread only.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -20,14 +21,16 @@ namespace lockstep {
 
 class AdminSession;
 
-// Fewer verbs than connections may be open, so there is always one that waits for its client: who
-// comes last takes the place of the one that has waited longest. A probe is a new connection that
-// asks at once, so it is never the one that goes.
+// The limit of open verbs is lower than the limit of connections, so at a full port some connection
+// is always waiting for its client. A new connection replaces the one that has been silent for
+// longest. A probe is a new connection that sends its request at once, so it is never the one that
+// is closed.
 struct AdminFloor {
   static constexpr size_t kMaxConnections = 64;
   static constexpr int kMaxCalls = 32;
 
-  // Closes the connection that has been silent for longest, at least so long. False if none is.
+  // Closes the connection that has been silent for longest, if that is at least `least`. Returns
+  // false if there is none.
   bool close_silent(std::chrono::milliseconds least);
 
   // constant after construction
@@ -35,12 +38,12 @@ struct AdminFloor {
   const AdminRoutes& routes;
   const bool is_guarded;
   const std::shared_ptr<AdminJobs::Queue> jobs;
-  // of the probes' thread
-  std::list<AdminSession*> sessions;  // silent for longest first
+  // probes' thread
+  std::list<AdminSession*> sessions;  // the one that has been silent for longest is first
   int n_calls = 0;                    // verbs that have not been answered
 };
 
-// Keeps itself alive by its pending operation: a read, a write, or the timeout of a call.
+// The pending operation (a read, a write, or the timeout of a call) keeps the session alive.
 class AdminSession : public std::enable_shared_from_this<AdminSession> {
  public:
   AdminSession(boost::asio::ip::tcp::socket socket, AdminFloor& floor);
@@ -70,11 +73,11 @@ class AdminSession : public std::enable_shared_from_this<AdminSession> {
   std::list<AdminSession*>::iterator place_;
   Clock::time_point silent_since_;
   bool is_closed_ = false;
-  // of the present request
+  // state of the present request
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   Response response_;
   std::shared_ptr<AdminCall> call_;  // or null
-  uint64_t call_id_ = 0;             // tells an old call's answer from that of the present one
+  uint64_t call_id_ = 0;             // distinguishes the present call's answer from an old one's
   AdminAnswer late_;
   std::chrono::milliseconds timeout_{};
 };

@@ -22,7 +22,7 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-// "localhost:8000", "127.0.0.1", "[::1]:8000": any port, or none.
+// Accepts loopback hosts with any port or none: "localhost:8000", "127.0.0.1", "[::1]:8000".
 bool names_loopback(std::string_view authority) {
   std::string host = lower(trim(authority));
   if (host.starts_with('[')) {
@@ -33,7 +33,8 @@ bool names_loopback(std::string_view authority) {
   return is_loopback_host(host);
 }
 
-// "http://localhost:3000"; "null" is that of a page without one.
+// Accepts "http://localhost:3000". The Origin "null", which pages without an origin send, is
+// refused.
 bool is_local_origin(std::string_view origin) {
   const size_t scheme = origin.find("://");
   return scheme != std::string_view::npos && names_loopback(origin.substr(scheme + 3));

@@ -1,7 +1,7 @@
-// HttpGuard: what the HTTP servers refuse because a web page in a browser may have sent it. Without
-// keys, a server on loopback trusts whoever can reach it, and every page that is open on this
-// machine can: by a name of its own that it points at 127.0.0.1 (DNS rebinding), or by a POST to
-// another site. Pure; any thread.
+// HttpGuard: refuses HTTP requests that a web page in a browser may have sent. Without keys, a
+// server on loopback trusts every client that can reach it. Any web page that is open on this
+// machine can reach it: through a host name of its own that resolves to 127.0.0.1 (DNS rebinding),
+// or by a cross-site POST. Pure; any thread.
 #pragma once
 
 #include <string_view>
@@ -10,23 +10,25 @@
 
 namespace lockstep {
 
-// What a request says of itself, before its body is read.
+// HttpHead: the header fields that the check needs, known before the body is read.
 struct HttpHead {
   std::string_view method = {};
-  int n_hosts = 0;  // Host headers
+  int n_hosts = 0;  // number of Host headers
   std::string_view host = {};
-  std::string_view origin = {};        // empty: none
-  std::string_view content_type = {};  // empty: none
+  std::string_view origin = {};        // empty = absent
+  std::string_view content_type = {};  // empty = absent
   bool has_body = false;
 };
 
-// True if the server listens on loopback and may not be used under other names.
+// Returns true if the server listens on loopback and must refuse other host names.
 bool guards_host(std::string_view listen_host, bool insecure);
 
-// kForbidden if `is_guarded` and the Host, or the Origin of anything but a GET or HEAD, is not
-// loopback (a request without them is not a browser's and passes); kUnsupportedMediaType if there
-// is a body and it is not declared application/json, which a page cannot do without asking the
-// server first.
+// Errors:
+// - kForbidden if `is_guarded` and the Host is not loopback, or the Origin of a request other than
+//   GET or HEAD is not loopback. A request without these headers does not come from a browser and
+//   is accepted.
+// - kUnsupportedMediaType if there is a body whose Content-Type is not application/json. A page
+//   cannot send that type to another site without a preflight request.
 Status check_head(const HttpHead& head, bool is_guarded);
 
 }  // namespace lockstep

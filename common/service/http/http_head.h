@@ -1,4 +1,4 @@
-// head_of: Beast's header fields as an HttpHead. For the two files that read HTTP with Beast.
+// head_of: converts Beast's header fields to an HttpHead, for the two HTTP sessions that use Beast.
 #pragma once
 
 #include <boost/beast/http/message.hpp>
@@ -7,7 +7,7 @@
 
 namespace lockstep {
 
-// Views into `head`.
+// The result holds views into `head`.
 template <class Fields>
 HttpHead head_of(const boost::beast::http::header<true, Fields>& head) {
   using boost::beast::http::field;

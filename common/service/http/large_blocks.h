@@ -1,5 +1,5 @@
-// large_blocks: what malloc does with blocks of a megabyte and more: a prompt, a body, a frame. Not
-// for the weights and the KV pool, which are never given back.
+// large_blocks: configures malloc for blocks of 1 MiB and more: prompts, bodies and frames. It does
+// not matter for the weights and the KV pool, which are never freed.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,10 @@ namespace lockstep {
 
 inline constexpr size_t kLargeBlockBytes = size_t{1} << 20;
 
-// From now on each is mapped by itself and goes back to the system when it is freed. Otherwise
-// glibc takes the first one that is freed as a hint to keep all that are as large (mallopt(3),
-// M_MMAP_THRESHOLD), and one long prompt leaves its size with the process for good. Once, from
-// main().
+// After this call, each large block has its own mapping and is returned to the system when it is
+// freed. Without the call, glibc raises its threshold when the first large block is freed and keeps
+// later blocks of that size (mallopt(3), M_MMAP_THRESHOLD), so one long prompt would permanently
+// increase the process's memory by its size. To be called once, from main().
 void give_back_large_blocks();
 
 }  // namespace lockstep

@@ -1,4 +1,4 @@
-// Percent-encoding of URL paths and queries (RFC 3986). Pure.
+// percent_decode: decodes URL paths and queries (RFC 3986). Pure.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace lockstep {
 
-// "a%2Fb" -> "a/b". A '%' without two hexadecimal digits stays as it is.
+// "a%2Fb" becomes "a/b". A '%' without two hexadecimal digits stays unchanged.
 std::string percent_decode(std::string_view text);
 
 }  // namespace lockstep
