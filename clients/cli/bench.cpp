@@ -1,4 +1,4 @@
-// lockstep bench: tokens per second of one model on this machine, case by case.
+// lockstep bench: measures the tokens per second of one model on this machine, case by case.
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -42,7 +42,7 @@ struct BenchConfig {
   }
 };
 
-// VmHWM of this process, bytes.
+// Returns VmHWM (peak resident memory) of this process in bytes.
 int64_t peak_rss_bytes() {
   std::ifstream in("/proc/self/status");
   for (std::string line; std::getline(in, line);) {
@@ -51,7 +51,7 @@ int64_t peak_rss_bytes() {
   return 0;
 }
 
-// A figure, or a dash.
+// Formats the rate, or a dash if there is none.
 std::string decode_column(const DecodeRate& rate) {
   char text[32] = "-";
   if (rate.tokens_per_s) std::snprintf(text, sizeof text, "%.1f", *rate.tokens_per_s);
@@ -80,7 +80,7 @@ nlohmann::json to_json(const BenchCase& c, const BenchResult& r) {
   return out;
 }
 
-// The most that one request can ask for; the model's context is the tighter bound.
+// Upper bound for the tokens of one request; the model's context is a tighter bound.
 constexpr int64_t kMaxTokens = int64_t{1} << 30;
 
 void check_numbers(const BenchConfig& config) {
@@ -114,7 +114,7 @@ NodeConfig engine_settings(const BenchConfig& config, int max_prompt, int max_pa
   node.tensor_parallel_size = config.tensor_parallel_size;
   node.threads_per_rank = config.threads;
   node.kv_cache_dtype = config.kv_cache_dtype;
-  node.prefix_cache = false;  // cases have prompts in common, and each is to be computed
+  node.prefix_cache = false;  // cases share prompts, and every case must compute its prompts
   node.max_num_seqs = max_parallel;
   node.max_num_batched_tokens = std::max<int64_t>(config.max_num_batched_tokens, max_parallel);
   node.max_model_len = max_prompt + config.gen_tokens;
@@ -142,7 +142,7 @@ int run_bench(int argc, const char* const* argv) {
   node.engine().start();
   const int32_t vocab_size = node.tokenizer().vocab_size();
   const int gen_tokens = static_cast<int>(config.gen_tokens);
-  // Warms up.
+  // Warm-up.
   run_case({prompts.front(), std::min(gen_tokens, 2), 1}, vocab_size, node.engine(), sink);
 
   if (!config.json) {

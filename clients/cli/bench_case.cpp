@@ -36,7 +36,7 @@ TimePoint run_batch(const BenchCase& c, int max_tokens, int32_t vocab_size, Engi
     requests.push_back(make_request(i, c.prompt_tokens, max_tokens, vocab_size));
   }
   sink.expect(c.parallel);
-  // The engine waits until all have been submitted, so that they begin together.
+  // The engine waits until all requests have been submitted, so that they start together.
   std::promise<void> all_in;
   if (!engine.post([ready = all_in.get_future().share()](EngineCore&) { ready.wait(); })) {
     throw LoadError("the engine takes no task");

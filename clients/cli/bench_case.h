@@ -1,6 +1,6 @@
-// BenchCase: one measurement of a running engine: `parallel` requests of `prompt_tokens` random ids
-// each, `gen_tokens` new ones. Prefill is timed on requests that end with their first token; decode
-// on the stretch in which all of them decode.
+// BenchCase: one measurement of a running engine: `parallel` requests, each with `prompt_tokens`
+// random token ids and `gen_tokens` output tokens. Prefill is timed with requests that end after
+// their first token. Decode is timed over the interval in which all requests decode.
 #pragma once
 
 #include <chrono>
@@ -21,8 +21,8 @@ struct BenchCase {
   int parallel = 1;
 };
 
-// Over all requests, on the stretch in which every one of them decodes. There may be none: then
-// there is no figure but the reason, for people.
+// The rate over all requests, in the interval in which every request decodes. If there is no such
+// interval, `why_none` is the reason, a text for people.
 struct DecodeRate {
   std::optional<double> tokens_per_s;
   std::string why_none;
@@ -31,10 +31,11 @@ struct DecodeRate {
 struct BenchResult {
   double prefill_tokens_per_s = 0;
   DecodeRate decode;
-  double ttft_ms = 0;  // median over the requests
+  double ttft_ms = 0;  // time to first token, median over the requests
 };
 
-// Notes when each request's tokens came. Written on the engine thread, read after wait_all().
+// BenchSink: records the time of each token of each request. The engine thread writes it; it may be
+// read after wait_all().
 class BenchSink final : public EngineSink {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -42,9 +43,9 @@ class BenchSink final : public EngineSink {
   void expect(int n_requests);
   void on_events(const EventBatch& batch) override;
   void wait_all();
-  // Times of every token of request i, in order.
+  // Element i has the times of every token of request i, in order.
   const std::vector<std::vector<TimePoint>>& times() const { return times_; }
-  // Why a request failed; empty if none did.
+  // The error of a failed request; empty if none failed.
   const std::string& failure() const { return failure_; }
 
  private:
@@ -56,11 +57,11 @@ class BenchSink final : public EngineSink {
   std::string failure_;
 };
 
-// Of requests whose tokens came at `times`; none may be empty.
+// Computes the rate from the token times of the requests; no request may have an empty list.
 DecodeRate decode_rate(const std::vector<std::vector<BenchSink::TimePoint>>& times);
 
-// `engine` must report to `sink`. Throws LoadError when the case does not fit the engine's limits
-// or a request fails.
+// Runs the case. `engine` must send its events to `sink`. Throws LoadError if the case exceeds the
+// engine's limits or a request fails.
 BenchResult run_case(const BenchCase& bench_case, int32_t vocab_size, Engine& engine,
                      BenchSink& sink);
 

@@ -1,5 +1,5 @@
-// lockstep chat and lockstep complete: a conversation, or the continuation of a text; with MODEL in
-// this process, with --connect through a running cluster.
+// lockstep chat and lockstep complete: chat holds a conversation, complete continues a text. With
+// MODEL the model runs in this process; with --connect a running cluster generates the text.
 #include <cstdio>
 #include <iostream>
 #include <limits>
@@ -61,7 +61,7 @@ void print_stats(const GenerationOutcome& outcome, Generator& generator) {
   std::fputs("]\n", stderr);
 }
 
-// Streams one answer to standard output; returns its text, or nothing after an error.
+// Streams one answer to standard output. Returns its text, or nullopt after an error.
 std::optional<std::string> answer(const GenerationInput& input, const TalkConfig& talk,
                                   Generator& generator) {
   std::string text;
@@ -71,7 +71,7 @@ std::optional<std::string> answer(const GenerationInput& input, const TalkConfig
     std::fflush(stdout);
   });
   std::fputc('\n', stdout);
-  std::fflush(stdout);  // before what goes to standard error
+  std::fflush(stdout);  // before anything is written to standard error
   if (!outcome) {
     std::fprintf(stderr, "lockstep: %s\n", outcome.error().message.c_str());
     return std::nullopt;
@@ -88,7 +88,7 @@ void check_count(const char* field, int64_t value, int64_t low) {
 
 std::optional<int> load_settings(const char* program, const char* description, int argc,
                                  const char* const* argv, NodeConfig& node, TalkConfig& talk) {
-  // One sequence at a time; the pool is sized for it.
+  // One sequence runs at a time, and the KV pool is sized for it.
   node.max_num_seqs = 1;
   node.verbosity = 0;
   ConfigSource source(program, description);

@@ -1,6 +1,6 @@
-// The subcommands of `lockstep`. Each takes the arguments after its own name (argv[0] is the name)
-// and returns the exit code: 0 done, 1 the request failed, 2 bad arguments or a model that does
-// not load.
+// The subcommands of `lockstep`. In each, argv[0] is the subcommand's name. Each returns the exit
+// code: 0 = success, 1 = the request failed, 2 = the arguments are invalid or the model cannot be
+// loaded.
 #pragma once
 
 namespace lockstep {

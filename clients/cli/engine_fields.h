@@ -1,4 +1,5 @@
-// EngineFields: the part of a node's settings that a command shows when it runs a model in process.
+// EngineFields: the part of a node's settings that a command offers when it runs a model in its own
+// process.
 #pragma once
 
 #include "node/service/config/node_config.h"

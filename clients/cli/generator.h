@@ -1,5 +1,5 @@
-// Generator: text for a prompt or a conversation, from an engine in this process or over the wire.
-// What `chat` and `complete` are written against.
+// Generator: generates text for a prompt or a conversation, with an engine in this process or over
+// the wire. `chat` and `complete` use this interface. One thread at a time.
 #pragma once
 
 #include <chrono>
@@ -18,15 +18,15 @@
 namespace lockstep {
 
 struct GenerationOptions {
-  // Absent: the model's own.
+  // Absent: the model's default.
   std::optional<double> temperature, top_p;
   std::optional<int64_t> top_k;
-  int64_t max_tokens = 0;  // 0 = whatever is left
+  int64_t max_tokens = 0;  // 0 = all tokens that the context has left
   std::optional<int64_t> seed;
   std::vector<std::string> stop;
 };
 
-// Exactly one of the two.
+// Exactly one of `prompt` and `messages` is set.
 struct GenerationInput {
   std::string prompt;
   std::vector<ChatMessage> messages;
@@ -48,16 +48,17 @@ struct KvOccupancy {
 class Generator {
  public:
   virtual ~Generator() = default;
-  // Calls on_text with each piece as it comes, on the calling thread.
+  // Blocks until the end of the request. Calls on_text with each piece as it arrives, on the
+  // calling thread.
   virtual Result<GenerationOutcome> generate(
       const GenerationInput& input, const GenerationOptions& options,
       const std::function<void(std::string_view)>& on_text) = 0;
   virtual Result<KvOccupancy> kv_occupancy() = 0;
 };
 
-// Loads the model into this process; throws LoadError.
+// Loads the model into this process. Throws LoadError on failure.
 std::unique_ptr<Generator> make_local_generator(const NodeConfig& config);
-// Talks to a coordinator or a node. `model` may be empty when the cluster serves just one.
+// Connects to a coordinator or a node. `model` may be empty if the cluster serves only one model.
 Result<std::unique_ptr<Generator>> make_remote_generator(const std::string& endpoint,
                                                          const std::string& model);
 

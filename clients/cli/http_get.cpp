@@ -15,7 +15,7 @@ namespace http = beast::http;
 using boost::system::error_code;
 using tcp = boost::asio::ip::tcp;
 
-// One exchange; each step starts the next.
+// One request and its response; each asynchronous step starts the next.
 class Exchange {
  public:
   Exchange(boost::asio::io_context& context, const HostPort& address, const std::string& path)
@@ -29,7 +29,7 @@ class Exchange {
                             });
   }
 
-  error_code error = boost::asio::error::timed_out;  // until it is done
+  error_code error = boost::asio::error::timed_out;  // stays so if the exchange does not finish
   http::response<http::string_body> response;
 
  private:

@@ -1,4 +1,4 @@
-// http_get: one GET of an admin port, with a deadline. Any thread; blocks.
+// wait_http_get: sends one GET request to an admin port, with a deadline. Any thread; blocks.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,8 @@
 
 namespace lockstep {
 
-// The body of a 200; anything else, or no answer in time, is an Error that names the address.
+// Returns the body of a response with status 200. Any other response, or none within `timeout`, is
+// an Error that names the address.
 Result<std::string> wait_http_get(const HostPort& address, const std::string& path,
                                   std::chrono::milliseconds timeout);
 

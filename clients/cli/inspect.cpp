@@ -1,4 +1,5 @@
-// lockstep inspect MODEL: the model's numbers, its bytes by type, and how it would be sharded.
+// lockstep inspect MODEL: prints the model's dimensions, its bytes by weight type, and how it would
+// be sharded.
 #include <cstdio>
 #include <map>
 

@@ -1,4 +1,4 @@
-// The Generator that runs a model in this process: engine events cross to the caller's thread
+// The Generator that runs a model in this process. Engine events pass to the caller's thread
 // through a bounded queue.
 #include <random>
 #include <string>
@@ -16,8 +16,8 @@ struct Piece {
   std::string text;
   bool has_token = false;
   bool last = false;
-  RequestEnd end;       // when last; end.message is not to be used
-  std::string message;  // of a failed request
+  RequestEnd end;       // set in the last event; end.message must not be used
+  std::string message;  // the error message of a failed request
 };
 
 class QueueSink final : public EngineSink {
@@ -33,8 +33,8 @@ class QueueSink final : public EngineSink {
   std::optional<Piece> wait_pop() { return pieces_.wait_pop(); }
 
  private:
-  // One request runs at a time and every token is at most one piece, so the queue cannot fill
-  // before the model's length limit does.
+  // One request runs at a time, and every token gives at most one piece. The request therefore
+  // reaches the model's length limit before the queue is full.
   void push(Piece piece) { CHECK(pieces_.try_push(std::move(piece))); }
 
   BoundedQueue<Piece> pieces_{1 << 18};
@@ -104,7 +104,7 @@ class LocalGenerator final : public Generator {
   std::random_device entropy_;
   std::mt19937_64 random_{entropy_()};
   uint64_t next_id_ = 1;
-  NodeEngine node_;  // last: its engine thread uses the sink until it is gone
+  NodeEngine node_;  // last: its engine thread uses the sink until the thread ends
 };
 
 }  // namespace

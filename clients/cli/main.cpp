@@ -1,4 +1,5 @@
-// lockstep: the command-line tool. Picks the subcommand; everything else is in clients/cli/.
+// lockstep: the command-line tool. main() selects the subcommand; the other files of clients/cli/
+// implement the subcommands.
 #include <array>
 #include <cstdio>
 #include <exception>
@@ -55,7 +56,7 @@ int main(int argc, char** argv) {
     if (command.name != name) continue;
     try {
       return command.run(argc - 1, argv + 1);
-    } catch (const std::exception& error) {  // LoadError, or no memory while loading
+    } catch (const std::exception& error) {  // LoadError, or std::bad_alloc while loading
       std::fprintf(stderr, "lockstep %s: %s\n", argv[1], error.what());
       return 2;
     }

@@ -1,5 +1,5 @@
-// lockstep serve MODEL: a node and its coordinator in one process, over a loopback socket, with one
-// admin port for both.
+// lockstep serve MODEL: runs a node and its coordinator in one process. They are connected by a
+// loopback socket and share one admin port.
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
@@ -85,12 +85,12 @@ int run_serve(int argc, const char* const* argv) {
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;
   give_back_large_blocks();
   start_logging(static_cast<int>(node.verbosity));
-  TerminationSignals signals;  // before any thread starts
+  TerminationSignals signals;  // constructed before any thread starts
   if (node.model.empty()) throw LoadError("name a model file, as the first argument");
   value_or_throw(resolve(coordinator));
-  node.listen = "tcp://127.0.0.1:0";  // for this process's coordinator only
+  node.listen = "tcp://127.0.0.1:0";  // used by this process's coordinator only
   node.admin.clear();
-  node.insecure = coordinator.insecure;  // of the events, all that is left
+  node.insecure = coordinator.insecure;  // concerns the KV event sockets, its only other listeners
   if (source.check_only()) {
     check_node_config(node);
     std::puts("ok");

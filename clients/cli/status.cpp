@@ -1,4 +1,4 @@
-// lockstep status: what a running coordinator, or one node, says of itself.
+// lockstep status: prints the status that a running coordinator, or one node, reports.
 #include <chrono>
 #include <cstdio>
 #include <thread>

@@ -1,4 +1,4 @@
-// lockstep top: what a node's KV cache holds and does, live, from its admin port.
+// lockstep top: shows the contents and activity of a node's KV cache, live, from its admin port.
 #include <unistd.h>
 
 #include <chrono>
@@ -36,7 +36,7 @@ struct TopConfig {
   }
 };
 
-// Counters of one picture, to tell rates by the next.
+// The counters of one screen; the next screen computes its rates from them.
 struct Counters {
   steady_clock::time_point at;
   double prompt = 0, output = 0;
@@ -44,7 +44,7 @@ struct Counters {
 
 double share(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
 
-// '#' holds tokens, '=' is cached, '-' reserved, '.' free.
+// Draws the KV blocks: '#' = active, '=' = cached, '-' = reserved, '.' = free.
 std::string bar(const json& blocks) {
   const double total = blocks.at("total");
   std::string out;
@@ -76,7 +76,7 @@ void add_prefixes(std::ostream& out, const json& prefixes) {
         << std::setw(6) << p.at("children").get<int64_t>() << "  "
         << p.at("hash").get<std::string>();
     if (!p.at("salt_hash").is_null()) out << " salt " << p.at("salt_hash").get<std::string>();
-    // As JSON, so that no control character reaches the terminal.
+    // The text is printed as JSON, so that no control character reaches the terminal.
     if (p.contains("text")) out << " " << p.at("text").dump().substr(0, 60);
     out << "\n";
   }

@@ -25,7 +25,7 @@ Error too_late(const std::string& what) {
 
 Error error_of(const wire::ErrorReply& reply) { return {reply.code, reply.message, reply.param}; }
 
-// An error that cannot say whose it is: the peer could not read that far.
+// An error without a request_id: the peer could not decode the id of the message.
 bool is_error_without_id(const wire::Message& message) {
   const auto* error = std::get_if<wire::ErrorReply>(&message);
   return error != nullptr && error->request_id.empty();
@@ -108,7 +108,7 @@ Result<wire::Done> ZmqClient::generate(wire::Generate request, const StreamHandl
     const Status polled = poll(milliseconds{1000});
     if (polled || outcome) continue;
     tell_cancelled(request_id);
-    streams_.erase(request_id);  // it refers to this frame
+    streams_.erase(request_id);  // its on_end refers to variables of this function
     return polled.error();
   }
   return *outcome;
@@ -120,8 +120,8 @@ Status ZmqClient::poll(Milliseconds timeout) {
   TRY(std::optional<wire::Message> message, receive(until));
   while (message) {
     dispatch(*message);
-    if (Clock::now() >= until) break;     // a peer that never pauses must not keep us here
-    TRY(message, receive(Clock::now()));  // whatever else is here already
+    if (Clock::now() >= until) break;     // bounds the loop if the peer never pauses
+    TRY(message, receive(Clock::now()));  // takes messages that have arrived already
   }
   expire();
   return Ok{};
@@ -148,7 +148,7 @@ void ZmqClient::deliver(const wire::Tokens& tokens) {
   stream->second.handlers.on_tokens(tokens);
 }
 
-// With one live stream an error without an id can only be about that one.
+// With one live stream, an error without an id can only be about that stream.
 void ZmqClient::fail(const wire::ErrorReply& error) {
   if (!error.request_id.empty()) return end(error.request_id, error_of(error));
   if (streams_.size() == 1) return end(std::string(streams_.begin()->first), error_of(error));
@@ -159,7 +159,7 @@ void ZmqClient::end(const std::string& request_id, const Result<wire::Done>& out
   const auto found = streams_.find(request_id);
   if (found == streams_.end()) return;
   const OnEnd on_end = std::move(found->second.on_end);
-  streams_.erase(found);  // on_end may start the next one
+  streams_.erase(found);  // before on_end, which may start the next request
   if (on_end) on_end(outcome);
 }
 
@@ -174,7 +174,7 @@ void ZmqClient::expire() {
   }
 }
 
-// Best effort: a peer that cannot be told now is told by our silence.
+// Best effort: if the cancel cannot be sent now, the peer notices the closed connection later.
 void ZmqClient::tell_cancelled(const std::string& request_id) {
   const Status told = cancel(request_id);
   if (!told) log(LogLevel::kDebug, told.error().message);
@@ -184,7 +184,7 @@ Status ZmqClient::cancel(const std::string& request_id) {
   return send(wire::Cancel{request_id}, Clock::now() + milliseconds{100});
 }
 
-// Streams go on meanwhile.
+// Live streams are served while the call waits for its answer.
 Result<wire::Message> ZmqClient::ask(const std::string& request_id, const wire::Message& question,
                                      Milliseconds timeout) {
   const auto deadline = Clock::now() + timeout;

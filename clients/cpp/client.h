@@ -1,5 +1,5 @@
-// ZmqClient: talks to a coordinator, or to one node, over ZeroMQ. Every call has a deadline.
-// One thread at a time; callbacks come on the thread that calls, from inside the call.
+// ZmqClient: a client of a coordinator, or of one node, over ZeroMQ. Every call has a deadline. One
+// thread at a time; callbacks run on the calling thread, inside the call.
 //
 //   TRY(auto client, ZmqClient::connect("tcp://127.0.0.1:5555"));
 //   wire::Generate request;
@@ -22,7 +22,7 @@
 
 namespace lockstep {
 
-// Any of them may be empty.
+// Each handler may be empty.
 struct StreamHandlers {
   std::function<void(const wire::Accepted&)> on_accepted;
   std::function<void(const wire::Tokens&)> on_tokens;
@@ -33,27 +33,28 @@ class ZmqClient {
   using Milliseconds = std::chrono::milliseconds;
   using OnEnd = std::function<void(const Result<wire::Done>&)>;
 
-  // Does not wait for the other side; the first call does.
+  // Returns before the connection is made; the first call waits for it.
   static Result<std::unique_ptr<ZmqClient>> connect(const std::string& endpoint);
 
-  // Runs one request to its final message. When the time is up the request is cancelled and the
-  // answer is kDeadlineExceeded. An empty request_id is filled in.
+  // Runs one request until its final message. After `timeout` the request is cancelled and the
+  // result is kDeadlineExceeded. An empty request_id is replaced by a generated one.
   Result<wire::Done> generate(wire::Generate request, const StreamHandlers& handlers,
                               Milliseconds timeout);
 
-  // Several at once: start() each, poll() until n_live() is 0. on_end is called exactly once.
-  // Returns the request_id.
+  // Starts a request and returns its request_id. To run several requests at once, start() each and
+  // call poll() until n_live() is 0. on_end is called exactly once per request.
   Result<std::string> start(wire::Generate request, StreamHandlers handlers, OnEnd on_end,
                             Milliseconds timeout);
-  // Takes what comes in, for at most this long, and ends what is past its deadline. Returns as soon
-  // as something was taken.
+  // Waits at most `timeout` for messages, handles all that have arrived, and ends the requests
+  // whose deadline has passed.
   Status poll(Milliseconds timeout);
   size_t n_live() const { return streams_.size(); }
 
-  // The request still gets its final message: done with reason "cancelled", or an error.
+  // Cancels a request. The request still gets its final message: done with reason "cancelled", or
+  // an error.
   Status cancel(const std::string& request_id);
 
-  // A node answers for itself, as a cluster of one.
+  // A node answers for itself, as a cluster of one node.
   Result<wire::ClusterStatus> status(Milliseconds timeout);
   Result<wire::Models> models(Milliseconds timeout);
   Result<wire::Tokenized> tokenize(wire::Tokenize request, Milliseconds timeout);
@@ -72,7 +73,7 @@ class ZmqClient {
   Status send(const wire::Message& message, Clock::time_point deadline);
   Result<wire::Message> ask(const std::string& request_id, const wire::Message& question,
                             Milliseconds timeout);
-  // The next message, or nullopt at the deadline.
+  // Returns the next message, or nullopt at the deadline.
   Result<std::optional<wire::Message>> receive(Clock::time_point deadline);
   void dispatch(const wire::Message& message);
   void deliver(const wire::Tokens& tokens);
@@ -84,7 +85,7 @@ class ZmqClient {
   std::unique_ptr<wire::Context> context_;  // outlives the socket
   wire::Socket socket_;
   std::map<std::string, Stream> streams_;  // by request_id
-  const std::string id_prefix_;            // random: ids of two clients never meet in a log
+  const std::string id_prefix_;            // random, so that two clients' ids differ in logs
   uint64_t n_ids_ = 0;
 };
 

@@ -1,6 +1,6 @@
-"""One connection (a DEALER socket) to a coordinator or a node; docs/wire-protocol.md is the wire.
+"""One connection (a DEALER socket) to a coordinator or a node, as docs/wire-protocol.md specifies.
 
-A client is used by one thread at a time; give each thread its own.
+One thread at a time may use a client; give each thread its own client.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LockstepError(Exception):
 
 
 class Timeout(LockstepError):
-    """No answer within the time given; a running request has been cancelled."""
+    """No answer came within the timeout; a running request has been cancelled."""
 
     def __init__(self, what: str) -> None:
         super().__init__("deadline_exceeded", f"no answer in time: {what}")
@@ -40,7 +40,7 @@ class Timeout(LockstepError):
 
 @dataclass(frozen=True)
 class Piece:
-    """News of one choice. `finish_reason` is set on a choice's last piece."""
+    """New output of one choice. `finish_reason` is set on the choice's last piece."""
 
     choice: int
     first_index: int
@@ -52,7 +52,7 @@ class Piece:
 
 @dataclass
 class Result:
-    """A finished request: one entry of `texts`, `ids` and `finish_reasons` a choice."""
+    """A finished request. `texts`, `ids` and `finish_reasons` have one entry per choice."""
 
     request_id: str
     texts: list[str]
@@ -69,14 +69,18 @@ class Result:
 
 
 class Client:
-    """`timeout`: seconds that any call may take, unless it says otherwise."""
+    """A client of one coordinator or node.
+
+    `timeout` is the maximum time of a call in seconds; a call's own `timeout` overrides it.
+    """
 
     def __init__(self, endpoint: str, timeout: float = 60.0) -> None:
         self.timeout = timeout
-        self.last: Result | None = None  # of the latest stream() that came to its end
+        self.last: Result | None = None  # result of the latest stream() that ran to its end
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        for option, value in ((zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.RCVHWM, 0)):  # wire §3
+        # RCVHWM 0: see "Slow readers" in docs/wire-protocol.md, section 3.
+        for option, value in ((zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.RCVHWM, 0)):
             self._socket.setsockopt(option, value)
         self._prefix = uuid.uuid4().hex[:12]
         self._ids = itertools.count(1)
@@ -98,7 +102,7 @@ class Client:
         self._context.term()
 
     def generate(self, *, timeout: float | None = None, **fields: Any) -> Result:
-        """Runs a request to its end. Fields are those of `stream`."""
+        """Runs a request to its end. `fields` are the arguments of `stream`."""
         for _ in self.stream(timeout=timeout, **fields):
             pass
         assert self.last is not None
@@ -107,7 +111,7 @@ class Client:
     def stream(self, *, model: str, prompt: str | Sequence[int] | None = None,
                messages: Sequence[Mapping[str, str]] | None = None, request_id: str | None = None,
                timeout: float | None = None, **sampling: Any) -> Iterator[Piece]:
-        """Yields pieces as they come. `sampling` has the names of the HTTP fields: max_tokens,
+        """Yields pieces as they arrive. `sampling` takes the names of the HTTP fields: max_tokens,
         seed, n, stop, logprobs, ... Leaving the loop early cancels the request."""
         request_id = request_id or self._new_id()
         deadline = self._deadline(timeout)
@@ -132,11 +136,11 @@ class Client:
         self.last = result
 
     def cancel(self, request_id: str) -> None:
-        """The request still gets its final message; unknown ids are ignored."""
+        """Cancels a request, which still gets its final message. Unknown ids are ignored."""
         self._send("cancel", time.monotonic() + 1.0, request_id=request_id)
 
     def status(self, timeout: float | None = None) -> Message:
-        """A coordinator's `cluster_status`, or a node's `heartbeat`."""
+        """Returns a coordinator's `cluster_status`, or a node's `heartbeat`."""
         return self._ask("status", timeout)
 
     def models(self, timeout: float | None = None) -> list[Message]:
@@ -178,7 +182,7 @@ class Client:
         self._socket.send(msgpack.packb({"v": PROTOCOL_VERSION, "type": kind, **fields}))
 
     def _receive(self, request_id: str, deadline: float) -> Message:
-        """The next message of this request; what is left of abandoned ones is skipped."""
+        """Returns this request's next message; messages of abandoned requests are skipped."""
         while True:
             self._wait(zmq.POLLIN, deadline, f"request {request_id}")
             message: Message = msgpack.unpackb(self._socket.recv())
