@@ -28,9 +28,9 @@ ReplayResult replay(const Trace& trace, const ReplayConfig& config);
 
 // Belady's rule: what is used again last goes first, and what is not worth keeping is not kept.
 // A block is used whenever one behind it is, so it is used again no later: with ties broken from
-// the end, the rule never leaves a gap and is leaf first by itself. It is an upper bound of the
-// blocks found by any policy: the blocks of a request need no place while it runs. Of the seconds
-// it is no bound.
+// the end, the rule never leaves a gap and evicts childless entries first by itself. It is an upper
+// bound of the blocks found by any policy: the blocks of a request need no place while it runs. Of
+// the seconds it is no bound.
 ReplayResult offline_optimum(const Trace& trace, int64_t n_blocks, const PrefillCost& cost);
 
 }  // namespace lockstep::replay

@@ -31,7 +31,7 @@ TEST(FingerprintWatch, ASecondFingerprintIsOneLine) {
             "node); new requests go to aa");
   EXPECT_TRUE(watch.look(groups_of({{"m", "aa"}, {"m", "bb"}})).empty());
   EXPECT_TRUE(watch.look(groups_of({{"m", "aa"}, {"m", "bb"}, {"m", "bb"}})).empty())
-      << "another node of a known one is no news";
+      << "another node of a known one is no change";
   EXPECT_EQ(watch.counts().at("m"), 2u);
 }
 

@@ -86,7 +86,7 @@ TEST_F(CacheReceiptTest, WhatWasEvictedSaysWhen) {
   EXPECT_EQ(receipt.evicted_for, 3s);
 }
 
-TEST_F(CacheReceiptTest, WhoWantedNoCacheIsToldSo) {
+TEST_F(CacheReceiptTest, ARequestWithoutCacheSaysSo) {
   ask(counting(1, 12));
   EXPECT_EQ(ask(counting(1, 12), "", false).outcome, CacheOutcome::kOff);
 }

@@ -87,7 +87,7 @@ TEST_P(ContextShift, AnOutputMayOutgrowTheContext) {
 
 // The sampled rows: the output's index always grows, and the context is its head and the newest
 // outputs.
-TEST_P(ContextShift, TheRanksAreToldTheRestOfTheContextAndTheIndexOfTheOutput) {
+TEST_P(ContextShift, TheRanksReceiveTheRestOfTheContextAndTheIndexOfTheOutput) {
   CoreHarness h(shifting(GetParam(), 6));
   uint32_t n_rows = 0;
   std::vector<int32_t> lengths, n_prompts;

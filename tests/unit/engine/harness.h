@@ -60,9 +60,9 @@ class Recorder final : public EngineSink {
 
  private:
   void record(const ChoiceEvent& event) {
-    EXPECT_FALSE(ends.contains(event.request)) << "news after the final message";
+    EXPECT_FALSE(ends.contains(event.request)) << "output after the final message";
     Transcript& to = choices[{event.request, event.choice}];
-    EXPECT_FALSE(to.finished) << "news after the choice ended";
+    EXPECT_FALSE(to.finished) << "output after the choice ended";
     EXPECT_EQ(event.first_index, to.ids.size());
     to.ids.insert(to.ids.end(), event.ids.begin(), event.ids.end());
     to.text += event.text;

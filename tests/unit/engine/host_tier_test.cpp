@@ -148,10 +148,10 @@ uint64_t n_loaded_at(std::chrono::microseconds per_transfer, int n_requests) {
 
 TEST(HostTierOfEngine, BlocksAreLoadedIfThatIsMeasuredToBeCheaper) {
   const uint64_t n_cheap = n_loaded_at(std::chrono::microseconds(100), 60);
-  const uint64_t n_dear = n_loaded_at(std::chrono::milliseconds(50), 60);
+  const uint64_t n_slow = n_loaded_at(std::chrono::milliseconds(50), 60);
   EXPECT_GT(n_cheap, 100u);
-  EXPECT_GT(n_dear, 0u) << "a price that falls would never be found out";
-  EXPECT_LT(n_dear, 40u);
+  EXPECT_GT(n_slow, 0u) << "a price that falls would never be found out";
+  EXPECT_LT(n_slow, 40u);
 }
 
 // A step with a decode may take 30 ms; a row takes 1 ms, a block to or from host memory 2 ms.

@@ -213,7 +213,7 @@ TEST(PrefixReuse, AShortPrefixOfALongPromptIsThereWithItsChunk) {
   EXPECT_EQ(cached_tokens(other, 2), 9u);
 }
 
-TEST(PrefixReuse, WhoStandsBackGoesOnWhenTheOtherIsCancelled) {
+TEST(PrefixReuse, ADeferredRequestGoesOnWhenTheOtherIsCancelled) {
   CoreHarness h(small_config());
   ASSERT_TRUE(h.accept(request_of(1, counting(1, 40), 2)));
   ASSERT_TRUE(h.accept(request_of(2, counting(1, 40), 2)));

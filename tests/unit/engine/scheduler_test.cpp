@@ -162,7 +162,7 @@ TEST(Scheduler, NobodyOvertakesTheHeadOfTheLine) {
   EXPECT_TRUE(large.is_running() && small.is_running());
 }
 
-TEST(Scheduler, AdmissionsOfOneStepDoNotPromiseABlockTwice) {
+TEST(Scheduler, AdmissionsOfOneStepDoNotReserveABlockTwice) {
   Line line(limits_of(16, 4), 5);
   line.add(2, 10);  // 3 blocks each
   line.add(2, 10);

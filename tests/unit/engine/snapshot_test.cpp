@@ -6,7 +6,7 @@
 namespace lockstep::testing {
 namespace {
 
-TEST(EngineSnapshot, BlocksPromisedToWhoRunsAreFreeButSpokenFor) {
+TEST(EngineSnapshot, ReservedBlocksAreFreeButSpokenFor) {
   CoreHarness h(small_config());                       // 48 blocks of 4 tokens
   ASSERT_TRUE(h.accept(request_of(1, {10, 20}, 18)));  // 20 tokens: 5 blocks
   EXPECT_EQ(h.core.snapshot().n_blocks_reserved, 0) << "not admitted yet";

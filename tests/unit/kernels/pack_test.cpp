@@ -87,7 +87,7 @@ TEST(PackedWeights, RowsMayArriveInAnyOrderAndNumber) {
 }
 
 // The last panel is filled up with rows whose sums are zero, so that nothing reads what was there.
-TEST(PackedWeights, TheLastTileIsPaddedWithZeroRows) {
+TEST(PackedWeights, TheLastPanelIsPaddedWithZeroRows) {
   SeededRandom random(24);
   for (WeightType type : kAllTypes) {
     PackedMatrix packed = pack(random_matrix(random, type, 3, 64), {1, 0, 1});
@@ -100,7 +100,7 @@ TEST(PackedWeights, TheLastTileIsPaddedWithZeroRows) {
   }
 }
 
-TEST(PackedWeights, TakeAsManyBytesAsTheFileForWholeTiles) {
+TEST(PackedWeights, TakeAsManyBytesAsTheFileForWholePanels) {
   for (WeightType type : kAllTypes) {
     EXPECT_EQ(packed_bytes(type, 48, 160), 48 * source_row_bytes(type, 160)) << to_string(type);
     EXPECT_EQ(packed_bytes(type, 33, 160), 48 * source_row_bytes(type, 160)) << to_string(type);

@@ -37,17 +37,17 @@ struct CountedStream {
   std::unique_ptr<Stream> stream;
 };
 
-TEST(Progress, ALinearOpMakesSomeWithEveryTileOfRows) {
-  constexpr int64_t kTiles = 40;
+TEST(Progress, ALinearOpMakesSomeWithEveryPanelOfRows) {
+  constexpr int64_t kPanels = 40;
   SeededRandom random(1);
   for (WeightType type : {WeightType::kF16, WeightType::kQ8_0}) {
     const PackedMatrix packed =
-        pack(random_matrix(random, type, kTiles * kPanelRows, 64), {1, 0, 1});
+        pack(random_matrix(random, type, kPanels * kPanelRows, 64), {1, 0, 1});
     TestActs acts(random.activations(3 * 64), 3, 64);
     for (Isa isa : isas_with_bands()) {
       CountedStream counted(isa);
       EXPECT_GE(counted.count([&](Stream& stream) { run_linear(packed, acts, stream); }),
-                static_cast<uint64_t>(kTiles));
+                static_cast<uint64_t>(kPanels));
     }
   }
 }

@@ -74,7 +74,7 @@ TEST(BlockPool, GenerationTellsTwoLivesOfABlockApart) {
   EXPECT_EQ(pool.generation(id), before + 1);
 }
 
-TEST(BlockPool, PromisesAreAllOrNothing) {
+TEST(BlockPool, ReservationsAreAllOrNothing) {
   BlockPool pool(3);
   auto reservation = pool.reserve(2);
   ASSERT_TRUE(reservation);
@@ -85,7 +85,7 @@ TEST(BlockPool, PromisesAreAllOrNothing) {
   EXPECT_TRUE(pool.reserve(0));
 }
 
-TEST(BlockPool, WhatWasNotTakenGoesBackWithThePromise) {
+TEST(BlockPool, WhatWasNotTakenGoesBackWithTheReservation) {
   BlockPool pool(4);
   auto reservation = pool.reserve(3);
   ASSERT_TRUE(reservation);
@@ -97,7 +97,7 @@ TEST(BlockPool, WhatWasNotTakenGoesBackWithThePromise) {
   EXPECT_EQ(pool.n_blocks_available(), 3);
 }
 
-TEST(BlockPool, AnAssignedPromiseReturnsTheOldOne) {
+TEST(BlockPool, AnAssignedReservationReturnsTheOldOne) {
   BlockPool pool(4);
   BlockReservation reservation = std::move(*pool.reserve(3));
   reservation = std::move(*pool.reserve(1));
@@ -174,7 +174,7 @@ TEST(BlockPool, ACachedBlockIsChargedToWhoeverSharesItNext) {
   EXPECT_EQ(pool.check_invariants(true), 0);
 }
 
-TEST(BlockPool, PromisesMayCountOnCachedBlocks) {
+TEST(BlockPool, ReservationsMayCountOnCachedBlocks) {
   BlockPool pool(3);
   BlockRef block = take_one(pool);
   const BlockId id = block.id();
@@ -190,7 +190,7 @@ TEST(BlockPool, PromisesMayCountOnCachedBlocks) {
   EXPECT_EQ(pool.check_invariants(true), 0);
 }
 
-TEST(BlockPoolDeathTest, ACachedBlockThatIsPromisedIsNotShared) {
+TEST(BlockPoolDeathTest, ACachedBlockThatIsReservedIsNotShared) {
   BlockPool pool(1);
   BlockRef block = take_one(pool);
   const BlockId id = block.id();
@@ -210,7 +210,7 @@ TEST(BlockPoolDeathTest, ALeakedBlockIsLoud) {
       "BlockState::kActive");
 }
 
-TEST(BlockPoolDeathTest, TakingMoreThanPromisedIsABug) {
+TEST(BlockPoolDeathTest, TakingMoreThanReservedIsABug) {
   BlockPool pool(2);
   auto reservation = pool.reserve(1);
   const BlockRef block = reservation->take();
@@ -228,7 +228,7 @@ TEST(BlockPool, AgreesWithANaiveAllocator) {
   SeededRandom random(20240611);
   constexpr int kBlocks = 13;
   BlockPool pool(kBlocks);
-  std::vector<BlockReservation> promises;
+  std::vector<BlockReservation> reservations;
   std::vector<BlockRef> refs;
   std::map<BlockId, uint32_t> n_refs;
   int32_t n_reserved = 0;
@@ -248,9 +248,9 @@ TEST(BlockPool, AgreesWithANaiveAllocator) {
       ASSERT_EQ(reservation.has_value(), n <= kBlocks - n_used - n_reserved);
       if (!reservation) continue;
       n_reserved += n;
-      promises.push_back(std::move(*reservation));
-    } else if (kind == 1 && !promises.empty()) {
-      BlockReservation& reservation = promises[static_cast<size_t>(any(promises))];
+      reservations.push_back(std::move(*reservation));
+    } else if (kind == 1 && !reservations.empty()) {
+      BlockReservation& reservation = reservations[static_cast<size_t>(any(reservations))];
       if (reservation.n_blocks_left() == 0) continue;
       refs.push_back(reservation.take());
       --n_reserved;
@@ -263,10 +263,10 @@ TEST(BlockPool, AgreesWithANaiveAllocator) {
       const BlockId id = refs[static_cast<size_t>(i)].id();
       drop(refs, i);
       if (--n_refs[id] == 0) n_refs.erase(id);
-    } else if (kind == 4 && !promises.empty()) {
-      const int64_t i = any(promises);
-      n_reserved -= promises[static_cast<size_t>(i)].n_blocks_left();
-      drop(promises, i);
+    } else if (kind == 4 && !reservations.empty()) {
+      const int64_t i = any(reservations);
+      n_reserved -= reservations[static_cast<size_t>(i)].n_blocks_left();
+      drop(reservations, i);
     }
     ASSERT_EQ(pool.check_invariants(true), 0);
     ASSERT_EQ(pool.n_blocks(BlockState::kActive), static_cast<int32_t>(n_refs.size()));

@@ -41,7 +41,7 @@ TEST(BlockTable, GrowingKeepsTheBlocksItHas) {
   EXPECT_EQ(std::set<BlockId>(table.ids().begin(), table.ids().end()).size(), 8u);
 }
 
-TEST(BlockTable, ClearReturnsBlocksAndPromise) {
+TEST(BlockTable, ClearReturnsBlocksAndReservation) {
   BlockPool pool(4);
   BlockTable table;
   table.start(std::move(*pool.reserve(4)), 16, 4);
@@ -55,7 +55,7 @@ TEST(BlockTable, ClearReturnsBlocksAndPromise) {
   EXPECT_EQ(table.n_blocks(), 1);
 }
 
-TEST(BlockTableDeathTest, GrowingPastThePromiseIsABug) {
+TEST(BlockTableDeathTest, GrowingPastTheReservationIsABug) {
   BlockPool pool(4);
   BlockTable table;
   table.start(std::move(*pool.reserve(1)), 4, 1);

@@ -52,7 +52,7 @@ TEST(Eviction, GdsfKeepsWhatIsUsedOften) {
   EXPECT_EQ(pool.cache.index().n_entries(), 2);
 }
 
-TEST(Eviction, GdsfKeepsWhatIsDearToComputeAgain) {
+TEST(Eviction, GdsfKeepsWhatIsCostlyToComputeAgain) {
   CachedPool pool(16, 4, EvictionPolicy::kGdsf);
   pool.cache.set_cost({.seconds_per_token = 1, .seconds_per_token_pair = 1});
   pool.leave(counting(0, 32));   // its last block comes after 28 tokens

@@ -76,7 +76,7 @@ TEST(Tenants, WhoIsOverItsCeilingMakesRoomForItself) {
   EXPECT_EQ(pool.n_found(counting(100, 16)), 2u);
 }
 
-TEST(Tenants, ALeafUnderAFloorGoesForWhatComesBeforeIt) {
+TEST(Tenants, AChildlessEntryUnderAFloorGoesForWhatComesBeforeIt) {
   CachedPool pool(8, 4, EvictionPolicy::kLru, {{}, {.floor = 2}});
   pool.leave(counting(0, 8), {}, 0);
   HeldSequence held = pool.begin(counting(100, 16), {}, 0);

@@ -78,7 +78,7 @@ class Driver {
 
 const Ids kPrompt{5, 9, 11, 2, 7};
 
-TEST(RankGroup, RanksThatWereToldDifferentThingsDoNotStart) {
+TEST(RankGroup, RanksWithDifferentConfigsDoNotStart) {
   FakeModelFile file{FakeModelSpec{}};
   const auto start_with = [&](auto change) -> std::string {
     RankGroupConfig config = config_of(2);

@@ -22,8 +22,8 @@ struct Page {
   NodeProbes probes;
 };
 
-// Promises are kept from the free blocks first, then by evicting cached ones.
-TEST(NodeProbes, PromisesBeyondTheFreeBlocksAreOfCachedOnes) {
+// Reserved blocks count as the free blocks first, then by evicting cached ones.
+TEST(NodeProbes, ReservationsBeyondTheFreeBlocksAreOfCachedOnes) {
   Page page;
   page.attach();
   page.snapshot.n_blocks_total = 100;
@@ -41,7 +41,7 @@ TEST(NodeProbes, PromisesBeyondTheFreeBlocksAreOfCachedOnes) {
   EXPECT_TRUE(page.has("kv_evict_regret_tokens_total 320"));
 }
 
-TEST(NodeProbes, FreeCachedPromisedAndActiveBlocksSumToThePool) {
+TEST(NodeProbes, FreeCachedReservedAndActiveBlocksSumToThePool) {
   Page page;
   page.attach();
   page.snapshot.n_blocks_total = 100;

@@ -13,7 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::NodeHarness;
 
-// The harness's engine and model, but news is taken and messages are sent by the test.
+// The harness's engine and model, but outputs are taken and messages are sent by the test.
 class RequestServerTest : public ::testing::Test {
  protected:
   RequestServerTest() {
@@ -65,7 +65,7 @@ class RequestServerTest : public ::testing::Test {
     }
     return out;
   }
-  // Hands news over until nothing is live.
+  // Hands outputs over until nothing is live.
   void run_to_the_end(const std::set<std::string>& batched = {}) {
     const auto deadline = std::chrono::steady_clock::now() + testing::WirePeer::kTimeout;
     StepOutputs outputs;
@@ -147,7 +147,7 @@ TEST_F(RequestServerTest, LongTextIsRefusedByItsBytesBeforeItWaitsToBeTokenised)
 
 // The loop stood still for long: what it then has for a coordinator is more than one message may
 // have.
-TEST_F(RequestServerTest, NewsThatPiledUpGoesOutInMessagesThatCanBeRead) {
+TEST_F(RequestServerTest, OutputsThatPiledUpGoOutInMessagesThatCanBeRead) {
   wire::Generate request = NodeHarness::request("r", 240);
   request.n = 28;
   request.logprobs = 20;

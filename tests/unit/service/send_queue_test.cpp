@@ -62,7 +62,7 @@ TEST(SendQueue, AReplyThatItsReaderCouldNotReadIsSentAsAnError) {
   }
 }
 
-TEST(SendQueue, NewsIsRefusedNotKept) {
+TEST(SendQueue, TokensAreRefusedNotKept) {
   FakeRouter router;
   SendQueue send_queue(router.function());
   EXPECT_TRUE(send_queue.try_send("p", wire::encode(word("1"))));

@@ -68,7 +68,7 @@ TEST(Socket, APublisherWithoutSubscribersTakesEverything) {
   options.high_water_mark = 2;
   Socket publisher = make(context, SocketKind::kPublisher, options);
   ASSERT_TRUE(publisher.bind("tcp://127.0.0.1:0"));
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(*publisher.send("", "news"), SendResult::kSent);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(*publisher.send("", "event"), SendResult::kSent);
 }
 
 TEST(Socket, ReceivingNeverBlocks) {
