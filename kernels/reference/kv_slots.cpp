@@ -8,8 +8,8 @@
 namespace lockstep::reference {
 namespace {
 
-// K or V of one head in one KV block: value d of the slot lies at
-// d * dim_stride + offset * slot_stride. The scale of a q8_0 value lies there with d / 32 for d.
+// K or V of one head in one KV block. Value d of a slot lies at d * dim_stride + offset *
+// slot_stride; the scale of a q8_0 value lies at the same place with d / 32 instead of d.
 struct Plane {
   std::byte* data;
   DType dtype;

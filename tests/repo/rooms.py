@@ -32,7 +32,7 @@ FEW = {
     "node/model": "model_config model_file",
     "node/model/files": "open_model_file",
     "node/model/files/gguf": "gguf_model",
-    "node/model/forward": "transformer workspace",
+    "node/model/forward": "faulty_stream transformer workspace",
     "node/model/rank": "possible_shards rank_group rank_settings",
     "node/service": "probes",
     "node/service/admin": "cache_page control_pages",
