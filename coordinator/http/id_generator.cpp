@@ -3,16 +3,10 @@
 #include <cstdio>
 #include <random>
 
+#include "common/hash64.h"
+
 namespace lockstep {
 namespace {
-
-// SplitMix64's finaliser. It is a bijection, so different inputs give different outputs.
-// https://prng.di.unimi.it/splitmix64.c
-uint64_t scramble(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
 
 uint64_t random_base() {
   std::random_device device;
@@ -25,10 +19,10 @@ IdGenerator::IdGenerator() : base_(random_base()) {}
 
 std::string IdGenerator::make(const char* prefix) {
   const uint64_t n = n_made_.fetch_add(1, std::memory_order_relaxed);
-  char digits[33];
+  char digits[33];  // mix64 is a bijection: different n give different ids
   std::snprintf(digits, sizeof digits, "%016llx%016llx",
-                static_cast<unsigned long long>(scramble(base_ ^ 0x5bd1e995)),
-                static_cast<unsigned long long>(scramble(base_ + n)));
+                static_cast<unsigned long long>(mix64(~base_)),
+                static_cast<unsigned long long>(mix64(base_ + n)));
   return std::string(prefix) + digits;
 }
 

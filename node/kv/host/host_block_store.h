@@ -14,10 +14,6 @@
 
 namespace lockstep {
 
-// Checksum of bytes and of a seed (the tag). A single bit that differs always changes the checksum.
-// bytes.size() must be a multiple of 8; a KV block's size always is.
-uint64_t block_checksum(std::span<const std::byte> bytes, uint64_t seed);
-
 class HostBlockStore {
  public:
   // Allocates n_blocks host blocks for the blocks of `device`, which must outlive the store. Throws
@@ -36,7 +32,7 @@ class HostBlockStore {
   int64_t block_bytes_;  // of all layers
   int32_t n_blocks_;
   Buffer buffer_;
-  std::vector<uint64_t> checksums_;  // [n_blocks]
+  std::vector<uint64_t> checksums_;  // [n_blocks], hash64 of the bytes and the tag
 };
 
 }  // namespace lockstep

@@ -4,28 +4,18 @@
 #include <bit>
 
 #include "common/check.h"
+#include "common/hash64.h"
 
 namespace lockstep {
-namespace {
-
-// MurmurHash3's finaliser (Austin Appleby): every bit of the input reaches every bit of the output.
-constexpr uint64_t mix(uint64_t x) {
-  x = (x ^ x >> 33) * 0xff51afd7ed558ccdULL;
-  x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53ULL;
-  return x ^ x >> 33;
-}
-
-}  // namespace
-
 uint64_t prefix_hash(const PrefixKey& key) {
-  uint64_t hash = mix(key.salt.size() + 1);
-  for (char c : key.salt) hash = mix(hash ^ static_cast<unsigned char>(c));
+  uint64_t hash = mix64(key.salt.size() + 1);
+  for (char c : key.salt) hash = mix64(hash ^ static_cast<unsigned char>(c));
   return hash;
 }
 
 uint64_t prefix_hash(uint64_t parent, std::span<const int32_t> block_tokens) {
   uint64_t hash = parent;
-  for (int32_t token : block_tokens) hash = mix(hash + static_cast<uint32_t>(token) + 1);
+  for (int32_t token : block_tokens) hash = mix64(hash + static_cast<uint32_t>(token) + 1);
   return hash;
 }
 
