@@ -48,12 +48,11 @@ struct PlannedPrompt {
   int32_t n_left = 0;  // prefill tokens that the plan has not given rows to
 };
 
-// One tenant's prompts during planning.
-struct TenantQueue {
-  std::vector<PlannedPrompt> prompts;  // those that can still get rows, in order of service
+// How far the plan has come in one tenant's waiting queue. AdmissionPlanner's.
+struct WaitingCursor {
   // Waiting sequences that the plan has admitted, deferred or found no room for.
   std::vector<const Sequence*> looked_at;
-  size_t next_waiting = 0;  // index in the waiting queue; all before it are in looked_at
+  size_t next = 0;                            // index in the queue; all before it are in looked_at
   WaitingQueue::Shortest::iterator shortest;  // the same for the shortest-first order
   bool is_closed = false;                     // the tenant is at its ceiling: no more admissions
   bool may_overtake = true;                   // false once an overtaking sequence found no room
@@ -80,32 +79,24 @@ struct Schedule {
   FairShare share{{1}};     // the state after the step
 
   // Scratch space of the planner.
-  std::vector<TenantLedger> ledgers;       // [n_groups], less what the plan takes
-  PrefixMatch match;                       // of the sequence that the planner looks at
-  std::vector<Sequence*> order;            // running sequences in order of service
-  std::vector<TenantQueue> tenant_queues;  // [n_tenants]
-  std::vector<uint8_t> can_use;            // [n_tenants]
+  std::vector<TenantLedger> ledgers;  // [n_groups], less what the plan takes
+  PrefixMatch match;                  // of the waiting sequence that the planner looks at
+  std::vector<Sequence*> order;       // running sequences in order of service
+  // [n_tenants]: the prompts that can still get rows, in order of service.
+  std::vector<std::vector<PlannedPrompt>> prompts;
+  std::vector<WaitingCursor> waiting;  // [n_tenants]
+  std::vector<uint8_t> can_use;        // [n_tenants]
 
   int32_t n_tokens() const { return work.n_rows; }
   int32_t n_samples() const { return work.n_samples; }
   bool empty() const { return chunks.empty(); }
   std::vector<Sequence*> sequences() const;  // in the order of the chunks
+
+  // Has the chunk write the tokens before its first position to token_ids if the ranks lack them.
+  // Returns false if the plan has no room for those: it has room for max_token_ids.
+  bool write_token_ids(ScheduledChunk& chunk, int32_t max_token_ids);
+  // Whether a fault point refuses blocks to the plan, available or not. Asked once per allocation.
+  bool refuses_blocks();
 };
-
-inline void TenantQueue::reset(const WaitingQueue& waiting, size_t tenant) {
-  prompts.clear();
-  looked_at.clear();
-  next_waiting = 0;
-  shortest = waiting.shortest_of(tenant).begin();
-  is_closed = false;
-  may_overtake = true;
-}
-
-inline std::vector<Sequence*> Schedule::sequences() const {
-  std::vector<Sequence*> out;
-  out.reserve(chunks.size());
-  for (const ScheduledChunk& chunk : chunks) out.push_back(chunk.sequence);
-  return out;
-}
 
 }  // namespace lockstep

@@ -7,7 +7,7 @@
 //   ... the ranks run the step ...
 //   scheduler.finish(chunk, ...);  // for each chunk; undo(chunk) if the step failed
 //
-// How plan() decides is described in node/engine/plan/step_planner.h.
+// How plan() decides is described in node/engine/plan/step_planner.h and admission_planner.h.
 //
 // Blocks. An admitted sequence holds a reservation for its tokens and a likely output length. A
 // sequence that outgrows its reservation takes a block that is free, or cached and evicted for it.

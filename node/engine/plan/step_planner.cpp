@@ -13,20 +13,10 @@ namespace {
 
 int32_t priority_of(const Sequence& sequence) { return sequence.owner().request.priority; }
 
-// The position at which the sequence's prefill ends.
-int32_t prefill_end(const Sequence& sequence) {
-  return sequence.is_waiting() ? sequence.n_known()
-                               : sequence.next_position() + sequence.n_prefill_left();
-}
-
-bool is_looked_at(const TenantQueue& queue, const Sequence& sequence) {
-  return std::ranges::find(queue.looked_at, &sequence) != queue.looked_at.end();
-}
-
 }  // namespace
 
 StepPlanner::StepPlanner(const Scheduler& scheduler, Schedule& out)
-    : scheduler_(scheduler), out_(out) {}
+    : scheduler_(scheduler), out_(out), admission_(scheduler, out) {}
 
 void StepPlanner::plan() {
   begin();
@@ -39,7 +29,7 @@ void StepPlanner::plan() {
     out_.preempted.clear();
     return;
   }
-  admits_ = out_.preempted.empty();
+  if (out_.preempted.empty()) admission_.open(n_growing_);
   plan_prompts();
 }
 
@@ -48,7 +38,6 @@ void StepPlanner::plan_only(std::span<Sequence* const> sequences) {
   std::ranges::copy_if(sequences, std::back_inserter(out_.order),
                        [](const Sequence* sequence) { return sequence->is_running(); });
   plan_decodes();
-  admits_ = false;
   plan_prompts();
 }
 
@@ -59,10 +48,6 @@ void StepPlanner::begin() {
   out_.work = StepWork();
   out_.preempted.clear();
   out_.waits_for_flight = out_.is_refused = false;
-  out_.shared.clear();
-  out_.loaded.clear();
-  out_.n_slow_loads = 0;
-  out_.deferred.clear();
   out_.n_token_ids = 0;
   out_.share = scheduler_.share();
   const KvPools& pools = scheduler_.pools();
@@ -70,12 +55,10 @@ void StepPlanner::begin() {
   for (size_t group = 0; group < pools.size(); ++group) out_.ledgers[group] = pools[group].ledger();
   out_.order.clear();
   out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
-  out_.tenant_queues.resize(n_tenants);
-  for (size_t tenant = 0; tenant < n_tenants; ++tenant) {
-    out_.tenant_queues[tenant].reset(scheduler_.waiting(), tenant);
-  }
+  out_.prompts.resize(n_tenants);
+  for (std::vector<PlannedPrompt>& prompts : out_.prompts) prompts.clear();
   out_.can_use.assign(n_tenants, 0);
-  n_running_ = static_cast<int32_t>(scheduler_.running().size());
+  admission_.begin();
 }
 
 // --- Decodes -------------------------------------------------------------------------------------
@@ -93,7 +76,7 @@ void StepPlanner::plan_decodes() {
                          .samples = true};
     const BlockTable& table = sequence.tables().front();
     chunk.needs_block = chunk.first_position >= table.n_slots() && table.n_blocks_reserved() == 0;
-    if ((chunk.needs_block && !find_block(place)) || !write_token_ids(chunk)) continue;
+    if ((chunk.needs_block && !find_block(place)) || !continue_running(chunk)) continue;
     out_.chunks.push_back(chunk);
     out_.work.add_chunk(chunk.first_position, 1, true);
     ++n_decodes_;
@@ -109,7 +92,7 @@ bool StepPlanner::find_block(size_t place) {
   const auto is_short = [&](const TenantLedger& l) { return l.n_available(tenant) < 1; };
   for (;;) {
     auto short_one = std::ranges::find_if(out_.ledgers, is_short);
-    if (is_refused()) short_one = out_.ledgers.begin();
+    if (out_.refuses_blocks()) short_one = out_.ledgers.begin();
     if (short_one == out_.ledgers.end()) break;
     Sequence* victim = victim_after(place, *short_one);
     if (victim == nullptr) victim = &sequence;
@@ -145,7 +128,6 @@ bool StepPlanner::preempt(Sequence& victim) {
   }
   out_.preempted.push_back(&victim);
   for (size_t group = 0; group < out_.ledgers.size(); ++group) give_back(victim, group);
-  --n_running_;
   return true;
 }
 
@@ -178,18 +160,18 @@ void StepPlanner::give_back(const Sequence& victim, size_t group) {
 void StepPlanner::plan_prompts() {
   for (Sequence* sequence : out_.order) {
     if (sequence->state() != SeqState::kPrefilling || is_preempted(*sequence)) continue;
-    out_.tenant_queues[tenant_of(*sequence)].prompts.push_back(
+    out_.prompts[tenant_of(*sequence)].push_back(
         {.sequence = sequence, .n_left = sequence->n_prefill_left()});
   }
   constexpr int32_t kNobody = std::numeric_limits<int32_t>::max();
   for (;;) {
     int32_t priority = kNobody;
-    for (size_t tenant = 0; tenant < out_.tenant_queues.size(); ++tenant) {
+    for (size_t tenant = 0; tenant < out_.prompts.size(); ++tenant) {
       const Sequence* first = first_in_queue(tenant);
       if (first != nullptr) priority = std::min(priority, priority_of(*first));
     }
     if (priority == kNobody) return;
-    for (size_t tenant = 0; tenant < out_.tenant_queues.size(); ++tenant) {
+    for (size_t tenant = 0; tenant < out_.prompts.size(); ++tenant) {
       const Sequence* first = first_in_queue(tenant);
       out_.can_use[tenant] = first != nullptr && priority_of(*first) == priority;
     }
@@ -200,7 +182,7 @@ void StepPlanner::plan_prompts() {
 
 // Gives a tenant one turn. Returns false if the step is full.
 bool StepPlanner::serve(size_t tenant, int32_t priority) {
-  TenantQueue& queue = out_.tenant_queues[tenant];
+  std::vector<PlannedPrompt>& prompts = out_.prompts[tenant];
   const int id = static_cast<int>(tenant);
   while (out_.share.allowance(id) > 0) {
     Sequence* first = first_in_queue(tenant);
@@ -208,20 +190,20 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
       out_.share.give_up(id);
       return true;
     }
-    Sequence* other = shortest(queue, tenant, *first);
+    Sequence* other = shortest(tenant, *first);
     Sequence* next = out_.share.is_turn_of_first(id) ? first : other;
-    auto prompt = std::ranges::find(queue.prompts, next, &PlannedPrompt::sequence);
-    if (prompt == queue.prompts.end() || prompt->chunk < 0) {
-      const Turn turn = open_chunk(queue, *next);
+    auto prompt = std::ranges::find(prompts, next, &PlannedPrompt::sequence);
+    if (prompt == prompts.end() || prompt->chunk < 0) {
+      const Turn turn = open_chunk(prompts, *next);
       if (turn == Turn::kStepIsFull) return false;
       if (turn == Turn::kPassedOver) continue;
-      prompt = std::ranges::find(queue.prompts, next, &PlannedPrompt::sequence);
+      prompt = std::ranges::find(prompts, next, &PlannedPrompt::sequence);
     }
     int64_t allowance = out_.share.allowance(id);
     if (first != other) allowance = std::min<int64_t>(allowance, out_.share.turn_left(id));
     const int32_t n = extend_chunk(*prompt, allowance);
     if (n == 0) return false;
-    if (prompt->n_left == 0) queue.prompts.erase(prompt);
+    if (prompt->n_left == 0) prompts.erase(prompt);
     out_.share.charge(id, n);
     if (first != other) out_.share.charge_turn(id, n);
   }
@@ -230,29 +212,15 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
 
 // The tenant's first prompt, running or waiting; null if the step can serve none.
 Sequence* StepPlanner::first_in_queue(size_t tenant) {
-  TenantQueue& queue = out_.tenant_queues[tenant];
-  Sequence* running = queue.prompts.empty() ? nullptr : queue.prompts.front().sequence;
-  Sequence* waiting = first_waiting(queue, tenant);
+  const std::vector<PlannedPrompt>& prompts = out_.prompts[tenant];
+  Sequence* running = prompts.empty() ? nullptr : prompts.front().sequence;
+  Sequence* waiting = admission_.first(tenant);
   if (running == nullptr || waiting == nullptr) return running != nullptr ? running : waiting;
   return comes_before(*running, *waiting) ? running : waiting;
 }
 
-bool StepPlanner::is_open(const TenantQueue& queue) const {
-  return admits_ && !queue.is_closed && n_running_ < scheduler_.max_running() &&
-         out_.deferred.size() < kMaxDeferralsPerStep;
-}
-
-Sequence* StepPlanner::first_waiting(TenantQueue& queue, size_t tenant) const {
-  const std::deque<Sequence*>& waiting = scheduler_.waiting().of(tenant);
-  if (!is_open(queue)) return nullptr;
-  while (queue.next_waiting < waiting.size() && is_looked_at(queue, *waiting[queue.next_waiting])) {
-    ++queue.next_waiting;
-  }
-  return queue.next_waiting < waiting.size() ? waiting[queue.next_waiting] : nullptr;
-}
-
 // The tenant's prompt with the fewest tokens to forward, of the same priority as `first`.
-Sequence* StepPlanner::shortest(TenantQueue& queue, size_t tenant, Sequence& first) {
+Sequence* StepPlanner::shortest(size_t tenant, Sequence& first) {
   Sequence* best = &first;
   int32_t n_left = std::numeric_limits<int32_t>::max();
   const auto consider = [&](Sequence* sequence, int32_t n) {
@@ -261,30 +229,23 @@ Sequence* StepPlanner::shortest(TenantQueue& queue, size_t tenant, Sequence& fir
     best = sequence;
     n_left = n;
   };
-  for (const PlannedPrompt& prompt : queue.prompts) consider(prompt.sequence, prompt.n_left);
-  if (Sequence* head = first_waiting(queue, tenant)) {
+  for (const PlannedPrompt& prompt : out_.prompts[tenant]) consider(prompt.sequence, prompt.n_left);
+  if (Sequence* head = admission_.first(tenant)) {
     consider(head, head->n_to_forward());
-    if (Sequence* other = overtaker(queue, tenant, *head)) consider(other, other->n_to_forward());
+    if (Sequence* other = admission_.overtaker(tenant, *head)) {
+      consider(other, other->n_to_forward());
+    }
   }
   return best;
 }
 
-// The shortest waiting sequence if it may be admitted before `head`, the first waiting one, for
-// which a slot must be left; else null.
-Sequence* StepPlanner::overtaker(TenantQueue& queue, size_t tenant, const Sequence& head) const {
-  if (!queue.may_overtake || n_running_ + 1 >= scheduler_.max_running()) return nullptr;
-  const WaitingQueue::Shortest& waiting = scheduler_.waiting().shortest_of(tenant);
-  while (queue.shortest != waiting.end() && is_looked_at(queue, **queue.shortest)) ++queue.shortest;
-  return queue.shortest != waiting.end() && *queue.shortest != &head ? *queue.shortest : nullptr;
-}
-
-// Opens a chunk, still without tokens, for a sequence of the queue.
-StepPlanner::Turn StepPlanner::open_chunk(TenantQueue& queue, Sequence& sequence) {
-  ScheduledChunk chunk{.sequence = &sequence, .first_position = sequence.next_position()};
-  if (sequence.is_waiting()) {
-    match(sequence);
-    chunk.first_position = n_matched();
-  }
+// Opens a chunk, still without tokens, for a sequence that runs or waits; `prompts` are those of
+// its tenant.
+StepPlanner::Turn StepPlanner::open_chunk(std::vector<PlannedPrompt>& prompts, Sequence& sequence) {
+  const bool waits = sequence.is_waiting();
+  ScheduledChunk chunk{
+      .sequence = &sequence,
+      .first_position = waits ? admission_.match(sequence) : sequence.next_position()};
   // Loads take step time as well, so they are added before the rows left are computed.
   const int32_t n_transfers = n_loads_of(sequence);
   out_.work.n_transfers += n_transfers;
@@ -292,19 +253,17 @@ StepPlanner::Turn StepPlanner::open_chunk(TenantQueue& queue, Sequence& sequence
     out_.work.n_transfers -= n_transfers;
     return Turn::kStepIsFull;
   }
-  const bool waits = sequence.is_waiting();
-  if (waits) queue.looked_at.push_back(&sequence);
-  if (waits ? !admit(queue, sequence, chunk) : !write_token_ids(chunk)) {
+  if (waits ? !admission_.admit(sequence, chunk) : !continue_running(chunk)) {
     out_.work.n_transfers -= n_transfers;
-    if (!waits) std::erase_if(queue.prompts, [&](auto& p) { return p.sequence == &sequence; });
+    if (!waits) std::erase_if(prompts, [&](auto& p) { return p.sequence == &sequence; });
     return Turn::kPassedOver;
   }
   if (waits) {
     const auto place = std::ranges::find_if(
-        queue.prompts, [&](auto& prompt) { return comes_before(sequence, *prompt.sequence); });
-    queue.prompts.insert(place, {.sequence = &sequence});
+        prompts, [&](auto& prompt) { return comes_before(sequence, *prompt.sequence); });
+    prompts.insert(place, {.sequence = &sequence});
   }
-  auto prompt = std::ranges::find(queue.prompts, &sequence, &PlannedPrompt::sequence);
+  auto prompt = std::ranges::find(prompts, &sequence, &PlannedPrompt::sequence);
   prompt->chunk = static_cast<int64_t>(out_.chunks.size());
   prompt->n_left = chunk.prefill_end - chunk.first_position;
   out_.chunks.push_back(chunk);
@@ -343,18 +302,15 @@ int32_t StepPlanner::n_rows_left(int32_t first_position) const {
                                                 out_.work, first_position, n_left, target)));
 }
 
-// Sets the chunk's prefill end, copies and loads, and has it write the tokens before its first
-// position to token_ids if the ranks lack them. Returns false if the plan has no room for those.
-bool StepPlanner::write_token_ids(ScheduledChunk& chunk) {
-  chunk.prefill_end = prefill_end(*chunk.sequence);
-  if (chunk.sequence->awaits_copy() && chunk.sequence->n_inflight() == 0) chunk.copies = true;
-  if (chunk.sequence->awaits_load() && chunk.sequence->n_inflight() == 0) chunk.loads = true;
-  if (chunk.sequence->has_token_ids()) return true;
-  if (out_.n_token_ids + chunk.first_position > scheduler_.limits().max_cached_tokens())
-    return false;
-  chunk.writes_token_ids = chunk.first_position > 0;
-  out_.n_token_ids += chunk.first_position;
-  return true;
+// Fills in the chunk of a sequence that runs: its prefill end, copies, loads and token_ids. Returns
+// false if the plan has no room for the latter.
+bool StepPlanner::continue_running(ScheduledChunk& chunk) {
+  const Sequence& sequence = *chunk.sequence;
+  const bool is_first = sequence.n_inflight() == 0;
+  chunk.prefill_end = sequence.next_position() + sequence.n_prefill_left();
+  chunk.copies = is_first && sequence.awaits_copy();
+  chunk.loads = is_first && sequence.awaits_load();
+  return out_.write_token_ids(chunk, scheduler_.limits().max_cached_tokens());
 }
 
 }  // namespace lockstep

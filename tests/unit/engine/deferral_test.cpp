@@ -2,7 +2,7 @@
 // that none is forgotten.
 #include <gtest/gtest.h>
 
-#include "node/engine/plan/step_planner.h"
+#include "node/engine/plan/admission_planner.h"
 #include "node/engine/report/cache_control.h"
 #include "tests/support/tokens.h"
 #include "tests/unit/engine/harness.h"
