@@ -1,8 +1,8 @@
 // KvLayout: the bytes of one KV block of one layer on one rank, the same on every back end.
 //
 //   block: | K of head 0 | K of head 1 | … | V of head 0 | V of head 1 | … |
-//   K of a head: [head_dim][block_size]   keys side by side: a SIMD element or thread is one key
-//   V of a head: [block_size][head_dim]   dims side by side: a SIMD element or thread is one dim
+//   K of a head: [head_dim][block_size]   keys side by side: a SIMD element or warp lane is one key
+//   V of a head: [block_size][head_dim]   dims side by side: a SIMD element or warp lane is one dim
 //
 // For q8_0, f16 scales follow the int8 values of a head, one scale per 32 dims of a slot:
 // K [head_dim / 32][block_size], V [block_size][head_dim / 32]. head_dim is a multiple of 32 then.

@@ -1,8 +1,7 @@
 // The cut of attention into units of work, and its portable inner loops. A unit is a run of rows of
 // one sequence times one KV head. K and V are widened once per unit, so a unit of a prefill chunk
 // takes as many rows as keep its queries within kMaxQueriesPerUnit. A step with too few units for
-// its threads (one or two sequences decoding) also cuts the keys at tiles and then merges the
-// tiles.
+// its threads (one or two sequences decoding) also cuts the keys at tiles, and merges them later.
 #include <algorithm>
 
 #include "common/check.h"

@@ -70,8 +70,7 @@ inline void add_values(const float* p, const float* v, int begin, int end, int d
   }
 }
 
-// Turns the scores of visible keys [begin, end) into p = exp(s * scale - m), the other scores to
-// +0.
+// Turns the scores of visible keys [begin, end) into p = exp(s * scale - m), the others into +0.
 template <class S>
 inline void softmax_tile(float scale, int begin, int end, float* scores, float& m, float& l) {
   constexpr int kWidth = S::kWidth;

@@ -78,8 +78,7 @@ class KvTile {
     const int64_t size = kv_.block_size;
     for (int64_t block = begin / size; block * size < end; ++block) {
       const int64_t page = kv_.blocks[block] * kv_.block_bytes;
-      // K: all keys of the block that lie in the tile, wanted or not, for the sake of whole
-      // vectors.
+      // K: all keys of the block that lie in the tile, wanted or not, to move whole vectors.
       const int64_t first = block * size > tile_begin ? block * size : tile_begin;
       const int64_t tile_end = tile_begin + kTileKeys;
       const int64_t last = (block + 1) * size < tile_end ? (block + 1) * size : tile_end;

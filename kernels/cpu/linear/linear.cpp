@@ -102,8 +102,8 @@ struct Linear {
   }
 };
 
-// Tokens per token block: as many as fit the cache, fewer if the panels alone cannot keep the
-// threads busy.
+// Tokens per token block: as many as fit the cache, or fewer if the panels are too few for the
+// threads of the team.
 int64_t token_block(const Linear& op, int n_threads) {
   const int64_t k = op.args.weights.k;
   const int64_t bytes_per_token = is_quantized(op.args.weights.type) ? k + k / 2 : 4 * k;

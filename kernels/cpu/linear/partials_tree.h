@@ -11,8 +11,7 @@
 
 namespace lockstep {
 
-// residual[0, n) += the tree over nodes[i][0, n) (+ bias). The pieces of a row stay in the L1
-// cache.
+// residual[0, n) += the tree over nodes[i][0, n) (+ bias), in pieces that stay in the L1 cache.
 class PartialsTree {
  public:
   explicit PartialsTree(const AddPartialsArgs& args)

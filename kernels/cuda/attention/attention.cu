@@ -1,14 +1,14 @@
 // Paged attention in strict order (docs/numerics.md section 4), in two kernels. Tiles of 64 keys
-// are independent of each other, so that one long sequence fills the device:
-//   attend_tiles   a block takes one tile of one row and up to kHeads query heads of one KV head,
-//                  and leaves the tile's m, l and o of each in scratch
-//   merge_tiles    a block takes one row and head, and merges tiles ascending
-// Scratch holds kMaxPassTiles tiles of a row at most. Longer contexts take several passes, between
-// which the merged state waits in scratch; rows that do not fit are taken in runs. Neither shows in
-// bits.
+// are independent of each other, so one long sequence fills the device:
+//   attend_tiles   a CUDA block takes one tile of one row and up to kHeads query heads of one KV
+//                  head, and writes m, l and o of each to scratch
+//   merge_tiles    a CUDA block takes one row and head, and merges its tiles in ascending order
+// Scratch holds at most kMaxPassTiles tiles of a row. Longer contexts take several passes; between
+// passes the merged state stays in scratch. Rows that do not fit are taken in several runs. Neither
+// changes a bit.
 //
-// A step of one row per sequence (decoding) is what this is made for. Prefill gives the same bits,
-// but reads the keys anew for every row.
+// The kernels are made for steps of one row per sequence (decoding). Prefill gives the same bits,
+// but reads the keys again for every row.
 #include <algorithm>
 
 #include "kernels/cuda/attention/kv_plane.cuh"
@@ -22,11 +22,11 @@ namespace {
 constexpr int kTileKeys = 64;
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarpSize;
-constexpr int kHeads = 4;                // that share one reading of the keys
-constexpr int kMaxPassTiles = kThreads;  // merging gives each tile a thread
-constexpr int kKeysInFlight = 16;        // whose values a thread loads before it uses the first
+constexpr int kHeads = 4;                // query heads that share one read of the keys
+constexpr int kMaxPassTiles = kThreads;  // merging uses one thread per tile
+constexpr int kKeysInFlight = 16;        // keys whose V a thread loads before it uses the first
 
-// What one tile of one row and head adds up to, or several merged: m, l, then o [head_dim].
+// The result of one tile of one row and head, or of several merged: m, l, then o [head_dim].
 struct Partial {
   float* data;
   __device__ float& m() const { return data[0]; }
@@ -44,15 +44,15 @@ struct AttentionParams {
   int64_t table_stride = 0;
   int max_blocks = 0, n_seqs = 0;
   float scale = 0.0f;
-  int window = 0;  // 0: all
+  int window = 0;  // 0 = all keys
   float* out = nullptr;
   int64_t out_stride = 0;
   int n_heads = 0, heads_per_kv = 0;
   KvParams kv;
 
-  int first_row = 0;          // of this run
-  int first_tile = 0;         // of this pass
-  int n_pass_tiles = 0;       // tiles of a pass
+  int first_row = 0;          // first row of this run
+  int first_tile = 0;         // first tile of this pass
+  int n_pass_tiles = 0;       // tiles per pass
   float* partials = nullptr;  // [rows of the run, n_heads, n_pass_tiles] Partial
   float* states = nullptr;    // [rows of the run, n_heads] Partial
 
@@ -80,8 +80,8 @@ __device__ inline Keys keys_of(const AttentionParams& p, int row) {
   return {begin, position + 1};
 }
 
-// Where a key of the row's sequence lies. Worked out and checked once per key, before the loops
-// over dims and keys: no load of theirs could be moved above the check.
+// The KV block and the slot in it of a key of the row's sequence. Computed and checked once per
+// key, before the loops over dims and keys, because the compiler moves no load above a check.
 struct KeyPlace {
   int block, slot;
 };
@@ -92,7 +92,7 @@ __device__ inline KeyPlace place_of(const AttentionParams& p, const int32_t* tab
   return {block, key % p.kv.block_size};
 }
 
-// A value of each head, side by side so that one load fetches them.
+// One value per head, side by side so that one load reads them all.
 struct alignas(sizeof(float) * kHeads) OfHeads {
   float of[kHeads];
 };
@@ -103,8 +103,8 @@ __device__ inline const int32_t* table_of(const AttentionParams& p, int row) {
   return p.block_tables + seq * p.table_stride;
 }
 
-// The scores of the tile's visible keys. A thread is a key; the two halves of the block take every
-// other head.
+// The scores of the visible keys of the tile. A thread is a key; the two halves of the CUDA block
+// take every other head.
 template <DType dtype>
 __device__ void score_tile(const AttentionParams& p, const float (*q)[kMaxHeadDim],
                            const KeyPlace* places, int kv_head, int n_heads, int begin, int end,
@@ -130,17 +130,17 @@ __device__ void score_tile(const AttentionParams& p, const float (*q)[kMaxHeadDi
   }
 }
 
-// Turns one head's scores into probabilities, and gives the tile's m and l. A warp takes a head.
+// Turns the scores of one head into p = exp(s - m) and gives the tile's m and l. One warp per head.
 __device__ void softmax_tile(OfHeads* scores, int head, int begin, int end,
                              const Partial& partial) {
   const int lane = static_cast<int>(threadIdx.x % kWarpSize);
   const int tile_begin = begin / kTileKeys * kTileKeys;
   const auto visible = [&](int i) { return tile_begin + i >= begin && tile_begin + i < end; };
-  float m = scores[begin - tile_begin].of[head];  // a visible one
+  float m = scores[begin - tile_begin].of[head];  // a visible key
   for (int i = lane; i < kTileKeys; i += kWarpSize) {
     if (visible(i)) m = max_or_nan(m, scores[i].of[head]);
   }
-  m = warp_max_or_nan(m);  // after which every lane has read what it needs of the scores
+  m = warp_max_or_nan(m);  // after it, every warp lane has read the scores that it needs
   float l = 0.0f;
   for (int i = lane; i < kTileKeys; i += kWarpSize) {
     if (!visible(i)) continue;
@@ -155,9 +155,10 @@ __device__ void softmax_tile(OfHeads* scores, int head, int begin, int end,
   }
 }
 
-// o[d] of every head: a thread is a dim, keys ascending. Beyond the end the last key is loaded
-// again and what it would add is dropped: a branch would keep the loads from being in flight
-// together. Warps stay whole for the same reason; threads beyond the dims do the last one's work.
+// o[d] of every head: a thread is a dim and takes the keys in ascending order. Beyond the end the
+// last key is loaded again and its sum is dropped, because a branch would keep the loads from being
+// in flight together. For the same reason warps stay whole: threads beyond the last dim repeat the
+// work of the last one.
 template <DType dtype>
 __device__ void weigh_values(const AttentionParams& p, const OfHeads* probabilities,
                              const KeyPlace* places, int kv_head, int n_heads, int begin, int end,
@@ -175,7 +176,7 @@ __device__ void weigh_values(const AttentionParams& p, const OfHeads* probabilit
         const KeyPlace place = places[key % kTileKeys];
         v[u] = load_kv<dtype>(v_plane(p.kv, place.block, kv_head), place.slot, there);
       }
-      __syncwarp();  // which no load crosses: all are under way before the first is waited for
+      __syncwarp();  // no load crosses it, so all loads have started before the first is used
 #pragma unroll
       for (int u = 0; u < kKeysInFlight; ++u) {
         const OfHeads probability = probabilities[(first + u) % kTileKeys];
@@ -198,7 +199,7 @@ template <DType dtype>
 __global__ void __launch_bounds__(kThreads)
     attend_tiles(const __grid_constant__ AttentionParams p) {
   __shared__ float q[kHeads][kMaxHeadDim];
-  __shared__ OfHeads scores[kTileKeys];  // then probabilities
+  __shared__ OfHeads scores[kTileKeys];  // scores, then p
   __shared__ KeyPlace places[kTileKeys];
   const int runs_per_kv = (p.heads_per_kv + kHeads - 1) / kHeads;
   const int kv_head = static_cast<int>(blockIdx.y) / runs_per_kv;
@@ -229,13 +230,13 @@ __global__ void __launch_bounds__(kThreads)
   if (const int key = begin + static_cast<int>(threadIdx.x); key < end) {
     places[key % kTileKeys] = place_of(p, table, key);
   }
-  __syncthreads();  // q and the places are there
+  __syncthreads();  // q and the places are written
   score_tile<dtype>(p, q, places, kv_head, n_heads, begin, end, scores);
-  __syncthreads();  // every score is there
+  __syncthreads();  // every score is written
   for (int i = warp; i < n_heads; i += kWarps) {
     softmax_tile(scores, i, begin, end, p.partial(run_row, first_head + i, tile - p.first_tile));
   }
-  __syncthreads();  // every probability is there
+  __syncthreads();  // every p is written
   weigh_values<dtype>(p, scores, places, kv_head, n_heads, begin, end, partials);
 }
 
@@ -244,10 +245,10 @@ struct Rescale {
   float state, tile;
 };
 
-// What merging needs of the maxima, for all tiles of a pass at once: a maximum has no order, so the
-// running one is scanned in parallel, and only the sums are left to be taken tile by tile. A thread
-// is a tile. m_before: of the state that the first tile joins, if there is one. Gives rescale[0, n)
-// and returns the maximum of all.
+// The running maxima of all tiles of a pass and the factors that follow from them. A maximum has no
+// rounding, so the maxima are scanned in parallel, and only the sums are taken tile by tile. A
+// thread is a tile. m_before is the maximum of the state that the first tile joins, if there is
+// one. Writes rescale[0, n) and returns the maximum of all tiles.
 __device__ float scan_maxima(const AttentionParams& p, int run_row, int head, int first, int n,
                              bool joins_state, float m_before, Rescale (&rescale)[kMaxPassTiles]) {
   __shared__ float m_of_warp[kWarps];
@@ -261,15 +262,15 @@ __device__ float scan_maxima(const AttentionParams& p, int run_row, int head, in
     if (lane >= distance) m = max_or_nan(left, m);
   }
   if (lane == kWarpSize - 1) m_of_warp[i / kWarpSize] = m;
-  __syncthreads();  // every warp's maximum is there
+  __syncthreads();  // the maximum of every warp is written
   for (int warp = 0; warp < i / kWarpSize; ++warp) m = max_or_nan(m_of_warp[warp], m);
   m_through[i] = m;
-  __syncthreads();  // everybody's is there
+  __syncthreads();  // the maximum of every thread is written
   if (i < n) {
     const float before = i == 0 ? m_before : m_through[i - 1];
     rescale[i] = {contract_exp(before - m), contract_exp(m_of_tile - m)};
   }
-  __syncthreads();  // the factors are there
+  __syncthreads();  // the factors are written
   return m_through[n - 1];
 }
 
@@ -286,7 +287,7 @@ __global__ void __launch_bounds__(kThreads) merge_tiles(const __grid_constant__ 
   const int n = end - first;
   if (n <= 0) return;
 
-  // The row's first tile is its first state.
+  // The first tile of a row is its first state.
   const bool joins_state = first > keys.first_tile();
   const Partial state =
       joins_state ? p.state(run_row, head) : p.partial(run_row, head, first - p.first_tile);
@@ -306,7 +307,7 @@ __global__ void __launch_bounds__(kThreads) merge_tiles(const __grid_constant__ 
       p.out[row * p.out_stride + head * p.kv.head_dim + d] = o * (1.0f / l);
       continue;
     }
-    // Everybody has read the old state's m and l before scan_maxima's barriers.
+    // Every thread has read m and l of the old state before the barriers of scan_maxima.
     const Partial kept = p.state(run_row, head);
     kept.o(d) = o;
     if (d == 0) {
@@ -343,13 +344,13 @@ void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaS
   CHECK(p.kv.head_dim <= kMaxHeadDim);
   const int64_t n_rows = args.q.n_rows();
   if (n_rows == 0) return;
-  // The host does not see positions: as many tiles as the block tables can name.
+  // The host does not see the positions, so it counts as many tiles as the block tables can hold.
   const int n_tiles = (p.max_blocks * p.kv.block_size + kTileKeys - 1) / kTileKeys;
   const int64_t floats_of_tile = int64_t{p.n_heads} * partial_floats(p.kv.head_dim);
   const int64_t fits = scratch.n_floats / floats_of_tile;  // tiles of whole rows, states included
   CHECK(fits >= 2);
-  // Rather fewer rows at once than more passes over each: a pass of few tiles is two small
-  // launches.
+  // Fewer rows at once are better than more passes over each row, because a pass of few tiles is
+  // two small launches.
   const int64_t tiles_wanted = std::min(n_tiles, kMaxPassTiles);
   const int64_t rows_that_fit = std::max<int64_t>(fits / (1 + tiles_wanted), 1);
   const int64_t rows_at_once = std::min<int64_t>({n_rows, rows_that_fit, kMaxGridRows});

@@ -1,6 +1,6 @@
-// One slot of the paged KV cache on the device. The layout is kernels/kv_layout.h's, which suits a
-// GPU as well: K with keys side by side (a thread is a key), V with dims side by side (a thread is
-// a dim). The bytes of a page are the same on every back end.
+// Access to one slot of the paged KV cache on the device, in the layout of kernels/kv_layout.h,
+// which suits a GPU as well: K has keys side by side (a thread is a key), V has dims side by side
+// (a thread is a dim). The bytes of a KV block are the same on every back end.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -10,11 +10,11 @@
 
 namespace lockstep::cuda {
 
-// KvPages with what addressing needs worked out.
+// KvPages, with the strides that addressing needs.
 struct KvParams {
   std::byte* data = nullptr;
   int64_t block_bytes = 0;
-  int64_t head_bytes = 0;  // of K, or V, of one head in one block
+  int64_t head_bytes = 0;  // bytes of K (or V) of one head in one KV block
   int n_blocks = 0;
   int block_size = 0;
   int n_kv_heads = 0;
@@ -31,8 +31,9 @@ inline KvParams kv_params(const KvPages& kv) {
           kv.head_dim};
 }
 
-// K or V of one head in one block: value d of a slot lies at d * dim_stride + slot * slot_stride,
-// and of q8_0, its scale likewise with d / 32, behind the block's values.
+// K or V of one head in one KV block: value d of a slot lies at d * dim_stride + slot *
+// slot_stride. The scale of a q8_0 value lies there with d / 32 for d, counted from the end of the
+// values.
 struct Plane {
   std::byte* data;
   int n_values;  // block_size * head_dim
@@ -70,7 +71,7 @@ __device__ inline unsigned short bf16_bits(float x) {
   return static_cast<unsigned short>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-// A value of the cache, widened exactly (docs/numerics.md section 4, 1).
+// A value of the cache, widened exactly (docs/numerics.md section 4, point 1).
 template <DType dtype>
 __device__ inline float load_kv(const Plane& plane, int slot, int d) {
   const int at = plane.at(slot, d);
@@ -86,7 +87,8 @@ __device__ inline float load_kv(const Plane& plane, int slot, int d) {
   }
 }
 
-// Rounds the 32 values of a warp, lane = d % 32, to int8 with one f16 scale.
+// Rounds the 32 values of a warp to int8 with one f16 scale. Warp lane i holds the value of a dim d
+// with d % 32 = i.
 __device__ inline void store_kv_q8(const Plane& plane, int slot, int d, float x) {
   const bool finite = fabsf(x) <= 0x1.fffffep127f;
   const bool broken = __any_sync(kAllLanes, finite ? 0 : 1) != 0;
@@ -101,8 +103,8 @@ __device__ inline void store_kv_q8(const Plane& plane, int slot, int d, float x)
   if (d % kBlockLen == 0) *plane.scale(slot, d) = scale;
 }
 
-// Rounds x to the KV dtype. For q8_0, a warp's 32 threads call it together, head_dim being a
-// multiple of 32; else threads with d >= head_dim do nothing.
+// Rounds x to the KV dtype and stores it. For q8_0 the 32 threads of a warp must call it together,
+// and head_dim is a multiple of 32. For other dtypes, threads with d >= head_dim do nothing.
 template <DType dtype>
 __device__ inline void store_kv(const Plane& plane, int slot, int d, int head_dim, float x) {
   if constexpr (dtype == DType::kQ8_0) {
@@ -119,7 +121,7 @@ __device__ inline void store_kv(const Plane& plane, int slot, int d, int head_di
   }
 }
 
-// fn.operator()<dtype>() for the dtype of the pages.
+// Calls fn.operator()<dtype>() for the dtype of the pages.
 template <class Fn>
 void for_kv_dtype(DType dtype, const Fn& fn) {
   switch (dtype) {

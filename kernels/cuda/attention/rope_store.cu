@@ -1,6 +1,6 @@
-// RoPE and the page write: a warp takes one piece of work of one token, which is either a query
-// head, rotated in place, or 32 values of K or V of one head, rotated, rounded and written to their
-// page.
+// RoPE and the write to the KV cache. A warp takes one piece of work of one token: either a query
+// head, which is rotated in place, or 32 values of K or V of one head, which are rotated (K),
+// rounded and written to the token's slot.
 #include "kernels/cuda/attention/kv_plane.cuh"
 #include "kernels/cuda/device/device_math.cuh"
 #include "kernels/cuda/device/launch.h"
@@ -57,7 +57,7 @@ __device__ void rotate_head(const RopeParams& p, float* x, const float* cos_sin,
   }
 }
 
-// Dim d of a head after rotation; the head itself stays as it is.
+// Dim d of a head after rotation. The head itself is not changed.
 __device__ float rotated(const RopeParams& p, const float* x, const float* cos_sin, int d) {
   if (d >= 2 * p.n_pairs) return x[d];
   const int i = p.neighbours ? d / 2 : d % p.n_pairs;
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kThreads) rotate_and_store(const __grid_consta
     return rotate_head(p, p.q + token * p.q_stride + work * head_dim, cos_sin, lane);
   }
   work -= p.n_heads;
-  const int n_pieces = p.kv.n_kv_heads * p.pieces_of_head();  // of K, and of V
+  const int n_pieces = p.kv.n_kv_heads * p.pieces_of_head();  // of K, and as many of V
   if (work >= 2 * n_pieces) return;
   const bool is_v = work >= n_pieces;
   const int piece = is_v ? work - n_pieces : work;

@@ -1,6 +1,6 @@
-// Times work on a CudaStream by the device's own clock. The work is captured in a graph and
-// replayed, so that the host's launches are not measured. What is measured with the work is the
-// pause of about a microsecond that the device makes between the nodes of a graph.
+// Times work on a CudaStream by the clock of the device. The work is captured in a graph and
+// replayed, so the launches of the host are not measured. The measured time includes the pause of
+// about a microsecond that the device makes between the nodes of a graph.
 #include <functional>
 
 #include "kernels/cuda/device/bench_entries.h"
@@ -29,7 +29,7 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-// What was launched while it was captured, as one thing to launch again.
+// The launches made during a capture, which can be launched again as one.
 class Graph {
  public:
   Graph(cudaStream_t stream, const std::function<void()>& launches) {
@@ -65,7 +65,7 @@ double lockstep_cuda_time(Stream& stream, const std::function<void()>& launches,
   Graph graph(handle, [&] {
     for (int i = 0; i < n_runs; ++i) launches();
   });
-  graph.launch(handle);  // warms up
+  graph.launch(handle);  // warm-up
   Event start, end;
   start.record(handle);
   graph.launch(handle);

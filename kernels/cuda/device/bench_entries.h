@@ -1,4 +1,4 @@
-// What the module exports for benches alone, by the names that stand beside the types.
+// Exports of the module for benchmarks only. The comment at each type gives the name of the export.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 
 namespace lockstep {
 
-// "lockstep_cuda_time": microseconds on the device of one run of `launches`, when it is run n_runs
-// times in a row.
+// "lockstep_cuda_time": microseconds on the device per run of `launches`, as the mean of n_runs
+// runs in a row.
 using CudaTime = double(Stream& stream, const std::function<void()>& launches, int n_runs);
 
-// "lockstep_cuda_copy": queues a plain copy inside the device.
+// "lockstep_cuda_copy": queues a plain copy from device memory to device memory.
 using CudaCopy = void(Stream& stream, void* to, const void* from, int64_t n_bytes);
 
 }  // namespace lockstep

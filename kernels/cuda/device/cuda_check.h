@@ -1,5 +1,6 @@
-// CUDA_CHECK: after start-up an error of the driver or the device cannot be survived by the process
-// that sees it (such errors stick to its context): it ends, saying where and why.
+// CUDA_CHECK: ends the process, with place and reason, on an error of the driver or the device.
+// After start-up such an error cannot be recovered from in the process that gets it, because it
+// sticks to the process's CUDA context.
 #pragma once
 
 #include <cuda_runtime.h>

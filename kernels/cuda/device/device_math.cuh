@@ -1,5 +1,5 @@
-// What kernels share of docs/numerics.md: exp, maxima, sums over the 32 lanes of a warp. All lanes
-// of a warp call the warp_* functions together, and all get the result.
+// Shared parts of docs/numerics.md for kernels: exp, maxima, sums over the 32 warp lanes. All lanes
+// of a warp must call a warp_* function together, and all of them get the result.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,12 +8,13 @@ namespace lockstep::cuda {
 
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
-// An index or size that would make memory unsafe: the device stops, and with it its process.
+// Checks an index or size that would make memory unsafe. If it is false, the device stops and the
+// process ends with it.
 __device__ inline void device_check(bool condition) {
   if (!condition) __trap();
 }
 
-// Section 3.
+// exp of docs/numerics.md section 3.
 __device__ inline float contract_exp(float x) {
   if (x != x) return x;
   if (x < -87.0f) return 0.0f;
@@ -37,8 +38,8 @@ __device__ inline float max_or_nan(float a, float b) {
   return a > b ? a : b;
 }
 
-// The tree of neighbours over the lanes. A lane adds its sum to its neighbour's on every level, and
-// a + b is b + a, so every lane ends with the same bits.
+// The tree of neighbours over the values of the 32 warp lanes. On every level a warp lane adds the
+// sum of its neighbour to its own. Since a + b = b + a, all of them end with the same bits.
 __device__ inline float warp_tree_sum(float x) {
   for (int distance = 1; distance < 32; distance *= 2) {
     x = x + __shfl_xor_sync(kAllLanes, x, distance);

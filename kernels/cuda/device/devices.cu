@@ -23,7 +23,7 @@ class CudaDevice final : public Device {
     void* data = nullptr;
     const cudaError_t error = cudaMalloc(&data, static_cast<size_t>(n_bytes));
     if (error == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // this one is not fatal: forget it
+      cudaGetLastError();  // clears the error, which is not fatal
       throw std::bad_alloc();
     }
     CUDA_CHECK(error);
@@ -50,7 +50,7 @@ class CudaDevice final : public Device {
   void copy(void* to, const void* from, int64_t n_bytes, cudaMemcpyKind kind) const {
     CUDA_CHECK(cudaSetDevice(idx_));
     CUDA_CHECK(cudaMemcpy(to, from, static_cast<size_t>(n_bytes), kind));
-    // From pageable memory the call may return before the last bytes have arrived.
+    // With pageable host memory, the copy may return before the last bytes have arrived.
     CUDA_CHECK(cudaStreamSynchronize(nullptr));
   }
 

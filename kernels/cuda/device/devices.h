@@ -1,4 +1,4 @@
-// The CUDA devices of this process. Part of liblockstep_cuda.so; others reach it through
+// The CUDA devices of this process. Part of liblockstep_cuda.so; other layers reach it through
 // kernels/cuda_module.h.
 #pragma once
 
@@ -10,10 +10,11 @@
 
 namespace lockstep::cuda {
 
-// Those that kernels/cuda is built for. Empty without a driver, which `why_none` then explains.
+// The devices that kernels/cuda is built for. If there are none, `why_none` gives the reason, such
+// as a missing driver.
 std::vector<CudaDeviceInfo> list_devices(std::string& why_none);
 
-// CHECKs that list_devices() has it.
+// CHECKs that list_devices() has a device of this idx.
 std::unique_ptr<Device> open_device(int idx);
 
 }  // namespace lockstep::cuda

@@ -1,4 +1,4 @@
-// LOCKSTEP_EXPORT: what liblockstep_cuda.so shows; everything else in it is hidden.
+// LOCKSTEP_EXPORT marks the symbols that liblockstep_cuda.so exports; all others are hidden.
 #pragma once
 
 #define LOCKSTEP_EXPORT extern "C" __attribute__((visibility("default")))

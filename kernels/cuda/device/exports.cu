@@ -1,4 +1,4 @@
-// What kernels/cuda_module.cpp finds in liblockstep_cuda.so.
+// The exports of liblockstep_cuda.so, which kernels/cuda_module.cpp looks up by name.
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/device/devices.h"
@@ -30,7 +30,7 @@ void lockstep_cuda_open_device(int device_idx, std::unique_ptr<Device>& device) 
 
 void lockstep_cuda_versions(std::string& versions) {
   int driver = 0, runtime = 0;
-  cudaDriverGetVersion(&driver);  // 0 where there is none
+  cudaDriverGetVersion(&driver);  // 0 if there is no driver
   cudaRuntimeGetVersion(&runtime);
   versions = "driver " + version_text(driver) + ", runtime " + version_text(runtime);
 }

@@ -1,4 +1,5 @@
-// launch(): a kernel with its parameters, checked. What the emulation and the toolkit share.
+// launch(): launches a kernel with its parameter struct and checks for errors. Shared by the CUDA
+// toolkit build and the CPU emulation (tests/cuda_emulation).
 #pragma once
 
 #include <cuda_runtime.h>
@@ -10,9 +11,9 @@
 namespace lockstep::cuda {
 
 inline constexpr int kWarpSize = 32;
-inline constexpr unsigned kMaxGridRows = 65535;  // CUDA's limit of a grid's y and z
+inline constexpr unsigned kMaxGridRows = 65535;  // CUDA's limit for y and z of a grid
 
-// A grid without blocks launches nothing.
+// An empty grid launches nothing.
 template <class Params>
 void launch(void (*kernel)(Params), dim3 grid, int n_threads, cudaStream_t stream,
             const Params& params) {

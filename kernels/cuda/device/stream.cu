@@ -14,12 +14,13 @@ namespace {
 
 constexpr int64_t kAttentionScratchBytes = 32_MiB;
 
-// What is queued takes milliseconds. Only a collective whose abort hangs takes longer.
+// The longest wait of the destructor. Queued work takes milliseconds; only a collective whose abort
+// hangs takes longer.
 constexpr std::chrono::milliseconds kLongestEnd{1'000};
 constexpr std::chrono::microseconds kPoll{100};
 
-// A stream that does not become idle, with the memory that it may still write. CUDA would wait to
-// destroy or free either, so they stay until the process ends.
+// A stream that does not become idle, with the memory that it may still write. Destroying the
+// stream or freeing the memory would wait for the device, so both stay until the process ends.
 struct LeftBehind {
   cudaStream_t stream = nullptr;
   DeviceBuffer scratch;

@@ -1,6 +1,6 @@
 // CudaStream: the ops of one GPU, queued in order; wait() returns when all of them are done. An op
 // that has no CUDA kernel yet ends the process when it is launched (CUDA does not serve models in
-// this version). One thread at a time; it need not be the one that made it.
+// this version). Used by one thread at a time, which need not be the one that created it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -16,20 +16,20 @@ namespace lockstep::cuda {
 
 class CudaStream final : public Stream {
  public:
-  // `device` is the device_idx-th; it and the ledger must outlive the stream. Throws
-  // std::bad_alloc.
+  // `device` must be the device with index device_idx. It and the ledger must outlive the stream.
+  // Throws std::bad_alloc.
   CudaStream(Device& device, int device_idx, const StreamLimits& limits, MemoryLedger& ledger);
-  // Waits for what is queued; but a stream that is not idle after a second is left behind with its
-  // scratch, which then stays booked. (A device that hangs holds up cudaFree as well: a process
-  // with one should end rather than tidy up.)
+  // Waits for the queued ops, at most a second. A stream that is not idle then is leaked with its
+  // scratch, which stays booked. (A device that hangs also blocks cudaFree, so a process with such
+  // a device should end without freeing.)
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
 
   const char* name() const override { return name_.c_str(); }
   void wait() override;
-  // For others that queue work behind the ops: collectives, timers. Makes the stream's device the
-  // calling thread's, since CUDA launches to the streams of no other.
+  // The CUDA stream, for code that queues work behind the ops: collectives, timers. Also makes the
+  // stream's device the current device of the calling thread, which CUDA requires for a launch.
   cudaStream_t on_device() const;
 
   void launch(const EmbedArgs& args) override;

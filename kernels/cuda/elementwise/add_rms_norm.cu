@@ -1,8 +1,8 @@
-// Residual, RMSNorm and int8 in one kernel: a block takes one row.
+// Residual, RMSNorm and int8 in one kernel; a CUDA block takes one row.
 //   1. all threads: residual += the tree over the partials (rms_norm: nothing to add)
-//   2. one warp:    the sum of squares in its 32 lanes, as docs/numerics.md section 3 has it
-//   3. all warps:   normalise and quantise, a warp one block of 32 values at a time
-// The row is read again after each step, from the caches it was just written to.
+//   2. one warp:    the sum of squares in 32 lanes, one per warp lane (docs/numerics.md section 3)
+//   3. all warps:   normalise and quantise, each warp one block of 32 values at a time
+// Each step reads the row again, from the caches to which it was just written.
 #include "kernels/cuda/device/device_math.cuh"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/launches.h"
@@ -11,9 +11,9 @@ namespace lockstep::cuda {
 namespace {
 
 constexpr int kThreads = 512;
-constexpr int kDepth = 4;  // values of a thread that are loaded before the first is stored
+constexpr int kDepth = 4;  // values that a thread loads before it stores the first
 
-// Where a row of int8 activations goes; q is null if it is not wanted.
+// The destination of int8 activations; q is null if they are not wanted.
 struct QuantizedOut {
   int8_t* q = nullptr;
   float* scale = nullptr;
@@ -22,16 +22,16 @@ struct QuantizedOut {
   int64_t q_stride = 0, scale_stride = 0, sum_stride = 0, q_sum_stride = 0;
 };
 
-// The partials of a tree of at most 8 leaves, by the leaf that each begins at, and which of the
-// tree's joins are still to be done: bit i is the i-th of the list in tree_sum.
+// The partials of a tree of at most 8 leaves, indexed by the leaf at which each begins, and the
+// joins of the tree that are still to be done: bit i of `joins` is join_of_leaves(i).
 struct Partials {
-  const float* at_leaf[kMaxLeaves] = {};  // [n_tokens, dim]; null where none begins
+  const float* at_leaf[kMaxLeaves] = {};  // [n_tokens, dim]; null if no partial begins there
   unsigned joins = 0;
   const float* bias = nullptr;
 };
 
 struct NormParams {
-  float* residual = nullptr;  // null: x is only read
+  float* residual = nullptr;  // null = x is only read
   const float* x = nullptr;
   int64_t x_stride = 0;
   int dim = 0;
@@ -43,8 +43,8 @@ struct NormParams {
   QuantizedOut quantized;
 };
 
-// The joins of a tree of eight leaves, level by level: 01 23 45 67, 02 46, 04. Leaf `into` takes in
-// what leaf `from` holds. (A function, since device code cannot index a host's table.)
+// The joins of a tree of eight leaves, level by level: 01 23 45 67, 02 46, 04. The sum at leaf
+// `from` is added to the sum at leaf `into`. (A function: device code cannot index a host table.)
 constexpr int kNumJoins = kMaxLeaves - 1;
 __host__ __device__ constexpr Join join_of_leaves(int i) {
   if (i < 4) return {2 * i, 2 * i + 1};
@@ -53,7 +53,7 @@ __host__ __device__ constexpr Join join_of_leaves(int i) {
 }
 
 __device__ float tree_sum(const Partials& partials, int64_t at) {
-  float sum[kMaxLeaves];  // unrolled: lives in registers
+  float sum[kMaxLeaves];  // in registers, since the loops are unrolled
 #pragma unroll
   for (int leaf = 0; leaf < kMaxLeaves; ++leaf) {
     const float* partial = partials.at_leaf[leaf];
@@ -67,8 +67,8 @@ __device__ float tree_sum(const Partials& partials, int64_t at) {
   return sum[0];
 }
 
-// For all that the compiler knows, a store changes what a later load reads. So kDepth values are
-// loaded (beyond the end, the last one again) before any of them is stored; here and in norm_row.
+// The compiler must assume that a store changes the value of a later load. So kDepth values are
+// loaded (beyond the end, the last one again) before any of them is stored, here and in norm_row.
 __device__ void add_to_residual(const NormParams& p, int64_t token) {
   float* residual = p.residual + token * p.x_stride;
   for (int first = static_cast<int>(threadIdx.x); first < p.dim; first += kThreads * kDepth) {
@@ -87,7 +87,7 @@ __device__ void add_to_residual(const NormParams& p, int64_t token) {
   }
 }
 
-// Section 1, on the 32 values that a warp holds.
+// docs/numerics.md section 1, on 32 values, one per warp lane.
 __device__ void quantize_block(float x, const QuantizedOut& out, int64_t token, int block) {
   const int lane = static_cast<int>(threadIdx.x % kWarpSize);
   const float size = fabsf(x);
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ Nor
   const float* x = p.x + token * p.x_stride;
   if (p.residual != nullptr) {
     add_to_residual(p, token);
-    __syncthreads();  // x is the residual: all of it has been written
+    __syncthreads();  // x is the residual, and the whole row is written
   }
 
   __shared__ float inverse_rms;
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ Nor
     const float mean = warp_tree_sum(squares) / static_cast<float>(p.dim);
     if (lane == 0) inverse_rms = 1.0f / sqrtf(mean + p.eps);
   }
-  __syncthreads();  // inverse_rms is there
+  __syncthreads();  // inverse_rms is written
   const float r = inverse_rms;
 
   for (int first = warp * kWarpSize; first < p.dim; first += kThreads * kDepth) {
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ Nor
     }
 #pragma unroll
     for (int u = 0; u < kDepth; ++u) {
-      const int block = first + u * kThreads;  // its first value
+      const int block = first + u * kThreads;  // first value of the block
       const int d = block + lane;
       if (block >= p.dim) break;
       if (p.out != nullptr && d < p.dim) p.out[token * p.out_stride + d] = y[u];
@@ -166,7 +166,7 @@ void set_outputs(const View& weight, float eps, const Acts& out, NormParams& p) 
 unsigned join_bit(int into, int from) {
   int j = 0;
   while (join_of_leaves(j).into != into || join_of_leaves(j).from != from) {
-    CHECK(++j < kNumJoins);  // plan_joins makes none but these
+    CHECK(++j < kNumJoins);  // plan_joins makes only joins of this list
   }
   return 1u << j;
 }

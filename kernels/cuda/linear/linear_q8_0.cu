@@ -1,9 +1,10 @@
 // Q8_0 GEMV (1 to 4 tokens at a time) with the bits of docs/numerics.md section 2.
 //
-// A panel of 16 rows is summed in chains, one per leaf and lane; the blocks of a chain lie one
-// after another (kernels/layout/packed_layout.h). A warp takes a chain: lane = half * 16 + row,
-// where each half multiplies 16 of a block's 32 values. The integer sum of the two halves is exact,
-// so only the chain's own fma has an order. Chains then meet in shared memory: lanes, then leaves.
+// A panel of 16 rows is summed in chains: one chain per leaf and lane of the contract. The blocks
+// of a chain lie one after another (kernels/layout/packed_layout.h). A warp takes a chain; warp
+// lane half * 16 + row multiplies 16 of a block's 32 values. The integer sum of the two halves is
+// exact, so only the chain's own fma has an order. The chains are then added in shared memory:
+// first lanes, then leaves.
 //
 //   warp load j of a block's 8: | rows 0-15, values 4j..4j+3 |   64 bytes for each half
 #include <cuda_fp16.h>
@@ -18,17 +19,18 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarpSize;
-constexpr int kMaxTokens = 4;                       // that share one read of the weights
-constexpr int kMaxChains = kMaxLeaves * kNumLanes;  // of the panels of one block
-constexpr int kQuantsPerLoad = 4;                   // int8 in a word
+constexpr int kMaxTokens = 4;                       // tokens that share one read of the weights
+constexpr int kMaxChains = kMaxLeaves * kNumLanes;  // chains of the panels of one CUDA block
+constexpr int kQuantsPerLoad = 4;                   // int8 values in a word
 constexpr int kLoadsPerHalf = kBlockLen / 2 / kQuantsPerLoad;
-constexpr int kQuantsOffset = 2 * kPanelRows;  // behind the f16 scales
+constexpr int kQuantsOffset = 2 * kPanelRows;  // the quants follow the f16 scales
 static_assert(block_layout(WeightType::kQ8_0).quants == kQuantsOffset);
 constexpr int kBlockBytes = static_cast<int>(block_layout(WeightType::kQ8_0).bytes);
 
-// What is traded for what, by tokens: blocks of a chain whose loads are in flight together, and
-// CUDA blocks that an SM shall hold. The second bounds the registers of a thread (an SM's 65536 /
-// 256 threads / 4 = 64), so it is the largest that the first leaves room for without a spill.
+// A trade-off by number of tokens: kDepth is the number of blocks of a chain whose loads are in
+// flight together, kBlocksPerSm the number of CUDA blocks that an SM shall hold. The latter bounds
+// the registers of a thread (65536 of an SM / 256 threads / 4 = 64), so it is the largest number
+// that kDepth allows without a spill.
 template <int kTokens>
 constexpr int kDepth = kTokens == 1 ? 4 : 2;
 template <int kTokens>
@@ -38,21 +40,21 @@ struct LinearParams {
   const std::byte* weights = nullptr;
   int64_t bytes_per_panel = 0;
   int n_rows = 0, n_panels = 0, n_tokens = 0;
-  int n_leaves = 0;  // that this rank owns
-  int n_blocks = 0;  // of a leaf
-  int n_lanes = 0;   // of a leaf
+  int n_leaves = 0;  // leaves that this rank owns
+  int n_blocks = 0;  // blocks of a leaf
+  int n_lanes = 0;   // lanes of a leaf
   int warps_per_panel = 1, panels_per_block = 1;
-  const int8_t* q = nullptr;  // 16-byte aligned, like its rows
+  const int8_t* q = nullptr;  // 16-byte aligned, as is every row
   const float* scale = nullptr;
   int64_t q_stride = 0, scale_stride = 0;
   int n_subtrees = 0;
-  Subtree subtrees[kMaxLeaves];  // by the leaves that this rank owns, counted from 0
+  Subtree subtrees[kMaxLeaves];  // leaves are counted from the first that this rank owns
   const float* bias = nullptr;
   float* out = nullptr;
   int64_t out_subtree_stride = 0, out_token_stride = 0;
 };
 
-// The 16 values of a token that this half of the warp multiplies.
+// The 16 activations of a token that this half of the warp multiplies.
 struct HalfBlock {
   int words[kLoadsPerHalf];
 };
@@ -62,9 +64,9 @@ __device__ inline HalfBlock load_acts(const int8_t* q) {
   return {{v.x, v.y, v.z, v.w}};
 }
 
-// Adds the next blocks of a chain of which n are left, kDepth of them or all. Beyond the last block
-// and token the last is loaded again, and what a block would add is dropped: a branch would keep
-// the loads from being in flight together.
+// Adds the next min(n, kDepth) blocks of a chain, of which n are left. Beyond the last block or
+// token the last one is loaded again and the sum of such a block is dropped, because a branch would
+// keep the loads from being in flight together.
 template <int kTokens>
 __device__ __forceinline__ void add_blocks(const LinearParams& p, const std::byte* block,
                                            int column_block, int n, int first_token,
@@ -110,13 +112,13 @@ __device__ __forceinline__ void add_blocks(const LinearParams& p, const std::byt
   }
 }
 
-// The chain of one lane of one leaf, for the row of this thread and every token.
+// The chain of one lane of one leaf, for the row of this thread and for every token.
 template <int kTokens>
 __device__ __forceinline__ void sum_chain(const LinearParams& p, const std::byte* panel, int chain,
                                           int first_token, float (&acc)[kTokens]) {
   const int leaf = chain / p.n_lanes;
   const int lane = chain % p.n_lanes;
-  const int n_even = p.n_blocks / p.n_lanes;  // every lane has these, the first n_odd one more
+  const int n_even = p.n_blocks / p.n_lanes;  // blocks of a lane; the first n_odd have one more
   const int n_odd = p.n_blocks % p.n_lanes;
   const int n = n_even + (lane < n_odd ? 1 : 0);
   const int place = leaf * p.n_blocks + lane * n_even + (lane < n_odd ? lane : n_odd);
@@ -157,7 +159,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kTokens>)
     for (int chain = warp % p.warps_per_panel; chain < n_chains; chain += p.warps_per_panel) {
       float acc[kTokens] = {};
       sum_chain<kTokens>(p, panel, chain, first_token, acc);
-      if (thread_lane >= kPanelRows) continue;  // both halves hold the same
+      if (thread_lane >= kPanelRows) continue;  // both halves hold the same sums
       float* sum = sums + (my_panel * n_chains + chain) * kChainStride + thread_lane * kTokens;
 #pragma unroll
       for (int t = 0; t < kTokens; ++t) sum[t] = acc[t];
@@ -185,16 +187,15 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kTokens>)
   }
 }
 
-// Warps that share a panel: as many as it has chains to give them.
+// The number of warps that share a panel: as many as have a chain each.
 int warps_for(int n_chains) {
   int warps = kWarps;
   while (warps > n_chains) warps /= 2;
   return warps;
 }
 
-// Neighbours in the grid share a panel, which then comes from the L2 cache for all but the first
-// kTokens tokens. A CUDA block takes fewer panels, down to one, where SMs would else have nothing
-// to do.
+// Adjacent CUDA blocks share a panel, which comes from the L2 cache for all but the first kTokens
+// tokens. A CUDA block takes fewer panels, down to one, if SMs would be idle otherwise.
 template <int kTokens>
 void launch_gemv(LinearParams& p, int n_sms, cudaStream_t stream) {
   const unsigned runs = blocks_for(p.n_tokens, kTokens);
