@@ -1,6 +1,6 @@
-// Communicator: what tensor-parallel ranks say to each other. One object per rank, used by that
-// rank's thread only; every rank of a group makes the same calls in the same order. No call waits
-// without end; once one call has failed, the group is aborted and all later calls fail at once.
+// Communicator: the collectives of tensor-parallel ranks. One object per rank, used by that rank's
+// thread only. Every rank of a group must make the same calls in the same order. Every call has a
+// timeout. Once one call has failed, the group is aborted and all later calls fail at once.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,8 @@ namespace lockstep {
 enum class CommResult : uint8_t {
   kOk,
   kTimeout,   // a peer did not arrive in time
-  kAborted,   // the group was aborted, here or by a peer
-  kMismatch,  // the ranks disagree about the value they were to agree on
+  kAborted,   // this rank or a peer has aborted the group
+  kMismatch,  // the ranks gave different values to agree()
 };
 const char* to_string(CommResult result);
 
@@ -28,31 +28,32 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // Every rank's `mine` (equal shapes, dense) ends in every rank's `all`, ordered by rank.
+  // Copies `mine` of every rank (equal shapes, dense) into `all` of every rank, ordered by rank.
   // mine: [n, ...] f32 or i32; all: [size() * n, ...] of the same type.
   [[nodiscard]] virtual CommResult all_gather(const View& mine, const View& all,
                                               Stream& stream) = 0;
-  // The root's data ends in every rank's `data` (dense).
+  // Copies `data` of the root into `data` of every rank (dense).
   [[nodiscard]] virtual CommResult broadcast(const View& data, int root, Stream& stream) = 0;
-  // kMismatch on every rank unless all brought the same value: the plan digest, before a step.
+  // Checks that every rank gives the same value; otherwise every rank gets kMismatch. Used before a
+  // step with the digest of its plan.
   [[nodiscard]] virtual CommResult agree(uint64_t value) = 0;
   [[nodiscard]] virtual CommResult barrier() = 0;
-  // Makes every pending and later call of every rank fail. Any thread.
+  // Makes every pending and every later call of every rank fail. Any thread.
   virtual void abort() = 0;
 };
 
-// How long a rank of make_local_group() waits for its peers: until nothing has moved for n_ticks of
-// the ticks that it counts itself, so that neither work that takes long nor a process that was
-// stopped for a while is a timeout.
+// The timeout of the ranks of make_local_group(). A rank stops waiting for its peers when
+// `progress` has not moved for n_ticks of the ticks that the rank counts itself. So neither a long
+// piece of work nor a process that was stopped for a while is a timeout.
 struct StallTimeout {
   std::chrono::milliseconds tick{100};
   int n_ticks = 50;
   std::function<uint64_t()>
-      progress;  // moves while any rank works; any thread. Empty: it never does
+      progress;  // moves while any rank works; called on any thread. Empty = it never moves
 };
 
-// Ranks as threads of one process. Each call's wait for its peers spins first if the process has a
-// processor for each of `n_threads_in_process`, the ranks' teams included.
+// A group whose ranks are threads of one process. A wait for peers spins first if the process has a
+// processor for each of `n_threads_in_process` threads, the teams of the ranks included.
 std::vector<std::unique_ptr<Communicator>> make_local_group(int n_ranks,
                                                             const StallTimeout& timeout,
                                                             int n_threads_in_process = 1);

@@ -1,4 +1,4 @@
-// How the leaves of a model are dealt to the ranks of a tensor-parallel group.
+// Deals the leaves of a model to the ranks of a tensor-parallel group.
 #include "parallel/shard_plan.h"
 
 #include <algorithm>
@@ -15,8 +15,8 @@ namespace {
 
 using Cut = std::vector<int>;  // leaves per rank, in rank order
 
-// Every rank's query heads must share its KV heads evenly (an op takes one group size), so a run
-// of leaves lies inside one KV group, or takes as many heads of each group that it touches.
+// Whether a run of query heads shares its KV heads evenly, as the ops require (they take one group
+// size). The run must lie inside one KV group, or take equally many heads of each group it touches.
 bool shares_kv_evenly(const ModelShape& shape, int first_head, int n_heads) {
   const int group = shape.n_heads / shape.n_kv_heads;
   const int n_kv = (first_head + n_heads - 1) / group - first_head / group + 1;
@@ -28,8 +28,8 @@ bool shares_kv_evenly(const ModelShape& shape, int first_head, int n_heads) {
   return true;
 }
 
-// Calls visit(cut) for every way to cut n_leaves into n_ranks runs, the earliest ranks largest
-// first. At most C(7, 3) = 35 of them.
+// Calls visit(cut) for every way to cut n_leaves into n_ranks runs, at most C(7, 3) = 35 of them.
+// Cuts with larger runs for the first ranks come first.
 void for_each_cut(int n_leaves, int n_ranks, Cut& cut,
                   const std::function<void(const Cut&)>& visit) {
   if (n_ranks == 1) {
@@ -45,7 +45,7 @@ void for_each_cut(int n_leaves, int n_ranks, Cut& cut,
   }
 }
 
-// The legal cut whose largest run is smallest; of those the one that loads the first ranks most.
+// The legal cut whose largest run is smallest; of those, the one that gives the first ranks most.
 template <class IsLegal>
 Cut best_cut(int n_leaves, int n_ranks, IsLegal is_legal) {
   Cut best;
@@ -163,7 +163,7 @@ Result<ShardPlan> make_shard_plan(const ModelShape& shape, int n_ranks) {
 
   ShardPlan plan;
   plan.shape = shape;
-  RankShard next;  // its `first` fields run ahead from rank to rank
+  RankShard next;  // its `first` fields are those of the next rank
   for (int r = 0; r < n_ranks; ++r) {
     RankShard rank = next;
     rank.attention = {n_attention, next.attention.first, attention[static_cast<size_t>(r)]};
@@ -174,7 +174,7 @@ Result<ShardPlan> make_shard_plan(const ModelShape& shape, int n_ranks) {
     rank.ffn = {n_ffn, next.ffn.first, ffn[static_cast<size_t>(r)]};
     rank.first_ffn = rank.ffn.first * ffn_per_leaf;
     rank.n_ffn = rank.ffn.n * ffn_per_leaf;
-    // Whole tiles of rows, so that a rank's packed rows are whole tiles too.
+    // Whole panels of rows, so that the packed rows of a rank are whole panels too.
     rank.first_vocab = r * n_tiles / n_ranks * kPanelRows;
     rank.n_vocab =
         std::min((r + 1) * n_tiles / n_ranks * kPanelRows, shape.vocab_size) - rank.first_vocab;

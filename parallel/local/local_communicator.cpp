@@ -1,7 +1,8 @@
-// Ranks as threads of one process: a collective is a meeting at a barrier and a copy. Small
-// messages travel through a staging area of two halves used in turn, so that one meeting is enough:
-// whoever writes a half again has met everybody since, and they had read it before. Large ones are
-// read from the peer's own buffer, and a second meeting says that all have done so.
+// Ranks as threads of one process: a collective is one or two barriers and a copy. Small messages
+// go through a staging area with two halves, which collectives use in turn, so one barrier is
+// enough: a rank that writes a half again has passed a barrier since, which its peers reached only
+// after they had read that half. Large messages are read from the peer's own buffer, and a second
+// barrier makes sure that all ranks have read them.
 #include <array>
 #include <atomic>
 #include <cstring>
@@ -18,7 +19,8 @@ constexpr int64_t kMaxStagedBytes = 64 * 1024;
 
 int64_t dense_bytes(const View& v) { return dense_values(v) * 4; }
 
-// What one rank brings to a meeting. Written by its owner before, read by all after.
+// The input of one rank to a collective. Its rank writes it before the barrier, all ranks read it
+// after the barrier.
 struct Offer {
   const std::byte* data = nullptr;
   int64_t n_bytes = 0;
@@ -79,7 +81,8 @@ class LocalCommunicator final : public Communicator {
     bool equal = true;
     for (int r = 0; r < n_ranks_; ++r) equal = equal && offer_of(r).value == value;
     if (!equal) {
-      // Peers that have not looked yet still see the same values: their meeting is over.
+      // Peers that have not compared yet still read the same values, since they have passed the
+      // barrier.
       abort();
       return CommResult::kMismatch;
     }
@@ -116,8 +119,8 @@ class LocalCommunicator final : public Communicator {
 
   CommResult meet() { return group_->barrier.arrive_and_wait(); }
 
-  // Ends a collective. Unless what was read was staged, all meet again before anybody's buffer
-  // may change.
+  // Ends a collective. Unless the data was staged, all ranks meet at a barrier again before the
+  // buffer of any rank may change.
   CommResult finish(bool staged) {
     parity_ ^= 1;
     return staged ? CommResult::kOk : meet();
@@ -126,7 +129,7 @@ class LocalCommunicator final : public Communicator {
   const int rank_;
   const int n_ranks_;
   const std::shared_ptr<Group> group_;
-  size_t parity_ = 0;  // of the collective under way; all ranks count alike
+  size_t parity_ = 0;  // of the current collective; the same on all ranks
 };
 
 }  // namespace

@@ -29,7 +29,7 @@ CommResult SpinBarrier::arrive_and_wait() {
   const uint64_t generation = generation_.load(std::memory_order_acquire);
   if (n_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_threads_) {
     n_arrived_.store(0, std::memory_order_relaxed);
-    generation_.fetch_add(1);  // sequentially consistent, as n_sleepers_ is: one sees the other
+    generation_.fetch_add(1);  // sequentially consistent, like n_sleepers_, so one sees the other
     wake_all();
     return CommResult::kOk;
   }
@@ -42,7 +42,7 @@ void SpinBarrier::abort() {
   wake_all();
 }
 
-// True if the meeting has not happened when timeout ends.
+// Spins; returns true if the threads have not met when the spinning ends or a thread aborts.
 bool SpinBarrier::spin_while(uint64_t generation) const {
   for (int i = 0; i < n_spins_; ++i) {
     if (generation_.load(std::memory_order_acquire) != generation) return false;
@@ -71,7 +71,8 @@ CommResult SpinBarrier::sleep_while(uint64_t generation) {
 
 void SpinBarrier::wake_all() {
   if (n_sleepers_.load() == 0) return;
-  { std::lock_guard lock(mutex_); }  // a sleeper is either before its check or inside the wait
+  // After this, every sleeper is either before its check or inside the wait.
+  { std::lock_guard lock(mutex_); }
   wake_.notify_all();
 }
 

@@ -1,7 +1,7 @@
-// SpinBarrier: where the rank threads of one process meet. A thread that arrives early spins for
-// some microseconds (peers are usually that close), then sleeps until the last one comes, its
-// timeout ends or somebody aborts. Aborting is for good. Nothing is allocated after
-// construction.
+// SpinBarrier: a barrier for the rank threads of one process. A thread that arrives early spins for
+// some microseconds (its peers are usually that close), then sleeps until the last thread arrives,
+// its timeout ends or a thread aborts. An aborted barrier stays aborted. Only the constructor
+// allocates.
 #pragma once
 
 #include <atomic>
@@ -16,11 +16,11 @@ namespace lockstep {
 
 class SpinBarrier {
  public:
-  // n_threads meet here; n_threads_in_process compute beside each other.
+  // n_threads meet at the barrier; the process has n_threads_in_process computing threads in all.
   SpinBarrier(int n_threads, int n_threads_in_process, const StallTimeout& timeout);
 
-  // kOk once all n_threads have called it; what each wrote before is then visible to all. A
-  // thread that has met its peers gets kOk even if one of them aborts right after.
+  // Returns kOk once all n_threads have called it; all that each thread wrote before is then
+  // visible to all. A thread that has met its peers gets kOk even if a peer aborts right after.
   [[nodiscard]] CommResult arrive_and_wait();
   void abort();  // any thread
   bool spins() const { return n_spins_ > 0; }
@@ -37,10 +37,10 @@ class SpinBarrier {
   const StallTimeout timeout_;
 
   std::atomic<int> n_arrived_{0};
-  std::atomic<uint64_t> generation_{0};  // meetings held
+  std::atomic<uint64_t> generation_{0};  // times that all threads have met
   std::atomic<bool> aborted_{false};
   std::atomic<int> n_sleepers_{0};
-  std::mutex mutex_;  // guards nothing but the sleep itself
+  std::mutex mutex_;  // guards only the sleep
   std::condition_variable wake_;
 };
 

@@ -1,5 +1,5 @@
-// NcclApi: the functions of libnccl.so.2 that the NCCL communicator calls, found by name at run
-// time, so that no binary links NCCL. Compiled against nccl.h's types. Any thread.
+// NcclApi: the functions of libnccl.so.2 that the NCCL communicator calls. They are found by name
+// at run time, so no binary links NCCL. Compiled against the types of nccl.h. Any thread.
 #pragma once
 
 #include <nccl.h>
@@ -12,13 +12,13 @@
 namespace lockstep {
 
 struct NcclApi {
-  // The first whose ncclCommAbort does not wait for a network that has gone silent (its release
+  // The first version whose ncclCommAbort does not hang when the network is silent (its release
   // notes: "fix hangs due to the progress thread spinning indefinitely").
   static constexpr int kMinVersion = NCCL_VERSION(2, 26, 2);
 
-  // The first of `names` (paths, or names for the loader to search) that can be opened, which stays
-  // loaded. The error names what each attempt found, the functions that are missing, or the version
-  // that is too old.
+  // Opens the first of `names` (paths, or names for the loader to search) that can be opened; the
+  // library stays loaded. The error names the result of each attempt, the missing functions, or the
+  // version that is too old.
   static Result<NcclApi> load(std::span<const std::string> names);
 
   int version = 0;  // 22809 for 2.28.9

@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Most calls take some microseconds, so polling begins without a pause.
+// For this long a call is polled without pauses, since most calls take some microseconds.
 constexpr std::chrono::milliseconds kEager{1};
 constexpr std::chrono::microseconds kPause{50};
 
@@ -140,15 +140,15 @@ CommResult NcclCommunicator::agree(uint64_t value) {
   if (std::all_of(values, values + size_, [&](uint64_t v) { return v == value; })) {
     return CommResult::kOk;
   }
-  // Every rank has these values or is about to, and comes to the same end by itself. To abort would
-  // turn the mismatch of a peer that is still receiving into an abort.
+  // Every rank has received these values or is about to, so every rank finds the mismatch by
+  // itself. An abort here would turn the mismatch of a peer that is still receiving into an abort.
   disagreed_ = true;
   return CommResult::kMismatch;
 }
 
 CommResult NcclCommunicator::barrier() { return exchange_values(0, call_deadline()); }
 
-// On return values_->host() has what every rank brought.
+// On return, values_->host() has the value of every rank.
 CommResult NcclCommunicator::exchange_values(uint64_t mine, TimePoint until) {
   if (const CommResult result = enter(); result != CommResult::kOk) return result;
   uint64_t* my_value = values_->device() + rank_;
@@ -173,7 +173,7 @@ CommResult NcclCommunicator::enter() {
   return CommResult::kOk;
 }
 
-// A non-blocking communicator may return before it has put anything on the stream.
+// Waits until NCCL has queued the call: a non-blocking communicator may return before that.
 CommResult NcclCommunicator::wait_queued(ncclResult_t issued, TimePoint until) {
   if (issued == ncclSuccess) return CommResult::kOk;
   if (issued != ncclInProgress) return fail_of_nccl(issued);

@@ -1,19 +1,20 @@
-// NcclCommunicator: one rank, one GPU, over NCCL. It moves bytes and adds nothing: ncclAllReduce
-// picks algorithm and order by size and topology, so its sums are not the fixed tree of
-// docs/numerics.md. Here every rank gathers all partials, and the op that reads them ends the tree.
+// NcclCommunicator: one rank on one GPU, over NCCL. It moves bytes and adds no floats:
+// ncclAllReduce chooses algorithm and order by size and topology, so its sums are not in the fixed
+// tree of docs/numerics.md. Instead every rank gathers all partials, and the op that reads them
+// finishes the tree.
 //
-// Every call is queued on its stream and polled for until it is done, the deadline passes or the
-// group is aborted. What that costs: the host waits until the device has caught up, no step can be
-// queued ahead of a collective, and NCCL starts a thread for each call of a communicator that does
-// not block (groupLaunchNonBlocking in its group.cc). A step captured in a graph would be free of
-// all three.
+// Every call is queued on its stream and polled until it is done, its deadline passes or the group
+// is aborted. This has three costs: the host waits until the device has caught up, no step can be
+// queued ahead of a collective, and NCCL starts a thread for each call of a non-blocking
+// communicator (groupLaunchNonBlocking in its group.cc). A step captured in a graph has none of
+// them.
 //
-// NCCL allows one thread inside a communicator. So abort() only raises the flag that the ranks of
-// this process share, and each owner, polling, sees it and ends its own part. Ranks of other
-// processes see NCCL's error or their deadline. An error of CUDA itself ends the process.
+// NCCL allows one thread inside a communicator. So abort() only sets the flag that the ranks of
+// this process share; the owner of each communicator polls the flag and ends its own part. Ranks of
+// other processes see NCCL's error or their deadline. An error of CUDA itself ends the process.
 //
 // Nothing is allocated after join(), except to end a communicator that has failed. NCCL's own
-// memory is in no ledger: it does not say how much it takes.
+// memory is in no ledger, because NCCL does not report it.
 #pragma once
 
 #include <chrono>
@@ -27,12 +28,12 @@ namespace lockstep {
 
 class NcclCommunicator final : public Communicator {
  public:
-  // Joins the group and meets the others once with every collective, since a first use makes
-  // connections and loads kernels. kCancelled if another rank of this process gave up.
+  // Joins the group and runs every collective once, since the first use makes connections and loads
+  // kernels. kCancelled if another rank of this process failed.
   static Result<std::unique_ptr<Communicator>> join(const NcclApi& api, const NcclRank& rank);
 
   NcclCommunicator(const NcclApi& api, const NcclRank& rank);
-  // Returns within twice NcclDeadlines::close, whatever state the group is in.
+  // Returns within twice NcclDeadlines::close, in any state of the group.
   ~NcclCommunicator() override;
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
@@ -40,7 +41,7 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
 
-  // `stream` must be one of this rank's device.
+  // `stream` must be on this rank's device.
   CommResult all_gather(const View& mine, const View& all, Stream& stream) override;
   CommResult broadcast(const View& data, int root, Stream& stream) override;
   CommResult agree(uint64_t value) override;
@@ -53,7 +54,7 @@ class NcclCommunicator final : public Communicator {
   CommResult form(const NcclRank& rank);
   TimePoint call_deadline() const { return std::chrono::steady_clock::now() + deadline_; }
 
-  // The parts of a call, in this order; what is not kOk ends it, and with it the group.
+  // The parts of a call, in this order. A result other than kOk ends the call and aborts the group.
   CommResult enter();
   CommResult wait_queued(ncclResult_t issued, TimePoint until);
   CommResult wait_done(cudaStream_t stream, TimePoint until);
@@ -75,8 +76,8 @@ class NcclCommunicator final : public Communicator {
 
   const std::shared_ptr<NcclValues> values_;
   NcclHandle handle_;
-  bool disagreed_ = false;  // every later call fails
-  std::string failure_;     // what NCCL said, if it was NCCL that failed
+  bool disagreed_ = false;  // after a mismatch, every later call fails
+  std::string failure_;     // NCCL's message, if NCCL has failed
 };
 
 }  // namespace lockstep

@@ -43,7 +43,7 @@ Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_group(const NcclLib
           "NCCL", [&library, &slot = joined[r], member] { slot = library.join(member); }));
     }
   } catch (...) {
-    *member.aborted = true;  // for those that wait for who is missing
+    *member.aborted = true;  // ends the wait of the ranks that have not failed
     join_all();
     throw;
   }
@@ -55,7 +55,7 @@ Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_group(const NcclLib
     if (result->has_value()) {
       ranks.push_back(std::move(*result).value());
     } else if (failure == nullptr || failure->code == ErrorCode::kCancelled) {
-      failure = &result->error();  // the cause rather than who gave up because of it
+      failure = &result->error();  // the cause, not the kCancelled that followed from it
     }
   }
   if (failure != nullptr) return *failure;

@@ -59,7 +59,7 @@ void NcclHandle::end(decltype(&ncclCommAbort) end) {
     memory.reset();
     returned.set_value();
   });
-  // An end that hangs with its device is left behind; every other one is joined.
+  // A thread that hangs with its device is leaked; every other one is joined.
   if (has_returned.wait_for(close_deadline_) == std::future_status::ready) {
     ender.join();
   } else {

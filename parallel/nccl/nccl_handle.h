@@ -1,5 +1,6 @@
-// NcclHandle: one rank's ncclComm_t, never used by two threads at once (NCCL allows only one inside
-// a communicator) and never waited for without end: what does not come back in time is left behind.
+// NcclHandle: the ncclComm_t of one rank. Two threads never use it at once, since NCCL allows only
+// one inside a communicator. No wait is without end: a call that does not return in time is leaked
+// with its thread.
 #pragma once
 
 #include <chrono>
@@ -13,7 +14,7 @@ namespace lockstep {
 
 class NcclHandle {
  public:
-  // `memory`, that NCCL may be told to read or write, is kept until NCCL is done with it.
+  // Holds `memory`, which collectives may read or write, until NCCL no longer uses it.
   NcclHandle(const NcclApi& api, const NcclRank& rank, std::shared_ptr<void> memory)
       : api_(api),
         device_idx_(rank.device_idx),
@@ -23,20 +24,20 @@ class NcclHandle {
   NcclHandle(const NcclHandle&) = delete;
   NcclHandle& operator=(const NcclHandle&) = delete;
 
-  // Begins to join the group; state() says when it has, or why it cannot. On this thread's device.
+  // Begins to join the group, on the current device of this thread. state() gives the result.
   ncclResult_t begin_join(const NcclRank& rank);
-  // ncclInProgress while NCCL works on what it was last given.
+  // ncclInProgress while NCCL works on the last call.
   ncclResult_t state() const;
   ncclComm_t get() const { return comm_; }
 
-  // For a healthy communicator with nothing under way. Aborted if it turns out not to be.
+  // Ends a communicator that is healthy and idle; aborts it if it is not.
   void close();
-  // Ends whatever is under way, on the device as well.
+  // Ends the communicator and its pending calls, on the device as well.
   void abort();
 
  private:
-  // NCCL's last call, on a thread of its own: if it does not return in time (such aborts are on
-  // record, and only the end of the process cures them), that thread and the memory stay with it.
+  // Makes NCCL's last call on a thread of its own. If the call does not return in time, the thread
+  // and the memory are leaked (aborts that hang until the process ends are known).
   void end(decltype(&ncclCommAbort) end);
 
   // constant after construction

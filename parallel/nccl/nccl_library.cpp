@@ -1,4 +1,4 @@
-// The NCCL that the CUDA module has opened, and the module's entry to it.
+// The NCCL library that the CUDA module has opened, and the module's export for it.
 #include <cstring>
 #include <vector>
 

@@ -1,5 +1,5 @@
-// NcclValues: where the ranks' 64-bit values of agree() and barrier() lie on one rank: a row of
-// them on the device, its pinned copy on the host, and a stream of their own.
+// NcclValues: the memory of one rank for the 64-bit values that the ranks exchange in agree() and
+// barrier(): an array on the device, its pinned copy on the host, and a stream of their own.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,11 +11,11 @@ namespace lockstep {
 class NcclValues {
  public:
   NcclValues() = default;
-  ~NcclValues();  // waits for the device
+  ~NcclValues();  // blocks until the device no longer uses them
   NcclValues(const NcclValues&) = delete;
   NcclValues& operator=(const NcclValues&) = delete;
 
-  // On this thread's device, once.
+  // Allocates on the current device of this thread. Call once.
   cudaError_t allocate(int n_ranks);
 
   uint64_t* device() const { return device_; }  // [n_ranks]
