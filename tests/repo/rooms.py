@@ -54,7 +54,7 @@ FEW = {
 # room -> what holds its headers together where more than three are open, and those headers.
 MANY = {
     "common": ("Words of every layer, each of which stands alone: ids, units, errors, the clock.",
-               "check clock error_code fault_points host_port ids load_error log machine ranges "
+               "check clock error_code fault_points hash64 host_port ids load_error log machine ranges "
                "result sampling_ranges seed_source units version"),
     "common/service/http": ("What the gateway and the admin port share of HTTP.",
                             "admin_http http_guard http_head large_blocks percent"),
