@@ -1,5 +1,6 @@
-// BlockReceiver: follows a node's block events as a router would, and checks that they make sense:
-// no gap goes unnoticed, parents come before and leave after their children.
+// BlockReceiver: follows a node's KV events as a router would, and checks their consistency: every
+// gap is detected, and parents are stored before and removed after their children. One thread at a
+// time.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +25,7 @@ class BlockReceiver {
 
   explicit BlockReceiver(size_t block_size) : block_size_(block_size) {}
 
-  // False, and nothing done, if batches before this one are missing.
+  // Returns false, and changes nothing, if batches before this one are missing.
   bool apply(const BlockEventBatch& batch) {
     if (batch.seq != next_seq_) return false;
     ++next_seq_;
@@ -89,7 +90,7 @@ class BlockReceiver {
   std::map<uint64_t, Block> blocks_;
 };
 
-// What a receiver of all events should have.
+// The state that a receiver of all events should have.
 inline std::map<uint64_t, BlockReceiver::Block> resident_blocks(const PrefixIndex& index) {
   std::map<uint64_t, BlockReceiver::Block> out;
   for (int32_t i = 0; i < index.n_blocks(); ++i) {

@@ -1,5 +1,5 @@
-// CoordinatorHarness: a whole coordinator on free loopback ports, in this process, in front of fake
-// nodes.
+// CoordinatorHarness: runs a whole coordinator on free loopback ports in this process, in front of
+// fake nodes.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ class CoordinatorHarness {
     config.http = "127.0.0.1:0";
     config.zmq = "tcp://127.0.0.1:0";
     for (FakeNode* node : nodes) config.node.push_back(node->endpoint());
-    if (config.node.empty()) config.node.push_back("tcp://127.0.0.1:1");  // nobody listens there
+    if (config.node.empty()) config.node.push_back("tcp://127.0.0.1:1");  // an unused port
     Result<std::unique_ptr<CoordinatorApp>> app = CoordinatorApp::start(config);
     EXPECT_TRUE(app) << app.error().message;
     app_ = std::move(*app);

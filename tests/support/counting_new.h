@@ -1,5 +1,5 @@
-// Replaces operator new of the executable whose one test file includes this, to count what a warm
-// loop allocates: on this thread, or on every one.
+// Replaces operator new of the executable whose one test file includes this header. It counts the
+// allocations of a warm loop, on this thread or on all threads.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@ inline thread_local bool is_counting_this_thread = false;
 inline std::atomic<bool> is_counting_all_threads{false};
 inline std::atomic<int> n_allocations{0};
 
-// nullptr: no memory.
+// Returns nullptr if the allocation fails.
 inline void* counted_alloc(std::size_t n_bytes,
                            std::size_t alignment = alignof(std::max_align_t)) noexcept {
   if (is_counting_this_thread || is_counting_all_threads.load(std::memory_order_relaxed)) {
@@ -31,7 +31,7 @@ inline void* or_throw(void* memory) {
 
 }  // namespace lockstep::testing
 
-// g++ 12 inlines one half of a pair and then misses the other.
+// g++ 12 warns of a mismatched pair if it inlines only one of operator new and operator delete.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 
 void* operator new(std::size_t n) {

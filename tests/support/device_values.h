@@ -1,4 +1,4 @@
-// DeviceValues: a row of values in a device's memory, for tests to fill and to read back.
+// DeviceValues: a row of values in device memory that tests fill and read back.
 #pragma once
 
 #include <cstdint>

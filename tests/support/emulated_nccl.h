@@ -1,5 +1,5 @@
-// EmulatedNccl: the emulated CUDA module and NCCL (tests/nccl_emulation), opened, and the faults
-// that a test wants of it. A test's end takes them back.
+// EmulatedNccl: opens the emulated CUDA module and NCCL (tests/nccl_emulation) and sets the faults
+// that a test needs. The destructor removes the faults.
 #pragma once
 
 #include <dlfcn.h>
@@ -32,7 +32,7 @@ class EmulatedNccl {
     reinterpret_cast<nccl_emulation::SetFaults*>(dlsym(handle_, "nccl_emulation_set_faults"))(
         faults);
   }
-  // Since this object was made.
+  // The counts since the construction of this object.
   nccl_emulation::Stats stats() const {
     nccl_emulation::Stats stats = total();
     stats.n_destroyed -= before_.n_destroyed;

@@ -1,5 +1,5 @@
-// equal_bits: float results compared as docs/numerics.md section 0 asks: equal bits, or NaN on both
-// sides. Says where the first difference is and how many there are.
+// equal_bits: compares float results as docs/numerics.md section 0 requires: equal bits, or NaN on
+// both sides. A failure names the first difference and the number of differences.
 #pragma once
 
 #include <gtest/gtest.h>

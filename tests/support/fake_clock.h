@@ -1,4 +1,4 @@
-// FakeClock: time that moves only when a test says so.
+// FakeClock: a clock that only the test advances.
 #pragma once
 
 #include <atomic>

@@ -13,8 +13,8 @@ namespace lockstep::testing {
 
 namespace {
 
-// Random quants and signs of the block's own range; scale and minimum so that the values come out
-// about sigma large and centred.
+// Random quants and signs within the block's range. Scale and minimum are chosen so that the values
+// are centred and have a magnitude of about sigma.
 template <class Block>
 Block random_block(float sigma, float range, float centre, SeededRandom& random) {
   Block block;

@@ -1,5 +1,6 @@
-// FakeModelFile: a model of any shape and weight type that lives in memory, its weights random but
-// the same for the same seed. Counts what is released, so that tests can see the loader let go.
+// FakeModelFile: a model of any shape and weight type in memory. Its weights are random, but equal
+// for equal seeds. It counts the released tensors, so that tests can check that the loader releases
+// them.
 #pragma once
 
 #include <atomic>
@@ -27,13 +28,13 @@ struct FakeModelSpec {
   bool qkv_bias = false;
   bool tied_embeddings = true;
   WeightType matrices = WeightType::kF32;
-  // By the last part of a tensor's name ("attn_v"): a type of its own.
+  // Weight types that differ from the others, by the last part of the tensor's name ("attn_v").
   std::map<std::string, WeightType> types;
   uint64_t seed = 1;
 };
 
-// `n` values in the file's layout of `type`, about sigma large. n is a multiple of 32 for
-// quantised types.
+// Returns `n` values in the file's layout of `type`, of a magnitude of about sigma. For quantised
+// types, n must be a multiple of 32.
 std::vector<std::byte> random_weights(WeightType type, int64_t n, float sigma,
                                       SeededRandom& random);
 
@@ -48,9 +49,9 @@ class FakeModelFile final : public ModelFile {
   const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;
   void release(const std::byte* data, int64_t bytes) const override;
 
-  // The bytes of a tensor, for tests that spoil them.
+  // The bytes of a tensor, for tests that corrupt them.
   std::span<std::byte> bytes_of(std::string_view name);
-  // Takes a tensor away, as a broken file would.
+  // Removes a tensor, as in a broken file.
   void remove(std::string_view name);
   int64_t bytes_released() const { return bytes_released_; }
   int64_t bytes() const;
@@ -66,7 +67,7 @@ class FakeModelFile final : public ModelFile {
   FakeModelSpec spec_;
   ModelConfig config_;
   TokenizerData tokenizer_;
-  std::vector<std::vector<std::byte>> bytes_;  // one a tensor
+  std::vector<std::vector<std::byte>> bytes_;  // [n_tensors]
   std::vector<Tensor> tensors_;
   mutable std::atomic<int64_t> bytes_released_{0};
 };

@@ -1,5 +1,6 @@
-// FakeNode: a node's socket without a node. Says welcome, beats, and answers requests by a script,
-// so that coordinators can be tested with every turn a node may take.
+// FakeNode: a node's socket without an engine. It sends welcome and heartbeats, and answers
+// requests by a script, so that coordinators can be tested with any behaviour of a node. Its
+// functions are called on the test's thread.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,7 +19,7 @@ namespace lockstep::testing {
 
 class FakeNode {
  public:
-  // What a node says to a generate at once; more can follow with say().
+  // Returns the messages that the node sends at once for a generate; say() can send more.
   using Script = std::function<std::vector<wire::Message>(const wire::Generate&)>;
 
   explicit FakeNode(Script script = answer(3), std::string model = "tiny", uint64_t epoch = 1)
@@ -34,16 +35,16 @@ class FakeNode {
   ~FakeNode() { die(); }
 
   const std::string& endpoint() const { return endpoint_; }
-  // Stops in mid-sentence, as a killed process does.
+  // Stops at once, as a killed process does.
   void die() { loop_.stop(); }
   // From now on tokenize and detokenize get no answer.
   void ignore_questions() { ignores_questions_ = true; }
-  // Waits for as many of them.
+  // Waits until `n` tokenize and detokenize requests have arrived.
   void wait_questions(size_t n) {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(changed_.wait_for(lock, kTimeout, [&] { return n_questions_ >= n; }));
   }
-  // Says something about a request that it got.
+  // Sends a message about a request that the node received.
   void say(wire::Message message) {
     loop_.post([this, message = std::move(message)] {
       for (const std::string& peer : peers_) send(peer, message);
@@ -57,13 +58,13 @@ class FakeNode {
     EXPECT_TRUE(came) << "request " << index << " did not reach the node";
     return came ? requests_[index] : wire::Generate{};
   }
-  // Waits until that many requests were cancelled; their ids.
+  // Waits until that many requests were cancelled; returns their ids.
   std::vector<std::string> wait_cancels(size_t n) {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(changed_.wait_for(lock, kTimeout, [&] { return cancels_.size() >= n; }));
     return cancels_;
   }
-  // Heartbeats sent so far; all say the same.
+  // Number of heartbeats sent so far; all have the same contents.
   size_t n_beats() const { return n_beats_; }
   size_t n_cancels() {
     std::lock_guard lock(mutex_);
@@ -84,7 +85,7 @@ class FakeNode {
     tokens.epoch = epoch;
     return tokens;
   }
-  // Accepts, says `n_tokens` tokens ("t0 t1 …") for every choice, done.
+  // Sends accepted, `n_tokens` tokens ("t0 t1 …") for every choice, and done.
   static Script answer(uint32_t n_tokens) {
     return [n_tokens](const wire::Generate& request) {
       std::vector<wire::Message> out = {accept(request)};
@@ -100,7 +101,7 @@ class FakeNode {
       return out;
     };
   }
-  // Accepts, and then says `n_tokens` tokens only.
+  // Sends accepted and `n_tokens` tokens, and nothing more.
   static Script hang_after(uint32_t n_tokens) {
     return [n_tokens](const wire::Generate& request) {
       std::vector<wire::Message> out = {accept(request)};
@@ -113,7 +114,7 @@ class FakeNode {
       return std::vector<wire::Message>{wire::ErrorReply{request.request_id, code, message, param}};
     };
   }
-  // Does not even accept.
+  // Sends nothing, not even accepted.
   static Script silence() {
     return [](const wire::Generate&) { return std::vector<wire::Message>{}; };
   }
@@ -121,7 +122,7 @@ class FakeNode {
  private:
   static constexpr std::chrono::seconds kTimeout{20};
 
-  // Notes what came before it answers: who has the answer finds the note.
+  // Records a message before it is answered, so that a test that has the answer finds the record.
   void on_bytes(wire::Incoming& incoming) {
     Result<wire::Message> message = wire::decode(incoming.body);
     ASSERT_TRUE(message) << message.error().message;
@@ -144,7 +145,7 @@ class FakeNode {
       send(incoming.peer, wire::Detokenized{ids->request_id, letters});
     }
   }
-  // A token is a byte.
+  // Tokenizes bytes: each byte is one token.
   void tokenize(const std::string& peer, const wire::Tokenize& request) {
     const std::string text = request.prompt.value_or("");
     wire::Tokenized answer{request.request_id, {text.begin(), text.end()}, {}, 2048};

@@ -1,5 +1,6 @@
-// FakeTokenizer: a vocabulary small enough to read. Ids 0..255 are the bytes; from 256 on: an end
-// token, which is a control token, then a few words that overlap each other's borders.
+// FakeTokenizer: a vocabulary that is small enough to read. Ids 0..255 are the bytes. From 256 on
+// there are an end token, which is a control token, and a few words whose beginnings and ends
+// overlap.
 #pragma once
 
 #include <array>
@@ -29,7 +30,7 @@ class FakeTokenizer : public Tokenizer {
     for (char c : text) ids.push_back(static_cast<unsigned char>(c));
     return ids;
   }
-  // A token is a byte.
+  // Each byte is one token.
   int64_t least_tokens(std::string_view text) const override {
     return static_cast<int64_t>(text.size());
   }

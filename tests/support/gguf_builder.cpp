@@ -32,7 +32,7 @@ Bytes array_head(GgufType element, uint64_t n) {
   return bytes;
 }
 
-// The element called `name`; a test that names a wrong one is itself wrong.
+// Returns the element called `name`. An unknown name is a bug in the test.
 template <class List>
 auto& named(List& list, const std::string& name) {
   const auto found =

@@ -1,5 +1,6 @@
-// GgufBuilder: GGUF files for tests, right or wrong in any one place. Holds keys and tensors as
-// they will be written; what a test does not touch is valid. Knows nothing of the loader.
+// GgufBuilder: builds GGUF files for tests, valid or with any one fault. It holds keys and tensors
+// as they will be written; everything that a test does not change is valid. Knows nothing about the
+// loader.
 #pragma once
 
 #include <cstddef>
@@ -20,20 +21,20 @@ void append_number(Bytes& bytes, T value) {
   bytes.resize(at + sizeof(T));
   std::memcpy(bytes.data() + at, &value, sizeof(T));
 }
-// uint64 length, then the characters.
+// A string in GGUF: the length as uint64, then the characters.
 void append_string(Bytes& bytes, std::string_view text);
 
 struct GgufTensor {
   std::string name;
   std::vector<uint64_t> dims;
-  uint32_t type = 0;               // F32
-  uint64_t n_bytes = 0;            // laid out behind the tensor before it
-  std::optional<uint64_t> offset;  // written in place of the right one
+  uint32_t type = 0;               // 0 = F32
+  uint64_t n_bytes = 0;            // placed after the previous tensor
+  std::optional<uint64_t> offset;  // written instead of the correct offset
 };
 
 class GgufBuilder {
  public:
-  // A llama model of one layer: hidden 32, 2 heads sharing 1 KV head, FFN 64, 8 tokens; all F32.
+  // A llama model of one layer: hidden 32, 2 heads that share 1 KV head, FFN 64, 8 tokens; all F32.
   static GgufBuilder tiny_llama();
 
   void set_u32(const std::string& key, uint32_t value);
@@ -44,7 +45,7 @@ class GgufBuilder {
   void set_string(const std::string& key, std::string_view value);
   void set_strings(const std::string& key, const std::vector<std::string>& values);
   void set_i32s(const std::string& key, const std::vector<int32_t>& values);
-  // Any type, any bytes; replaces the key or adds it at the end.
+  // Sets a key to any type and any bytes: replaces the key or adds it at the end.
   void set_raw(const std::string& key, uint32_t type, Bytes value);
   void repeat_key(const std::string& key);
   void remove_key(const std::string& key);
@@ -58,10 +59,10 @@ class GgufBuilder {
 
   std::string magic = "GGUF";
   uint32_t version = 3;
-  std::optional<uint64_t> n_tensors, n_keys;  // written in place of the right counts
+  std::optional<uint64_t> n_tensors, n_keys;  // written instead of the correct counts
 
   Bytes build() const;
-  size_t data_start() const;  // in the file build() makes
+  size_t data_start() const;  // offset of the tensor data in the file that build() makes
 
  private:
   struct Key {

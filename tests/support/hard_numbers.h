@@ -1,4 +1,4 @@
-// Numbers that parsers of lengths and offsets get wrong.
+// Numbers that parsers of lengths and offsets often handle wrongly.
 #pragma once
 
 #include <cstdint>

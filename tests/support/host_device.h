@@ -1,4 +1,4 @@
-// HostDevice: memory of this process as a Device, for ranks that are threads on the CPU.
+// HostDevice: a Device in this process's memory, for ranks that are threads on the CPU.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// HttpClient: one blocking HTTP connection of a test, close enough to the socket to misbehave.
-// Reads give up after kTimeout.
+// HttpClient: one blocking HTTP connection for tests. It gives access to the socket, so that tests
+// can violate the protocol. Reads fail after kTimeout. One thread at a time.
 #pragma once
 
 #include <arpa/inet.h>
@@ -43,7 +43,7 @@ class HttpClient {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
   }
-  // False once the server refuses to read on.
+  // Returns false once the server no longer reads.
   bool send(std::string_view text) {
     while (!text.empty()) {
       const ssize_t n = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
@@ -69,7 +69,7 @@ class HttpClient {
     return read_answer();
   }
 
-  // Status 0 if the connection ended instead.
+  // Returns status 0 if the connection ended without an answer.
   HttpAnswer read_answer(bool has_body = true) {
     HttpAnswer answer = read_head();
     if (!has_body || answer.status == 0) return answer;
@@ -97,7 +97,7 @@ class HttpClient {
     }
     return answer;
   }
-  // Appends one chunk; false after the last.
+  // Appends one chunk; returns false after the last chunk.
   bool read_chunk(std::string& out) {
     const std::string size_line = take_line();
     if (size_line.empty()) return false;
@@ -111,12 +111,12 @@ class HttpClient {
     }
     return std::exchange(buffer_, "");
   }
-  // True if nothing comes and the connection stays for so long.
+  // Returns true if for this long nothing arrives and the connection stays open.
   bool is_silent(std::chrono::milliseconds time) {
     pollfd wanted{fd_, POLLIN, 0};
     return buffer_.empty() && poll(&wanted, 1, static_cast<int>(time.count())) == 0;
   }
-  // True if the server closes the connection before it says anything more.
+  // Returns true if the server closes the connection without sending anything more.
   bool at_end() { return buffer_.empty() && !fill(); }
 
  private:

@@ -1,6 +1,6 @@
-// ModelRunner: drives a RankGroup with StepPlans, as the engine does but without one: prefill in
-// chunks, greedy decoding, every sampled row's logits kept. Blocks are handed out in shuffled
-// order, so that nothing depends on a sequence lying in one piece.
+// ModelRunner: drives a RankGroup with StepPlans as the engine does, but without an engine: prefill
+// in chunks, greedy decoding. It keeps the logits of every sampled row. It allocates KV blocks in
+// shuffled order, so that no result depends on contiguous blocks.
 #pragma once
 
 #include <cstdint>
@@ -28,21 +28,22 @@ using Logits = std::vector<float>;  // [vocab_size]
 
 struct Generation {
   Ids ids;
-  std::vector<Logits> logits;  // of each sampled id
+  std::vector<Logits> logits;  // one element per sampled id
 };
 
 class ModelRunner {
  public:
   ModelRunner(const ModelFile& file, const RunnerOptions& options);
 
-  // n_new greedy tokens after the prompt, alone.
+  // Decodes n_new greedy tokens after the prompt; no other sequence runs.
   Generation generate(const Ids& prompt, int n_new);
-  // Likewise, all prompts in the same steps.
+  // Does the same for several prompts in the same steps.
   std::vector<Generation> generate_together(const std::vector<Ids>& prompts, int n_new);
-  // Logits after each of the tokens, whatever the model itself would have said. Row i follows
-  // tokens[i]; max_seqs of them are computed in one step.
+  // Returns the logits after each of the given tokens, which need not be the model's choices. Row i
+  // follows tokens[i]; max_seqs rows are computed in one step.
   std::vector<Logits> forced_logits(const Ids& tokens);
-  // Logits after the last token: the first n_past in one step, those behind them in the next.
+  // Returns the logits after the last token. The first n_past tokens are computed in one step, the
+  // others in the next step.
   Logits last_logits(const Ids& tokens, int32_t n_past);
 
   RankGroup& group() { return group_; }
@@ -59,7 +60,7 @@ class ModelRunner {
 
   static RankGroupConfig group_config(const RunnerOptions& options, ModelRunner* runner);
   std::vector<BlockId> blocks_of(int slot) const;
-  // One chunk of every unfinished sequence.
+  // Runs a step with one chunk of every unfinished sequence.
   void step(std::vector<Sequence>& sequences, int n_new);
   void run_plan();
 
@@ -74,10 +75,10 @@ class ModelRunner {
   RankGroup group_;
 };
 
-// Prompts of the given lengths, ids spread over the vocabulary.
+// Makes prompts of the given lengths, with ids spread over the vocabulary.
 Ids random_prompt(int n_tokens, int64_t vocab_size, uint64_t seed);
 
-// Fails, naming the first place, unless ids and the bits of all logits are equal.
+// Fails, and names the first difference, unless the ids and the bits of all logits are equal.
 void expect_same_bits(const Generation& actual, const Generation& expected,
                       const std::string& what);
 

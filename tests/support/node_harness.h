@@ -1,4 +1,4 @@
-// NodeHarness: a node on loopback ZeroMQ with a real engine and a null model: the service as it is,
+// NodeHarness: runs a node on loopback ZeroMQ with the real service and engine and a null model
 // without weights. The model's name is "null"; FakeTokenizer's ids 0..255 are bytes.
 #pragma once
 
@@ -26,12 +26,12 @@ class NodeHarness {
     int32_t n_kv_blocks = 64;
     int32_t max_model_len = 256;
     int32_t poison_token = -1;
-    int32_t fixed_token = -1;  // sampled always
+    int32_t fixed_token = -1;  // every sampled token is this one; -1 = off
     std::chrono::milliseconds step_time{0};
     std::string listen = "tcp://127.0.0.1:0";
     size_t max_long_prompts = 64;
     size_t max_tasks = 64;
-    bool events = false;  // published, with replay, on free ports
+    bool events = false;  // KV events are published, with replay, on free ports
   };
 
   NodeHarness() : NodeHarness(Options()) {}
@@ -75,7 +75,7 @@ class NodeHarness {
   NodeServer& server() { return *server_; }
   BlockEventLog& block_events() { return block_events_; }
   Engine& engine() { return engine_; }
-  // A picture of the cache, as the admin port shows it.
+  // A snapshot of the prefix cache, as the admin port shows it.
   std::string cache_page(bool with_text = false) {
     CachePage page(model_, clock_, with_text);
     return wait_page(page).body;
@@ -92,7 +92,7 @@ class NodeHarness {
   const MemoryLedger& ledger() const { return ledger_; }
   const Clock& clock() const { return clock_; }
 
-  // A request that runs to exactly max_tokens.
+  // A request that generates exactly max_tokens tokens.
   static wire::Generate request(const std::string& id, int64_t max_tokens = 8) {
     wire::Generate m;
     m.request_id = id;

@@ -1,12 +1,14 @@
-// NullExecutor: a model without weights behind the Executor interface. It keeps "KV pages" in which
-// each slot remembers a token and its position, and a token history, and runs plans exactly as
-// ranks would: copy blocks, resolve tokens, store, then, for every sampled row, read the whole
-// sequence back through the block table. The next token is a hash of what it read, the seed, the
-// choice and the output index; so a wrong slot, position, table, history or a block given away too
-// early changes the tokens, and what is plainly impossible is a gtest failure.
+// NullExecutor: a model without weights behind the Executor interface. It has KV blocks in which
+// each slot holds a token and its position, and the token_ids of each sequence. It runs a plan as
+// ranks do: it copies blocks, resolves tokens and stores them; then, for every sampled row, it
+// reads the whole sequence back through the block table. The next token is a hash of the tokens
+// read, the seed, the choice and the output index. A wrong slot, position, block table or
+// token_ids, or a block that is freed too early, therefore changes the tokens. Impossible plans are
+// gtest failures.
 //
 // Faults are triggered by prompt tokens, so that they follow a request wherever it is scheduled.
-// Calls come from one thread (the engine's); hold(), release() and the counters from any.
+// Calls come from one thread (the engine's); hold(), release() and the counters may be used on any
+// thread.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -37,14 +39,14 @@ class NullExecutor final : public Executor {
     int32_t n_host_blocks = 0;
     int32_t vocab_size = 0;
     int depth = 1;              // max_steps_in_flight()
-    int32_t poison_token = -1;  // a sequence that holds it has non-finite logits
-    // What rows of this token store is not finite; no logits show it.
+    int32_t poison_token = -1;  // a sequence with this token has non-finite logits
+    // Rows of this token store non-finite keys and values; the logits stay finite.
     int32_t unsound_token = -1;
-    int32_t breaking_token = -1;  // a step that is handed it fails; never sampled
-    uint64_t fail_step = 0;       // the step of this number fails
-    StepStatus fail_status = StepStatus::kRankFailed;  // as what steps fail
-    int32_t fixed_token = -1;                          // sampled always, instead of a hash
-    // Sampled instead of a hash, by output index; fixed_token or a hash follows.
+    int32_t breaking_token = -1;  // a step with this input token fails; never sampled
+    uint64_t fail_step = 0;       // the step with this number fails
+    StepStatus fail_status = StepStatus::kRankFailed;  // status of failed steps
+    int32_t fixed_token = -1;                          // every sampled token, instead of a hash
+    // Tokens by output index that are sampled instead of a hash; fixed_token or a hash follows.
     std::vector<int32_t> script = {};
   };
 
@@ -100,33 +102,34 @@ class NullExecutor final : public Executor {
     }
     changed_.notify_all();
   }
-  // Until the engine thread stands in wait_result() and is held there.
+  // Waits until the engine thread is held in wait_result().
   void wait_until_stalled() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return is_stalled_; });
   }
-  // Grows when a test says so.
+  // Grows only when the test changes n_progress.
   uint64_t progress() const override { return n_progress; }
   std::atomic<uint64_t> n_progress{0};
   bool has_unanswered() const { return n_unanswered_ > 0; }
 
-  // The id after a context of which the first n_prompt tokens are the prompt, if nothing is banned.
+  // Returns the id that follows `context`, whose first n_prompt tokens are the prompt, if no token
+  // is banned.
   int32_t next_id(std::span<const int32_t> context, int32_t n_prompt,
                   const SamplingRow& row) const {
     return pick(hash_of(context, n_prompt, row), row, {});
   }
-  // Whether that slot of the pages holds this token for this position.
+  // Returns true if the slot holds this token at this position.
   bool holds(int group, BlockId block, int32_t offset, int32_t token, int32_t position) const {
     const KvSlot& slot = pages_[static_cast<size_t>(group)].at(
         static_cast<size_t>(raw(block) * options_.limits.block_size + offset));
     return slot.token == token && slot.position == position;
   }
-  bool fail_next_step = false;  // the next one to run fails, whatever it does
+  bool fail_next_step = false;  // the next step that runs fails
 
-  // Sees every plan, on the engine's thread.
+  // Called with every plan, on the engine's thread.
   std::function<void(const StepPlanView&)> on_submit;
   std::function<void(int group, std::span<const BlockId>)> on_fill_with_nan;
-  std::set<int32_t> rotten_host_blocks;  // whose content does not match its checksum
+  std::set<int32_t> rotten_host_blocks;  // blocks whose content does not match their checksum
 
  private:
   using Plan = std::vector<std::byte>;
@@ -187,7 +190,7 @@ class NullExecutor final : public Executor {
     for (int32_t i = 0; i < header.n_samples; ++i) sample(plan, static_cast<size_t>(i), result);
   }
 
-  // What a block held in all groups, one group after another.
+  // Returns the content of a block in all groups, one group after another.
   std::vector<KvSlot> content(const StepPlanView& plan, size_t store) const {
     const auto size = static_cast<size_t>(options_.limits.block_size);
     std::vector<KvSlot> slots;
@@ -256,7 +259,7 @@ class NullExecutor final : public Executor {
     }
   }
 
-  // From a poisoned token on every row's keys and values are as bad as its logits.
+  // From a poisoned token on, every row has non-finite keys and values as well as logits.
   void check_stored(const StepPlanView& plan, StepResult& result) {
     std::ranges::fill(result.kv_finite, uint8_t{1});
     for (size_t i = 0; i < plan.tokens().size(); ++i) {
@@ -270,8 +273,8 @@ class NullExecutor final : public Executor {
     }
   }
 
-  // Nothing of a failed step was stored; a row of the next step that builds on it reads garbage, as
-  // ranks would. A slot is sound again when its owner begins or its history is told anew.
+  // A failed step stores nothing, so a later row that builds on it reads garbage, as at a rank. A
+  // sequence slot is valid again when a sequence starts in it or its token_ids are written anew.
   void set_broken(const StepPlanView& plan, bool is_broken) {
     for (int32_t slot : plan.cached_seq_slots()) is_broken_.at(static_cast<size_t>(slot)) = false;
     for (size_t i = 0; i < plan.tokens().size(); ++i) {
@@ -314,7 +317,7 @@ class NullExecutor final : public Executor {
     return mix(hash, static_cast<uint64_t>(n_prompt));
   }
 
-  // The token at position p of the sequence that row `token_idx` belongs to, from every group.
+  // Returns the token at position p of the sequence of row `token_idx`, read from every group.
   int32_t read(const StepPlanView& plan, size_t token_idx, int32_t p) {
     const int32_t block_size = options_.limits.block_size;
     const size_t table_row = static_cast<size_t>(plan.seq_of_token()[token_idx]) *
@@ -346,8 +349,7 @@ class NullExecutor final : public Executor {
     return id;
   }
 
-  // A slot written by this step must belong to no sequence of a step that has not finished, but
-  // its own.
+  // A slot that this step writes must not belong to another sequence of an unfinished step.
   void check_nobody_else_reads_what_it_writes(const StepPlanView& plan) {
     for (uint64_t n = n_submitted_ - static_cast<uint64_t>(n_unanswered_); n < n_submitted_; ++n) {
       const StepPlanView other = plan_of(n);
@@ -377,10 +379,10 @@ class NullExecutor final : public Executor {
   std::vector<std::vector<KvSlot>> pages_;  // [n_groups][n_kv_blocks * block_size]
   std::vector<HostBlock> host_;             // [n_host_blocks]
   std::vector<int32_t> token_ids_;          // [max_seqs, max_model_len + 1]
-  std::vector<Plan> plans_;                 // unanswered ones, by number
+  std::vector<Plan> plans_;                 // unanswered plans, by number
   std::vector<int32_t> tokens_;             // [max_tokens], resolved
-  std::vector<int32_t> context_;            // of the row being sampled
-  std::vector<bool> is_broken_;             // [max_seqs], by history slot
+  std::vector<int32_t> context_;            // tokens of the sequence that is being sampled
+  std::vector<bool> is_broken_;             // [max_seqs], by sequence slot
   uint64_t n_submitted_ = 0;
   int n_unanswered_ = 0;
 

@@ -1,5 +1,5 @@
-// Where the tests find their files. The build's folders are known to paths.cpp alone, so that a
-// compiler cache gives the objects of one checkout to another.
+// The paths of the tests' files. Only paths.cpp contains the build's folders, so that checkouts can
+// share the objects in a compiler cache.
 #pragma once
 
 #include <string>

@@ -19,7 +19,7 @@ class SeededRandom {
   }
   float normal(float sigma = 1.0f) { return std::normal_distribution<float>(0.0f, sigma)(engine_); }
   bool chance(double p) { return std::bernoulli_distribution(p)(engine_); }
-  // Standard normal values with a few large outliers, as activations have.
+  // Returns standard normal values with a few large outliers, as in activations.
   std::vector<float> activations(size_t n) {
     std::vector<float> x(n);
     for (float& v : x) v = normal() * (chance(0.01) ? 20.0f : 1.0f);

@@ -16,7 +16,7 @@
 
 namespace lockstep::testing {
 
-// What one rank has. Made by any thread, used by the rank's.
+// The objects of one rank. Any thread constructs it; the rank's thread uses it.
 struct TestRank {
   std::unique_ptr<MemoryLedger> ledger;
   std::unique_ptr<Device> device;
@@ -84,7 +84,7 @@ class NcclKind final : public GroupKind {
   std::vector<int> device_idxs_;
 };
 
-// Where the real NCCL is, if it was found; else the loader's own search must find it.
+// The path of the real NCCL, if it was found; otherwise the dynamic loader searches for it.
 inline std::string real_nccl_path() {
 #ifdef LOCKSTEP_NCCL_LIBRARY
   return LOCKSTEP_NCCL_LIBRARY;
@@ -93,7 +93,7 @@ inline std::string real_nccl_path() {
 #endif
 }
 
-// NCCL over this machine's GPUs, or nullptr and why not.
+// Returns NCCL over this machine's GPUs, or nullptr and the reason.
 inline std::unique_ptr<GroupKind> nccl_on_real_devices(std::string& why_none) {
   auto module = CudaModule::load(bin_dir() + "/liblockstep_cuda.so");
   if (!module) {
@@ -109,7 +109,7 @@ inline std::unique_ptr<GroupKind> nccl_on_real_devices(std::string& why_none) {
   return std::make_unique<NcclKind>("nccl", *module, std::move(*library));
 }
 
-// Made once; they last as long as the process.
+// The groups are made once and last as long as the process.
 inline const std::vector<std::unique_ptr<GroupKind>>& all_group_kinds() {
   static const auto kinds = [] {
     std::vector<std::unique_ptr<GroupKind>> found;

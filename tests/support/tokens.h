@@ -16,7 +16,7 @@ inline Tokens counting(int32_t first, int32_t n) {
 }
 
 inline Tokens operator+(Tokens a, const Tokens& b) {
-  for (int32_t token : b) a.push_back(token);  // g++ 12 is wrong about insert() at -O3
+  for (int32_t token : b) a.push_back(token);  // g++ 12 warns wrongly about insert() at -O3
   return a;
 }
 

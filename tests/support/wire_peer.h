@@ -1,4 +1,4 @@
-// WirePeer: one DEALER of a test, which can also misbehave. One thread at a time.
+// WirePeer: one DEALER of a test, which can also violate the protocol. One thread at a time.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -42,7 +42,7 @@ class WirePeer {
     if (!message) return std::nullopt;
     return std::move(*message);
   }
-  // The next message of this type; others are skipped.
+  // Returns the next message of this type; other messages are skipped.
   template <class M>
   M expect(std::chrono::milliseconds timeout = kTimeout) {
     while (std::optional<wire::Message> message = receive(timeout)) {
@@ -52,7 +52,7 @@ class WirePeer {
     return M();
   }
 
-  // Sanitizers slow everything down; this is for "never", not for "late".
+  // Long enough for slow sanitizer builds: the timeout detects messages that never arrive.
   static constexpr std::chrono::milliseconds kTimeout{20000};
 
  private:
@@ -60,7 +60,7 @@ class WirePeer {
   zmq::socket_t socket_;
 };
 
-// All there is to say about one choice of one request.
+// The complete output of one choice of one request.
 struct ChoiceOutput {
   std::vector<int32_t> ids;
   std::string text;

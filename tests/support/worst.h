@@ -1,5 +1,5 @@
-// Worst: the largest of the values seen, and NaN for good once one was NaN, so that no bound holds
-// (std::max keeps the number beside a NaN, and a broken engine would look exact).
+// Worst: the largest of the values seen. Once a value was NaN, the result stays NaN, so that every
+// bound fails. (std::max would ignore the NaN, and a broken engine would appear exact.)
 #pragma once
 
 #include <cmath>

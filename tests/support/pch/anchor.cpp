@@ -1,1 +1,1 @@
-// The object that the precompiled header belongs to.
+// The translation unit that the precompiled header belongs to.

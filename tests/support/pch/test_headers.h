@@ -1,5 +1,5 @@
-// What nearly every test includes, compiled once for all of them (tests/CMakeLists.txt). A test
-// still includes what it uses.
+// The headers that nearly every test includes, compiled once for all tests (tests/CMakeLists.txt).
+// A test nevertheless includes every header that it uses.
 #pragma once
 
 #include <gmock/gmock.h>
