@@ -1,4 +1,4 @@
-// What `lockstep bench` measures, on an engine with a null model.
+// The measurements of `lockstep bench`, on an engine with a null model.
 #include "clients/cli/bench_case.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ namespace {
 
 using TimePoint = BenchSink::TimePoint;
 
-// Requests whose tokens came at these milliseconds.
+// Makes the token times of requests from milliseconds.
 std::vector<std::vector<TimePoint>> at_ms(const std::vector<std::vector<int>>& requests) {
   std::vector<std::vector<TimePoint>> times;
   for (const auto& request : requests) {
@@ -30,7 +30,8 @@ std::vector<std::vector<TimePoint>> at_ms(const std::vector<std::vector<int>>& r
 }
 
 TEST(DecodeRate, CountsTheStretchInWhichAllDecode) {
-  // From 200 ms, when the second prompt is in, to 600 ms, when the first stream ends.
+  // The interval is from 200 ms, when the second prompt is computed, to 600 ms, when the first
+  // stream ends.
   const DecodeRate rate = decode_rate(at_ms({{100, 200, 400, 600}, {200, 400, 600, 800}}));
   ASSERT_TRUE(rate.tokens_per_s);
   EXPECT_DOUBLE_EQ(*rate.tokens_per_s, 4 / 0.4);
@@ -46,10 +47,11 @@ TEST(DecodeRate, IsNoFigureWhenAStreamEndsBeforeAllPromptsAreIn) {
   }
 }
 
-// An engine that prefills eight tokens a step.
+// An engine that prefills eight tokens per step.
 class BenchEngine {
  public:
-  // `poison`: a request that holds this token fails; -1 = none does. `sampled`: always, if not -1.
+  // `poison`: a request with this token fails; -1 = no request fails. `sampled`: every sampled
+  // token, unless -1.
   explicit BenchEngine(int32_t poison = -1, int32_t sampled = -1) {
     EngineConfig config;
     config.limits.max_tokens = 8;

@@ -1,5 +1,5 @@
-// The C++ client over loopback ZeroMQ, against a node with a null model, and against one that
-// misbehaves by a script.
+// The C++ client over loopback ZeroMQ, against a node with a null model and against a fake node
+// that violates the protocol by a script.
 #include "clients/cpp/client.h"
 
 #include <gtest/gtest.h>

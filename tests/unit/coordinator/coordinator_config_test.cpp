@@ -1,4 +1,4 @@
-// A coordinator's settings: what is refused before anything listens.
+// A coordinator's settings: the values that are refused before any socket listens.
 #include "coordinator/app/coordinator_config.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
 constexpr int64_t kHighest = std::numeric_limits<int64_t>::max();
 constexpr int64_t kValues[] = {kLowest, -1, 0, kHighest};
 
-// Which of kValues a setting takes: '+' or '-' for each.
+// Returns which of kValues a setting accepts: '+' or '-' for each value.
 const std::map<std::string, std::string> kTaken = {
     {"seed", "++++"},
     {"http_threads", "----"},

@@ -1,4 +1,4 @@
-// A coordinator whose process has no file descriptor left.
+// A coordinator whose process has no file descriptors left.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 using testing::CoordinatorHarness;
 using testing::FakeNode;
 
-// While this lives no descriptor can be opened in this process.
+// While this object exists, no file descriptor can be opened in this process.
 class NoDescriptors {
  public:
   NoDescriptors() {
@@ -37,7 +37,7 @@ class NoDescriptors {
   std::vector<int> fds_;
 };
 
-// A socket that is connected later, so that it needs no descriptor then.
+// A socket that exists now and is connected later, so that connecting needs no descriptor.
 class Prepared {
  public:
   Prepared() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {}

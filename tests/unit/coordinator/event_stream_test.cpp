@@ -1,4 +1,4 @@
-// EventStream: what is sent, and when a comment stands in for it.
+// EventStream: the events that are sent, and when a comment is sent instead.
 #include "coordinator/openai/event_stream.h"
 
 #include <gtest/gtest.h>
@@ -45,7 +45,7 @@ TEST_F(EventStreamTest, SilenceIsFilledWithAComment) {
   EXPECT_EQ(stream_->take_text(true), ": keep-alive\n\n");
 }
 
-// Every line end that Python's str.splitlines() knows, in the text and in an error's message.
+// Every line end of Python's str.splitlines(), in the text and in the message of an error.
 TEST_F(EventStreamTest, AnEventIsOneLineWhateverItsTextHolds) {
   const std::string hostile =
       "a\n\r\v\f\x1c\x1d\x1e\x7f\xc2\x85\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xa7\xc2\x86z";
@@ -72,7 +72,7 @@ TEST_F(EventStreamTest, AnEventIsOneLineWhateverItsTextHolds) {
   EXPECT_EQ(said, (std::vector<std::string>{hostile, hostile}));
 }
 
-// They may come between the end of the wait and the look at the queue.
+// Messages may arrive between the end of the wait and the read of the queue.
 TEST_F(EventStreamTest, ACommentNeverReplacesTokens) {
   accept("0");
   accept("1");
@@ -82,7 +82,7 @@ TEST_F(EventStreamTest, ACommentNeverReplacesTokens) {
   EXPECT_EQ(text.find("keep-alive"), std::string::npos) << text;
 }
 
-// Clients skip comments, people who look at a stream do not.
+// Clients skip comments; people who read a stream see them.
 TEST_F(EventStreamTest, TheReceiptsOfAllPromptsComeBeforeTheEnd) {
   accept("0");
   accept("1");

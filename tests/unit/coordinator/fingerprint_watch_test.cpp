@@ -1,4 +1,4 @@
-// FingerprintWatch: one line for each change, whatever the number of looks.
+// FingerprintWatch: one log line for each change, for any number of calls of look().
 #include "coordinator/cluster/fingerprint_watch.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// Forwarder: how requests end whose node is lost, whose client leaves or cancels, whose time is up.
+// Forwarder: how a request ends when its node is lost, its client disconnects or cancels, or its
+// deadline passes.
 #include <array>
 
 #include "common/log.h"
@@ -123,8 +124,8 @@ TEST_F(ForwarderTest, TheDeadlineIsAFinalMessageToo) {
   EXPECT_EQ(links_.all<wire::Cancel>().size(), 1u);
 }
 
-// 2,000 random events; in the end every request that was submitted has had exactly one final
-// message, unless its client left.
+// 2,000 random events. In the end, every submitted request has had exactly one final message,
+// unless its client disconnected.
 TEST_F(ForwarderTest, EveryRequestGetsOneFinalMessage) {
   testing::SeededRandom random(20261121);
   make({.request_timeout = milliseconds(3000)});

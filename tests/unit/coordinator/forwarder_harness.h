@@ -1,4 +1,4 @@
-// A Forwarder between nodes and clients that are lists of what they were told.
+// A Forwarder between recorded nodes and clients: each is a list of the messages that it received.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ namespace lockstep::testing {
 
 using std::chrono::milliseconds;
 
-// Remembers what was sent; a node can be cut off.
+// Records the messages to the nodes; a test can disconnect a node.
 class FakeLinks final : public NodeLinks {
  public:
   bool send(NodeId node, const wire::Message& message) override {
@@ -76,7 +76,7 @@ class ForwarderTest : public ::testing::Test {
     welcome.max_num_seqs = 4;
     nodes_.on_welcome(NodeId{node}, welcome);
   }
-  // Time goes by, seen by the node table.
+  // Advances the clock in small steps, with NodeTable::expire() after each.
   void watch_nodes(milliseconds time) {
     for (; time > milliseconds{0}; time -= milliseconds{100}) {
       clock_.advance(milliseconds{100});
@@ -92,7 +92,7 @@ class ForwarderTest : public ::testing::Test {
     return out;
   }
   Client client(const std::string& key = "c") { return {key, replies_}; }
-  // What the node calls the last request.
+  // The upstream id of the last request.
   std::string upstream() const { return links_.all<wire::Generate>().back().request_id; }
   void tokens(std::vector<int32_t> ids, uint32_t first_index, uint64_t epoch = 1,
               uint32_t choice = 0, uint32_t node = 0) {
@@ -105,11 +105,11 @@ class ForwarderTest : public ::testing::Test {
     message.epoch = epoch;
     forwarder_->on_node_message(NodeId{node}, message);
   }
-  // The node says that of the last request.
+  // The node sends an error about the last request.
   void error(uint32_t node, ErrorCode code, const std::string& message = "no") {
     forwarder_->on_node_message(NodeId{node}, wire::ErrorReply{upstream(), code, message, ""});
   }
-  // The nodes that generates were sent to, in order.
+  // The nodes that generate messages were sent to, in order.
   std::vector<uint32_t> nodes_asked() const {
     std::vector<uint32_t> out;
     for (const auto& [node, message] : links_.sent) {
@@ -124,7 +124,7 @@ class ForwarderTest : public ::testing::Test {
     return errors.empty() ? Error{} : Error{errors[0].code, errors[0].message, errors[0].param};
   }
 
-  // The page that Prometheus would read has this line, lockstep_coordinator_ in front.
+  // Returns true if the Prometheus page has this line with the prefix lockstep_coordinator_.
   bool page_has(const std::string& line) const {
     const std::string page = prometheus::TextSerializer().Serialize(registry_->Collect());
     return page.find("lockstep_coordinator_" + line + "\n") != std::string::npos;

@@ -1,4 +1,5 @@
-// Forwarder: what it does not let through to a node, and what requests hold while they are there.
+// Forwarder: requests that it does not send to a node, and the bytes that requests hold while they
+// are at a node.
 #include "tests/unit/coordinator/forwarder_harness.h"
 #include "wire/codec/sendable.h"
 #include "wire/limits.h"
@@ -8,7 +9,7 @@ namespace {
 
 class ForwarderLimits : public ForwarderTest {
  protected:
-  // A budget that holds `n_requests` of generate(), and not one byte more.
+  // A budget for exactly `n_requests` requests of generate(), without a spare byte.
   void make_budget(size_t n_requests) {
     node_is_ready(0);
     wire::Generate seeded = generate(std::string(wire::kMaxRequestIdBytes, 'r'));
@@ -99,7 +100,7 @@ TEST_F(ForwarderLimits, WhatTheBudgetCanNeverHoldIsNotToldToComeAgain) {
   EXPECT_EQ(only_error().code, ErrorCode::kPayloadTooLarge);
 }
 
-// However it ends.
+// The bytes are returned for every way in which a request can end.
 TEST_F(ForwarderLimits, EveryEndGivesItsBytesBack) {
   make_budget(1);
   const std::vector<std::pair<const char*, std::function<void()>>> ends = {

@@ -1,4 +1,4 @@
-// Forwarder: which nodes may run a request: of one fingerprint, long enough, and not stalled.
+// Forwarder: the nodes that may run a request have one fingerprint, enough context and no stall.
 #include "common/log.h"
 #include "coordinator/cluster/cluster_view.h"
 #include "tests/unit/coordinator/forwarder_harness.h"
@@ -8,7 +8,7 @@ namespace {
 
 class ForwarderPlacementTest : public ForwarderTest {
  protected:
-  // Submits as many; the nodes that got them.
+  // Submits this many requests and returns the nodes that got them.
   std::vector<uint32_t> ask(size_t n) {
     const size_t before = nodes_asked().size();
     for (size_t i = 0; i < n; ++i) forwarder_->submit(client(), generate(str("q", n_submitted_++)));
@@ -84,7 +84,7 @@ TEST_F(ForwarderPlacementTest, ARequestNeverChangesItsFingerprint) {
   EXPECT_EQ(only_error().code, ErrorCode::kOverloaded);
   replies_->got.clear();
   ask(1);
-  node_is_ready(1, 2, "m", "b");  // now b has the most
+  node_is_ready(1, 2, "m", "b");  // now b has the most nodes
   forwarder_->on_node_lost(NodeId{0});
   EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
 }
@@ -117,7 +117,7 @@ TEST_F(ForwarderPlacementTest, WhatFitsNowhereIsRefusedByANodeWithItsNumbers) {
   EXPECT_EQ(only_error().message, "max_model_len is 100");
 }
 
-// Its text had more tokens than could be known.
+// The text has more tokens than the lower bound that was known before tokenising.
 TEST_F(ForwarderPlacementTest, WhatOneNodeFindsTooLongALongerOneGets) {
   node_is_ready(0, 1, "m", "f", 100);
   node_is_ready(1, 1, "m", "f", 100);

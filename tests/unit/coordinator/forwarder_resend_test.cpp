@@ -1,4 +1,4 @@
-// Forwarder: requests that a node refuses or loses before they had output go to another one.
+// Forwarder: a request that its node refuses or loses before it had output is sent to another node.
 #include "common/log.h"
 #include "tests/unit/coordinator/forwarder_harness.h"
 
@@ -10,7 +10,7 @@ class ForwarderResendTest : public ForwarderTest {
   ForwarderResendTest() {
     for (uint32_t node : {0, 1, 2}) node_is_ready(node);
   }
-  // As the frontend does.
+  // Loses a node in the same way as ZmqFrontend.
   void lose(uint32_t node) {
     wire::Heartbeat foreign;
     foreign.epoch = 99;
@@ -97,7 +97,7 @@ TEST_F(ForwarderResendTest, WhatALostNodeHadNotBegunRunsElsewhere) {
   EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1}));
   forwarder_->on_node_message(NodeId{1}, wire::Accepted{upstream(), 5, "", {}, 2});
   EXPECT_EQ(replies_->all<wire::Accepted>().size(), 1u) << "the client knows already";
-  tokens({9}, 0, 1, 0, 0);  // of the node that was believed dead
+  tokens({9}, 0, 1, 0, 0);  // from the node that was declared dead
   EXPECT_TRUE(replies_->all<wire::Tokens>().empty());
   tokens({7}, 0, 1, 0, 1);
   EXPECT_EQ(replies_->all<wire::Tokens>().size(), 1u);
@@ -146,7 +146,7 @@ TEST_F(ForwarderResendTest, TheTimeThatPassedIsTakenOffItsDeadline) {
   EXPECT_EQ(sent[2].deadline_ms, 1) << "the least there is";
 }
 
-// A node that is told to stop at once ends its requests as cancelled; nobody else asked for that.
+// A node that stops at once ends its requests as cancelled, although no client cancelled them.
 TEST_F(ForwarderResendTest, WhatANodeCancelsByItselfIsNotTheClientsDoing) {
   wire::Tokens end;
   end.epoch = 1;

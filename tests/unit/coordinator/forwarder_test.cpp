@@ -1,4 +1,4 @@
-// Forwarder: where requests go, and what comes back under their own names.
+// Forwarder: the nodes that requests are sent to, and the replies under the clients' request ids.
 #include "common/log.h"
 #include "tests/unit/coordinator/forwarder_harness.h"
 
@@ -90,7 +90,7 @@ TEST_F(ForwarderTest, LeastLoadCountsWhatItSentSinceTheHeartbeat) {
   node_is_ready(1);
   wire::Heartbeat busy;
   busy.epoch = 1;
-  busy.n_running = 3;  // another coordinator's
+  busy.n_running = 3;  // sequences of another coordinator
   nodes_.on_heartbeat(NodeId{0}, busy);
   forwarder_->on_heartbeat(NodeId{0});
   for (int i = 0; i < 3; ++i) {
@@ -124,7 +124,7 @@ TEST_F(ForwarderTest, DuplicatesAndZombiesAreDropped) {
   tokens({1, 2}, 0, 5);
   tokens({1, 2}, 0, 5);
   tokens({2}, 1, 5);
-  tokens({9}, 2, 4);  // of an older epoch
+  tokens({9}, 2, 4);  // from an older epoch
   wire::Tokens later_attempt;
   later_attempt.request_id = upstream();
   later_attempt.epoch = 5;
@@ -218,7 +218,7 @@ TEST_F(ForwarderTest, ALinkThatTakesNothingRefusesAtOnce) {
 
 TEST_F(ForwarderTest, ANodeWhoseLinkTakesNothingIsPassedOver) {
   node_is_ready(0);
-  watch_nodes(milliseconds(1000));  // a suspect is better than nobody
+  watch_nodes(milliseconds(1000));  // a suspect node is better than none
   node_is_ready(1);
   links_.cut_off[1] = true;
   for (size_t i = 0; i < 2; ++i) {

@@ -1,4 +1,5 @@
-// Clients that misbehave: what they are told, and that nobody else notices.
+// Clients that violate the protocol: the errors that they get, and that other clients are not
+// affected.
 #include <gtest/gtest.h>
 
 #include "coordinator/http/http_server.h"
@@ -22,7 +23,8 @@ class HttpAbuse : public ::testing::Test {
     config.body_timeout_ms = 300;
     return config;
   }
-  // Sends raw bytes; the answer must be an error of this status and code, then the end.
+  // Sends raw bytes. The answer must be an error of this status and code, then the end of the
+  // connection.
   void expect_refused(const std::string& bytes, int status, const std::string& code) {
     HttpClient client(coordinator_.port());
     client.send(bytes);
@@ -146,7 +148,8 @@ TEST_F(HttpAbuse, BytesSentWhileWaitingAreTheNextRequest) {
   EXPECT_EQ(slow.n_cancels(), 0u);
 }
 
-// Who sends more than we keep while it waits is cut off, so that its leaving cannot go unnoticed.
+// A waiting client that sends more than the server keeps is disconnected, because unread bytes
+// would hide its disconnection.
 TEST_F(HttpAbuse, AFloodOfPipelinedBytesEndsTheRequest) {
   for (const char* stream : {"true", "false"}) {
     FakeNode slow(FakeNode::hang_after(1));
@@ -189,7 +192,7 @@ TEST_F(HttpAbuse, ConnectionCloseIsHonoured) {
   EXPECT_TRUE(client.at_end());
 }
 
-// A page whose name its owner points at 127.0.0.1 would read this server's answers.
+// A page whose host name resolves to 127.0.0.1 (DNS rebinding) could read this server's answers.
 TEST_F(HttpAbuse, AHostThatIsNotLoopbackIs403AndTheConnectionEnds) {
   for (const char* host :
        {"evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1"}) {
@@ -206,8 +209,8 @@ TEST_F(HttpAbuse, AHostThatIsNotLoopbackIs403AndTheConnectionEnds) {
   }
 }
 
-// What a page can send to another site without asking that site first: a POST of plain text or of a
-// form, or without a type, with the page's own name as its origin.
+// A page can send these requests to another site without a preflight request: a POST of plain text,
+// of a form or without a type, with the page's own origin.
 TEST_F(HttpAbuse, WhatAPageOfAnotherSiteCanPostIsRefusedBeforeItsBody) {
   const std::string post = "POST /tokenize HTTP/1.1\r\nHost: localhost\r\n";
   for (const char* type : {"Content-Type: text/plain\r\n", "Content-Type: application/jsonx\r\n",

@@ -1,4 +1,4 @@
-// What the tests of the HTTP API share: bodies to send, and answers taken apart.
+// Helpers for the tests of the HTTP API: request bodies and parsers of answers.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ inline constexpr const char* kChat =
 inline constexpr const char* kChatStream =
     R"({"model":"tiny","messages":[{"role":"user","content":"Hi"}],"stream":true})";
 
-// The data of every event, in order.
+// Returns the data of every event, in order.
 inline std::vector<std::string> events(const std::string& body) {
   std::vector<std::string> out;
   size_t start = 0;

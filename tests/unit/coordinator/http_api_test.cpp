@@ -1,4 +1,4 @@
-// The HTTP API against fake nodes: what a client sees, and what the nodes are told.
+// The HTTP API against fake nodes: the answers to clients and the messages to nodes.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -248,7 +248,7 @@ TEST(HttpApi, AnAnswerThatAShutdownEndsIs503) {
   EXPECT_EQ(json::parse(answer.body)["error"]["type"], "unavailable_error");
 }
 
-// For the sanitizers: nothing that a running request holds is used after it is gone.
+// For the sanitizers: no object of a running request is used after its destruction.
 TEST(HttpApi, AShutdownInTheMiddleOfTokensIsClean) {
   for (int round = 0; round < 5; ++round) {
     FakeNode node(FakeNode::hang_after(1));

@@ -1,4 +1,4 @@
-// The HTTP API when something goes wrong: refusals, failures in mid-stream, clients that leave.
+// The HTTP API with failures: refusals, failures within a stream, clients that disconnect.
 #include <gtest/gtest.h>
 
 #include "tests/unit/coordinator/http_api_support.h"

@@ -1,5 +1,5 @@
-// How much a coordinator takes in at once, and what the doors of one request make of each other's
-// limits.
+// The bytes that a coordinator accepts at once, and the relation between the limits that one
+// request passes.
 #include "tests/unit/coordinator/http_api_support.h"
 #include "wire/limits.h"
 
@@ -15,7 +15,7 @@ CoordinatorConfig three_megabytes() {
   return config;
 }
 
-// Asks until the answer has this status; what it was at last.
+// Repeats the request until the answer has this status; returns the last answer.
 HttpAnswer ask_until(const CoordinatorHarness& coordinator, const std::string& body, int status) {
   HttpAnswer answer;
   for (int i = 0; i < 2000 && answer.status != status; ++i) {
@@ -35,7 +35,7 @@ TEST(InflightBytes, BodiesThatAreHalfReadCountUntilTheirClientsLeave) {
   HttpAnswer refused;
   for (int i = 0; i < 1000 && refused.status != 429; ++i) {
     for (auto& client : slow) {
-      // The question before may have had the room that this one's body wanted.
+      // The previous request may have held the bytes that this client's body needed.
       if (client && client->is_silent(std::chrono::milliseconds(20))) continue;
       client = std::make_unique<HttpClient>(coordinator.port());
       client->send(
@@ -78,7 +78,7 @@ TEST(InflightBytes, TheLargestBodyReachesANode) {
   FakeNode node;
   CoordinatorConfig config;
   config.node_suspect_ms =
-      50'000;  // a fake node does not beat while it decodes, slowly if sanitized
+      50'000;  // a fake node sends no heartbeats while it decodes, which is slow with sanitizers
   config.node_dead_ms = 60'000;
   CoordinatorHarness coordinator({&node}, config);
   const std::string head = R"({"model":"tiny","prompt":")", tail = "\"}";

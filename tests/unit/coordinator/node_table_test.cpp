@@ -1,4 +1,4 @@
-// NodeTable: who lives, by a clock that the test turns.
+// NodeTable: the states of nodes, by a clock that the test advances.
 #include "coordinator/cluster/node_table.h"
 
 #include <gtest/gtest.h>
@@ -31,7 +31,8 @@ wire::Heartbeat heartbeat(uint64_t epoch, bool draining = false) {
 class NodeTableTest : public ::testing::Test {
  protected:
   NodeState state(NodeId id = NodeId{0}) const { return table_.node(id).state; }
-  // Time goes by while we look, as the frontend does; who died in it.
+  // Advances the clock in small steps and calls expire() after each, as ZmqFrontend does. Returns
+  // the nodes that became dead.
   std::vector<NodeId> watch(milliseconds time) {
     constexpr milliseconds kTick{25};
     std::vector<NodeId> died;
@@ -42,7 +43,7 @@ class NodeTableTest : public ::testing::Test {
     return died;
   }
 
-  // A heartbeat of epoch 7 that shows so much work and progress.
+  // A heartbeat of epoch 7 with this much work and progress.
   Change beat(int64_t n_running, uint64_t progress, uint64_t step = 1) {
     wire::Heartbeat out;
     out.epoch = 7;
@@ -51,7 +52,7 @@ class NodeTableTest : public ::testing::Test {
     out.step = step;
     return table_.on_heartbeat(a_, out);
   }
-  // What the last of `n` equal heartbeats changed.
+  // Returns the change of the last of `n` equal heartbeats.
   Change beats(int n, int64_t n_running, uint64_t progress, uint64_t step = 1) {
     Change last = Change::kNone;
     for (int i = 0; i < n; ++i) last = beat(n_running, progress, step);
@@ -87,7 +88,7 @@ TEST_F(NodeTableTest, SilenceMakesItSuspectAndThenDead) {
   EXPECT_FALSE(table_.knows_model("m"));
 }
 
-// What the node said while we were away is still unread.
+// The node's messages from the I/O thread's absence are still unread.
 TEST_F(NodeTableTest, OurOwnAbsenceIsNotItsSilence) {
   table_.on_welcome(a_, welcome(7));
   EXPECT_TRUE(watch(milliseconds(250)).empty());
@@ -218,7 +219,8 @@ TEST_F(NodeTableTest, AnIdleNodeIsNotStalled) {
   EXPECT_STREQ(state_name(table_.node(a_)), "ready");
 }
 
-// None come while the node is stopped, and what waited while we were brings its own counters.
+// A stopped node sends no heartbeats, and heartbeats that waited while the coordinator was stopped
+// carry their own counters.
 TEST_F(NodeTableTest, TimeWithoutHeartbeatsIsNoStall) {
   table_.on_welcome(a_, welcome(7));
   beats(10, 1, 100);

@@ -1,4 +1,4 @@
-// OpenAI request bodies with the fields that a test wants in them, and what they become.
+// OpenAI request bodies with the fields that a test adds, and the requests that they parse to.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// OpenAI request bodies: what each bad value is told, by field and with its numbers.
+// OpenAI request bodies: the error for each invalid value, with the field and the numbers.
 #include "tests/unit/coordinator/openai_bodies.h"
 
 namespace lockstep::testing {
@@ -72,7 +72,8 @@ TEST(OpenAiRequest, BadValuesNameTheFieldAndTheNumbers) {
     expect_refused(parse_chat_request(chat(refusal.fields)), refusal, ErrorCode::kInvalidRequest);
 }
 
-// Their ranges are the node's (common/sampling_ranges.h): it says what it takes.
+// The node checks the ranges of these fields (common/sampling_ranges.h), so the coordinator
+// forwards any value.
 TEST(OpenAiRequest, NumbersOfSamplingGoOnAsTheyAre) {
   const wire::Generate g = chat_fields(
       R"("temperature":-0.5,"top_p":1.5,"min_p":-1,"top_k":-2,"repetition_penalty":0,
@@ -115,7 +116,7 @@ TEST(OpenAiRequest, TooManyPromptsAreRefusedWithTheirNumber) {
   EXPECT_EQ(request.error().message, "prompt must hold at most 1024 prompts, got 1025");
 }
 
-// Each would be copied for every prompt.
+// These fields would be copied for every prompt.
 TEST(OpenAiRequest, WhatEveryPromptSharesIsBounded) {
   const auto list = [](size_t n, const std::string& item) {
     std::string out = item;

@@ -1,4 +1,4 @@
-// OpenAI request bodies: what each field becomes.
+// OpenAI request bodies: the wire field that each JSON field is parsed to.
 #include "tests/unit/coordinator/openai_bodies.h"
 
 namespace lockstep::testing {
@@ -111,7 +111,7 @@ TEST(OpenAiRequest, TextPartsAreJoinedByNewlines) {
   EXPECT_EQ((*g.messages)[1].name, "bob");
 }
 
-// What an assistant said earlier comes back as clients have kept it.
+// An assistant's earlier messages have the form in which clients have stored them.
 TEST(OpenAiRequest, AnAssistantsTurnMayBeEmptyOrARefusal) {
   const std::pair<const char*, const char*> turns[] = {
       {R"("content":null)", ""},

@@ -142,7 +142,7 @@ TEST(StreamedAnswer, ChatOpensWithTheRoleAndEndsWithUsage) {
                            R"("total_tokens":4,"prompt_tokens_details":{"cached_tokens":0}}})");
 }
 
-// Some clients read nothing more of a choice beside its finish_reason.
+// Some clients ignore other fields of a chunk that has a finish_reason.
 TEST(StreamedAnswer, TheChunkWithTheFinishReasonHasNothingElse) {
   for (auto endpoint : {OpenAiEndpoint::kChatCompletions, OpenAiEndpoint::kCompletions}) {
     OpenAiRequest asked = request(endpoint);
@@ -169,7 +169,7 @@ TEST(StreamedAnswer, TheChunkWithTheFinishReasonHasNothingElse) {
   }
 }
 
-// Typed clients know OpenAI's reasons only; what went wrong is told by the error event behind.
+// Typed clients accept only OpenAI's finish reasons; the error event that follows has the cause.
 TEST(StreamedAnswer, AChoiceThatFailedHasNoFinishReason) {
   for (const char* reason : {"error", "cancelled"}) {
     StreamedAnswer answer(request(OpenAiEndpoint::kCompletions), header());
@@ -261,7 +261,7 @@ TEST(Logprobs, OffsetsCountWhatIsNotUtf8AsTheTextShowsIt) {
   EXPECT_EQ(offset.advance("c"), 4u);
 }
 
-// A token starts a character exactly when the text may be cut before it without a change.
+// A token starts a character exactly if cutting the text before the token changes no character.
 TEST(Logprobs, OffsetsAgreeWithTheTextWhateverTheBytesAndTheTokens) {
   const auto n_characters = [](const std::string& text) {
     return static_cast<uint64_t>(std::count_if(

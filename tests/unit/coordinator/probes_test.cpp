@@ -1,4 +1,4 @@
-// CoordinatorProbes: the page that Prometheus reads of a coordinator.
+// CoordinatorProbes: the metrics page of a coordinator that Prometheus reads.
 #include "coordinator/probes.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ struct Page {
   CoordinatorProbes probes{registry};
 };
 
-// A counter that appears with its first event has no increase: the alert would miss that one.
+// A counter that appears with its first event shows no increase, so an alert would miss that event.
 TEST(CoordinatorProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
   Page page;
   for (const char* outcome : {"stop", "length", "cancelled", "disconnected", "decode_failed",
@@ -53,7 +53,7 @@ TEST(CoordinatorProbes, AnOutcomeThatANodeMadeUpIsOther) {
 TEST(CoordinatorProbes, CachedAndComputedSumToThePrompt) {
   Page page;
   page.probes.usage(10, 4);
-  page.probes.usage(3, 7);  // a node that counts wrong never makes a counter fall
+  page.probes.usage(3, 7);  // wrong numbers from a node must not decrease a counter
   EXPECT_TRUE(page.has("prompt_tokens_total{source=\"computed\"} 6")) << page.text();
   EXPECT_TRUE(page.has("prompt_tokens_total{source=\"cached\"} 11")) << page.text();
 }

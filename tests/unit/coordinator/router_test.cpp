@@ -1,4 +1,4 @@
-// Router: who gets the next request.
+// Router: the node that gets the next request.
 #include "coordinator/route/router.h"
 
 #include <gtest/gtest.h>

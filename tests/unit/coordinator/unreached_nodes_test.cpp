@@ -1,4 +1,4 @@
-// UnreachedNodes: a node that never answered is named once, with the reason.
+// UnreachedNodes: a node that never answered is logged once, with the reason.
 #include "coordinator/cluster/unreached_nodes.h"
 
 #include <gtest/gtest.h>

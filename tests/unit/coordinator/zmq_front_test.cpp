@@ -1,4 +1,4 @@
-// ZeroMQ clients of a coordinator, against fake nodes; and the nodes' own comings and goings.
+// ZeroMQ clients of a coordinator, against fake nodes that also stop and restart.
 #include <gtest/gtest.h>
 
 #include "tests/support/coordinator_harness.h"
@@ -79,7 +79,7 @@ TEST(ZmqFront, AClientThatLeavesIsCancelledAtItsNextToken) {
     request = node.wait_request(0);
     client.expect<wire::Tokens>();
   }
-  // The connection's end reaches the coordinator a moment later.
+  // The coordinator detects the end of the connection a moment later.
   for (uint32_t i = 1; node.n_cancels() == 0 && i < 200; ++i) {
     node.say(FakeNode::piece(request, 0, i));
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -204,7 +204,7 @@ TEST(CoordinatorApp, SettingsThatMakeNoSenseNameTheField) {
   EXPECT_EQ(resolve(config).error().param, "node_dead_ms");
 }
 
-// What start() would refuse, --check refuses too.
+// --check refuses everything that start() refuses.
 TEST(CoordinatorApp, SettingsThatCannotStartAreRefusedByTheCheck) {
   EXPECT_EQ(resolve_with_node({}).error().param, "node");
   EXPECT_EQ(CoordinatorApp::start({}).error().param, "node");

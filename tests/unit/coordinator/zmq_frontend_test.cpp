@@ -1,4 +1,4 @@
-// ZmqFrontend: its thread stalls, hangs and ends, by a clock that the test turns.
+// ZmqFrontend: its I/O thread stalls, hangs and ends, by a clock that the test advances.
 #include "coordinator/app/zmq_frontend.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::FakeNode;
 
-// Keeps the I/O thread busy from the first answer on until it is let go.
+// Blocks the I/O thread from the first reply until let_go() is called.
 class StallingReplies final : public ReplySink {
  public:
   void deliver(wire::Message) override {
@@ -64,7 +64,7 @@ class ZmqFrontendTest : public ::testing::Test {
   }
   void start_and_wait_ready() {
     frontend_->start();
-    // The FakeClock stands still: a hello that was lost would never be said again.
+    // The FakeClock does not move by itself, so a lost hello would never be repeated.
     const bool ready = wait_until([&] {
       clock_.advance(1ms);
       return frontend_->view()->ready();
@@ -118,7 +118,7 @@ TEST_F(ZmqFrontendTest, AHungThreadIsNotAlive) {
   EXPECT_TRUE(wait_until([&] { return frontend_->alive(); }));
 }
 
-// HTTP's sinks hold timers of a context that goes after the frontend stopped.
+// The reply queues of HTTP requests hold timers of an io_context that is destroyed after stop().
 TEST_F(ZmqFrontendTest, AfterTheStopItHoldsNobodysReplies) {
   FakeNode node(FakeNode::hang_after(1));
   make(node);
@@ -152,8 +152,8 @@ TEST_F(ZmqFrontendTest, HeartbeatsAndTicksThatChangeNothingPublishNothing) {
   EXPECT_EQ(frontend_->view()->nodes, before->nodes) << "nodes that did not change are shared";
 }
 
-// The stop comes while the thread hangs: the clients' socket is closed before what still runs is
-// ended.
+// stop() is called while the I/O thread hangs: the clients' socket is closed before the running
+// requests are ended.
 TEST_F(ZmqFrontendTest, AStopThatOvertakesTheFinalMessagesOfZmqClientsIsClean) {
   FakeNode node(FakeNode::hang_after(1));
   make(node);

@@ -1,4 +1,5 @@
-// The codec's bad cases: any bytes give a message or an error that names the field, never a crash.
+// The codec's invalid inputs: any bytes give a message or an error that names the field, never a
+// crash.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -275,7 +276,8 @@ TEST(CodecHostile, JsonDepthCountsBracketsOutsideStrings) {
   EXPECT_TRUE(check_json_depth("\"\\", 1));
 }
 
-// A door that counted otherwise would let through what the next one does not.
+// If JSON and MessagePack values were counted differently, a request could pass the first check and
+// fail the second.
 TEST(CodecHostile, JsonValuesAreCountedAsThoseOfAMessage) {
   for (const char* text : {R"({"a":1})", R"([1,2,3])", R"({"a":[1,{"b":"c,:"}],"d":null})",
                            R"([{"role":"user","content":"a"},{"role":"user","content":"b"}])"}) {

@@ -1,5 +1,5 @@
-// The codec's good cases: every message comes back as it was, and the bytes are the documented
-// ones.
+// The codec's valid inputs: every message decodes to the message that was encoded, and the bytes
+// are as documented.
 #include "wire/codec/codec.h"
 
 #include <gtest/gtest.h>
@@ -132,7 +132,7 @@ TEST(Codec, GoldenBytesOfAModelWithSamplingDefaults) {
                      "ab 74656d7065726174757265 cb 3fe0000000000000 a5 746f705f6b 14"));
 }
 
-// A node tells what was left out from what was said.
+// A node must distinguish fields that were omitted from fields that were set to their default.
 TEST(Codec, SamplingFieldsThatAreNotSetAreNotSent) {
   Generate m;
   m.request_id = "r";
@@ -154,8 +154,8 @@ TEST(Codec, GoldenBytesOfCancelAndError) {
                      "a7 6d657373616765 a4 66756c6c"));
 }
 
-// "cache_salt" stands where it was asked for and nowhere else: to a peer that does not know it, a
-// request without one has the bytes it always had.
+// "cache_salt" is encoded only if it is set: a request without a salt has the bytes that peers
+// without this field expect.
 TEST(Codec, GoldenBytesOfACacheSalt) {
   Generate m;
   m.request_id = "a1";
@@ -173,7 +173,7 @@ TEST(Codec, GoldenBytesOfACacheSalt) {
   EXPECT_EQ(with, without);
 }
 
-// The last field of the map, and what nodes that do not count it leave out is 0.
+// `progress` is the last field of the map, and it is 0 if a node leaves it out.
 TEST(Codec, AHeartbeatEndsWithItsProgress) {
   Heartbeat m;
   m.epoch = 1;
@@ -269,7 +269,7 @@ TEST(Codec, WholeNumbersServeAsFractions) {
   EXPECT_EQ(std::get<Generate>(*decoded).temperature, 0.0);
   json["temperature"] = std::nan("");
   decoded = decode(packed(json));
-  ASSERT_TRUE(decoded);  // refused where ranges are checked, with the field's name
+  ASSERT_TRUE(decoded);  // the range check refuses it later, with the field's name
   EXPECT_TRUE(std::isnan(std::get<Generate>(*decoded).temperature.value()));
 }
 

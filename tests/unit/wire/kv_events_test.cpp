@@ -1,4 +1,4 @@
-// KV events: the bytes are those that msgspec makes of vLLM 0.32's structs.
+// KV events: the bytes equal those of msgspec for vLLM 0.32's structs.
 #include "wire/codec/kv_events.h"
 
 #include <gtest/gtest.h>
@@ -9,8 +9,9 @@
 namespace lockstep::wire {
 namespace {
 
-// msgspec.msgpack.encode() of vLLM's KVEventBatch with a fourth element, the epoch: two blocks at a
-// root with a salt, one after them, two removed, all cleared.
+// msgspec.msgpack.encode() of vLLM's KVEventBatch with a fourth element, the epoch. The events: two
+// blocks at the start of a prefix with a salt, one block after them, two blocks removed, all
+// cleared.
 constexpr std::string_view kGolden =
     "94cb41d954fc40100000948aa474797065ab426c6f636b53746f726564ac626c6f636b5f6861736865739201"
     "cfffffffffffffffffb1706172656e745f626c6f636b5f68617368c0a9746f6b656e5f6964739405cc80ce00"

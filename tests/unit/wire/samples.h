@@ -1,5 +1,5 @@
-// One message of every type with every field set to something other than its default, so that a
-// field that is lost on the way shows.
+// One message of every type with every field set to a value other than its default, so that a lost
+// field is detected.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,4 @@
-// Sendable: what a sender finds about its message is what the reader would.
+// Sendable: the sender's check gives the same result as the reader's.
 #include "wire/codec/sendable.h"
 
 #include <gtest/gtest.h>
@@ -46,10 +46,10 @@ TEST(Sendable, EveryWidthOfALengthIsMeasured) {
   for (const int64_t n : {-1L << 40, -70000L, -200L, -40L, -3L, 0L, 200L, 70000L, 1L << 40}) {
     Generate message;
     message.priority = n;
-    message.prompt_text = "a\xFF";  // is replaced
+    message.prompt_text = "a\xFF";  // the ill-formed byte is replaced
     EXPECT_EQ(encoded_size(message).n_bytes, encode(message).size()) << n;
   }
-  Tokens raw;  // bytes that are no text
+  Tokens raw;  // with bytes that are not UTF-8
   for (const size_t n : {1u, 255u, 256u, 70000u}) {
     raw.logprobs = {{std::string(n, '\xFF'), 0, {}}};
     EXPECT_EQ(encoded_size(raw).n_bytes, encode(raw).size()) << n;
@@ -96,7 +96,7 @@ TEST(Sendable, TheLimitsOfTheDoorsNest) {
   EXPECT_EQ(SocketOptions().max_frame_bytes, static_cast<int64_t>(kMaxFrameBytes));
   EXPECT_LT(kMaxJsonValues, kMaxValues);
   const Generate all = testing::full_generate();
-  const EncodedSize size = encoded_size(all);  // all that a body can have left out, and more
+  const EncodedSize size = encoded_size(all);  // more fields than a body can leave out
   EXPECT_LT(size.n_values, kMaxValues - kMaxJsonValues);
   EXPECT_LT(size.n_bytes + kMaxRequestIdBytes + kMaxTenantBytes + kMaxModelNameBytes,
             kMaxMessageBytes - kMaxBodyBytes);

@@ -130,7 +130,7 @@ TEST(Socket, AFullPeerDoesNotBlockTheRouter) {
   wait_message(dealer);
 }
 
-// Unread messages of a peer are bounded by what bind() allows, not by what the peer sends.
+// The number of unread messages of a peer is bounded by the limit of bind(), not by the peer.
 TEST(Socket, WhoDoesNotReadHoldsItsPeersUp) {
   Context context;
   const SocketOptions patient{.high_water_mark = 1000, .heartbeat_interval = 0ms};
@@ -161,7 +161,7 @@ TEST(Socket, AFrameThatIsFarTooLongIsNotTakenIn) {
   ASSERT_EQ(*dealer.send("", just_right), SendResult::kSent);
   EXPECT_EQ(wait_message(router).body.size(), just_right.size());
   ASSERT_EQ(*dealer.send("", std::string(kMaxMessageBytes + (2u << 20), 'x')), SendResult::kSent);
-  // It costs the connection; a new one follows by itself.
+  // ZeroMQ closes the connection and reconnects by itself.
   std::string body;
   for (int i = 0; i < 200 && body.empty(); ++i) {
     (void)dealer.send("", "after");

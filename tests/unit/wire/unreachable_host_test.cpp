@@ -1,5 +1,5 @@
-// A host that died swallows packets: the kernel alone would wait for it for two minutes, in which
-// no new address is asked for.
+// A dead host does not answer packets. The kernel alone would wait two minutes for it, and the name
+// would not be resolved again in that time.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -20,8 +20,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Listens on a free loopback port, and has as many connections waiting as it takes: what comes now
-// is not answered.
+// Listens on a free loopback port with a full backlog, so that further connections are not
+// answered.
 class SilentListener {
  public:
   SilentListener() {
@@ -51,7 +51,8 @@ class SilentListener {
   std::vector<int> waiting_;
 };
 
-// The local ports from which this machine is trying to reach a loopback port without an answer.
+// Returns the local ports from which this machine tries to connect to a loopback port without an
+// answer.
 std::set<std::string> attempts_at(int port) {
   std::set<std::string> local_ports;
   for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
@@ -77,7 +78,7 @@ TEST(Socket, AnAttemptThatNobodyAnswersIsGivenUpForAnother) {
   ASSERT_TRUE(socket);
   ASSERT_TRUE(socket->connect("tcp://127.0.0.1:" + std::to_string(silent.port())));
   std::set<std::string> seen;
-  const auto deadline = std::chrono::steady_clock::now() + 20s;  // ten times what it takes
+  const auto deadline = std::chrono::steady_clock::now() + 20s;  // ten times the usual time
   while (seen.size() < 2 && std::chrono::steady_clock::now() < deadline) {
     for (const std::string& local : attempts_at(silent.port())) {
       if (!others.contains(local)) seen.insert(local);

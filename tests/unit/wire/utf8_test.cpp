@@ -24,7 +24,7 @@ TEST(Utf8, OverlongFormsSurrogatesAndStraysAreNot) {
   }
 }
 
-// The expectations are what Python's bytes.decode("utf-8", "replace") gives.
+// The expected texts are those of Python's bytes.decode("utf-8", "replace").
 TEST(Utf8, EachIllFormedPartBecomesOneReplacementCharacter) {
   const std::string bad = kBad;
   EXPECT_EQ(replace_invalid_utf8("a\x80z"), "a" + bad + "z");

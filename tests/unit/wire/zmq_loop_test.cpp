@@ -45,7 +45,7 @@ TEST(ZmqLoop, AnswersPeersOnItsOwnThread) {
 TEST(ZmqLoop, TasksFromManyThreadsAllRunOnOne) {
   ZmqLoop loop(100000);
   loop.start();
-  int n_run = 0;  // no lock: only the loop's thread touches it
+  int n_run = 0;  // no lock: only the loop's thread uses it
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
@@ -96,7 +96,7 @@ TEST(ZmqLoop, TimersComeAgainAndAgain) {
   EXPECT_GE(std::chrono::steady_clock::now() - begin, 24ms);
 }
 
-// What takes long is bounded by time: 64 of these messages would hold the timers up for 320 ms.
+// Slow messages are bounded by time: 64 of these messages would delay the timers by 320 ms.
 TEST(ZmqLoop, SlowMessagesLetTheTimersThrough) {
   Context context;
   ZmqLoop loop;
@@ -120,7 +120,7 @@ TEST(ZmqLoop, SlowMessagesLetTheTimersThrough) {
   loop.start();
   ASSERT_EQ(all.get_future().wait_for(20s), std::future_status::ready);
   loop.stop();
-  EXPECT_LE(n_most, 3);  // 5 + 5 ms, and one begun before the time was up
+  EXPECT_LE(n_most, 3);  // 5 + 5 ms, and one message that began before the limit
 }
 
 TEST(ZmqLoop, SocketsMayBeAddedWhileItRuns) {
