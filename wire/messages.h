@@ -105,8 +105,8 @@ struct Tokens {
   std::optional<int32_t> stop_token;         // the token that ended the choice, if one did
 };
 
-// The output of one engine step for all of a coordinator's requests, in one message (node to
-// coordinator).
+// The output of one or more engine steps for all of a coordinator's requests, in one message (node
+// to coordinator).
 struct TokensBatch {
   std::vector<Tokens> items;
 };
