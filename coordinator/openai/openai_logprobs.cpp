@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "wire/codec/utf8.h"
+#include "common/text/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -27,7 +27,7 @@ ordered_json byte_list(std::string_view bytes) {
 }
 
 ordered_json chat_token(const std::string& bytes, float logprob) {
-  return {{"token", wire::replace_invalid_utf8(bytes)},
+  return {{"token", utf8::replace_invalid(bytes)},
           {"logprob", finite(logprob)},
           {"bytes", byte_list(bytes)}};
 }
@@ -35,7 +35,7 @@ ordered_json chat_token(const std::string& bytes, float logprob) {
 // A key of top_logprobs. Partial characters must give distinct keys, so their bytes are spelled out
 // as OpenAI does: "bytes:\xe4\xbd".
 std::string completion_token(const std::string& bytes) {
-  if (wire::is_valid_utf8(bytes)) return bytes;
+  if (utf8::is_valid(bytes)) return bytes;
   constexpr char kHex[] = "0123456789abcdef";
   std::string out = "bytes:";
   for (char c : bytes) {
@@ -74,11 +74,12 @@ uint64_t TextOffset::advance(std::string_view token_bytes) {
   std::optional<uint64_t> start;
   std::string_view rest = unfinished_;
   while (!rest.empty()) {
-    const wire::Utf8Step step = wire::next_character(rest);
-    rest.remove_prefix(step.incomplete ? 0 : step.n_bytes);
+    const utf8::Step step = utf8::next(rest);
+    const bool is_incomplete = step.state == utf8::State::kIncomplete;
+    rest.remove_prefix(is_incomplete ? 0 : step.n_bytes);
     const size_t n_read = unfinished_.size() - rest.size();
-    if (!start && (step.incomplete || n_read > n_before)) start = n_characters_;
-    if (step.incomplete) break;
+    if (!start && (is_incomplete || n_read > n_before)) start = n_characters_;
+    if (is_incomplete) break;
     ++n_characters_;
   }
   unfinished_.erase(0, unfinished_.size() - rest.size());

@@ -1,8 +1,8 @@
 // Any text is refused with the line that is wrong, or is a template that renders, the same every
 // time and within its bounds, or says why not. Text in UTF-8 renders to UTF-8.
 #include "common/check.h"
+#include "common/text/utf8.h"
 #include "node/text/jinja/chat_template.h"
-#include "node/text/utf8.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/text/golden_file.h"
 

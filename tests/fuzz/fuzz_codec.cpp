@@ -1,10 +1,10 @@
 // Any bytes decode to a message or to an error that says what is wrong, and a message that decoded
 // encodes to bytes that mean the same.
 #include "common/check.h"
+#include "common/text/utf8.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/wire/samples.h"
 #include "wire/codec/codec.h"
-#include "wire/codec/utf8.h"
 
 namespace lockstep::testing {
 
@@ -22,10 +22,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t n_bytes) {
   using namespace lockstep;  // NOLINT(google-build-using-namespace)
   std::string request_id;
   const auto message = wire::decode(testing::as_text(data, n_bytes), &request_id);
-  CHECK(request_id.size() <= n_bytes && wire::is_valid_utf8(request_id));
+  CHECK(request_id.size() <= n_bytes && utf8::is_valid(request_id));
   if (!message) {
     CHECK(!message.error().message.empty());
-    CHECK(wire::is_valid_utf8(message.error().message));
+    CHECK(utf8::is_valid(message.error().message));
     return 0;
   }
   const std::string encoded = wire::encode(*message);

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "common/check.h"
+#include "common/text/utf8.h"
 #include "node/text/stream/stream_decoder.h"
-#include "node/text/utf8.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/text/small_vocabulary.h"
 

@@ -1,6 +1,6 @@
 #include "wire/codec/field_reader.h"
 
-#include "wire/codec/utf8.h"
+#include "common/text/utf8.h"
 
 namespace lockstep::wire {
 namespace {
@@ -98,7 +98,7 @@ void FieldReader::prompt(const char* name, std::optional<std::string>& text,
 void FieldReader::read(const Json& value, std::string& out) {
   if (!value.is_string()) return wrong_type(value, "a string");
   out = value.get_ref<const std::string&>();
-  if (!is_valid_utf8(out)) fail("must be valid UTF-8");
+  if (!utf8::is_valid(out)) fail("must be valid UTF-8");
 }
 
 void FieldReader::read_bytes(const Json& value, std::string& out) {

@@ -1,6 +1,6 @@
 #include "wire/codec/msgpack_sizer.h"
 
-#include "wire/codec/utf8.h"
+#include "common/text/utf8.h"
 
 namespace lockstep::wire {
 
@@ -20,12 +20,12 @@ void MsgpackSizer::integer(int64_t value) {
 void MsgpackSizer::add_text(size_t n) { add(n + (n >= 32 && n <= 0xFF ? 2 : header(n, 32))); }
 
 void MsgpackSizer::text(std::string_view value) {
-  if (is_valid_utf8(value)) return add_text(value.size());
-  add_text(replace_invalid_utf8(value).size());
+  if (utf8::is_valid(value)) return add_text(value.size());
+  add_text(utf8::replace_invalid(value).size());
 }
 
 void MsgpackSizer::bytes(std::string_view value) {
-  if (is_valid_utf8(value)) return add_text(value.size());
+  if (utf8::is_valid(value)) return add_text(value.size());
   add(value.size() + (value.size() <= 0xFF ? 2 : header(value.size(), 0)));
 }
 

@@ -1,6 +1,6 @@
 #include "wire/codec/msgpack_writer.h"
 
-#include "wire/codec/utf8.h"
+#include "common/text/utf8.h"
 
 namespace lockstep::wire {
 
@@ -31,12 +31,12 @@ void MsgpackWriter::str(std::string_view value) {
 }
 
 void MsgpackWriter::text(std::string_view value) {
-  if (is_valid_utf8(value)) return str(value);
-  str(replace_invalid_utf8(value));
+  if (utf8::is_valid(value)) return str(value);
+  str(utf8::replace_invalid(value));
 }
 
 void MsgpackWriter::bytes(std::string_view value) {
-  if (is_valid_utf8(value)) return str(value);
+  if (utf8::is_valid(value)) return str(value);
   if (value.size() <= 0xFF) {
     number(0xC4, static_cast<uint8_t>(value.size()));
   } else {

@@ -2,8 +2,8 @@
 #include <cstdint>
 
 #include "common/log.h"
+#include "common/text/utf8.h"
 #include "wire/codec/scan.h"
-#include "wire/codec/utf8.h"
 
 namespace lockstep::wire {
 namespace {
@@ -202,7 +202,7 @@ Result<std::string_view> read_request_id(std::string_view bytes) {
 
 std::string_view find_request_id(std::string_view bytes) {
   const Result<std::string_view> id = read_request_id(bytes);
-  return id && id->size() <= kMaxRequestIdBytes && is_valid_utf8(*id) ? *id : std::string_view();
+  return id && id->size() <= kMaxRequestIdBytes && utf8::is_valid(*id) ? *id : std::string_view();
 }
 
 Status scan_msgpack(std::string_view bytes, const ScanLimits& limits) {

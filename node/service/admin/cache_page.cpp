@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "common/text/utf8.h"
 #include "node/engine/core/engine_core.h"
-#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -27,7 +27,7 @@ std::string hex(uint64_t value) {
 std::string text_of(const Tokenizer& tokenizer, const std::vector<int32_t>& tokens) {
   std::string bytes;
   for (int32_t token : tokens) bytes += tokenizer.token_bytes(token, true);
-  return wire::is_valid_utf8(bytes) ? bytes : wire::replace_invalid_utf8(bytes);
+  return utf8::is_valid(bytes) ? bytes : utf8::replace_invalid(bytes);
 }
 
 ordered_json salt_json(bool has_salt, uint64_t key_hash) {

@@ -1,7 +1,7 @@
 #include "node/service/config/effective_settings.h"
 
 #include "common/log.h"
-#include "wire/codec/utf8.h"
+#include "common/text/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -18,7 +18,7 @@ struct SettingLister {
  private:
   static std::string text(bool value) { return value ? "true" : "false"; }
   // A file's path may be no text; what the wire carries is.
-  static std::string text(const std::string& value) { return wire::replace_invalid_utf8(value); }
+  static std::string text(const std::string& value) { return utf8::replace_invalid(value); }
   static std::string text(int64_t value) { return std::to_string(value); }
   static std::string text(double value) { return str(value); }
   static std::string text(const std::vector<TenantSetting>& tenants) {

@@ -8,9 +8,9 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
+#include "common/text/utf8.h"
 #include "node/engine/sequence/context_cut.h"
 #include "node/service/config/kv_pool_size.h"
-#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -180,9 +180,9 @@ std::string served_name(const NodeConfig& config) {
   const std::string name = is_given                      ? config.served_model_name
                            : path.extension() == ".gguf" ? path.stem().string()
                                                          : path.filename().string();
-  if (wire::is_valid_utf8(name)) return name;
+  if (utf8::is_valid(name)) return name;
   throw LoadError(str(is_given ? "served_model_name: '" : "model: the file's name '",
-                      wire::replace_invalid_utf8(name), "' is not UTF-8",
+                      utf8::replace_invalid(name), "' is not UTF-8",
                       is_given ? "" : "; give the model another with --served-model-name"));
 }
 

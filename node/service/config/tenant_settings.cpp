@@ -4,7 +4,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
-#include "wire/codec/utf8.h"
+#include "common/text/utf8.h"
 #include "wire/limits.h"
 
 namespace lockstep {
@@ -14,8 +14,7 @@ constexpr int64_t kMaxWeight = 1000;
 
 [[noreturn]] void refuse(const TenantSetting& tenant, const std::string& problem) {
   const std::string name = tenant.name.substr(0, wire::kMaxTenantBytes);
-  throw LoadError(
-      str(tenant.where, ": tenant '", wire::replace_invalid_utf8(name), "': ", problem));
+  throw LoadError(str(tenant.where, ": tenant '", utf8::replace_invalid(name), "': ", problem));
 }
 
 void require(const TenantSetting& tenant, const char* field, int64_t value, int64_t low,
@@ -29,7 +28,7 @@ TenantConfig resolve(const TenantSetting& tenant, int32_t n_kv_blocks) {
     refuse(tenant,
            str("a name has 1 to ", wire::kMaxTenantBytes, " bytes, not ", tenant.name.size()));
   }
-  if (!wire::is_valid_utf8(tenant.name)) refuse(tenant, "the name is not UTF-8");
+  if (!utf8::is_valid(tenant.name)) refuse(tenant, "the name is not UTF-8");
   require(tenant, "floor", tenant.floor, 0, n_kv_blocks);
   require(tenant, "ceiling", tenant.ceiling, 0, n_kv_blocks);
   require(tenant, "weight", tenant.weight, 1, kMaxWeight);

@@ -1,9 +1,9 @@
 #include "node/service/requests/text_server.h"
 
 #include "common/log.h"
+#include "common/text/utf8.h"
 #include "node/service/requests/generate_params.h"
 #include "wire/codec/codec.h"
-#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -76,7 +76,7 @@ wire::Message TextServer::answer(const wire::Detokenize& request) const {
          str("tokens holds ", id, ", outside the vocabulary of ", vocab_size), "tokens"});
   }
   const std::string text = model_.tokenizer.decode(request.tokens, true);
-  return wire::Detokenized{request.request_id, wire::replace_invalid_utf8(text)};
+  return wire::Detokenized{request.request_id, utf8::replace_invalid(text)};
 }
 
 }  // namespace lockstep

@@ -1,6 +1,6 @@
 #include "node/text/stream/stream_decoder.h"
 
-#include "node/text/utf8.h"
+#include "common/text/utf8.h"
 
 namespace lockstep {
 

@@ -4,8 +4,8 @@
 #include <functional>
 
 #include "common/hash64.h"
+#include "common/text/utf8.h"
 #include "node/text/tokenizer/byte_alphabet.h"
-#include "node/text/utf8.h"
 
 namespace lockstep {
 namespace {

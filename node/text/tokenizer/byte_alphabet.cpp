@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "node/text/utf8.h"
+#include "common/text/utf8.h"
 
 namespace lockstep {
 namespace {

@@ -9,7 +9,7 @@
 #include <array>
 #include <string>
 
-#include "node/text/utf8.h"
+#include "common/text/utf8.h"
 
 // The inside of a character class: Unicode's White_Space property.
 #define WHITE_SPACE                                           \

@@ -7,8 +7,8 @@
 #include <limits>
 #include <random>
 
+#include "common/text/utf8.h"
 #include "coordinator/http/error_body.h"
-#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -273,12 +273,12 @@ TEST(Logprobs, OffsetsAgreeWithTheTextWhateverTheBytesAndTheTokens) {
   for (int round = 0; round < 2000; ++round) {
     std::string bytes(1 + random() % 12, ' ');
     for (char& c : bytes) c = alphabet[random() % alphabet.size()];
-    const std::string text = wire::replace_invalid_utf8(bytes);
+    const std::string text = utf8::replace_invalid(bytes);
     TextOffset offset;
     for (size_t at = 0; at < bytes.size();) {
       const size_t n = std::min<size_t>(1 + random() % 3, bytes.size() - at);
-      const std::string before = wire::replace_invalid_utf8(bytes.substr(0, at));
-      const bool is_border = before + wire::replace_invalid_utf8(bytes.substr(at)) == text;
+      const std::string before = utf8::replace_invalid(bytes.substr(0, at));
+      const bool is_border = before + utf8::replace_invalid(bytes.substr(at)) == text;
       ASSERT_EQ(offset.advance(bytes.substr(at, n)), n_characters(before) - (is_border ? 0 : 1))
           << "seed " << kSeed << ", round " << round << ", byte " << at;
       at += n;

@@ -10,11 +10,11 @@
 
 #include "common/load_error.h"
 #include "common/service/config/config.h"
+#include "common/text/utf8.h"
 #include "common/units.h"
 #include "node/service/config/effective_settings.h"
 #include "tests/support/fake_model_file.h"
 #include "tests/support/paths.h"
-#include "wire/codec/utf8.h"
 
 namespace lockstep {
 namespace {
@@ -159,7 +159,7 @@ TEST(NodeConfig, ADescriptionIsTextWhateverThePathIs) {
   const wire::NodeDescription description = describe_node(config, RankGroupConfig{}, {});
   EXPECT_EQ(description.model, "m");
   for (const wire::Setting& setting : description.settings) {
-    EXPECT_TRUE(wire::is_valid_utf8(setting.value)) << setting.name;
+    EXPECT_TRUE(utf8::is_valid(setting.value)) << setting.name;
   }
 }
 

@@ -5,9 +5,9 @@
 #include <map>
 #include <set>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/builtins/builtins.h"
 #include "node/text/jinja/chat_template.h"
-#include "node/text/utf8.h"
 
 namespace lockstep {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "node/text/utf8.h"
+#include "common/text/utf8.h"
 #include "tests/unit/text/golden_file.h"
 #include "tests/unit/text/random_text.h"
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "node/text/utf8.h"
+#include "common/text/utf8.h"
 #include "tests/support/random.h"
 
 namespace lockstep::testing {

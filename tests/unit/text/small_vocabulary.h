@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "common/text/utf8.h"
 #include "node/text/tokenizer/byte_alphabet.h"
 #include "node/text/tokenizer/tokenizer.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::testing {
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "node/text/utf8.h"
+#include "common/text/utf8.h"
 #include "tests/unit/text/random_text.h"
 #include "tests/unit/text/small_vocabulary.h"
 

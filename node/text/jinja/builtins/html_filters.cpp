@@ -3,11 +3,11 @@
 #include <array>
 #include <charconv>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/builtins/builtins.h"
 #include "node/text/jinja/builtins/html.h"
 #include "node/text/jinja/builtins/operators.h"
 #include "node/text/jinja/values/strings.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

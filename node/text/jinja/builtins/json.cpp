@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/values/strings.h"
 #include "node/text/jinja/values/text.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

@@ -1,12 +1,12 @@
 // format % values.
 #include <cmath>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/builtins/format.h"
 #include "node/text/jinja/builtins/html.h"
 #include "node/text/jinja/builtins/operators.h"
 #include "node/text/jinja/values/number_text.h"
 #include "node/text/jinja/values/strings.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/builtins/builtins.h"
 #include "node/text/jinja/builtins/format.h"
 #include "node/text/jinja/builtins/html.h"
@@ -9,7 +10,6 @@
 #include "node/text/jinja/values/letter_case.h"
 #include "node/text/jinja/values/strings.h"
 #include "node/text/jinja/values/unicode.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <array>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/builtins/builtins.h"
 #include "node/text/jinja/builtins/format.h"
 #include "node/text/jinja/builtins/operators.h"
 #include "node/text/jinja/values/letter_case.h"
 #include "node/text/jinja/values/number_text.h"
 #include "node/text/jinja/values/strings.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <array>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/builtins/builtins.h"
 #include "node/text/jinja/values/letter_case.h"
 #include "node/text/jinja/values/strings.h"
 #include "node/text/jinja/values/unicode.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <array>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/builtins/builtins.h"
 #include "node/text/jinja/values/strings.h"
 #include "node/text/jinja/values/unicode.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

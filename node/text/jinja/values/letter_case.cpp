@@ -1,8 +1,8 @@
 #include "node/text/jinja/values/letter_case.h"
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/values/strings.h"
 #include "node/text/jinja/values/unicode.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/values/unicode.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {

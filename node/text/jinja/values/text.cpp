@@ -4,10 +4,10 @@
 #include <charconv>
 #include <cmath>
 
+#include "common/text/utf8.h"
 #include "node/text/jinja/values/strings.h"
 #include "node/text/jinja/values/unicode.h"
 #include "node/text/jinja/values/value.h"
-#include "node/text/utf8.h"
 
 namespace lockstep::jinja {
 namespace {
