@@ -17,19 +17,20 @@ TOPS = ("common", "kernels", "parallel", "wire", "node", "coordinator", "clients
 # layer -> layers it may include, beside itself.
 ALLOWED = {
     "common": set(),
-    "common/service": {"common"},
+    "common/text": set(),
+    "common/service": {"common", "common/text"},
     "kernels": {"common"},
     "parallel": {"common", "kernels"},
-    "wire": {"common"},
-    "node/text": {"common"},
+    "wire": {"common", "common/text"},
+    "node/text": {"common", "common/text"},
     "node/kv": {"common"},
     "node/step": {"common", "kernels"},
     "node/model": {"common", "kernels", "parallel", "node/text", "node/kv", "node/step"},
     "node/engine": {"common", "node/text", "node/kv", "node/step"},
-    "node/service": {"common", "common/service", "wire", "node/text", "node/kv", "node/model",
-                     "node/engine"},
+    "node/service": {"common", "common/text", "common/service", "wire", "node/text", "node/kv",
+                     "node/model", "node/engine"},
     "node": {"common", "common/service", "node/service"},
-    "coordinator": {"common", "common/service", "wire"},
+    "coordinator": {"common", "common/text", "common/service", "wire"},
     "clients/cpp": {"common", "wire"},
     "clients/cli": {"common", "common/service", "wire", "clients/cpp", "node/text", "node/kv",
                     "node/model", "node/engine", "node/service", "coordinator"},
@@ -46,7 +47,9 @@ def layer_of(path):
     parts = path.split("/")
     if parts[0] in ("node", "clients") and len(parts) > 2:
         return "/".join(parts[:2])
-    return "common/service" if path.startswith("common/service/") else parts[0]
+    if path.startswith(("common/service/", "common/text/")):
+        return "/".join(parts[:2])
+    return parts[0]
 
 
 def room_of(path):
