@@ -14,12 +14,6 @@ namespace {
 
 constexpr uint64_t kStepsPerPrice = 64;
 
-std::string non_finite_message(const Sequence& sequence) {
-  return "the logits for output token " + std::to_string(sequence.n_outputs()) + " of choice " +
-         std::to_string(sequence.choice()) + " (position " +
-         std::to_string(sequence.n_known() - 1) + ") held a NaN or an Inf";
-}
-
 // How many tokens of an admitted prompt were found in the cache. The sequence's own count is used;
 // other engines computed it by subtraction, which the mutants do.
 int32_t count_cached(const ScheduledChunk& chunk) {
@@ -54,7 +48,13 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       sanitize_kv_(config.sanitize_kv),
       scheduler_(config, pools_, cache_),
       writer_(config.limits, tokenizer),
-      events_(config.limits.max_seqs) {
+      recovery_(
+          clock, [this](std::span<const HostBlockId> bad) { undo_steps(bad); },
+          [this](LiveRequest& request, std::string message) {
+            requests_.fail(request, ErrorCode::kDecodeFailed, std::move(message));
+          }),
+      events_(config.limits.max_seqs),
+      requests_(scheduler_, recovery_, events_, clock) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
   cache_.set_cost(config.prefill_cost);
   if (config.limits.n_host_kv_blocks > 0) cache_.spill_to(&host_tier_);
@@ -81,52 +81,39 @@ void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
     start_output(choice, tokenizer_);
     scheduler_.enqueue(choice.sequence);
   }
-  const RequestId id = request->request.id;
-  if (request->request.deadline) deadlines_.emplace(*request->request.deadline, id);
-  const bool is_new = live_.emplace(id, std::move(request)).second;
-  CHECK(is_new);
+  requests_.add(std::move(request));
 }
 
 void EngineCore::cancel(RequestId id) {
-  const auto found = live_.find(id);
-  if (found == live_.end()) return;
-  LiveRequest& request = *found->second;
-  end_open_choices(request, FinishReason::kCancelled);
-  end_request(request, FinishReason::kCancelled, ErrorCode::kCancelled);
-  publish();
+  if (requests_.cancel(id)) publish();
 }
 
 void EngineCore::cancel_all() {
-  while (!live_.empty()) cancel(live_.begin()->first);
+  while (const LiveRequest* request = requests_.any()) cancel(request->request.id);
 }
 
 void EngineCore::start() {
   cache_.advance(clock_.now());
   has_started_ = false;
-  end_overdue();
+  requests_.end_overdue();
   is_paused_ = pause_left() > Clock::TimePoint::duration::zero();
   if (n_in_flight_ == max_in_flight() || is_paused_) return;
   Schedule& schedule = schedule_of(next_step_);
   plan(schedule);
   if (schedule.empty()) return;
-  if (bisection_.is_active()) bisection_.started(schedule.sequences());
+  if (recovery_.is_recovering()) recovery_.trial_started(schedule.sequences());
   submit_step(schedule);
   has_started_ = true;
 }
 
-Clock::TimePoint::duration EngineCore::pause_left() const {
-  const auto zero = Clock::TimePoint::duration::zero();
-  return paused_until_ ? std::max(*paused_until_ - clock_.now(), zero) : zero;
-}
-
-// During a bisection each step is a trial, and one step runs at a time.
+// While failed steps are recovered from, each step is a trial, and one step runs at a time.
 void EngineCore::plan(Schedule& schedule) {
-  while (bisection_.is_active() && n_in_flight_ == 0) {
-    scheduler_.plan_only(bisection_.trial(), schedule);
+  while (recovery_.is_recovering() && n_in_flight_ == 0) {
+    scheduler_.plan_only(recovery_.trial(), schedule);
     if (!schedule.empty()) return;
-    bisection_.skip();
+    recovery_.skip_trial();
   }
-  if (bisection_.is_active()) {
+  if (recovery_.is_recovering()) {
     schedule.chunks.clear();
   } else {
     scheduler_.plan(schedule);
@@ -140,15 +127,6 @@ void EngineCore::plan(Schedule& schedule) {
   }
 }
 
-void EngineCore::end_overdue() {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= clock_.now()) {
-    LiveRequest& request = *live_.at(deadlines_.begin()->second);
-    fail(request, ErrorCode::kDeadlineExceeded,
-         str("the request's deadline passed with ", request.usage.completion_tokens,
-             " tokens of output"));
-  }
-}
-
 void EngineCore::finish() {
   if (n_in_flight_ == max_in_flight() || (n_in_flight_ > 0 && !has_started_)) {
     finish_step();
@@ -159,6 +137,13 @@ void EngineCore::finish() {
   if (block_events_ != nullptr) block_events_->end_turn();
   if (const int rule = check_invariants(scheduler_, sanitize_kv_)) note_violation(rule);
   publish();
+}
+
+// Fails the request of the first waiting sequence. Nothing runs, and yet this sequence gets no
+// blocks: an account is wrong. Admission said that the request fits, so it would wait for ever.
+void EngineCore::fail_head() {
+  requests_.fail(scheduler_.waiting().first()->owner(), ErrorCode::kInternal,
+                 "the request fits the KV pool, but the empty pool has no room for it");
 }
 
 // Counts every violation but logs only the first of each rule: a wrong account stays wrong.
@@ -240,17 +225,45 @@ void EngineCore::finish_step() {
   const Schedule& schedule = wait_step();
   check_result(schedule);
   if (result_.status != StepStatus::kOk) {
-    take_back(schedule);
+    recovery_.step_failed(result_, schedule.sequences());
     return;
   }
   counters_.n_query_rows += static_cast<uint64_t>(schedule.n_tokens());
-  if (bisection_.is_active()) bisection_.succeeded();
+  recovery_.step_succeeded();
   size_t sample_idx = 0;
   for (size_t seq = 0; seq < schedule.chunks.size(); ++seq) {
     const ScheduledChunk& chunk = schedule.chunks[seq];
     finish_chunk(chunk, seq, sample_idx);
     if (chunk.samples) ++sample_idx;
   }
+}
+
+// The step of result_ failed.
+void EngineCore::undo_steps(std::span<const HostBlockId> bad) {
+  undo(schedule_of(result_.step));
+  while (n_in_flight_ > 0) undo(wait_step());
+  scheduler_.quarantine(bad);
+  scheduler_.start_over_without_host_blocks();
+}
+
+void EngineCore::undo(const Schedule& schedule) {
+  for (const ScheduledChunk& chunk : schedule.chunks) {
+    if (scheduler_.undo(chunk)) --chunk.sequence->owner().n_choices_held;
+  }
+  scheduler_.undo_stores(schedule);
+}
+
+// Treats a result of another step, or with other rows, as a failure, so that its tokens do not
+// reach a stream.
+void EngineCore::check_result(const Schedule& schedule) {
+  if (result_.status == StepStatus::kOk &&
+      (result_.step != schedule.step || result_.n_samples != schedule.n_samples())) {
+    result_.message = "the result is of step " + std::to_string(result_.step) + " with " +
+                      std::to_string(result_.n_samples) + " samples, not with " +
+                      std::to_string(schedule.n_samples());
+    result_.status = StepStatus::kPlanMismatch;
+  }
+  result_.step = schedule.step;
 }
 
 // Waits for the oldest step in flight and returns its schedule.
@@ -289,8 +302,7 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sa
   if (scheduler_.finish(chunk, is_sound)) --request.n_choices_held;
   if (!sequence.is_running()) return;  // the choice ended while this step ran
   if (!is_finite) {
-    counters_.decode_failures.failed(DecodeFailureCause::kNonfinite);
-    fail(request, ErrorCode::kDecodeFailed, non_finite_message(sequence));
+    recovery_.row_failed(sequence);
   } else if (chunk.samples) {
     take_sample(request.choices[sequence.choice()], sample_idx);
     if (sequence.is_running()) go_on(sequence);
@@ -317,15 +329,10 @@ void EngineCore::take_sample(Choice& choice, size_t row) {
       .id = result_.ids[row],
       .logprob = result_.logprobs[row],
       .top = std::span(result_.top).subspan(row * kMaxTopLogprobs, kMaxTopLogprobs)};
-  LiveRequest& request = choice.sequence.owner();
-  ++request.usage.completion_tokens;
+  ++choice.sequence.owner().usage.completion_tokens;
   ++counters_.n_output_tokens;
   const auto reason = add_output(choice, token, tokenizer_, events_);
-  if (!reason) return;
-  end_choice(choice, *reason);
-  if (request.n_choices_open == 0) {
-    end_request(request, request.first_reason, ErrorCode::kInternal);
-  }
+  if (reason) requests_.end_choice(choice, *reason);
 }
 
 void EngineCore::publish() {
@@ -333,11 +340,16 @@ void EngineCore::publish() {
     sink_.on_events(events_.batch());
     events_.clear();
   }
-  std::erase_if(ended_, [](const auto& request) { return request->n_choices_held == 0; });
+  requests_.drop_ended();
 }
 
 EngineSnapshot EngineCore::snapshot() const {
   EngineSnapshot s = counters_;
+  s.n_stopped = requests_.n_ended(FinishReason::kStop);
+  s.n_length = requests_.n_ended(FinishReason::kLength);
+  s.n_cancelled = requests_.n_ended(FinishReason::kCancelled);
+  s.n_failed = requests_.n_ended(FinishReason::kError);
+  s.decode_failures = recovery_.failures();
   s.n_running = static_cast<int32_t>(scheduler_.running().size());
   s.n_waiting = static_cast<int32_t>(scheduler_.waiting().n_sequences());
   for (const BlockPool& pool : pools_) {

@@ -18,19 +18,16 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <set>
-#include <string>
-#include <unordered_map>
-#include <utility>
+#include <span>
 #include <vector>
 
 #include "common/clock.h"
 #include "node/engine/checks/kv_sanitizer.h"
 #include "node/engine/core/engine.h"
+#include "node/engine/core/live_requests.h"
 #include "node/engine/plan/scheduler.h"
 #include "node/engine/plan/step_writer.h"
-#include "node/engine/recovery/bisection.h"
+#include "node/engine/recovery/failure_recovery.h"
 #include "node/engine/sequence/choice_output.h"
 #include "node/engine/sequence/event_buffer.h"
 #include "node/engine/sequence/live_request.h"
@@ -56,7 +53,7 @@ class EngineCore {
 
   // The time until start() submits a step again, after steps that failed without naming a row.
   // Requests are accepted and ended meanwhile.
-  Clock::TimePoint::duration pause_left() const;
+  Clock::TimePoint::duration pause_left() const { return recovery_.pause_left(); }
   // Nothing waits, runs, is in flight or holds a block.
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
   const Scheduler& scheduler() const { return scheduler_; }
@@ -76,13 +73,11 @@ class EngineCore {
   void count_admission(const ScheduledChunk& chunk);
   void count_recomputed(const Sequence& sequence);
   void plan(Schedule& schedule);
-  void end_overdue();
   void note_admission(Sequence& sequence);
   void note_loads(const Sequence& sequence);
   void finish_step();
   const Schedule& wait_step();
-  void take_back(const Schedule& failed);
-  void pause();
+  void undo_steps(std::span<const HostBlockId> bad);
   void undo(const Schedule& schedule);
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);
@@ -91,10 +86,6 @@ class EngineCore {
   void take_sample(Choice& choice, size_t row);
   void fail_head();
 
-  void end_choice(Choice& choice, FinishReason reason);
-  void end_open_choices(LiveRequest& request, FinishReason reason);
-  void fail(LiveRequest& request, ErrorCode error, std::string message);
-  void end_request(LiveRequest& request, FinishReason reason, ErrorCode error);
   void note_violation(int rule);
   void price_blocks();
   void publish();
@@ -120,15 +111,9 @@ class EngineCore {
   StepWriter writer_;
   std::vector<Schedule> schedules_;  // [max_in_flight], indexed by step % max_in_flight
   StepResult result_;
-  Bisection bisection_;
-  std::optional<Clock::TimePoint> paused_until_;  // set after failures that name no row
+  FailureRecovery recovery_;
   EventBuffer events_;
-
-  std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> live_;
-  // Requests that have ended; kept until their final message is delivered and no step names them.
-  std::vector<std::unique_ptr<LiveRequest>> ended_;
-
-  std::set<std::pair<Clock::TimePoint, RequestId>> deadlines_;  // of live requests that have one
+  LiveRequests requests_;
 
   uint64_t next_step_ = 1;
   int n_in_flight_ = 0;
@@ -136,7 +121,7 @@ class EngineCore {
   bool has_started_ = false;  // in this turn
   bool is_paused_ = false;    // in this turn
   Clock::TimePoint busy_since_{};
-  EngineSnapshot counters_;
+  EngineSnapshot counters_;  // those that no member keeps; see snapshot()
 };
 
 }  // namespace lockstep
