@@ -13,8 +13,8 @@ namespace {
 
 constexpr size_t kMaxSourceBytes = size_t{1} << 20;
 
-// Roles that templates know; not a user's text. Templates build control tokens of them: '<|' ~
-// role.
+// The roles that templates know. They do not count as text of a user, since templates build control
+// tokens from them: '<|' ~ role.
 constexpr std::array<std::string_view, 10> kKnownRoles = {
     "system", "developer", "user",    "assistant",   "tool",
     "model",  "function",  "ipython", "observation", "environment"};
@@ -64,8 +64,8 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
   return ChatTemplate(std::move(impl));
 }
 
-// The names that Hugging Face's apply_chat_template gives a template. strftime_now is left out: the
-// same messages must give the same tokens tomorrow, and templates fall back to a fixed date.
+// Sets the names that Hugging Face's apply_chat_template gives to a template, except strftime_now:
+// the same messages must give the same tokens on any day. Templates then use a fixed date.
 Result<MarkedText> ChatTemplate::render(const ChatTemplateInput& input) const {
   jinja::Interpreter interpreter(*impl_->source);
   interpreter.set_global("messages", to_value(input.messages));

@@ -1,5 +1,5 @@
-// ChatTemplate: the model's own Jinja template, run in a small sandboxed interpreter: no I/O, a
-// bound on steps and output. Immutable after parsing; any thread.
+// ChatTemplate: the model's own Jinja template, run by a small sandboxed interpreter without I/O
+// and with a bound on steps and output. Immutable after parsing; any thread.
 #pragma once
 
 #include <memory>
@@ -26,15 +26,15 @@ struct ChatTemplateInput {
 
 class ChatTemplate {
  public:
-  // kModelLoadFailed with line and column for syntax, filters, tests and functions that this
-  // interpreter does not know.
+  // Error: kModelLoadFailed, with line and column, for syntax, filters, tests and functions that
+  // this interpreter does not know.
   static Result<ChatTemplate> parse(std::string_view source);
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  // What comes from the messages is marked as input. kInvalidRequest when the template itself
-  // raises (raise_exception) or runs past its bounds.
+  // Renders the template; text from the messages is marked as input. Error: kInvalidRequest if the
+  // template raises (raise_exception) or exceeds its bounds.
   Result<MarkedText> render(const ChatTemplateInput& input) const;
 
  private:

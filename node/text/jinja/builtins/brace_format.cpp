@@ -1,4 +1,4 @@
-// str.format().
+// str.format() of Python.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -32,7 +32,7 @@ class Braces {
   Result<Value> run();
 
  private:
-  // The text with its fields filled in. level: of fields inside the specs of fields.
+  // The text with its fields filled in. `level` counts fields inside the specs of other fields.
   Result<MarkedText> fill(const MarkedText& format, int level);
   Result<MarkedText> field(const MarkedText& text, int level);
   Result<Value> find(std::string_view name);
@@ -193,7 +193,7 @@ Result<Value> Braces::find(std::string_view name) {
   return value;
 }
 
-// What stands between two braces: name[!conversion][:spec]
+// The text between two braces: name[!conversion][:spec]
 Result<MarkedText> Braces::field(const MarkedText& text, int level) {
   const std::string& bytes = text.bytes();
   const size_t colon = std::min(bytes.find(':'), bytes.size());

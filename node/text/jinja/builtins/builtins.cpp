@@ -82,7 +82,7 @@ Result<Value> loop_cycle(Runtime& runtime, const Value& self, const CallArgs& ar
   return args.positional[self.as_loop().index0 % args.positional.size()];
 }
 
-// Whether the values differ from those of the last call.
+// loop.changed(): whether the values differ from those of the last call.
 Result<Value> loop_changed(Runtime& runtime, const Value& self, const CallArgs& args) {
   if (!args.named.empty()) return runtime.fail("changed() takes no named arguments");
   TRY(const Value now, runtime.list(args.positional, true));
@@ -232,7 +232,7 @@ const NamedBuiltin* find_filter(std::string_view name) {
   return nullptr;
 }
 
-// Those that give a safe string for a safe one, as they call a method of it.
+// The filters that give a safe string for a safe string, because in Jinja they call a method of it.
 constexpr std::array<std::string_view, 8> kFiltersThatKeepSafe = {
     "upper", "lower", "capitalize", "trim", "center", "reverse", "truncate", "indent"};
 
@@ -244,7 +244,7 @@ Value as_safe(const Value& value) {
   return Value::list(std::move(items), value.as_list().is_tuple);
 }
 
-// A method of a safe string gives safe ones, and escapes the text that it puts in.
+// A method of a safe string gives safe strings and escapes the text that it inserts.
 Result<Value> call_safe_method(Runtime& runtime, const NamedBuiltin& method, const Value& self,
                                CallArgs args) {
   const bool puts_in = method.name == "replace" || method.name == "center" ||
@@ -303,7 +303,7 @@ Result<Value> call_method(Runtime& runtime, std::string_view name, const Value& 
                           const CallArgs& args) {
   TRY([[maybe_unused]] const Ok paid, runtime.work(weight_of(self, args)));
   const NamedBuiltin* method = method_of(self, name);
-  CHECK(method != nullptr);  // the caller has asked find_method()
+  CHECK(method != nullptr);  // the caller has called find_method()
   if (self.is_safe()) return call_safe_method(runtime, *method, self, args);
   return method->call(runtime, self, args);
 }

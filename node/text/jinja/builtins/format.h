@@ -1,5 +1,5 @@
-// The two ways in which Python fills values into a text. Both fail where Python would raise; what
-// is filled in keeps its marks.
+// The two ways in which Python formats values into a text. Both fail where Python would raise.
+// Inserted text keeps its marks.
 #pragma once
 
 #include "node/text/jinja/builtins/builtins.h"
@@ -7,7 +7,7 @@
 
 namespace lockstep::jinja {
 
-// format % values, of one value, a tuple of them or a dict: "%s is %5.1f".
+// format % values, where values is one value, a tuple or a dict: "%s is %5.1f".
 Result<Value> format_printf(Runtime& runtime, const Value& format, const Value& values);
 // str.format(): "{} is {0:>5}".
 Result<Value> format_braces(Runtime& runtime, const Value& format, const CallArgs& args);

@@ -53,7 +53,7 @@ MarkedText without_tags(const MarkedText& text) {
   return out;
 }
 
-// What "&…;" stands for; empty = not one of those that are known.
+// The character that "&…;" stands for; empty = not a known entity.
 std::string entity(std::string_view name) {
   if (name.substr(0, 1) != "#") {
     const auto* found = std::find_if(kEntities.begin(), kEntities.end(),
@@ -72,7 +72,7 @@ std::string entity(std::string_view name) {
   return out;
 }
 
-// Fails on a named entity that is not known here, rather than leave it as it is.
+// Fails on a named entity that this file does not know, instead of leaving it as it is.
 Result<MarkedText> unescape_entities(Runtime& runtime, const MarkedText& text) {
   MarkedText out;
   std::string_view rest = text.bytes();

@@ -1,4 +1,4 @@
-// Paths into items, as map(attribute="a.b.0") and its like take them.
+// Paths into items, as in map(attribute="a.b.0") and similar filters.
 #pragma once
 
 #include <vector>
@@ -10,8 +10,8 @@ namespace lockstep::jinja {
 class ItemPath {
  public:
   ItemPath() = default;  // the item itself
-  // "a.b.0", or an index; undefined and none = the item itself. Where a part is missing, `fallback`
-  // stands in unless it is undefined.
+  // `attribute` is "a.b.0" or an index; undefined and none mean the item itself. If a part of the
+  // path is missing, the result is `fallback`, unless that is undefined.
   static Result<ItemPath> make(const Runtime& runtime, const Value& attribute, Value fallback = {});
 
   Result<Value> of(Runtime& runtime, Value item) const;
@@ -21,7 +21,7 @@ class ItemPath {
   Value fallback_;
 };
 
-// What an item is compared by: strings in lower case unless `case_sensitive`.
+// The value by which an item is compared: strings in lower case unless `case_sensitive`.
 Result<Value> comparison_key(Runtime& runtime, const Value& value, bool case_sensitive);
 
 }  // namespace lockstep::jinja

@@ -36,7 +36,8 @@ class JsonWriter {
   MarkedText& out_;
 };
 
-// What stands before an item, or before the closing bracket when `level` is the container's own.
+// Writes the separator before an item, or before the closing bracket (`level` is the container's
+// own level then).
 void JsonWriter::line(int level, bool first) {
   if (!first && style_.item_separator) {
     out_.append(*style_.item_separator);

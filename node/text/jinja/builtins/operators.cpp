@@ -28,7 +28,7 @@ int64_t floor_divide(int64_t a, int64_t b) {
   return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
 }
 
-// a ** b for b >= 0; false when it does not fit.
+// a ** b for b >= 0; returns false if the result does not fit.
 bool power(int64_t a, int64_t b, int64_t& out) {
   out = 1;
   for (; b > 0; b >>= 1) {
@@ -41,7 +41,7 @@ bool power(int64_t a, int64_t b, int64_t& out) {
 Result<Value> integers(Runtime& runtime, BinaryOp op, int64_t a, int64_t b) {
   const bool divides = op == BinaryOp::kFloorDivide || op == BinaryOp::kModulo;
   if (divides && b == 0) return runtime.fail("division by zero");
-  if (divides && b == -1) {  // also the one quotient that would not fit
+  if (divides && b == -1) {  // includes the one quotient that would not fit
     op = op == BinaryOp::kModulo ? BinaryOp::kMultiply : BinaryOp::kSubtract;
     return integers(runtime, op, 0, a);
   }
@@ -68,7 +68,7 @@ Result<Value> integers(Runtime& runtime, BinaryOp op, int64_t a, int64_t b) {
       break;
     case BinaryOp::kDivide:
     case BinaryOp::kConcat:
-      break;  // not between integers
+      break;  // not an operator of two integers
   }
   if (!fits) return runtime.fail("the result of '" + std::string(symbol(op)) + "' is too large");
   return Value::integer(result);
@@ -124,7 +124,7 @@ Result<Value> concatenate(Runtime& runtime, const Value& left, const Value& righ
   return runtime.string(std::move(text));
 }
 
-// Beside a safe string the other one is escaped, as Markup does it.
+// If one string is safe, the other one is escaped, as Markup does it.
 Result<Value> add_strings(Runtime& runtime, const Value& left, const Value& right) {
   if (!left.is_safe() && !right.is_safe()) return concatenate(runtime, left, right);
   TRY(const Value safe_left, escape(runtime, left));

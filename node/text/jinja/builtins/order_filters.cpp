@@ -1,4 +1,4 @@
-// Filters that compare items: sorted, grouped, counted once, added up.
+// Filters that compare items: sort, group, find unique items, add up.
 #include <algorithm>
 #include <array>
 
@@ -10,7 +10,7 @@
 namespace lockstep::jinja {
 namespace {
 
-// An item and what it is compared by.
+// An item and the key by which it is compared.
 struct Keyed {
   Value key, item;
 };
@@ -19,7 +19,7 @@ bool is_nan(const Value& value) {
   return value.is(Kind::kFloat) && value.as_real() != value.as_real();
 }
 
-// Sorts, keeping the order of equals; fails where two keys have no order.
+// Sorts and keeps the order of equals. Fails if two keys have no order.
 Status sort_keyed(Runtime& runtime, std::vector<Keyed>& rows, bool reverse) {
   uint64_t n_bytes = 0;
   for (const Keyed& row : rows) {
@@ -27,7 +27,7 @@ Status sort_keyed(Runtime& runtime, std::vector<Keyed>& rows, bool reverse) {
     n_bytes += row.key.weight_bytes();
   }
   TRY([[maybe_unused]] const Ok paid, runtime.work(n_bytes * 16));
-  const Keyed *first = nullptr, *second = nullptr;  // of a pair without an order
+  const Keyed *first = nullptr, *second = nullptr;  // a pair without an order
   std::stable_sort(rows.begin(), rows.end(), [&](const Keyed& a, const Keyed& b) {
     const Order order = compare(a.key, b.key);
     if (order == Order::kNone && first == nullptr) {

@@ -1,4 +1,4 @@
-// format % values.
+// format % values of Python.
 #include <cmath>
 
 #include "common/text/utf8.h"
@@ -74,7 +74,7 @@ Result<int64_t> Printf::read_number() {
   return number;
 }
 
-// After the %.
+// Reads a conversion from after its %.
 Result<Conversion> Printf::read() {
   Conversion c;
   if (rest_.substr(0, 1) == "(") {

@@ -7,7 +7,8 @@
 namespace lockstep::jinja {
 namespace {
 
-// What refers to other values and can change: in a container it could come to hold itself.
+// Whether a value refers to other values and can change. Inside a container such a value could come
+// to contain itself.
 bool is_mutable(const Value& value) { return value.is(Kind::kNamespace) || value.is(Kind::kLoop); }
 
 }  // namespace
@@ -64,7 +65,7 @@ Result<Value> Runtime::check_container(Value container) const {
   if (container.depth() > static_cast<uint32_t>(kMaxContainerDepth)) {
     return fail("lists or dicts are nested deeper than " + std::to_string(kMaxContainerDepth));
   }
-  // Not what it holds, which may be shared, but what walking through it would cost.
+  // The weight is the cost of a walk through the items, not their memory, which may be shared.
   if (container.weight_bytes() > kMaxBytes) return fail("a list or dict is too large");
   return container;
 }

@@ -1,6 +1,6 @@
-// Runtime: the bounds of one render. Everything that takes time or memory is asked for here, so a
-// hostile template ends with an error after about a second and a quarter of a gigabyte at most.
-// Also where the line for error messages is kept. One render, one thread.
+// Runtime: the bounds of one render. All code that takes time or memory asks here first, so a
+// hostile template ends with an error after about a second and at most a quarter of a gigabyte. The
+// Runtime also has the line number for error messages. One render, one thread.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@ namespace lockstep::jinja {
 
 class Runtime {
  public:
-  // Steps: an expression or statement each, and one for every 64 bytes looked at.
+  // Counts steps: one per expression or statement, and one for every 64 bytes that it reads.
   Status work(uint64_t n_bytes) { return spend(1 + n_bytes / kBytesPerStep); }
-  // Asked before `n_bytes` are made; they count until the end of the render.
+  // Must be called before `n_bytes` are allocated; they count until the end of the render.
   Status make(uint64_t n_bytes);
 
-  // New values, paid for. Containers refuse namespaces, loops and too many levels.
+  // New values, counted in the bounds. Containers refuse namespaces, loops and too many levels.
   Result<Value> string(MarkedText text, bool is_safe = false);
   Result<Value> list(std::vector<Value> items, bool is_tuple = false);
   Result<Value> group(Value grouper, std::vector<Value> items);

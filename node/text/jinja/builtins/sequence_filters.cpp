@@ -1,4 +1,4 @@
-// Filters over the items of something. What is lazy in Jinja is a list here.
+// Filters over the items of a sequence. A filter that is lazy in Jinja gives a list here.
 #include <algorithm>
 #include <array>
 
@@ -144,7 +144,7 @@ Result<Value> filter_by(Runtime& runtime, const Value& self, const CallArgs& arg
   return filter_items(runtime, self, args, kByAttribute, kKeep);
 }
 
-// batch(linecount, fill_with): lists of so many items
+// batch(linecount, fill_with): lists of `linecount` items
 Result<Value> batch(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"linecount", "fill_with"}, 1));
   if (!bound[0].is_integral()) return runtime.fail("batch takes an integer");
@@ -173,7 +173,7 @@ Result<Value> batch(Runtime& runtime, const Value& self, const CallArgs& args) {
   return runtime.list(std::move(batches));
 }
 
-// slice(slices, fill_with): so many lists, the first ones longer by one
+// slice(slices, fill_with): `slices` lists, the first ones longer by one
 Result<Value> slice(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"slices", "fill_with"}, 1));
   if (!bound[0].is_integral() || bound[0].as_int() == 0) {

@@ -37,7 +37,7 @@ Result<Value> trim(Runtime& runtime, const Value& self, const CallArgs& args) {
   return runtime.string(text.part(strip(text.bytes(), absent ? "" : bound[0].as_string())));
 }
 
-// replace(old, new, count): all three as strings.
+// replace(old, new, count): self, old and new as strings.
 Result<Value> replace_filter(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"old", "new", "count"}, 2));
   TRY(MarkedText text, text_of(runtime, self));
@@ -78,7 +78,7 @@ Result<Value> indent(Runtime& runtime, const Value& self, const CallArgs& args) 
   if (!self.is_string()) return runtime.fail("indent takes a string");
   TRY(MarkedText text, text_of(runtime, self));
   TRY(const MarkedText margin, margin_of(runtime, bound[0]));
-  text.append_own("\n");  // so that the last line counts
+  text.append_own("\n");  // so that the last line is handled as well
   const auto lines = split_lines(text.bytes());
   uint64_t n_margins = 0;
   if (__builtin_mul_overflow(lines.size() + 1, margin.held_bytes() + sizeof(ByteSpan),
@@ -118,7 +118,7 @@ Result<Value> truncate(Runtime& runtime, const Value& self, const CallArgs& args
   return runtime.string(std::move(out));
 }
 
-// Runs of letters, digits and underscores.
+// wordcount: the number of runs of letters, digits and underscores.
 Result<Value> wordcount(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY([[maybe_unused]] const auto none, args.bind(runtime, {}, 0));
   TRY(const MarkedText text, text_of(runtime, self));

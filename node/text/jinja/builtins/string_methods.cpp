@@ -146,7 +146,7 @@ Result<Value> justify(Runtime& runtime, const Value& self, const CallArgs& args)
   TRY([[maybe_unused]] const Ok paid, runtime.make(self.as_text().held_bytes() + n_fill));
   if (kAlign != '^') return Value::string(pad(self.as_text(), width, fill, kAlign));
   const size_t n_missing = width - n_chars;
-  const size_t n_before = n_missing / 2 + (n_missing & width & 1);  // as CPython rounds
+  const size_t n_before = n_missing / 2 + (n_missing & width & 1);  // rounded as in CPython
   return Value::string(pad(pad(self.as_text(), n_chars + n_before, fill, '>'), width, fill, '<'));
 }
 

@@ -1,4 +1,4 @@
-// The methods of strings that tell something of them.
+// The methods of strings that test or search text.
 #include <algorithm>
 #include <array>
 
@@ -11,8 +11,8 @@
 namespace lockstep::jinja {
 namespace {
 
-// The bytes of text[start:stop] in characters, as the search methods take them; no value = the
-// start lies behind the end.
+// The byte span of text[start:stop], where start and stop count characters, as the search methods
+// take them. No value = the start lies behind the end.
 std::optional<ByteSpan> range_of(std::string_view text, const Value& start, const Value& stop) {
   const auto n = static_cast<int64_t>(count_chars(text));
   const auto clamp = [n](const Value& bound, int64_t fallback) {
@@ -55,7 +55,8 @@ Result<Value> has_affix(Runtime& runtime, const Value& self, const CallArgs& arg
   return Value::boolean(found);
 }
 
-// find, rfind, index and rindex count in characters; -1 = not there, which index refuses.
+// find, rfind, index and rindex: a position in characters. If the text is not found, find and rfind
+// give -1, index and rindex fail.
 template <bool kFromRight, bool kMustBeThere>
 Result<Value> find_text(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"sub", "start", "end"}, 1));
@@ -86,7 +87,7 @@ Result<Value> count_text(Runtime& runtime, const Value& self, const CallArgs& ar
   return Value::integer(static_cast<int64_t>(count(text, bound[0].as_string())));
 }
 
-// Whether there is a character and `kIs` holds of all.
+// Whether the text is not empty and `kIs` is true of every character; kIfEmpty for the empty text.
 template <bool (*kIs)(char32_t), bool kIfEmpty = false>
 Result<Value> all_chars(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY([[maybe_unused]] const auto none, args.bind(runtime, {}, 0));

@@ -1,4 +1,4 @@
-// What may stand after `is`.
+// The tests that may follow `is`.
 #include <algorithm>
 #include <array>
 
@@ -9,7 +9,7 @@
 namespace lockstep::jinja {
 namespace {
 
-// Tests that ask only what a value is.
+// Tests of a value's kind, without arguments.
 struct Predicate {
   std::string_view name;
   bool (*holds)(const Value&);

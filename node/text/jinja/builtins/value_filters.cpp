@@ -53,7 +53,8 @@ Result<Value> tojson(Runtime& runtime, const Value& self, const CallArgs& args) 
   TRY(style.indent, json_indent(runtime, bound[1]));
   TRY([[maybe_unused]] const Ok read, read_separators(runtime, bound[2], style));
   style.sort_keys = bound[3].truthy();
-  // A bound on the items, each at least 32 bytes of weight, and what stands around each.
+  // A bound on the number of items, each of which has at least 32 bytes of weight, and on the
+  // separators around them.
   const uint64_t n_items = self.weight_bytes() / 32;
   uint64_t n_around = style.indent ? style.indent->held_bytes() * self.depth() + 1 : 0;
   if (style.item_separator) {
@@ -74,7 +75,7 @@ Result<Value> default_filter(Runtime& runtime, const Value& self, const CallArgs
   return args.positional.empty() && bound[0].is_undefined() ? Value::own_string({}) : bound[0];
 }
 
-// Python's digits: with single underscores between them. False = something else.
+// Reads digits as Python does: single underscores may stand between them. False = not digits.
 bool plain_digits(std::string_view text, std::string& out) {
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '_') {
@@ -88,7 +89,7 @@ bool plain_digits(std::string_view text, std::string& out) {
   return !out.empty();
 }
 
-// The number that the whole of `text` spells, white space around it aside.
+// The number that the whole of `text` spells, without the white space around it.
 std::optional<double> parse_real(std::string_view text) {
   text = strip(text, {});
   const bool negative = text.substr(0, 1) == "-";
@@ -98,7 +99,7 @@ std::optional<double> parse_real(std::string_view text) {
   double out = 0;
   const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), out);
   if (parsed.ptr != digits.data() + digits.size()) return std::nullopt;
-  if (parsed.ec == std::errc::result_out_of_range) {  // as Python: infinite, or zero
+  if (parsed.ec == std::errc::result_out_of_range) {  // as in Python: infinite, or zero
     out = digits.find("e-") != digits.npos || digits.find("E-") != digits.npos ? 0 : HUGE_VAL;
   } else if (parsed.ec != std::errc()) {
     return std::nullopt;

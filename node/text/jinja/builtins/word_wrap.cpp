@@ -1,4 +1,4 @@
-// The filter wordwrap: lines filled as Python's textwrap does it.
+// The filter wordwrap: fills lines as Python's textwrap does.
 #include <algorithm>
 #include <array>
 
@@ -10,14 +10,14 @@
 namespace lockstep::jinja {
 namespace {
 
-// One character of a line, and what textwrap asks of it.
+// One character of a line, with the properties that textwrap uses.
 struct Character {
   std::string_view bytes;
-  bool space = false;   // where a line may break
+  bool space = false;   // a line may break here
   bool word = false;    // \w
   bool letter = false;  // \w but no digit
   bool joins = false;   // \w and punctuation that stays with a word
-  size_t n_dashes = 0;  // from here on
+  size_t n_dashes = 0;  // length of the run of dashes that begins here
 };
 using Characters = std::vector<Character>;
 
@@ -45,7 +45,7 @@ class Chunks {
  public:
   Chunks(const Characters& line, bool at_hyphens) : line_(line), at_hyphens_(at_hyphens) {}
 
-  // Where the chunk that begins at `begin` ends.
+  // The end of the chunk that begins at `begin`.
   size_t end_of(size_t begin) const {
     size_t end = begin + 1;
     if (line_[begin].space) {
@@ -70,7 +70,8 @@ class Chunks {
     const size_t end = at + line_[at].n_dashes;
     return end < line_.size() && line_[end].word;
   }
-  // A dash behind two letters, or behind a letter, a dash and another; two letters follow.
+  // Whether the dash at `at` is a hyphen inside a word: two letters, or a letter, a dash and a
+  // letter, stand before it, and two letters after it.
   bool is_hyphen_of_word(size_t at) const {
     if (!is_dash(at)) return false;
     const bool behind_two = at >= 2 && is_letter(at - 1) && is_letter(at - 2);
@@ -100,7 +101,7 @@ bool is_blank(const Characters& line, CharSpan span) {
                      [](const Character& c) { return is_space(c.bytes); });
 }
 
-// How much of a word that is longer than a line goes into the `room` that is left.
+// The part of a word longer than a line that fits in the `room` left on the line.
 size_t part_that_fits(const Characters& line, CharSpan word, size_t room, bool at_hyphens) {
   if (!at_hyphens || word.size() <= room) return std::min(room, word.size());
   for (size_t at = room; at > 1; --at) {
@@ -111,11 +112,11 @@ size_t part_that_fits(const Characters& line, CharSpan word, size_t room, bool a
   return room;
 }
 
-// The spans of the characters that each wrapped line holds.
+// For each wrapped line, the span of its characters.
 std::vector<CharSpan> wrap(const Characters& line, const WrapStyle& style) {
   const Chunks chunks(line, style.at_hyphens);
   std::vector<CharSpan> lines;
-  CharSpan next{0, 0};  // a chunk, or what is left of one
+  CharSpan next{0, 0};  // a chunk, or the rest of one
   const auto advance = [&] {
     next = {next.end, next.end};
     if (next.begin < line.size()) next.end = chunks.end_of(next.begin);
@@ -124,7 +125,7 @@ std::vector<CharSpan> wrap(const Characters& line, const WrapStyle& style) {
   while (next.size() > 0) {
     if (!lines.empty() && is_blank(line, next)) advance();
     CharSpan taken{next.begin, next.begin};
-    size_t last_begin = next.begin;  // of the last chunk taken
+    size_t last_begin = next.begin;  // begin of the last chunk on this line
     while (next.size() > 0 && taken.size() + next.size() <= style.width) {
       last_begin = next.begin;
       taken.end = next.end;
@@ -136,7 +137,7 @@ std::vector<CharSpan> wrap(const Characters& line, const WrapStyle& style) {
               ? part_that_fits(line, next, style.width - taken.size(), style.at_hyphens)
           : taken.size() == 0 ? next.size()
                               : 0;
-      if (style.break_long_words) last_begin = next.begin;  // even of nothing: textwrap counts it
+      if (style.break_long_words) last_begin = next.begin;  // textwrap counts even an empty part
       if (n > 0) {
         last_begin = next.begin;
         next.begin += n;

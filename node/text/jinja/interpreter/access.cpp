@@ -1,4 +1,4 @@
-// What stands in brackets or after a dot, and what a loop goes through.
+// Subscripts, attributes and slices, and the values that a loop iterates over.
 #include <algorithm>
 
 #include "node/text/jinja/builtins/builtins.h"
@@ -25,7 +25,7 @@ Result<Value> get_character(Runtime& runtime, const Value& object, const Value& 
   return Value::string(object.as_text().part(text.substr(0, char_bytes(text))), object.is_safe());
 }
 
-// Where a slice begins and ends among n items, as CPython's PySlice_AdjustIndices has it.
+// Begin and end of a slice of n items, as in CPython's PySlice_AdjustIndices.
 struct SliceRange {
   int64_t at, end, stride;
 
@@ -87,7 +87,7 @@ Value attribute_of_loop(const Loop& loop, std::string_view name) {
   return Value::undefined("loop." + std::string(name));
 }
 
-// Of a macro, as of jinja2's Macro objects.
+// The attributes of a macro, those of jinja2's Macro objects.
 Value attribute_of_macro(const Macro& macro, std::string_view name) {
   if (name == "name") return Value::own_string(macro.name);
   if (name == "catch_kwargs") return Value::boolean(macro.uses_kwargs);

@@ -38,7 +38,7 @@ Result<CallArgs> Interpreter::eval_arguments(const Arguments& arguments) {
   return args;
 }
 
-// A method belongs to the object before its dot, so it is looked up here, before the arguments.
+// A method belongs to the object before its dot, so the lookup comes before the arguments.
 Result<Value> Interpreter::call(const Call& node, const Value* caller) {
   Value callee;
   if (const auto* attribute = std::get_if<Attribute>(&node.callee->node)) {
@@ -100,7 +100,8 @@ Status Interpreter::bind_parameters(const Macro& macro, const CallArgs& args) {
   return Ok{};
 }
 
-// What no parameter has taken: caller, kwargs and varargs, for a macro that speaks of them.
+// Binds caller, kwargs and varargs, if the macro uses them, to the arguments that no parameter has
+// taken.
 Status Interpreter::bind_the_rest(const Macro& macro, const CallArgs& args) {
   const size_t n_parameters = macro.parameters.size();
   const size_t n_positional = std::min(args.positional.size(), n_parameters);

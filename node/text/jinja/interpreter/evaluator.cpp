@@ -35,7 +35,7 @@ Result<Value> Interpreter::eval(const Negate& node) {
   return negate(runtime_, operand);
 }
 
-// As in Python, the value is one of the two operands.
+// As in Python, the result of `and` and `or` is one of the two operands.
 Result<Value> Interpreter::eval(const Logical& node) {
   TRY(Value left, eval(*node.left));
   if (left.truthy() != node.is_and) return left;

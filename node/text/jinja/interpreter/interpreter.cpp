@@ -89,7 +89,7 @@ Status Interpreter::assign(const Target& target, const Value& value) {
   return Ok{};
 }
 
-// The items that pass the loop's own filter: `for x in xs if x.ok`.
+// The items that pass the filter of the loop itself: `for x in xs if x.ok`.
 Result<std::shared_ptr<const List>> Interpreter::loop_items(const For& node,
                                                             const Value& iterable) {
   TRY(const auto list, iterate(runtime_, iterable));
@@ -122,7 +122,7 @@ Result<Interpreter::Flow> Interpreter::run_loop(const For& node, const Value& it
                                                 .recursive = node.is_recursive ? &node : nullptr,
                                                 .home = scopes_.innermost()});
   for (const Value& item : list->items) {
-    TRY([[maybe_unused]] const Ok paid, runtime_.work(0));  // an empty body costs too
+    TRY([[maybe_unused]] const Ok paid, runtime_.work(0));  // an empty body costs a step, too
     const Scopes::Entered scope(scopes_);
     scopes_.set("loop", Value::loop(loop));
     TRY([[maybe_unused]] const Ok assigned, assign(node.target, item));
@@ -167,7 +167,7 @@ Result<Interpreter::Flow> Interpreter::run(const Capture& node) {
 Result<Interpreter::Flow> Interpreter::run(const With& node) {
   std::vector<Value> values;
   for (const auto& [target, expr] : node.values) {
-    TRY(Value value, eval(*expr));  // none sees the names that this statement sets
+    TRY(Value value, eval(*expr));  // before any name of this statement is set
     values.push_back(std::move(value));
   }
   const Scopes::Entered scope(scopes_);

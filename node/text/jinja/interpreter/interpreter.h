@@ -1,5 +1,5 @@
-// Interpreter: renders one template once. Walks the tree with a stack of scopes; every step is
-// paid for at the Runtime, so it always ends. One render, one thread.
+// Interpreter: renders one template once. Walks the syntax tree with a stack of scopes. The Runtime
+// counts every step, so a render always ends. One render, one thread.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ class Interpreter {
  public:
   explicit Interpreter(const Template& source) : source_(source) {}
 
-  // Before render(); the name must outlive the interpreter.
+  // Must be called before render(). The name must outlive the interpreter.
   void set_global(std::string_view name, Value value) { scopes_.set(name, std::move(value)); }
   Result<MarkedText> render();
 
@@ -43,7 +43,7 @@ class Interpreter {
   Result<std::shared_ptr<const List>> loop_items(const For& node, const Value& iterable);
   Result<Flow> run_loop(const For& node, const Value& iterable, int64_t depth0);
   Status assign(const Target& target, const Value& value);
-  // Runs a block with its output caught.
+  // Runs a block and returns its output instead of writing it.
   Result<MarkedText> capture(const Block& block);
 
   // Expressions: evaluator.cpp.
@@ -68,7 +68,7 @@ class Interpreter {
 
   // Calls: calls.cpp.
   Result<CallArgs> eval_arguments(const Arguments& arguments);
-  // caller: the macro of a call block's body; null = none.
+  // caller: the macro made of the body of a call block; null = none.
   Result<Value> call(const Call& node, const Value* caller);
   Result<Value> call_value(const Value& callee, const CallArgs& args);
   Result<Value> call_macro(const Function& function, const CallArgs& args);
@@ -79,8 +79,8 @@ class Interpreter {
   const Template& source_;
   Runtime runtime_;
   Scopes scopes_;
-  MarkedText* out_ = nullptr;  // where text goes now
-  int depth_ = 0;              // nodes being worked on inside one another
+  MarkedText* out_ = nullptr;  // current destination of text
+  int depth_ = 0;              // nesting of the nodes that are being evaluated
 };
 
 }  // namespace lockstep::jinja

@@ -1,6 +1,6 @@
-// Scopes: the variables of one render, by name. Scopes lie on a stack; each sees its own variables
-// and those of its parent, which for a block is the scope below and for a macro the one that it was
-// defined in. One render, one thread.
+// Scopes: the variables of one render, by name. Scopes lie on a stack. A scope sees its own
+// variables and those of its parent: for a block, the scope below it on the stack; for a macro, the
+// scope in which the macro was defined. One render, one thread.
 #pragma once
 
 #include <string_view>
@@ -13,11 +13,11 @@ namespace lockstep::jinja {
 
 class Scopes {
  public:
-  // A scope for as long as it lives.
+  // A scope that exists as long as this object.
   class Entered {
    public:
     explicit Entered(Scopes& scopes) : Entered(scopes, scopes.innermost()) {}
-    // Inside `home`; inside the outermost scope if `home` is gone.
+    // The parent is `home`, or the outermost scope if `home` no longer exists.
     Entered(Scopes& scopes, ScopeRef home);
     ~Entered();
     Entered(const Entered&) = delete;
@@ -29,7 +29,7 @@ class Scopes {
 
   Scopes() : stack_(1) {}
 
-  // In the innermost scope. The name must outlive the scope.
+  // Sets a variable of the innermost scope. The name must outlive the scope.
   void set(std::string_view name, Value value);
   const Value* find(std::string_view name) const;
   ScopeRef innermost() const { return {stack_.size() - 1, stack_.back().serial}; }
@@ -37,8 +37,8 @@ class Scopes {
 
  private:
   struct Scope {
-    size_t parent = 0;  // index in stack_; the outermost one is its own
-    size_t begin = 0;   // of its variables; they end where the next scope's begin
+    size_t parent = 0;  // index in stack_; the outermost scope is its own parent
+    size_t begin = 0;   // index of its first variable; the next scope's begin is the end
     uint64_t serial = 0;
   };
 

@@ -1,6 +1,6 @@
-// The syntax tree of a chat template. Expressions live in the Template that owns them and point at
-// each other, so that no chain of them, however long, is torn down recursively; statements nest
-// only as deep as the parser allows. Immutable after parsing; any thread.
+// The syntax tree of a chat template. The Template owns all expressions in one list, and
+// expressions point at each other, so no chain of them, however long, is destroyed recursively.
+// Statements nest only as deep as the parser allows. Immutable after parsing; any thread.
 #pragma once
 
 #include <deque>
@@ -43,7 +43,7 @@ struct Binary {
   BinaryOp op;
   const Expr *left, *right;
 };
-// a < b <= c: every link must hold.
+// a < b <= c: every comparison must hold.
 struct Compare {
   const Expr* first;
   std::vector<std::pair<CompareOp, const Expr*>> rest;
@@ -93,11 +93,11 @@ struct Expr {
   int line = 0;
 };
 
-// What is assigned to: a name, a field of a namespace, or a tuple of such.
+// The target of an assignment: a name, a field of a namespace, or a tuple of targets.
 struct Target {
   std::string name;
   std::string field;          // empty = none
-  std::vector<Target> parts;  // of a tuple
+  std::vector<Target> parts;  // the targets of a tuple
   bool is_tuple = false;
 };
 
@@ -128,15 +128,15 @@ struct Assign {
   Target target;
   const Expr* value;
 };
-// {% set x %}…{% endset %} and {% filter f %}…{% endfilter %} (no target); filters are applied in
-// order to the body.
+// {% set x %}…{% endset %} and {% filter f %}…{% endfilter %} (no target). The filters are applied
+// to the body in order.
 struct Capture {
   bool has_target;
   Target target;
   std::vector<Filter> filters;  // their input is null
   Block body;
 };
-// {% with a = 1 %}…{% endwith %}: a scope of its own.
+// {% with a = 1 %}…{% endwith %}: a body with a scope of its own.
 struct With {
   std::vector<std::pair<Target, const Expr*>> values;
   Block body;
@@ -149,7 +149,7 @@ struct Macro {
   std::string name;
   std::vector<Parameter> parameters;
   Block body;
-  // Whether the body speaks of these; only then does a call take them.
+  // Whether the body uses these names; only then does a call accept them.
   bool uses_caller = false, uses_kwargs = false, uses_varargs = false;
 };
 // {% call(a) f(x) %}…{% endcall %}: f(x, caller=a macro of the body).

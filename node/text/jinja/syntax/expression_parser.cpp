@@ -24,7 +24,7 @@ constexpr std::array<Spelling<CompareOp>, 6> kCompareOps = {{
     {">=", CompareOp::kGreaterEqual},
 }};
 
-// The left-associative levels, loosest first. Unlike Python's, Jinja's + binds looser than ~.
+// The levels of left-associative operators, loosest first. In Jinja, + binds looser than ~.
 constexpr int kLevels = 4;
 constexpr std::array<std::array<Spelling<BinaryOp>, 4>, kLevels> kBinaryOps = {{
     {{{"+", BinaryOp::kAdd}, {"-", BinaryOp::kSubtract}, {}, {}}},
@@ -299,7 +299,7 @@ Parser::ExprResult Parser::filters_and_tests(const Expr* input) {
       input = make(line, std::move(node));
     } else if (skip_name("is")) {
       TRY(input, test(input));
-    } else if (skip_op("(")) {  // x | f(a)(b): calls what the filter gave
+    } else if (skip_op("(")) {  // x | f(a)(b): calls the result of the filter
       TRY(input, call(input));
     } else {
       return input;

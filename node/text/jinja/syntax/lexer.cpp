@@ -17,7 +17,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_start(char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_name_char(char c) { return is_name_start(c) || is_digit(c); }
 
-// As Jinja reads a file: every line end is \n, and one at the very end does not count.
+// Normalises line ends as Jinja does: each becomes \n, and one at the very end is dropped.
 std::string normalize(std::string_view source) {
   std::string out;
   for (size_t i = 0; i < source.size(); ++i) {
@@ -58,9 +58,9 @@ class Lexer {
   size_t n_space() const { return rest_.size() - strip_left(rest_, {}).size(); }
 
   std::string storage_;
-  std::string_view rest_;  // not read yet; a view of storage_
+  std::string_view rest_;  // the part not read yet; a view of storage_
   int line_ = 1, column_ = 1;
-  bool line_starting_ = true;  // what was read last ends with a newline
+  bool line_starting_ = true;  // the text before rest_ ends with a newline
   std::vector<Token> tokens_;
 };
 
@@ -77,7 +77,8 @@ void Lexer::advance(size_t n_bytes) {
   rest_.remove_prefix(n_bytes);
 }
 
-// Emits the text before a tag, less what the tag swallows. tag: '{' output, '%' block, '#' comment.
+// Emits the text before a tag, without the white space that the tag strips. tag: '{' output,
+// '%' block, '#' comment.
 void Lexer::add_text(std::string_view text, char tag, char sign) {
   const size_t n_read = text.size();
   if (sign == '-') {
@@ -111,7 +112,7 @@ Status Lexer::text_until_tag() {
   return inside(tag == '%');
 }
 
-// Reads "-%}", "+%}" or "%}" and what it swallows, if that comes next.
+// Reads "-%}", "+%}" or "%}" and the white space that it strips, if the end of the tag comes next.
 bool Lexer::skip_end(std::string_view closing, bool trims) {
   const bool minus = rest_.substr(0, 1) == "-" && rest_.substr(1, 2) == closing;
   const bool plus = trims && rest_.substr(0, 1) == "+" && rest_.substr(1, 2) == closing;
@@ -137,7 +138,7 @@ Status Lexer::comment() {
   return Ok{};
 }
 
-// Whether `text` reads {%- name -%}, up to the closing sign; the bytes up to there, or npos.
+// If `text` begins with {%- name, the number of bytes up to the closing sign; else npos.
 size_t match_tag(std::string_view text, std::string_view name) {
   if (text.substr(0, 2) != "{%") return text.npos;
   size_t at = text.size() > 2 && (text[2] == '-' || text[2] == '+') ? 3 : 2;
@@ -171,7 +172,7 @@ Status Lexer::raw() {
 // The tokens between {{ and }}, or {% and %}.
 Status Lexer::inside(bool is_block) {
   const std::string_view closing = is_block ? "%}" : "}}";
-  std::string open;  // brackets that wait for their partner
+  std::string open;  // open brackets
   for (;;) {
     advance(n_space());
     if (rest_.empty()) return fail("the template ends inside a tag");
@@ -222,7 +223,7 @@ Status Lexer::string_literal() {
   return Ok{};
 }
 
-// 0x1F, 0o17 and 0b11, with _ between the digits; false = the number is another.
+// Reads 0x1F, 0o17 or 0b11, with _ between the digits; false = the number has no such prefix.
 bool Lexer::prefixed_number() {
   static constexpr std::string_view kDigits = "0123456789abcdef";
   if (rest_.size() < 3 || rest_[0] != '0') return false;
@@ -248,7 +249,7 @@ bool Lexer::prefixed_number() {
   return true;
 }
 
-// Digits, with _ between them; a fraction and an exponent make a float.
+// Reads digits with _ between them; a fraction or an exponent makes a float.
 void Lexer::number() {
   if (prefixed_number()) return;
   size_t end = 0;

@@ -1,5 +1,5 @@
-// Lexer: the source of a chat template to tokens. Does here all that Jinja does about white space:
-// {%- -%}, {%+ +%}, and, as Hugging Face sets them, trim_blocks (a block or comment swallows the
+// Lexer: turns the source of a chat template into tokens. Handles all of Jinja's white space rules:
+// {%- -%}, {%+ +%}, and, as Hugging Face sets them, trim_blocks (a block or comment removes the
 // newline after it) and lstrip_blocks (and the indent before it). Pure; any thread.
 #pragma once
 
@@ -12,7 +12,7 @@
 namespace lockstep::jinja {
 
 enum class TokenKind {
-  kText,         // to be written out as it is
+  kText,         // written out as it is
   kOutputBegin,  // {{
   kOutputEnd,    // }}
   kBlockBegin,   // {%
@@ -22,16 +22,16 @@ enum class TokenKind {
   kInteger,
   kFloat,
   kOperator,
-  kEnd,  // of the source; always the last token
+  kEnd,  // end of the source; always the last token
 };
 
 struct Token {
   TokenKind kind = TokenKind::kEnd;
   std::string text;
-  int line = 1, column = 1;  // of the first character
+  int line = 1, column = 1;  // position of the first character
 };
 
-// "line 3 column 14: <message>", the error of every kind of bad syntax.
+// Every syntax error: "line 3 column 14: <message>".
 Error syntax_error(int line, int column, std::string message);
 
 Result<std::vector<Token>> tokenize(std::string_view source);

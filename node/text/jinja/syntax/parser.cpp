@@ -62,7 +62,7 @@ Result<std::string> Parser::expect_name() {
   return name;
 }
 
-// ---- what does not exist
+// ---- unknown filters, tests and functions
 
 Parser::Reach::Reach(Parser& parser, bool is_soft, bool is_certain)
     : parser_(parser), was_soft_(parser.soft_), was_certain_(parser.certain_) {
@@ -120,7 +120,7 @@ Result<Block> Parser::block(std::vector<std::string_view> end_tags) {
   }
 }
 
-// Everything from after {% to %}, and to the end tag where there is one.
+// Parses a tag from after its {% to its %}, or to its end tag if it has one.
 Status Parser::append_tag(Block& out) {
   const int line = current().line;
   const auto append = [&](StmtResult stmt) -> Status {
@@ -259,7 +259,7 @@ Parser::StmtResult Parser::filter_statement() {
   return capture_block(std::move(capture), "endfilter");
 }
 
-// The rest of {% set x | f | g %}…{% endset %} or {% filter f | g %}…{% endfilter %}.
+// Parses the rest of {% set x | f | g %}…{% endset %} or {% filter f | g %}…{% endfilter %}.
 Parser::StmtResult Parser::capture_block(Capture capture, std::string_view end) {
   const Reach reach(*this, false, true);
   while (skip_op("|")) {
@@ -291,7 +291,7 @@ Parser::StmtResult Parser::with_statement() {
   return Stmt{std::move(node)};
 }
 
-// Marks what the model says, for training; here just a scope.
+// {% generation %}: marks the model's text for training; here only a scope.
 Parser::StmtResult Parser::generation_statement() {
   TRY([[maybe_unused]] const Ok opened, expect_kind(TokenKind::kBlockEnd, "'%}'"));
   const Reach reach(*this, false, true);
@@ -323,7 +323,7 @@ Status Parser::macro_parameters(Macro& macro) {
   return Ok{};
 }
 
-// From after the parameters.
+// Parses a macro from after its parameters.
 Status Parser::macro_body(Macro& macro, std::string_view end) {
   TRY([[maybe_unused]] const Ok headed, expect_kind(TokenKind::kBlockEnd, "'%}'"));
   const int loops_outside = std::exchange(loop_depth_, 0);

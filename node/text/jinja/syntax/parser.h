@@ -1,7 +1,8 @@
-// Parser: the tokens of a chat template to its syntax tree, by recursive descent along Jinja's own
-// grammar. Statements are in parser.cpp, expressions in expression_parser.cpp. What it does not
-// know (include, import, extends, block, autoescape) is a syntax error, and so is a filter or test
-// that does not exist, or a call of a function that does not, where every render would come to it.
+// Parser: turns the tokens of a chat template into its syntax tree, by recursive descent along
+// Jinja's own grammar. Statements are in parser.cpp, expressions in expression_parser.cpp. Syntax
+// errors are: tags that it does not know (include, import, extends, block, autoescape), filters and
+// tests that do not exist, and calls of functions that do not exist, if every render makes the
+// call.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,7 @@
 
 namespace lockstep::jinja {
 
-// kModelLoadFailed with line and column.
+// Error: kModelLoadFailed, with line and column.
 Result<std::unique_ptr<const Template>> parse_template(std::string_view source);
 
 class Parser {
@@ -30,7 +31,7 @@ class Parser {
   using StmtResult = Result<Stmt>;
 
   // Statements.
-  Result<Block> block(std::vector<std::string_view> end_tags);  // stops at one, after its {%
+  Result<Block> block(std::vector<std::string_view> end_tags);  // stops after the {% of an end tag
   Status append_tag(Block& out);
   StmtResult if_statement();
   StmtResult for_statement();
@@ -43,7 +44,7 @@ class Parser {
   StmtResult call_statement();
   Status macro_parameters(Macro& macro);  // after the opening parenthesis
   Status macro_body(Macro& macro, std::string_view end_tag);
-  Result<Target> target();  // a name, or several with commas
+  Result<Target> target();  // a name, or several separated by commas
   Result<Target> single_target();
   Status end_tag(std::string_view name);
 
@@ -86,8 +87,9 @@ class Parser {
   Result<std::string> expect_name();
   Error fail(std::string message) const;
 
-  // What does not exist. Jinja defers a filter or test inside an if or a conditional expression to
-  // the render, where a template may have asked for it first; but not in a block inside the if.
+  // A filter, test or function that does not exist. Inside an if or a conditional expression, Jinja
+  // leaves an unknown filter or test to the render, since the template may have checked for it; but
+  // not in a block inside the if.
   struct Unknown {
     std::string function;  // empty = a filter or a test
     Error error;
@@ -95,7 +97,7 @@ class Parser {
   void note_unknown(std::string_view what, std::string_view name);
   void note_call(const std::string& name);
   std::optional<Error> first_unknown() const;
-  // How a block is reached, for as long as it lives.
+  // Sets soft_ and certain_ for a block, as long as this object exists.
   class Reach {
    public:
     Reach(Parser& parser, bool is_soft, bool is_certain);
@@ -116,13 +118,13 @@ class Parser {
 
   std::vector<Token> tokens_;  // the last one is kEnd
   size_t at_ = 0;
-  int depth_ = 0;        // of brackets, signs and blocks around the current token
+  int depth_ = 0;        // brackets, signs and blocks around the current token
   int loop_depth_ = 0;   // loops around it, within its macro
-  bool soft_ = false;    // directly inside an if: what is unknown is found by the render
+  bool soft_ = false;    // directly inside an if: the render reports unknown filters and tests
   bool certain_ = true;  // no if, loop or macro around it
   std::vector<Unknown> unknown_;
-  std::set<std::string, std::less<>> assigned_;  // every name that the template sets somewhere
-  // How often names that a macro may take were spoken of.
+  std::set<std::string, std::less<>> assigned_;  // every name that the template sets
+  // The number of uses of caller, kwargs and varargs.
   int n_caller_ = 0, n_kwargs_ = 0, n_varargs_ = 0;
   std::unique_ptr<Template> template_ = std::make_unique<Template>();
 };

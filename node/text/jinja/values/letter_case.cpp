@@ -14,14 +14,14 @@ char32_t code_point(std::string_view character) {
   return step.state == utf8::State::kChar ? step.code_point : 0xFFFD;
 }
 
-// One character and what stands around it.
+// One character and its surroundings.
 struct Place {
   std::string_view before, character, after;
   char32_t c;         // U+FFFD for a byte that is not UTF-8
-  char32_t previous;  // 0 = this is the first
+  char32_t previous;  // 0 = this is the first character
 };
 
-// visit(place) of every character, until it says false.
+// Calls visit(place) for every character, until it returns false.
 template <class Visit>
 void for_each_place(std::string_view text, const Visit& visit) {
   char32_t previous = 0;
@@ -59,7 +59,7 @@ Mapped lower_of(const Place& place) {
   return unicode::to_lower(place.c);
 }
 
-// map(place) → what the character becomes.
+// Replaces every character by map(place).
 template <class Map>
 MarkedText map_characters(const MarkedText& text, const Map& map) {
   MarkedText out;
@@ -79,7 +79,7 @@ MarkedText map_characters(const MarkedText& text, const Map& map) {
   return out;
 }
 
-// What istitle() and title() call a word: a run of cased characters.
+// The state of istitle() and title(), whose words are runs of cased characters.
 enum class Case { kNone, kUpper, kLower };
 
 Case case_of(char32_t c) {
@@ -118,7 +118,8 @@ MarkedText title(const MarkedText& text) {
   });
 }
 
-// Jinja cuts at runs of white space and of -({[<, and sets each piece's first character.
+// Jinja's filter: cuts the text at runs of white space and of -({[<, and puts the first character
+// of each piece in title case.
 MarkedText title_words(const MarkedText& text) {
   constexpr std::string_view kBreaks = "-({[<";
   const auto breaks = [&](std::string_view c) {

@@ -1,5 +1,5 @@
-// letter_case: upper, lower and title case as Python's str has them, with what is marked as input
-// staying so. Bytes that are not UTF-8 stay as they are. Pure functions; any thread.
+// letter_case: upper, lower and title case as in Python's str. Marks of input are kept. Bytes that
+// are not UTF-8 stay as they are. Pure functions; any thread.
 #pragma once
 
 #include <string>

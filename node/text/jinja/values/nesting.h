@@ -1,4 +1,4 @@
-// Nesting: one more level for as long as it lives. Guards recursion against hostile templates.
+// Nesting: one more level for as long as the object exists. Bounds recursion in hostile templates.
 #pragma once
 
 namespace lockstep::jinja {
@@ -15,7 +15,7 @@ class Nesting {
 };
 
 inline constexpr int kMaxParseDepth = 100;
-inline constexpr int kMaxRunDepth = 250;       // expressions and statements inside one another
-inline constexpr int kMaxContainerDepth = 50;  // lists of lists of lists …
+inline constexpr int kMaxRunDepth = 250;       // nested expressions and statements
+inline constexpr int kMaxContainerDepth = 50;  // nested lists and dicts
 
 }  // namespace lockstep::jinja

@@ -28,12 +28,12 @@ int hex_value(std::string_view digits) {
   return value;
 }
 
-// Reads one escape at the backslash; returns how many bytes it took, 0 = not one that is known.
+// Reads one escape at the backslash. Returns the number of bytes read; 0 = not a known escape.
 size_t read_escape(std::string_view text, std::string& out) {
   static constexpr std::string_view kNames = "ntr\\'\"abfv";
   static constexpr std::string_view kValues = "\n\t\r\\'\"\a\b\f\v";
   const char name = text[1];
-  if (name == '\n') return 2;  // a line that goes on
+  if (name == '\n') return 2;  // continues the line
   const size_t simple = kNames.find(name);
   if (simple != kNames.npos) {
     out.push_back(kValues[simple]);
@@ -133,7 +133,7 @@ MarkedText replace(const MarkedText& text, std::string_view from, const MarkedTe
     out.append_part(text, rest.substr(0, n_bytes));
     rest.remove_prefix(n_bytes);
   };
-  if (from.empty()) {  // between all characters
+  if (from.empty()) {  // inserts `to` between all characters
     for (; limit != 0 && !rest.empty(); --limit) {
       out.append(to);
       copy(char_bytes(rest));

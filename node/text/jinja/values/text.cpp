@@ -128,7 +128,7 @@ void append_text(const Value& value, bool repr, MarkedText& out) {
 
 }  // namespace
 
-// Python's repr(): the shortest digits that read back the same, an exponent from 1e16 and 1e-5 on.
+// Python's repr(): the shortest digits that give the same number; exponents from 1e16 and 1e-5 on.
 std::string real_to_text(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";

@@ -8,7 +8,7 @@
 namespace lockstep::jinja::unicode {
 namespace {
 
-// Where a class begins, ends, begins, …, from its steps.
+// The code points at which a class begins, ends, begins, …, computed from its steps.
 template <size_t kSize>
 constexpr std::array<int32_t, kSize> boundaries(const int32_t (&steps)[kSize]) {
   std::array<int32_t, kSize> out{};

@@ -1,5 +1,5 @@
 // unicode: the case mappings and character classes of Python's str, by code point. The tables are
-// Python 3.11's (make_unicode_tables.py). Pure functions; any thread.
+// those of Python 3.11 (make_unicode_tables.py). Pure functions; any thread.
 #pragma once
 
 #include <array>
@@ -19,15 +19,15 @@ bool is_printable(char32_t c);  // repr() shows it as it is
 bool is_space(char32_t c);
 bool is_line_end(char32_t c);  // str.splitlines() ends a line here
 
-// What one character becomes; 0 = no more.
+// The characters that one character is mapped to; 0 = no more.
 using Mapped = std::array<char32_t, 3>;
 Mapped to_upper(char32_t c);
 Mapped to_title(char32_t c);
 Mapped to_fold(char32_t c);
 Mapped to_lower(char32_t c);
 
-// A capital sigma at the end of a word has a lower case of its own. A word's end is where a cased
-// character stands before it and none after it, case-ignorable ones aside.
+// A capital sigma at the end of a word has a lower case of its own. It is at the end of a word if a
+// cased character stands before it and none after it, not counting case-ignorable characters.
 inline constexpr char32_t kCapitalSigma = 0x3A3, kFinalSigma = 0x3C2;
 bool is_case_ignorable(char32_t c);
 

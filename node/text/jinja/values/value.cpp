@@ -6,7 +6,7 @@
 namespace lockstep::jinja {
 namespace {
 
-constexpr uint64_t kContainerBytes = 64;  // the weight of an empty one
+constexpr uint64_t kContainerBytes = 64;  // weight of an empty container
 constexpr uint64_t kScalarBytes = 32;
 
 Order order_of(bool less, bool greater) {
@@ -180,7 +180,8 @@ bool same(const Value& a, const Value& b) {
 Order compare(const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return compare_numbers(a, b);
   if (a.is_string() && b.is_string()) {
-    const int order = a.as_string().compare(b.as_string());  // UTF-8 sorts as its code points do
+    const int order =
+        a.as_string().compare(b.as_string());  // UTF-8 has the order of its code points
     return order_of(order<0, order> 0);
   }
   if (a.is_list() && b.is_list() && a.as_list().is_tuple == b.as_list().is_tuple) {

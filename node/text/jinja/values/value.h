@@ -1,6 +1,6 @@
-// Value: what a chat template computes with; Python's data model as far as templates see it.
-// Containers are immutable once made, so values are shared freely and can form no cycle; what is
-// mutable, a namespace or a loop, may not be put into a container. One render, one thread.
+// Value: a value of a chat template, in Python's data model as far as templates use it. Containers
+// are immutable once made, so values can be shared and can form no cycle. Mutable values
+// (namespaces and loops) must not be put into a container. One render, one thread.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +22,15 @@ struct Macro;  // ast.h
 
 struct String {
   MarkedText text;
-  bool is_safe = false;  // Python's Markup: what is joined to it is escaped as HTML
+  bool is_safe = false;  // Python's Markup: text that is joined to it is escaped as HTML
 };
 
 struct List {
   std::vector<Value> items;
   bool is_tuple = false;
-  bool is_group = false;      // a tuple of groupby: also .grouper and .list
-  uint32_t depth = 1;         // containers inside containers
-  uint64_t weight_bytes = 0;  // what writing it all out would take, about
+  bool is_group = false;      // a tuple of groupby: has .grouper and .list
+  uint32_t depth = 1;         // nesting of containers
+  uint64_t weight_bytes = 0;  // about the bytes of the whole value written out
 };
 
 struct Dict {
@@ -46,27 +46,27 @@ struct Namespace {
   std::map<std::string, Value, std::less<>> fields;
 };
 
-// A scope of one render, by its place in the stack of scopes; it may be gone by now.
+// A scope of one render, by its place in the stack of scopes. The scope may no longer exist.
 struct ScopeRef {
   size_t index = 0;
   uint64_t serial = 0;
 };
 
-// What `loop` is inside a for.
+// The object `loop` inside a for.
 struct Loop {
   std::shared_ptr<const List> items;
   size_t index0 = 0;
   int64_t depth0 = 0;
-  const For* recursive = nullptr;            // what loop(…) runs again; null = not recursive
-  ScopeRef home = {};                        // around the for
-  std::shared_ptr<const List> changed = {};  // what loop.changed() was given last
+  const For* recursive = nullptr;            // the loop that loop(…) runs; null = not recursive
+  ScopeRef home = {};                        // the scope around the for
+  std::shared_ptr<const List> changed = {};  // the last arguments of loop.changed()
 };
 
-// A global function, a macro, or a method named but not called.
+// A global function, a macro, or a method that is named but not called.
 struct Function {
   std::string_view name;
   const Macro* macro = nullptr;
-  ScopeRef home = {};  // where the macro was defined
+  ScopeRef home = {};  // the scope in which the macro was defined
 };
 
 enum class Kind {
@@ -109,7 +109,7 @@ class Value {
   bool is_integral() const { return is(Kind::kInt) || is(Kind::kBool); }
   bool is_number() const { return is_integral() || is(Kind::kFloat); }
 
-  // Each is only for the kind it names.
+  // Each of these may be called only for a value of its kind.
   const std::string& as_string() const { return as_text().bytes(); }
   const MarkedText& as_text() const { return std::get<StringRef>(storage_)->text; }
   const List& as_list() const { return *std::get<std::shared_ptr<const List>>(storage_); }
@@ -120,7 +120,7 @@ class Value {
   Namespace& as_namespace() const { return *std::get<std::shared_ptr<Namespace>>(storage_); }
   Loop& as_loop() const { return *std::get<std::shared_ptr<Loop>>(storage_); }
   const Function& as_function() const { return std::get<Function>(storage_); }
-  int64_t as_int() const;  // also a bool
+  int64_t as_int() const;  // a bool, too
   double as_real() const;  // any number
   std::string undefined_name() const;
   bool is_safe() const { return is_string() && std::get<StringRef>(storage_)->is_safe; }
@@ -147,11 +147,11 @@ class Value {
 
 // Python's ==, for values of any kind.
 bool equal(const Value& a, const Value& b);
-// Python's <: whether a < b, or nothing where the two cannot be ordered.
+// The order of a and b, as Python's < defines it; kNone if Python cannot order them.
 enum class Order { kLess, kEqual, kGreater, kNone };
 Order compare(const Value& a, const Value& b);
 
-// Python's `is`, as far as it can be told: the same thing, not just an equal one.
+// Python's `is`, as far as this data model can answer it: the same object, not just an equal one.
 bool same(const Value& a, const Value& b);
 
 std::string_view kind_name(const Value& value);  // "string", "list", … for messages
