@@ -26,7 +26,7 @@ bool MarkedText::has_input(size_t begin, size_t end) const {
   return span != input_.end() && span->begin < end;
 }
 
-// Only ever at the end of what is marked.
+// Adds a mark. No earlier mark may end behind `begin`.
 void MarkedText::mark(size_t begin, size_t end) {
   if (begin == end) return;
   if (!input_.empty() && input_.back().end == begin) {

@@ -1,6 +1,6 @@
-// MarkedText: text that remembers which of its bytes came with a request. A chat template copies,
-// cuts and joins what users wrote; whatever is made of it stays marked, so that the tokenizer can
-// tell the template's control tokens from a user's spelling of them. A value; any thread.
+// MarkedText: text with marks on the bytes that came with a request (input). A chat template
+// copies, cuts and joins the users' text; the marks follow the bytes, so the tokenizer can
+// distinguish the template's control tokens from a user's spelling of them. A value; any thread.
 //
 // Invariant: input() is sorted, within the text, without empty or touching spans.
 #pragma once
@@ -21,9 +21,9 @@ struct ByteSpan {
 class MarkedText {
  public:
   MarkedText() = default;
-  // The template's, the model's or the program's own.
+  // Text of the template, the model or the program.
   static MarkedText own(std::string bytes);
-  // What came with a request.
+  // Text that came with a request.
   static MarkedText from_request(std::string bytes);
 
   const std::string& bytes() const { return bytes_; }
@@ -32,11 +32,11 @@ class MarkedText {
   const std::vector<ByteSpan>& input() const { return input_; }
   bool is_input(size_t at) const { return has_input(at, at + 1); }
   bool has_input(size_t begin, size_t end) const;  // any byte of [begin, end)
-  // What it takes in memory, about.
+  // Its approximate size in memory.
   size_t held_bytes() const { return bytes_.size() + input_.size() * sizeof(ByteSpan); }
 
   MarkedText substr(size_t begin, size_t n = std::string::npos) const;
-  // `part` must be a view into bytes(), or empty.
+  // The given part of this text, with its marks. `part` must be a view into bytes(), or empty.
   MarkedText part(std::string_view part) const;
 
   void append_own(std::string_view bytes) { bytes_ += bytes; }
@@ -46,7 +46,7 @@ class MarkedText {
   void append_part(const MarkedText& text, std::string_view part);
   void append_range(const MarkedText& text, size_t begin, size_t n);
 
-  // The same bytes and marks.
+  // Equal bytes and equal marks.
   friend bool operator==(const MarkedText&, const MarkedText&) = default;
 
  private:

@@ -5,7 +5,7 @@
 namespace lockstep {
 namespace {
 
-// Bytes of `string` matched after `byte`, when `n` were matched before it.
+// The number of bytes of `string` that match after `byte`, if `n` bytes matched before it.
 uint32_t advance(const std::string& string, const uint32_t* fallback, uint32_t n, char byte) {
   if (n == string.size()) n = fallback[n - 1];
   while (n > 0 && string[n] != byte) n = fallback[n - 1];

@@ -14,7 +14,7 @@ void StreamDecoder::start(const Tokenizer& tokenizer, const StopSpec& stops,
   held_.clear();
 }
 
-// Takes one whole character; returns the stop string that it completes, or -1.
+// Takes one whole character. Returns the index of the stop string that it completes, or -1.
 int StreamDecoder::take(std::string_view character, std::string& out) {
   held_ += character;
   if (!watches_for_stops_) return -1;

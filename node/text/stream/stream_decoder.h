@@ -1,7 +1,8 @@
-// StreamDecoder: token by token to text, never splitting a UTF-8 character, holding back what may
-// be the start of a stop string. One per choice; engine thread. Concatenating every piece gives
-// exactly what decoding all ids at once would give (up to a stop), with U+FFFD for what is not
-// UTF-8. No allocation once warm, which includes the first watch_for_stops().
+// StreamDecoder: turns tokens into text (incremental detokenization). It never splits a UTF-8
+// character and holds back bytes that may begin a stop string. The pieces, put together, are
+// exactly the text of all ids decoded at once (up to a stop), with U+FFFD for bytes that are not
+// UTF-8. One per choice; engine thread. No allocation once warm, which includes the first
+// watch_for_stops().
 #pragma once
 
 #include <cstdint>
@@ -23,22 +24,22 @@ struct StopSpec {
 class StreamDecoder {
  public:
   StreamDecoder() = default;
-  // Begins a new text. `tokenizer` and `stops` must outlive it. Stop strings are looked for at
-  // once, or not until watch_for_stops().
+  // Begins a new text. `tokenizer` and `stops` must outlive the text. If `watches_for_stops` is
+  // false, stop strings are not looked for until watch_for_stops().
   void start(const Tokenizer& tokenizer, const StopSpec& stops, bool watches_for_stops = true);
 
-  // Stop strings are looked for in what is pushed from here on. Not inside a character.
+  // From the next push() on, stop strings are looked for. Must not be called inside a character.
   void watch_for_stops() { watches_for_stops_ = true; }
   bool watches_for_stops() const { return watches_for_stops_; }
-  // Whether all text is out: neither a character nor a stop string has begun.
+  // Whether all text has been delivered: no character and no stop string has begun.
   bool holds_nothing() const { return bytes_.empty() && held_.empty(); }
 
-  // Takes one token and appends the text that is now certain to `out`. Returns the index of the
-  // stop string that the text has reached, or -1: the one whose end comes first, of those the
-  // longest. The text ends before it, or after it with include_in_output. After a stop nothing
-  // more may be pushed.
+  // Takes one token and appends to `out` the text that is now certain. Returns the index of the
+  // stop string that the text has reached, or -1. Of several stop strings, the one whose end comes
+  // first counts, then the longest. The text ends before the stop string, or after it with
+  // include_in_output. After a stop, push() must not be called again.
   int push(int32_t id, std::string& out);
-  // The text ended without a stop: appends what was held back (invalid UTF-8 as U+FFFD).
+  // Ends a text without a stop: appends the text that was held back (invalid UTF-8 as U+FFFD).
   void finish(std::string& out);
 
  private:

@@ -13,7 +13,8 @@ namespace {
 size_t hash_pair(int32_t left, int32_t right) {
   uint64_t key = static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32;
   key |= static_cast<uint32_t>(right);
-  return mix64(key);
+  key *= 0x9E3779B97F4A7C15u;  // Fibonacci hashing; the high half is well mixed
+  return key ^ key >> 32;
 }
 
 int32_t find_token(const TokenIndex& index, std::string_view spelling) {
@@ -64,7 +65,7 @@ Result<BpeMerger> BpeMerger::build(const std::vector<std::string>& merges,
 
 void BpeMerger::insert(uint32_t rank) {
   const Merge& merge = merges_[rank];
-  if (rank_of(merge.left, merge.right) >= 0) return;  // listed twice: the better rank counts
+  if (rank_of(merge.left, merge.right) >= 0) return;  // a merge listed twice keeps its better rank
   size_t slot = hash_pair(merge.left, merge.right) & (slots_.size() - 1);
   while (slots_[slot] != 0) slot = (slot + 1) & (slots_.size() - 1);
   slots_[slot] = rank + 1;
@@ -79,7 +80,7 @@ int64_t BpeMerger::rank_of(int32_t left, int32_t right) const {
   return -1;
 }
 
-// Puts the pair that begins at symbol `left` on the heap, if it merges.
+// Pushes the pair that begins at symbol `left` on the heap, if the pair merges.
 void BpeMerger::offer(int32_t left, Scratch& scratch) const {
   const int32_t right = left < 0 ? -1 : scratch.symbols[left].next;
   if (right < 0) return;
@@ -107,7 +108,7 @@ void BpeMerger::merge(std::string_view piece, Scratch& scratch, std::vector<int3
     const Merge& merge = merges_[best >> 32];
     const auto left = static_cast<int32_t>(best & 0xFFFFFFFFu);
     const int32_t right = symbols[left].next;
-    // One of the two may have been merged away since the pair was offered.
+    // Either symbol may have been merged since the pair was pushed.
     if (symbols[left].id != merge.left || right < 0 || symbols[right].id != merge.right) continue;
     symbols[left].id = merge.result;
     symbols[left].next = symbols[right].next;

@@ -1,6 +1,7 @@
 // BpeMerger: byte-pair encoding of one piece of text. Starts from single bytes and joins the pair
-// whose merge is listed first until no neighbours merge; among equals the leftmost goes first.
-// O(n log n) in the length of the piece. Immutable after building; any thread, a Scratch each.
+// whose merge is listed first, until no neighbours merge; among equals the leftmost pair goes
+// first. O(n log n) in the length of the piece. Immutable after build(); any thread, a Scratch
+// each.
 #pragma once
 
 #include <array>
@@ -18,19 +19,19 @@ using TokenIndex = std::unordered_map<std::string_view, int32_t>;  // spelling â
 
 class BpeMerger {
  public:
-  // Working memory of one merge at a time, reused from piece to piece.
+  // Working memory of merge(), reused from piece to piece. One call at a time may use it.
   class Scratch {
     friend class BpeMerger;
     struct Symbol {
-      int32_t id;          // kNoToken: a byte that the vocabulary cannot spell
+      int32_t id;          // kNoToken = a byte that the vocabulary cannot spell
       int32_t prev, next;  // neighbours; -1 = none
     };
     std::vector<Symbol> symbols;
     std::vector<uint64_t> heap;  // rank << 32 | index of the left symbol; smallest first
   };
 
-  // `merges`: "left right" in the spelling of the byte alphabet, best first. Fails with
-  // kModelLoadFailed where one is malformed or speaks of a token that `index` does not have.
+  // `merges`: "left right" in the byte-level alphabet, best first. kModelLoadFailed if a merge is
+  // malformed or names a token that `index` does not have.
   static Result<BpeMerger> build(const std::vector<std::string>& merges, const TokenIndex& index);
 
   // Appends the ids of `piece`. Bytes that the vocabulary cannot spell are left out.

@@ -1,4 +1,4 @@
-// The byte-level BPE tokenizer: special tokens, then the family's cut, then merges.
+// The byte-level BPE tokenizer: special tokens, then the family's pre-tokenizer, then merges.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -73,7 +73,7 @@ class BpeTokenizer final : public Tokenizer {
   void spell_tokens();
   void measure_tokens();
   void collect_end_ids();
-  // Whether a token begins or ends a text: some files call such a one user-defined.
+  // Whether a token begins or ends a text. Some files give such a token the type user-defined.
   bool frames_text(int32_t id) const {
     return id == data_.bos_id || std::binary_search(end_ids_.begin(), end_ids_.end(), id);
   }
@@ -91,7 +91,7 @@ class BpeTokenizer final : public Tokenizer {
   TokenIndex whole_pieces_;         // by bytes; empty unless the family takes whole pieces first
   std::vector<int32_t> end_ids_;    // ascending
   size_t longest_token_ = 1;        // bytes
-  std::array<bool, 256> is_spelled_{};  // by byte: there is a token of it alone
+  std::array<bool, 256> is_spelled_{};  // by byte: a token spells this byte alone
   bool spells_all_ = true;
 };
 
@@ -112,7 +112,7 @@ void BpeTokenizer::spell_tokens() {
                      data_.types[i] == TokenType::kUserDefined && !frames_text(id));
         break;
       case TokenType::kUnused:
-      case TokenType::kByte:  // a byte-level vocabulary has no use for them
+      case TokenType::kByte:  // a byte-level vocabulary does not use such tokens
         break;
     }
   }
@@ -128,7 +128,7 @@ void BpeTokenizer::measure_tokens() {
   spells_all_ = std::find(is_spelled_.begin(), is_spelled_.end(), false) == is_spelled_.end();
 }
 
-// A byte that the vocabulary cannot spell has no token.
+// Only the bytes that the vocabulary can spell are counted, since the others give no token.
 int64_t BpeTokenizer::least_tokens(std::string_view text) const {
   const auto is_spelled = [this](char c) { return is_spelled_[static_cast<uint8_t>(c)]; };
   const size_t n_bytes =
@@ -206,7 +206,7 @@ Result<std::unique_ptr<Tokenizer>> make_tokenizer(TokenizerData data) {
   TRY([[maybe_unused]] const Ok checked, check(data));
   TRY(PreTokenizer pre, PreTokenizer::make(data.pre));
   TRY(BpeMerger merger, BpeMerger::build(data.merges, index_of(data.tokens)));
-  data.merges = {};  // as large as the vocabulary, and of no more use
+  data.merges = {};  // as large as the vocabulary, and not needed any more
   return std::unique_ptr<Tokenizer>(
       std::make_unique<BpeTokenizer>(std::move(data), std::move(merger), std::move(pre)));
 }

@@ -1,5 +1,6 @@
-// The expressions are those published with each model (tokenizer.json; the names are GGUF's).
-// White space is written out by hand: PCRE2's own \s would add U+180E, which Unicode took out.
+// The regular expressions are those published with each model (tokenizer.json); the names are
+// GGUF's. White space is written out, because PCRE2's \s has U+180E as well, which Unicode has
+// removed from White_Space.
 #include "node/text/tokenizer/pre_tokenizer.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -17,7 +18,7 @@
   R"(\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})"
 #define CONTRACTION "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]"
 #define TRAILING_SPACE "[" WHITE_SPACE "]+(?![^" WHITE_SPACE "])|[" WHITE_SPACE "]+"
-// What Llama 3 and Qwen 2 share; they differ in how many digits go together.
+// The expression of Llama 3 and Qwen 2, which differ only in how many digits make one piece.
 #define LLAMA3_LIKE(digits)                                              \
   CONTRACTION R"(|[^\r\n\p{L}\p{N}]?\p{L}+|)" digits "| ?[^" WHITE_SPACE \
               R"(\p{L}\p{N}]+[\r\n]*|[)" WHITE_SPACE R"(]*[\r\n]+|)" TRAILING_SPACE
@@ -36,13 +37,13 @@ constexpr const char* kQwen2 = LLAMA3_LIKE(R"(\p{N})");
 #undef CONTRACTION
 #undef WHITE_SPACE
 
-// All that a family's name tells. Each expression cuts the pieces of the one before; text between
-// two matches is a piece too.
+// The rules of one model family. Each expression cuts the pieces of the expression before it; text
+// between two matches is a piece too.
 struct Family {
   std::string_view name;
   std::array<const char*, 2> expressions;  // null = none
   bool whole_pieces_first;
-  bool adds_bos;  // where the file does not say, as llama.cpp has it
+  bool adds_bos;  // default if the model file does not say; as in llama.cpp
 };
 
 constexpr std::array kFamilies = {
@@ -73,14 +74,14 @@ Code compile(const char* expression) {
   PCRE2_SIZE error_at = 0;
   Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression), PCRE2_ZERO_TERMINATED,
                           PCRE2_UTF | PCRE2_UCP, &error, &error_at, nullptr));
-  CHECK(code != nullptr);  // the expressions are constants of ours
-  // Without JIT (an unusual processor) matching is slower, not different.
+  CHECK(code != nullptr);  // the expressions are constants of this file
+  // Without JIT (on an unusual processor) matching is slower but gives the same result.
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);
   return code;
 }
 
-// The expressions never backtrack more than once over a run, so PCRE2's bounds, made for hostile
-// expressions, would only make the cut of long runs differ from the cut of short ones.
+// The expressions never backtrack more than once over a run. PCRE2's limits are made for hostile
+// expressions; here they would only make the cut of long runs differ from the cut of short ones.
 MatchContext unbounded_context() {
   MatchContext context(pcre2_match_context_create(nullptr));
   pcre2_set_match_limit(context.get(), UINT32_MAX);
@@ -89,7 +90,7 @@ MatchContext unbounded_context() {
   return context;
 }
 
-// Cuts `text`, which is valid UTF-8.
+// Cuts `text`, which must be valid UTF-8.
 void split_by(const pcre2_code* code, pcre2_match_context* context, pcre2_match_data* match,
               std::string_view text, std::vector<std::string_view>& pieces) {
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());

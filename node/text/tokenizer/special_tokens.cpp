@@ -50,7 +50,8 @@ void SpecialTokens::settle(std::string_view text, const Rule& rule,
   }
 }
 
-// Longest first, then lower id; each token once, however often it occurs.
+// Keeps the candidates ordered: longest first, then lower id. Each token is in the list once,
+// however often it occurs.
 void SpecialTokens::insert_ranked(const Candidate& candidate, std::vector<Candidate>& candidates) {
   const auto ahead = [](const Candidate& a, const Candidate& b) {
     return a.text.size() != b.text.size() ? a.text.size() > b.text.size() : a.id < b.id;
@@ -82,7 +83,7 @@ void SpecialTokens::add(std::string_view text, int32_t id, bool always) {
     }
     node = next;
   }
-  if (node == 0 || nodes_[node].id >= 0) return;  // empty, or the lower id has it
+  if (node == 0 || nodes_[node].id >= 0) return;  // empty text, or a lower id has it
   nodes_[node].id = id;
   nodes_[node].always = always;
 }

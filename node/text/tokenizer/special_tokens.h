@@ -1,6 +1,7 @@
 // SpecialTokens: finds the tokens that are written as text (<|im_start|>, …) and that merges never
-// make. Where two overlap the longer one wins wherever it stands, then the lower id; equal ones go
-// from left to right (the order of llama.cpp). Immutable after the last add(); any thread.
+// make. Where two overlap, the longer one wins wherever it stands, then the lower id; occurrences
+// of the same token are taken from left to right (the order of llama.cpp). Immutable after the last
+// add(); any thread.
 #pragma once
 
 #include <array>
@@ -15,20 +16,21 @@ namespace lockstep {
 
 class SpecialTokens {
  public:
-  // A stretch of the text: a special token, or plain text between two.
+  // A part of the text: a special token, or the plain text between two of them.
   struct Fragment {
     std::string_view text;
     int32_t id = -1;  // -1 = plain text
   };
 
   SpecialTokens();
-  // `always`: also found where special tokens are not asked for (user-defined ones).
+  // `always`: the token is found even where the caller does not ask for special tokens
+  // (user-defined tokens).
   void add(std::string_view text, int32_t id, bool always);
 
-  // Appends the fragments, in order and without gaps; plain ones are as long as can be.
+  // Appends the fragments, in order and without gaps. Plain fragments are as long as possible.
   void split(std::string_view text, bool parse_special, std::vector<Fragment>& out) const;
-  // The same of a rendered chat: only what has no byte of input in it can be a special token, those
-  // that are always found aside.
+  // The same for a rendered chat. A token is found only where none of its bytes is input, unless it
+  // was added with `always`.
   void split(const MarkedText& text, std::vector<Fragment>& out) const;
 
  private:
@@ -37,15 +39,16 @@ class SpecialTokens {
     int32_t id;
     bool always;
   };
-  // Where special tokens may be found: nowhere, or everywhere but in `input`.
+  // The places where special tokens may be found: nowhere, or everywhere but in input.
   struct Rule {
-    const char* begin;  // of the text
+    const char* begin;  // start of the text
     bool parse_special;
     const MarkedText* marks;  // null = nothing is input
 
     bool allows(const Candidate& candidate, std::string_view place) const;
   };
-  // A trie over bytes; the root's children are looked up directly, as most text stops there.
+  // A node of a trie over bytes. The children of the root are in `roots_`, because most bytes of a
+  // text begin no token.
   struct Node {
     std::vector<std::pair<uint8_t, uint32_t>> children;  // byte, node
     int32_t id = -1;                                     // the token that ends here
@@ -53,14 +56,15 @@ class SpecialTokens {
   };
 
   uint32_t child(uint32_t node, uint8_t byte) const;
-  // Notes every token that begins at `text[at]`, ranked; returns the end of the longest, or `at`.
+  // Adds every token that begins at `text[at]` to the ordered candidates. Returns the end of the
+  // longest one, or `at`.
   size_t find_at(std::string_view text, size_t at, const Rule& rule,
                  std::vector<Candidate>& candidates) const;
-  // The same for the whole stretch of tokens that overlap one another from `at` on.
+  // The same for the whole run of tokens that overlap one another from `at` on.
   size_t find_stretch(std::string_view text, size_t at, const Rule& rule,
                       std::vector<Candidate>& candidates) const;
-  // Settles a stretch in which tokens overlap: candidates[rank] takes every place it can get, the
-  // later ones share what is left.
+  // Decides a run in which tokens overlap: candidates[rank] takes every place that it can, and the
+  // later candidates take the rest.
   static void settle(std::string_view text, const Rule& rule,
                      const std::vector<Candidate>& candidates, size_t rank,
                      std::vector<Fragment>& out);

@@ -1,5 +1,4 @@
-// Tokenizer: text to token ids and back, as the model's file defines it. Immutable after loading;
-// any thread.
+// Tokenizer: text to token ids and back, as the model file defines it. Immutable; any thread.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +14,7 @@ namespace lockstep {
 
 enum class TokenType : uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
-// What a model file says about its tokenizer (GGUF `tokenizer.ggml.*`; source: the GGUF spec).
+// The tokenizer of a model file (GGUF `tokenizer.ggml.*`; source: the GGUF specification).
 struct TokenizerData {
   std::string model;                // "gpt2" = byte-level BPE
   std::string pre;                  // pre-tokenizer: "gpt-2", "smollm", "qwen2", "llama-bpe", …
@@ -23,7 +22,7 @@ struct TokenizerData {
   std::vector<TokenType> types;     // [vocab_size]
   std::vector<std::string> merges;  // "left right", best first
   int32_t bos_id = -1, eos_id = -1, unk_id = -1, pad_id = -1;
-  std::vector<int32_t> extra_eog_ids;  // other ids that end a turn (<|eot_id|>, <|im_end|>, …)
+  std::vector<int32_t> extra_eog_ids;  // other end-of-generation ids (<|eot_id|>, <|im_end|>, …)
   bool add_bos = false;
   std::string chat_template;  // Jinja source; empty = none
 };
@@ -32,20 +31,20 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // parse_special: spell out special tokens found in the text (chat templates do); otherwise they
-  // are plain text. add_special: put bos in front if the model wants one. Invalid UTF-8 is taken
-  // byte by byte.
+  // parse_special: special tokens that are spelled in the text become their ids; otherwise their
+  // spelling is plain text. add_special: begins with the bos token if the model wants one. Invalid
+  // UTF-8 is encoded byte by byte.
   virtual std::vector<int32_t> encode(std::string_view text, bool parse_special,
                                       bool add_special) const = 0;
-  // No fewer ids come of encode(text, true, …), as no token has more bytes than the longest; cheap.
-  // 0 where nothing is known.
+  // A lower bound on the number of ids of encode(text, true, …), from the bytes of the longest
+  // token. Cheap. 0 if nothing is known.
   virtual int64_t least_tokens(std::string_view text) const {
     (void)text;
     return 0;
   }
-  // A rendered chat, without bos: its template spells all special tokens out. Control tokens, and
-  // user-defined ones that begin or end a text, are found only where no byte is input; other
-  // user-defined tokens are found everywhere, as in any text.
+  // Encodes a rendered chat, without adding bos, since the template spells out all special tokens.
+  // Control tokens, and user-defined tokens that begin or end a text, are found only where no byte
+  // is input. Other user-defined tokens are found everywhere, as in any text.
   virtual std::vector<int32_t> encode_chat(const MarkedText& text) const = 0;
   // The bytes of one token; control tokens are empty unless `special`.
   virtual std::string_view token_bytes(int32_t id, bool special) const = 0;
@@ -54,12 +53,12 @@ class Tokenizer {
   virtual int32_t vocab_size() const = 0;
   virtual int32_t bos_id() const = 0;  // -1 = none
   virtual int32_t eos_id() const = 0;
-  // Ids that end a generation unless ignore_eos.
+  // Ids that end a generation unless ignore_eos is set, in ascending order.
   virtual const std::vector<int32_t>& end_ids() const = 0;
   virtual const std::string& chat_template() const = 0;
 };
 
-// Fails with kModelLoadFailed naming what is not supported or inconsistent.
+// Error: kModelLoadFailed, which names the unsupported or inconsistent field.
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(TokenizerData data);
 
 }  // namespace lockstep
