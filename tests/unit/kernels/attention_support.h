@@ -1,5 +1,5 @@
-// A paged KV cache with sequences in it, and attention run over it. Shared by the tests of
-// attention and of rope_store.
+// A paged KV cache that holds sequences, and attention over it. Shared by the tests of attention
+// and rope_store.
 #pragma once
 
 #include <algorithm>
@@ -33,8 +33,8 @@ struct AttentionShape {
   }
 };
 
-// Pages for some sequences of up to max_tokens. Blocks are dealt out of order; every byte that is
-// not written is 0xff, which is NaN in every float type.
+// Pages for several sequences of up to max_tokens each. KV blocks are dealt out of order; every
+// byte that is not written is 0xff, which is a NaN in every float type.
 class PagedCache {
  public:
   PagedCache(SeededRandom& random, const AttentionShape& shape, int n_seqs, int64_t max_tokens)
@@ -58,7 +58,7 @@ class PagedCache {
   const KvPages& pages() const { return pages_; }
   const std::vector<std::byte>& bytes() const { return bytes_; }
   View tables() { return view(tables_.data(), {n_seqs_, blocks_per_seq_}); }
-  // Marks the blocks below `position` as given back: no table entry names them any more.
+  // Removes the blocks below `position` from the block table, as if they were freed.
   void drop_blocks_below(int seq, int64_t position) {
     for (int64_t b = 0; (b + 1) * shape_.block_size <= position; ++b) {
       tables_[static_cast<size_t>(seq * blocks_per_seq_ + b)] = -1;

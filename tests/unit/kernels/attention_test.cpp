@@ -1,5 +1,5 @@
-// Attention over paged KV: every back end, thread count, chunking and block size gives the bits of
-// the reference, and the reference is attention.
+// Attention over a paged KV cache: every back end, thread count, chunking and block size gives the
+// bits of the reference, and the reference computes attention.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -42,7 +42,7 @@ std::vector<float> attend_with(Isa isa, int n_threads, const AttentionShape& sha
   return attend(*make_stream(isa, n_threads), shape, cache, rows);
 }
 
-// One sequence of n tokens in pages of its own.
+// One sequence of n tokens in its own pages.
 struct OneSequence {
   OneSequence(SeededRandom& random, const AttentionShape& s, int64_t n)
       : shape(s), data(random, s, n), cache(random, s, 1, n) {
@@ -136,7 +136,7 @@ TEST(Attention, BlockSizeChangesNoBit) {
 }
 
 TEST(Attention, SlotsAheadOfARowAreNotRead) {
-  // The whole sequence is in the pages; NaN lies behind row 40 in one copy and values in the other.
+  // The whole sequence is in the pages. Behind row 40 one copy has NaN and the other has values.
   SeededRandom random(17);
   const AttentionShape shape{DType::kF16, 16, 1, 2, 64, 0};
   OneSequence one(random, shape, 100);
@@ -209,8 +209,8 @@ TEST(Attention, ANanInOneRowStaysInThatRow) {
 }
 
 TEST(Attention, ExtremeScoresGiveTheBitsOfTheReference) {
-  // Scores far apart underflow to weight 0; overflow to Inf makes the row NaN. Both as the
-  // reference has it.
+  // Scores far apart underflow to weight 0; overflow to Inf makes the row NaN. Both must be as in
+  // the reference.
   for (const float factor : {1e3f, 1e19f, 1e30f}) {
     SeededRandom random(31);
     OneSequence one(random, {DType::kF32, 16, 1, 2, 16, 0}, 140);
@@ -224,7 +224,7 @@ TEST(Attention, ExtremeScoresGiveTheBitsOfTheReference) {
   }
 }
 
-// softmax(q K / sqrt(d)) V in double, over the values as the cache holds them.
+// softmax(q K / sqrt(d)) V in double, over the values that the cache holds.
 std::vector<double> exact_row(const OneSequence& one, int64_t position) {
   const int head_dim = one.shape.head_dim;
   const float* q = one.data.q.data() + position * head_dim;

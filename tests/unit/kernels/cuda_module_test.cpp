@@ -1,5 +1,5 @@
-// Loading liblockstep_cuda.so: a machine without it, a file that is none, one of another build.
-// What is in it is tested by tests/cuda_emulation, and on a GPU by deploy/gpu_check.sh.
+// Loading liblockstep_cuda.so: no file, a file that is no library, a library of another build. The
+// content of the module is tested by tests/cuda_emulation, and on a GPU by deploy/gpu_check.sh.
 #include "kernels/cuda_module.h"
 
 #include <gmock/gmock.h>
@@ -45,7 +45,7 @@ TEST(CudaModule, ALibraryOfAnotherBuildIsRefused) {
                            "[0-9a-f]{32}"));
 }
 
-// Where the build has a module: it loads, and says what there is or why there is nothing.
+// If the build has a module, the module loads and lists the devices or the reason for having none.
 TEST(CudaModule, TheBuildsOwnModuleLoads) {
   const std::filesystem::path path = testing::bin_dir() + "/liblockstep_cuda.so";
   const auto module = CudaModule::load(path);

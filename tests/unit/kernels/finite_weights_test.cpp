@@ -21,7 +21,7 @@ constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  Weight
 
 using Bytes = std::vector<std::byte>;
 
-// Where the floats of a tensor are, one by one.
+// The offsets of the floats of a tensor.
 struct Places {
   size_t first, stride, n_per_stride, bytes;
 };
@@ -40,7 +40,7 @@ float number_at(WeightType type, const Bytes& bytes, size_t at) {
   return type == WeightType::kBF16 ? bf16_to_f32(half) : f16_to_f32(half);
 }
 
-// The first place whose number is not finite, by looking at one after another.
+// The first offset whose number is not finite, found by checking one after another.
 std::optional<size_t> first_bad(WeightType type, const Bytes& bytes) {
   const Places p = places(type);
   for (size_t stride = 0; stride < bytes.size(); stride += p.stride) {

@@ -31,7 +31,8 @@ TEST(Fp16, EveryF16IsWidenedExactlyAndComesBack) {
   }
 }
 
-// Between two neighbours: below the middle down, above it up, at it to the even one.
+// Between two neighbours: values below the middle round down, values above it up, the middle itself
+// to the even neighbour.
 TEST(Fp16, NarrowingRoundsToNearestEven) {
   for (uint32_t h = 0; h < 0x7bff; ++h) {
     const float low = f16_to_f32(static_cast<uint16_t>(h));

@@ -1,4 +1,4 @@
-// Running one op on every back end that this machine has.
+// Runs one op on every back end that this machine has.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 namespace lockstep::testing {
 
-// fn(stream) for every instruction set but the reference, with 1 to 3 threads.
+// Calls fn(stream) for every instruction set but the reference, with 1 to 3 threads.
 template <class Fn>
 void for_each_stream(const Fn& fn) {
   for (Isa isa : available_isas().subspan(1)) {

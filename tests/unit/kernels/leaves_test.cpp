@@ -19,17 +19,17 @@ TEST(Leaves, OwnedSubtreesAreTheLargestAlignedNodes) {
   EXPECT_EQ(owned(8, 3, 3), (List{{3, 1}, {4, 2}}));
   EXPECT_EQ(owned(3, 0, 2), (List{{0, 2}}));
   EXPECT_EQ(owned(3, 1, 2), (List{{1, 1}, {2, 1}}));
-  // The odd ones at the right edge pass up: (45) is a whole node of a tree of six, 4 of five.
+  // Odd last ones pass up unchanged: (45) is a whole subtree of a tree of six leaves, 4 of five.
   EXPECT_EQ(owned(6, 4, 2), (List{{4, 2}}));
   EXPECT_EQ(owned(6, 3, 3), (List{{3, 1}, {4, 2}}));
   EXPECT_EQ(owned(7, 4, 3), (List{{4, 3}}));
   EXPECT_EQ(owned(5, 4, 1), (List{{4, 1}}));
 }
 
-// Every set of ranges that covers a tree makes a plan that joins the same pairs as one rank would.
+// Every set of ranges that covers a tree gives a plan that joins the same pairs as a single rank.
 TEST(Leaves, JoiningTheNodesOfAnySplitWritesTheSameFormula) {
   const auto formula = [](const std::vector<Subtree>& nodes, int n_leaves) {
-    // What one rank computes for a subtree, written out.
+    // The sum that a single rank computes for a subtree, as a formula.
     const auto write = [](auto& self, int first, int width, int end) -> std::string {
       if (width == 1) return std::to_string(first);
       const std::string left = self(self, first, width / 2, end);
@@ -71,7 +71,7 @@ TEST(Leaves, JoiningTheNodesOfAnySplitWritesTheSameFormula) {
 TEST(LeavesDeathTest, PartialsThatAreNoTreeAreRefused) {
   using List = std::vector<Subtree>;
   EXPECT_DEATH(plan_joins(List{{0, 1}}, 2), "leaves.cpp");                  // leaf 1 missing
-  EXPECT_DEATH(plan_joins(List{{0, 1}, {1, 2}, {3, 1}}, 4), "leaves.cpp");  // (12) is no node
+  EXPECT_DEATH(plan_joins(List{{0, 1}, {1, 2}, {3, 1}}, 4), "leaves.cpp");  // (12) is no subtree
   EXPECT_DEATH(plan_joins(List{{0, 2}, {0, 2}}, 2), "leaves.cpp");          // twice
   EXPECT_DEATH(plan_joins(List{{0, 2}, {1, 1}}, 2), "leaves.cpp");          // inside another
   EXPECT_DEATH(plan_joins(List{{0, 3}}, 2), "leaves.cpp");

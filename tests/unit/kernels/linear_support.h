@@ -1,4 +1,4 @@
-// Matrices in file order, packed, and activations for them: what the tests of the linear ops share.
+// Matrices in file order, packed matrices and activations, shared by the tests of the linear ops.
 #pragma once
 
 #include <cstring>
@@ -16,7 +16,7 @@ inline constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16, 
                                            WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1,
                                            WeightType::kQ5_0, WeightType::kQ5_1};
 
-// A matrix as a file has it.
+// A matrix in the layout of a file.
 struct FileMatrix {
   WeightType type = WeightType::kF32;
   int64_t n_rows = 0;
@@ -39,8 +39,8 @@ inline void write_f16(std::byte* p, float value) {
   std::memcpy(p, &half, sizeof half);
 }
 
-// Every bit pattern of quants is as likely as any other (so -128 and 31 come); scales are small,
-// of either sign, now and then zero or subnormal in f16.
+// Every bit pattern of quants is equally likely (so -128 and 31 occur). Scales are small, of either
+// sign, and sometimes zero or subnormal in f16.
 inline FileMatrix random_matrix(SeededRandom& random, WeightType type, int64_t n_rows, int64_t k) {
   FileMatrix matrix{type, n_rows, k, {}};
   matrix.bytes.resize(static_cast<size_t>(n_rows * matrix.row_bytes()));
@@ -71,8 +71,8 @@ inline FileMatrix random_matrix(SeededRandom& random, WeightType type, int64_t n
   return matrix;
 }
 
-// The value of one weight by the formats' definitions, in double. Shares no code with kernels/
-// beyond the f16 conversion.
+// The value of one weight by the definition of its format, in double. Shares no code with kernels/
+// except the f16 conversion.
 inline double file_value(const FileMatrix& matrix, int64_t row, int64_t k) {
   const std::byte* p = matrix.row(row);
   switch (matrix.type) {
@@ -148,7 +148,7 @@ struct TestActs {
     quantize({.x = view(x.data(), {n_tokens, k}), .out = quantized(0, k)}, *stream);
   }
 
-  // Columns [first, first + n) as a rank that owns them sees them.
+  // Columns [first, first + n), as a rank that owns them gets them.
   QuantizedActs quantized(int64_t first, int64_t n) {
     const auto part = [&](auto* data, int64_t per) {
       View v = view(data + first / per, {n_tokens, n / per});
@@ -166,7 +166,7 @@ struct TestActs {
   }
 };
 
-// [n_subtrees, n_tokens, n_rows] of the columns the weights hold.
+// Result of linear(): [n_subtrees, n_tokens, n_rows] for the columns that the weights hold.
 inline std::vector<float> run_linear(const PackedMatrix& packed, TestActs& acts, Stream& stream,
                                      const float* bias = nullptr) {
   const PackedWeights& weights = packed.weights;

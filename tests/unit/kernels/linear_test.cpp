@@ -53,7 +53,7 @@ TEST(Linear, EveryBackEndGivesTheBitsOfTheReferenceForOddSizes) {
 TEST(Linear, FloatWeightsMayEndInAShortBlock) {
   SeededRandom random(3);
   for (WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16}) {
-    // 2,050 values are 65 blocks: 16 lanes, the short block in the lane before the last blocks.
+    // 2050 values are 65 blocks: 16 lanes; the short block ends lane 0, so other lanes follow it.
     for (int64_t k : {1, 5, 31, 33, 80, 2050, 2400}) {
       for (int64_t n_tokens : {1, 9}) {
         const FileMatrix matrix = random_matrix(random, type, 19, k);
@@ -94,8 +94,7 @@ TEST(Linear, LongLeavesAreSummedInLanes) {
   }
 }
 
-// All of K on one rank, or cut at any leaf over two or three ranks: the same bits once
-// they are added up.
+// All of K on one rank, or cut at any leaf over two or three ranks: the joined sums are equal bits.
 TEST(Linear, PartialsOfEverySplitJoinToTheBitsOfOneRank) {
   SeededRandom random(6);
   constexpr int64_t kRows = 21, kTokens = 3;
@@ -225,7 +224,7 @@ TEST(Linear, TheReferenceIsADotProduct) {
                                  ? double{acts.scale[at / 32]} * static_cast<int8_t>(acts.q[at])
                                  : double{acts.x[at]};
             exact += file_value(matrix, r, i) * x;
-            // A weight with a minimum cancels: its two parts are rounded apart.
+            // A weight with a minimum may cancel: its two parts are rounded separately.
             magnitude +=
                 (std::fabs(file_value(matrix, r, i)) + (has_min(type) ? 2.0 : 0.0)) * std::fabs(x);
           }

@@ -1,4 +1,4 @@
-// exp and log against double, over floats of every size, and the vector twins of exp.
+// exp and log against double, over floats of every size, and the vector forms of exp.
 #include "kernels/math.h"
 
 #include <gtest/gtest.h>
@@ -61,7 +61,7 @@ TEST(Exp, VectorTwinsGiveTheBitsOfTheReference) {
   for (Isa isa : available_isas().subspan(1)) {
     SCOPED_TRACE(to_string(isa));
     std::vector<float> y(x.size());
-    SampleWeights plain;  // x as it is; a NaN has weight +0, being above no threshold
+    SampleWeights plain;  // x = z; a NaN has weight +0, because it is above no threshold
     plain.least_x = -std::numeric_limits<float>::infinity();
     scans[static_cast<int>(isa) - 1]->weigh(x.data(), static_cast<int64_t>(x.size()), plain,
                                             y.data());

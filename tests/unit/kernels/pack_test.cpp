@@ -6,7 +6,7 @@
 namespace lockstep::testing {
 namespace {
 
-// Dequantisation in fp32 as section 3 has it, from the file's bytes.
+// Dequantisation in fp32 as docs/numerics.md section 3 defines it, from the bytes of the file.
 float dequantized(const FileMatrix& matrix, int64_t row, int64_t k) {
   if (!is_quantized(matrix.type)) return static_cast<float>(file_value(matrix, row, k));
   const std::byte* block = matrix.row(row) + k / 32 * source_block_bytes(matrix.type);
@@ -21,7 +21,7 @@ TEST(PackedWeights, UnpackGivesTheValuesOfTheFile) {
   SeededRandom random(20);
   for (WeightType type : kAllTypes) {
     for (int64_t n_rows : {1, 15, 16, 33}) {
-      for (int64_t k : {32, 96, 2080}) {  // 2,080: 65 blocks, summed in 16 lanes
+      for (int64_t k : {32, 96, 2080}) {  // 2080: 65 blocks, summed in 16 lanes
         const FileMatrix matrix = random_matrix(random, type, n_rows, k);
         const PackedMatrix packed = pack(matrix, {1, 0, 1});
         std::vector<float> row(static_cast<size_t>(k));
@@ -86,8 +86,8 @@ TEST(PackedWeights, RowsMayArriveInAnyOrderAndNumber) {
   }
 }
 
-// The last panel is filled up with rows whose sums are zero, so that nothing reads what was there.
-TEST(PackedWeights, TheLastPanelIsPaddedWithZeroRows) {
+// The last panel is padded with rows of zeros, so that no op reads earlier bytes of the buffer.
+TEST(PackedWeights, TheLastTileIsPaddedWithZeroRows) {
   SeededRandom random(24);
   for (WeightType type : kAllTypes) {
     PackedMatrix packed = pack(random_matrix(random, type, 3, 64), {1, 0, 1});
@@ -107,7 +107,7 @@ TEST(PackedWeights, TakeAsManyBytesAsTheFileForWholePanels) {
   }
 }
 
-// The place of a value as docs/numerics.md, section 6, spells it out, byte by byte.
+// The place of every value as docs/numerics.md section 6 defines it, byte by byte.
 TEST(PackedWeights, LieAsTheDocumentSays) {
   SeededRandom random(25);
   const FileMatrix q5_1 = random_matrix(random, WeightType::kQ5_1, 16, 32);

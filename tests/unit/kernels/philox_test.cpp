@@ -7,7 +7,7 @@
 namespace lockstep {
 namespace {
 
-// philox4x32 10 of the kat_vectors file that its authors publish with Random123.
+// The lines of philox4x32 10 in the file kat_vectors that its authors publish with Random123.
 TEST(Philox, GivesTheKnownAnswers) {
   EXPECT_EQ(philox4x32_10({0, 0, 0, 0}, {0, 0}),
             (PhiloxCounter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
@@ -29,7 +29,7 @@ TEST(Philox, UnitsLieInTheHalfOpenIntervalAndDifferBySeedIndexAndChoice) {
       seen.insert(u);
     }
   }
-  // 4000 draws of 2^24 values: about half a collision is to be expected.
+  // 4000 draws of 2^24 values: about half a collision is expected.
   EXPECT_GE(seen.size(), 3990u);
 }
 

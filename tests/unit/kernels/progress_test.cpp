@@ -1,5 +1,5 @@
-// That an op which takes long is made of bands that are progress each, on one thread too: a watch
-// must not take a large model on a slow machine for one that hangs.
+// A long op consists of bands, and each band bumps the progress counter, also on one thread: a
+// watchdog must not mistake a large model on a slow machine for one that hangs.
 #include "common/threads/progress.h"
 
 #include <vector>

@@ -94,7 +94,7 @@ TEST(RmsNorm, AgreesWithTheFormulaInDouble) {
     const double r = 1.0 / std::sqrt(squares / 576 + 1e-5f);
     for (int64_t i = 0; i < 576; ++i) {
       const double exact = rows.x[t * 576 + i] * r * rows.weight[i];
-      // A lane is a chain of 18, the tree 5 levels, and five more roundings.
+      // A lane is a chain of 18 values, the tree has 5 levels, and five more roundings follow.
       ASSERT_NEAR(y[t * 576 + i], exact, 28 * 0x1p-24 * std::fabs(exact));
     }
   }

@@ -88,7 +88,7 @@ std::vector<RopeCase> all_cases() {
   return cases;
 }
 
-// The bits of q afterwards and the bytes of the pages; NaN does not occur in what is stored.
+// Compares the bits of q afterwards and the bytes of the pages. No stored value is NaN.
 void expect_equal(const Step& expected, const Step& got) {
   ASSERT_TRUE(equal_bits(expected.qkv, got.qkv));
   ASSERT_TRUE(expected.cache.bytes() == got.cache.bytes());
@@ -125,12 +125,13 @@ TEST(RopeStore, RotatesPairsOfItsStyleAndPassesTheRestThrough) {
         const int64_t b = style == RopeStyle::kNeighbours ? 2 * i + 1 : i + 4;
         const double angle = (t + 5) * std::pow(10000.0, -2.0 * i / 8);
         const double norm = std::hypot(x[a], x[b]);
-        // cos and sin are rounded once; two products and a sum follow.
+        // cos and sin are rounded once; then come two products and a sum.
         ASSERT_NEAR(y[a], x[a] * std::cos(angle) - x[b] * std::sin(angle), 4 * 0x1p-24 * norm);
         ASSERT_NEAR(y[b], x[b] * std::cos(angle) + x[a] * std::sin(angle), 4 * 0x1p-24 * norm);
       }
       for (int64_t d = 8; d < 32; ++d) ASSERT_EQ(x[d], y[d]);
-      // K takes the same rotation on its way into the pages; V takes none. k, v keep their rows.
+      // K is rotated in the same way when it is written to the pages; V is not. k and v themselves
+      // are not changed.
       float k[32], v[32];
       reference::load_slot(step.cache.pages(), step.slots[t], 0, k, v);
       for (int64_t d = 8; d < 32; ++d) ASSERT_EQ(x[32 + d], k[d]);
@@ -155,7 +156,7 @@ TEST(RopeStore, TouchesNoSlotButItsOwn) {
   }
 }
 
-// What q8_0 keeps is within half a step of the value, the step being amax / 127 rounded to f16.
+// A value in q8_0 is within half a step of the original; the step is amax / 127 rounded to f16.
 TEST(KvQ8, RoundsWithinHalfAStep) {
   SeededRandom random(7);
   for (const float size : {1.0f, 1e-3f, 1e4f, 2e-5f}) {
@@ -166,7 +167,7 @@ TEST(KvQ8, RoundsWithinHalfAStep) {
     quantize_kv_row(x, 64, q, scales);
     for (int i = 0; i < 64; ++i) {
       const float scale = f16_to_f32(scales[i / 32]);
-      // The largest values may be cut at 127 steps when the scale was rounded down.
+      // The largest values may be clamped to 127 steps if the scale was rounded down.
       const float clipped = std::clamp(x[i], -127 * scale, 127 * scale);
       ASSERT_NEAR(scale * q[i], clipped, 0.5001f * scale);
     }
@@ -184,7 +185,8 @@ TEST(KvQ8, ZerosTinyHugeAndBrokenValuesHaveADefinedForm) {
   };
   EXPECT_EQ(quantised(0.0f), std::pair(0.0f, int8_t{0}));
   EXPECT_EQ(quantised(1e-9f), std::pair(0.0f, int8_t{0}));
-  EXPECT_EQ(quantised(1e-5f), std::pair(0x1p-24f, int8_t{127}));  // cut: 168 steps of an f16 scale
+  EXPECT_EQ(quantised(1e-5f),
+            std::pair(0x1p-24f, int8_t{127}));  // clamped: 168 steps of an f16 scale
   EXPECT_TRUE(std::isinf(quantised(1e9f).first));
   EXPECT_EQ(quantised(1e9f).second, 0);
   EXPECT_TRUE(std::isnan(quantised(NAN).first));

@@ -1,4 +1,4 @@
-// embed, add_rms_norm, gather_rows, concat_columns, resolve_tokens, copy_blocks, finite_rows; and
+// embed, add_rms_norm, gather_rows, concat_columns, resolve_tokens, copy_blocks, finite_rows, and
 // the streams themselves.
 #include <algorithm>
 #include <limits>
@@ -66,7 +66,8 @@ TEST(Embed, RowsAreDequantisedScaledAndNeverNegativeZero) {
   }
 }
 
-// One rank's rows and zeros elsewhere: adding the ranks up gives what one rank would have.
+// Each rank gives its own rows and zeros elsewhere. The sum over the ranks is the result of one
+// rank that has all rows.
 TEST(Embed, SlicesOfTheVocabularyAddUpToTheWhole) {
   SeededRandom random(41);
   const FileMatrix matrix = random_matrix(random, WeightType::kQ4_1, 40, 32);
@@ -200,7 +201,7 @@ TEST(CopyBlocks, CopiesInOrderAndNothingElse) {
   for_each_stream_and_reference([&](Stream& stream) {
     std::vector<std::byte> data(5 * 3);
     for (size_t i = 0; i < data.size(); ++i) data[i] = std::byte(i);
-    const int32_t from[] = {1, 3}, to[] = {3, 0};  // what was copied is copied on
+    const int32_t from[] = {1, 3}, to[] = {3, 0};  // a copied block is copied again
     copy_blocks({.kv = {.data = data.data(), .n_blocks = 5, .block_bytes = 3},
                  .from = view(from, {2}),
                  .to = view(to, {2})},
@@ -216,8 +217,8 @@ TEST(CopyBlocks, CopiesInOrderAndNothingElse) {
   });
 }
 
-// In rows of every width, at every place of a row, and nowhere else: what lies between strided rows
-// belongs to nobody.
+// In rows of every width and at every place of a row. Values between strided rows belong to no row
+// and must not count.
 TEST(FiniteRows, OneValueAtAnyPlaceTakesItsRowsFlagAndNoOther) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   constexpr float kLimit = 1000.0f, kBelow = 999.5f;

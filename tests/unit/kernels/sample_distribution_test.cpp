@@ -1,5 +1,5 @@
-// The reference sampler against the exact distribution: what it draws is what the usual meaning of
-// the parameters says, not more and not less often.
+// The reference sampler against the exact distribution: the frequency of every id is the one that
+// the usual meaning of the parameters gives.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,7 +18,7 @@ using testing::random_logits;
 using testing::SampleBatch;
 using testing::SeededRandom;
 
-// What the parameters mean, in double and without any of the engine's code: the probability of
+// The meaning of the parameters, in double and without any code of the engine: the probability of
 // every id under temperature, then min-p, then top-k, then top-p.
 std::vector<double> exact_distribution(const std::vector<double>& z, const SamplingRow& row) {
   std::vector<size_t> order(z.size());
@@ -40,8 +40,8 @@ std::vector<double> exact_distribution(const std::vector<double>& z, const Sampl
 }
 
 // Draws n_draws tokens under successive output indices and compares their counts with the exact
-// distribution: none where it is zero, and chi-square within what a sound sampler exceeds once in a
-// million (Wilson-Hilferty).
+// distribution: no id of probability zero is drawn, and chi-square is below the value that a
+// correct sampler exceeds once in a million (Wilson-Hilferty).
 void expect_distribution(const std::vector<float>& z, const std::vector<double>& penalised,
                          SamplingRow row, const std::vector<int32_t>& output = {}) {
   constexpr int kDraws = 4000;
@@ -55,7 +55,7 @@ void expect_distribution(const std::vector<float>& z, const std::vector<double>&
   std::vector<int> counts(z.size());
   for (int32_t id : batch.run(*make_stream(best_isa(), 2)).ids) ++counts[id];
   double chi_square = 0;
-  double pooled_expected = 0, pooled_count = 0;  // bins of fewer than 5 are one bin
+  double pooled_expected = 0, pooled_count = 0;  // bins with fewer than 5 expected are one bin
   int n_bins = 0;
   for (size_t i = 0; i < z.size(); ++i) {
     const double expected = exact[i] * kDraws;
@@ -101,7 +101,7 @@ TEST(Sample, FollowsTheExactDistribution) {
 }
 
 TEST(Sample, FollowsTheExactDistributionOverManyChunksOfIds) {
-  // 3000 ids, 12 of which matter, in every chunk.
+  // 3000 ids, of which 12 matter; every chunk has some of them.
   std::vector<float> z(3000, -40.0f);
   for (size_t i = 0; i < 12; ++i) z[i * 271 + 5] = 0.3f * static_cast<float>(i % 5);
   expect_distribution(z, {z.begin(), z.end()}, SamplingRow{});

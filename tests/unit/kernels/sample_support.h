@@ -1,4 +1,4 @@
-// Rows to sample and everything the op wants around them.
+// Rows to sample, and the buffers that the op needs.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,7 @@ struct SampleBatch {
   int64_t vocab_size = 0;
   int64_t max_history = 64;
   std::vector<float> logits;       // [n_rows, vocab_size]
-  std::vector<SamplingRow> rows;   // row i uses slot i
+  std::vector<SamplingRow> rows;   // row i uses sequence slot i
   std::vector<int32_t> token_ids;  // [n_rows, max_history]
   std::vector<int32_t> banned;
 
@@ -77,7 +77,7 @@ struct SampleBatch {
   }
 };
 
-// Logits as a model gives them: a bulk, some well above it; rounded to make ties when asked.
+// Logits like those of a model: many near each other, some well above. with_ties: rounded.
 inline std::vector<float> random_logits(SeededRandom& random, int64_t n, bool with_ties = false) {
   std::vector<float> z(static_cast<size_t>(n));
   for (float& v : z) {

@@ -1,4 +1,4 @@
-// The sampler: every back end draws what the reference draws, by the rules of section 5 of
+// The sampler: every back end draws the ids that the reference draws, by the rules of section 5 of
 // docs/numerics.md.
 #include <gtest/gtest.h>
 
@@ -105,7 +105,7 @@ TEST(Sample, ParametersAtTheirExtremesDrawWhatTheReferenceDraws) {
     row.presence_penalty = -extreme;
     add(row);
   }
-  SamplingRow flat;  // huge logits, all alike
+  SamplingRow flat;  // huge logits, all equal
   flat.top_p = 0.5f;
   batch.add(std::vector<float>(300, 3e38f), flat);
   batch.add(std::vector<float>(300, -3e38f), flat);
@@ -114,7 +114,7 @@ TEST(Sample, ParametersAtTheirExtremesDrawWhatTheReferenceDraws) {
   for_each_stream([&](Stream& s) { ASSERT_TRUE(equal_samples(expected, batch.run(s))); });
 }
 
-// One greedy row.
+// The id of one greedy row.
 int32_t greedy(const std::vector<float>& z, SamplingRow row,
                const std::vector<int32_t>& prompt = {}, const std::vector<int32_t>& output = {}) {
   SampleBatch batch(static_cast<int64_t>(z.size()));
@@ -145,7 +145,7 @@ TEST(Sample, PenaltiesAreOverPromptAndOutputAsEachIsDefined) {
   EXPECT_EQ(greedy(z, row, {0}, {1}), 2);
   row.repetition_penalty = 1.0f;
   row.presence_penalty = 1.5f;
-  EXPECT_EQ(greedy(z, row, {0}, {1}), 0);  // the prompt does not count
+  EXPECT_EQ(greedy(z, row, {0}, {1}), 0);  // ids of the prompt do not count
   EXPECT_EQ(greedy(z, row, {1}, {0}), 1);
   row.presence_penalty = 0.0f;
   row.frequency_penalty = 0.06f;
@@ -237,7 +237,7 @@ TEST(Sample, TheDrawDependsOnSeedIndexAndChoiceAndNothingElse) {
     EXPECT_GT(std::set<int32_t>(ids.begin() + 30 * part, ids.begin() + 30 * (part + 1)).size(),
               10u);
   }
-  // Alone, each row draws what it drew beside 89 others.
+  // Alone, each row draws the id that it drew beside 89 others.
   for (size_t i = 0; i < 90; i += 11) {
     SampleBatch alone(400);
     alone.add(z, batch.rows[i]);

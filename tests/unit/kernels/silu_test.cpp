@@ -16,7 +16,7 @@ using testing::QuantizedBuffer;
 using testing::reference_stream;
 using testing::SeededRandom;
 
-// gate and up side by side in each row, as the fused matrix leaves them.
+// gate and up side by side in each row, as the fused matrix writes them.
 struct GateUp {
   int64_t n_tokens, dim;
   std::vector<float> both;
@@ -92,7 +92,7 @@ TEST(SiluMul, AgreesWithTheFormulaInDouble) {
     for (int64_t i = 0; i < 200; ++i) {
       const double gate = rows.both[t * 400 + i];
       const double exact = gate / (1.0 + std::exp(-gate)) * rows.both[t * 400 + 200 + i];
-      // exp is off by at most 2 eps; three more roundings.
+      // The error of exp is at most 2 eps; three more roundings follow.
       ASSERT_NEAR(y[t * 200 + i], exact, 6 * 0x1p-24 * std::fabs(exact));
     }
   }

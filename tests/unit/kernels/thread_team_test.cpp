@@ -14,7 +14,7 @@
 namespace lockstep::testing {
 namespace {
 
-// A team with processors for all, and a page of scratch.
+// A team with a page of scratch, which assumes a processor for each of its threads.
 struct Team : ThreadTeam {
   explicit Team(int n_threads)
       : ThreadTeam({.n_threads = n_threads, .scratch = {100, 1000}}, ledger()) {}
@@ -65,7 +65,7 @@ TEST(ThreadTeam, RangesCoverAllItemsInOrderWithoutOverlap) {
   }
 }
 
-// A thread that is put aside in its chunk keeps only that chunk; the others are taken over.
+// A thread that is descheduled inside a chunk keeps only that chunk; other threads run the rest.
 TEST(ThreadTeam, ASlowThreadKeepsOnlyItsOwnChunk) {
   Team team(2);
   for (int round = 0; round < 5; ++round) {
@@ -103,7 +103,7 @@ TEST(ThreadTeam, WorkersThatSleptTakePartAgain) {
 
 TEST(ThreadTeam, EveryThreadComputesWithDenormalsWhateverTheCallerHas) {
   const unsigned before = _mm_getcsr();
-  _mm_setcsr(before | 0x8040u);  // FTZ and DAZ, as -ffast-math start-up code sets them
+  _mm_setcsr(before | 0x8040u);  // FTZ and DAZ, as the start-up code of -ffast-math sets them
   {
     const FloatMode float_mode;
     Team team(3);
@@ -161,7 +161,7 @@ TEST(ThreadTeamDeathTest, MoreScratchThanWasReservedIsRefused) {
   EXPECT_DEATH(team.shared_scratch(5000), "thread_team.cpp");
 }
 
-// Alone the team has a processor for each thread, but not beside the other teams of its process.
+// Alone the team has a processor for each thread, but not together with the process's other teams.
 TEST(ThreadTeam, SpinsOnlyWhileTheProcessHasAProcessorForEveryThread) {
   const auto n_processors = available_cpus();
   const auto spins = [](int n_threads, int n_threads_in_process) {

@@ -1,6 +1,5 @@
-// What tensor-parallel ranks may rely on, written against the interface: any implementation of
-// Communicator must pass, on every kind of group that this machine can make. The data lies in the
-// memory of the ranks' devices.
+// The contract of Communicator, tested through the interface: every implementation must pass, on
+// every kind of group that this machine can make. The data lies in the device memory of the ranks.
 #include "parallel/communicator.h"
 
 #include <gtest/gtest.h>
@@ -35,7 +34,7 @@ std::string name_of(const GroupOf& group) {
 }
 std::ostream& operator<<(std::ostream& out, const GroupOf& group) { return out << name_of(group); }
 
-// Of each kind, the sizes that it can have.
+// Groups of every kind, in each of the sizes that the kind can have.
 std::vector<GroupOf> groups_of(const std::vector<int>& sizes) {
   std::vector<GroupOf> groups;
   for (const auto& kind : all_group_kinds()) {
@@ -59,7 +58,7 @@ const auto kGroupName = [](const auto& test) { return name_of(test.param); };
 class CommunicatorOf : public AnyGroup {};
 INSTANTIATE_TEST_SUITE_P(Groups, CommunicatorOf, ::testing::ValuesIn(groups_of({1, 2, 3, 8})),
                          kGroupName);
-// Where somebody has to be missing, late or different.
+// Groups of several ranks, for tests in which one rank is missing, late or different.
 class CommunicatorOfSeveral : public AnyGroup {};
 INSTANTIATE_TEST_SUITE_P(Groups, CommunicatorOfSeveral, ::testing::ValuesIn(groups_of({2, 4})),
                          kGroupName);
@@ -68,7 +67,7 @@ TEST_P(CommunicatorOf, GathersInRankOrder) {
   on_ranks(kPatient, [&](TestRank& rank) {
     Communicator& comm = *rank.communicator;
     EXPECT_EQ(comm.size(), n_ranks());
-    // From one value to well past what implementations treat as small.
+    // From one value to well above the size that implementations treat as small.
     for (int64_t n : {1, 7, 1000, 50000}) {
       DeviceValues<float> mine(*rank.device, 2 * n), all(*rank.device, 2 * n * n_ranks());
       mine.fill(static_cast<float>(comm.rank() + 1));
@@ -85,7 +84,7 @@ TEST_P(CommunicatorOf, GathersInRankOrder) {
   });
 }
 
-// A gather moves bits: no arithmetic touches what IEEE 754 would let an addition change.
+// A gather moves bits without arithmetic: it keeps even bits that an IEEE 754 addition may change.
 TEST_P(CommunicatorOf, GathersEveryBit) {
   on_ranks(kPatient, [&](TestRank& rank) {
     const std::vector<uint32_t> bits{0x80000000u, 0x00000001u, 0x7f800001u, 0xffc12345u};
@@ -99,7 +98,7 @@ TEST_P(CommunicatorOf, GathersEveryBit) {
   });
 }
 
-// Every rank rewrites its buffer right after a call: no peer may still be reading it.
+// Every rank rewrites its buffer right after a call, so no peer may still be reading it.
 TEST_P(CommunicatorOf, AFinishedGatherNoLongerReadsTheSender) {
   on_ranks(kPatient, [&](TestRank& rank) {
     Communicator& comm = *rank.communicator;
@@ -163,7 +162,7 @@ TEST_P(CommunicatorOf, NothingIsAcceptedAfterAnAbort) {
   });
 }
 
-// The highest bit alone differs, too.
+// Values that differ only in the highest bit differ, too.
 TEST_P(CommunicatorOfSeveral, ADifferentValueIsAMismatchOnEveryRankAndEndsTheGroup) {
   for (int odd_one = 0; odd_one < n_ranks(); ++odd_one) {
     on_ranks(kPatient, [&](TestRank& rank) {
@@ -224,7 +223,7 @@ TEST_P(CommunicatorOfSeveral, AbortWakesEveryWaiter) {
   EXPECT_LT(steady_clock::now() - begin, kPatient / 2);
 }
 
-// abort() is for any thread, also while the owner is inside a call.
+// Any thread may call abort(), also while the owner is inside a call.
 TEST_P(CommunicatorOfSeveral, AStrangerMayAbortARankThatWaits) {
   const auto begin = steady_clock::now();
   on_ranks(kPatient, [&](TestRank& rank) {

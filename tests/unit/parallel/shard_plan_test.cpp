@@ -1,4 +1,5 @@
-// The cut of a model over ranks: leaf counts are facts of the shape, every piece has one owner.
+// The cut of a model over ranks: the number of leaves depends on the shape alone, and every piece
+// has one owner.
 #include "parallel/shard_plan.h"
 
 #include <gtest/gtest.h>
@@ -67,7 +68,7 @@ TEST(ShardPlan, SharedKvHeadsAreReplicated) {
   const ShardPlan plan = plan_of(shape_of(12, 2, 128), 4);  // leaves of 2 heads: 2 + 2 + 1 + 1
   EXPECT_EQ(plan.ranks[0].first_kv_head, 0);
   EXPECT_EQ(plan.ranks[0].n_kv_heads, 1);
-  EXPECT_EQ(plan.ranks[1].first_kv_head, 0);  // heads 4..7 sit on both sides of the groups' border
+  EXPECT_EQ(plan.ranks[1].first_kv_head, 0);  // heads 4..7 are of both KV groups
   EXPECT_EQ(plan.ranks[1].n_kv_heads, 2);
   EXPECT_EQ(plan.ranks[2].first_kv_head, 1);
   EXPECT_EQ(plan.ranks[3].first_kv_head, 1);
@@ -114,7 +115,7 @@ void expect_each_once(const ModelShape& shape, int n_ranks) {
     EXPECT_GT(rank.n_heads, 0);
     EXPECT_GT(rank.n_ffn, 0);
     EXPECT_GT(rank.n_vocab, 0);
-    // Each query head finds its KV head where the attention op will look for it.
+    // Each query head has its KV head at the index that the attention op uses.
     ASSERT_EQ(rank.n_heads % rank.n_kv_heads, 0);
     for (int h = 0; h < rank.n_heads; ++h) {
       EXPECT_EQ((rank.first_head + h) / group,

@@ -1,4 +1,4 @@
-// SpinBarrier beyond what communicator_test asks of every implementation.
+// SpinBarrier, beyond what communicator_test checks for every implementation.
 #include "parallel/local/spin_barrier.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 namespace lockstep {
 namespace {
 
-// The ranks may have a processor each, but not beside their own teams' threads.
+// The ranks may have a processor each, but not if the threads of their teams are counted as well.
 TEST(SpinBarrier, SpinsOnlyWhileTheProcessHasAProcessorForEveryThread) {
   const auto n_processors = available_cpus();
   const auto spins = [](int n_threads, int n_threads_in_process) {
@@ -22,7 +22,7 @@ TEST(SpinBarrier, SpinsOnlyWhileTheProcessHasAProcessorForEveryThread) {
   EXPECT_FALSE(spins(n_processors + 1, 1));
 }
 
-// A rank that waits beside more threads than there are processors, so that it sleeps at once.
+// A rank that waits in a process with more threads than processors, so it sleeps at once.
 CommResult wait_alone(SpinBarrier& barrier) {
   CommResult result = CommResult::kOk;
   std::thread rank([&] { result = barrier.arrive_and_wait(); });

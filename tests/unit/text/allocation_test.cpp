@@ -1,5 +1,5 @@
-// No allocation once warm: a StreamDecoder that has seen its longest text takes no more memory.
-// Counted by replacing this executable's operator new.
+// No allocation once warm: a StreamDecoder that has decoded its longest text allocates no more
+// memory. The test counts allocations by replacing operator new of this executable.
 #include <gtest/gtest.h>
 
 #include "node/text/stream/stream_decoder.h"

@@ -122,7 +122,7 @@ TEST(BpeTokenizer, DecodingWhatWasEncodedGivesTheTextBack) {
   }
 }
 
-// Byte-pair encoding by its definition: over and over, the best merge anywhere, leftmost first.
+// Byte-pair encoding by its definition: repeats the best merge in the text, leftmost first.
 Names merge_slowly(Names symbols, const std::vector<std::string>& merges) {
   for (;;) {
     size_t best_rank = merges.size(), best_at = 0;
@@ -189,7 +189,7 @@ TEST(BpeTokenizer, ManyThreadsMayShareOne) {
   for (std::thread& thread : threads) thread.join();
 }
 
-// ---- files that are not what they should be
+// ---- malformed model files
 
 std::string refusal(const TokenizerData& data) {
   auto tokenizer = make_tokenizer(data);

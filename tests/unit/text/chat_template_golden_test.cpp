@@ -1,4 +1,4 @@
-// Renders beside Python's jinja2 (tests/golden/generate_templates.py).
+// Compares renders with those of Python's jinja2 (tests/golden/generate_templates.py).
 #include <gtest/gtest.h>
 
 #include "node/text/jinja/chat_template.h"
@@ -21,7 +21,7 @@ ChatTemplateInput input_of(const json& messages, bool add_generation_prompt = tr
   return input;
 }
 
-// The text, or "error: …".
+// The rendered text, or "error: …".
 std::string outcome(const std::string& source, const ChatTemplateInput& input) {
   auto parsed = ChatTemplate::parse(source);
   if (!parsed) {

@@ -1,4 +1,4 @@
-// What a chat template may not do, and how it is told.
+// The things that a chat template may not do, and the errors for them.
 #include "node/text/jinja/chat_template.h"
 
 #include <gtest/gtest.h>
@@ -104,7 +104,7 @@ TEST(ChatTemplate, ARangeUpToNothingIsAnError) {
   EXPECT_EQ(render("{{ range(2) }}{{ range(1, 3) }}{{ range(3, 0, -2) }}"), "[0, 1][1, 2][3, 1]");
 }
 
-TEST(ChatTemplate, LongTextIsIndentedToo) {  // lines once outlived the text they were cut from
+TEST(ChatTemplate, LongTextIsIndentedToo) {  // a bug: lines outlived their text
   const std::string line = repeat("long enough not to be stored in place ", 8);
   EXPECT_EQ(render("{{ messages[0].content | indent(2) }}", one_question(line + "\n" + line)),
             line + "\n  " + line);
@@ -150,7 +150,7 @@ TEST(ChatTemplate, EndlessTextIsEnded) {
 }
 
 TEST(ChatTemplate, ValuesThatUnfoldWithoutEndAreRefused) {
-  // Shared, these take no memory; written out they would take 2^99 times theirs.
+  // Shared lists take no memory; written out, the value would be 2^99 times as large.
   const std::string unfold =
       "{% set ns = namespace(x=['a']) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}"
       "{% endfor %}";

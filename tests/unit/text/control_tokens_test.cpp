@@ -1,4 +1,4 @@
-// Control tokens come from the chat template alone, whatever a user's text spells.
+// Control tokens come from the chat template alone, whatever the text of a user spells.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 
 using testing::SmallVocabulary;
 
-// What a chat of these messages is tokenised to.
+// The tokens of a chat of these messages.
 std::vector<std::string> names_of(const SmallVocabulary& vocabulary, const std::string& source,
                                   std::vector<ChatMessage> messages) {
   ChatTemplateInput input;
@@ -55,7 +55,7 @@ TEST(ControlTokens, ASpellingOfTemplateAndTextTogetherIsPlainText) {
 }
 
 TEST(ControlTokens, TextBesideATemplatesTokenDoesNotChangeIt) {
-  const SmallVocabulary vocabulary;  // which has <|end|>> too
+  const SmallVocabulary vocabulary;  // it has <|end|>> as well
   const auto names = names_of(vocabulary, "<|end|>{{ messages[0].content }}", {{"user", ">", ""}});
   EXPECT_EQ(names, (std::vector<std::string>{"<|end|>", ">"}));
   EXPECT_EQ(names_of(vocabulary, "<|end|>>", {}), (std::vector<std::string>{"<|end|>>"}));
@@ -101,7 +101,7 @@ std::vector<std::string> spellings_in(const std::string& source) {
   return found;
 }
 
-// Text with whole control spellings, halves of them, and what is neither.
+// Text with whole spellings of control tokens, halves of them, and other text.
 std::string random_content(testing::SeededRandom& random,
                            const std::vector<std::string>& spellings) {
   std::string content;
@@ -184,7 +184,7 @@ TEST(ControlTokens, AThousandRandomChatsHaveThoseOfTheirTemplate) {
   testing::SeededRandom random(2024);  // prints its seed when a test fails
   const auto golden = testing::golden_file("templates.json");
   std::map<std::string, std::string> styles = golden.at("styles");
-  // What templates do to text on its way: none of it makes a control token.
+  // The changes that templates make to text: none of them may make a control token.
   styles["cut, joined and changed"] =
       "{% for m in messages %}<|begin|>{{ m.role }}{% set c = m.content %}"
       "{{ c | trim }}{{ c.split('|') | join('|') }}{{ c[1:] }}{{ c[:-1] }}{{ c | upper | lower }}"

@@ -1,5 +1,5 @@
-// Whatever a template does to a text from a message, what is made of it stays marked as input, and
-// what the template puts beside it does not become so.
+// Text that a template makes from the text of a message stays marked as input, and text that the
+// template adds does not become input.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -25,7 +25,7 @@ MarkedText render(const std::string& expression, const std::string& content) {
   return text ? *text : MarkedText();
 }
 
-// The text with what is input in brackets.
+// The text, with brackets around input.
 std::string marked(const std::string& expression, const std::string& content) {
   const MarkedText text = render(expression, content);
   std::string out;
@@ -78,7 +78,8 @@ TEST(JinjaMarks, KeysGivenWithTwoStarsKeepTheirs) {
 
 // ---- every filter and every method
 
-// Letters that only the message has; they have two cases, so that a change of case keeps them.
+// Letters that only the message has. They have two cases, so a change of case maps them to letters
+// of the same kind.
 bool is_the_messages(char32_t c) { return c >= 0x10400 && c <= 0x1044F; }
 bool is_the_templates(char32_t c) { return c == 'w' || c == 'W'; }
 const std::string kContent = "𐐨𐐀 <𐐀>\t𐐨&𐐨\n𐐀-𐐨 𐐨𐐀𐐨𐐀";
@@ -100,7 +101,8 @@ void expect_marks(const std::string& expression) {
   }
 }
 
-// By name: what shows that it keeps the marks. d is a text of both.
+// By name of the filter: an expression that shows that it keeps the marks. d has text of both
+// kinds.
 const std::multimap<std::string, std::string> kFilterExpressions = {
     {"abs", "-1 | abs"},
     {"attr", "namespace(t=c) | attr('w')"},
@@ -227,7 +229,7 @@ const std::multimap<std::string, std::string> kMethodExpressions = {
     {"zfill", "c.zfill(90)"},
 };
 
-// Every builtin of the families is in the table, and each of its lines keeps the marks.
+// Every builtin of the families must be in the table, and its expressions must keep the marks.
 void expect_all(std::initializer_list<std::span<const jinja::NamedBuiltin>> families,
                 const std::multimap<std::string, std::string>& expressions) {
   std::set<std::string> known;

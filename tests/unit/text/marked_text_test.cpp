@@ -7,7 +7,7 @@
 namespace lockstep {
 namespace {
 
-// The text with what is input in brackets.
+// The text, with brackets around input.
 std::string shown(const MarkedText& text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {

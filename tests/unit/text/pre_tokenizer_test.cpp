@@ -21,7 +21,7 @@ Pieces split(std::string_view name, std::string_view text) {
   return split(*PreTokenizer::make(name), text);
 }
 
-// The ends of the pieces, in characters.
+// The end positions of the pieces, in characters.
 std::vector<size_t> ends_of(const Pieces& pieces) {
   std::vector<size_t> ends;
   size_t n = 0;

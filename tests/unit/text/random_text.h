@@ -1,4 +1,4 @@
-// Random text and bytes of the kinds that trip tokenizers.
+// Random text and bytes of the kinds that are hard for tokenizers.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ inline std::string random_bytes(SeededRandom& random, int64_t max_bytes) {
   return text;
 }
 
-// Valid UTF-8: words, digits, white space, and any character at all.
+// Valid UTF-8: words, digits, white space and arbitrary characters.
 inline std::string random_text(SeededRandom& random, int64_t max_pieces) {
   static const std::vector<std::string> kCommon = {
       " ", "  ", "\n", "\r\n", "\t",   "a",  "Hello", " world", "'s", "'LL",    "1",  "234",

@@ -1,5 +1,5 @@
-// A byte-level vocabulary small enough to read: the 256 bytes, what the merges below make, and a
-// few tokens that are found as text. Names, not numbers, are what tests should speak of.
+// A byte-level vocabulary that is small enough to read: the 256 bytes, the results of the merges
+// below, and a few tokens that are found as text. Tests should use names of tokens, not numbers.
 #pragma once
 
 #include <algorithm>

@@ -19,7 +19,7 @@ Fragments split(const SpecialTokens& tokens, std::string_view text, bool parse_s
   return out;
 }
 
-// What the class promises, done the slow way: token by token, longest first, over all that is left.
+// The contract of the class in slow code: token by token, longest first, over the remaining text.
 Fragments split_slowly(const std::vector<std::string>& tokens, const std::string& text) {
   std::vector<size_t> order(tokens.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;

@@ -13,7 +13,7 @@ namespace {
 
 using Pieces = std::vector<std::string>;
 
-// Token i is piece i; nothing else matters here.
+// A tokenizer whose token i is piece i; the tests use nothing else of it.
 class PieceTokenizer final : public Tokenizer {
  public:
   explicit PieceTokenizer(Pieces pieces) : pieces_(std::move(pieces)) {}
@@ -38,7 +38,7 @@ class PieceTokenizer final : public Tokenizer {
 struct Streamed {
   std::string text;
   int stop = -1;
-  Pieces chunks;  // what each push gave, and the last one what finish gave
+  Pieces chunks;  // the output of each push(), then that of finish()
   bool operator==(const Streamed& other) const { return text == other.text && stop == other.stop; }
 };
 
@@ -79,7 +79,7 @@ TEST(StreamDecoder, ACharacterWaitsForItsLastByte) {
   EXPECT_EQ(stream({"a\xE4", "\xBD", "\xA0z"}).chunks, (Pieces{"a", "", "你z", ""}));
 }
 
-// The expectations are what Python's bytes.decode("utf-8", "replace") gives.
+// The expected texts are those of Python's bytes.decode("utf-8", "replace").
 TEST(StreamDecoder, WhatIsNotUtf8BecomesReplacementCharacters) {
   EXPECT_EQ(stream({"a\xFF"
                     "b"})
@@ -137,7 +137,7 @@ TEST(StreamDecoder, SpecialTokensShowOnlyIfAskedFor) {
   }
 }
 
-// By definition: the earliest end of any stop, and there the longest one.
+// By definition: the earliest end of any stop string, and there the longest one.
 Streamed stream_slowly(const std::string& text, const StopSpec& stops) {
   for (size_t end = 1; end <= text.size(); ++end) {
     int best = -1;
