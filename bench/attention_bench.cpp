@@ -1,7 +1,7 @@
 // Attention at the shapes of SmolLM2-135M (9 query heads on 3 KV heads of 64) and of an 8B Llama
-// (32 on 8 of 128): decode at a context length, and prefill of a chunk. One thread, so that figures
-// are per core. `fma_peak` is the share of the core's fp32 multiply-add rate, measured in this run,
-// that goes into scores and weighted values; `kv_bytes` is what of the cache was read a second.
+// (32 on 8 of 128): decode at a context length, and prefill of a chunk. One thread, so the figures
+// are per core. `fma_peak` is the rate of multiply-adds of scores and weighted values, as a share
+// of the core's fp32 peak measured in the same run. `kv_bytes` is the KV cache bytes read a second.
 #include <benchmark/benchmark.h>
 #include <immintrin.h>
 
@@ -85,7 +85,7 @@ __attribute__((target("avx512f"))) int64_t fma_loop_avx512(int64_t n) {
 
 double peak_fma_per_second(Isa isa) {
   constexpr int64_t kIterations = 10'000'000;
-  const std::clock_t begin = std::clock();  // processor time, as the benchmark's rates
+  const std::clock_t begin = std::clock();  // processor time, like the rates of the benchmark
   const int64_t n =
       isa == Isa::kAvx512Vnni ? fma_loop_avx512(kIterations) : fma_loop_avx2(kIterations);
   return static_cast<double>(n) * CLOCKS_PER_SEC / static_cast<double>(std::clock() - begin);
@@ -116,7 +116,7 @@ void llama_8b(benchmark::State& state, Isa isa) {
 }  // namespace
 }  // namespace lockstep
 
-// (context, rows): decode is one row, prefill the last 512 of the context.
+// Args are (context, rows): decode has one row, prefill the last 512 rows of the context.
 int main(int argc, char** argv) {
   using lockstep::Isa;
   benchmark::Initialize(&argc, argv);

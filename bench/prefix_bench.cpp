@@ -1,5 +1,5 @@
-// The prefix index: the time per block to hash a prompt, and to find it. 4096 blocks of 16 tokens,
-// in an index that holds many other prompts too.
+// The prefix index: the time per block to hash a prompt and to look it up. The prompt has 4096
+// blocks of 16 tokens; the index holds many other prompts as well.
 #include <benchmark/benchmark.h>
 
 #include <random>
@@ -21,7 +21,7 @@ std::vector<int32_t> prompt(uint64_t seed) {
   return tokens;
 }
 
-// A cache that has computed some prompts.
+// A prefix cache that holds several prompts.
 struct Filled {
   Filled() : cache(one_pool(pools), kBlockSize, /*enabled=*/true) {
     for (uint64_t seed = 0; seed < kPrompts; ++seed) leave(prompt(seed));
@@ -70,7 +70,7 @@ void lookup(benchmark::State& state) {
   }
   PrefixMatch match;
   size_t i = 0;
-  for (auto _ : state) {  // another prompt each time, so that none is in the first caches
+  for (auto _ : state) {  // another prompt each time, so none is in the L1 or L2 cache
     filled.cache.match(hashes[i], prompts[i], kBlocks * kBlockSize, match);
     if (match.entries.size() != size_t{kBlocks}) state.SkipWithError("not found");
     i = (i + 1) % kPrompts;
@@ -78,7 +78,7 @@ void lookup(benchmark::State& state) {
   per_block(state);
 }
 
-// A prompt that nobody had: every block is taken in, and as many are evicted.
+// A new prompt: every block is inserted, and as many blocks are evicted.
 void take_in_and_evict(benchmark::State& state) {
   Filled filled;
   uint64_t seed = kPrompts;

@@ -1,6 +1,7 @@
-// The engine and one rank on one thread, for valgrind to count: prefix_instructions MODEL.gguf
-// on|off N_REQUESTS. The requests share nothing. Prints the steps that run_requests() took;
-// bench/prefix_overhead.py compares the instructions in it with and without the prefix cache.
+// The engine and one rank on one thread, whose instructions valgrind counts: prefix_instructions
+// MODEL.gguf on|off N_REQUESTS. The requests share no prefix. Prints the number of steps that
+// run_requests() took; bench/prefix_overhead.py compares its instructions with those of a run
+// without the prefix cache.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -64,7 +65,7 @@ class InlineExecutor final : public Executor {
   const ShardPlan plan_;
   MemoryLedger ledger_;
   const RopeTable rope_;
-  std::vector<ProgressCounter> progress_{1};  // of the rank's one thread
+  std::vector<ProgressCounter> progress_{1};  // of the only thread of the rank
   const std::vector<std::unique_ptr<Communicator>> communicators_;
   Rank rank_;
   StepResult result_;
@@ -83,7 +84,7 @@ GenerationRequest request(uint64_t id, int64_t vocab_size) {
   std::mt19937_64 random(id);
   GenerationRequest r;
   r.id = RequestId{id};
-  r.prompt.push_back(static_cast<int32_t>(id));  // nobody begins alike
+  r.prompt.push_back(static_cast<int32_t>(id));  // no two requests begin alike
   while (r.prompt.size() < kPrompt) {
     r.prompt.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab_size)));
   }
@@ -95,7 +96,7 @@ GenerationRequest request(uint64_t id, int64_t vocab_size) {
 
 }  // namespace
 
-// Has a name of its own for valgrind --toggle-collect.
+// A function of its own, so that valgrind --toggle-collect can name it.
 __attribute__((noinline)) void run_requests(EngineCore& core, int n_requests, int64_t vocab_size) {
   for (int i = 1; i <= n_requests; ++i) {
     core.accept(std::make_unique<LiveRequest>(request(static_cast<uint64_t>(i), vocab_size)));

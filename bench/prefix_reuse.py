@@ -53,7 +53,7 @@ def measure(a, port):
         "ratio": round(n_cached / ideal, 4),
         "ttft_p50_ms_hits": p50_ms([x for x in crowd if x.n_cached >= a.system_tokens]),
         "ttft_p50_ms_misses": p50_ms(misses),
-        # Suffixes that no earlier request has, so that hits are of the system prompt only.
+        # Suffixes that no earlier request had, so that only the system prompt can be a hit.
         "alone_ttft_p50_ms_hits": p50_ms(run_clients(a, port, [new_suffixes(a, load)])),
         "alone_ttft_p50_ms_misses": p50_ms(run_clients(a, port, probes, cache_prompt=False)),
     }

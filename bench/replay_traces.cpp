@@ -1,9 +1,9 @@
-// replay_traces TRACE.jsonl …: prefix cache hits of request traces: with a pool for everything, and
-// with pools of 5, 10 and 20 % of the blocks under each policy, beside the offline optimum.
+// replay_traces TRACE.jsonl …: prefix cache hits of request traces, with a pool for all blocks and
+// with pools of 5, 10 and 20 % of the blocks under each policy, compared with the offline optimum.
 //
-// Lengths are a sixteenth of the trace's, so that 512 tokens are a block of 32. Time is that of
-// full-size prompts on an 8B Llama (32 layers, 4096 wide): 2 x 8.03e9 operations a token, 4 x 32 x
-// 4096 a pair of tokens, at 400e12 operations a second.
+// Lengths are a sixteenth of those of the trace, so a block of 32 tokens stands for 512. Times are
+// those of full-size prompts on an 8B Llama (32 layers, 4096 wide): 2 x 8.03e9 operations per token
+// and 4 x 32 x 4096 per pair of tokens, at 400e12 operations per second.
 #include <cstdio>
 #include <exception>
 
@@ -28,7 +28,7 @@ void replay_file(const std::string& path) {
   const Trace trace = read_trace(path, kDivisor);
   const TraceBlocks blocks = count_blocks(trace);
   const auto n_unique = static_cast<int32_t>(blocks.n_unique);
-  // A place more for each request's output and what is cut short.
+  // One more block per request for its output, and one for a last block that is cut short.
   const int32_t n_unlimited = n_unique + 2 * static_cast<int32_t>(trace.size());
   const ReplayResult all = replay(trace, {.n_blocks = n_unlimited, .cost = kCost8B});
   const double rate = static_cast<double>(all.n_hit_blocks) / static_cast<double>(blocks.n_all);

@@ -1,6 +1,6 @@
-// Sampling one row of a 49152-word vocabulary (SmolLM2) and of a 151936-word one (Qwen2), one
-// thread. `read` is logits bytes a second against the row's memory: what one pass over it costs is
-// the floor for every mode.
+// Sampling of one row with a vocabulary of 49152 (SmolLM2) and of 151936 (Qwen2), on one thread.
+// `read` is the bytes of logits per second; the time of one pass over the row's memory is the lower
+// bound for every mode.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

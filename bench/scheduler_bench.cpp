@@ -1,6 +1,6 @@
-// What the engine itself costs a step at 64 decoding sequences, with a model that answers at once:
-// `schedule`: plan, commit, finish and publish; `turn`: also the plan's bytes, results, invariants
-// and events.
+// The cost of the engine itself per step with 64 decoding sequences, with a model that answers at
+// once. `schedule`: plan, commit, finish and publish. `turn`: also the bytes of the plan, results,
+// invariants and events.
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -45,7 +45,7 @@ std::unique_ptr<LiveRequest> request(uint64_t id) {
   return live;
 }
 
-// Every row's answer is the step's number.
+// An executor whose every row gives the number of the step.
 class ImmediateExecutor final : public Executor {
  public:
   void submit(std::span<const std::byte> plan) override {

@@ -45,7 +45,7 @@ std::vector<Output> run(const AttentionCase& c, Side& side) {
     }
   }
   const int64_t q_dim = int64_t{s.n_heads()} * s.head_dim;
-  const int64_t stride = q_dim + 8;  // as inside a wider row
+  const int64_t stride = q_dim + 8;  // as a slice of a wider row
   std::vector<float> q = random.activations(n_rows * stride);
   std::vector<float> out(static_cast<size_t>(n_rows * q_dim), -1.0f);
 

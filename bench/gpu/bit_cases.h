@@ -1,6 +1,6 @@
-// The cases that a back end with kernels of its own must pass: an op on data of odd sizes, whose
-// outputs are to have the bits of kernels/reference. tests/cuda_emulation runs them on the CPU,
-// deploy/gpu_check.sh on a GPU.
+// The cases that a back end with its own kernels must pass: each runs an op on data of odd sizes,
+// and the outputs must have the bits of kernels/reference. tests/cuda_emulation runs them on the
+// CPU, deploy/gpu_check.sh on a GPU.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@ struct BitCase {
 };
 
 enum class Sizes {
-  kSmall,  // milliseconds each on an emulated device
-  kLarge,  // also those of real models
+  kSmall,  // cases that take milliseconds each on an emulated device
+  kLarge,  // in addition, cases with the shapes of real models
 };
 std::vector<BitCase> norm_cases(Sizes sizes);
 std::vector<BitCase> linear_cases(Sizes sizes);

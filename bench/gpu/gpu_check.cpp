@@ -1,7 +1,7 @@
-// lockstep-gpu-check: what the CUDA kernels do on the GPUs of this machine. Prints the devices and
-// the libraries that were found, compares every kernel's bits with kernels/reference, then times
-// them; --json FILE writes the same for machines. Exit code 0; 1 if a bit differs or nothing can be
-// said; 2 without a GPU or a module for one.
+// lockstep-gpu-check: checks and times the CUDA kernels on the GPUs of this machine. Prints the
+// devices and the libraries found, compares the bits of every kernel with kernels/reference, then
+// times the kernels; --json FILE writes the same as JSON. Exit code 0 if all bits are equal; 1 if a
+// bit differs or the check cannot be made; 2 without a GPU or a module for one.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -30,7 +30,7 @@ constexpr const char* kUsage =
 
 struct Options {
   std::string module = CudaModule::default_path();
-  std::vector<std::string> search_in;  // folders of libraries, beside the system's own
+  std::vector<std::string> search_in;  // folders of libraries, in addition to the system's
   std::string json;
 };
 
@@ -65,7 +65,7 @@ bool parse(int argc, char** argv, Options& options) {
   return argc % 2 == 1;
 }
 
-// Where the dynamic linker, or a folder that was named, has it; empty if nowhere.
+// The path of a library, found by the dynamic linker or in one of `folders`; empty if not found.
 std::string find_library(const std::string& name, const std::vector<std::string>& folders) {
   std::vector<std::string> candidates{name};
   for (const std::string& folder : folders) candidates.push_back(folder + "/" + name);
@@ -123,7 +123,7 @@ void print_timings(const std::vector<Timing>& timings) {
   }
 }
 
-// Names and shapes are our own words, without characters to escape; a device's name is too.
+// Nothing is escaped: names and shapes of cases and names of devices have no such characters.
 std::string json_of(const Report& report) {
   std::ostringstream out;
   out << "{\n  \"device\": \"" << report.device << "\",\n  \"versions\": \"" << report.versions
@@ -181,7 +181,7 @@ int run(const Options& options) {
     std::printf("no GPU: %s\n", why_none.c_str());
     return 2;
   }
-  std::ofstream json;  // opened now: a name that cannot be written shall not cost minutes
+  std::ofstream json;  // opened first, so that a bad path fails at once
   if (!options.json.empty()) {
     json.open(options.json);
     if (!json) return cannot_write(options.json);

@@ -11,7 +11,7 @@ struct LinearCase {
   LeafRange leaves;
   int64_t n_tokens;
   bool bias = false;
-  int64_t padding = 0;  // columns between the rows of what is written
+  int64_t padding = 0;  // columns between the rows of the output
 
   std::string text() const {
     return std::to_string(n_rows) + " rows, leaves " + std::to_string(leaves.first) + " to " +
@@ -21,7 +21,7 @@ struct LinearCase {
   }
 };
 
-// Every bit pattern of quants; scales of either sign, now and then zero or subnormal.
+// Every bit pattern of quants; scales of either sign, sometimes zero or subnormal.
 std::vector<std::byte> random_rows(Random& random, int64_t n_blocks) {
   std::vector<BlockQ8_0> blocks(static_cast<size_t>(n_blocks));
   for (BlockQ8_0& block : blocks) {
@@ -77,7 +77,7 @@ std::vector<BitCase> linear_cases(Sizes sizes) {
       {6, 20, 2048, {1, 0, 1}, 1},     // 64 blocks: 16 lanes
       {7, 16, 69 * 32, {2, 0, 2}, 4},  // uneven lanes
       {8, 150, 64, {7, 0, 7}, 1, true}, {9, 31, 320, {6, 4, 2}, 9},
-      {10, 260, 64, {1, 0, 1}, 5},  // panels enough to give a CUDA block eight
+      {10, 260, 64, {1, 0, 1}, 5},  // enough panels for eight per CUDA block
   };
   if (sizes == Sizes::kLarge) {
     cases.push_back({20, 4096, 512, {8, 0, 8}, 1});   // attention output of an 8B model

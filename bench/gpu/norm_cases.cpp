@@ -8,7 +8,7 @@ namespace {
 struct NormCase {
   uint64_t seed;
   int64_t n_tokens, dim;
-  std::vector<Subtree> layout;  // empty: rms_norm alone
+  std::vector<Subtree> layout;  // empty = rms_norm alone
   int n_leaves = 1;
   bool bias = false;
   bool broken = false;  // a NaN, an Inf, a row of zeros and one of tiny values
@@ -25,7 +25,7 @@ void break_rows(std::vector<float>& x, int64_t n_tokens, int64_t dim) {
   x[static_cast<size_t>(dim + 1)] = std::numeric_limits<float>::infinity();
   for (int64_t d = 0; d < dim; ++d) {
     x[static_cast<size_t>(2 * dim + d)] = 0.0f;
-    // Below and just above what is quantised as zeros, once 1 / sqrt(eps) has multiplied it.
+    // Values that, times 1 / sqrt(eps), are below or just above the limit of quantising to zeros.
     if (n_tokens > 3) x[static_cast<size_t>(3 * dim + d)] *= d < dim / 2 ? 0x1p-120f : 0x1p-102f;
   }
 }
@@ -81,7 +81,7 @@ std::vector<BitCase> norm_cases(Sizes sizes) {
       {7, 5, 288, uneven, 7},
       {8, 5, 576, whole, 3, true},
       {9, 4, 64, leaves, 8, true, true},
-      {13, 1, 2720, uneven, 7, true},  // more than a block's threads take at once
+      {13, 1, 2720, uneven, 7, true},  // more than a CUDA block takes at once
       {14, 2, 2051, whole, 3},
   };
   if (sizes == Sizes::kLarge) {

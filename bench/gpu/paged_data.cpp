@@ -20,7 +20,7 @@ PagedData::PagedData(Random& random, const PagedShape& shape, int64_t n_seqs, in
       n_seqs_(n_seqs),
       blocks_per_seq_(ceil_div(max_tokens, shape.block_size)),
       tables_(static_cast<size_t>(n_seqs * blocks_per_seq_)) {
-  std::iota(tables_.begin(), tables_.end(), 1);  // block 0 belongs to nobody
+  std::iota(tables_.begin(), tables_.end(), 1);  // block 0 belongs to no sequence
   std::shuffle(tables_.begin(), tables_.end(), random.engine());
   const KvPages pages = host_pages();
   bytes_.assign(static_cast<size_t>(pages.n_blocks * pages.block_bytes), std::byte{0xff});

@@ -1,5 +1,5 @@
-// A paged KV cache of some sequences on the host, blocks dealt out of order, every byte that nobody
-// wrote 0xff (a NaN in every float type). For the cases of rope_store and attention.
+// A paged KV cache of several sequences on the host. KV blocks are dealt out of order; every byte
+// that is not written is 0xff (a NaN in every float type). For the rope_store and attention cases.
 #pragma once
 
 #include <string>
@@ -25,12 +25,12 @@ class PagedData {
  public:
   PagedData(Random& random, const PagedShape& shape, int64_t n_seqs, int64_t max_tokens);
 
-  // A slot of a sequence's position: block id * block size + offset.
+  // The slot of a position of a sequence: block id * block size + offset.
   int32_t slot(int64_t seq, int64_t position) const;
   // Writes random K and V to every head of one position.
   void fill(Random& random, int64_t seq, int64_t position);
 
-  // Places the pages; `name` makes them an output.
+  // Places the pages. With a `name` they are an output of the case.
   KvPages place(Side& side, const char* name = nullptr);
   View place_tables(Side& side) { return side.in(tables_, {n_seqs_, blocks_per_seq_}); }
 

@@ -1,6 +1,6 @@
-// Side: where a case of bit_cases.h runs, the reference on the host or a back end on a device. A
-// case makes its data anew from its seed for each side, places it, launches its ops and names its
-// outputs; the outputs of the two sides are then compared bit for bit.
+// Side: the place where a case of bit_cases.h runs: the reference on the host, or a back end on a
+// device. For each side, a case makes its data from its seed, places it, launches its ops and names
+// its outputs. The outputs of the two sides are then compared bit for bit.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,7 @@ class Random {
 
 struct Output {
   std::string name;
-  bool is_f32 = false;  // any NaN is then as good as any other
+  bool is_f32 = false;  // if true, all NaNs count as the same
   std::vector<std::byte> bytes;
 };
 
@@ -45,20 +45,20 @@ class Side {
  public:
   virtual ~Side() = default;
   virtual Stream& stream() = 0;
-  // `n_bytes` of the host's data, where the ops of this side can read and write them. `data` must
-  // live until outputs().
+  // Puts `n_bytes` of host data where the ops of this side can read and write them, and returns the
+  // address. `data` must live until outputs().
   virtual void* place(void* data, int64_t n_bytes) = 0;
 
   template <class T>
   T* place(std::vector<T>& data) {
     return static_cast<T*>(place(data.data(), static_cast<int64_t>(data.size() * sizeof(T))));
   }
-  // Placed data as a dense View.
+  // Places data and returns it as a dense View.
   template <class T>
   View in(std::vector<T>& data, std::initializer_list<int64_t> shape) {
     return view(place(data), shape);
   }
-  // The same, and an output of the case.
+  // The same, and makes it an output of the case.
   template <class T>
   View out(std::string name, std::vector<T>& data, std::initializer_list<int64_t> shape) {
     const View v = in(data, shape);
@@ -72,7 +72,7 @@ class Side {
     return static_cast<std::byte*>(placed);
   }
 
-  // Waits for the ops and copies what they wrote.
+  // Waits for the ops and copies the outputs to the host.
   std::vector<Output> outputs();
 
  protected:
@@ -105,7 +105,7 @@ class ReferenceSide final : public Side {
   std::unique_ptr<Stream> stream_;
 };
 
-// On a device. The stream may serve many sides, one after the other.
+// A side on a device. Several sides may use the stream, one after another.
 class DeviceSide final : public Side {
  public:
   DeviceSide(Device& device, Stream& stream) : device_(device), stream_(stream) {}
@@ -125,7 +125,7 @@ class DeviceSide final : public Side {
   std::vector<DeviceBuffer> buffers_;
 };
 
-// How two sides' outputs differ.
+// The difference between the outputs of two sides.
 struct Difference {
   int64_t n_values = 0;  // f32 values, or bytes
   int64_t n_different = 0;

@@ -10,20 +10,21 @@
 namespace lockstep::gpu_check {
 namespace {
 
-// The shapes are an 8B Llama's, but where a name says otherwise.
+// The shapes are those of an 8B Llama, unless a name says otherwise.
 constexpr int64_t kHidden = 4096, kFfn = 14336, kVocab = 128256;
 constexpr int kHeads = 32, kKvHeads = 8, kHeadDim = 128, kBlockSize = 16;
-constexpr int64_t kBeyondCaches = 256_MiB;  // every launch reads memory that others have pushed out
+constexpr int64_t kBeyondCaches = 256_MiB;  // so every launch reads memory that is in no cache
 constexpr int kRounds = 7;
 
-// A matrix of a model as one rank holds it.
+// The part of a model's matrix that one rank holds.
 struct Matrix {
   const char* what;
   int64_t n_rows, leaf_k;
   LeafRange leaves;
 };
 
-// By how many chains a panel has to give to warps: from one (qkv of a small model) to 128.
+// The matrices differ in the number of chains per panel, which warps share: from one (qkv of a
+// small model) to 128.
 constexpr Matrix kMatrices[] = {
     {"qkv 6144 x 4096", int64_t{kHeads + 2 * kKvHeads} * kHeadDim, kHidden, {1, 0, 1}},
     {"o 4096 x 8*512", kHidden, kHidden / 8, {8, 0, 8}},
@@ -34,7 +35,7 @@ constexpr Matrix kMatrices[] = {
     {"1 of 8 ranks: o 4096 x 512", kHidden, kHidden / 8, {8, 3, 1}},
     {"1 of 8 ranks: gate_up 3584 x 4096", 2 * kFfn / 8, kHidden, {1, 0, 1}},
     {"1 of 8 ranks: down 4096 x 1792", kHidden, kFfn / 8, {8, 3, 1}},
-    {"1.5B: qkv 2048 x 1536", 2048, 1536, {1, 0, 1}},  // a Qwen2.5's
+    {"1.5B: qkv 2048 x 1536", 2048, 1536, {1, 0, 1}},  // of Qwen2.5
     {"1.5B: o 1536 x 6*256", 1536, 256, {6, 0, 6}},
     {"1.5B: gate_up 17920 x 1536", 17920, 1536, {1, 0, 1}},
     {"1.5B: down 1536 x 8*1120", 1536, 1120, {8, 0, 8}},
@@ -49,7 +50,8 @@ class Bench {
  public:
   Bench(Device& device, Stream& stream, CudaTime& time, CudaCopy& copy)
       : device_(device), stream_(stream), time_(time), copy_(copy), noise_(16_MiB) {
-    // Small positive numbers as f32 and as f16, plausible as scales, activations and quants.
+    // Bytes that are small positive numbers as f32 and as f16, so they can serve as scales,
+    // activations and quants.
     Random random(1);
     for (uint8_t& byte : noise_) byte = static_cast<uint8_t>(random.integer(0x20, 0x3b));
   }
@@ -62,7 +64,7 @@ class Bench {
   std::vector<Timing> take() { return std::move(timings_); }
 
  private:
-  // Device memory of noise; lives until the next op.
+  // Device memory filled with noise, valid until the next op.
   std::byte* noise(int64_t n_bytes) {
     buffers_.emplace_back(device_, ledger_, MemoryTag::kOther, n_bytes);
     for (int64_t at = 0; at < n_bytes; at += std::ssize(noise_)) {
@@ -97,7 +99,7 @@ class Bench {
             kHeadDim};
   }
 
-  // Times launch(i), i = 0, 1, … going round `n_sets` sets of data.
+  // Times launch(i) for i = 0, 1, …, which goes round `n_sets` sets of data.
   template <class Launch>
   void measure(std::string op, std::string what, double bytes, int64_t n_sets,
                const Launch& launch) {

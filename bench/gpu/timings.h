@@ -1,5 +1,5 @@
-// How fast the CUDA kernels are: GB/s of the bytes an op must move, beside what a plain copy
-// reaches on the same device in the same run.
+// The speed of the CUDA kernels: GB/s of the bytes that an op must move, compared with a plain copy
+// on the same device in the same run.
 #pragma once
 
 #include <string>
@@ -12,12 +12,12 @@ namespace lockstep::gpu_check {
 
 struct Timing {
   std::string op, what;
-  double microseconds = 0.0;  // one launch, median of rounds
-  double bytes = 0.0;         // that it must read and write
+  double microseconds = 0.0;  // of one launch, median of rounds
+  double bytes = 0.0;         // bytes that the op must read and write
   double gb_per_s() const { return bytes / microseconds / 1e3; }
 };
 
-// The first is the copy. Below a minute; 3 GiB of the device.
+// The first result is the copy. Takes less than a minute and 3 GiB of device memory.
 std::vector<Timing> time_kernels(Device& device, Stream& stream, CudaTime& time, CudaCopy& copy);
 
 }  // namespace lockstep::gpu_check

@@ -11,8 +11,8 @@ namespace {
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-// [request][block]: the next request that finds this block useful. One that computes it anyway, as
-// it ends with the block, makes keeping it until then useless.
+// [request][block]: the next request that can reuse the block, or kNever. A request that ends with
+// the block computes it anyway, so keeping the block until then is useless.
 std::vector<std::vector<int64_t>> next_uses(const Trace& trace) {
   std::vector<std::vector<int64_t>> next(trace.size());
   std::unordered_map<int32_t, int64_t> later;

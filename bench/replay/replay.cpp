@@ -16,7 +16,7 @@ namespace {
 
 constexpr int32_t kMaxTogether = 64;
 
-// Every row samples the same token.
+// A model whose every row samples the same token.
 class NullModel final : public Executor {
  public:
   void submit(std::span<const std::byte> plan) override {

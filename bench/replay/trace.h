@@ -1,5 +1,5 @@
-// Trace: who asked for what, and when, in blocks of tokens that are named by their content: two
-// requests with the same first n names have the same first n blocks.
+// Trace: the requests of a workload with their times. A prompt is a list of blocks of tokens, which
+// are named by their content: requests with the same first n names have the same first n blocks.
 #pragma once
 
 #include <cstdint>
@@ -12,25 +12,24 @@ inline constexpr int32_t kBlockTokens = 32;
 
 struct TraceRequest {
   int64_t time_ms = 0;
-  int32_t n_tokens = 0;         // of the prompt
+  int32_t n_tokens = 0;         // tokens of the prompt
   std::vector<int32_t> blocks;  // names; the last block may be cut short by n_tokens
 
-  // Whole blocks that another request could have left for this one: the prompt's last token is
-  // always computed.
+  // Whole blocks that this request can reuse. The last token of the prompt is always computed.
   int32_t n_reusable() const { return (n_tokens - 1) / kBlockTokens; }
-  // Whole blocks that it leaves for others.
+  // Whole blocks that other requests can reuse.
   int32_t n_whole() const { return n_tokens / kBlockTokens; }
 };
 
 using Trace = std::vector<TraceRequest>;
 
-// JSON lines {timestamp, input_length, hash_ids}, one name per kBlockTokens * divisor tokens;
-// lengths are divided by the divisor. Throws std::runtime_error naming the line.
+// Reads JSON lines {timestamp, input_length, hash_ids}, with one name per kBlockTokens * divisor
+// tokens. Lengths are divided by the divisor. Throws std::runtime_error, which names the line.
 Trace read_trace(const std::string& path, int32_t divisor);
 
 std::vector<int32_t> tokens_of(const TraceRequest& request);
 
-// Of a whole trace, names as they stand, last ones included.
+// The blocks of a whole trace, by name, the last block of each prompt included.
 struct TraceBlocks {
   int64_t n_all = 0, n_unique = 0;
   double ideal_hit_rate() const {

@@ -1,5 +1,5 @@
-// BenchTokenizer: as many ids as a model has, none with text. For benches that count or time what
-// is not text.
+// BenchTokenizer: has as many ids as a model, none of them with text. For benchmarks that count or
+// time other things than text.
 #pragma once
 
 #include <string>
