@@ -3,7 +3,7 @@
 //
 // Where an op lives (<room>: attention, linear, elementwise, sampling)
 //   kernels/reference/<op>.cpp          the contract in scalar code, declared in reference_ops.h
-//   kernels/cpu/<room>/<op>.cpp         the cut of the op over tiles and threads, portable code
+//   kernels/cpu/<room>/<op>.cpp         the cut of the op over threads, and portable code
 //   kernels/cpu/<room>/<op>_avx2.cpp    inner loops compiled with -mavx2 -mfma -mf16c
 //   kernels/cpu/<room>/<op>_avx512.cpp  inner loops compiled with AVX-512 F, BW, DQ, VL, VNNI
 //   kernels/cpu/cpu_ops.cpp             the tables: one line per op and instruction set
