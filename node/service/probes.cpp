@@ -18,7 +18,7 @@ namespace {
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-// vLLM's bounds with a finer start, so that its boards can show ours.
+// vLLM's bounds with a finer start, so that boards made for vLLM can show these histograms.
 const prometheus::Histogram::BucketBoundaries kFirstTokenSeconds = {
     .001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
     1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
@@ -28,7 +28,7 @@ const prometheus::Histogram::BucketBoundaries kInterTokenSeconds = {
 
 double seconds(NodeProbes::Duration d) { return std::chrono::duration<double>(d).count(); }
 
-// Families made of a snapshot, in the order they are added.
+// Metric families made from a snapshot, in the order of their addition.
 class SnapshotFamilies {
  public:
   void counter(const std::string& name, const std::string& help, uint64_t value) {
@@ -68,7 +68,7 @@ void add_host_blocks(SnapshotFamilies& out,
   }
 }
 
-// A row with a NaN or Inf fails at once, so nothing is retried for it.
+// A row with a NaN or Inf fails at once, so that cause has no retries.
 void add_decode_failures(SnapshotFamilies& out, const DecodeFailures& failures) {
   out.begin("decode_failures_total",
             "Failures while decoding, by cause: steps taken back and retried, requests failed.",
@@ -106,7 +106,7 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.gauge("sequences_waiting", "Sequences that wait for their turn.", s.n_waiting);
   out.begin("kv_blocks", "KV blocks by tier and state; the states of a tier sum to its pool.",
             MetricType::Gauge);
-  // Promises are kept from the free blocks first, then by evicting cached ones.
+  // A reservation takes free blocks first, and then cached ones, which are evicted.
   const int32_t n_promised_free = std::min(s.n_blocks_reserved, s.n_blocks_free);
   out.add(s.n_blocks_free - n_promised_free, {{"tier", "device"}, {"state", "free"}});
   out.add(s.n_blocks_cached - (s.n_blocks_reserved - n_promised_free),
@@ -149,7 +149,7 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
 }
 
 void add_events(SnapshotFamilies& out, const BlockEventCounts& n) {
-  out.begin("kv_events_total", "Blocks that published KV events reported, by what became of them.",
+  out.begin("kv_events_total", "Blocks in published KV events, by what became of them.",
             MetricType::Counter);
   out.add(static_cast<double>(n.n_stored), {{"type", "stored"}});
   out.add(static_cast<double>(n.n_removed), {{"type", "removed"}});
@@ -191,7 +191,7 @@ struct NodeProbes::Impl {
   };
 
   Impl() {
-    // Known outcomes from the start, so that their rates begin at 0.
+    // Known outcomes exist from the start, so that their rates begin at 0.
     for (const char* outcome : {"stop", "length", "cancelled", "disconnected", "decode_failed"})
       requests.Add({{"outcome", outcome}});
     for (const char* kind : {"replay", "snapshot"}) event_replays.Add({{"kind", kind}});
