@@ -1,11 +1,10 @@
-// start_logging: sets the sink of common/log.h to spdlog on standard error. To be called once, from
-// main().
+// Logging of the services: writes common/log.h's lines to standard error with spdlog.
 #pragma once
 
 namespace lockstep {
 
-// verbosity 0 logs warnings and errors, 1 also information, 2 also debug lines, 3 and more also
-// trace lines.
+// verbosity 0 logs warnings and errors, 1 also information, 2 also debug lines, 3 and more
+// everything.
 void start_logging(int verbosity);
 
 }  // namespace lockstep

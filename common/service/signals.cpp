@@ -18,7 +18,7 @@ sigset_t termination_set() {
 
 TerminationSignals::TerminationSignals() {
   sigset_t blocked = termination_set();
-  sigaddset(&blocked, SIGPIPE);  // writing to a closed connection then returns an error code
+  sigaddset(&blocked, SIGPIPE);  // a write to a closed connection then returns an error
   pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
 }
 

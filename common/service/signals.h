@@ -1,6 +1,5 @@
-// TerminationSignals: lets main() wait for SIGTERM and SIGINT instead of installing a signal
-// handler, which could interrupt any code. Construct it in main() before any thread starts, because
-// threads inherit its signal mask.
+// TerminationSignals: a way to wait for SIGTERM and SIGINT, instead of a handler that may interrupt
+// any code. Construct it in main() before any thread starts, because threads inherit its mask.
 #pragma once
 
 #include <chrono>
@@ -9,9 +8,9 @@ namespace lockstep {
 
 class TerminationSignals {
  public:
-  TerminationSignals();  // blocks both signals and SIGPIPE in this thread and those it starts
+  TerminationSignals();  // blocks both signals and SIGPIPE in this thread and its future threads
 
-  // Returns true if a signal arrived within `timeout`. A second call waits for a second signal.
+  // True if a signal arrived within the time. A second call waits for a second signal.
   bool wait_for(std::chrono::milliseconds timeout);
   void wait();
 };

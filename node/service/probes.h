@@ -1,6 +1,6 @@
-// NodeProbes: what a node counts and shows to Prometheus. Named and registered in probes.cpp; the
-// logic calls verbs only. What the engine counts is read from its snapshot when asked for, never
-// kept twice. Any thread.
+// NodeProbes: the metrics of a node for Prometheus. probes.cpp names and registers them; the logic
+// only calls verbs. Counts of the engine are read from its snapshot at each scrape and never stored
+// twice. Any thread.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@
 
 namespace lockstep {
 
-// What is constant of a loaded model; labels of lockstep_build_info and lockstep_model_info.
+// Constants of a loaded model: labels of lockstep_build_info and lockstep_model_info.
 struct NodeFacts {
   std::string model;
   std::string backend;
@@ -38,8 +38,8 @@ class NodeProbes {
   void bad_message();
   void events_replayed(std::string_view kind);  // "replay" or "snapshot"
 
-  // Once the model is loaded. `snapshot`, the ledger and the events (null: not published) are read
-  // on whatever thread asks for text(), and must live as long as anyone may ask.
+  // Call once the model is loaded. `snapshot`, the ledger and the events (null: not published) are
+  // read on the thread that calls text(), and must outlive the last such call.
   void attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot, const MemoryLedger& ledger,
               const BlockEventLog* events = nullptr);
 

@@ -17,7 +17,7 @@ int line_of(const YAML::Node& node) { return node.Mark().line + 1; }
 
 Result<std::vector<YamlEntry>> entries_of(const YAML::Node& map, std::string_view file, int depth);
 
-// Reads a list item: a scalar, or a flat map if the list is a value of the top-level map.
+// Adds an item of a list: a scalar, or a flat map if the list is a value of the top-level map.
 Status add_item(const YAML::Node& item, std::string_view file, int depth, YamlEntry& entry) {
   if (item.IsScalar() && entry.records.empty()) {
     entry.values.push_back(item.Scalar());

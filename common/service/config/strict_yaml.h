@@ -1,6 +1,6 @@
-// strict_yaml: parses the YAML of settings files: a map of scalars, lists of scalars and lists of
-// flat maps. It uses yaml-cpp, but refuses duplicate keys, which yaml-cpp accepts silently. Knows
-// no field names. Any thread.
+// strict_yaml: parses a YAML map of scalars, lists of scalars and lists of flat maps, the form of a
+// settings file. yaml-cpp does the parsing but accepts duplicate keys silently; here they are
+// errors. Knows no field names.
 #pragma once
 
 #include <string>
@@ -15,8 +15,8 @@ struct YamlRecord;
 
 struct YamlEntry {
   std::string key;
-  std::vector<std::string> values;  // exactly one unless is_list
-  std::vector<YamlRecord> records;  // the items of a list of maps; then `values` is empty
+  std::vector<std::string> values;  // one unless is_list
+  std::vector<YamlRecord> records;  // the maps of a list of maps, which has no values
   bool is_list = false;
   int line = 0;  // counted from 1
 };
@@ -29,7 +29,7 @@ struct YamlRecord {
 // Error messages have the form "FILE:LINE: what".
 Result<std::vector<YamlEntry>> parse_flat_yaml(std::string_view text, std::string_view file_name);
 
-// Returns the scalar, quoted if YAML would not parse it as this string.
+// Returns the scalar, quoted if YAML would otherwise read it as another value.
 std::string quote_yaml(std::string_view text);
 
 }  // namespace lockstep

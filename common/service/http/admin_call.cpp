@@ -16,7 +16,7 @@ AdminResponse failed(const char* what) {
   return admin_error({ErrorCode::kInternal, "the page failed; the log says how", ""});
 }
 
-// Converts every exception of a page to a 500 response, so that the process continues.
+// An exception in a page ends neither the process nor the connection: the client receives a 500.
 AdminResponse answer_or_500(const AdminAnswer& answer) {
   try {
     return answer();

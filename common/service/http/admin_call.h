@@ -1,6 +1,5 @@
-// AdminJobs: owns the thread that runs the admin port's verbs, one job after the other (the verbs'
-// thread). AdminCall: one request to a verb, from its start to its first answer. Neither knows
-// sockets.
+// AdminJobs: the thread that runs the admin port's verbs, one job after the other. AdminCall: one
+// request to a verb, from its start to its only answer. Neither knows sockets.
 #pragma once
 
 #include <atomic>
@@ -22,11 +21,10 @@ class AdminJobs {
   AdminJobs(const AdminJobs&) = delete;
   AdminJobs& operator=(const AdminJobs&) = delete;
 
-  // Owner's thread. Waits for the running job and drops the queued ones.
+  // Owner only. Waits for the running job and drops the others.
   void stop();
 
-  // The queue may be used on any thread and may outlive this object. try_push() returns false when
-  // the queue is full or the thread has stopped.
+  // Any thread that keeps the queue alive. False if the queue is full or the thread has stopped.
   using Queue = BoundedQueue<Job>;
   const std::shared_ptr<Queue>& queue() const { return queue_; }
 
@@ -38,19 +36,18 @@ class AdminJobs {
 
 class AdminCall : public std::enable_shared_from_this<AdminCall> {
  public:
-  // Passes an answer to the connection. Called on the verbs' thread, while the server exists.
+  // Delivers an answer to the connection. Runs on the verbs' thread while the server lives.
   using Deliver = std::function<void(AdminResponse)>;
 
   AdminCall(std::shared_ptr<AdminJobs::Queue> jobs, Deliver deliver)
       : jobs_(std::move(jobs)), deliver_(std::move(deliver)) {}
 
-  // Returns false if the job queue is full; then nothing will be delivered.
+  // False if there are too many jobs; then no answer is delivered.
   bool start(const AdminVerb& verb, AdminQuery query);
-  // Any thread; only the first call counts. If the job queue is full, the answer is lost and the
-  // request ends with its timeout.
+  // Any thread; only the first call counts. An answer is dropped if there are too many jobs; the
+  // call then ends by its timeout.
   void reply(AdminAnswer answer);
-  // Delivers `answer` instead of a reply; a later reply() is ignored. Returns false if the job
-  // queue is full.
+  // Runs `answer` instead of a reply. Returns false like start().
   bool reply_late(AdminAnswer answer);
 
  private:
@@ -58,7 +55,7 @@ class AdminCall : public std::enable_shared_from_this<AdminCall> {
 
   const std::shared_ptr<AdminJobs::Queue> jobs_;
   const Deliver deliver_;
-  std::atomic<bool> is_taken_{false};  // by the reply or by the timeout, whichever is first
+  std::atomic<bool> is_taken_{false};  // by the reply or the timeout
 };
 
 }  // namespace lockstep

@@ -24,11 +24,10 @@ using boost::system::error_code;
 using std::chrono::milliseconds;
 using tcp = asio::ip::tcp;
 
-// Without free file descriptors: the pause between two attempts to accept, and the least silence of
-// a connection that is closed to free one.
-constexpr milliseconds kPause{50};
+constexpr milliseconds kPause{50};  // before accepting again without free descriptors
 
-// SpareDescriptors: file descriptors reserved for probes when the process has no others left.
+// File descriptors that the admin port reserves for probes, for times when the process has no
+// others.
 class SpareDescriptors {
  public:
   SpareDescriptors() { refill(); }
@@ -44,7 +43,7 @@ class SpareDescriptors {
       if (fd < 0) fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
   }
-  // Frees one reserved descriptor; returns false if none is reserved.
+  // Frees one reserved descriptor; false if none is left.
   bool give() {
     const auto found = std::find_if(fds_.begin(), fds_.end(), [](int fd) { return fd >= 0; });
     if (found == fds_.end()) return false;
@@ -104,7 +103,7 @@ struct AdminHttp::Impl {
     });
   }
 
-  // Without free descriptors, frees a reserved one, or closes a connection that has been silent.
+  // Out of descriptors: frees a reserved one, or closes a connection that has been silent.
   void accept_again(const error_code& error) {
     const bool is_short = error == asio::error::no_descriptors ||
                           error == error_code(ENFILE, boost::system::system_category());

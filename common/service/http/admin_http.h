@@ -1,9 +1,9 @@
-// AdminHttp: the small HTTP server for health probes, metrics and control verbs. Its clients are
-// monitoring systems and operators, not users. It has two threads. The probes' thread moves bytes
-// and answers the probes, and does nothing else. The verbs' thread starts verbs and writes their
-// answers. A verb that waits for another thread blocks neither: its answer comes later, or the
-// request times out. Connections, verbs, bytes and time are bounded, with room reserved for probes.
-// The server knows nothing about the content of its routes.
+// AdminHttp: the small HTTP server of health, metrics and control verbs for monitoring and
+// operators, not for users. It has two threads: one moves bytes and answers the probes, and does
+// nothing else; the other starts verbs and writes their answers. A verb that waits for another
+// thread blocks neither: its answer comes later, or the verb times out. Connections, verbs, bytes
+// and times are bounded, with room reserved for probes. The server knows nothing of its routes'
+// content.
 #pragma once
 
 #include <chrono>
@@ -25,21 +25,19 @@ struct AdminResponse {
   std::string body;
 };
 
-// Produces a response, on the verbs' thread. An exception becomes a response with status 500.
+// Writes an answer on the verbs' thread. An exception becomes a 500.
 using AdminAnswer = std::function<AdminResponse()>;
-// Passes the answer to the server. It may be called on any thread, at any time, even after the
-// server was destroyed. Only the first call for a request counts, and none after its timeout.
+// Hands over the answer. Any thread, now or later, even after the server's end. Only the first call
+// of a request counts, and none after the request's timeout.
 using AdminReply = std::function<void(AdminAnswer)>;
 using AdminQuery = std::map<std::string, std::string, std::less<>>;  // "?a=1&b=2", decoded
-// Starts a verb, on the verbs' thread. It must not wait: a verb that takes time calls the reply
-// later.
+// Begins a verb on the verbs' thread without blocking; slow work ends with a call of the reply.
 using AdminVerb = std::function<void(const AdminQuery&, AdminReply)>;
 
-// AdminRoute: the handlers of a path: for GET and HEAD, for POST, or for both. Other methods get
-// 405.
+// The answers of a path: to GET and HEAD, to POST, or to both. Other methods get a 405.
 struct AdminRoute {
   AdminRoute() = default;
-  // A GET route whose answer is computed within milliseconds.
+  // A GET that is answered within milliseconds.
   template <class F, class = std::enable_if_t<std::is_invocable_r_v<AdminResponse, F>>>
   AdminRoute(F answer)  // NOLINT(google-explicit-constructor)
       : get([answer = AdminAnswer(std::move(answer))](const AdminQuery&, const AdminReply& reply) {
@@ -49,26 +47,26 @@ struct AdminRoute {
   AdminVerb get;
   AdminVerb post;
   std::chrono::milliseconds timeout{10'000};  // from the request to the reply
-  AdminAnswer late;                           // the answer after the timeout; absent: 504
-  // Replaces `get` for a probe: true gives 200 "ok", false gives 503 "not ready". It is called on
-  // the probes' thread, so it must only read an atomic or two.
+  AdminAnswer late;                           // the answer after the timeout; empty: 504
+  // Instead of `get`: true gives 200 "ok", false 503 "not ready". Runs on the probes' thread, so it
+  // only reads atomics.
   std::function<bool()> probe;
 };
 using AdminRoutes = std::map<std::string, AdminRoute, std::less<>>;  // "/metrics" -> route
 
-// Returns {"error": {"code", "message", "param"}} with the status of the code. The message must be
-// a text of this program, because it is not escaped.
+// {"error": {"code", "message", "param"}} with the status of the code. The message must be plain
+// text of this program, because it is not escaped.
 AdminResponse admin_error(const Error& error);
 
 class AdminHttp {
  public:
-  // Listens and starts the threads. Port 0 takes a free port. `insecure`: requests with other host
+  // Listens and starts the threads. Port 0 picks a free port. With `insecure`, requests under other
   // names than loopback's are answered too (common/service/http/http_guard.h).
   static Result<std::unique_ptr<AdminHttp>> start(const HostPort& address, AdminRoutes routes,
                                                   bool insecure = false);
   ~AdminHttp();  // closes every connection, joins the threads
 
-  const HostPort& address() const;  // with the port in use
+  const HostPort& address() const;  // with the actual port
 
  private:
   struct Impl;
@@ -76,10 +74,10 @@ class AdminHttp {
   std::unique_ptr<Impl> impl_;
 };
 
-// Health: the state behind the four probe paths. Each function is called on the probes' thread.
+// The state behind the four probe paths. Each function is called on the probes' thread.
 struct Health {
-  std::function<bool()> live;     // the process does not hang; if false, it should be restarted
-  std::function<bool()> ready;    // the process takes new requests now
+  std::function<bool()> live;     // false if the process hangs and should be restarted
+  std::function<bool()> ready;    // accepts new requests now
   std::function<bool()> started;  // the model is loaded
 };
 

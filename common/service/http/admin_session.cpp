@@ -63,7 +63,7 @@ AdminResponse probe(const std::function<bool()>& is_good) {
 bool AdminFloor::close_silent(milliseconds least) {
   const auto latest = AdminSession::Clock::now() - least;
   for (AdminSession* session : sessions) {
-    if (session->silent_since_ > latest) return false;  // all later ones are newer still
+    if (session->silent_since_ > latest) return false;  // sessions are ordered by silence
     if (session->call_ || session->is_closed_) continue;
     session->is_closed_ = true;
     session->stream_.close();
@@ -81,7 +81,7 @@ AdminSession::AdminSession(asio::ip::tcp::socket socket, AdminFloor& floor)
       silent_since_(Clock::now()) {}
 
 AdminSession::~AdminSession() {
-  if (call_) --floor_.n_calls;  // happens only when the server is destroyed
+  if (call_) --floor_.n_calls;  // only if the server ends
   floor_.sessions.erase(place_);
 }
 
@@ -145,8 +145,7 @@ void AdminSession::wait_timeout(milliseconds timeout) {
   });
 }
 
-// The verbs' thread writes the route's late answer. If that thread hangs too, this thread writes an
-// error.
+// The verbs' thread writes the route's late answer. If that thread hangs as well, this one does.
 void AdminSession::on_timeout() {
   if (const AdminAnswer late = std::exchange(late_, nullptr)) {
     wait_timeout(kLateTimeout);

@@ -1,7 +1,6 @@
-// AdminSession: owns one connection of the admin port. It reads requests, answers probes itself and
-// passes verbs to the verbs' thread. AdminFloor: all connections of a port; it selects the
-// connection to close when a new one needs its place. Only AdminHttp includes this file. The
-// probes' thread only.
+// AdminSession: one connection of the admin port. It reads requests, answers probes itself and
+// hands verbs to AdminJobs. AdminFloor: all connections of a port, and which of them is closed for
+// a new one. Only AdminHttp includes this file. The probes' thread only.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -21,16 +20,15 @@ namespace lockstep {
 
 class AdminSession;
 
-// The limit of open verbs is lower than the limit of connections, so at a full port some connection
-// is always waiting for its client. A new connection replaces the one that has been silent for
-// longest. A probe is a new connection that sends its request at once, so it is never the one that
-// is closed.
+// Fewer verbs than connections may be open, so at least one connection always waits for its client.
+// A new connection replaces the one that has waited longest. A probe is a new connection that sends
+// its request at once, so a probe is never the one that is replaced.
 struct AdminFloor {
   static constexpr size_t kMaxConnections = 64;
   static constexpr int kMaxCalls = 32;
 
-  // Closes the connection that has been silent for longest, if that is at least `least`. Returns
-  // false if there is none.
+  // Closes the connection that has been silent for longest, if for `least` or more. False if none
+  // has.
   bool close_silent(std::chrono::milliseconds least);
 
   // constant after construction
@@ -39,7 +37,7 @@ struct AdminFloor {
   const bool is_guarded;
   const std::shared_ptr<AdminJobs::Queue> jobs;
   // probes' thread
-  std::list<AdminSession*> sessions;  // the one that has been silent for longest is first
+  std::list<AdminSession*> sessions;  // the longest silent one first
   int n_calls = 0;                    // verbs that have not been answered
 };
 
@@ -73,11 +71,11 @@ class AdminSession : public std::enable_shared_from_this<AdminSession> {
   std::list<AdminSession*>::iterator place_;
   Clock::time_point silent_since_;
   bool is_closed_ = false;
-  // state of the present request
+  // the current request
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   Response response_;
   std::shared_ptr<AdminCall> call_;  // or null
-  uint64_t call_id_ = 0;             // distinguishes the present call's answer from an old one's
+  uint64_t call_id_ = 0;             // distinguishes the current call's answer from an old one's
   AdminAnswer late_;
   std::chrono::milliseconds timeout_{};
 };

@@ -22,7 +22,7 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-// Accepts loopback hosts with any port or none: "localhost:8000", "127.0.0.1", "[::1]:8000".
+// True for "localhost:8000", "127.0.0.1", "[::1]:8000", with any port or none.
 bool names_loopback(std::string_view authority) {
   std::string host = lower(trim(authority));
   if (host.starts_with('[')) {
@@ -33,8 +33,7 @@ bool names_loopback(std::string_view authority) {
   return is_loopback_host(host);
 }
 
-// Accepts "http://localhost:3000". The Origin "null", which pages without an origin send, is
-// refused.
+// "http://localhost:3000". A page without an origin sends "null".
 bool is_local_origin(std::string_view origin) {
   const size_t scheme = origin.find("://");
   return scheme != std::string_view::npos && names_loopback(origin.substr(scheme + 3));

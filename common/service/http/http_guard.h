@@ -1,7 +1,7 @@
 // HttpGuard: refuses HTTP requests that a web page in a browser may have sent. Without keys, a
-// server on loopback trusts every client that can reach it. Any web page that is open on this
-// machine can reach it: through a host name of its own that resolves to 127.0.0.1 (DNS rebinding),
-// or by a cross-site POST. Pure; any thread.
+// server on loopback trusts every client that can reach it, and every page that is open on this
+// machine can: through a name of its own that resolves to 127.0.0.1 (DNS rebinding), or by a POST
+// to another site. Pure; any thread.
 #pragma once
 
 #include <string_view>
@@ -10,7 +10,7 @@
 
 namespace lockstep {
 
-// HttpHead: the header fields that the check needs, known before the body is read.
+// The part of a request that is checked before its body is read.
 struct HttpHead {
   std::string_view method = {};
   int n_hosts = 0;  // number of Host headers
@@ -20,15 +20,13 @@ struct HttpHead {
   bool has_body = false;
 };
 
-// Returns true if the server listens on loopback and must refuse other host names.
+// True if the server listens on loopback and must not be used under other names.
 bool guards_host(std::string_view listen_host, bool insecure);
 
-// Errors:
-// - kForbidden if `is_guarded` and the Host is not loopback, or the Origin of a request other than
-//   GET or HEAD is not loopback. A request without these headers does not come from a browser and
-//   is accepted.
-// - kUnsupportedMediaType if there is a body whose Content-Type is not application/json. A page
-//   cannot send that type to another site without a preflight request.
+// Returns kForbidden if `is_guarded` and the Host, or the Origin of anything but a GET or HEAD, is
+// not loopback; a request without these headers is not a browser's and passes. Returns
+// kUnsupportedMediaType for a body that is not declared application/json: a page can declare that
+// only after a preflight request to the server.
 Status check_head(const HttpHead& head, bool is_guarded);
 
 }  // namespace lockstep

@@ -1,4 +1,5 @@
-// head_of: converts Beast's header fields to an HttpHead, for the two HTTP sessions that use Beast.
+// head_of: converts Beast's header fields to an HttpHead, for the two files that read HTTP with
+// Beast.
 #pragma once
 
 #include <boost/beast/http/message.hpp>

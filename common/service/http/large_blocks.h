@@ -1,5 +1,5 @@
-// large_blocks: configures malloc for blocks of 1 MiB and more: prompts, bodies and frames. It does
-// not matter for the weights and the KV pool, which are never freed.
+// large_blocks: how malloc treats blocks of a megabyte and more, such as a prompt, a body or a
+// frame. Weights and KV pool are not affected, because they are never freed.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,10 @@ namespace lockstep {
 
 inline constexpr size_t kLargeBlockBytes = size_t{1} << 20;
 
-// After this call, each large block has its own mapping and is returned to the system when it is
-// freed. Without the call, glibc raises its threshold when the first large block is freed and keeps
-// later blocks of that size (mallopt(3), M_MMAP_THRESHOLD), so one long prompt would permanently
-// increase the process's memory by its size. To be called once, from main().
+// After this call, each such block is mapped by itself and returned to the system when it is freed.
+// By default glibc raises its threshold at the first freed block and keeps all blocks up to that
+// size (mallopt(3), M_MMAP_THRESHOLD), so that the process would keep the size of one long prompt
+// forever. Call once, from main().
 void give_back_large_blocks();
 
 }  // namespace lockstep

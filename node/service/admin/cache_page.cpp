@@ -12,12 +12,12 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr size_t kMaxWaiting = 64;   // older ones have had their answer
+constexpr size_t kMaxWaiting = 64;   // replies; an older one has been answered by its timeout
 constexpr int32_t kTextTokens = 64;  // of a prefix
 
 double seconds(Clock::TimePoint::duration d) { return std::chrono::duration<double>(d).count(); }
 
-// JSON's numbers are doubles to many readers.
+// 64-bit values are written as text, because many JSON readers parse numbers as doubles.
 std::string hex(uint64_t value) {
   char digits[17];
   std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(value));
@@ -89,8 +89,8 @@ void CachePage::get(AdminReply reply) {
   read_on(model_.engine, latest_, std::move(reading), clock_);
 }
 
-// One piece, and the next one after the engine's next turn. What was read is handed on, never left
-// to the engine's thread to free.
+// Reads one piece, and the next one after the engine's next turn. The result is always handed over,
+// so that the engine's thread does not have to free it.
 void CachePage::read_on(Engine& engine, const std::shared_ptr<Latest>& latest,
                         std::shared_ptr<Reading> reading, const Clock& clock) {
   const bool taken = engine.post(
@@ -102,7 +102,7 @@ void CachePage::read_on(Engine& engine, const std::shared_ptr<Latest>& latest,
         reading->made = clock.now();
         hand_over(*latest, std::move(reading));
       });
-  if (!taken) hand_over(*latest, nullptr);  // the report before has to do
+  if (!taken) hand_over(*latest, nullptr);  // the previous report is used
 }
 
 void CachePage::hand_over(Latest& latest, std::shared_ptr<Reading> reading) {

@@ -1,6 +1,6 @@
-// CachePage: `GET /v1/cache` of the admin port: what the KV pool and the prefix cache hold, as
-// JSON. The engine lets the page read a piece between two turns (CacheWalk); the rest is done on
-// the thread that writes the answer. Whoever cannot wait gets the report before.
+// CachePage: `GET /v1/cache` of the admin port, the content of KV pool and prefix cache as JSON.
+// The page reads one piece between two turns of the engine (CacheWalk); everything else runs on the
+// thread that writes the answer. A request that times out gets the previous report.
 #pragma once
 
 #include <chrono>
@@ -22,29 +22,29 @@ class CachePage {
  public:
   static constexpr std::chrono::milliseconds kTimeout{1000};
 
-  // Both must outlive this, which outlives the answers. with_text: what prompts say is shown.
+  // Both must outlive this object, which outlives the answers. with_text: prompt text is shown.
   CachePage(const ModelFront& model, const Clock& clock, bool with_text);
 
-  // Asks the engine for a new report, unless one is on its way, and replies when it is made. The
-  // thread that writes answers only, as latest().
+  // Requests a new report from the engine, unless one is in progress, and replies when it is
+  // complete. Like latest(), only for the thread that writes answers.
   void get(AdminReply reply);
-  // The report before, or 503.
+  // Returns the previous report, or a 503.
   AdminResponse latest();
   static AdminResponse loading();  // 503
 
  private:
-  // What the engine hands over.
+  // The engine's part of a report.
   struct Reading {
     CacheReport report;  // without the walk
     CacheWalk walk;
     Clock::TimePoint made;
   };
-  // Shared with the task that the engine runs, which may outlive this.
+  // Shared with the task that the engine runs, which may outlive this object.
   struct Latest {
     std::mutex mutex;
     // guarded by mutex
     std::shared_ptr<Reading> reading;            // or null
-    std::vector<std::function<void()>> waiting;  // for the one that is being made
+    std::vector<std::function<void()>> waiting;  // for the report in progress
     bool is_asked = false;
   };
   static void read_on(Engine& engine, const std::shared_ptr<Latest>& latest,
@@ -59,7 +59,7 @@ class CachePage {
   const Clock& clock_;
   const bool with_text_;
   const std::shared_ptr<Latest> latest_ = std::make_shared<Latest>();
-  // of the thread that writes answers
+  // thread that writes answers
   std::optional<CacheReport> report_;
   Clock::TimePoint made_;
 };

@@ -2,8 +2,8 @@
 //   POST /v1/clear_kv_cache?scope=all | scope=model&model=M
 //     | scope=tenant&tenant=T | scope=salt&cache_salt=S
 //   GET /v1/slots    GET /v1/describe
-// The engine answers between two steps; who asks waits ten seconds for it. What was asked for
-// happens also if its answer comes too late.
+// The engine answers between two steps. A request times out after ten seconds; the verb still takes
+// effect.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@
 
 namespace lockstep {
 
-// `server` gives null while the model is loading; then the verbs answer 503.
+// `server` returns null while the model is loading; the verbs then answer with a 503.
 void add_control_routes(AdminRoutes& routes, const std::function<NodeServer*()>& server);
 
 }  // namespace lockstep

@@ -50,14 +50,15 @@ void check_addresses(const NodeConfig& config) {
   }
 }
 
-// Microseconds since 1970: grows with every restart.
+// Returns microseconds since 1970, which grow with every restart.
 uint64_t new_epoch() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
 constexpr uint64_t kMicrosecondsPerSecond = 1'000'000;
-constexpr std::chrono::milliseconds kFinalMessages{2000};  // to hand them to ZeroMQ when stopping
+constexpr std::chrono::milliseconds kFinalMessages{
+    2000};  // time to hand them to ZeroMQ when stopping
 
 }  // namespace
 
@@ -128,7 +129,7 @@ void NodeApp::serve(const NodeConfig& config) {
       {front_->name, front_->backend, front_->fingerprint},
       [this] { return engine_->engine().snapshot(); }, engine_->ledger(), front_->block_events);
   cache_page_ = std::make_unique<CachePage>(*front_, clock_, config.inspect_text);
-  engine_->engine().start();  // first: what the server accepts has to reach its end
+  engine_->engine().start();  // first, because accepted requests must reach their end
   server_->start();
   stage_ = Stage::kServing;
 }
@@ -148,7 +149,7 @@ void NodeApp::stop() {
       std::this_thread::sleep_for(std::chrono::milliseconds{5});
     }
   }
-  engine_->engine().stop();  // it wakes the server's loop until then
+  engine_->engine().stop();  // before the server, because it wakes the server's loop
   server_->stop();
 }
 

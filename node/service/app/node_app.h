@@ -1,5 +1,5 @@
-// NodeApp: a whole node built from its settings: model, ranks, engine, wire service, admin HTTP.
-// What lockstep-node runs, and `lockstep serve` beside a coordinator.
+// NodeApp: a whole node built from its settings: model, ranks, engine, wire service and admin HTTP.
+// lockstep-node runs one; `lockstep serve` runs one beside a coordinator.
 #pragma once
 
 #include <atomic>
@@ -20,24 +20,24 @@ namespace lockstep {
 
 class NodeApp {
  public:
-  // Opens the admin port first (so that probes see the model loading), then loads, then listens
-  // and serves. Throws LoadError; a busy port is one. No admin port if config.admin is empty.
+  // Opens the admin port first, so that probes see the model loading; then loads, listens and
+  // serves. Throws LoadError, also for a busy port. An empty config.admin opens no admin port.
   explicit NodeApp(const NodeConfig& config);
   ~NodeApp();  // stop()
   NodeApp(const NodeApp&) = delete;
   NodeApp& operator=(const NodeApp&) = delete;
 
-  // Refuses new requests and finishes what runs; then drained() is true.
+  // Refuses new requests and finishes the running ones; then drained() is true.
   void drain();
   bool drained() const { return server_->drained(); }
-  // Cancels what still runs, tells its clients, and ends all threads.
+  // Cancels the running requests, sends their final messages, and ends all threads.
   void stop();
 
   const std::string& endpoint() const { return server_->endpoint(); }
-  const HostPort& admin_address() const { return admin_->address(); }  // if there is one
+  const HostPort& admin_address() const { return admin_->address(); }  // only if there is one
   const std::string& model_name() const { return engine_->name(); }
 
-  // For an admin server elsewhere in the process; any thread, while this lives.
+  // For an admin server elsewhere in the process. Any thread, during the life of this object.
   std::string metrics_text() const { return probes_.text(); }
   void add_control_routes(AdminRoutes& routes);  // and /v1/cache
   Health health() const;
@@ -57,11 +57,11 @@ class NodeApp {
   std::optional<ModelFront> front_;
   std::unique_ptr<NodeServer> server_;
   std::unique_ptr<CachePage> cache_page_;
-  std::unique_ptr<AdminHttp> admin_;  // last: its handlers use all of the above
+  std::unique_ptr<AdminHttp> admin_;  // last, because its handlers use all of the above
 };
 
-// --check: what the constructor checks before it opens a port and reads the weights, by the same
-// code. Throws LoadError.
+// The checks of --check: the same code that the constructor runs before it opens a port and reads
+// the weights. Throws LoadError.
 void check_node_config(const NodeConfig& config);
 
 }  // namespace lockstep

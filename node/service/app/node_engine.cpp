@@ -9,7 +9,7 @@
 namespace lockstep {
 namespace {
 
-// Throws LoadError, config_mismatch, if the engine plans for other ranks than there are.
+// Throws LoadError (config_mismatch) if the engine's settings do not match those of the ranks.
 void check_engine_settings(const EngineConfig& engine, const RankGroupConfig& config,
                            const RankGroup& ranks) {
   RankGroupConfig planned_for = config;
@@ -24,7 +24,7 @@ void check_engine_settings(const EngineConfig& engine, const RankGroupConfig& co
 NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
     : NodeEngine(config, check_model(config), sink) {}
 
-// The file is let go of when this returns.
+// The model file is closed on return.
 NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSink& sink)
     : name_(served_name(config)),
       control_tokens_in_content_(config.allow_control_tokens_in_content),
@@ -57,7 +57,7 @@ Result<std::vector<int32_t>> NodeEngine::encode_chat(const std::vector<ChatMessa
   TRY(const MarkedText text, template_->render(input));
   TRY([[maybe_unused]] const Ok fits,
       check_text_length(text.bytes(), *tokenizer_, limit, "messages"));
-  // The template spells out the special tokens itself, the leading one included.
+  // The template's text already contains the special tokens, the leading one included.
   if (control_tokens_in_content_) return tokenizer_->encode(text.bytes(), true, false);
   return tokenizer_->encode_chat(text);
 }

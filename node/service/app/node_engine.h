@@ -1,6 +1,6 @@
-// NodeEngine: everything of a node but its sockets: the model, its ranks, the tokenizer, the chat
-// template and the engine, built from the settings in the right order. Used by the node's service
-// and by the `lockstep` command when it runs a model in process.
+// NodeEngine: a node without its sockets: model, ranks, tokenizer, chat template and engine, built
+// from the settings in the right order. The node's service uses it, and so does the `lockstep`
+// command when it runs a model in process.
 #pragma once
 
 #include <memory>
@@ -21,15 +21,15 @@ namespace lockstep {
 
 class NodeEngine {
  public:
-  // Loads the model; throws LoadError. The sink must outlive this.
+  // Loads the model; throws LoadError. The sink must outlive this object.
   NodeEngine(const NodeConfig& config, EngineSink& sink);
 
   Engine& engine() { return *engine_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  // Null when the model has none that can be used.
+  // Null if the model has no usable template.
   const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
-  // Renders the conversation and tokenises it as the model expects. Control tokens come from the
-  // template alone, unless the settings allow them in the messages.
+  // Renders the conversation and tokenises it as the model expects. Only the template makes control
+  // tokens, unless the settings allow them in the messages.
   Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages,
                                            const TextLimit& limit = {}) const;
 
@@ -37,10 +37,10 @@ class NodeEngine {
   int64_t max_model_len() const { return ranks_config_.limits.max_model_len; }
   const RankGroupConfig& ranks_config() const { return ranks_config_; }
   const RankGroup& ranks() const { return *ranks_; }
-  // Of requests that leave something out.
+  // The values of parameters that a request leaves out.
   const SamplingDefaults& sampling_defaults() const { return sampling_defaults_; }
-  // The ranks' numerics, whether messages may spell control tokens, how contexts are cut if they
-  // are, and how requests are sampled that do not say: nodes with equal ones give equal tokens.
+  // Covers the ranks' numerics, the handling of control tokens in messages, the cut of contexts if
+  // it is on, and the sampling defaults. Nodes with equal fingerprints give equal tokens.
   std::string fingerprint() const;
   const MemoryLedger& ledger() const { return ledger_; }
   // Null unless the settings ask for events.
@@ -55,7 +55,7 @@ class NodeEngine {
   SteadyClock clock_;
   MemoryLedger ledger_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  const Result<ChatTemplate> template_;  // or the refusal of those who want to chat
+  const Result<ChatTemplate> template_;  // or the error for chat requests
   const SamplingDefaults sampling_defaults_;
   RankGroupConfig ranks_config_;
   std::unique_ptr<RankGroup> ranks_;

@@ -12,7 +12,7 @@
 namespace lockstep {
 namespace {
 
-// Nobody could ask for a model with a longer name.
+// A request cannot carry a longer model name.
 void check_name(const std::string& name) {
   if (name.size() <= wire::kMaxModelNameBytes) return;
   throw LoadError(

@@ -1,6 +1,6 @@
-// CheckedModel: a model file, and the settings to serve it with, checked in everything that can be
-// wrong without reading the weights. `--check` ends here and a start goes on from here: there is
-// one list of checks, so that the two cannot disagree.
+// CheckedModel: a model file and the settings to serve it with, after every check that does not
+// need the weights. `--check` ends here and a start continues from here, so that the two cannot
+// disagree.
 #pragma once
 
 #include <memory>
@@ -19,18 +19,18 @@ namespace lockstep {
 struct CheckedModel {
   std::unique_ptr<ModelFile> file;
   std::unique_ptr<Tokenizer> tokenizer;
-  // Why there is none, as an answer to those who want to chat: the model has none, or one that the
-  // interpreter does not know. The model serves plain prompts all the same.
+  // The Error is the answer to chat requests: the model has no template, or one that the
+  // interpreter does not support. The model then still serves plain prompts.
   Result<ChatTemplate> chat_template;
   SamplingDefaults sampling_defaults;
   RankGroupConfig ranks;
   EngineConfig engine;
 };
 
-// Throws LoadError naming what is wrong, in one line; warns of a chat template that is unusable.
+// Throws LoadError, whose one line names the fault. Warns of an unusable chat template.
 CheckedModel check_model(const NodeConfig& config);
 
-// The template of the model called `name`.
+// Returns the template of the model called `name`.
 Result<ChatTemplate> usable_chat_template(const Tokenizer& tokenizer, const std::string& name);
 
 }  // namespace lockstep

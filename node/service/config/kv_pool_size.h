@@ -1,11 +1,12 @@
-// kv_pool_blocks: how many KV blocks a node has, from the one switch that says so, or by default.
+// kv_pool_blocks: the number of KV blocks of a node, from the one switch that sets it or by
+// default.
 #pragma once
 
 #include <cstdint>
 
 namespace lockstep {
 
-// At most one is given (not 0).
+// At most one of them is given (not 0).
 struct KvPoolSetting {
   int64_t n_blocks = 0;        // --num-kv-blocks
   int64_t memory_bytes = 0;    // --kv-cache-memory-bytes, of all ranks together
@@ -18,12 +19,12 @@ struct KvPoolFacts {
   int64_t memory_bytes_free = 0;   // 0 = unknown
 };
 
-// Default: 4 sequences of max_model_len, at most a quarter of the free memory. Throws LoadError
-// naming both values for two that contradict, and the numbers for a pool of no block.
+// The default holds 4 sequences of max_model_len, in at most a quarter of the free memory. Throws
+// LoadError: for two given switches it names both values, for a pool of no block the numbers.
 int32_t kv_pool_blocks(const KvPoolSetting& setting, const KvPoolFacts& facts);
 
-// Blocks of host memory, all ranks together, that so many bytes hold; 0 for 0. Throws LoadError
-// naming the numbers if that is less than one.
+// Returns the number of blocks, over all ranks, that so many bytes of host memory hold; 0 for 0
+// bytes. Throws LoadError, which names the numbers, if that is less than one.
 int32_t host_kv_blocks(int64_t host_kv_bytes, int64_t block_bytes);
 
 }  // namespace lockstep

@@ -1,6 +1,6 @@
-// Completions: what other threads have finished and the loop's thread has to take up, such as a
-// prompt that has been tokenised. add() cannot fail, so nobody waits for an outcome that was lost:
-// whoever starts work bounds how much of it is open, not the queue of its outcomes.
+// Completions: results of other threads, such as a tokenised prompt, that the loop thread must
+// process. add() cannot fail, so no result is lost. The code that starts work bounds the amount of
+// open work; this queue has no bound of its own.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@ namespace lockstep {
 
 class Completions {
  public:
-  // Any thread: makes the loop call run() soon.
+  // Makes the loop call run() soon. Any thread.
   using Wake = std::function<void()>;
   explicit Completions(Wake wake) : wake_(std::move(wake)) {}
 
@@ -24,7 +24,7 @@ class Completions {
     }
     wake_();
   }
-  // Loop thread: runs those that are there now, in their order.
+  // Loop thread. Runs the present results in their order.
   void run() {
     {
       std::lock_guard lock(mutex_);

@@ -1,6 +1,6 @@
 // EventMailbox: carries the engine's events to the service's thread. The engine copies a batch into
-// flat buffers and goes on; it never waits for the reader. Bounded without dropping: only the
-// reader accepts requests, so what can pile up is the output of those already accepted.
+// flat buffers and continues; it never waits for the reader. The mailbox is bounded without
+// dropping: only the reader accepts requests, so it holds at most the output of accepted ones.
 #pragma once
 
 #include <functional>
@@ -15,11 +15,11 @@
 
 namespace lockstep {
 
-// A copy of one or more EventBatches. Reused: clearing keeps the storage.
+// A copy of one or more EventBatches. Clearing keeps the storage for reuse.
 class StepOutputs {
  public:
   struct Choice {
-    ChoiceEvent event;  // spans are empty here; ids(), text(), … give them
+    ChoiceEvent event;  // spans are empty here; view() fills them
     Clock::TimePoint at;
     size_t ids_first = 0, text_first = 0, top_first = 0, stop_first = 0;
     size_t n_ids = 0, n_text = 0, n_top = 0, n_stop = 0;
@@ -36,7 +36,7 @@ class StepOutputs {
 
   const std::vector<Choice>& choices() const { return choices_; }
   const std::vector<End>& ends() const { return ends_; }
-  // The event with its spans; valid until append() or clear().
+  // Returns the event with its spans, which are valid until append() or clear().
   ChoiceEvent view(const Choice& choice) const;
 
  private:
@@ -58,7 +58,7 @@ class EventMailbox final : public EngineSink {
   void on_outputs(std::function<void()> notify) { notify_ = std::move(notify); }
   void on_events(const EventBatch& batch) override;
 
-  // Moves what has come since the last call into `into`, whose storage is taken for the next.
+  // Moves the outputs since the last call into `into` and reuses its storage for the next ones.
   void take(StepOutputs& into);
 
  private:

@@ -17,8 +17,8 @@ namespace {
 
 constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
 
-// Collects the first field that is out of its range, so that the checks read as a table. They are
-// made of the wire's wide numbers, before these become the engine's.
+// Keeps the first field that is out of its range, so that the checks read as a table. The checks
+// use the wire's wide numbers, before these are converted to the engine's.
 class FieldChecks {
  public:
   float number(const char* field, double value, const NumberRange& range) {
@@ -77,7 +77,8 @@ std::vector<ChatMessage> chat_messages(const std::vector<wire::ChatMessage>& mes
   return out;
 }
 
-// A message of more values is refused by its reader; each token may bring its text too.
+// Readers refuse a message with more than kMaxValues values, and each token may also carry its
+// text.
 constexpr int64_t kMaxTokensInReply = wire::kMaxValues / 2 - 64;
 
 template <class Request>
@@ -96,7 +97,7 @@ Result<std::vector<int32_t>> encode_messages(const ModelFront& model,
   return model.encode_chat(chat_messages(messages), limit);
 }
 
-// What a template writes around a message, or spends on it, in bytes of text.
+// Estimate in bytes of the text that a template writes around a message.
 constexpr size_t kBytesPerMessage = 32;
 
 size_t text_bytes(const std::optional<std::string>& prompt,

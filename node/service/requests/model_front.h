@@ -1,5 +1,5 @@
-// ModelFront: what the service needs of one loaded model, so that tests can put another behind it.
-// Whoever makes one keeps the parts alive. Immutable; any thread.
+// ModelFront: the service's view of one loaded model, so that tests can substitute the model. The
+// code that constructs it keeps its parts alive. Immutable; any thread.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // PeerRequests: the requests between their arrival and their final message, found by the engine's
-// id or by who asked. Loop thread only.
+// id, or by peer and request id. Loop thread only.
 #pragma once
 
 #include <map>
@@ -18,7 +18,7 @@ struct PeerRequest {
   RequestId id{};
   std::string peer;
   std::string request_id;  // the peer's
-  bool submitted = false;  // to the engine; else its prompt is still being encoded
+  bool submitted = false;  // to the engine; if false, the prompt is still being encoded
   bool muted = false;      // its peer reads too slowly: no more tokens, then an error
   Clock::TimePoint arrived;
   std::vector<std::optional<Clock::TimePoint>> last_token;  // [n_choices]
@@ -26,7 +26,7 @@ struct PeerRequest {
 
 class PeerRequests {
  public:
-  // Null if the peer has a live request of this id.
+  // Null if the peer already has a live request with this id.
   PeerRequest* add(const std::string& peer, const std::string& request_id, size_t n_choices,
                    Clock::TimePoint now) {
     const auto [place, is_new] = by_name_.try_emplace({peer, request_id}, RequestId{next_id_});

@@ -146,10 +146,10 @@ void RequestServer::on_outputs(const StepOutputs& outputs,
   for (const StepOutputs::End& ended : outputs.ends()) end(ended);
 }
 
-// One message, or several where its reader takes no message as large: news that piled up.
+// Sends one message, or several if outputs have accumulated beyond what a reader accepts in one.
 void RequestServer::send_batch(const std::string& peer, wire::TokensBatch& batch) {
   const std::string body = wire::encode(batch);
-  // A value takes a byte at least, so most batches are measured by their bytes alone.
+  // A value takes at least one byte, so the number of bytes alone decides for most batches.
   const bool fits = body.size() <= wire::kMaxValues || wire::check_sendable(batch);
   if (!fits && batch.items.size() > 1) {
     const auto middle = batch.items.begin() + static_cast<ptrdiff_t>(batch.items.size() / 2);
@@ -170,7 +170,7 @@ void RequestServer::send_tokens(PeerRequest& request, const wire::Tokens& tokens
   if (!send_queue_.try_send(request.peer, frame_)) mute(request);
 }
 
-// A stream never has a gap: once a piece could not be sent, no later one is.
+// A stream never has a gap: after a piece that could not be sent, no later piece is sent.
 void RequestServer::mute(PeerRequest& request) {
   if (!std::exchange(request.muted, true)) model_.engine.cancel(request.id);
 }

@@ -1,5 +1,5 @@
 // RequestServer: the life of requests on a node, from a peer's `generate` to its one final message.
-// Knows messages and the engine, but no sockets. Loop thread only.
+// The class knows messages and the engine, but no sockets. Loop thread only.
 //
 //   generate -> checks -> prompt to ids (on the worker if long) -> Engine::submit
 //            -> accepted -> tokens* -> done | error
@@ -26,23 +26,23 @@ namespace lockstep {
 
 class RequestServer {
  public:
-  // All must outlive this.
+  // All of them must outlive this object.
   RequestServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker,
                 NodeProbes& probes, const Clock& clock);
 
   void generate(const std::string& peer, wire::Generate request);
   void cancel(const std::string& peer, const std::string& request_id);
 
-  // Batched peers get the tokens of all their streams in one message.
+  // Batched peers receive the tokens of all their streams in one message.
   void on_outputs(const StepOutputs& outputs, const std::set<std::string>& batched_peers);
-  // The peer is gone: cancels everything it has and sends it nothing more.
+  // For a peer that is gone: cancels all its requests and sends it no further message.
   void drop_peer(const std::string& peer);
 
-  // From now on new requests are refused.
+  // Refuses all new requests.
   void drain() { draining_ = true; }
   bool draining() const { return draining_; }
   size_t n_live() const { return live_.size(); }
-  // As its peer calls it; empty if it is not live.
+  // Returns the peer's id of the request; empty if the request is not live.
   std::string name_of(RequestId id) {
     const PeerRequest* live = live_.find(id);
     return live == nullptr ? std::string() : live->request_id;
@@ -66,7 +66,7 @@ class RequestServer {
   NodeProbes& probes_;
   const Clock& clock_;
   PeerRequests live_;
-  std::map<std::string, wire::TokensBatch> batches_;  // by peer; of the news being sent
+  std::map<std::string, wire::TokensBatch> batches_;  // by peer; of the outputs being sent
   std::string frame_;                                 // reused
   SeedSource seeds_{std::nullopt};
   bool draining_ = false;

@@ -24,7 +24,7 @@ constexpr Key kKeys[] = {{"temperature", "general.sampling.temp"},
                          {"top_k", "general.sampling.top_k"},
                          {"repetition_penalty", "general.sampling.penalty_repeat"}};
 
-// A request that asks for them must be one that is taken.
+// A request with these values must be one that is accepted.
 void check_ranges(const SamplingDefaults& defaults) {
   wire::Generate request;
   request.temperature = defaults.temperature;

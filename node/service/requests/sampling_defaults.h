@@ -1,5 +1,5 @@
-// SamplingDefaults at work: what a request gets for what it leaves out, what clients are told of
-// it, and what it adds to the fingerprint. Stateless; any thread.
+// Functions of SamplingDefaults: the values of parameters that a request leaves out, their form on
+// the wire, and their part of the fingerprint. Stateless; any thread.
 #pragma once
 
 #include <optional>
@@ -11,20 +11,20 @@
 
 namespace lockstep {
 
-// `generation_config`: "auto", what the file says, or "none", nothing. Keys for which there is no
-// sampler are named in the log. Throws LoadError: for another word, or naming key and number for a
-// value that no request could have.
+// `generation_config` is "auto" for the values of the file, or "none" for no values. Keys of
+// unsupported samplers are named in the log. Throws LoadError for another word, and for a value
+// that no request could have; the latter error names key and number.
 SamplingDefaults resolve_sampling_defaults(const std::string& generation_config,
                                            const ModelFile& file);
 
-// The parameters of a request that says nothing.
+// Returns the parameters of a request that sets none.
 SamplingParams with_defaults(const SamplingDefaults& defaults);
 
-// Nothing if there are none.
+// Empty if there are no defaults.
 std::optional<wire::SamplingDefaults> to_wire(const SamplingDefaults& defaults);
 
-// "" where with_defaults() gives what it gives for no defaults; else "-s" and 16 hexadecimal digits
-// of its parameters.
+// Returns "" if with_defaults() gives the same as for no defaults; else "-s" and 16 hexadecimal
+// digits, a hash of its parameters.
 std::string fingerprint_part(const SamplingDefaults& defaults);
 
 }  // namespace lockstep

@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-// Beyond its queue in ZeroMQ; a peer has at most one final message a request, so this is many
+// Per peer, beyond its queue in ZeroMQ. A request has one final message, so this covers many
 // requests.
 constexpr size_t kMaxUnsent = 8192;
 

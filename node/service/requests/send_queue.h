@@ -1,6 +1,7 @@
-// SendQueue: everything a node sends to its peers, through the one ROUTER. Keeps the promise that a
-// stream ends with its final message: what a slow peer cannot take now is kept (bounded) and
-// retried, in order; only token news may be refused. Loop thread only.
+// SendQueue: sends all messages of a node to its peers through the one ROUTER. It guarantees that a
+// stream ends with its final message: a message that a slow peer does not accept now is queued
+// (bounded) and retried in order. Only token outputs and heartbeats may be refused. Loop thread
+// only.
 #pragma once
 
 #include <deque>
@@ -22,15 +23,17 @@ class SendQueue {
       std::function<Result<wire::SendResult>(const std::string& peer, std::string_view body)>;
   explicit SendQueue(SendFunction send) : send_(std::move(send)) {}
 
-  // Replies and final messages. One that its reader could not read becomes the error that says so.
+  // Sends replies and final messages. A message that its reader could not read is replaced by an
+  // error that says so.
   void send(const std::string& peer, const wire::Message& message);
-  // Token news and heartbeats: false when the peer does not take them now; then nothing is kept.
+  // Sends token outputs and heartbeats. False if the peer does not accept them now; then nothing is
+  // queued.
   bool try_send(const std::string& peer, std::string_view body);
 
-  // Tries again what is kept.
+  // Retries the queued messages.
   void flush();
   bool empty() const { return unsent_.empty(); }
-  // Peers found gone, or so slow that they count as gone, since the last call.
+  // Returns the peers that were found gone, or too slow to keep, since the last call.
   std::vector<std::string> take_lost();
 
  private:

@@ -1,5 +1,5 @@
-// Refuses text by its bytes before anybody tokenises it: no token has more bytes than the
-// vocabulary's longest, so that so many bytes are at least so many tokens. Stateless; any thread.
+// Refuses text by its bytes before it is tokenised: no token has more bytes than the vocabulary's
+// longest, so the number of bytes gives a minimum number of tokens. Stateless; any thread.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,14 @@
 
 namespace lockstep {
 
-// How long a text may be, and what is said of one that is longer.
+// The maximum length of a text, and the reason for the error about a longer one.
 struct TextLimit {
   int64_t n_tokens = INT64_MAX;
   ErrorCode code = ErrorCode::kContextLengthExceeded;
-  const char* why = "";  // the limit is what it is
+  const char* why = "";  // the reason for the limit
 };
 
-// The Error names the bytes, the tokens that they are at least, and the limit. `param`: the field.
+// The Error names the bytes, the minimum number of tokens, and the limit. `param` is the field.
 Status check_text_length(std::string_view text, const Tokenizer& tokenizer, const TextLimit& limit,
                          const std::string& param);
 

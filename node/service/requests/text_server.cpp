@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-// These questions name no tenant: they are the default one's.
+// These messages name no tenant, so they count for the default one.
 constexpr int32_t kNoTenant = 0;
 
 wire::Message refusal(const std::string& request_id, const Error& error) {

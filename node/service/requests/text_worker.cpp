@@ -7,7 +7,7 @@
 namespace lockstep {
 namespace {
 
-// Tokenises in well under a millisecond.
+// A text of this size is tokenised in well under a millisecond.
 constexpr size_t kMaxInlineTextBytes = 4096;
 
 }  // namespace

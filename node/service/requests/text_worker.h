@@ -1,8 +1,8 @@
-// TextWorker: runs templates and tokenising, short ones on the caller's thread and long ones on one
-// of its own, so that the service's loop never stands still for them. Jobs are counted from run()
-// until their outcome has run on the loop, and bounded; one more is refused (overloaded), and the
-// loop never has more than that many outcomes to take. Each tenant has its equal part of the places
-// and its turn, so that none can keep the others out.
+// TextWorker: runs chat templates and tokenising, short jobs on the caller's thread and long ones
+// on its own, so that they never block the service's loop. A job counts as open from run() until
+// its result has run on the loop. The number of open jobs, and so of results for the loop, is
+// bounded; a job beyond the bound is refused (overloaded). Tenants share the places equally and
+// take turns, so that no tenant can keep the others out.
 #pragma once
 
 #include <atomic>
@@ -18,9 +18,9 @@ namespace lockstep {
 
 class TextWorker {
  public:
-  using Finish = std::function<void()>;      // what is to be done with the outcome, on the loop
+  using Finish = std::function<void()>;      // processes the result, on the loop
   using Job = std::function<Finish()>;       // computes, on any thread
-  using Post = std::function<void(Finish)>;  // runs it on the loop's thread later; cannot fail
+  using Post = std::function<void(Finish)>;  // runs it on the loop thread later; cannot fail
 
   // `post` must have room for max_jobs.
   TextWorker(size_t max_jobs, Post post, size_t n_tenants = 1);
@@ -28,13 +28,13 @@ class TextWorker {
   TextWorker(const TextWorker&) = delete;
   TextWorker& operator=(const TextWorker&) = delete;
 
-  // Loop thread. False, and nothing is run, when there is much text and no room for it.
+  // Loop thread. False, and the job does not run, if the text is long and there is no room.
   bool run(size_t n_text_bytes, int32_t tenant, Job job);
-  // What a tenant is told then.
+  // The error for a refused job of the tenant.
   Error full(int32_t tenant) const;
 
-  // Waits for the job that runs now and drops those that wait: afterwards no job runs, so what they
-  // refer to may go away. Not from a job.
+  // Waits for the running job and drops the waiting ones. No job runs afterwards, so the objects
+  // that jobs refer to may be destroyed. Must not be called from a job.
   void stop();
 
  private:
@@ -45,7 +45,7 @@ class TextWorker {
   std::atomic<bool> stopping_{false};
   const size_t max_jobs_of_tenant_;
   TurnQueue<std::pair<size_t, Job>> jobs_;
-  // Loop thread: queued, running, or computed and not yet finished.
+  // Loop thread. Jobs that are queued, running, or computed and not yet processed.
   size_t n_open_ = 0;
   std::vector<size_t> n_open_of_;  // [n_tenants]
   std::thread thread_;

@@ -1,5 +1,6 @@
-// TurnQueue: values of several tenants, each tenant's in order, the tenants in turn, so that who
-// queues much waits longest for it. Any number of threads; the capacity is its user's to watch.
+// TurnQueue: values of several tenants. Each tenant's values keep their order and the tenants take
+// turns, so that a tenant with a long queue delays only itself. Any number of threads; the user of
+// the queue bounds its size.
 #pragma once
 
 #include <condition_variable>
@@ -17,7 +18,7 @@ class TurnQueue {
  public:
   explicit TurnQueue(size_t n_tenants) : lines_(n_tenants) {}
 
-  // False once closed.
+  // False once the queue is closed.
   bool push(size_t tenant, T value) {
     {
       std::lock_guard lock(mutex_);
@@ -61,7 +62,7 @@ class TurnQueue {
   std::condition_variable not_empty_;
   // guarded by mutex_
   std::vector<std::deque<T>> lines_;  // [n_tenants]
-  size_t turn_ = 0;                   // of which tenant it is
+  size_t turn_ = 0;                   // the tenant whose turn it is
   bool closed_ = false;
 };
 

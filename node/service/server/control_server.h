@@ -1,6 +1,6 @@
-// ControlServer: the verbs of operators on a node: empty the prefix cache, list live requests, say
-// which settings are in effect. Asks the engine between two of its turns and gives requests the
-// names that their peers know. Loop thread only.
+// ControlServer: the operators' verbs on a node: clear the prefix cache, list live requests, show
+// the effective settings. Its tasks run on the engine's thread between two turns, and it reports
+// requests under their peers' ids. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -18,21 +18,21 @@ namespace lockstep {
 
 class ControlServer {
  public:
-  static constexpr size_t kMaxOpen = 64;  // verbs at the engine; more are refused
+  static constexpr size_t kMaxOpen = 64;  // verbs at the engine; further ones are refused
 
   template <class Answer>
   using Reply = std::function<void(Result<Answer>)>;
 
-  // All must outlive this; the engine stops before the loop does.
+  // All of them must outlive this object; the engine stops before the loop does.
   ControlServer(const ModelFront& model, RequestServer& requests, Completions& completions);
 
-  // The reply comes on the loop thread, at once if it is an error.
+  // The reply runs on the loop thread, at once if it is an error.
   void clear(const wire::ClearKvCache& ask, const Reply<wire::KvCacheCleared>& reply);
   void slots(const wire::SlotsRequest& ask, const Reply<wire::SlotList>& reply);
   wire::Description describe(const std::string& request_id) const;
 
  private:
-  // Asks the engine, on its thread, and finishes on the loop's. False if too much is open.
+  // Runs a task on the engine's thread and replies on the loop thread. False if too many are open.
   template <class Answer>
   bool ask_engine(const std::function<Answer(EngineCore&)>& ask,
                   const std::function<void(Answer&&)>& finish);

@@ -9,7 +9,7 @@
 namespace lockstep {
 namespace {
 
-// Eight bytes like a number, and one that no node reaches.
+// Eight bytes like a sequence number, with a value that no node reaches.
 constexpr std::string_view kSnapshot = "snapshot";
 constexpr uint64_t kEnd = ~uint64_t{0};  // -1
 constexpr size_t kMaxSnapshotPeers = 64;
@@ -42,7 +42,7 @@ std::string encode(const std::vector<BlockEvent>& events, uint64_t epoch, int32_
   return out;
 }
 
-// The first page says to forget what was known before; there is always one.
+// The first page clears the subscriber's earlier state, so there is always at least one page.
 std::vector<std::string> encode_pages(const ResidentBlocks& resident,
                                       const EventPublisherConfig& config) {
   std::vector<std::vector<BlockEvent>> pieces = stored_events(resident, config.blocks_per_page);
@@ -84,7 +84,7 @@ Status EventPublisher::listen(wire::Context& context, wire::SocketOptions option
   topic_ = "kv@" + without_scheme(endpoint_) + "@" + config_.model;
   publisher_ = loop_.add(std::move(publisher), [](wire::Incoming&) {});
   if (config_.events_replay.empty()) return Ok{};
-  // A whole replay must fit a peer's queue.
+  // A whole replay must fit into a peer's queue.
   options.high_water_mark += static_cast<int>(config_.max_replay_batches);
   TRY(wire::Socket router, wire::Socket::make(context, wire::SocketKind::kRouter, options));
   TRY([[maybe_unused]] const Ok too, router.bind(config_.events_replay));
@@ -117,9 +117,9 @@ void EventPublisher::keep(Batch batch) {
   }
 }
 
-// What is no request of ours gets no answer, as in vLLM.
+// A malformed request gets no answer, as in vLLM.
 void EventPublisher::on_request(const wire::Incoming& incoming) {
-  publish();  // what is asked for may be in the log still
+  publish();  // the requested events may still be in the log
   if (!incoming.body.empty()) return probes_.bad_message();
   if (incoming.second == kSnapshot) {
     probes_.events_replayed("snapshot");
@@ -139,7 +139,8 @@ void EventPublisher::replay(const std::string& peer, uint64_t first) {
   send_end(peer);
 }
 
-// One at a time; who asks meanwhile gets the next: this one may be older than their subscription.
+// One snapshot is taken at a time. A peer that asks meanwhile receives the next one, because the
+// current one may be older than its subscription.
 void EventPublisher::ask_snapshot() {
   if (!asking_.empty() || waiting_.empty()) return;
   asking_ = std::exchange(waiting_, {});
@@ -147,10 +148,10 @@ void EventPublisher::ask_snapshot() {
     auto shared = std::make_shared<const ResidentBlocks>(std::move(resident));
     completions_.add([this, shared] { encode_snapshot(shared); });
   });
-  if (!asked) asking_.clear();  // they hear nothing and ask again
+  if (!asked) asking_.clear();  // the peers time out and ask again
 }
 
-// Beside the loop: a large cache takes tens of milliseconds.
+// Runs outside the loop, because a large cache takes tens of milliseconds.
 void EventPublisher::encode_snapshot(const std::shared_ptr<const ResidentBlocks>& resident) {
   const size_t n_bytes = resident->tokens.size() * sizeof(int32_t);
   const bool taken = worker_.run(n_bytes, /*tenant=*/0, [this, resident] {

@@ -1,6 +1,7 @@
-// EventPublisher: the prefix cache's block events on the wire, in vLLM's shape
-// (wire/codec/kv_events.h): live on a PUB, and on a ROUTER again for who missed some: the last
-// batches, or a snapshot of all that is resident. Loop thread only, but for the endpoints.
+// EventPublisher: publishes the prefix cache's block events in vLLM's format
+// (wire/codec/kv_events.h). A PUB sends them live. A ROUTER serves subscribers that missed some: it
+// sends the last batches again, or a snapshot of all resident blocks. Loop thread only, except for
+// the endpoints.
 //
 //   engine thread ── BlockEventLog ──▶ publish() ──▶ PUB [topic, number, batch]
 //                                          └─ the last batches are kept ─▶ replay
@@ -29,7 +30,7 @@ struct EventPublisherConfig {
   std::string events_replay;  // of the ROUTER; empty: none
   std::string model;          // in the topic
   uint64_t epoch = 0;
-  // Kept for replay: vLLM's default, and a bound for busy nodes with long batches.
+  // Batches kept for replay: vLLM's default, and a bound for busy nodes with long batches.
   size_t max_replay_batches = 10'000;
   size_t max_replay_bytes = size_t{64} << 20;
   size_t blocks_per_page = 4096;  // of a snapshot's message
@@ -37,20 +38,21 @@ struct EventPublisherConfig {
 
 class EventPublisher {
  public:
-  // Asks the engine for what is resident; `answer` runs on its thread. False: it will not.
+  // Requests the resident blocks from the engine; `answer` runs on its thread. False: it never
+  // runs.
   using AskResident = std::function<bool(std::function<void(ResidentBlocks)> answer)>;
 
-  // All must outlive this; no answer may be due when it goes.
+  // All of them must outlive this object; no answer may be pending at its destruction.
   EventPublisher(const EventPublisherConfig& config, BlockEventLog& log, int32_t block_size,
                  AskResident ask, wire::ZmqLoop& loop, Completions& completions, TextWorker& worker,
                  NodeProbes& probes);
 
-  // Before the loop starts.
+  // Call before the loop starts.
   Status listen(wire::Context& context, wire::SocketOptions options);
   const std::string& endpoint() const { return endpoint_; }
   const std::string& replay_endpoint() const { return replay_endpoint_; }
 
-  // Sends what has happened since the last call.
+  // Sends the events since the last call.
   void publish();
 
  private:
@@ -67,7 +69,8 @@ class EventPublisher {
   void ask_snapshot();
   void encode_snapshot(const std::shared_ptr<const ResidentBlocks>& resident);
   void send_snapshot(uint64_t next, const std::vector<std::string>& pages);
-  // False if the peer cannot take it; then it gets no end either, and knows.
+  // False if the peer does not accept it. The peer then receives no end marker, which shows the
+  // loss.
   bool send(const std::string& peer, std::string_view topic, uint64_t seq,
             std::string_view payload);
   void send_end(const std::string& peer);

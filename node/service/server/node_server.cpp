@@ -16,7 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kTick{20};  // retries what slow peers did not take
+constexpr milliseconds kTick{20};  // interval of retries to slow peers
 constexpr milliseconds kLoadLine{1000};
 constexpr milliseconds kHungAfter{5000};
 constexpr milliseconds kFinalMessageLinger{1000};
@@ -26,7 +26,7 @@ wire::ModelInfo model_info(const ModelFront& model) {
   return {model.name, model.created, max_model_len, to_wire(model.sampling_defaults)};
 }
 
-// A copy of what is resident, made between two turns of the engine.
+// Returns a function that copies the resident blocks between two turns of the engine.
 EventPublisher::AskResident ask_resident(const ModelFront& model) {
   return [&model](std::function<void(ResidentBlocks)> answer) {
     return model.engine.post([&model, answer = std::move(answer)](EngineCore& core) {
@@ -115,7 +115,7 @@ void NodeServer::drain() {
 }
 
 void NodeServer::stop() {
-  worker_.stop();  // its jobs use the servers, and post to the loop
+  worker_.stop();  // first, because its jobs use the servers and post to the loop
   loop_.stop();
 }
 
@@ -261,7 +261,7 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
     welcome.events_replay = events_->replay_endpoint();
   }
   send_queue_.send(peer, welcome);
-  // So that its status never shows a node without a load.
+  // So that the coordinator's status never shows a node without a load.
   if (is_coordinator) send_queue_.try_send(peer, wire::encode(heartbeat()));
 }
 

@@ -1,6 +1,7 @@
-// NodeServer: a node on the wire. Owns the ROUTER, the one thread that uses it, and everything that
-// thread calls. Peers are coordinators (they said hello: heartbeats, tokens in batches) and plain
-// clients; both speak the same vocabulary. A peer that is gone has its requests cancelled.
+// NodeServer: a node on the wire. It owns the ROUTER, the one thread that uses it, and everything
+// that thread calls. Peers are coordinators (they sent hello, and receive heartbeats and tokens in
+// batches) and plain clients; both use the same messages. The requests of a peer that is gone are
+// cancelled.
 #pragma once
 
 #include <atomic>
@@ -37,25 +38,26 @@ struct NodeServerConfig {
 
 class NodeServer {
  public:
-  // Listens. Model, mailbox, probes and clock must outlive it; the mailbox is the engine's sink.
+  // Listens. Model, mailbox, probes and clock must outlive the server; the mailbox is the engine's
+  // sink.
   static Result<std::unique_ptr<NodeServer>> make(const ModelFront& model, EventMailbox& mailbox,
                                                   NodeProbes& probes, const Clock& clock,
                                                   const NodeServerConfig& config);
   ~NodeServer();  // stop(); the engine must have stopped
 
-  // Before the engine starts.
+  // Call before the engine starts.
   void start();
-  // Refuses new requests and finishes what runs. Any thread.
+  // Refuses new requests and finishes the running ones. Any thread.
   void drain();
-  // After drain(): every final message has been handed to ZeroMQ. Any thread.
+  // True after drain() once every final message has been handed to ZeroMQ. Any thread.
   bool drained() const { return drained_; }
-  // False when the loop has not turned for seconds. Any thread.
+  // False if the loop has not turned for seconds. Any thread.
   bool is_alive() const;
   void stop();
 
-  // The control verbs, from any thread. The reply comes on the loop thread when the engine, which
-  // answers between two steps, has; at once if the verb cannot be handed on. There is none when the
-  // node stops meanwhile.
+  // The control verbs. Any thread. The engine answers between two steps; the reply then runs on the
+  // loop thread, or at once if the verb cannot be handed over. It never runs if the node stops
+  // before.
   void clear(const wire::ClearKvCache& ask,
              const ControlServer::Reply<wire::KvCacheCleared>& reply);
   void slots(const wire::SlotsRequest& ask, const ControlServer::Reply<wire::SlotList>& reply);
@@ -76,13 +78,13 @@ class NodeServer {
   void on_tick();
   void send_heartbeats();
   void reap_lost_peers();
-  void log_load();  // a line while the node is busy
+  void log_load();  // one line per second while the node is busy
   void refuse(const std::string& peer, const std::string& request_id, const Error& error);
   wire::Heartbeat heartbeat() const;
   template <class Answer>
   ControlServer::Reply<Answer> answer(const std::string& peer, const std::string& request_id);
 
-  // One for each message a node takes; the last for those it does not.
+  // One handler for each message that a node accepts; the last one refuses all others.
   void handle(const std::string& peer, wire::Generate& message);
   void handle(const std::string& peer, wire::Cancel& message);
   void handle(const std::string& peer, wire::Tokenize& message);
@@ -93,7 +95,8 @@ class NodeServer {
   void handle(const std::string& peer, wire::ClearKvCache& message);
   void handle(const std::string& peer, wire::SlotsRequest& message);
   void handle(const std::string& peer, wire::DescribeRequest& message);
-  void handle(const std::string&, wire::ErrorReply&) {}  // never answered: no ping-pong
+  void handle(const std::string&, wire::ErrorReply&) {
+  }  // never answered, or two programs could exchange errors forever
   template <class M>
   void handle(const std::string& peer, M& message);
 
