@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   NodeConfig config;
-  ConfigSource source("lockstep-node", "serves one model to coordinators and ZeroMQ clients");
+  ConfigSource source("lockstep-node", "Serves one model to coordinators and ZeroMQ clients.");
   source.positional("model");
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;

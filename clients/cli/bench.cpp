@@ -30,15 +30,20 @@ struct BenchConfig {
   bool json = false;
   template <class V>
   void visit_fields(V& v) {
-    v(model, "model", "", "the model file (GGUF)");
-    v(prompt_tokens, "prompt_tokens", "tokens", "prompt lengths, comma separated");
-    v(gen_tokens, "gen_tokens", "tokens", "new tokens of each request");
-    v(parallel, "parallel", "requests", "requests at once, comma separated");
-    v(threads, "threads", "threads", "of each rank; 0 = cores / ranks");
-    v(tensor_parallel_size, "tensor_parallel_size", "ranks", "ranks that share the weights");
-    v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
-    v(max_num_batched_tokens, "max_num_batched_tokens", "tokens", "of one step");
-    v(json, "json", "", "print a JSON array, one object per case");
+    v(model, "model", "PATH", "Path of the model file (GGUF).");
+    v(prompt_tokens, "prompt_tokens", "INT,INT", "Prompt lengths in tokens, one case for each.");
+    v(gen_tokens, "gen_tokens", "tokens", "Number of new tokens of each request.");
+    v(parallel, "parallel", "INT,INT", "Numbers of requests at once, one case for each.");
+    v(threads, "threads", "threads",
+      "Number of threads of each rank. 0 divides the processors that this process may use by the "
+      "number of ranks.");
+    v(tensor_parallel_size, "tensor_parallel_size", "ranks",
+      "Number of ranks that share the model's weights.");
+    v(kv_cache_dtype, "kv_cache_dtype", "f16|bf16|f32|q8_0",
+      "Data type of the keys and values in the KV cache.");
+    v(max_num_batched_tokens, "max_num_batched_tokens", "tokens",
+      "Maximum number of tokens in one step.");
+    v(json, "json", "", "Print a JSON array with one object per case.");
   }
 };
 
@@ -126,7 +131,8 @@ NodeConfig engine_settings(const BenchConfig& config, int max_prompt, int max_pa
 
 int run_bench(int argc, const char* const* argv) {
   BenchConfig config;
-  ConfigSource source("lockstep bench", "tokens per second of a model on this machine");
+  ConfigSource source("lockstep bench",
+                      "Measures the tokens per second of a model on this machine.");
   source.positional("model");
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;

@@ -24,16 +24,26 @@ struct TalkConfig {
   bool stats = false;
   template <class V>
   void visit_fields(V& v) {
-    v(connect, "connect", "", "endpoint of a running coordinator or node; else MODEL runs here");
-    v(prompt, "prompt", "", "say this and end; without it chat reads lines from standard input");
-    v(system, "system", "", "system message of a chat");
-    v(options.max_tokens, "max_tokens", "tokens", "of one answer; 0 = whatever is left");
-    v(options.temperature, "temperature", "", "0 = greedy; absent = the model's");
-    v(options.top_p, "top_p", "", "probability mass to draw from; absent = the model's");
-    v(options.top_k, "top_k", "tokens", "candidates to draw from; 0 = all, absent = the model's");
-    v(options.seed, "seed", "", "of the random draws; absent = another one each time");
-    v(options.stop, "stop", "", "end the answer before this text; repeatable");
-    v(stats, "stats", "", "print tokens per second, time to first token and KV occupancy");
+    v.group("Conversation");
+    v(connect, "connect", "ENDPOINT",
+      "ZeroMQ endpoint of a running coordinator or node. Without it, the model runs in this "
+      "process.");
+    v(prompt, "prompt", "",
+      "Text to answer or to continue before the program ends. Without it, chat reads lines from "
+      "standard input.");
+    v(system, "system", "", "System message of a chat.");
+    v(options.max_tokens, "max_tokens", "tokens",
+      "Maximum number of tokens of one answer. 0 allows all that the context still holds.");
+    v(options.temperature, "temperature", "",
+      "Temperature of sampling; 0 is greedy. Without it, the model's value applies.");
+    v(options.top_p, "top_p", "",
+      "Probability mass (0 to 1) of the candidates. Without it, the model's value applies.");
+    v(options.top_k, "top_k", "tokens",
+      "Number of candidates; 0 allows all. Without it, the model's value applies.");
+    v(options.seed, "seed", "", "Seed of sampling. Without it, every request gets a random seed.");
+    v(options.stop, "stop", "",
+      "Text before which the answer ends; the flag may be given more than once.");
+    v(stats, "stats", "", "Print tokens per second, time to first token and KV occupancy.");
   }
 };
 
@@ -109,7 +119,7 @@ int run_chat(int argc, const char* const* argv) {
   NodeConfig node;
   TalkConfig talk;
   if (const auto exit_code =
-          load_settings("lockstep chat", "talk to a model", argc, argv, node, talk)) {
+          load_settings("lockstep chat", "Talks to a model.", argc, argv, node, talk)) {
     return *exit_code;
   }
   const auto generator = make_generator(node, talk);
@@ -135,7 +145,7 @@ int run_complete(int argc, const char* const* argv) {
   NodeConfig node;
   TalkConfig talk;
   if (const auto exit_code =
-          load_settings("lockstep complete", "continue a prompt", argc, argv, node, talk)) {
+          load_settings("lockstep complete", "Continues a prompt.", argc, argv, node, talk)) {
     return *exit_code;
   }
   if (talk.prompt.empty()) throw LoadError("give --prompt TEXT");

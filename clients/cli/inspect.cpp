@@ -17,8 +17,8 @@ struct InspectConfig {
   bool tensors = false;
   template <class V>
   void visit_fields(V& v) {
-    v(model, "model", "", "the model file (GGUF)");
-    v(tensors, "tensors", "", "list every tensor");
+    v(model, "model", "PATH", "Path of the model file (GGUF).");
+    v(tensors, "tensors", "", "List every tensor.");
   }
 };
 
@@ -71,7 +71,7 @@ void print_sharding(const PossibleShards& shards) {
 
 int run_inspect(int argc, const char* const* argv) {
   InspectConfig config;
-  ConfigSource source("lockstep inspect", "what a model file holds");
+  ConfigSource source("lockstep inspect", "Shows what a model file holds.");
   source.positional("model");
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;

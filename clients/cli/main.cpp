@@ -19,13 +19,15 @@ struct Command {
 };
 
 constexpr std::array kCommands{
-    Command{"serve", lockstep::run_serve, "coordinator and node in one process"},
-    Command{"chat", lockstep::run_chat, "talk to a model, in process or over --connect"},
-    Command{"complete", lockstep::run_complete, "continue a prompt, in process or over --connect"},
-    Command{"status", lockstep::run_status, "what a running cluster is doing"},
-    Command{"top", lockstep::run_top, "what a node's KV cache holds and does, live"},
-    Command{"inspect", lockstep::run_inspect, "what a model file holds"},
-    Command{"bench", lockstep::run_bench, "tokens per second of a model on this machine"},
+    Command{"serve", lockstep::run_serve, "Runs a coordinator and a node in one process."},
+    Command{"chat", lockstep::run_chat, "Talks to a model, in this process or over --connect."},
+    Command{"complete", lockstep::run_complete,
+            "Continues a prompt, in this process or over --connect."},
+    Command{"status", lockstep::run_status, "Shows what a running cluster does."},
+    Command{"top", lockstep::run_top, "Shows live what a node's KV cache holds and does."},
+    Command{"inspect", lockstep::run_inspect, "Shows what a model file holds."},
+    Command{"bench", lockstep::run_bench,
+            "Measures the tokens per second of a model on this machine."},
 };
 
 void print_usage(std::FILE* out) {

@@ -27,12 +27,9 @@ struct FrontFields {
   template <class V>
   void visit_fields(V& v) {
     coordinator.visit_front_fields(v);
-    v(coordinator.admin, "admin", "",
-      "HOST:PORT of health and metrics; port 0 = a free one, printed");
+    coordinator.visit_admin_fields(v);
     node.visit_event_fields(v);
     node.visit_admin_fields(v);
-    v(coordinator.insecure, "insecure", "",
-      "allow listening on other addresses than loopback, and requests under any Host");
   }
 };
 
@@ -78,7 +75,7 @@ int run_serve(int argc, const char* const* argv) {
   CoordinatorConfig coordinator;
   EngineFields engine_fields{node};
   FrontFields front_fields{coordinator, node};
-  ConfigSource source("lockstep serve", "coordinator and node in one process");
+  ConfigSource source("lockstep serve", "Runs a coordinator and a node in one process.");
   source.positional("model");
   source.add(engine_fields);
   source.add(front_fields);

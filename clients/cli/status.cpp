@@ -23,8 +23,9 @@ struct StatusConfig {
   int64_t wait_ready = 0;
   template <class V>
   void visit_fields(V& v) {
-    v(connect, "connect", "", "endpoint of a coordinator or node");
-    v(wait_ready, "wait_ready", "seconds", "wait this long for a node that takes requests");
+    v(connect, "connect", "ENDPOINT", "ZeroMQ endpoint of a coordinator or node.");
+    v(wait_ready, "wait_ready", "seconds",
+      "Maximum time in seconds to wait for a node that accepts requests.");
   }
 };
 
@@ -53,7 +54,7 @@ void print(const wire::ClusterStatus& status) {
 
 int run_status(int argc, const char* const* argv) {
   StatusConfig config;
-  ConfigSource source("lockstep status", "what a running cluster is doing");
+  ConfigSource source("lockstep status", "Shows what a running cluster does.");
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;
   if (config.wait_ready < 0 || config.wait_ready > kMaxWaitSeconds) {

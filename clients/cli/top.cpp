@@ -31,8 +31,8 @@ struct TopConfig {
   bool once = false;
   template <class V>
   void visit_fields(V& v) {
-    v(admin, "admin", "", "HOST:PORT of the admin port of a node or of lockstep serve");
-    v(once, "once", "", "print one picture and end");
+    v(admin, "admin", "HOST:PORT", "Admin address of a node or of lockstep serve.");
+    v(once, "once", "", "Print one picture and exit.");
   }
 };
 
@@ -131,7 +131,7 @@ int show(const std::string& body, bool live, std::optional<Counters>& before) {
 
 int run_top(int argc, const char* const* argv) {
   TopConfig config;
-  ConfigSource source("lockstep top", "what a node's KV cache holds and does, live");
+  ConfigSource source("lockstep top", "Shows live what a node's KV cache holds and does.");
   source.positional("admin");
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;

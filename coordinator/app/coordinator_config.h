@@ -1,5 +1,5 @@
-// CoordinatorConfig: every setting of a coordinator, each named once. `lockstep serve` offers them
-// together with a node's settings.
+// CoordinatorConfig: every setting of a coordinator, each named once. `lockstep serve` shows them
+// beside those of a node.
 #pragma once
 
 #include <chrono>
@@ -40,39 +40,67 @@ struct CoordinatorConfig {
   int64_t verbosity = 1;
   bool insecure = false;
 
-  // All settings but those that NodeConfig has too: `lockstep serve` takes those from NodeConfig.
+  // The settings that a node does not have; `lockstep serve` reads the others into its node.
   template <class V>
   void visit_front_fields(V& v) {
-    v(http, "http", "", "HOST:PORT of the OpenAI API; port 0 = a free one, printed");
-    v(zmq, "zmq", "", "ZeroMQ endpoint for clients; empty = none");
-    v(policy, "policy", "", "which node gets a request: round-robin or least-load");
-    v(seed, "seed", "", "of every request that brings none; absent = random for each");
-    v(http_threads, "http_threads", "threads", "of the HTTP server");
-    v(max_connections, "max_connections", "connections", "HTTP; more wait to be accepted");
-    v(max_inflight, "max_inflight", "requests", "at the nodes; more are answered 429");
+    v.group("Network");
+    v(http, "http", "HOST:PORT",
+      "Address of the OpenAI API. Port 0 picks a free port, which is printed.");
+    v(zmq, "zmq", "ENDPOINT", "ZeroMQ endpoint for clients. An empty endpoint opens none.");
+    v.group("Routing");
+    v(policy, "policy", "round-robin|least-load",
+      "Policy that picks the node that gets a request.");
+    v(node_suspect_ms, "node_suspect_ms", "ms",
+      "Silence of a node in ms after which new requests go to other nodes.");
+    v(node_dead_ms, "node_dead_ms", "ms", "Silence of a node in ms after which its streams end.");
+    v.group("Sampling and text");
+    v(seed, "seed", "",
+      "Seed of every request that brings none. Without it, each such request gets a random seed.");
+    v.group("Limits");
+    v(http_threads, "http_threads", "threads", "Number of threads of the HTTP server.");
+    v(max_connections, "max_connections", "connections",
+      "Maximum number of open HTTP connections; more wait until they are accepted.");
+    v(max_inflight, "max_inflight", "requests",
+      "Maximum number of requests at the nodes; more are answered with status 429.");
     v(max_inflight_bytes, "max_inflight_bytes", "bytes",
-      "of HTTP bodies, half read ones too, and of requests at the nodes; more are answered 429");
+      "Maximum number of bytes of HTTP bodies, half-read ones included, and of requests at the "
+      "nodes; more are answered with status 429.");
     v(max_body_bytes, "max_body_bytes", "bytes",
-      "of an HTTP request; more is answered 413; at most 16777216, which a message to a node "
-      "holds");
-    v(header_timeout_ms, "header_timeout_ms", "ms", "for a client to send its headers");
-    v(body_timeout_ms, "body_timeout_ms", "ms", "for a client to send its body");
-    v(idle_timeout_ms, "idle_timeout_ms", "ms", "a connection may rest between two requests");
-    v(write_timeout_ms, "write_timeout_ms", "ms", "for a client to read what was sent");
-    v(keep_alive_ms, "keep_alive_ms", "ms", "of silence before a stream gets a comment");
-    v(request_timeout_ms, "request_timeout_ms", "ms", "from dispatch to the last token");
-    v(drain_timeout_ms, "drain_timeout_ms", "ms", "for running requests after SIGTERM");
-    v(node_suspect_ms, "node_suspect_ms", "ms", "of silence until others get the new work");
-    v(node_dead_ms, "node_dead_ms", "ms", "of silence until a node's streams end");
+      "Maximum size of the body of an HTTP request in bytes; a larger one is answered with status "
+      "413. The setting is at most 16777216, which a message to a node holds.");
+    v.group("Timeouts");
+    v(header_timeout_ms, "header_timeout_ms", "ms",
+      "Time in ms that a client has to send its headers.");
+    v(body_timeout_ms, "body_timeout_ms", "ms", "Time in ms that a client has to send its body.");
+    v(idle_timeout_ms, "idle_timeout_ms", "ms",
+      "Time in ms that a connection may be idle between two requests.");
+    v(write_timeout_ms, "write_timeout_ms", "ms",
+      "Time in ms that a client has to read what was sent.");
+    v(keep_alive_ms, "keep_alive_ms", "ms",
+      "Silence of a stream in ms after which a comment is sent to keep it alive.");
+    v(request_timeout_ms, "request_timeout_ms", "ms",
+      "Time in ms that a request may take from its dispatch to its last token.");
+    v(drain_timeout_ms, "drain_timeout_ms", "ms",
+      "Time in ms that running requests have to finish after SIGTERM.");
+  }
+  template <class V>
+  void visit_admin_fields(V& v) {
+    v.group("Network");
+    v(admin, "admin", "HOST:PORT",
+      "Address of health checks and metrics. Port 0 picks a free port, which is printed.");
+    v(insecure, "insecure", "",
+      "Allow listening on addresses other than loopback, and requests under any Host header.");
   }
   template <class V>
   void visit_fields(V& v) {
     visit_front_fields(v);
-    v(node, "node", "", "ZeroMQ endpoint of a node; give it once per node");
-    v(admin, "admin", "", "HOST:PORT of health and metrics; port 0 = a free one, printed");
-    v(verbosity, "verbosity", "", "0 = warnings, 1 = also what happens, 2 = also details");
-    v(insecure, "insecure", "",
-      "allow listening on other addresses than loopback, and requests under any Host");
+    v.group("Routing");
+    v(node, "node", "ENDPOINT",
+      "ZeroMQ endpoints of the nodes, at least one; the flag is given once per node.");
+    visit_admin_fields(v);
+    v.group("Observability");
+    v(verbosity, "verbosity", "",
+      "Detail of the log: 0 logs warnings, 1 also events, and 2 also details.");
   }
 };
 

@@ -40,7 +40,7 @@ int run(const CoordinatorConfig& config) {
 
 int main(int argc, char** argv) {
   lockstep::CoordinatorConfig config;
-  lockstep::ConfigSource source("lockstep-coordinator", "routes requests to Lockstep nodes");
+  lockstep::ConfigSource source("lockstep-coordinator", "Routes requests to Lockstep nodes.");
   source.add(config);
   if (const auto exit_code = source.load(argc, argv)) return *exit_code;
   if (source.check_only()) {

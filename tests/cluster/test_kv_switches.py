@@ -66,12 +66,26 @@ def test_a_pool_smaller_than_one_sequence_starts_with_a_warning_that_names_both(
     assert "4 blocks" in lines[0] and "512 tokens (32 blocks)" in lines[0]
 
 
-def test_switches_that_have_nothing_to_do_say_why():
-    code, lines = check("--num-kv-blocks=64", "--defrag-thold=0.1", "--cache-reuse=256", "--swap-space=4")
-    assert code == 0 and len(lines) == 3
-    for line, parts in zip(lines, [("defrag_thold: 0.1", "paged"), ("cache_reuse: 256", "exact"),
-                                   ("swap_space: 4", "computed again")]):
-        assert all(part in line for part in parts), line
+UNNEEDED = [("--defrag-thold", "0.1", "paged"), ("--cache-reuse", "256", "exact"),
+            ("--swap-space", "4", "computed again")]
+
+
+@pytest.mark.parametrize("spelled", ["{flag}={value}", "{flag} {value}", "{flag}"])
+def test_flags_of_other_engines_are_accepted_and_say_why_they_are_not_needed(spelled):
+    flags = " ".join(spelled.format(flag=flag, value=value) for flag, value, _ in UNNEEDED)
+    code, lines = check("--num-kv-blocks=64", *flags.split())
+    assert code == 0 and len(lines) == 3, lines
+    for line, (flag, _, why) in zip(lines, UNNEEDED):
+        assert f"{flag} has no effect: " in line and why in line, line
+
+
+@pytest.mark.parametrize("flag, value, why", UNNEEDED)
+def test_keys_of_other_engines_are_errors_that_say_why(tmp_path, flag, value, why):
+    key = flag[2:].replace("-", "_")
+    (tmp_path / "node.yaml").write_text(f"block_size: 16\n{key}: {value}\n")
+    code, lines = check(f"--config={tmp_path / 'node.yaml'}")
+    assert code == 2 and len(lines) == 1, lines
+    assert f"node.yaml:2: {key} is a setting of other engines" in lines[0] and why in lines[0]
 
 
 @pytest.fixture(scope="module")

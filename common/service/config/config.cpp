@@ -4,12 +4,15 @@
 #include <charconv>
 #include <cmath>
 #include <sstream>
+#include <utility>
 
 #include "common/log.h"
 #include "common/service/config/strict_yaml.h"
 
 namespace lockstep {
 namespace {
+
+constexpr size_t kCommentColumns = 98;  // beside "# "
 
 Error bad_value(const ConfigField& field, std::string_view text, std::string_view wanted) {
   return Error{ErrorCode::kInvalidRequest,
@@ -45,8 +48,7 @@ Result<double> parse_number(const ConfigField& field, std::string_view text) {
 Status append_record(RecordList& records, const std::vector<YamlEntry>& entries,
                      std::string_view file, const std::string& where);
 
-// Parses the text and stores it in the field. A list takes every value; other fields take exactly
-// one.
+// Stores the parsed text in the field. A list field stores every value, any other field the last.
 struct Assign {
   const ConfigField& field;
   const std::vector<std::string>& values;
@@ -96,7 +98,7 @@ struct ToYaml {
   std::string operator()(const std::optional<int64_t>* v) const {
     return v->has_value() ? std::to_string(**v) : "";
   }
-  std::string operator()(const double* v) const {  // the shortest text that parses to the same
+  std::string operator()(const double* v) const {  // the shortest text that reads back the same
     char digits[32];
     return {digits, std::to_chars(std::begin(digits), std::end(digits), *v).ptr};
   }
@@ -115,7 +117,7 @@ struct ToYaml {
       out += out.size() > 1 ? ", {" : "{";
       for (const ConfigField& field : record.fields()) {
         if (out.back() != '{') out += ", ";
-        out += field.name + ": " + std::visit(ToYaml{}, field.target);
+        out += field.name + ": " + field.yaml_value();
       }
       out += "}";
     }
@@ -135,8 +137,7 @@ void flip(const ConfigField& field) {
   *value = !*value;
 }
 
-// If the entry uses a boolean's opposite name: returns the entry, if any, that gives the boolean's
-// own name the same value, which contradicts it. Otherwise returns null.
+// If the entry is a switch's opposite: the entry that gives the switch the same value. Else null.
 const YamlEntry* contradicted(const YamlEntry& entry, const ConfigField& field,
                               const std::vector<YamlEntry>& entries) {
   if (!field.is_reversed_by(entry.key)) return nullptr;
@@ -185,6 +186,13 @@ std::string nearest_name(const FieldList& fields, std::string_view name) {
 }
 
 Error unknown_key(const FieldList& fields, const std::string& key, const std::string& where) {
+  for (const UnneededSetting& setting : fields.unneeded()) {
+    if (setting.name != key) continue;
+    return {ErrorCode::kInvalidRequest,
+            str(where, key, " is a setting of other engines and not needed here: ", setting.why,
+                "; remove the key"),
+            key};
+  }
   const std::string guess = nearest_name(fields, key);
   return {
       ErrorCode::kInvalidRequest,
@@ -192,7 +200,7 @@ Error unknown_key(const FieldList& fields, const std::string& key, const std::st
       key};
 }
 
-// Checks that the entry has the shape that the field needs: a scalar, a list or a list of maps.
+// Checks that the entry has the shape of the field: one value, plain values or maps.
 Status check_shape(const YamlEntry& entry, const ConfigField& field, const std::string& where) {
   const char* wanted = nullptr;
   if (entry.is_list != is_list(field)) {
@@ -227,7 +235,75 @@ Status set_records(RecordList& records, const YamlEntry& entry, std::string_view
   return Ok{};
 }
 
+// Writes the field's help as the comment above its key.
+void write_comment(const ConfigField& field, std::ostream& out) {
+  const std::string text = str(field.help, " [", field.type(), "]", field.keys_text());
+  for (const std::string& line : wrapped(text, kCommentColumns)) out << "# " << line << "\n";
+}
+
 }  // namespace
+
+std::string ConfigField::type() const {
+  if (std::holds_alternative<bool*>(target)) return "BOOL";
+  if (std::holds_alternative<double*>(target) ||
+      std::holds_alternative<std::optional<double>*>(target)) {
+    return "FLOAT";
+  }
+  if (std::holds_alternative<int64_t*>(target) ||
+      std::holds_alternative<std::optional<int64_t>*>(target)) {
+    if (unit == "bytes") return "BYTES";
+    if (unit == "seconds") return "SECONDS";
+    return unit == "ms" ? "MS" : "INT";
+  }
+  return unit.empty() ? "TEXT" : unit;
+}
+
+std::string ConfigField::yaml_value() const { return std::visit(ToYaml{}, target); }
+
+std::string ConfigField::default_sentence() const {
+  const std::string value = yaml_value();
+  if (value.empty()) return "Absent by default.";
+  return value == "\"\"" || value == "[]" ? "Empty by default." : "Default " + value + ".";
+}
+
+std::string ConfigField::keys_text() const {
+  if (!is_record_list(*this)) return "";
+  std::string out;
+  const FieldList keys = std::get<std::shared_ptr<RecordList>>(target)->defaults();
+  for (const ConfigField& key : keys.fields()) {
+    out +=
+        str("\n  ", key.name, ": ", key.help, " ", key.default_sentence(), " [", key.type(), "]");
+  }
+  return out;
+}
+
+std::vector<std::string> FieldList::groups() const {
+  std::vector<std::string> out;
+  for (const ConfigField& field : fields_) {
+    if (std::find(out.begin(), out.end(), field.group) == out.end()) out.push_back(field.group);
+  }
+  return out;
+}
+
+std::vector<std::string> wrapped(std::string_view text, size_t columns) {
+  std::vector<std::string> out;
+  std::istringstream lines{std::string(text)};
+  for (std::string line; std::getline(lines, line);) {
+    const size_t indent = std::min(line.find_first_not_of(' '), line.size());
+    std::istringstream words(line);
+    std::string current(indent, ' ');
+    bool is_empty = true;
+    for (std::string word; words >> word; is_empty = false) {
+      if (!is_empty && current.size() + 1 + word.size() > columns) {
+        out.push_back(std::exchange(current, std::string(indent > 0 ? indent + 2 : 0, ' ')));
+        is_empty = true;
+      }
+      current += (is_empty ? "" : " ") + word;
+    }
+    out.push_back(current);
+  }
+  return out;
+}
 
 std::string flag_name(std::string_view field_name) {
   std::string flag = "--";
@@ -249,7 +325,7 @@ Status ConfigSource::apply_flag(std::string_view field_name,
   for (const ConfigField& field : fields_.fields()) {
     const bool reversed = field.is_reversed_by(field_name);
     if (field.name != field_name && !reversed) continue;
-    ConfigField named = field;  // errors use the name that was given
+    ConfigField named = field;  // an error contains the name that was given
     named.name = field_name;
     TRY([[maybe_unused]] Ok done, std::visit(Assign{named, values}, field.target));
     if (reversed) flip(field);
@@ -286,13 +362,17 @@ Status ConfigSource::apply_yaml(std::string_view text, std::string_view file_nam
 std::string ConfigSource::to_yaml() const {
   std::ostringstream out;
   std::vector<std::string_view> seen;
-  for (const ConfigField& field : fields_.fields()) {
-    if (std::find(seen.begin(), seen.end(), field.name) != seen.end()) continue;
-    seen.push_back(field.name);
-    out << "# " << field.help << (field.unit.empty() ? "" : " [" + field.unit + "]") << "\n";
-    const std::string value = std::visit(ToYaml{}, field.target);
-    out << (value.empty() ? "# " : "") << field.name << ":" << (value.empty() ? "" : " ") << value
-        << "\n";
+  for (const std::string& group : fields_.groups()) {
+    if (!group.empty()) out << (seen.empty() ? "" : "\n") << "## " << group << "\n";
+    for (const ConfigField& field : fields_.fields()) {
+      if (field.group != group) continue;
+      if (std::find(seen.begin(), seen.end(), field.name) != seen.end()) continue;
+      seen.push_back(field.name);
+      write_comment(field, out);
+      const std::string value = field.yaml_value();
+      out << (value.empty() ? "# " : "") << field.name << ":" << (value.empty() ? "" : " ") << value
+          << "\n";
+    }
   }
   return out.str();
 }

@@ -1,7 +1,7 @@
-// ConfigSource::load: parses the command line with CLI11, applies the file, then applies the flags,
-// which override the file.
+// ConfigSource::load: CLI11 reads the command line; then the file is applied, then the flags.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -13,7 +13,10 @@
 namespace lockstep {
 namespace {
 
-// The values on the command line by field name, not converted yet.
+constexpr const char* kOptions = "Options";  // the heading of options without a subject
+constexpr size_t kHelpColumns = 70;          // of the right column; the left one has 30
+
+// The command line's texts by field name; nothing is converted yet.
 struct Given {
   std::map<std::string, std::vector<std::string>> values;
   std::map<std::string, bool> switches;
@@ -32,22 +35,77 @@ int fail(const std::string& program, const std::string& message) {
   return 2;
 }
 
+// "Sentence. Default 16.", wrapped for the right column of --help.
+std::string help_text(const ConfigField& field) {
+  std::string out;
+  for (const std::string& line :
+       wrapped(str(field.help, " ", field.default_sentence(), field.keys_text()), kHelpColumns)) {
+    out += (out.empty() ? "" : "\n") + line;
+  }
+  return out;
+}
+
 void add_option(const ConfigField& field, const std::string& positional, CLI::App& app,
                 Given& given) {
   const std::string flag = flag_name(field.name);
-  const std::string help = field.help + (field.unit.empty() ? "" : " [" + field.unit + "]");
+  const std::string group = field.group.empty() ? kOptions : field.group;
   if (is_switch(field)) {
-    app.add_flag(flag + ",!--no-" + flag.substr(2), given.switches[field.name], help);
+    app.add_flag(flag + ",!--no-" + flag.substr(2), given.switches[field.name], help_text(field))
+        ->option_text("[=BOOL]")
+        ->group(group);
     if (field.opposite.empty()) return;
     app.add_flag(flag_name(field.opposite), given.switches[field.opposite],
-                 "the opposite of " + flag);
+                 "The opposite of " + flag + ".")
+        ->option_text("[=BOOL]")
+        ->group(group);
     return;
   }
   const std::string names = field.name == positional ? field.name + "," + flag : flag;
-  app.add_option(names, given.values[field.name], help)->take_all()->expected(1);
+  app.add_option(names, given.values[field.name], help_text(field))
+      ->take_all()
+      ->expected(1)
+      ->option_text(field.type())
+      ->group(group);
 }
 
-// Fails if a boolean and its opposite name were given the same value.
+void add_program_options(CLI::App& app, Given& given) {
+  app.add_option("--config", given.file, "YAML file with the same settings; flags override it.")
+      ->option_text("PATH")
+      ->group(kOptions);
+  app.add_flag("--check", given.check, "Check the settings and exit.")->group(kOptions);
+  app.add_flag("--print-config", given.print_config, "Print the effective settings and exit.")
+      ->group(kOptions);
+  app.add_flag("--version", given.version, "Print the version and exit.")->group(kOptions);
+  app.set_help_flag("-h,--help", "Print this help and exit.")->group(kOptions);
+}
+
+bool is_number(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+// The arguments without the flags of settings that are not needed, each of which is logged.
+std::vector<const char*> without_unneeded(const FieldList& fields, int argc,
+                                          const char* const* argv) {
+  std::vector<const char*> kept;
+  for (int i = 0; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    const std::string_view flag = argument.substr(0, argument.find('='));
+    const auto setting =
+        std::find_if(fields.unneeded().begin(), fields.unneeded().end(),
+                     [&](const UnneededSetting& each) { return flag_name(each.name) == flag; });
+    if (setting == fields.unneeded().end()) {
+      kept.push_back(argv[i]);
+      continue;
+    }
+    log(LogLevel::kInfo, str(flag, " has no effect: ", setting->why));
+    if (flag == argument && i + 1 < argc && is_number(argv[i + 1])) ++i;
+  }
+  return kept;
+}
+
+// Returns an error if a switch and its opposite were given the same value.
 Status check_opposite(const ConfigField& field, const CLI::App& app, const Given& given) {
   if (field.opposite.empty()) return Ok{};
   const std::string flag = flag_name(field.name), opposite = flag_name(field.opposite);
@@ -78,19 +136,18 @@ Result<std::string> read_file(const std::string& path) {
 
 std::optional<int> ConfigSource::load(int argc, const char* const* argv) {
   CLI::App app(description_, program_);
-  app.allow_extras();  // unknown flags are reported below, with the nearest name
+  app.allow_extras();  // an unknown argument is reported below, with the nearest name
   Given given;
   for (const ConfigField& field : fields_.fields()) {
     if (!given.knows(field.name)) add_option(field, positional_, app, given);
   }
-  app.add_option("--config", given.file, "YAML file with the same fields; flags override it");
-  app.add_flag("--check", given.check, "validate the settings and exit");
-  app.add_flag("--print-config", given.print_config, "print the effective settings and exit");
-  app.add_flag("--version", given.version, "print the version and exit");
+  add_program_options(app, given);
+  const std::vector<const char*> arguments = without_unneeded(fields_, argc, argv);
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::CallForHelp&) {
-    std::fputs(app.help().c_str(), stdout);
+    // CLI11 leaves two blank lines between headings.
+    std::fputs(CLI::detail::find_and_replace(app.help(), "\n\n\n", "\n\n").c_str(), stdout);
     return 0;
   } catch (const CLI::ParseError& error) {
     return fail(program_, error.what());

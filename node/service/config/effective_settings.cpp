@@ -14,11 +14,13 @@ struct SettingLister {
   void operator()(const T& value, const char* name, const More&...) {
     settings.push_back({name, text(value)});
   }
+  void group(const char*) {}
+  void unneeded(const char*, const char*) {}
 
  private:
   static std::string text(bool value) { return value ? "true" : "false"; }
-  // A file's path may be no text; what the wire carries is.
-  static std::string text(const std::string& value) { return utf8::replace_invalid(value); }
+  // A file's path may contain any bytes; the wire carries UTF-8.
+  static std::string text(const std::string& value) { return wire::replace_invalid_utf8(value); }
   static std::string text(int64_t value) { return std::to_string(value); }
   static std::string text(double value) { return str(value); }
   static std::string text(const std::vector<TenantSetting>& tenants) {
@@ -31,7 +33,7 @@ struct SettingLister {
   }
 };
 
-// The config as if it had been written out in full.
+// Returns the config with the resolved values in place of its defaults.
 NodeConfig with_defaults(NodeConfig config, const RankGroupConfig& ranks) {
   config.served_model_name = served_name(config);
   config.num_kv_blocks = ranks.n_kv_blocks;

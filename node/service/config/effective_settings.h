@@ -1,5 +1,5 @@
-// What a node's settings came to, for `describe`: every field of NodeConfig's engine part with its
-// defaults filled in, and what each rank reports.
+// The effective settings of a node for `describe`: every field of NodeConfig's engine part with its
+// defaults filled in, and the settings that each rank reports.
 #pragma once
 
 #include <string>

@@ -48,7 +48,7 @@ int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
   return kv_pool_blocks(setting, facts);
 }
 
-// Whoever is evicted from a cache that keeps nothing has nowhere to go.
+// The host tier keeps blocks that the prefix cache evicts, so it needs that cache.
 void check_host_tier(const NodeConfig& config) {
   if (config.host_kv_bytes == 0) return;
   const auto refuse = [&](const char* setting) {
@@ -58,21 +58,6 @@ void check_host_tier(const NodeConfig& config) {
   };
   if (!config.kv_cache) refuse("kv_cache");
   if (!config.prefix_cache) refuse("prefix_cache");
-}
-
-// What other engines need these for has no counterpart here; each is said once.
-void log_switches_without_effect(const NodeConfig& config) {
-  require_range("cache_reuse", config.cache_reuse, 0, std::numeric_limits<int32_t>::max());
-  if (config.swap_space < 0) throw LoadError(str("swap_space: ", config.swap_space, " is below 0"));
-  const auto say = [](const char* field, double value, const char* why) {
-    if (value != 0) log(LogLevel::kInfo, str(field, ": ", value, " has no effect: ", why));
-  };
-  say("defrag_thold", config.defrag_thold,
-      "the KV cache is paged, any free block serves any sequence");
-  say("cache_reuse", static_cast<double>(config.cache_reuse),
-      "prefixes are reused to the exact token, nothing is shifted into place");
-  say("swap_space", config.swap_space,
-      "a sequence that gives way is computed again, or kept by the host tier");
 }
 
 StepLimits resolve_limits(const NodeConfig& config, const ModelFile& file) {
@@ -160,7 +145,6 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
   engine.max_queued_requests = static_cast<int32_t>(config.max_num_queued_reqs);
   engine.max_queued_tokens = queued_tokens(config, ranks.limits);
   engine.tenants = resolve_tenants(config.tenants, ranks.n_kv_blocks);
-  log_switches_without_effect(config);
   require_range("itl_target_ms", config.itl_target_ms, 0, 60'000);
   engine.itl_target = std::chrono::milliseconds(config.itl_target_ms);
   engine.kv_cache = config.kv_cache != fault(Fault::kEngineConfiguredOtherwise);

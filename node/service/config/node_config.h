@@ -1,4 +1,5 @@
-// NodeConfig: every setting of a node, each named once; and what they come to for one model.
+// NodeConfig: every setting of a node, each named once, and the checked settings that follow for
+// one model and machine.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@
 
 namespace lockstep {
 
-// max_num_queued_tokens: 16 * max_model_len * max_num_seqs.
+// The value of max_num_queued_tokens that stands for 16 * max_model_len * max_num_seqs.
 inline constexpr int64_t kQueuedTokensByLength = -1;
 
 struct NodeConfig {
@@ -45,119 +46,138 @@ struct NodeConfig {
   int64_t max_num_queued_tokens = kQueuedTokensByLength;
   std::vector<TenantSetting> tenants;
   bool allow_control_tokens_in_content = false;
-  double defrag_thold = 0;
-  int64_t cache_reuse = 0;
-  double swap_space = 0;
   int64_t verbosity = 1;
   bool inspect_text = false;
   bool insecure = false;
 
-  // What the engine needs, without the addresses; `lockstep chat MODEL` has these only.
+  // The settings of the engine, without addresses. `lockstep chat MODEL` has only these.
   template <class V>
   void visit_engine_fields(V& v) {
-    v(model, "model", "", "the model file (GGUF)");
+    v.group("Model");
+    v(model, "model", "PATH", "Path of the model file (GGUF).");
     v(served_model_name, "served_model_name", "",
-      "name that requests give; empty = the file's name without .gguf");
-    v(tensor_parallel_size, "tensor_parallel_size", "ranks", "ranks that share the weights");
+      "Name under which requests address the model. An empty name stands for the file's name "
+      "without .gguf.");
+    v.group("Parallelism");
+    v(tensor_parallel_size, "tensor_parallel_size", "ranks",
+      "Number of ranks that share the model's weights.");
     v(threads_per_rank, "threads_per_rank", "threads",
-      "of each rank; 0 = processors that this process may use / ranks");
+      "Number of threads of each rank. 0 divides the processors that this process may use by the "
+      "number of ranks.");
+    v.group("KV cache");
     v(num_kv_blocks, "num_kv_blocks", "blocks",
-      "KV pool; 0 = 4 sequences of max_model_len, at most a quarter of the memory that this "
-      "process "
-      "may still use");
+      "Size of the KV pool in blocks. 0 makes room for 4 sequences of max_model_len, in at most a "
+      "quarter of the memory that this process may still use.");
     v(kv_cache_memory_bytes, "kv_cache_memory_bytes", "bytes",
-      "KV pool, of all ranks together, instead of num_kv_blocks; 0 = not given");
+      "Size of the KV pool in bytes, over all ranks, instead of num_kv_blocks. 0 leaves it unset.");
     v(kv_cache_memory_fraction, "kv_cache_memory_fraction", "",
-      "KV pool as a part of the memory that this process may still use at start, instead of "
-      "num_kv_blocks; 0 = not given");
+      "Size of the KV pool as a fraction (0 to 1) of the memory that this process may still use at "
+      "start, instead of num_kv_blocks. 0 leaves it unset.");
     v(host_kv_bytes, "host_kv_bytes", "bytes",
-      "of host memory, of all ranks together, for KV blocks that are evicted; 0 = none");
-    v(block_size, "block_size", "tokens", "per KV block; a power of two, at most 256");
-    v(max_model_len, "max_model_len", "tokens",
-      "prompt and output of one request; 0 = the model's, at most 8192");
-    v(max_num_seqs, "max_num_seqs", "sequences", "that run at once; others wait");
-    v(max_num_batched_tokens, "max_num_batched_tokens", "tokens",
-      "of one step; long prompts are prefilled in chunks of what decoding leaves of it");
-    v(itl_target_ms, "itl_target_ms", "ms",
-      "that a step beside decoding sequences may take, as predicted; longer prompts are cut "
-      "smaller; "
-      "0 = no target");
-    v(generation_config, "generation_config", "",
-      "auto: what a request leaves out of temperature, top_p, min_p, top_k and repetition_penalty "
-      "is "
-      "as the model's file says (general.sampling.*); none: as documented, whatever the file says");
-    v(kv_cache_dtype, "kv_cache_dtype", "", "f16, bf16, f32 or q8_0");
+      "Host memory in bytes, over all ranks, that keeps evicted KV blocks until they are loaded "
+      "again. 0 keeps none.");
+    v(block_size, "block_size", "tokens",
+      "Number of tokens in a KV block; a power of two, at most 256.");
+    v(kv_cache_dtype, "kv_cache_dtype", "f16|bf16|f32|q8_0",
+      "Data type of the keys and values in the KV cache.");
     v(kv_cache, "kv_cache", "",
-      "false: nothing is kept between tokens; one sequence at a time is computed anew for each");
-    v(context_shift, "context_shift", "",
-      "true: an output may outgrow max_model_len; half of a full context is dropped, the rest "
-      "computed anew");
-    v(keep, "keep", "tokens",
-      "of the prompt's head that stay when a context is cut; -1 = the whole prompt; needs "
-      "context_shift");
+      "Keep keys and values between tokens. If false, one sequence runs at a time and is computed "
+      "again for each token.");
     v(prefix_cache, "prefix_cache", "",
-      "keep the KV blocks of prompts and answers for requests that begin alike", "no_cache_prompt");
-    v(eviction_policy, "eviction_policy", "",
-      "whose cached blocks go when room is needed: lru, gdsf or priority");
+      "Keep the KV blocks of prompts and answers, so that requests with the same prefix reuse "
+      "them.",
+      "no_cache_prompt");
+    v(eviction_policy, "eviction_policy", "lru|gdsf|priority",
+      "Policy that picks the cached KV blocks to evict if room is needed.");
     v(sanitize_kv, "sanitize_kv", "",
-      "check every account of the KV cache after every step and fill freed blocks with NaN; slow");
+      "Check every account of the KV cache after every step, and fill freed blocks with NaN. This "
+      "is slow.");
+    v.group("Scheduling");
+    v(max_model_len, "max_model_len", "tokens",
+      "Maximum number of tokens of one request, prompt and output together. 0 stands for the "
+      "model's context length, but at most 8192.");
+    v(max_num_seqs, "max_num_seqs", "sequences",
+      "Maximum number of sequences that run at once; others wait.");
+    v(max_num_batched_tokens, "max_num_batched_tokens", "tokens",
+      "Maximum number of tokens in one step. A long prompt is prefilled in chunks of what the "
+      "decoding sequences leave of it.");
+    v(itl_target_ms, "itl_target_ms", "ms",
+      "Maximum predicted duration in ms of a step that prefills beside decoding sequences; prompts "
+      "are cut into smaller chunks to meet it. 0 sets no target.");
     v(max_num_queued_reqs, "max_num_queued_reqs", "requests",
-      "that may wait; more are refused as overloaded");
+      "Maximum number of requests that wait; more are refused as overloaded.");
     v(max_num_queued_tokens, "max_num_queued_tokens", "tokens",
-      "of prompts that may wait, but for a single one; more are refused as overloaded; -1 = 16 * "
-      "max_model_len * max_num_seqs, 0 = no limit");
-    v(tenants, "tenants", "",
-      "a list of {name, floor, ceiling, weight}: KV blocks that nobody else can take, KV blocks "
-      "that it can hold (0 = all), weight of its prefill among others'");
+      "Maximum number of prompt tokens that wait; more are refused as overloaded, unless no other "
+      "request waits. -1 stands for 16 * max_model_len * max_num_seqs; 0 sets no limit.");
+    v(tenants, "tenants", "MAP",
+      "Tenants that requests may name, each with a share of the KV pool and of the prefill; the "
+      "flag is given once per tenant. A request without a tenant belongs to the tenant default.");
+    v(context_shift, "context_shift", "",
+      "Let an output grow beyond max_model_len. A full context then loses the older half of what "
+      "follows its first keep tokens, and the rest is computed again.");
+    v(keep, "keep", "tokens",
+      "Number of tokens at the start of the prompt that stay in a shifted context. -1 keeps the "
+      "whole prompt. The setting needs context_shift.");
+    v.group("Sampling and text");
+    v(generation_config, "generation_config", "auto|none",
+      "Source of temperature, top_p, min_p, top_k and repetition_penalty where a request leaves "
+      "them out. With auto, the model file's values (general.sampling.*) apply; with none, the "
+      "documented defaults apply.");
     v(allow_control_tokens_in_content, "allow_control_tokens_in_content", "",
-      "true: control tokens that a message's text spells count as such; else they are plain text, "
-      "and only the chat template makes control tokens");
-    v(defrag_thold, "defrag_thold", "", "taken and without effect: paging leaves no holes");
-    v(cache_reuse, "cache_reuse", "", "taken and without effect: reuse is exact to the token");
-    v(swap_space, "swap_space", "GiB",
-      "taken and without effect: what is preempted is computed again");
+      "Read control tokens that a message's text spells as control tokens. If false, they are "
+      "plain text, and only the chat template makes control tokens.");
+    v.group("Observability");
     v(verbosity, "verbosity", "",
-      "0 = warnings, 1 = also what happens, 2 = also details, 3 = also a line a request and, while "
-      "busy, a second");
+      "Detail of the log: 0 logs warnings, 1 also events, 2 also details, and 3 also one line per "
+      "request and, under load, one per second.");
+    v.unneeded("defrag_thold", "the KV cache is paged, so any free block serves any sequence");
+    v.unneeded("cache_reuse",
+               "prefixes are reused to the exact token, so nothing is shifted into place");
+    v.unneeded("swap_space",
+               "a preempted sequence is computed again, or its blocks are kept by the host tier");
   }
   template <class V>
   void visit_event_fields(V& v) {
-    v(events, "events", "",
-      "ZeroMQ endpoint that publishes what the prefix cache stores and evicts, token ids included; "
-      "empty = none");
-    v(events_replay, "events_replay", "",
-      "ZeroMQ endpoint of past KV events and snapshots; needs events");
+    v.group("KV events");
+    v(events, "events", "ENDPOINT",
+      "ZeroMQ endpoint that publishes what the prefix cache stores and evicts, token ids included. "
+      "An empty endpoint publishes nothing.");
+    v(events_replay, "events_replay", "ENDPOINT",
+      "ZeroMQ endpoint that serves past KV events and snapshots. The setting needs events.");
   }
   template <class V>
   void visit_admin_fields(V& v) {
+    v.group("Observability");
     v(inspect_text, "inspect_text", "",
-      "show on the admin port how the prompts that are reused most begin");
+      "Show on the admin port how the most reused prompts begin.");
   }
   template <class V>
   void visit_fields(V& v) {
     visit_engine_fields(v);
-    v(listen, "listen", "", "ZeroMQ endpoint for coordinators and clients");
-    v(admin, "admin", "", "HOST:PORT of health and metrics; port 0 = a free one, printed");
+    v.group("Network");
+    v(listen, "listen", "ENDPOINT", "ZeroMQ endpoint that coordinators and clients connect to.");
+    v(admin, "admin", "HOST:PORT",
+      "Address of health checks and metrics. Port 0 picks a free port, which is printed.");
+    v(insecure, "insecure", "",
+      "Allow listening on addresses other than loopback, and requests under any Host header.");
     visit_event_fields(v);
     visit_admin_fields(v);
-    v(insecure, "insecure", "",
-      "allow listening on other addresses than loopback, and requests under any Host");
   }
 };
 
-// The settings, checked and with every default filled in from the model and the machine. Throws
-// LoadError naming field and numbers.
+// Checks the settings and fills in every default from the model and the machine. Throws LoadError,
+// which names field and numbers.
 RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& file,
                                     const Machine& machine = Machine());
 
-// max_num_queued_tokens as a number of tokens; 0 = no limit.
+// Returns max_num_queued_tokens as a number of tokens; 0 = no limit.
 int64_t queued_tokens(const NodeConfig& config, const StepLimits& limits);
 
-// The engine's part of the settings, for ranks with these.
+// Returns the engine's part of the settings for ranks with the settings `ranks`.
 EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConfig& ranks);
 
-// served_model_name, or the file's name without directory and .gguf. Throws LoadError naming the
-// field if it is not UTF-8: it travels in JSON and as text on the wire.
+// Returns served_model_name, or the file's name without directory and .gguf. Throws LoadError,
+// which names the field, if the name is not UTF-8, because JSON and the wire carry it as text.
 std::string served_name(const NodeConfig& config);
 
 }  // namespace lockstep

@@ -1,4 +1,4 @@
-// The `tenants:` list of a node's settings, and what it comes to for a pool.
+// The `tenants:` list of a node's settings, and the checked tenants that follow for a KV pool.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace lockstep {
 
 struct TenantSetting {
-  std::string where;  // it was written, for errors: "node.yaml:12"
+  std::string where;  // place in the settings, for errors: "node.yaml:12"
   std::string name;
   int64_t floor = 0;
   int64_t ceiling = 0;
@@ -18,15 +18,16 @@ struct TenantSetting {
 
   template <class V>
   void visit_fields(V& v) {
-    v(name, "name", "", "as requests give it");
-    v(floor, "floor", "blocks", "that no other tenant can take");
-    v(ceiling, "ceiling", "blocks", "that it can hold; 0 = the pool");
-    v(weight, "weight", "", "of its prefill among other tenants'");
+    v(name, "name", "", "Name of the tenant, as requests give it.");
+    v(floor, "floor", "blocks", "Number of KV blocks that no other tenant can take.");
+    v(ceiling, "ceiling", "blocks",
+      "Maximum number of KV blocks that the tenant can hold. 0 allows the whole pool.");
+    v(weight, "weight", "", "Weight of the tenant's prefill among all tenants.");
   }
 };
 
-// "default" first, as it was given or as it is by default; the others in their order. Throws
-// LoadError naming place, tenant and numbers.
+// Returns the tenant "default" first, with its given or its default values, then the others in
+// their order. Throws LoadError, which names place, tenant and numbers.
 std::vector<TenantConfig> resolve_tenants(const std::vector<TenantSetting>& settings,
                                           int32_t n_kv_blocks);
 

@@ -18,13 +18,18 @@ struct Sample {
   std::optional<int64_t> seed;
   template <class V>
   void visit_fields(V& v) {
-    v(model, "model", "", "the model file");
-    v(block_size, "block_size", "tokens", "tokens per KV block");
-    v(top, "top", "", "a number");
-    v(insecure, "insecure", "", "allow other than loopback");
-    v(cache, "cache", "", "remember", "forget_all");
-    v(node, "node", "", "endpoints of nodes");
-    v(seed, "seed", "", "the seed of requests that bring none");
+    v.group("Model");
+    v(model, "model", "PATH", "Path of the model file.");
+    v(block_size, "block_size", "tokens", "Number of tokens in a KV block.");
+    v(top, "top", "", "Some number.");
+    v.group("Network");
+    v(insecure, "insecure", "", "Allow addresses other than loopback.");
+    v.group("Model");
+    v(cache, "cache", "", "Remember everything.", "forget_all");
+    v.group("Network");
+    v(node, "node", "ENDPOINT", "Endpoints of nodes.");
+    v(seed, "seed", "", "Seed of requests that bring none.");
+    v.unneeded("swap_space", "nothing is swapped");
   }
 };
 
@@ -171,6 +176,68 @@ TEST_F(ConfigTest, BadValuesOfAnOppositeAreToldUnderItsName) {
   EXPECT_EQ(yaml_error("forget_all: yes\n"), "f.yaml:1: forget_all: 'yes' is not true or false");
   EXPECT_EQ(yaml_error("forget_al: true\n"),
             "f.yaml:1: unknown key 'forget_al'; did you mean 'forget_all'?");
+}
+
+TEST_F(ConfigTest, SettingsArePrintedUnderTheirHeadingsWithSentenceAndType) {
+  EXPECT_EQ(source.to_yaml(),
+            "## Model\n"
+            "# Path of the model file. [PATH]\n"
+            "model: \"\"\n"
+            "# Number of tokens in a KV block. [INT]\n"
+            "block_size: 16\n"
+            "# Some number. [FLOAT]\n"
+            "top: 0.5\n"
+            "# Remember everything. [BOOL]\n"
+            "cache: true\n"
+            "\n"
+            "## Network\n"
+            "# Allow addresses other than loopback. [BOOL]\n"
+            "insecure: false\n"
+            "# Endpoints of nodes. [ENDPOINT]\n"
+            "node: []\n"
+            "# Seed of requests that bring none. [INT]\n"
+            "# seed:\n");
+}
+
+TEST_F(ConfigTest, HelpAddsTheDefaultToEachSentence) {
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(load({"--help"}), 0);
+  const std::string help = ::testing::internal::GetCapturedStdout();
+  for (const char* part :
+       {"Model:\n", "Network:\n", "--block-size INT", "Number of tokens in a KV block. Default 16.",
+        "Path of the model file. Empty by default.", "Remember everything. Default true.",
+        "Seed of requests that bring none. Absent by default."}) {
+    EXPECT_NE(help.find(part), std::string::npos) << part << " is not in\n" << help;
+  }
+  EXPECT_EQ(help.find("swap"), std::string::npos) << help;
+}
+
+TEST_F(ConfigTest, AFlagOfAnotherEngineIsAcceptedAndLogged) {
+  for (const std::vector<const char*>& args :
+       std::vector<std::vector<const char*>>{{"--swap-space", "m.gguf"},
+                                             {"--swap-space=4", "m.gguf"},
+                                             {"--swap-space", "4", "m.gguf"},
+                                             {"m.gguf", "--swap-space", "-1"}}) {
+    config.model.clear();
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(load(args), std::nullopt);
+    EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+              "--swap-space has no effect: nothing is swapped\n");
+    EXPECT_EQ(config.model, "m.gguf");
+  }
+}
+
+TEST_F(ConfigTest, AKeyOfAnotherEngineIsAnErrorThatSaysWhy) {
+  EXPECT_EQ(yaml_error("top: 1\nswap_space: 4\n"),
+            "f.yaml:2: swap_space is a setting of other engines and not needed here: nothing is "
+            "swapped; remove the key");
+}
+
+TEST(Wrapped, LinesEndAtWordsAndIndentedOnesAreContinuedDeeper) {
+  EXPECT_EQ(wrapped("one two three\n  four five", 9),
+            (std::vector<std::string>{"one two", "three", "  four", "    five"}));
+  EXPECT_EQ(wrapped("incomprehensibly a", 5), (std::vector<std::string>{"incomprehensibly", "a"}));
+  EXPECT_EQ(wrapped("", 5), std::vector<std::string>{});
 }
 
 TEST_F(ConfigTest, TwoStructsMayShareAField) {

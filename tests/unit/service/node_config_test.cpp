@@ -1,4 +1,4 @@
-// A node's settings as an operator writes them, and what the engine is told.
+// The settings of a node as an operator writes them, and the engine settings that follow.
 #include "node/service/config/node_config.h"
 
 #include <gtest/gtest.h>

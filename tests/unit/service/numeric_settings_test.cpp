@@ -34,9 +34,6 @@ const std::map<std::string, std::string> kTaken = {
     {"keep", "-++-"},           // -1 = the whole prompt
     {"max_num_queued_reqs", "----"},
     {"max_num_queued_tokens", "-++-"},  // -1 = by the model, 0 = no limit
-    {"defrag_thold", "++++"},           // llama.cpp's, which is negative for "never"
-    {"cache_reuse", "--+-"},
-    {"swap_space", "--++"},
     {"verbosity", "--+-"},
 };
 

@@ -1,4 +1,4 @@
-// The `tenants:` list, from YAML and flags to what the engine is told.
+// The `tenants:` list, from YAML and flags to the tenants of the engine.
 #include "node/service/config/tenant_settings.h"
 
 #include <gtest/gtest.h>
