@@ -112,10 +112,10 @@ std::optional<Error> find_fault(const ModelShape& shape, int n_ranks) {
                      n_attention_leaves(shape), " attention and ", n_ffn_leaves(shape),
                      " FFN leaves, so at most ", n_leaves, " ranks"));
   }
-  const int64_t n_tiles = ceil_div(shape.vocab_size, kPanelRows);
-  if (n_ranks > n_tiles) {
+  const int64_t n_panels = ceil_div(shape.vocab_size, kPanelRows);
+  if (n_ranks > n_panels) {
     return fault(str("tensor parallel over ", n_ranks, " ranks: a vocabulary of ", shape.vocab_size,
-                     " has only ", n_tiles, " tiles of ", kPanelRows, " rows"));
+                     " has only ", n_panels, " tiles of ", kPanelRows, " rows"));
   }
   return std::nullopt;
 }
@@ -157,7 +157,7 @@ Result<ShardPlan> make_shard_plan(const ModelShape& shape, int n_ranks) {
   const int heads_per_leaf = shape.n_heads / n_attention;
   const int group = shape.n_heads / shape.n_kv_heads;
   const int64_t ffn_per_leaf = shape.ffn_dim / n_ffn;
-  const int64_t n_tiles = ceil_div(shape.vocab_size, kPanelRows);
+  const int64_t n_panels = ceil_div(shape.vocab_size, kPanelRows);
   const Cut attention = attention_cut(shape, n_attention, n_ranks);
   const Cut ffn = ffn_cut(n_ffn, n_ranks);
 
@@ -175,9 +175,9 @@ Result<ShardPlan> make_shard_plan(const ModelShape& shape, int n_ranks) {
     rank.first_ffn = rank.ffn.first * ffn_per_leaf;
     rank.n_ffn = rank.ffn.n * ffn_per_leaf;
     // Whole panels of rows, so that the packed rows of a rank are whole panels too.
-    rank.first_vocab = r * n_tiles / n_ranks * kPanelRows;
+    rank.first_vocab = r * n_panels / n_ranks * kPanelRows;
     rank.n_vocab =
-        std::min((r + 1) * n_tiles / n_ranks * kPanelRows, shape.vocab_size) - rank.first_vocab;
+        std::min((r + 1) * n_panels / n_ranks * kPanelRows, shape.vocab_size) - rank.first_vocab;
     plan.max_vocab = std::max(plan.max_vocab, rank.n_vocab);
     next.attention.first += rank.attention.n;
     next.ffn.first += rank.ffn.n;

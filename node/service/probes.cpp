@@ -107,9 +107,9 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.begin("kv_blocks", "KV blocks by tier and state; the states of a tier sum to its pool.",
             MetricType::Gauge);
   // A reservation takes free blocks first, and then cached ones, which are evicted.
-  const int32_t n_promised_free = std::min(s.n_blocks_reserved, s.n_blocks_free);
-  out.add(s.n_blocks_free - n_promised_free, {{"tier", "device"}, {"state", "free"}});
-  out.add(s.n_blocks_cached - (s.n_blocks_reserved - n_promised_free),
+  const int32_t n_reserved_free = std::min(s.n_blocks_reserved, s.n_blocks_free);
+  out.add(s.n_blocks_free - n_reserved_free, {{"tier", "device"}, {"state", "free"}});
+  out.add(s.n_blocks_cached - (s.n_blocks_reserved - n_reserved_free),
           {{"tier", "device"}, {"state", "cached"}});
   out.add(s.n_blocks_reserved, {{"tier", "device"}, {"state", "reserved"}});
   out.add(s.n_blocks_active, {{"tier", "device"}, {"state", "active"}});

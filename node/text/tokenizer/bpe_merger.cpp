@@ -13,8 +13,7 @@ namespace {
 size_t hash_pair(int32_t left, int32_t right) {
   uint64_t key = static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32;
   key |= static_cast<uint32_t>(right);
-  key *= 0x9E3779B97F4A7C15u;  // Fibonacci hashing; the high half is well mixed
-  return key ^ key >> 32;
+  return mix64(key);
 }
 
 int32_t find_token(const TokenIndex& index, std::string_view spelling) {

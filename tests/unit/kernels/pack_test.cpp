@@ -87,7 +87,7 @@ TEST(PackedWeights, RowsMayArriveInAnyOrderAndNumber) {
 }
 
 // The last panel is padded with rows of zeros, so that no op reads earlier bytes of the buffer.
-TEST(PackedWeights, TheLastTileIsPaddedWithZeroRows) {
+TEST(PackedWeights, TheLastPanelIsPaddedWithZeroRows) {
   SeededRandom random(24);
   for (WeightType type : kAllTypes) {
     PackedMatrix packed = pack(random_matrix(random, type, 3, 64), {1, 0, 1});
