@@ -20,7 +20,7 @@ struct SettingLister {
  private:
   static std::string text(bool value) { return value ? "true" : "false"; }
   // A file's path may contain any bytes; the wire carries UTF-8.
-  static std::string text(const std::string& value) { return wire::replace_invalid_utf8(value); }
+  static std::string text(const std::string& value) { return utf8::replace_invalid(value); }
   static std::string text(int64_t value) { return std::to_string(value); }
   static std::string text(double value) { return str(value); }
   static std::string text(const std::vector<TenantSetting>& tenants) {
