@@ -172,7 +172,7 @@ TEST_F(ConfigTest, ASwitchThatContradictsItsOppositeExitsWithTwo) {
             "f.yaml:1: forget_all: false contradicts cache: false on line 2");
 }
 
-TEST_F(ConfigTest, BadValuesOfAnOppositeAreToldUnderItsName) {
+TEST_F(ConfigTest, BadValuesOfAnOppositeAreReportedUnderItsName) {
   EXPECT_EQ(yaml_error("forget_all: yes\n"), "f.yaml:1: forget_all: 'yes' is not true or false");
   EXPECT_EQ(yaml_error("forget_al: true\n"),
             "f.yaml:1: unknown key 'forget_al'; did you mean 'forget_all'?");

@@ -83,7 +83,7 @@ TEST(RankGroup, RanksWithDifferentConfigsDoNotStart) {
   const auto start_with = [&](auto change) -> std::string {
     RankGroupConfig config = config_of(2);
     config.on_rank_config = [&](int rank, RankGroupConfig& rank_config) {
-      if (rank == 1) change(told);
+      if (rank == 1) change(rank_config);
     };
     MemoryLedger ledger;
     try {
