@@ -23,7 +23,7 @@ FEW = {
     "node/engine/core": "engine engine_core",
     "node/engine/plan": "explain_match scheduler step_writer",
     "node/engine/queue": "admission fair_share waiting_queue",
-    "node/engine/recovery": "bisection decode_failures watchdog",
+    "node/engine/recovery": "decode_failures failure_recovery watchdog",
     "node/engine/report": "cache_control cache_report cache_walk",
     "node/kv": "block_store",
     "node/kv/host": "host_block_store host_tier",
