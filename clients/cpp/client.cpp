@@ -176,8 +176,8 @@ void ZmqClient::expire() {
 
 // Best effort: if the cancel cannot be sent now, the peer notices the closed connection later.
 void ZmqClient::tell_cancelled(const std::string& request_id) {
-  const Status told = cancel(request_id);
-  if (!told) log(LogLevel::kDebug, told.error().message);
+  const Status cancelled = cancel(request_id);
+  if (!cancelled) log(LogLevel::kDebug, cancelled.error().message);
 }
 
 Status ZmqClient::cancel(const std::string& request_id) {

@@ -22,7 +22,7 @@ RETIRED = {
     r"(send|sends|sending|sent) back": "preempt, requeue",
     r"(stand|stands|standing|stood) back": "defer",
     r"outbox(es)?": "SendQueue",
-    r"prompt lanes?": "TenantQueue",
+    r"prompt lanes?": "WaitingCursor",
     r"waiting lines?": "WaitingQueue",
     r"(id )?mint": "IdGenerator",
     r"(client )?desk": "RequestDispatcher",
@@ -87,7 +87,7 @@ def test_blocks_are_reserved_and_not_promised():
 
 def test_leaf_and_lane_are_words_of_the_numerics_alone():
     elsewhere = re.compile(rf"(?!{NUMERICS.pattern})")
-    assert places(LEAF_OR_LANE, "childless entry, TenantQueue", elsewhere) == []
+    assert places(LEAF_OR_LANE, "childless entry, WaitingCursor", elsewhere) == []
 
 
 def test_no_file_names_a_document_of_another_place():

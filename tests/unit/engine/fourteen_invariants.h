@@ -146,7 +146,7 @@ class FourteenInvariants {
         for (int32_t t = 0; t < index.block_size(); ++t) {
           ASSERT_TRUE(executor_.holds(g, block, t, index.tokens(node)[static_cast<size_t>(t)],
                                       position + t))
-              << "node " << i << " was told to hold something else";
+              << "node " << i << " was configured to hold something else";
         }
       }
     }
