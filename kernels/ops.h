@@ -1,6 +1,7 @@
 // ops.h: the API of kernels/: one argument struct and one function per op. The function checks
 // shapes, types and strides; the Stream's back end then does the work. An op returns nothing to the
-// host: every result, sampled tokens included, is written to device Views.
+// host: every result, sampled tokens included, is written to Views of device memory
+// (kernels/view.h).
 //
 // docs/numerics.md fixes the order of every floating-point operation: back ends differ in speed,
 // not in bits. Symbols in the shapes: n_tokens (rows of one step), hidden_dim, n_heads, n_kv_heads,

@@ -21,8 +21,8 @@ struct ModelShape {
 };
 
 // Leaves of the attention output: the largest n <= 8 that cuts the query heads into n equal runs,
-// each a multiple of 32 values wide and either inside one KV group or made of whole groups. (A KV
-// group is the query heads that share one KV head.)
+// each a multiple of 32 values wide and either inside one GQA group or made of whole groups. (A
+// GQA group is the query heads that share one KV head.)
 int n_attention_leaves(const ModelShape& shape);
 // Leaves of the FFN down matrix: the largest n <= 8 that divides the number of its 32-value blocks.
 int n_ffn_leaves(const ModelShape& shape);

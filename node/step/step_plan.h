@@ -13,6 +13,9 @@
 //   | cached_ids | cached_seq_slots | cached_positions                           |
 //   | stores_to | store_tags | loads_from | load_tags                            |
 //
+// A KV group is the layers that share one block table; models of this version have one group.
+// token_ids is the row of known tokens that each rank keeps for each sequence slot.
+//
 // A rank first stores blocks in host memory, then loads blocks from there, then runs the layers; in
 // each layer it copies blocks before the rows write their keys and values.
 #pragma once
@@ -39,11 +42,11 @@ struct StepPlanHeader {
   int32_t n_samples = 0;   // rows whose next token is sampled
   int32_t n_groups = 1;    // KV groups
   int32_t max_blocks = 0;  // columns of the block tables
-  int32_t n_banned = 0;
-  int32_t n_cached = 0;  // cached tokens: not computed, but copied into token_ids
-  int32_t n_copies = 0;  // blocks, in every group, that are copied before the rows write
-  int32_t n_stores = 0;  // blocks, in every group, that are stored in host memory before all else
-  int32_t n_loads = 0;   // blocks, in every group, that are loaded from host memory after that
+  int32_t n_banned = 0;    // ids, over all samples, that cannot be sampled before min_tokens
+  int32_t n_cached = 0;    // tokens that are not computed, only copied into token_ids
+  int32_t n_copies = 0;    // blocks, in every group, that are copied before the rows write
+  int32_t n_stores = 0;    // blocks, in every group, that are stored in host memory before all else
+  int32_t n_loads = 0;     // blocks, in every group, that are loaded from host memory after that
 };
 
 // The most that a plan of this node can hold. Every buffer is sized by it once, at start.
@@ -54,7 +57,7 @@ struct StepLimits {
   int32_t max_model_len = 0;
   int32_t block_size = 16;
   int32_t n_groups = 1;
-  int32_t max_banned = 0;
+  int32_t max_banned = 0;        // ids, over all samples of a step
   int32_t n_host_kv_blocks = 0;  // blocks of the host tier; 0 = none
   // The most stores, and the most loads, of a step. The tokens of loaded blocks count as cached.
   int32_t max_transfers() const { return n_host_kv_blocks > 0 ? max_blocks_per_seq() : 0; }
@@ -72,10 +75,10 @@ class StepPlanView {
   explicit StepPlanView(std::span<const std::byte> bytes);
 
   const StepPlanHeader& header() const;
-  std::span<const int32_t> tokens() const;                 // [n_tokens], -1 = read from token_ids
-  std::span<const int32_t> positions() const;              // [n_tokens]
-  std::span<const int32_t> seq_of_token() const;           // [n_tokens], ascending
-  std::span<const int32_t> seq_slots() const;              // [n_tokens], row of token_ids
+  std::span<const int32_t> tokens() const;        // [n_tokens], -1 = read from token_ids
+  std::span<const int32_t> positions() const;     // [n_tokens]
+  std::span<const int32_t> seq_of_token() const;  // [n_tokens], ascending; row of block_tables
+  std::span<const int32_t> seq_slots() const;     // [n_tokens], row of token_ids
   std::span<const int32_t> slot_mapping(int group) const;  // [n_tokens]
   std::span<const int32_t> block_tables(int group) const;  // [n_seqs, max_blocks], -1 = none
   std::span<const int32_t> copies_from(int group) const;   // [n_copies], block ids
@@ -85,7 +88,9 @@ class StepPlanView {
   std::span<const int32_t> sample_tokens() const;          // [n_samples], index into tokens
   std::span<const SamplingRow> sampling() const;           // [n_samples]
   std::span<const int32_t> banned() const;
-  // Cached prompt tokens: not computed, but copied into token_ids so that penalties see them.
+  // Tokens before a chunk that no row computes, because they have keys and values already, and that
+  // token_ids lacks: they are copied into token_ids so that penalties see them. They are a cached
+  // prefix at an admission, and all tokens before the chunk after a failed step.
   std::span<const int32_t> cached_ids() const;        // [n_cached]
   std::span<const int32_t> cached_seq_slots() const;  // [n_cached], row of token_ids
   std::span<const int32_t> cached_positions() const;  // [n_cached]

@@ -64,6 +64,7 @@ struct EngineSnapshot {
   }
 };
 
+// One thread calls start() and stop(); any thread calls the other functions.
 class Engine {
  public:
   // The executor, tokenizer, clock and sink must outlive the engine.
@@ -79,17 +80,17 @@ class Engine {
   // RequestEnd, also if start() was never called.
   void stop();
 
-  // Any thread. Checks the request (Admission::check) and queues it. On success exactly one
-  // RequestEnd follows; on an Error none.
+  // Checks the request (Admission::check) and queues it. On success exactly one RequestEnd follows;
+  // on an Error none.
   Status submit(GenerationRequest request);
-  // Any thread. Ignores unknown ids. The request's blocks are released within one step.
+  // Ignores unknown ids. The request's blocks are released within one step.
   void cancel(RequestId id);
-  // Any thread. Has the engine thread run the task between two turns; the task should take well
-  // under a step's time. Returns false, and does not run the task, if Mailbox::kMaxTasks tasks wait
-  // or the engine is stopping.
+  // Has the engine thread run the task between two turns; the task should take well under a step's
+  // time. Returns false, and does not run the task, if Mailbox::kMaxTasks tasks wait or the engine
+  // is stopping.
   [[nodiscard]] bool post(EngineTask task);
 
-  EngineSnapshot snapshot() const;  // any thread
+  EngineSnapshot snapshot() const;
   const EngineConfig& config() const;
 
  private:

@@ -12,10 +12,10 @@
 namespace lockstep {
 namespace {
 
-constexpr uint64_t kStepsPerPrice = 64;
+constexpr uint64_t kStepsPerPrice = 64;  // steps from one price_blocks() to the next
 
 // How many tokens of an admitted prompt were found in the cache. The sequence's own count is used;
-// other engines computed it by subtraction, which the mutants do.
+// the two faults are mutants (common/fault_points.h), which subtract, as other engines did.
 int32_t count_cached(const ScheduledChunk& chunk) {
   const Sequence& sequence = *chunk.sequence;
   if (fault(Fault::kCachedFromProcessed)) return sequence.n_prompt() - chunk.n_tokens;
@@ -140,13 +140,14 @@ void EngineCore::finish() {
 }
 
 // Fails the request of the first waiting sequence. Nothing runs, and yet this sequence gets no
-// blocks: an account is wrong. Admission said that the request fits, so it would wait for ever.
+// blocks: the bookkeeping of blocks is wrong. Admission said that the request fits, so it would
+// wait for ever.
 void EngineCore::fail_head() {
   requests_.fail(scheduler_.waiting().first()->owner(), ErrorCode::kInternal,
                  "the request fits the KV pool, but the empty pool has no room for it");
 }
 
-// Counts every violation but logs only the first of each rule: a wrong account stays wrong.
+// Counts every violation but logs only the first of each rule, because a wrong count stays wrong.
 void EngineCore::note_violation(int rule) {
   if (counters_.n_violations[static_cast<size_t>(rule - 1)]++ > 0) return;
   log(LogLevel::kError, str("engine invariant ", rule, " does not hold after step ", next_step_ - 1,

@@ -8,10 +8,10 @@
 //   finish()  wait for the oldest step -> tokens -> events  if n steps are in flight, or start()
 //                                                           started none
 //
-// n is EngineConfig::max_steps_in_flight. With n = 2 the ranks run step s + 1 while the engine
-// processes the tokens of step s. A sequence that turns out to have ended in step s then has a
-// needless row in step s + 1: the row's result is discarded, and the blocks that the row writes to
-// are released only when step s + 1 is done.
+// n is the lesser of EngineConfig::max_steps_in_flight and the executor's; 1 without a KV cache.
+// With n = 2 the ranks run step s + 1 while the engine processes the tokens of step s. A sequence
+// that turns out to have ended in step s then has a needless row in step s + 1: the row's result is
+// discarded, and the blocks that the row writes to are released only when step s + 1 is done.
 #pragma once
 
 #include <atomic>

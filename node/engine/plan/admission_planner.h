@@ -10,7 +10,7 @@
 //   - A sequence may overtake the tenant's first waiting one only if that one could be admitted
 //     beside it: a slot and enough blocks are left for the overtaken sequence.
 //   - If the pool has no room for a sequence, no later one is admitted, unless only the ceiling of
-//     the sequence's own tenant is in its way.
+//     the sequence's own tenant (TenantConfig) is in its way.
 //   - A sequence is deferred if another sequence is computing a prefix that both share, and is soon
 //     done with it.
 //   - A step that preempts admits no sequence.

@@ -48,7 +48,7 @@ struct PlannedPrompt {
   int32_t n_left = 0;  // prefill tokens that the plan has not given rows to
 };
 
-// How far the plan has come in one tenant's waiting queue. AdmissionPlanner's.
+// How far the plan has come in one tenant's waiting queue. Only AdmissionPlanner uses it.
 struct WaitingCursor {
   // Waiting sequences that the plan has admitted, deferred or found no room for.
   std::vector<const Sequence*> looked_at;
@@ -75,7 +75,7 @@ struct Schedule {
   HostCopies stores;                // blocks to store in host memory first; set by commit()
   int32_t n_slow_loads = 0;         // admissions for which loading looked slower than computing
   std::vector<Deferral> deferred;
-  int32_t n_token_ids = 0;  // cached tokens: not computed, only copied into token_ids
+  int32_t n_token_ids = 0;  // tokens that the plan only copies into token_ids
   FairShare share{{1}};     // the state after the step
 
   // Scratch space of the planner.

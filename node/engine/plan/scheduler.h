@@ -15,7 +15,8 @@
 // from the tokens it has. After max_preemptions preemptions a sequence is admitted only with a
 // reservation of all blocks that it can ever need.
 //
-// At most min(max_seqs, max_tokens) sequences run, so every decode has a row in each step.
+// At most min(max_seqs, max_tokens) sequences run (one without a KV cache), so every decode has a
+// row in each step.
 #pragma once
 
 #include <cstdint>
@@ -103,8 +104,10 @@ class Scheduler {
   void make_room(const ScheduledChunk& chunk);
   void insert(Sequence& sequence);
   void defer(const Deferral& deferral);
+  // Returns to the queues the deferred sequences whose step limit is reached.
   void recall_overdue();
-  // Recalls the deferred sequences whose blocks `leader` has published, or all if it stopped.
+  // Likewise those that wait for blocks that `leader` has published, or all that wait for it if it
+  // publishes no more.
   void recall_followers(const Sequence& leader);
   void requeue(Sequence& sequence, RequeueReason reason);
   void give_up_slot(Sequence& sequence);

@@ -1,12 +1,14 @@
 // StepPlanner: plans one step. Reads a Scheduler, writes a Schedule, changes nothing else. Used on
 // the engine thread, within Scheduler::plan(). It plans in this order:
 //
-//   1. Decodes. Every decoding sequence gets one row, by priority and arrival. If a sequence needs
-//      a block and none is free or cached, the planner preempts a later preemptible sequence whose
-//      blocks the tenant may use: the one with the lowest priority, then with the fewest tokens to
-//      recompute, then the newest. If there is none, the sequence preempts itself. So the sequence
-//      that is first in order always makes progress, if need be by being requeued and admitted
-//      again with the prefix that the cache has of it.
+//   1. Decodes. Every decoding sequence gets one row, in the order of service: the lower priority
+//      number first, then the earlier arrival. If a sequence has used up its reservation, needs a
+//      block, and none is free or cached, the planner preempts a sequence that is later in that
+//      order, is preemptible, and holds blocks that the tenant may use: the one with the highest
+//      priority number, then with the fewest tokens to recompute, then the newest. If there is
+//      none, the sequence preempts itself; it is admitted again with the prefix that the cache has
+//      of it. So the first sequence in order always makes progress. If the sequence to preempt is
+//      part of a step in flight, nothing is planned until that step is done.
 //
 //   2. Prefill, of running and of waiting sequences, in the rows that the token budget leaves and
 //      in the time that --itl-target-ms leaves: by priority, then deficit round robin over tenants

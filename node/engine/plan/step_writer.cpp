@@ -9,7 +9,7 @@
 namespace lockstep {
 namespace {
 
-// Stands for a token that a step in flight samples: the ranks read it from token_ids.
+// In place of a token that a step in flight samples: the ranks read that one from token_ids.
 constexpr int32_t kInHistory[] = {-1};
 
 SamplingRow sampling_row(const Sequence& sequence, int32_t n_known) {

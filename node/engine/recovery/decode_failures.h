@@ -24,7 +24,7 @@ inline constexpr size_t kNumDecodeFailureCauses = 5;
 struct DecodeFailures {
   using Counters = std::array<uint64_t, kNumDecodeFailureCauses>;  // by cause
 
-  Counters n_retried{};  // steps that were taken back and whose sequences ran again
+  Counters n_retried{};  // steps that were undone and whose sequences ran again
   Counters n_failed{};   // requests that ended with decode_failed
 
   void retried(DecodeFailureCause cause) { ++n_retried[static_cast<size_t>(cause)]; }

@@ -30,7 +30,7 @@ class FailureRecovery {
   // Undoes the step that failed and all later ones, so that none is in flight, and takes these host
   // blocks, whose content was wrong, out of use.
   using UndoSteps = std::function<void(std::span<const HostBlockId> bad)>;
-  // Ends a request with kDecodeFailed and this message.
+  // Ends a request with kDecodeFailed and this message; calls forget() for its sequences.
   using FailRequest = std::function<void(LiveRequest&, std::string message)>;
 
   // The clock must outlive this object. step_failed() calls both functions, row_failed() the

@@ -118,8 +118,8 @@ class Sequence {
   int32_t n_lost() const { return n_lost_; }
   // The sequence has never been admitted.
   bool is_new() const { return tokens_.empty(); }
-  // Hashes of the tokens that an admission now would have to forward, if the request uses the
-  // prefix cache: of the context for a waiting sequence with outputs, else of the prompt.
+  // Hashes by which an admission now would look the sequence up in the prefix cache, if the request
+  // uses the cache: of the context for a waiting sequence with outputs, else of the prompt.
   const PrefixHashes& prefix() const;
 
   // Admits the sequence: it holds `slot` and one started table per KV group ([n_groups]). The

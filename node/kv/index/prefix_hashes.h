@@ -1,5 +1,5 @@
-// PrefixHashes: the block hashes that a prompt is looked up by. Computed once per request; plain
-// data.
+// PrefixHashes: the block hashes that a prompt is looked up by. Computed once per request, and
+// again when a sequence with outputs is requeued. Plain data.
 #pragma once
 
 #include <cstdint>

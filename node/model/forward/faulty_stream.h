@@ -1,7 +1,7 @@
 // FaultyStream: a decorator of a rank's stream that gives the fault points of the forward pass
 // (common/fault_points.h) their effects, by changing the arguments or the results of ops on their
-// way to the stream. It exists only in a build with fault points; in every other build a rank's
-// stream is the back end's own. The rank's own thread.
+// way to the stream. Owns the stream that it decorates. It exists only in a build with fault
+// points; in every other build RankStream is the plain Stream. Used on the rank's thread.
 #pragma once
 
 #include <chrono>

@@ -1,9 +1,9 @@
 // Transformer: the forward pass of one rank, written once against ops.h and driven by ModelConfig.
-// A model family adds fields to ModelConfig, not code paths here. Runs one StepPlan at a time on
-// the rank's thread:
+// A model family adds fields to ModelConfig, not code paths here. Owns no memory: weights,
+// activations and KV blocks belong to the Rank. Runs one StepPlan at a time on the rank's thread:
 //
 //   resolve tokens, embed, norm
-//   each layer: qkv, check of k and v, rope and store, attention, o, + norm,
+//   each layer: qkv, check of k and v, copies of blocks, rope and store, attention, o, + norm,
 //               gate_up, silu, down, + norm
 //   sampled rows only: output head, logits of all ranks side by side, sampling on rank 0
 //
@@ -60,8 +60,7 @@ class Transformer {
     int n_leaves = 1;
   };
 
-  // Copies cached prompt tokens, which are not computed, into token_ids, so that penalties see
-  // them.
+  // Copies the plan's cached_ids, which no row computes, into token_ids for the penalties.
   void write_cached_token_ids(const StepPlanView& plan);
   CommResult embed_tokens(const StepPlanView& plan);
   CommResult run_layer(int idx);
