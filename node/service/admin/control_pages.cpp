@@ -68,7 +68,7 @@ ordered_json to_json(const wire::KvCacheCleared& cleared) {
 
 ordered_json to_json(const wire::SlotList& list) { return {{"slots", to_json(list.slots)}}; }
 
-// A verb replies on the loop thread; the admin port's thread writes the JSON.
+// A verb replies on the I/O thread; the admin port's thread writes the JSON.
 template <class Answer>
 ControlServer::Reply<Answer> as_json(AdminReply reply) {
   return [reply = std::move(reply)](Result<Answer> answer) {

@@ -1,4 +1,4 @@
-// Completions: results of other threads, such as a tokenised prompt, that the loop thread must
+// Completions: results of other threads, such as a tokenised prompt, that the I/O thread must
 // process. add() cannot fail, so no result is lost. The code that starts work bounds the amount of
 // open work; this queue has no bound of its own.
 #pragma once
@@ -12,7 +12,7 @@ namespace lockstep {
 
 class Completions {
  public:
-  // Makes the loop call run() soon. Any thread.
+  // Makes the I/O thread call run() soon. Any thread.
   using Wake = std::function<void()>;
   explicit Completions(Wake wake) : wake_(std::move(wake)) {}
 
@@ -24,7 +24,7 @@ class Completions {
     }
     wake_();
   }
-  // Loop thread. Runs the present results in their order.
+  // I/O thread. Runs the present results in their order.
   void run() {
     {
       std::lock_guard lock(mutex_);
@@ -38,7 +38,7 @@ class Completions {
   const Wake wake_;
   std::mutex mutex_;
   std::vector<std::function<void()>> finishes_;  // guarded by mutex_
-  std::vector<std::function<void()>> running_;   // loop thread
+  std::vector<std::function<void()>> running_;   // I/O thread
 };
 
 }  // namespace lockstep

@@ -1,5 +1,5 @@
 // PeerRequests: the requests between their arrival and their final message, found by the engine's
-// id, or by peer and request id. Loop thread only.
+// id, or by peer and request id. I/O thread only.
 #pragma once
 
 #include <map>

@@ -1,5 +1,5 @@
 // RequestServer: the life of requests on a node, from a peer's `generate` to its one final message.
-// The class knows messages and the engine, but no sockets. Loop thread only.
+// The class knows messages and the engine, but no sockets. I/O thread only.
 //
 //   generate -> checks -> prompt to ids (on the worker if long) -> Engine::submit
 //            -> accepted -> tokens* -> done | error

@@ -1,6 +1,6 @@
 // SendQueue: sends all messages of a node to its peers through the one ROUTER. It guarantees that a
 // stream ends with its final message: a message that a slow peer does not accept now is queued
-// (bounded) and retried in order. Only token outputs and heartbeats may be refused. Loop thread
+// (bounded) and retried in order. Only token outputs and heartbeats may be refused. I/O thread
 // only.
 #pragma once
 

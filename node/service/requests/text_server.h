@@ -1,4 +1,4 @@
-// TextServer: answers `tokenize` and `detokenize`. Loop thread only.
+// TextServer: answers `tokenize` and `detokenize`. I/O thread only.
 #pragma once
 
 #include <string>

@@ -1,8 +1,8 @@
 // TextWorker: runs chat templates and tokenising, short jobs on the caller's thread and long ones
-// on its own, so that they never block the service's loop. A job counts as open from run() until
-// its result has run on the loop. The number of open jobs, and so of results for the loop, is
-// bounded; a job beyond the bound is refused (overloaded). Tenants share the places equally and
-// take turns, so that no tenant can keep the others out.
+// on its own, so that they never block the node's I/O thread. A job counts as open from run() until
+// its result has run on the I/O thread. The number of open jobs, and so of results, is bounded; a
+// job beyond the bound is refused (overloaded). Tenants share the places equally and take turns, so
+// that no tenant can keep the others out.
 #pragma once
 
 #include <atomic>
@@ -18,9 +18,9 @@ namespace lockstep {
 
 class TextWorker {
  public:
-  using Finish = std::function<void()>;      // processes the result, on the loop
+  using Finish = std::function<void()>;      // processes the result, on the I/O thread
   using Job = std::function<Finish()>;       // computes, on any thread
-  using Post = std::function<void(Finish)>;  // runs it on the loop thread later; cannot fail
+  using Post = std::function<void(Finish)>;  // runs it on the I/O thread later; cannot fail
 
   // `post` must have room for max_jobs.
   TextWorker(size_t max_jobs, Post post, size_t n_tenants = 1);
@@ -28,7 +28,7 @@ class TextWorker {
   TextWorker(const TextWorker&) = delete;
   TextWorker& operator=(const TextWorker&) = delete;
 
-  // Loop thread. False, and the job does not run, if the text is long and there is no room.
+  // I/O thread. False, and the job does not run, if the text is long and there is no room.
   bool run(size_t n_text_bytes, int32_t tenant, Job job);
   // The error for a refused job of the tenant.
   Error full(int32_t tenant) const;
@@ -45,7 +45,7 @@ class TextWorker {
   std::atomic<bool> stopping_{false};
   const size_t max_jobs_of_tenant_;
   TurnQueue<std::pair<size_t, Job>> jobs_;
-  // Loop thread. Jobs that are queued, running, or computed and not yet processed.
+  // I/O thread. Jobs that are queued, running, or computed and not yet processed.
   size_t n_open_ = 0;
   std::vector<size_t> n_open_of_;  // [n_tenants]
   std::thread thread_;

@@ -1,6 +1,6 @@
 // ControlServer: the operators' verbs on a node: clear the prefix cache, list live requests, show
 // the effective settings. Its tasks run on the engine's thread between two turns, and it reports
-// requests under their peers' ids. Loop thread only.
+// requests under their peers' ids. I/O thread only.
 #pragma once
 
 #include <functional>
@@ -26,13 +26,13 @@ class ControlServer {
   // All of them must outlive this object; the engine stops before the loop does.
   ControlServer(const ModelFront& model, RequestServer& requests, Completions& completions);
 
-  // The reply runs on the loop thread, at once if it is an error.
+  // The reply runs on the I/O thread, at once if it is an error.
   void clear(const wire::ClearKvCache& ask, const Reply<wire::KvCacheCleared>& reply);
   void slots(const wire::SlotsRequest& ask, const Reply<wire::SlotList>& reply);
   wire::Description describe(const std::string& request_id) const;
 
  private:
-  // Runs a task on the engine's thread and replies on the loop thread. False if too many are open.
+  // Runs a task on the engine's thread and replies on the I/O thread. False if too many are open.
   template <class Answer>
   bool ask_engine(const std::function<Answer(EngineCore&)>& ask,
                   const std::function<void(Answer&&)>& finish);

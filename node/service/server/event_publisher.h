@@ -1,6 +1,6 @@
 // EventPublisher: publishes the prefix cache's block events in vLLM's format
 // (wire/codec/kv_events.h). A PUB sends them live. A ROUTER serves subscribers that missed some: it
-// sends the last batches again, or a snapshot of all resident blocks. Loop thread only, except for
+// sends the last batches again, or a snapshot of all resident blocks. I/O thread only, except for
 // the endpoints.
 //
 //   engine thread ── BlockEventLog ──▶ publish() ──▶ PUB [topic, number, batch]
@@ -86,7 +86,7 @@ class EventPublisher {
   NodeProbes& probes_;
   std::string endpoint_, replay_endpoint_, topic_;
   wire::ZmqLoop::SocketId publisher_{}, router_{};
-  // loop thread
+  // I/O thread
   std::deque<Batch> kept_;
   size_t n_kept_bytes_ = 0;
   std::vector<std::string> asking_;   // peers whose snapshot is being taken

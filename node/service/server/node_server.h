@@ -1,7 +1,7 @@
-// NodeServer: a node on the wire. It owns the ROUTER, the one thread that uses it, and everything
-// that thread calls. Peers are coordinators (they sent hello, and receive heartbeats and tokens in
-// batches) and plain clients; both use the same messages. The requests of a peer that is gone are
-// cancelled.
+// NodeServer: a node on the wire. It owns the ROUTER and the ZmqLoop, whose thread is the node's
+// I/O thread, and everything that the I/O thread calls. Peers are coordinators (they sent hello,
+// and receive heartbeats and tokens in batches) and plain clients; both use the same messages. The
+// requests of a peer that is gone are cancelled.
 #pragma once
 
 #include <atomic>
@@ -56,7 +56,7 @@ class NodeServer {
   void stop();
 
   // The control verbs. Any thread. The engine answers between two steps; the reply then runs on the
-  // loop thread, or at once if the verb cannot be handed over. It never runs if the node stops
+  // I/O thread, or at once if the verb cannot be handed over. It never runs if the node stops
   // before.
   void clear(const wire::ClearKvCache& ask,
              const ControlServer::Reply<wire::KvCacheCleared>& reply);
@@ -110,7 +110,7 @@ class NodeServer {
   // any thread
   std::atomic<bool> drained_{false};
   std::atomic<std::chrono::steady_clock::duration> last_tick_;
-  // loop thread
+  // I/O thread
   std::set<std::string> coordinators_;
   uint64_t n_steps_logged_ = 0;
   StepOutputs outputs_;
