@@ -4,9 +4,10 @@
 //
 //   step {a b c d} fails -> {a b} succeeds -> {c d} fails -> {c} succeeds -> {d} fails: blame d
 //
-// A failure that names no row (a collective timed out, or plans differ) does not start a search:
-// the group runs again as a whole, after a pause that doubles with each consecutive failure. Its
-// sequences fail together only when kMaxRetries such tries have failed too.
+// Only kRankFailed, a rank that threw, can be the fault of a row. Any other failure names no row (a
+// collective timed out, or plans differ) and does not start a search: the group runs again as a
+// whole, after a pause that doubles with each consecutive failure. Its sequences fail together only
+// when kMaxRetries such tries have failed too.
 //
 // A running trial remembers the size of the group that was submitted. Sequences may end while it
 // runs; the sequence that is left of a trial of two is not to blame.
