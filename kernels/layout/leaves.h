@@ -1,6 +1,8 @@
-// Leaves: the pieces in which K, the summed dimension of a row-parallel matrix, is cut. The cut
-// depends on the model's shape alone, never on the tensor-parallel degree, so every degree adds in
-// the same order (docs/numerics.md section 2). The sums of the leaves are added in a tree:
+// Leaves: the pieces in which K, the summed dimension of a row-parallel matrix, is cut. A matrix is
+// row-parallel if the ranks split it by its input: attention output and FFN down. Every other
+// matrix has one leaf. The cut depends on the model's shape alone, never on the tensor-parallel
+// degree, so every degree adds in the same order (docs/numerics.md section 2, with pictures).
+// Integers only; stateless; any thread. The sums of the leaves are added in a tree:
 //
 //   n = 6 leaves:   0   1   2   3   4   5
 //   level 1          (01)    (23)    (45)
@@ -13,6 +15,8 @@
 //   rank 0 owns 0 1 2:   (01) and 2   a partial each
 //   rank 1 owns 3 4 5:   3 and (45)   a partial each
 //   every rank then adds the gathered partials: (01) + (2 + 3), and that + (45)
+//
+// A partial is the fp32 sum of one such subtree. A node, in this file, is a node of the tree.
 #pragma once
 
 #include <array>
@@ -23,7 +27,7 @@
 namespace lockstep {
 
 inline constexpr int kMaxLeaves = 8;
-inline constexpr int kBlockLen = 32;        // values of a block; quantised, they share a scale
+inline constexpr int kBlockLen = 32;  // values of K in one block; quantised, they share a scale
 inline constexpr int kLongLeafBlocks = 64;  // a leaf of at least so many blocks has 16 lanes
 inline constexpr int kNumLanes = 16;        // a lane is one accumulator of a leaf
 
@@ -31,7 +35,7 @@ constexpr int n_lanes(int64_t n_blocks_in_leaf) {
   return n_blocks_in_leaf >= kLongLeafBlocks ? kNumLanes : 1;
 }
 
-// A subtree of the tree, whose sum is that of the leaves [first, first + n).
+// The subtree over the leaves [first, first + n).
 struct Subtree {
   int first = 0;
   int n = 0;
@@ -51,7 +55,7 @@ Subtree subtree_at(const LeafRange& range, int leaf);
 // The largest aligned subtrees that lie inside the range, left to right. Together they cover it.
 std::vector<Subtree> owned_subtrees(const LeafRange& range);
 
-// sum of nodes[into] += sum of nodes[from]
+// One addition: sum of nodes[into] += sum of nodes[from].
 struct Join {
   int into = 0;
   int from = 0;

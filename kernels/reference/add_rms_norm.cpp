@@ -1,5 +1,6 @@
-// The end of a row-parallel matrix: the subtrees of all ranks are added in one tree, the sum is
-// added to the residual, and the residual is normalised for the next matrix.
+// The end of a row-parallel matrix (one that is split over the ranks by its input): the subtrees of
+// all ranks are added in one tree, the sum is added to the residual, and the residual is normalised
+// for the next matrix. docs/numerics.md sections 2 and 3.
 #include <algorithm>
 
 #include "kernels/reference/reference_ops.h"
@@ -7,7 +8,8 @@
 namespace lockstep::reference {
 namespace {
 
-// The sum of the subtree of `width` leaves at `first`: a rank's partial, or the sum of two halves.
+// One element of the sum of a tree node: the subtree of at most `width` leaves that starts at leaf
+// `first`. The sum is a rank's partial if a rank sent this subtree, else the sum of its two halves.
 float node_sum(const AddPartialsArgs& args, int first, int width, int64_t at) {
   const int n = std::min(width, args.n_leaves - first);
   for (size_t i = 0; i < args.layout.size(); ++i) {

@@ -1,3 +1,5 @@
+// Attention, docs/numerics.md section 4: a row and head takes its visible keys in tiles of 64 and
+// merges the tiles in ascending order.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -13,13 +15,14 @@ namespace {
 
 constexpr int64_t kTileKeys = 64;
 
-// NaN if either is.
+// The larger of both values; NaN if either is NaN.
 float max_or_nan(float a, float b) {
   if (a != a || b != b) return a + b;
   return a > b ? a : b;
 }
 
-// The result of a range of keys: o / l is the softmax-weighted mean of V, with weights exp(s - m).
+// The result of a run of keys: m is the largest score, l the sum of the weights exp(s - m), and
+// o / l the mean of V under these weights.
 struct Partial {
   float m = 0.0f;
   float l = 0.0f;

@@ -1,4 +1,5 @@
-// Embedding: one dequantised row of the table per token, or zeros where another rank has the row.
+// Embedding, docs/numerics.md section 3: one dequantised row of the table per token, or zeros where
+// another rank has the row.
 #include <algorithm>
 
 #include "kernels/reference/reference_ops.h"

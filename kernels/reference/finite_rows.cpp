@@ -1,3 +1,5 @@
+// finite_rows: the check of keys and values before their blocks may enter the prefix cache. The op
+// only clears flags, so that K and V of all layers can share the flags of a step.
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,6 @@
-// Reads and writes one slot of the paged KV cache value by value, in the layout of kv_layout.h.
+// Reads and writes one slot of the paged KV cache value by value, in the layout of kv_layout.h. A
+// slot is the place of one token: block id * block_size + offset (vLLM's slot_mapping holds these).
+// Stateless; any thread.
 #pragma once
 
 #include <cstdint>

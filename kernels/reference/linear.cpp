@@ -1,4 +1,5 @@
-// Linear, docs/numerics.md section 2: blocks make lanes, lanes make leaves, leaves make subtrees.
+// Linear, docs/numerics.md section 2: a lane sums blocks, a leaf sums its lanes, and a subtree sums
+// its leaves. The output of a rank is one sum for each subtree that it owns.
 #include <array>
 #include <cmath>
 #include <vector>

@@ -6,7 +6,8 @@
 
 namespace lockstep::reference {
 
-// Sums in place: level by level, values 2i and 2i + 1 are added; an odd last one stays as it is.
+// Sums at least one value in place: level by level, values 2i and 2i + 1 are added; an odd last one
+// stays as it is.
 inline float sum_neighbours(std::span<float> values) {
   size_t n = values.size();
   while (n > 1) {

@@ -1,5 +1,6 @@
-// QuantizedRow: the destination of one row of int8 activations. Ops that quantise their result
-// (quantize, rms_norm, silu_mul) pass it to the quantize_row of their back end.
+// QuantizedRow: the destination of one row of int8 activations (docs/numerics.md section 1), for
+// all back ends. Ops that quantise their result (quantize, rms_norm, silu_mul) pass it to the
+// quantize_row() of their back end. Plain pointers; it owns nothing.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,4 @@
+// RMSNorm, docs/numerics.md section 3.
 #include <cmath>
 #include <vector>
 

@@ -1,3 +1,5 @@
+// RoPE (docs/numerics.md section 3), then the rounding of K and V to the KV dtype (section 4, item
+// 1).
 #include <cmath>
 #include <vector>
 

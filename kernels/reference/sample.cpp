@@ -1,4 +1,5 @@
-// docs/numerics.md section 5 step by step, on copies of the logits and with full sorts.
+// The sampler: the items of docs/numerics.md section 5 one after another, on copies of the logits
+// and with full sorts.
 #include <algorithm>
 #include <cmath>
 #include <limits>

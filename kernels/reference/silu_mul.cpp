@@ -1,3 +1,4 @@
+// The gated product silu(gate) * up, docs/numerics.md section 3.
 #include <vector>
 
 #include "kernels/math.h"
