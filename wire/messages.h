@@ -1,7 +1,8 @@
 // The messages of the wire protocol (docs/wire-protocol.md) as plain structs. On the wire, a
 // message is one MessagePack map, {"v":1,"type":…,…}, in one ZeroMQ frame; codec.h encodes and
 // decodes it. The member names below are the field names on the wire. The decoder skips unknown
-// fields and gives absent optional fields their default.
+// fields and gives absent optional fields their default. Plain data; docs/wire-protocol.md says
+// which side sends which message.
 #pragma once
 
 #include <cstdint>
@@ -40,15 +41,15 @@ struct Generate {
   std::optional<std::vector<ChatMessage>> messages;
   std::optional<int64_t> max_tokens;
   int64_t min_tokens = 0;
-  // Absent: the node's default, which is the model file's if it has one, else that of
-  // SamplingParams.
+  // Absent: the node's default, which is the model file's if it has one, else the one that
+  // docs/wire-protocol.md documents.
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;
   std::optional<double> repetition_penalty;
   double presence_penalty = 0.0;
   double frequency_penalty = 0.0;
   std::optional<uint64_t> seed;
-  int64_t n = 1;
+  int64_t n = 1;  // number of choices: independent outputs for the one prompt
   // For a prompt that shares seed and n with other prompts of one HTTP request: the index of this
   // prompt's first choice among the choices of all those prompts. It makes every choice draw
   // different random numbers. Absent = 0.
@@ -94,11 +95,11 @@ struct TokenLogprobs {
 struct Tokens {
   std::string request_id;
   uint32_t choice = 0;
-  uint32_t first_index = 0;
+  uint32_t first_index = 0;  // number of the choice's ids that were sent before
   std::vector<int32_t> ids;
-  std::string text;  // the text of this message only
-  uint64_t epoch = 0;
-  uint32_t attempt = 0;
+  std::string text;      // the text of this message only
+  uint64_t epoch = 0;    // of the node process, as in Welcome
+  uint32_t attempt = 0;  // runs of the request before this one; 0 until exact resume exists
   std::vector<TokenLogprobs> logprobs;       // [ids.size()] if requested
   std::optional<std::string> finish_reason;  // "stop", "length", "cancelled", "error"
   std::optional<std::string> stop_string;    // the stop string that ended the choice, if one did
@@ -243,7 +244,7 @@ struct Welcome {
 struct Heartbeat {
   std::string request_id;
   uint64_t epoch = 0;
-  uint64_t step = 0;
+  uint64_t step = 0;  // steps that the engine has run, failed ones included
   int64_t n_running = 0, n_waiting = 0;
   int64_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
@@ -285,7 +286,8 @@ struct ClearKvCache {
   std::string cache_salt;
 };
 
-// One choice of a live request.
+// One choice of a live request, as llama.cpp's /slots shows it. (Not the SeqSlot of a sequence, nor
+// a slot of the KV cache.)
 struct Slot {
   std::string request_id;
   uint32_t choice = 0;

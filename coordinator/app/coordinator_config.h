@@ -1,5 +1,5 @@
 // CoordinatorConfig: every setting of a coordinator, each named once. `lockstep serve` shows them
-// beside those of a node.
+// beside those of a node. Plain data, read by main() before other threads start.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// ZmqFrontendConfig: the frontend's settings as plain values, so that code that reads settings does
-// not include the sockets.
+// ZmqFrontendConfig: the settings of ZmqFrontend as plain values, so that code that reads settings
+// does not include the sockets.
 #pragma once
 
 #include <string>

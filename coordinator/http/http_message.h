@@ -37,8 +37,8 @@ struct HttpResponse {
 };
 
 // HttpReply: sends one response: either send() once, or begin_events(), send_events() any number of
-// times, end_events(). All functions run on the connection's executor. They return false when the
-// connection is closed and nothing more can be sent.
+// times, end_events(). All functions run on the connection's executor, which is its strand. They
+// return false when the connection is closed and nothing more can be sent.
 class HttpReply {
  public:
   virtual ~HttpReply() = default;

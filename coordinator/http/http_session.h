@@ -1,7 +1,7 @@
 // HttpSession: owns one HTTP/1.1 connection. It reads requests one after the other, within limits
 // of size and time, and passes each to the handler. It answers a request that cannot be read with
-// an error body. All of it runs on the connection's strand. No other files of the coordinator
-// include Beast.
+// an error body. All of it runs on the connection's strand. Of the coordinator's files, only
+// http_session.cpp includes Beast.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>

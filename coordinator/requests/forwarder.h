@@ -7,7 +7,8 @@
 // - Admission: a request that no node could decode (wire/codec/sendable.h) is refused. A request
 //   that exceeds the budget for bytes in flight is refused too.
 // - Ids: on the link to a node, every request has an id that the coordinator generates (the
-//   upstream id). The client's own id is used towards the client only.
+//   upstream id, "upstream" meaning towards the node). The client's own id is used towards the
+//   client only.
 // - Token order: tokens are counted by their absolute index within the choice. Tokens that were
 //   sent before, or that come from an older epoch or attempt, are dropped. A gap ends the request.
 // - Retry: a request that its node refuses or loses before the client had any output is sent to the
@@ -63,7 +64,7 @@ class Forwarder {
   // Messages from clients. A refusal is delivered as an ErrorReply. A generate with the request_id
   // of a live request is ignored if it is the same request, and refused as a conflict otherwise.
   void submit(const Client& client, wire::Generate request);
-  // The prompts of one request; the messages differ only in the prompt and in their ids.
+  // The prompts of one HTTP request; the messages differ only in the prompt and in their ids.
   void submit(const Client& client, std::vector<wire::Generate> prompts);
   void submit(const Client& client, wire::Tokenize request);
   void submit(const Client& client, wire::Detokenize request);
@@ -82,7 +83,8 @@ class Forwarder {
   // The node is dead or has restarted, or the connection to it broke in between.
   void on_node_lost(NodeId node);
 
-  // Ends the requests whose deadline has passed.
+  // Ends the requests that exceed request_timeout or cancel_timeout. (The node enforces the
+  // request's own deadline_ms.)
   void expire();
   // Refuses new requests from now on, because the coordinator shuts down.
   void begin_drain() { draining_ = true; }

@@ -52,7 +52,7 @@ struct Inflight {
   bool cancelled = false;
   std::vector<ChoiceProgress> choices;  // [n]; empty for tokenize and detokenize
   Clock::TimePoint started;
-  Clock::TimePoint deadline;
+  Clock::TimePoint deadline;  // of request_timeout or cancel_timeout, not deadline_ms
   ByteHold bytes;  // share of the budget for bytes in flight; empty if there is no budget
 
   bool is_generate() const { return std::holds_alternative<wire::Generate>(request); }

@@ -1,17 +1,21 @@
-// PrefixCache: automatic prefix caching: the KV blocks that sequences leave behind, for sequences
-// that begin with the same tokens. Connects the pools (references to a block) to the index (which
-// tokens a block holds): finds the longest cached prefix of a prompt, inserts full blocks whose
-// values are known to be finite, and evicts blocks by the policy when room is needed. Knows no
-// bytes. Engine thread only.
+// PrefixCache: automatic prefix caching. It keeps the KV blocks that sequences leave behind, for
+// sequences that begin with the same tokens. It connects the pools (references to a block) to the
+// index (which tokens a block holds): it finds the longest cached prefix of a prompt, inserts full
+// blocks whose values are known to be finite, and evicts blocks by the policy when room is needed.
+// Knows no bytes. Engine thread only.
+//
+// An entry is one full block of tokens in the index, and one KV block in each KV group. A KV group
+// is a set of layers that share block ids (vLLM: KV cache group); every model of this version has
+// one group. An entry is referenced while a chain, a block table or a copy holds a BlockRef to it.
 //
 // A sequence follows its own tokens down the trie with a PrefixChain. The chain holds references to
 // every entry it has passed, and releases them from the end, after the sequence's tables. So a
 // reference to an entry implies references to all entries before it, and no entry after an
-// unreferenced entry is referenced. Therefore some cached entries are childless whenever any are
-// cached, and evicting childless entries leaves no gap in a prefix.
+// unreferenced entry is referenced. Therefore, whenever there are unreferenced entries, some of
+// them are childless, and evicting childless entries leaves no gap in a prefix.
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
-//   1, 2. those of PrefixIndex
+//   1, 2. the invariants of PrefixIndex
 //   3. a block is kept by its pool exactly when the index has it, in every KV group
 //   4. a referenced entry has a referenced parent
 //   5. the eviction queue has exactly the unreferenced entries, as childless exactly those without
@@ -32,9 +36,9 @@
 
 namespace lockstep {
 
-// The cached prefix of a prompt: whole entries from the root on, then either host blocks that
-// continue the prefix, or one entry of which only the first n_partial tokens agree. Host blocks and
-// the partial entry are copied into blocks of the sequence's own.
+// The part of a prompt that match() found: whole entries from the root on, then either host blocks
+// that continue the prefix, or one entry of which only the first n_partial tokens agree. Host
+// blocks and the partial entry are copied into blocks of the sequence's own.
 struct PrefixMatch {
   std::vector<BlockId> entries;
   std::vector<HostBlockId> host;
@@ -71,8 +75,8 @@ class PrefixCache final : private CachedBlockWatcher {
   PrefixCache& operator=(const PrefixCache&) = delete;
 
   bool is_enabled() const { return enabled_; }
-  // Sets the host tier, which takes what is evicted for room and is searched by match(). Null:
-  // none. The tier must outlive the cache.
+  // Sets the host tier, which keeps what make_room() evicts and is searched by match(). Null: no
+  // tier. The tier must outlive the cache.
   void spill_to(HostTier* tier) { tier_ = tier; }
   HostTier* host_tier() const { return tier_; }
   // Adds a sink that receives every block that is inserted or evicted from now on.
@@ -87,8 +91,8 @@ class PrefixCache final : private CachedBlockWatcher {
   // How many whole blocks match() would find now.
   int32_t n_blocks_found(const PrefixHashes& hashes, std::span<const int32_t> tokens,
                          int32_t max_tokens) const;
-  // How many of the entries' blocks in a group are cached, that is unreferenced. Sharing those
-  // takes as many available blocks.
+  // How many of the entries' blocks in a group are in the state kCached, that is unreferenced.
+  // Sharing those takes as many available blocks.
   int32_t n_cached_of(std::span<const BlockId> entries, int group) const;
 
   // References to the entries' blocks in a group, for the block table of a sequence of `tenant`.
@@ -129,7 +133,7 @@ class PrefixCache final : private CachedBlockWatcher {
 
   const PrefixIndex& index() const { return index_; }
   uint64_t n_evicted() const { return n_evicted_; }          // entries evicted by make_room()
-  uint64_t n_not_indexed() const { return n_not_indexed_; }  // chains ended by a full bucket
+  uint64_t n_not_indexed() const { return n_not_indexed_; }  // chains that a full bucket ended
   // The number of the first invariant that does not hold, or 0. Walks every block.
   int check_invariants() const;
 

@@ -1,7 +1,6 @@
-// EventMailbox: carries the engine's events to the node's I/O thread. The engine thread copies a
-// batch into flat buffers (on_events) and continues; it never waits for the reader, the I/O thread
-// (take). The mailbox is bounded without dropping: only the reader accepts requests, so it holds at
-// most the output of accepted ones.
+// EventMailbox: carries the engine's events to the loop thread. The engine copies a batch into flat
+// buffers and continues; it never waits for the reader. The mailbox is bounded without
+// dropping: only the reader accepts requests, so it holds at most the output of accepted ones.
 #pragma once
 
 #include <functional>

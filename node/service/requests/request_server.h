@@ -1,7 +1,7 @@
 // RequestServer: the life of requests on a node, from a peer's `generate` to its one final message.
 // The class knows messages and the engine, but no sockets. I/O thread only.
 //
-//   generate -> checks -> prompt to ids (on the worker if long) -> Engine::submit
+//   generate -> checks -> prompt to ids (by TextWorker if long) -> Engine::submit
 //            -> accepted -> tokens* -> done | error
 #pragma once
 
@@ -26,14 +26,15 @@ namespace lockstep {
 
 class RequestServer {
  public:
-  // All of them must outlive this object.
+  // All arguments must outlive this object.
   RequestServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker,
                 NodeProbes& probes, const Clock& clock);
 
   void generate(const std::string& peer, wire::Generate request);
   void cancel(const std::string& peer, const std::string& request_id);
 
-  // Batched peers receive the tokens of all their streams in one message.
+  // Sends the outputs. Each of `batched_peers`, the coordinators, receives the tokens of all its
+  // streams in one message.
   void on_outputs(const StepOutputs& outputs, const std::set<std::string>& batched_peers);
   // For a peer that is gone: cancels all its requests and sends it no further message.
   void drop_peer(const std::string& peer);

@@ -12,7 +12,7 @@ namespace lockstep {
 
 class TextServer {
  public:
-  // All of them must outlive this object.
+  // All arguments must outlive this object.
   TextServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker)
       : model_(model), send_queue_(send_queue), worker_(worker) {}
 

@@ -1,7 +1,7 @@
-// NodeServer: a node on the wire. It owns the ROUTER and the ZmqLoop, whose thread is the node's
-// I/O thread, and everything that the I/O thread calls. Peers are coordinators (they sent hello,
-// and receive heartbeats and tokens in batches) and plain clients; both use the same messages. The
-// requests of a peer that is gone are cancelled.
+// NodeServer: a node on the wire. It owns the ROUTER, the one thread that uses it, and everything
+// that thread calls. In node/service, "loop thread" means this thread, the node's I/O thread. A
+// peer is a coordinator (it sent hello, and receives heartbeats and tokens in batches) or a plain
+// client; both use the same messages. The requests of a peer that is gone are cancelled.
 #pragma once
 
 #include <atomic>
@@ -31,15 +31,15 @@ struct NodeServerConfig {
   std::string listen;  // "tcp://127.0.0.1:5556"; port 0 = a free one
   std::chrono::milliseconds heartbeat_interval{250};
   std::string events, events_replay;  // endpoints, if the model front has block events
-  size_t max_long_prompts = 64;       // at the text worker, waiting or running
-  size_t max_tasks = 64;              // of other threads' verbs, waiting for the loop
+  size_t max_long_prompts = 64;       // long prompts at the TextWorker, waiting or running
+  size_t max_tasks = 64;              // tasks of other threads, such as verbs, waiting for the loop
   wire::SocketOptions socket;
 };
 
 class NodeServer {
  public:
-  // Listens. Model, mailbox, probes and clock must outlive the server; the mailbox is the engine's
-  // sink.
+  // Listens. Model, mailbox, probes and clock must outlive the server. The engine must write its
+  // events to `mailbox`.
   static Result<std::unique_ptr<NodeServer>> make(const ModelFront& model, EventMailbox& mailbox,
                                                   NodeProbes& probes, const Clock& clock,
                                                   const NodeServerConfig& config);
@@ -55,9 +55,10 @@ class NodeServer {
   bool is_alive() const;
   void stop();
 
-  // The control verbs. Any thread. The engine answers between two steps; the reply then runs on the
-  // I/O thread, or at once if the verb cannot be handed over. It never runs if the node stops
-  // before.
+  // The control verbs: what an operator requests from a running node, here by way of the admin
+  // port. Any thread. The engine answers between two steps; the reply then runs on the loop thread,
+  // or at once on the caller's if the verb cannot be posted to the loop. The reply never runs if
+  // the node stops before.
   void clear(const wire::ClearKvCache& ask,
              const ControlServer::Reply<wire::KvCacheCleared>& reply);
   void slots(const wire::SlotsRequest& ask, const ControlServer::Reply<wire::SlotList>& reply);
