@@ -1,5 +1,6 @@
 // NodeApp: a whole node built from its settings: model, ranks, engine, wire service and admin HTTP.
-// lockstep-node runs one; `lockstep serve` runs one beside a coordinator.
+// lockstep-node runs one; `lockstep serve` runs one beside a coordinator. Its functions are called
+// on the owner's thread, except where they say any thread.
 #pragma once
 
 #include <atomic>
@@ -39,7 +40,7 @@ class NodeApp {
 
   // For an admin server elsewhere in the process. Any thread, during the life of this object.
   std::string metrics_text() const { return probes_.text(); }
-  void add_control_routes(AdminRoutes& routes);  // and /v1/cache
+  void add_control_routes(AdminRoutes& routes);  // of the control verbs and of /v1/cache
   Health health() const;
 
  private:

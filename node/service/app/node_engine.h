@@ -1,6 +1,7 @@
 // NodeEngine: a node without its sockets: model, ranks, tokenizer, chat template and engine, built
 // from the settings in the right order. The node's service uses it, and so does the `lockstep`
-// command when it runs a model in process.
+// command when it runs a model in process. The owner's thread constructs and destroys it; its const
+// functions: any thread.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // CheckedModel: a model file and the settings to serve it with, after every check that does not
 // need the weights. `--check` ends here and a start continues from here, so that the two cannot
-// disagree.
+// disagree. Used at start, on the thread of main().
 #pragma once
 
 #include <memory>

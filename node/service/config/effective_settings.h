@@ -1,5 +1,5 @@
 // The effective settings of a node for `describe`: every field of NodeConfig's engine part with its
-// defaults filled in, and the settings that each rank reports.
+// defaults filled in, and the settings that each rank reports. Pure.
 #pragma once
 
 #include <string>

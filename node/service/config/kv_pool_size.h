@@ -1,12 +1,12 @@
-// kv_pool_blocks: the number of KV blocks of a node, from the one switch that sets it or by
-// default.
+// kv_pool_blocks: the number of KV blocks of a node, from the one setting that gives it or by
+// default. Pure.
 #pragma once
 
 #include <cstdint>
 
 namespace lockstep {
 
-// At most one of them is given (not 0).
+// The three settings of the pool's size; at most one of them is given (not 0).
 struct KvPoolSetting {
   int64_t n_blocks = 0;        // --num-kv-blocks
   int64_t memory_bytes = 0;    // --kv-cache-memory-bytes, of all ranks together

@@ -1,5 +1,5 @@
 // NodeConfig: every setting of a node, each named once, and the checked settings that follow for
-// one model and machine.
+// one model and machine. Plain data, read by main() before other threads start.
 #pragma once
 
 #include <cstdint>

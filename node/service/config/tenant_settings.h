@@ -1,4 +1,5 @@
 // The `tenants:` list of a node's settings, and the checked tenants that follow for a KV pool.
+// Pure.
 #pragma once
 
 #include <cstdint>
