@@ -1,16 +1,16 @@
-# Stages of .ci/run (sourced): each is timed, and all of them are printed as a table at the end, also
-# when one has failed.
+# The stages of .ci/run (sourced, not run). Each stage is timed, and all of them are printed as a table
+# at the end, also when one has failed.
 stage_rows=()
 
 stage_times=$(mktemp)
 
-# cpu_of FILE: seconds that ended children took, user and system, of what `times` wrote. (In a $(…)
-# `times` would report the subshell.)
+# cpu_of FILE: prints the CPU seconds, user and system, of the ended children. FILE holds the output of
+# `times`, because `times` inside a $(…) would report the subshell.
 cpu_of() {
   awk 'NR == 2 { gsub(/[ms]/, " "); print int($1 * 60 + $2 + $3 * 60 + $4) }' "$1"
 }
 
-# Cases of the reports that are there so far (tests/count_cases.py).
+# cases_so_far: prints the number of test cases in the reports so far (tests/count_cases.py).
 cases_so_far() {
   local folders=() folder
   for folder in build/{,asan/,tsan/}test-results; do
@@ -20,7 +20,7 @@ cases_so_far() {
   python3 tests/count_cases.py "${folders[@]}"
 }
 
-# stage NAME COMMAND...
+# stage NAME COMMAND...: runs the command as a stage, and returns its exit code.
 stage() {
   local name=$1 wall=$SECONDS cases code=0 cpu; shift
   say "== $name"

@@ -1,4 +1,4 @@
-# What to try on a running cluster (sourced, not run): each function prints one command that can be
+# Examples for a running cluster (sourced, not run): each function prints one command that can be
 # pasted into a shell as it stands. deploy/quickstart.sh shows them, tests/cluster runs them.
 #   curl_example HTTP MODEL
 #   client_example ZMQ MODEL PYTHON SOURCE_TREE

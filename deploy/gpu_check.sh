@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the CUDA kernels alone and checks them on this machine's GPU: bits against the reference,
-# then speed. Needs nvcc, CMake and Ninja and nothing else; installs nothing. Under five minutes.
-# Exit code 0: every bit is right; 1: one is not, or it cannot be said; 2: there is no GPU.
+# then speed. Needs only nvcc, CMake, Ninja and a C++ compiler; installs nothing. Takes under five
+# minutes. Exit code 0: every bit is right; 1: a bit is wrong, or the check could not be made; 2: there
+# is no GPU.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage="usage: deploy/gpu_check.sh [JSON FILE]"
@@ -13,7 +14,7 @@ command -v nvcc >/dev/null || die "nvcc is not on PATH"
 say "building for the GPU"
 build gpu-check lockstep-gpu-check lockstep_cuda
 
-# Where Python wheels keep NCCL and cuBLASLt, if there are any.
+# The folders in which Python wheels keep NCCL and cuBLASLt, if there are any.
 search=()
 while IFS= read -r folder; do search+=(--search-in "$folder"); done < <(
   python3 -c 'import glob, site

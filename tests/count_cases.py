@@ -1,8 +1,8 @@
 """count_cases.py FOLDER…: how many test cases the runs in these test-results folders had, from the
 reports that GoogleTest (*.json) and pytest (*.xml) left there. One number on standard output.
 
-With --at-least FILE it is an error if there are fewer than FILE says: a test that nobody runs any
-more is missed. FILE is raised by hand when tests are added."""
+With --at-least FILE it is an error if there are fewer than FILE says: a test that no longer runs is
+noticed. FILE is raised by hand when tests are added."""
 
 import argparse
 import json

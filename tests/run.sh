@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything and runs the tests: labels fast and cluster, or with
 # --all also slow, soak and fuzz. Other arguments go to ctest; -L, -LE or -R replace the labels, and
-# -R finds test cases by their names. --without-unit leaves the unit tests out (.ci/run has them run
-# with sanitizers); --prepare installs and does no more.
+# -R finds test cases by their names. --without-unit leaves out the unit tests, which .ci/run runs
+# with sanitizers; --prepare installs and does no more.
 source "$(dirname "${BASH_SOURCE[0]}")/../deploy/lib.sh"
 
 labels='^(fast|cluster)$'

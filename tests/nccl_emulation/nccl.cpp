@@ -1,4 +1,4 @@
-// The part of NCCL that parallel/nccl_* calls, between threads of one process and over the emulated
+// The part of NCCL that parallel/nccl/ calls, between threads of one process and over the emulated
 // devices' host memory. Non-blocking only. A collective is work on the callers' streams: it stages
 // what its rank brings, and is done once those whose data it needs have come. Ranks that never come
 // are waited for without end, as NCCL would.
