@@ -1,6 +1,6 @@
-// NodeProbes: the metrics of a node for Prometheus. probes.cpp names and registers them; the logic
-// only calls verbs. Counts of the engine are read from its snapshot at each scrape and never stored
-// twice. Any thread.
+// NodeProbes: the metrics of a node for Prometheus. probes.cpp names and registers them; other
+// code only calls its functions. Counts of the engine are read from its snapshot at each scrape and
+// never stored twice. Any thread.
 #pragma once
 
 #include <functional>

@@ -2,7 +2,7 @@
 //   POST /v1/clear_kv_cache?scope=all | scope=model&model=M
 //     | scope=tenant&tenant=T | scope=salt&cache_salt=S
 //   GET /v1/slots    GET /v1/describe
-// The engine answers between two steps. A request times out after ten seconds; the verb still takes
+// The engine answers between two turns. A request times out after ten seconds; the verb still takes
 // effect.
 #pragma once
 

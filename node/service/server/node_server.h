@@ -56,9 +56,9 @@ class NodeServer {
   void stop();
 
   // The control verbs: what an operator requests from a running node, here by way of the admin
-  // port. Any thread. The engine answers between two steps; the reply then runs on the loop thread,
-  // or at once on the caller's if the verb cannot be posted to the loop. The reply never runs if
-  // the node stops before.
+  // port. Any thread. The engine answers between two turns (node/engine/core/engine_core.h); the
+  // reply then runs on the loop thread, or at once on the caller's thread if the verb cannot be
+  // posted to the loop. The reply never runs if the node stops before.
   void clear(const wire::ClearKvCache& ask,
              const ControlServer::Reply<wire::KvCacheCleared>& reply);
   void slots(const wire::SlotsRequest& ask, const ControlServer::Reply<wire::SlotList>& reply);
