@@ -1,11 +1,11 @@
-# The stages of .ci/run (sourced, not run). Each stage is timed, and all of them are printed as a table
-# at the end, also when one has failed.
+# The stages of .ci/run (sourced, not run). Each stage is timed, and all of them are printed as a
+# table at the end, also when one has failed.
 stage_rows=()
 
 stage_times=$(mktemp)
 
-# cpu_of FILE: prints the CPU seconds, user and system, of the ended children. FILE holds the output of
-# `times`, because `times` inside a $(…) would report the subshell.
+# cpu_of FILE: prints the CPU seconds, user and system, of the ended children. FILE holds the output
+# of `times`, because `times` inside a $(…) would report the subshell.
 cpu_of() {
   awk 'NR == 2 { gsub(/[ms]/, " "); print int($1 * 60 + $2 + $3 * 60 + $4) }' "$1"
 }

