@@ -1,4 +1,4 @@
-// EventMailbox: carries the engine's events to the loop thread. The engine copies a batch into flat
+// EventMailbox: carries the engine's events to the I/O thread. The engine copies a batch into flat
 // buffers and continues; it never waits for the reader. The mailbox is bounded without
 // dropping: only the reader accepts requests, so it holds at most the output of accepted ones.
 #pragma once

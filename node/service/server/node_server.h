@@ -1,7 +1,7 @@
 // NodeServer: a node on the wire. It owns the ROUTER, the one thread that uses it, and everything
-// that thread calls. In node/service, "loop thread" means this thread, the node's I/O thread. A
-// peer is a coordinator (it sent hello, and receives heartbeats and tokens in batches) or a plain
-// client; both use the same messages. The requests of a peer that is gone are cancelled.
+// that thread calls. That thread is the node's I/O thread. A peer is a coordinator (it sent hello,
+// and receives heartbeats and tokens in batches) or a plain client; both use the same messages. The
+// requests of a peer that is gone are cancelled.
 #pragma once
 
 #include <atomic>
@@ -57,7 +57,7 @@ class NodeServer {
 
   // The control verbs: what an operator requests from a running node, here by way of the admin
   // port. Any thread. The engine answers between two turns (node/engine/core/engine_core.h); the
-  // reply then runs on the loop thread, or at once on the caller's thread if the verb cannot be
+  // reply then runs on the I/O thread, or at once on the caller's thread if the verb cannot be
   // posted to the loop. The reply never runs if the node stops before.
   void clear(const wire::ClearKvCache& ask,
              const ControlServer::Reply<wire::KvCacheCleared>& reply);
