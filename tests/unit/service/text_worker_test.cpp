@@ -73,9 +73,9 @@ TEST(TextWorker, HoldsNoMoreThanItsJobsUntilTheLoopHasTakenTheirOutcomes) {
 // One who fills its places leaves the others theirs, and their turn comes before its second one.
 TEST(TextWorker, ATenantThatFillsTheQueueKeepsNobodyOut) {
   Posted posted;
-  TextWorker worker(6, posted.post(), 3);
   std::promise<void> release;
   std::vector<int> order;  // of the worker's thread
+  TextWorker worker(6, posted.post(), 3);
   const auto job = [&](int tenant) {
     return [&order, tenant] {
       order.push_back(tenant);
