@@ -57,8 +57,8 @@ TEST(TextWorker, ShortTextsAreDoneAtOnce) {
 // What is computed but not yet taken by the loop counts as well, so the loop's queue has a bound.
 TEST(TextWorker, HoldsNoMoreThanItsJobsUntilTheLoopHasTakenTheirOutcomes) {
   Posted posted;
-  TextWorker worker(2, posted.post());
   int n_finished = 0;
+  TextWorker worker(2, posted.post());
   const TextWorker::Job job = [&] { return [&] { ++n_finished; }; };
   for (int round = 1; round <= 3; ++round) {
     EXPECT_TRUE(worker.run(kLong, 0, job));
@@ -100,10 +100,10 @@ TEST(TextWorker, ATenantThatFillsTheQueueKeepsNobodyOut) {
 
 TEST(TextWorker, StopEndsTheRunningJobAndRunsNoOther) {
   Posted posted;
-  TextWorker worker(8, posted.post());
   std::promise<void> release;
   std::promise<void> running;
   std::atomic<int> n_run{0};
+  TextWorker worker(8, posted.post());
   EXPECT_TRUE(worker.run(kLong, 0, [&] {
     ++n_run;
     running.set_value();
