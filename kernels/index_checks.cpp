@@ -8,7 +8,7 @@ namespace lockstep {
 
 void check_rope_row(const RopeStoreArgs& args, int64_t token) {
   const int64_t position = *args.positions.row<int32_t>(token);
-  const int64_t slot = *args.slots.row<int32_t>(token);
+  const int64_t slot = *args.slot_mapping.row<int32_t>(token);
   CHECK(position >= 0 && position < args.cos_sin.shape[0]);
   CHECK(slot >= 0 && slot < args.kv.n_blocks * args.kv.block_size);
 }

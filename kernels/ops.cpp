@@ -145,7 +145,7 @@ void rope_store(const RopeStoreArgs& args, Stream& stream) {
   expect_f32(args.k, {n_tokens, args.kv.n_kv_heads, head_dim});
   expect_f32(args.v, {n_tokens, args.kv.n_kv_heads, head_dim});
   expect_i32(args.positions, {n_tokens});
-  expect_i32(args.slots, {n_tokens});
+  expect_i32(args.slot_mapping, {n_tokens});
   const int64_t n_pairs = extent(args.cos_sin, 3, 1);
   expect_f32(args.cos_sin, {args.cos_sin.shape[0], n_pairs, 2});
   CHECK(2 * n_pairs <= head_dim);
@@ -203,7 +203,7 @@ void concat_columns(const ConcatColumnsArgs& args, Stream& stream) {
 void resolve_tokens(const ResolveTokensArgs& args, Stream& stream) {
   const int64_t n_tokens = extent(args.ids, 1, 0);
   expect_i32(args.ids, {n_tokens});
-  expect_i32(args.slots, {n_tokens});
+  expect_i32(args.seq_slots, {n_tokens});
   expect_i32(args.positions, {n_tokens});
   const int64_t n_slots = extent(args.token_ids, 2, 0);
   expect_i32(args.token_ids, {n_slots, args.token_ids.shape[1]});

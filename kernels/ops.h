@@ -111,11 +111,11 @@ struct KvPages {
 // RoPE and the write to the KV cache: rotates q in place; rotates k, rounds k and v to the KV dtype
 // and writes both to the slots of their tokens. k and v themselves are not changed.
 struct RopeStoreArgs {
-  View q;          // [n_tokens, n_heads, head_dim] f32, rows may be strided
-  View k;          // [n_tokens, n_kv_heads, head_dim] f32, rows may be strided
-  View v;          // [n_tokens, n_kv_heads, head_dim] f32, rows may be strided
-  View positions;  // [n_tokens] i32, absolute
-  View slots;      // [n_tokens] i32, slot mapping: block id * block_size + offset in the block
+  View q;             // [n_tokens, n_heads, head_dim] f32, rows may be strided
+  View k;             // [n_tokens, n_kv_heads, head_dim] f32, rows may be strided
+  View v;             // [n_tokens, n_kv_heads, head_dim] f32, rows may be strided
+  View positions;     // [n_tokens] i32, absolute
+  View slot_mapping;  // [n_tokens] i32, block id * block_size + offset in the block
   View cos_sin;  // [max_positions, n_rot / 2, 2] f32; dims from n_rot to head_dim stay as they are
   RopeStyle style = RopeStyle::kNeighbours;
   KvPages kv;
@@ -156,12 +156,12 @@ struct ConcatColumnsArgs {
   View out;                         // [n_rows, sum of n_cols] f32
 };
 
-// tokens[i] = ids[i] if ids[i] >= 0, and ids[i] is written to token_ids[slots[i], positions[i]].
-// Otherwise tokens[i] = token_ids[slots[i], positions[i]]: a token that an earlier step sampled and
-// that the host has not received yet.
+// tokens[i] = ids[i] if ids[i] >= 0, and ids[i] is written to token_ids[seq_slots[i],
+// positions[i]]. Otherwise tokens[i] = token_ids[seq_slots[i], positions[i]]: a token that an
+// earlier step sampled and that the host has not received yet.
 struct ResolveTokensArgs {
   View ids;        // [n_tokens] i32; -1 = read the token from token_ids
-  View slots;      // [n_tokens] i32, sequence slots: rows of token_ids
+  View seq_slots;  // [n_tokens] i32, rows of token_ids
   View positions;  // [n_tokens] i32
   View token_ids;  // [n_slots, max_model_len + 1] i32, in and out
   View tokens;     // [n_tokens] i32
@@ -195,7 +195,7 @@ struct SamplingRow {
   uint64_t seed = 0;
   uint32_t output_idx = 0;      // index of this output token; part of the random number's counter
   uint32_t choice = 0;          // index among the request's n choices; part of the counter as well
-  int32_t slot = 0;             // sequence slot: row of token_ids
+  int32_t seq_slot = 0;         // row of token_ids
   int32_t n_prompt = 0;         // tokens of the prompt, at the start of that row
   int32_t n_known = 0;          // tokens in that row before this one: prompt and output
   int32_t min_tokens_left = 0;  // while > 0, the ids of this row in `banned` cannot be sampled
@@ -206,7 +206,7 @@ inline constexpr int kMaxTopLogprobs = 20;
 
 // Samples one token per row (docs/numerics.md section 5): penalties, temperature, min-p, top-k,
 // top-p, draw; ties go to the lowest id. The token is written to ids[i] and to
-// token_ids[slot, n_known]. Log-probabilities are those of the raw logits.
+// token_ids[seq_slot, n_known]. Log-probabilities are those of the raw logits.
 struct SampleArgs {
   View logits;                        // [n_rows, vocab_size] f32; scratch afterwards
   std::span<const SamplingRow> rows;  // [n_rows]

@@ -55,7 +55,7 @@ std::vector<Output> run(const RopeCase& c, Side& side) {
   args.v = view(placed + q_dim + kv_dim, {c.n_tokens, s.n_kv_heads, s.head_dim});
   args.q.row_stride = args.k.row_stride = args.v.row_stride = stride;
   args.positions = side.in(positions, {c.n_tokens});
-  args.slots = side.in(slots, {c.n_tokens});
+  args.slot_mapping = side.in(slots, {c.n_tokens});
   args.cos_sin = side.in(cos_sin, {kMaxPositions, c.n_rot / 2, 2});
   args.style = c.style;
   args.kv = cache.place(side, "pages");

@@ -186,7 +186,7 @@ void Bench::rope_store(int64_t n_tokens) {
   args.q.shape[1] = kHeads;
   args.k.shape[1] = args.v.shape[1] = kKvHeads;
   args.positions = ints(positions, {n_tokens});
-  args.slots = ints(slots, {n_tokens});
+  args.slot_mapping = ints(slots, {n_tokens});
   args.cos_sin = floats({n_tokens, kHeadDim / 2, 2});
   args.style = RopeStyle::kHalves;
   args.kv = pages(n_tokens);

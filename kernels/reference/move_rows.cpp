@@ -28,7 +28,7 @@ void concat_columns(const ConcatColumnsArgs& args) {
 
 void resolve_tokens(const ResolveTokensArgs& args) {
   for (int64_t i = 0; i < args.tokens.shape[0]; ++i) {
-    const int32_t slot = args.slots.row<int32_t>(0)[i];
+    const int32_t slot = args.seq_slots.row<int32_t>(0)[i];
     const int32_t position = args.positions.row<int32_t>(0)[i];
     CHECK(slot >= 0 && slot < args.token_ids.n_rows());
     CHECK(position >= 0 && position < args.token_ids.shape[1]);

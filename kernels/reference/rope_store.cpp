@@ -34,7 +34,7 @@ void rope_store(const RopeStoreArgs& args) {
   for (int64_t token = 0; token < args.q.n_rows(); ++token) {
     check_rope_row(args, token);
     const float* cos_sin = args.cos_sin.row<float>(*args.positions.row<int32_t>(token));
-    const int64_t slot = *args.slots.row<int32_t>(token);
+    const int64_t slot = *args.slot_mapping.row<int32_t>(token);
     for (int64_t head = 0; head < n_heads; ++head) {
       rotate(args.q.row<float>(token) + head * head_dim, cos_sin, n_pairs, args.style);
     }

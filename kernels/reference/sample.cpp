@@ -41,7 +41,7 @@ class RowSampler {
   }
 
  private:
-  int32_t* token_ids() const { return args_.token_ids.row<int32_t>(row_.slot); }
+  int32_t* token_ids() const { return args_.token_ids.row<int32_t>(row_.seq_slot); }
   float z(int32_t id) const { return z_[static_cast<size_t>(id)]; }
   bool kept(int32_t id) const { return kept_[static_cast<size_t>(id)]; }
 

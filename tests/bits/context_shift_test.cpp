@@ -68,7 +68,7 @@ TEST(ContextShift, EachCutIsAFreshRequestOnWhatIsLeft) {
 int32_t sample_once(const Logits& logits, const SamplingParams& params, const Ids& context,
                     size_t n_prompt, uint32_t output_idx) {
   SampleBatch rows(static_cast<int64_t>(logits.size()));
-  rows.max_history = kMaxModelLen + 1;
+  rows.max_model_len = kMaxModelLen + 1;
   SamplingRow row;
   row.temperature = params.temperature;
   row.repetition_penalty = params.repetition_penalty;

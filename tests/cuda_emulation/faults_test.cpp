@@ -104,7 +104,7 @@ TEST_F(CudaFaults, ASlotOutsideThePagesTraps) {
     args.k = view(data + 32, {1, 1, 32});
     args.v = view(data + 64, {1, 1, 32});
     args.positions = side.in(position, {1});
-    args.slots = side.in(slot, {1});
+    args.slot_mapping = side.in(slot, {1});
     args.cos_sin = side.in(cos_sin, {2, 16, 2});
     args.kv = cache.place(side);
     rope_store(args, *stream_);

@@ -83,7 +83,7 @@ void ModelRunner::step(std::vector<Sequence>& sequences, int n_new) {
     if (n < n_left) continue;
     SamplingRow row;
     row.temperature = 0.0f;
-    row.slot = static_cast<int32_t>(slot);
+    row.seq_slot = static_cast<int32_t>(slot);
     row.n_prompt = row.n_known = static_cast<int32_t>(s.tokens.size());
     builder_.add_sample(row);
     sampled.push_back(&s);

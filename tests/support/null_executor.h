@@ -286,20 +286,21 @@ class NullExecutor final : public Executor {
   void sample(const StepPlanView& plan, size_t row, StepResult& result) {
     const SamplingRow& sampling = plan.sampling()[row];
     result.finite[row] = 1;
-    if (is_broken_.at(static_cast<size_t>(sampling.slot))) return;
+    if (is_broken_.at(static_cast<size_t>(sampling.seq_slot))) return;
     const size_t token_idx = static_cast<size_t>(plan.sample_tokens()[row]);
     const int32_t position = plan.positions()[token_idx];
     ASSERT_EQ(sampling.n_known, position + 1);
-    ASSERT_EQ(sampling.slot, plan.seq_slots()[token_idx]);
+    ASSERT_EQ(sampling.seq_slot, plan.seq_slots()[token_idx]);
     context_.clear();
     for (int32_t p = 0; p <= position; ++p) {
       context_.push_back(read(plan, token_idx, p));
-      ASSERT_EQ(context_.back(), history(sampling.slot, p)) << "history and pages differ at " << p;
+      ASSERT_EQ(context_.back(), history(sampling.seq_slot, p))
+          << "history and pages differ at " << p;
     }
     const bool is_poisoned = std::ranges::find(context_, options_.poison_token) != context_.end();
     const uint64_t hash = hash_of(context_, sampling.n_prompt, sampling);
     const int32_t id = pick(hash, sampling, plan.banned());
-    history(sampling.slot, sampling.n_known) = id;
+    history(sampling.seq_slot, sampling.n_known) = id;
     result.ids[row] = id;
     result.finite[row] = is_poisoned ? 0 : 1;
     result.logprobs[row] = -static_cast<float>(hash % 1000) / 100;

@@ -29,7 +29,7 @@ class TokenRope {
       : args_(args), loops_(loops), token_(token), n_pairs_(args.cos_sin.shape[1]) {
     check_rope_row(args, token);
     const int64_t position = *args.positions.row<int32_t>(token);
-    const int64_t slot = *args.slots.row<int32_t>(token);
+    const int64_t slot = *args.slot_mapping.row<int32_t>(token);
     slot_ = {slot / args.kv.block_size, slot % args.kv.block_size};
     cos_sin_ = args.cos_sin.row<float>(position);
     for (int64_t i = 0; i < n_pairs_; ++i) {

@@ -57,7 +57,7 @@ class RowSampler {
         area_(area),
         z_(args.logits.row<float>(index), static_cast<size_t>(args.logits.shape[1])) {
     check_row(args, row_);
-    token_ids_ = {args.token_ids.row<int32_t>(row_.slot), static_cast<size_t>(row_.n_known)};
+    token_ids_ = {args.token_ids.row<int32_t>(row_.seq_slot), static_cast<size_t>(row_.n_known)};
   }
 
   void run() {
@@ -68,7 +68,7 @@ class RowSampler {
     raw_first_ = z_[0];
     const int32_t id = finite ? sampled_id() : 0;
     *args_.ids.row<int32_t>(index_) = id;
-    args_.token_ids.row<int32_t>(row_.slot)[row_.n_known] = id;
+    args_.token_ids.row<int32_t>(row_.seq_slot)[row_.n_known] = id;
     if (finite && row_.n_logprobs >= 0) *args_.logprobs.row<float>(index_) = logprob(raw_logit(id));
   }
 

@@ -18,7 +18,7 @@ struct RopeParams {
   const float* v = nullptr;
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;
   const int32_t* positions = nullptr;
-  const int32_t* slots = nullptr;
+  const int32_t* slot_mapping = nullptr;
   const float* cos_sin = nullptr;  // [max_positions, n_pairs, 2]
   int64_t cos_sin_stride = 0;
   int max_positions = 0;
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kThreads) rotate_and_store(const __grid_consta
   const int lane = static_cast<int>(threadIdx.x % kWarpSize);
   int work = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.x) / kWarpSize;
   const int position = p.positions[token];
-  const int slot = p.slots[token];
+  const int slot = p.slot_mapping[token];
   device_check(position >= 0 && position < p.max_positions);
   device_check(slot >= 0 && slot / p.kv.block_size < p.kv.n_blocks);
   const float* cos_sin = p.cos_sin + position * p.cos_sin_stride;
@@ -108,7 +108,7 @@ void rope_store(const RopeStoreArgs& args, cudaStream_t stream) {
   p.k_stride = args.k.row_stride;
   p.v_stride = args.v.row_stride;
   p.positions = static_cast<const int32_t*>(args.positions.data);
-  p.slots = static_cast<const int32_t*>(args.slots.data);
+  p.slot_mapping = static_cast<const int32_t*>(args.slot_mapping.data);
   p.cos_sin = static_cast<const float*>(args.cos_sin.data);
   p.cos_sin_stride = args.cos_sin.row_stride;
   p.max_positions = static_cast<int>(args.cos_sin.shape[0]);

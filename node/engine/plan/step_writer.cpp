@@ -26,7 +26,7 @@ SamplingRow sampling_row(const Sequence& sequence, int32_t n_known) {
   row.seed = params.seed;
   row.output_idx = static_cast<uint32_t>(sequence.n_outputs() + n_known - sequence.n_known());
   row.choice = static_cast<uint32_t>(params.first_choice) + sequence.choice();
-  row.slot = raw(sequence.slot());
+  row.seq_slot = raw(sequence.slot());
   row.n_prompt = sequence.n_prompt_known();
   row.n_known = n_known;
   row.min_tokens_left = std::max(params.min_tokens - static_cast<int32_t>(row.output_idx), 0);

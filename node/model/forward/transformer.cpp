@@ -83,7 +83,7 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
          .copies_to = vector_of(plan.copies_to(0)),
          .positions = vector_of(plan.positions()),
          .seq_of_token = vector_of(plan.seq_of_token()),
-         .slots = vector_of(plan.slot_mapping(0)),
+         .slot_mapping = vector_of(plan.slot_mapping(0)),
          .block_tables = view(plan.block_tables(0).data(), {header.n_seqs, header.max_blocks}),
          .sample_rows = vector_of(plan.sample_tokens())};
   if (in_.n_tokens == 0) return CommResult::kOk;
@@ -103,7 +103,7 @@ void Transformer::write_cached_token_ids(const StepPlanView& plan) {
   const int64_t n = plan.header().n_cached;
   if (n == 0) return;
   resolve_tokens({.ids = vector_of(plan.cached_ids()),
-                  .slots = vector_of(plan.cached_seq_slots()),
+                  .seq_slots = vector_of(plan.cached_seq_slots()),
                   .positions = vector_of(plan.cached_positions()),
                   .token_ids = token_ids(),
                   .tokens = view(ws_.cached_tokens, {n})},
@@ -115,7 +115,7 @@ CommResult Transformer::embed_tokens(const StepPlanView& plan) {
   write_cached_token_ids(plan);
   const View tokens = view(ws_.tokens, {in_.n_tokens});
   resolve_tokens({.ids = vector_of(plan.tokens()),
-                  .slots = vector_of(plan.seq_slots()),
+                  .seq_slots = vector_of(plan.seq_slots()),
                   .positions = in_.positions,
                   .token_ids = token_ids(),
                   .tokens = tokens},
@@ -192,7 +192,7 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
               .k = heads_of(k, n, shard_.n_kv_heads, head_dim, stride),
               .v = heads_of(k + kv_dim_, n, shard_.n_kv_heads, head_dim, stride),
               .positions = in_.positions,
-              .slots = in_.slots,
+              .slot_mapping = in_.slot_mapping,
               .cos_sin = cos_sin_,
               .style = model_.rope_style,
               .kv = pages},
@@ -290,12 +290,12 @@ CommResult Transformer::sample_rows(const StepPlanView& plan, const View& logits
 void Transformer::record_samples(const StepPlanView& plan) {
   const std::span<const SamplingRow> rows = plan.sampling();
   for (size_t i = 0; i < rows.size(); ++i) {
-    ws_.sample_seq_slots[i] = rows[i].slot;
+    ws_.sample_seq_slots[i] = rows[i].seq_slot;
     ws_.sample_positions[i] = rows[i].n_known;
   }
   const int64_t n = in_.n_samples;
   resolve_tokens({.ids = view(ws_.ids, {n}),
-                  .slots = view(ws_.sample_seq_slots, {n}),
+                  .seq_slots = view(ws_.sample_seq_slots, {n}),
                   .positions = view(ws_.sample_positions, {n}),
                   .token_ids = token_ids(),
                   .tokens = view(ws_.ids, {n})},

@@ -49,7 +49,7 @@ class Transformer {
     int64_t n_samples = 0;
     int64_t n_copies = 0;
     View copies_from, copies_to;
-    View positions, seq_of_token, slots, block_tables, sample_rows;
+    View positions, seq_of_token, slot_mapping, block_tables, sample_rows;
   };
 
   // The layout of a sum over all ranks: each rank computes its subtrees, and every rank then

@@ -58,7 +58,7 @@ struct Step {
     args.v = view(k + s.n_kv_heads * s.head_dim, {kTokens, s.n_kv_heads, s.head_dim});
     args.q.row_stride = args.k.row_stride = args.v.row_stride = qkv_dim;
     args.positions = view(positions.data(), {kTokens});
-    args.slots = view(slots.data(), {kTokens});
+    args.slot_mapping = view(slots.data(), {kTokens});
     args.cos_sin = view(cos_sin.data(), {kMaxPositions, rope.n_rot / 2, 2});
     args.style = rope.style;
     args.kv = cache.pages();

@@ -184,7 +184,7 @@ TEST(ResolveTokens, KnownIdsAreRememberedAndUnknownOnesLookedUp) {
     const std::vector<int32_t> positions{0, 1, 4, 7};
     std::vector<int32_t> tokens(4, -5);
     resolve_tokens({.ids = view(ids.data(), {4}),
-                    .slots = view(slots.data(), {4}),
+                    .seq_slots = view(slots.data(), {4}),
                     .positions = view(positions.data(), {4}),
                     .token_ids = view(history.data(), {3, 8}),
                     .tokens = view(tokens.data(), {4})},
@@ -254,7 +254,7 @@ TEST(RowOpsDeathTest, RowsAndSlotsOutsideTheirTablesEndTheProcess) {
   std::vector<int32_t> history(8), tokens(1);
   const int32_t id[] = {-1}, slot[] = {0}, position[] = {8};
   EXPECT_DEATH(resolve_tokens({.ids = view(id, {1}),
-                               .slots = view(slot, {1}),
+                               .seq_slots = view(slot, {1}),
                                .positions = view(position, {1}),
                                .token_ids = view(history.data(), {1, 8}),
                                .tokens = view(tokens.data(), {1})},

@@ -29,10 +29,10 @@ inline ::testing::AssertionResult equal_samples(const Sampled& expected, const S
 
 struct SampleBatch {
   int64_t vocab_size = 0;
-  int64_t max_history = 64;
+  int64_t max_model_len = 64;
   std::vector<float> logits;       // [n_rows, vocab_size]
   std::vector<SamplingRow> rows;   // row i uses sequence slot i
-  std::vector<int32_t> token_ids;  // [n_rows, max_history]
+  std::vector<int32_t> token_ids;  // [n_rows, max_model_len]
   std::vector<int32_t> banned;
 
   explicit SampleBatch(int64_t n) : vocab_size(n) {}
@@ -40,10 +40,10 @@ struct SampleBatch {
   void add(const std::vector<float>& z, SamplingRow row, const std::vector<int32_t>& prompt = {},
            const std::vector<int32_t>& output = {}) {
     logits.insert(logits.end(), z.begin(), z.end());
-    row.slot = static_cast<int32_t>(rows.size());
+    row.seq_slot = static_cast<int32_t>(rows.size());
     row.n_prompt = static_cast<int32_t>(prompt.size());
     row.n_known = static_cast<int32_t>(prompt.size() + output.size());
-    std::vector<int32_t> tokens(static_cast<size_t>(max_history), -7);
+    std::vector<int32_t> tokens(static_cast<size_t>(max_model_len), -7);
     std::copy(output.begin(), output.end(),
               std::copy(prompt.begin(), prompt.end(), tokens.begin()));
     token_ids.insert(token_ids.end(), tokens.begin(), tokens.end());
@@ -65,7 +65,7 @@ struct SampleBatch {
     args.logits = view(scratch_logits.data(), {n, vocab_size});
     args.rows = rows;
     args.banned = banned;
-    args.token_ids = view(out.token_ids.data(), {n, max_history});
+    args.token_ids = view(out.token_ids.data(), {n, max_model_len});
     args.ids = view(out.ids.data(), {n});
     args.logprobs = view(out.logprobs.data(), {n});
     args.top_ids = view(out.top_ids.data(), {n, kMaxTopLogprobs});

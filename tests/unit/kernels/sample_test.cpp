@@ -336,7 +336,7 @@ TEST(SampleDeathTest, ARowThatNamesWhatIsNotThereIsRefused) {
   batch.rows[0].n_banned = 1;
   EXPECT_DEATH(batch.run(*make_stream(best_isa(), 1)), "sampling.h");
   batch.rows[0].n_banned = 0;
-  batch.rows[0].slot = 1;
+  batch.rows[0].seq_slot = 1;
   EXPECT_DEATH(batch.run(*make_stream(best_isa(), 1)), "sampling.h");
 }
 

@@ -45,7 +45,7 @@ std::span<const std::byte> mixed_plan(StepPlanBuilder& builder, uint64_t step) {
                     .top_k = slot * 10,
                     .n_logprobs = 5,
                     .seed = 7,
-                    .slot = slot,
+                    .seq_slot = slot,
                     .n_prompt = static_cast<int32_t>(n),
                     .n_known = static_cast<int32_t>(n),
                     .min_tokens_left = 1};

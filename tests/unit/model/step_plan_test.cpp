@@ -36,7 +36,7 @@ std::span<const std::byte> build_two(StepPlanBuilder& builder) {
   const auto a0 = blocks({5, 9}), a1 = blocks({1, 2});
   const std::array<std::span<const BlockId>, 2> a{a0, a1};
   builder.add_sequence(3, 3, Ints{100, 101, 102}, a);
-  builder.add_sample({.temperature = 0.0f, .seed = 11, .slot = 3, .n_known = 6});
+  builder.add_sample({.temperature = 0.0f, .seed = 11, .seq_slot = 3, .n_known = 6});
   const auto b0 = blocks({0, 4, 8, 30}), b1 = blocks({6, 7, 3, 31});
   const std::array<std::span<const BlockId>, 2> b{b0, b1};
   builder.add_copy(blocks({3, 2}), blocks({8, 3}));
