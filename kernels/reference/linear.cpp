@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "kernels/layout/packed_layout.h"
+#include "kernels/quantized_row.h"
 #include "kernels/reference/neighbours.h"
-#include "kernels/reference/quantized_row.h"
 #include "kernels/reference/reference_ops.h"
 
 namespace lockstep::reference {

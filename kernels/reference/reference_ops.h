@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/ops.h"
-#include "kernels/reference/quantized_row.h"
+#include "kernels/quantized_row.h"
 
 namespace lockstep::reference {
 

@@ -17,7 +17,7 @@ FEW = {
     "kernels/cpu/elementwise": "row_ops",
     "kernels/cpu/linear": "linear partials_tree",
     "kernels/cpu/team": "float_mode thread_team",
-    "kernels/reference": "quantized_row reference_ops",
+    "kernels/reference": "reference_ops",
     "node/engine": "engine_config watch_config",
     "node/engine/checks": "invariants kv_sanitizer",
     "node/engine/core": "engine engine_core",
@@ -69,7 +69,8 @@ MANY = {
     "coordinator/requests": ("The two ends of a request's way, and what routes hold of it.",
                              "cluster_client forwarder reply_queue request_dispatcher"),
     "kernels": ("The interface of the ops, which every back end implements.",
-                "cuda_module device index_checks kv_layout math ops philox sampling view"),
+                "cuda_module device index_checks kv_layout math ops philox quantized_row "
+                "sampling view"),
     "kernels/cpu/simd": ("One set of vector operations, a header for each instruction set.",
                          "fast_ops simd_avx2 simd_avx512 simd_math simd_portable"),
     "kernels/cuda/device": ("What every .cu file needs of CUDA, for the host or for the device.",

@@ -2,7 +2,7 @@
 // is a multiple of 32. Same bits as reference::quantize_row.
 #pragma once
 
-#include "kernels/reference/quantized_row.h"
+#include "kernels/quantized_row.h"
 
 namespace lockstep {
 
