@@ -92,13 +92,13 @@ TEST(Units, RoundUpReachesTheNextMultiple) {
   EXPECT_EQ(2_MiB, 2097152);
 }
 
-// Strong ids: a SeqId is not a BlockId.
+// Strong ids: a SeqSlot is not a BlockId.
 template <class To, class From>
 concept Converts = requires(From from, void (*take)(To)) {
   take(from);
 };
 static_assert(Converts<BlockId, BlockId>);
-static_assert(!Converts<BlockId, SeqId>);
+static_assert(!Converts<BlockId, SeqSlot>);
 static_assert(!Converts<BlockId, int>);
 
 }  // namespace

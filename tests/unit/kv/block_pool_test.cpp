@@ -21,7 +21,7 @@ concept NamesABlock = requires(const BlockPool& pool, Id id) {
   pool.state(id);
 };
 static_assert(NamesABlock<BlockId>);
-static_assert(!NamesABlock<SeqId> && !NamesABlock<SeqSlot> && !NamesABlock<int32_t>);
+static_assert(!NamesABlock<SeqSlot> && !NamesABlock<int32_t>);
 static_assert(!std::is_copy_constructible_v<BlockPool> &&
               !std::is_copy_constructible_v<BlockReservation>);
 
