@@ -52,4 +52,9 @@ class Machine {
 inline int available_cpus() { return Machine().available_cpus(); }
 inline int64_t available_memory() { return Machine().available_memory(); }
 
+// Whether a thread that waits for another of the process's `n_threads` computing threads should
+// poll for a while before it sleeps. Polling pays only while every thread can have a processor;
+// otherwise the other thread may need the processor that the waiting thread polls on.
+inline bool pays_to_spin(int n_threads) { return n_threads <= available_cpus(); }
+
 }  // namespace lockstep

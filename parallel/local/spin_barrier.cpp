@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "common/threads/spinning.h"
+#include "common/machine.h"
 #include "common/threads/stall_watch.h"
 
 namespace lockstep {

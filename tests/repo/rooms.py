@@ -60,7 +60,7 @@ MANY = {
     "common/service/http": ("What the gateway and the admin port share of HTTP.",
                             "admin_http http_guard http_head large_blocks percent"),
     "common/threads": ("The few ways in which threads meet or are watched, one header each.",
-                       "bounded_queue progress spinning stall_watch threads"),
+                       "bounded_queue progress stall_watch threads"),
     "coordinator/cluster": ("What is known of the nodes; the ZeroMQ frontend feeds each part.",
                             "cluster_view fingerprint_watch node_table unreached_nodes"),
     "coordinator/http": ("HTTP and JSON without OpenAI: what any route is written with.",
@@ -89,7 +89,7 @@ MANY = {
                               "request_server sampling_defaults send_queue text_length "
                               "text_server text_worker"),
     "node/text/jinja/values": ("The values of the template language and their texts.",
-                               "letter_case nesting number_text strings text unicode value"),
+                               "letter_case nesting number_text strings unicode value"),
     "wire/codec": ("The bytes of each kind of message, one header a kind.",
                    "codec description_json kv_events scan sendable"),
 }

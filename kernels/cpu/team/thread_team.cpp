@@ -5,7 +5,7 @@
 #include <chrono>
 
 #include "common/check.h"
-#include "common/threads/spinning.h"
+#include "common/machine.h"
 #include "common/threads/threads.h"
 #include "common/units.h"
 #include "kernels/cpu/team/float_mode.h"

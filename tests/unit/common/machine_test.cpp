@@ -9,7 +9,6 @@
 #include <fstream>
 #include <thread>
 
-#include "common/threads/spinning.h"
 #include "common/units.h"
 
 namespace lockstep {

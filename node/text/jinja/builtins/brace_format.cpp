@@ -8,7 +8,6 @@
 #include "node/text/jinja/builtins/operators.h"
 #include "node/text/jinja/values/number_text.h"
 #include "node/text/jinja/values/strings.h"
-#include "node/text/jinja/values/text.h"
 
 namespace lockstep::jinja {
 namespace {

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "common/text/utf8.h"
+#include "node/text/jinja/values/number_text.h"
 #include "node/text/jinja/values/strings.h"
-#include "node/text/jinja/values/text.h"
 
 namespace lockstep::jinja {
 namespace {

@@ -1,6 +1,8 @@
 #include "node/text/jinja/values/number_text.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -35,6 +37,19 @@ std::string real_digits(double value, char type, int precision, bool alternate) 
   std::snprintf(digits.data(), digits.size(), format.c_str(), precision, std::fabs(value));
   digits.pop_back();
   return digits;
+}
+
+std::string real_to_text(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  std::array<char, 32> buffer{};
+  const double size = std::fabs(value);
+  const bool plain = size == 0 || (size >= 1e-4 && size < 1e16);
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
+                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
+  std::string text(buffer.data(), end.ptr);
+  if (plain && text.find('.') == text.npos) text += ".0";
+  return text;
 }
 
 std::string group_digits(std::string_view digits, char separator) {

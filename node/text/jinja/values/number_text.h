@@ -1,4 +1,4 @@
-// Numbers as printf-like formats write them, and padding. Pure; any thread.
+// Numbers as Python's repr() and its formats write them, and padding. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,9 @@ constexpr int kMaxPrecision = 1000;
 std::string integer_digits(int64_t value, char type, bool alternate);
 // Digits of |value|, without a sign. type: e, E, f, F, g, G. inf and nan as Python writes them.
 std::string real_digits(double value, char type, int precision, bool alternate);
+// A number as Python's repr() writes it: the shortest digits that give the same number, with an
+// exponent from 1e16 and 1e-5 on.
+std::string real_to_text(double value);
 // "1234567.5" → "1,234,567.5"
 std::string group_digits(std::string_view digits, char separator);
 

@@ -1,10 +1,6 @@
-#include "node/text/jinja/values/text.h"
-
-#include <array>
-#include <charconv>
-#include <cmath>
-
+// A value as Python's str() and repr() write it (value.h).
 #include "common/text/utf8.h"
+#include "node/text/jinja/values/number_text.h"
 #include "node/text/jinja/values/strings.h"
 #include "node/text/jinja/values/unicode.h"
 #include "node/text/jinja/values/value.h"
@@ -127,20 +123,6 @@ void append_text(const Value& value, bool repr, MarkedText& out) {
 }
 
 }  // namespace
-
-// Python's repr(): the shortest digits that give the same number; exponents from 1e16 and 1e-5 on.
-std::string real_to_text(double value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  std::array<char, 32> buffer{};
-  const double size = std::fabs(value);
-  const bool plain = size == 0 || (size >= 1e-4 && size < 1e16);
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
-                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
-  std::string text(buffer.data(), end.ptr);
-  if (plain && text.find('.') == text.npos) text += ".0";
-  return text;
-}
 
 MarkedText to_text(const Value& value) {
   MarkedText out;
