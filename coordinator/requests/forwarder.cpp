@@ -6,9 +6,10 @@
 
 #include "common/log.h"
 #include "common/sampling_ranges.h"
+#include "coordinator/requests/choice_numbers.h"
+#include "coordinator/requests/refusal.h"
+#include "coordinator/requests/request_bytes.h"
 #include "coordinator/requests/token_order.h"
-#include "wire/codec/sendable.h"
-#include "wire/limits.h"
 
 namespace lockstep {
 namespace {
@@ -21,42 +22,6 @@ std::string random_prefix() {
   std::ostringstream out;
   out << 'c' << std::hex << std::setfill('0') << std::setw(8) << device() << '-';
   return out.str();
-}
-
-const std::string& model_of(const decltype(Inflight::request)& request) {
-  return std::visit([](const auto& r) -> const std::string& { return r.model; }, request);
-}
-
-const std::string& id_of(const decltype(Inflight::request)& request) {
-  return std::visit([](const auto& r) -> const std::string& { return r.request_id; }, request);
-}
-
-// True for errors that are about the node's state rather than about the request: another node may
-// accept the request.
-bool is_of_the_node(ErrorCode code) {
-  return code == ErrorCode::kOverloaded || code == ErrorCode::kNoNodeReady ||
-         code == ErrorCode::kModelNotFound;
-}
-
-bool is_of_the_length(ErrorCode code) {
-  return code == ErrorCode::kContextLengthExceeded || code == ErrorCode::kRequestExceedsKvPool;
-}
-
-// The refusal of a full node takes precedence over that of a draining node: a client that retries
-// later can expect the full node to have room.
-void remember(std::optional<Error>& refusal, Error error) {
-  const bool keeps = refusal && refusal->code == ErrorCode::kOverloaded &&
-                     error.code != ErrorCode::kOverloaded && is_of_the_node(error.code);
-  if (!keeps) refusal = std::move(error);
-}
-
-wire::Message with_id(decltype(Inflight::request) request, const std::string& id) {
-  return std::visit(
-      [&](auto& r) -> wire::Message {
-        r.request_id = id;
-        return std::move(r);
-      },
-      request);
 }
 
 }  // namespace
@@ -81,18 +46,10 @@ void Forwarder::submit(const Client& client, wire::Generate request) {
   dispatch(client, std::move(request), n_choices);
 }
 
-// The choices of each prompt are numbered from where those of the previous prompt end, so that no
-// two choices have the same (seed, choice).
 void Forwarder::submit(const Client& client, std::vector<wire::Generate> prompts) {
   const std::optional<uint64_t> wanted = prompts.front().seed;
-  const uint64_t seed = wanted ? *wanted : seeds_.next();
-  int64_t n_choices = 0;
-  for (wire::Generate& prompt : prompts) {
-    prompt.seed = seed;
-    if (n_choices > 0) prompt.first_choice = n_choices;
-    if (kChoicesRange.holds(prompt.n)) n_choices += prompt.n;
-    submit(client, std::move(prompt));
-  }
+  number_choices(prompts, wanted ? *wanted : seeds_.next());
+  for (wire::Generate& prompt : prompts) submit(client, std::move(prompt));
 }
 
 void Forwarder::submit(const Client& client, wire::Tokenize request) {
@@ -105,27 +62,16 @@ void Forwarder::submit(const Client& client, wire::Detokenize request) {
 
 // The same request under a live id is a client that resends; a different request under a live id is
 // an error.
-bool Forwarder::repeats(const Client& client, Request& request) {
+bool Forwarder::repeats(const Client& client, ClientRequest& request) {
   const Inflight* live = table_.find(client.key, id_of(request));
   if (live == nullptr) return false;
-  // Fields that the resent request leaves out were left out the first time too; the original has
-  // them filled in.
-  const auto* original = std::get_if<wire::Generate>(&live->request);
-  auto* repeated = std::get_if<wire::Generate>(&request);
-  if (original != nullptr && repeated != nullptr && !repeated->seed)
-    repeated->seed = original->seed;
-  std::visit(
-      [&](auto& r) {
-        if (r.model.empty()) r.model = model_of(live->request);
-      },
-      request);
-  if (live->request != request)
-    refuse(client, id_of(request),
+  if (!is_resent(std::move(request), live->request))
+    refuse(client, live->request_id,
            {ErrorCode::kConflict, "another request with this request_id is running", "request_id"});
   return true;
 }
 
-bool Forwarder::refuses(const Client& client, const Request& request, size_t n_choices) {
+bool Forwarder::refuses(const Client& client, const ClientRequest& request, size_t n_choices) {
   const std::string& model = model_of(request);
   const auto refused = [&](ErrorCode code, std::string message, std::string param) {
     refuse(client, id_of(request), {code, std::move(message), std::move(param)});
@@ -142,17 +88,13 @@ bool Forwarder::refuses(const Client& client, const Request& request, size_t n_c
   return false;
 }
 
-void Forwarder::dispatch(const Client& client, Request request, size_t n_choices) {
+void Forwarder::dispatch(const Client& client, ClientRequest request, size_t n_choices) {
   if (repeats(client, request) || refuses(client, request, n_choices)) return;
   // A tokenize or detokenize may leave the model out; then the first model that is served is meant.
-  std::visit(
-      [&](auto& r) {
-        if (r.model.empty()) r.model = *nodes_.default_model();
-      },
-      request);
+  set_model_if_empty(request, *nodes_.default_model());
   if (auto* generate = std::get_if<wire::Generate>(&request); generate && !generate->seed)
     generate->seed = seeds_.next();
-  Result<ByteHold> bytes = hold_bytes(request);
+  Result<ByteHold> bytes = hold_request_bytes(request, config_.bytes);
   if (!bytes) return refuse(client, id_of(request), bytes.error());
   auto entry = std::make_unique<Inflight>();
   entry->upstream_id = str(id_prefix_, n_dispatched_++);
@@ -170,24 +112,6 @@ void Forwarder::dispatch(const Client& client, Request request, size_t n_choices
                   {ErrorCode::kNoNodeReady, "no node takes requests now", ""});
   table_.add(std::move(entry));
   probes_.request_started();
-}
-
-// Reserves the request's encoded size, assuming an upstream id of the maximum length. Errors:
-// kPayloadTooLarge if no node could decode the request or the budget can never hold it, kOverloaded
-// if the budget has no room now.
-Result<ByteHold> Forwarder::hold_bytes(const Request& request) const {
-  wire::EncodedSize size = std::visit([](const auto& r) { return wire::encoded_size(r); }, request);
-  size.n_bytes +=
-      wire::kMaxRequestIdBytes - std::min(id_of(request).size(), wire::kMaxRequestIdBytes);
-  TRY([[maybe_unused]] const Ok sendable, wire::check_sendable(size));
-  if (config_.bytes == nullptr) return ByteHold();
-  ByteHold hold(config_.bytes);
-  if (hold.grow(size.n_bytes)) return hold;
-  const bool ever_fits = size.n_bytes <= config_.bytes->n_bytes_max();
-  return Error{ever_fits ? ErrorCode::kOverloaded : ErrorCode::kPayloadTooLarge,
-               str("the requests in flight hold ", config_.bytes->n_bytes_held(), " bytes; with ",
-                   size.n_bytes, " more they would exceed ", config_.bytes->n_bytes_max()),
-               ""};
 }
 
 // Skips nodes whose link cannot take a message now. Returns false when no candidate is left;
@@ -355,11 +279,11 @@ void Forwarder::on_reply(Inflight& request, wire::Message message) {
 
 // Ends the request unless it can be sent to another node. Afterwards `request` may be destroyed.
 void Forwarder::on_error(Inflight& request, Error error) {
-  const bool is_length = is_of_the_length(error.code);
-  if (request.begun || !(is_of_the_node(error.code) || is_length))
+  const bool is_length = is_about_the_length(error.code);
+  if (request.begun || !(is_about_the_node(error.code) || is_length))
     return end_with_error(request, std::move(error));
   if (is_length) placement_.learn_length(request, request.node);
-  remember(request.refusal, std::move(error));
+  keep_refusal(request.refusal, std::move(error));
   if (!send_elsewhere(request, "refused")) end_with_error(request, *request.refusal);
 }
 

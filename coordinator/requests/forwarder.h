@@ -3,19 +3,21 @@
 // only through NodeLinks and ReplySink. I/O thread only: the thread that owns all ZeroMQ sockets.
 //
 // - Seed: a request without a seed gets one here, so that the request can be run again exactly. The
-//   prompts of one request get the same seed, and their choices are numbered consecutively.
-// - Admission: a request that no node could decode (wire/codec/sendable.h) is refused. A request
-//   that exceeds the budget for bytes in flight is refused too.
+//   prompts of one request get the same seed, and their choices are numbered consecutively
+//   (choice_numbers.h).
+// - Admission: a request that no node could decode is refused. A request that exceeds the budget
+//   for bytes in flight (request_bytes.h) is refused too.
 // - Ids: on the link to a node, every request has an id that the coordinator generates (the
 //   upstream id, "upstream" meaning towards the node). The client's own id is used towards the
 //   client only.
-// - Token order: tokens are counted by their absolute index within the choice. Tokens that were
-//   sent before, or that come from an older epoch or attempt, are dropped. A gap ends the request.
+// - Token order (token_order.h): tokens are counted by their absolute index within the choice.
+//   Tokens that were sent before, or that come from an older epoch or attempt, are dropped. A gap
+//   ends the request.
 // - Retry: a request that its node refuses or loses before the client had any output is sent to the
-//   next candidate of the same fingerprint, to each node at most once. When no candidate is left,
-//   the client receives the refusal; that of a full node (overloaded) takes precedence over others.
-//   A request during which kMaxNodesLost nodes were lost is not sent to a further node, because the
-//   request may be the cause.
+//   next candidate of the same fingerprint (placement.h), to each node at most once. When no
+//   candidate is left, the client receives the refusal; that of a full node takes precedence over
+//   others (refusal.h). A request during which kMaxNodesLost nodes were lost is not sent to a
+//   further node, because the request may be the cause.
 // - Node loss: when a node is lost, its requests that had output end with an error. Their token ids
 //   and seeds are kept up to that moment, which is all that resuming them on another node needs.
 #pragma once
@@ -33,6 +35,7 @@
 #include "coordinator/cluster/node_table.h"
 #include "coordinator/probes.h"
 #include "coordinator/requests/client.h"
+#include "coordinator/requests/client_request.h"
 #include "coordinator/requests/inflight_table.h"
 #include "coordinator/requests/placement.h"
 #include "coordinator/route/router.h"
@@ -93,13 +96,10 @@ class Forwarder {
   void check_invariants() const { table_.check_invariants(); }
 
  private:
-  using Request = decltype(Inflight::request);
-
-  void dispatch(const Client& client, Request request, size_t n_choices);
+  void dispatch(const Client& client, ClientRequest request, size_t n_choices);
   void drop(Inflight& request);
-  bool refuses(const Client& client, const Request& request, size_t n_choices);
-  bool repeats(const Client& client, Request& request);
-  Result<ByteHold> hold_bytes(const Request& request) const;
+  bool refuses(const Client& client, const ClientRequest& request, size_t n_choices);
+  bool repeats(const Client& client, ClientRequest& request);
   bool send_to_some_node(Inflight& request, NodeId& node);
   bool send_elsewhere(Inflight& request, std::string_view reason);
 

@@ -21,6 +21,7 @@
 #include "common/memory/byte_budget.h"
 #include "common/result.h"
 #include "coordinator/requests/client.h"
+#include "coordinator/requests/client_request.h"
 #include "wire/messages.h"
 
 namespace lockstep {
@@ -35,7 +36,7 @@ struct Inflight {
   std::string upstream_id;  // the request_id on the link to the node, unique in this process
   Client client;
   std::string request_id;  // chosen by the client, unique among the client's live requests
-  std::variant<wire::Generate, wire::Tokenize, wire::Detokenize> request;
+  ClientRequest request;
   std::string fingerprint;  // only nodes with this fingerprint may run the request; constant
   NodeId node{};
   uint64_t node_epoch = 0;

@@ -23,14 +23,10 @@ int64_t prompt_tokens_at_least(const wire::Generate& request) {
   return std::max<int64_t>(1, static_cast<int64_t>(n_bytes) / kLongestTokenBytes);
 }
 
-const std::string& model_of(const Inflight& request) {
-  return std::visit([](const auto& r) -> const std::string& { return r.model; }, request.request);
-}
-
 RouteKey key_of(const Inflight& request) {
   constexpr std::array kKinds = {RouteKind::kGenerate, RouteKind::kTokenize,
                                  RouteKind::kDetokenize};
-  return {model_of(request), kKinds[request.request.index()]};
+  return {model_of(request.request), kKinds[request.request.index()]};
 }
 
 // Maximum of prompt and output tokens of one sequence at the node.
@@ -47,7 +43,7 @@ bool contains(const std::vector<NodeId>& nodes, NodeId node) {
 
 }  // namespace
 
-int64_t tokens_at_least(const decltype(Inflight::request)& request) {
+int64_t tokens_at_least(const ClientRequest& request) {
   const auto* generate = std::get_if<wire::Generate>(&request);
   if (generate == nullptr) return 0;
   const int64_t n_output =
@@ -63,11 +59,11 @@ Placement::Placement(const NodeTable& nodes, const InflightTable& requests, Rout
 
 bool Placement::may_run(const Node& node, const Inflight& request) const {
   return node.is_present() && node.welcome->fingerprint == request.fingerprint &&
-         node.serves(model_of(request));
+         node.serves(model_of(request.request));
 }
 
 bool Placement::has_room(const Node& node, const Inflight& request) const {
-  return request.n_tokens_at_least <= most_tokens(node, model_of(request));
+  return request.n_tokens_at_least <= most_tokens(node, model_of(request.request));
 }
 
 std::optional<NodeId> Placement::choose(const Inflight& request,
@@ -99,8 +95,8 @@ std::optional<NodeId> Placement::choose(const Inflight& request,
 
 void Placement::learn_length(Inflight& request, NodeId node) const {
   request.refused_as_too_long = true;
-  request.n_tokens_at_least =
-      std::max(request.n_tokens_at_least, most_tokens(nodes_.node(node), model_of(request)) + 1);
+  request.n_tokens_at_least = std::max(
+      request.n_tokens_at_least, most_tokens(nodes_.node(node), model_of(request.request)) + 1);
 }
 
 void Placement::on_heartbeat(NodeId node) {

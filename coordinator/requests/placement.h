@@ -12,13 +12,14 @@
 #include <vector>
 
 #include "coordinator/cluster/node_table.h"
+#include "coordinator/requests/client_request.h"
 #include "coordinator/requests/inflight_table.h"
 #include "coordinator/route/router.h"
 
 namespace lockstep {
 
 // Lower bound of prompt and output tokens of a request; 0 for requests other than generate.
-int64_t tokens_at_least(const decltype(Inflight::request)& request);
+int64_t tokens_at_least(const ClientRequest& request);
 
 class Placement {
  public:

@@ -1,0 +1,40 @@
+#include "coordinator/requests/client_request.h"
+
+#include <utility>
+
+namespace lockstep {
+
+const std::string& id_of(const ClientRequest& request) {
+  return std::visit([](const auto& r) -> const std::string& { return r.request_id; }, request);
+}
+
+const std::string& model_of(const ClientRequest& request) {
+  return std::visit([](const auto& r) -> const std::string& { return r.model; }, request);
+}
+
+void set_model_if_empty(ClientRequest& request, const std::string& model) {
+  std::visit(
+      [&](auto& r) {
+        if (r.model.empty()) r.model = model;
+      },
+      request);
+}
+
+wire::Message with_id(ClientRequest request, const std::string& id) {
+  return std::visit(
+      [&](auto& r) -> wire::Message {
+        r.request_id = id;
+        return std::move(r);
+      },
+      request);
+}
+
+bool is_resent(ClientRequest request, const ClientRequest& original) {
+  const auto* first = std::get_if<wire::Generate>(&original);
+  auto* again = std::get_if<wire::Generate>(&request);
+  if (first != nullptr && again != nullptr && !again->seed) again->seed = first->seed;
+  set_model_if_empty(request, model_of(original));
+  return request == original;
+}
+
+}  // namespace lockstep

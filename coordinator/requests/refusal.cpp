@@ -1,0 +1,22 @@
+#include "coordinator/requests/refusal.h"
+
+#include <utility>
+
+namespace lockstep {
+
+bool is_about_the_node(ErrorCode code) {
+  return code == ErrorCode::kOverloaded || code == ErrorCode::kNoNodeReady ||
+         code == ErrorCode::kModelNotFound;
+}
+
+bool is_about_the_length(ErrorCode code) {
+  return code == ErrorCode::kContextLengthExceeded || code == ErrorCode::kRequestExceedsKvPool;
+}
+
+void keep_refusal(std::optional<Error>& kept, Error next) {
+  const bool stays = kept && kept->code == ErrorCode::kOverloaded &&
+                     next.code != ErrorCode::kOverloaded && is_about_the_node(next.code);
+  if (!stays) kept = std::move(next);
+}
+
+}  // namespace lockstep

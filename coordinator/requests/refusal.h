@@ -1,0 +1,22 @@
+// Refusals: which errors of a node leave the request to another node, and which of several refusals
+// the client receives. Pure.
+#pragma once
+
+#include <optional>
+
+#include "common/result.h"
+
+namespace lockstep {
+
+// True for errors that are about the node's state rather than about the request.
+bool is_about_the_node(ErrorCode code);
+// True if the request is too long for the node's context or KV pool; those of another node may be
+// longer.
+bool is_about_the_length(ErrorCode code);
+
+// Replaces `kept`, the refusal for the client, by that of the next node. The refusal of a full node
+// takes precedence over that of a draining node: a client that retries later can expect the full
+// node to have room.
+void keep_refusal(std::optional<Error>& kept, Error next);
+
+}  // namespace lockstep
