@@ -1,0 +1,59 @@
+// ClientRequest: the id and the model of each kind, and a request that is sent again.
+#include "coordinator/requests/client_request.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "wire/codec/codec.h"
+
+namespace lockstep {
+namespace {
+
+wire::Generate generate() {
+  wire::Generate request;
+  request.request_id = "r";
+  request.model = "m";
+  request.prompt_text = "Hi";
+  return request;
+}
+
+TEST(ClientRequest, EachKindHasAnIdAndAModel) {
+  const wire::Tokenize tokenize{"t", "", "Hi", {}, {}, {}};
+  const wire::Detokenize detokenize{"d", "m", {1, 2}};
+  for (ClientRequest request :
+       {ClientRequest(generate()), ClientRequest(tokenize), ClientRequest(detokenize)}) {
+    EXPECT_FALSE(id_of(request).empty());
+    set_model_if_empty(request, "first");
+    EXPECT_EQ(model_of(request), id_of(request) == "t" ? "first" : "m");
+    const std::string sent = wire::encode(with_id(request, "upstream"));
+    std::visit([](auto& r) { r.request_id = "upstream"; }, request);
+    EXPECT_EQ(sent, std::visit([](const auto& r) { return wire::encode(r); }, request));
+  }
+}
+
+TEST(ClientRequest, WhatWasFilledInMayBeLeftOutAgain) {
+  wire::Generate original = generate();
+  original.seed = 7;
+  EXPECT_TRUE(is_resent(original, original));
+  wire::Generate bare = generate();
+  bare.model.clear();
+  EXPECT_TRUE(is_resent(bare, original)) << "its seed and its model were filled in";
+  EXPECT_TRUE(is_resent(wire::Tokenize{"r", "", "Hi", {}, {}, {}},
+                        wire::Tokenize{"r", "m", "Hi", {}, {}, {}}));
+}
+
+TEST(ClientRequest, ADifferentRequestIsNotARepetition) {
+  wire::Generate original = generate();
+  original.seed = 7;
+  wire::Generate other_seed = generate();
+  other_seed.seed = 8;
+  wire::Generate other_text = generate();
+  other_text.prompt_text = "Ho";
+  EXPECT_FALSE(is_resent(other_seed, original));
+  EXPECT_FALSE(is_resent(other_text, original));
+  EXPECT_FALSE(is_resent(wire::Tokenize{"r", "m", "Hi", {}, {}, {}}, original)) << "another kind";
+}
+
+}  // namespace
+}  // namespace lockstep
