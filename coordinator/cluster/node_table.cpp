@@ -83,8 +83,8 @@ NodeTable::Change NodeTable::on_heartbeat(NodeId id, const wire::Heartbeat& hear
     node.stalled = stalled;
   }
   if (stalled != was_stalled || heartbeat.draining != was_draining) membership_changed();
-  const Change heard = hear(id);
-  if (stalled == was_stalled) return heard;
+  const Change change = record_message(id);
+  if (stalled == was_stalled) return change;
   return stalled ? Change::kStalled : Change::kReady;
 }
 
@@ -99,10 +99,10 @@ bool NodeTable::is_stalled(NodeId id, const wire::Heartbeat& heartbeat) {
 }
 
 NodeTable::Change NodeTable::on_other_message(NodeId id) {
-  return node(id).is_present() ? hear(id) : Change::kNone;
+  return node(id).is_present() ? record_message(id) : Change::kNone;
 }
 
-NodeTable::Change NodeTable::hear(NodeId id) {
+NodeTable::Change NodeTable::record_message(NodeId id) {
   entries_[raw(id)].heard = clock_.now();
   if (node(id).state != NodeState::kSuspect) return Change::kNone;
   edit(id).state = NodeState::kReady;

@@ -98,7 +98,7 @@ class NodeTable {
   void membership_changed();
   Change on_foreign_welcome(NodeId id, const wire::Welcome& welcome);
   bool is_stalled(NodeId id, const wire::Heartbeat& heartbeat);
-  Change hear(NodeId id);
+  Change record_message(NodeId id);
   void forgive_own_absence(Clock::TimePoint now);
 
   // constant after construction
