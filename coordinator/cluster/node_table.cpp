@@ -36,7 +36,7 @@ NodeTable::Change NodeTable::on_welcome(NodeId id, const wire::Welcome& welcome)
   const bool is_new_epoch = node(id).welcome->epoch != welcome.epoch;
   const bool was_ready = node(id).state == NodeState::kReady;
   Entry& entry = entries_[raw(id)];
-  entry.heard = clock_.now();
+  entry.last_message = clock_.now();
   entry.foreign_version = 0;
   Node& node = edit(id);
   if (is_new_epoch) {
@@ -103,7 +103,7 @@ NodeTable::Change NodeTable::on_other_message(NodeId id) {
 }
 
 NodeTable::Change NodeTable::record_message(NodeId id) {
-  entries_[raw(id)].heard = clock_.now();
+  entries_[raw(id)].last_message = clock_.now();
   if (node(id).state != NodeState::kSuspect) return Change::kNone;
   edit(id).state = NodeState::kReady;
   membership_changed();
@@ -114,7 +114,7 @@ void NodeTable::forgive_own_absence(Clock::TimePoint now) {
   const auto uncounted = now - last_expire_ - timeouts_.suspect / 2;
   last_expire_ = now;
   if (uncounted <= Clock::TimePoint::duration::zero()) return;
-  for (Entry& entry : entries_) entry.heard = std::min(entry.heard + uncounted, now);
+  for (Entry& entry : entries_) entry.last_message = std::min(entry.last_message + uncounted, now);
 }
 
 std::vector<NodeId> NodeTable::expire() {
@@ -125,7 +125,7 @@ std::vector<NodeId> NodeTable::expire() {
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const NodeId id{static_cast<uint32_t>(i)};
     if (!node(id).is_present()) continue;
-    const auto silence = now - entries_[i].heard;
+    const auto silence = now - entries_[i].last_message;
     NodeState state = node(id).state;
     if (silence >= timeouts_.suspect) state = NodeState::kSuspect;
     if (silence >= timeouts_.dead) state = NodeState::kDead;

@@ -88,7 +88,7 @@ class NodeTable {
  private:
   struct Entry {
     // Time of the last message of the present epoch, moved on by the I/O thread's own absences.
-    Clock::TimePoint heard;
+    Clock::TimePoint last_message;
     std::optional<Clock::TimePoint> greeted;  // time of the last hello
     uint32_t n_still = 0;                     // heartbeats in a row without progress
     int64_t foreign_version = 0;  // version of the last welcome, if it is not a supported one
