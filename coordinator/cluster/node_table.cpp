@@ -142,8 +142,8 @@ std::vector<NodeId> NodeTable::due_for_hello() const {
   std::vector<NodeId> due;
   for (const auto& node : nodes_) {
     if (node->state == NodeState::kReady) continue;
-    const auto& greeted = entries_[raw(node->id)].greeted;
-    if (greeted && clock_.now() - *greeted < timeouts_.hello_interval) continue;
+    const auto& last_hello = entries_[raw(node->id)].last_hello;
+    if (last_hello && clock_.now() - *last_hello < timeouts_.hello_interval) continue;
     due.push_back(node->id);
   }
   return due;

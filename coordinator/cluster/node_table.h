@@ -69,7 +69,7 @@ class NodeTable {
   std::vector<NodeId> expire();
   // Nodes that a hello has to be sent to now.
   std::vector<NodeId> due_for_hello() const;
-  void on_hello_sent(NodeId id) { entries_[raw(id)].greeted = clock_.now(); }
+  void on_hello_sent(NodeId id) { entries_[raw(id)].last_hello = clock_.now(); }
 
   const NodeList& nodes() const { return nodes_; }
   const Node& node(NodeId id) const { return *nodes_[raw(id)]; }
@@ -89,8 +89,8 @@ class NodeTable {
   struct Entry {
     // Time of the last message of the present epoch, moved on by the I/O thread's own absences.
     Clock::TimePoint last_message;
-    std::optional<Clock::TimePoint> greeted;  // time of the last hello
-    uint32_t n_still = 0;                     // heartbeats in a row without progress
+    std::optional<Clock::TimePoint> last_hello;  // time of the last hello
+    uint32_t n_still = 0;                        // heartbeats in a row without progress
     int64_t foreign_version = 0;  // version of the last welcome, if it is not a supported one
   };
 
