@@ -282,7 +282,7 @@ void Forwarder::on_error(Inflight& request, Error error) {
   const bool is_length = is_about_the_length(error.code);
   if (request.begun || !(is_about_the_node(error.code) || is_length))
     return end_with_error(request, std::move(error));
-  if (is_length) placement_.learn_length(request, request.node);
+  if (is_length) placement_.record_too_long(request, request.node);
   keep_refusal(request.refusal, std::move(error));
   if (!send_elsewhere(request, "refused")) end_with_error(request, *request.refusal);
 }

@@ -93,7 +93,7 @@ std::optional<NodeId> Placement::choose(const Inflight& request,
   return std::nullopt;
 }
 
-void Placement::learn_length(Inflight& request, NodeId node) const {
+void Placement::record_too_long(Inflight& request, NodeId node) const {
   request.refused_as_too_long = true;
   request.n_tokens_at_least = std::max(
       request.n_tokens_at_least, most_tokens(nodes_.node(node), model_of(request.request)) + 1);

@@ -31,7 +31,7 @@ class Placement {
   std::optional<NodeId> choose(const Inflight& request, const std::vector<NodeId>& passed_over);
   // `node` refused the request as too long for its context or its KV pool. Raises the request's
   // n_tokens_at_least, so that only larger nodes remain candidates.
-  void learn_length(Inflight& request, NodeId node) const;
+  void record_too_long(Inflight& request, NodeId node) const;
 
   void on_heartbeat(NodeId node);  // to be called after NodeTable::on_heartbeat
   void on_node_lost(NodeId node) { n_foreign_[raw(node)] = 0; }
