@@ -110,7 +110,7 @@ NodeTable::Change NodeTable::record_message(NodeId id) {
   return Change::kReady;
 }
 
-void NodeTable::forgive_own_absence(Clock::TimePoint now) {
+void NodeTable::discount_own_pause(Clock::TimePoint now) {
   const auto uncounted = now - last_expire_ - timeouts_.suspect / 2;
   last_expire_ = now;
   if (uncounted <= Clock::TimePoint::duration::zero()) return;
@@ -119,7 +119,7 @@ void NodeTable::forgive_own_absence(Clock::TimePoint now) {
 
 std::vector<NodeId> NodeTable::expire() {
   const Clock::TimePoint now = clock_.now();
-  forgive_own_absence(now);
+  discount_own_pause(now);
   std::vector<NodeId> died;
   bool changed = false;
   for (size_t i = 0; i < nodes_.size(); ++i) {

@@ -99,7 +99,7 @@ class NodeTable {
   Change on_foreign_welcome(NodeId id, const wire::Welcome& welcome);
   bool is_stalled(NodeId id, const wire::Heartbeat& heartbeat);
   Change record_message(NodeId id);
-  void forgive_own_absence(Clock::TimePoint now);
+  void discount_own_pause(Clock::TimePoint now);
 
   // constant after construction
   const Clock& clock_;
