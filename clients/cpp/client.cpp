@@ -107,7 +107,7 @@ Result<wire::Done> ZmqClient::generate(wire::Generate request, const StreamHandl
   while (!outcome) {
     const Status polled = poll(milliseconds{1000});
     if (polled || outcome) continue;
-    tell_cancelled(request_id);
+    try_cancel(request_id);
     streams_.erase(request_id);  // its on_end refers to variables of this function
     return polled.error();
   }
@@ -169,13 +169,13 @@ void ZmqClient::expire() {
     if (stream.deadline <= Clock::now()) late.push_back(id);
   }
   for (const std::string& id : late) {
-    tell_cancelled(id);
+    try_cancel(id);
     end(id, too_late("request " + id));
   }
 }
 
 // Best effort: if the cancel cannot be sent now, the peer notices the closed connection later.
-void ZmqClient::tell_cancelled(const std::string& request_id) {
+void ZmqClient::try_cancel(const std::string& request_id) {
   const Status cancelled = cancel(request_id);
   if (!cancelled) log(LogLevel::kDebug, cancelled.error().message);
 }

@@ -80,7 +80,7 @@ class ZmqClient {
   void fail(const wire::ErrorReply& error);
   void end(const std::string& request_id, const Result<wire::Done>& outcome);
   void expire();
-  void tell_cancelled(const std::string& request_id);
+  void try_cancel(const std::string& request_id);
 
   std::unique_ptr<wire::Context> context_;  // outlives the socket
   wire::Socket socket_;
