@@ -106,10 +106,10 @@ void Engine::Impl::count_waiting() {
 void Engine::Impl::read_mail() {
   if (core.idle()) {
     has_mail = false;
-    mailbox.take(mail, /*wait=*/true);
+    mailbox.wait_take(mail);
     has_mail = true;
   } else {
-    mailbox.take_within(mail, std::min<std::chrono::nanoseconds>(core.pause_left(), kLongestNap));
+    mailbox.wait_take(mail, std::min<std::chrono::nanoseconds>(core.pause_left(), kLongestNap));
   }
   turns.bump();
   if (!mail.arrivals.empty()) is_idle = false;

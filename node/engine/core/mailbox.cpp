@@ -106,14 +106,14 @@ uint64_t Mailbox::n_accepted() const {
   return n_accepted_;
 }
 
-void Mailbox::take(Mail& mail, bool wait) {
+void Mailbox::wait_take(Mail& mail) {
   mail.clear();
   std::unique_lock lock(mutex_);
-  if (wait) mail_came_.wait(lock, [this] { return has_mail(); });
+  mail_came_.wait(lock, [this] { return has_mail(); });
   hand_over(mail);
 }
 
-void Mailbox::take_within(Mail& mail, std::chrono::nanoseconds longest) {
+void Mailbox::wait_take(Mail& mail, std::chrono::nanoseconds longest) {
   mail.clear();
   std::unique_lock lock(mutex_);
   // With longest = 0, as while steps run, taking mail needs no system call.

@@ -60,10 +60,10 @@ class Mailbox {
 
   // Engine thread only:
 
-  // Takes all mail. If `wait`, sleeps until there is some.
-  void take(Mail& mail, bool wait);
+  // Takes all mail; sleeps until there is some.
+  void wait_take(Mail& mail);
   // Takes all mail; sleeps for at most `longest` until there is some.
-  void take_within(Mail& mail, std::chrono::nanoseconds longest);
+  void wait_take(Mail& mail, std::chrono::nanoseconds longest);
   // Sets how many of the requests taken are not admitted yet, and their prompt tokens; they count
   // as queued.
   void set_n_waiting(int32_t n_requests, int64_t n_tokens = 0);

@@ -19,15 +19,19 @@ void end(Mailbox& mailbox, uint64_t id) {
   mailbox.forget({&ended, 1});
 }
 
+void take_now(Mailbox& mailbox, Mail& mail) {
+  mailbox.wait_take(mail, std::chrono::nanoseconds{0});
+}
+
 TEST(Mailbox, ACancelIsForTheRequestThatWasLiveNotForTheNextOfItsId) {
   Mailbox mailbox(8);
   Mail mail;
   ASSERT_TRUE(mailbox.post(request(1)));
-  mailbox.take(mail, false);
+  take_now(mailbox, mail);
   mailbox.post_cancel(RequestId{1});
   end(mailbox, 1);  // the request ends before the engine thread takes the cancel
   ASSERT_TRUE(mailbox.post(request(1)));
-  mailbox.take(mail, false);
+  take_now(mailbox, mail);
   EXPECT_EQ(mail.arrivals.size(), 1u);
   EXPECT_TRUE(mail.cancels.empty());
 }
@@ -46,7 +50,7 @@ TEST(Mailbox, WhatTheEngineHasNotAdmittedCountsAsQueued) {
   ASSERT_TRUE(mailbox.post(request(1)));
   ASSERT_TRUE(mailbox.post(request(2)));
   EXPECT_EQ(mailbox.post(request(3)).error().code, ErrorCode::kOverloaded);
-  mailbox.take(mail, false);
+  take_now(mailbox, mail);
   EXPECT_EQ(mailbox.post(request(3)).error().code, ErrorCode::kOverloaded);
   mailbox.set_n_waiting(1);
   EXPECT_TRUE(mailbox.post(request(3)));
@@ -62,7 +66,7 @@ TEST(Mailbox, PromptTokensThatWaitAreBoundedToo) {
   EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
   EXPECT_EQ(refused.error().message,
             "10 prompt tokens are waiting, with 1 more they would exceed the queue's 10");
-  mailbox.take(mail, false);
+  take_now(mailbox, mail);
   EXPECT_FALSE(mailbox.post(request(3, 1))) << "what the engine has not admitted counts";
   mailbox.set_n_waiting(1, 4);
   EXPECT_TRUE(mailbox.post(request(3, 6)));
@@ -81,12 +85,12 @@ TEST(Mailbox, TasksAreTakenInOrderAndNeverMoreThanMayWait) {
     ASSERT_TRUE(mailbox.post_task([](EngineCore&) {}));
   }
   EXPECT_FALSE(mailbox.post_task([](EngineCore&) {}));
-  mailbox.take(mail, true);
+  mailbox.wait_take(mail);
   EXPECT_EQ(mail.tasks.size(), Mailbox::kMaxTasks);
   EXPECT_TRUE(mailbox.post_task([](EngineCore&) {}));
   mailbox.stop();
   EXPECT_FALSE(mailbox.post_task([](EngineCore&) {}));
-  mailbox.take(mail, true);
+  mailbox.wait_take(mail);
   EXPECT_EQ(mail.tasks.size(), 1u);  // taken before the stop: it runs
 }
 
@@ -97,7 +101,7 @@ TEST(Mailbox, ACancelIsPostedOnce) {
   mailbox.post_cancel(RequestId{1});
   mailbox.post_cancel(RequestId{1});
   mailbox.post_cancel(RequestId{2});  // an unknown id
-  mailbox.take(mail, false);
+  take_now(mailbox, mail);
   EXPECT_EQ(mail.cancels, std::vector{RequestId{1}});
 }
 
