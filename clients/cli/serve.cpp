@@ -52,7 +52,7 @@ AdminRoutes combined_routes(NodeApp& node, const CoordinatorApp& coordinator,
 
 int serve(const NodeConfig& node_config, CoordinatorConfig config, TerminationSignals& signals) {
   NodeApp node(node_config);
-  config.node = {node.endpoint()};
+  config.nodes = {node.endpoint()};
   const auto registry = std::make_shared<prometheus::Registry>();
   const auto coordinator = value_or_throw(CoordinatorApp::start(config, registry));
   const auto address = value_or_throw(parse_host_port(config.admin));

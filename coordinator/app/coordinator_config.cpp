@@ -57,7 +57,7 @@ Status check_node_endpoint(const std::string& text) {
 // A node that is listed twice would count as two nodes and get twice its share of the requests.
 Status check_nodes(const CoordinatorConfig& config) {
   std::vector<std::string> seen;
-  for (const std::string& node : config.node) {
+  for (const std::string& node : config.nodes) {
     if (Status status = check_node_endpoint(node); !status) return status;
     std::string endpoint = *wire::canonical_endpoint(node);
     if (std::find(seen.begin(), seen.end(), endpoint) != seen.end())
@@ -160,7 +160,7 @@ std::optional<uint64_t> seed_of(const CoordinatorConfig& config) {
 ZmqFrontendConfig zmq_frontend_config(const CoordinatorConfig& config, RoutingPolicy policy) {
   ZmqFrontendConfig frontend;
   frontend.zmq_endpoint = config.zmq;
-  frontend.node_endpoints = config.node;
+  frontend.node_endpoints = config.nodes;
   frontend.policy = policy;
   frontend.timeouts.suspect = milliseconds(config.node_suspect_ms);
   frontend.timeouts.dead = milliseconds(config.node_dead_ms);
@@ -193,7 +193,7 @@ Result<CoordinatorSettings> resolve(const CoordinatorConfig& config) {
 }
 
 Result<CoordinatorSettings> resolve_with_node(const CoordinatorConfig& config) {
-  if (config.node.empty()) return bad("node", "is missing: name at least one with --node");
+  if (config.nodes.empty()) return bad("node", "is missing: name at least one with --node");
   return resolve(config);
 }
 

@@ -20,7 +20,7 @@ struct CoordinatorConfig {
   std::string http = "127.0.0.1:8000";
   std::string zmq = "tcp://127.0.0.1:5555";
   std::string admin = "127.0.0.1:0";
-  std::vector<std::string> node;
+  std::vector<std::string> nodes;
   std::string policy = "round-robin";
   std::optional<int64_t> seed;
   int64_t http_threads = 1;
@@ -95,7 +95,7 @@ struct CoordinatorConfig {
   void visit_fields(V& v) {
     visit_front_fields(v);
     v.group("Routing");
-    v(node, "node", "ENDPOINT",
+    v(nodes, "node", "ENDPOINT",
       "ZeroMQ endpoints of the nodes, at least one; the flag is given once per node.");
     visit_admin_fields(v);
     v.group("Observability");

@@ -23,8 +23,8 @@ class CoordinatorHarness {
   explicit CoordinatorHarness(const std::vector<FakeNode*>& nodes, CoordinatorConfig config = {}) {
     config.http = "127.0.0.1:0";
     config.zmq = "tcp://127.0.0.1:0";
-    for (FakeNode* node : nodes) config.node.push_back(node->endpoint());
-    if (config.node.empty()) config.node.push_back("tcp://127.0.0.1:1");  // an unused port
+    for (FakeNode* node : nodes) config.nodes.push_back(node->endpoint());
+    if (config.nodes.empty()) config.nodes.push_back("tcp://127.0.0.1:1");  // an unused port
     Result<std::unique_ptr<CoordinatorApp>> app = CoordinatorApp::start(config);
     EXPECT_TRUE(app) << app.error().message;
     app_ = std::move(*app);

@@ -38,7 +38,7 @@ const std::map<std::string, std::string> kTaken = {
 
 CoordinatorConfig with_nodes(std::vector<std::string> nodes) {
   CoordinatorConfig config;
-  config.node = std::move(nodes);
+  config.nodes = std::move(nodes);
   return config;
 }
 

@@ -210,7 +210,7 @@ TEST(CoordinatorApp, SettingsThatCannotStartAreRefusedByTheCheck) {
   EXPECT_EQ(CoordinatorApp::start({}).error().param, "node");
   const auto with_node = [](const std::string& node) {
     CoordinatorConfig config;
-    config.node = {"tcp://127.0.0.1:5556", node};
+    config.nodes = {"tcp://127.0.0.1:5556", node};
     return resolve_with_node(config);
   };
   for (const char* good : {"tcp://node-1:5556", "tcp://[::1]:5556", "ipc:///run/node"})
@@ -240,7 +240,7 @@ TEST(CoordinatorApp, ABusyPortIsOneClearLine) {
   FakeNode node;
   CoordinatorHarness first({&node});
   CoordinatorConfig config;
-  config.node = {node.endpoint()};
+  config.nodes = {node.endpoint()};
   config.http = first.app().http_address();
   config.zmq = "";
   const auto second = CoordinatorApp::start(config);
