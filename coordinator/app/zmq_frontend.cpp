@@ -36,9 +36,9 @@ std::string key_of_peer(const std::string& peer) { return "zmq:" + peer; }
 }  // namespace
 
 // Delivers replies to one client of the ROUTER.
-class ZmqFrontend::FrontSink final : public ReplySink {
+class ZmqFrontend::ZmqReplySink final : public ReplySink {
  public:
-  FrontSink(ZmqFrontend& frontend, std::string peer)
+  ZmqReplySink(ZmqFrontend& frontend, std::string peer)
       : frontend_(frontend), peer_(std::move(peer)) {}
   void deliver(wire::Message message) override { frontend_.reply(peer_, message); }
 
@@ -84,7 +84,8 @@ Status ZmqFrontend::open_sockets() {
     if (Status status = socket.bind(config_.zmq_endpoint); !status) return status.error();
     socket.set_linger(kCloseLinger);
     zmq_endpoint_ = socket.endpoint();
-    front_ = loop_.add(std::move(socket), [this](wire::Incoming& in) { on_client_bytes(in); });
+    client_socket_ =
+        loop_.add(std::move(socket), [this](wire::Incoming& in) { on_client_bytes(in); });
   }
   loop_.every(kTick, [this] { tick(); });
   loop_.on_wake([this] { drain_inbox(); });
@@ -206,7 +207,7 @@ void ZmqFrontend::on_client_bytes(wire::Incoming& incoming) {
   if (!incoming.single_frame)
     message = Error{ErrorCode::kInvalidRequest, "a message must be one frame", ""};
   if (message) {
-    const auto sink = std::make_shared<FrontSink>(*this, incoming.peer);
+    const auto sink = std::make_shared<ZmqReplySink>(*this, incoming.peer);
     dispatcher_.on_message({key_of_peer(incoming.peer), sink}, std::move(*message));
   } else {
     const Error& error = message.error();
@@ -218,7 +219,7 @@ void ZmqFrontend::on_client_bytes(wire::Incoming& incoming) {
 // A peer that is disconnected, or whose queue is full, gets nothing more. When the socket is
 // closed, for example after stop(), the message is dropped.
 void ZmqFrontend::reply(const std::string& peer, const wire::Message& message) {
-  wire::Socket* socket = loop_.find_socket(*front_);
+  wire::Socket* socket = loop_.find_socket(*client_socket_);
   if (socket == nullptr) return;
   const Result<wire::SendResult> sent = socket->send(peer, wire::encode_sendable(message));
   if (!sent || *sent != wire::SendResult::kSent) unreachable_.push_back(key_of_peer(peer));

@@ -59,7 +59,7 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
     // monostate: the client disconnected
     std::variant<std::monostate, wire::Message, std::vector<wire::Generate>> said;
   };
-  class FrontSink;
+  class ZmqReplySink;
   static constexpr std::chrono::seconds kHungAfter{5};
 
   ZmqFrontend(ZmqFrontendConfig config, CoordinatorProbes& probes, const Clock& clock);
@@ -92,7 +92,7 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   Forwarder forwarder_;
   RequestDispatcher dispatcher_;
   std::vector<wire::ZmqLoop::SocketId> node_sockets_;  // [n_nodes]
-  std::optional<wire::ZmqLoop::SocketId> front_;
+  std::optional<wire::ZmqLoop::SocketId> client_socket_;
   // Keys of clients to drop once the present message has been handled.
   std::vector<std::string> unreachable_;
   FingerprintWatch fingerprints_;
