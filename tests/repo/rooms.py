@@ -85,8 +85,8 @@ MANY = {
     "node/model/weights": ("Everything that is made once from a model file and then only read.",
                            "arena fingerprint rope_table weights"),
     "node/service/requests": ("A request between the socket and the engine; the server owns all.",
-                              "completions event_mailbox generate_params model_front "
-                              "request_server sampling_defaults send_queue text_length "
+                              "completions event_mailbox generate_params request_server "
+                              "sampling_defaults send_queue served_model text_length "
                               "text_server text_worker"),
     "node/text/jinja/values": ("The values of the template language and their texts.",
                                "letter_case nesting number_text strings unicode value"),

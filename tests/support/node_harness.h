@@ -88,7 +88,7 @@ class NodeHarness {
   }
   NullExecutor& executor() { return executor_; }
   NodeProbes& probes() { return probes_; }
-  const ModelFront& model() const { return model_; }
+  const ServedModel& model() const { return model_; }
   const MemoryLedger& ledger() const { return ledger_; }
   const Clock& clock() const { return clock_; }
 
@@ -146,7 +146,7 @@ class NodeHarness {
   BlockEventLog block_events_;
   NullExecutor executor_;
   Engine engine_;
-  ModelFront model_;
+  ServedModel model_;
   std::unique_ptr<NodeServer> server_;
 };
 

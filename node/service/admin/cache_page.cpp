@@ -65,7 +65,7 @@ ordered_json tenants_json(const CacheReport& report, const std::vector<TenantCon
 
 }  // namespace
 
-CachePage::CachePage(const ModelFront& model, const Clock& clock, bool with_text)
+CachePage::CachePage(const ServedModel& model, const Clock& clock, bool with_text)
     : model_(model), clock_(clock), with_text_(with_text) {}
 
 AdminResponse CachePage::loading() {

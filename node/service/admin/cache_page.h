@@ -14,7 +14,7 @@
 #include "common/service/http/admin_http.h"
 #include "node/engine/report/cache_report.h"
 #include "node/engine/report/cache_walk.h"
-#include "node/service/requests/model_front.h"
+#include "node/service/requests/served_model.h"
 
 namespace lockstep {
 
@@ -23,7 +23,7 @@ class CachePage {
   static constexpr std::chrono::milliseconds kTimeout{1000};
 
   // Both must outlive this object, which outlives the answers. with_text: prompt text is shown.
-  CachePage(const ModelFront& model, const Clock& clock, bool with_text);
+  CachePage(const ServedModel& model, const Clock& clock, bool with_text);
 
   // Requests a new report from the engine, unless one is in progress, and replies when it is
   // complete. Like latest(), only for the thread that writes answers.
@@ -55,7 +55,7 @@ class CachePage {
   void take_reading();
   std::string json(const CacheReport& report, Clock::TimePoint made) const;
 
-  const ModelFront& model_;
+  const ServedModel& model_;
   const Clock& clock_;
   const bool with_text_;
   const std::shared_ptr<Latest> latest_ = std::make_shared<Latest>();

@@ -105,7 +105,7 @@ Health NodeApp::health() const {
 
 void NodeApp::serve(const NodeConfig& config) {
   const uint64_t epoch = new_epoch();
-  front_.emplace(ModelFront{
+  model_.emplace(ServedModel{
       .engine = engine_->engine(),
       .tokenizer = engine_->tokenizer(),
       .encode_chat = [this](
@@ -124,11 +124,11 @@ void NodeApp::serve(const NodeConfig& config) {
   server_config.listen = config.listen;
   server_config.events = config.events;
   server_config.events_replay = config.events_replay;
-  server_ = value_or_throw(NodeServer::make(*front_, mailbox_, probes_, clock_, server_config));
+  server_ = value_or_throw(NodeServer::make(*model_, mailbox_, probes_, clock_, server_config));
   probes_.attach(
-      {front_->name, front_->backend, front_->fingerprint},
-      [this] { return engine_->engine().snapshot(); }, engine_->ledger(), front_->block_events);
-  cache_page_ = std::make_unique<CachePage>(*front_, clock_, config.inspect_text);
+      {model_->name, model_->backend, model_->fingerprint},
+      [this] { return engine_->engine().snapshot(); }, engine_->ledger(), model_->block_events);
+  cache_page_ = std::make_unique<CachePage>(*model_, clock_, config.inspect_text);
   engine_->engine().start();  // first, because accepted requests must reach their end
   server_->start();
   stage_ = Stage::kServing;

@@ -55,7 +55,7 @@ class NodeApp {
   NodeProbes probes_;
   EventMailbox mailbox_{clock_};
   std::unique_ptr<NodeEngine> engine_;
-  std::optional<ModelFront> front_;
+  std::optional<ServedModel> model_;
   std::unique_ptr<NodeServer> server_;
   std::unique_ptr<CachePage> cache_page_;
   std::unique_ptr<AdminHttp> admin_;  // last, because its handlers use all of the above

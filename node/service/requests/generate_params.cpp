@@ -82,13 +82,13 @@ std::vector<ChatMessage> chat_messages(const std::vector<wire::ChatMessage>& mes
 constexpr int64_t kMaxTokensInReply = wire::kMaxValues / 2 - 64;
 
 template <class Request>
-Status check_length(const ModelFront& model, const Request& request,
+Status check_length(const ServedModel& model, const Request& request,
                     const std::optional<std::string>& text) {
   if (!text) return Ok{};
   return check_text_length(*text, model.tokenizer, text_limit(model, request), "prompt");
 }
 
-Result<std::vector<int32_t>> encode_messages(const ModelFront& model,
+Result<std::vector<int32_t>> encode_messages(const ServedModel& model,
                                              const std::vector<wire::ChatMessage>& messages,
                                              const TextLimit& limit) {
   if (messages.empty()) {
@@ -180,7 +180,7 @@ Result<GenerationRequest> generation_request(const wire::Generate& request,
   return out;
 }
 
-Status check_model(const ModelFront& model, const std::string& name) {
+Status check_model(const ServedModel& model, const std::string& name) {
   if (name == model.name) return Ok{};
   if (name.size() > wire::kMaxModelNameBytes) {
     return Error{ErrorCode::kInvalidRequest,
@@ -192,31 +192,33 @@ Status check_model(const ModelFront& model, const std::string& name) {
                "the model '" + name + "' is not served here; '" + model.name + "' is", "model"};
 }
 
-Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Generate& request) {
+Result<std::vector<int32_t>> encode_prompt(const ServedModel& model,
+                                           const wire::Generate& request) {
   if (request.messages)
     return encode_messages(model, *request.messages, text_limit(model, request));
   if (request.prompt_ids) return *request.prompt_ids;
   return model.tokenizer.encode(request.prompt_text.value_or(""), true, request.add_special_tokens);
 }
 
-Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Tokenize& request) {
+Result<std::vector<int32_t>> encode_prompt(const ServedModel& model,
+                                           const wire::Tokenize& request) {
   if (request.messages)
     return encode_messages(model, *request.messages, text_limit(model, request));
   return model.tokenizer.encode(request.prompt.value_or(""), true, request.add_special_tokens);
 }
 
-TextLimit text_limit(const ModelFront& model, const wire::Generate&) {
+TextLimit text_limit(const ServedModel& model, const wire::Generate&) {
   return {model.engine.config().limits.max_model_len - 1, ErrorCode::kContextLengthExceeded,
           ", max_model_len less a token of output"};
 }
-TextLimit text_limit(const ModelFront&, const wire::Tokenize&) {
+TextLimit text_limit(const ServedModel&, const wire::Tokenize&) {
   return {kMaxTokensInReply, ErrorCode::kPayloadTooLarge, ", which one reply holds"};
 }
 
-Status check_text_length(const ModelFront& model, const wire::Generate& request) {
+Status check_text_length(const ServedModel& model, const wire::Generate& request) {
   return check_length(model, request, request.prompt_text);
 }
-Status check_text_length(const ModelFront& model, const wire::Tokenize& request) {
+Status check_text_length(const ServedModel& model, const wire::Tokenize& request) {
   return check_length(model, request, request.prompt);
 }
 

@@ -10,7 +10,7 @@
 #include "common/result.h"
 #include "node/engine/sequence/request.h"
 #include "node/kv/pool/tenant_config.h"
-#include "node/service/requests/model_front.h"
+#include "node/service/requests/served_model.h"
 #include "wire/messages.h"
 
 namespace lockstep {
@@ -32,20 +32,20 @@ Result<int32_t> tenant_index(const std::vector<TenantConfig>& tenants, const std
 
 // Returns kModelNotFound unless the name is this model's, and kInvalidRequest for a name that is
 // too long to repeat in an error.
-Status check_model(const ModelFront& model, const std::string& name);
+Status check_model(const ServedModel& model, const std::string& name);
 
 // Returns the prompt as token ids. Special tokens that a text prompt spells count as such, as in
 // vLLM and llama-server.
-Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Generate& request);
-Result<std::vector<int32_t>> encode_prompt(const ModelFront& model, const wire::Tokenize& request);
+Result<std::vector<int32_t>> encode_prompt(const ServedModel& model, const wire::Generate& request);
+Result<std::vector<int32_t>> encode_prompt(const ServedModel& model, const wire::Tokenize& request);
 
 // The limit of a prompt's text, which leaves room for one token of output.
-TextLimit text_limit(const ModelFront& model, const wire::Generate& request);
+TextLimit text_limit(const ServedModel& model, const wire::Generate& request);
 // The limit of the text whose tokens one reply holds.
-TextLimit text_limit(const ModelFront& model, const wire::Tokenize& request);
+TextLimit text_limit(const ServedModel& model, const wire::Tokenize& request);
 // Checks a plain text. A chat is checked once it is rendered.
-Status check_text_length(const ModelFront& model, const wire::Generate& request);
-Status check_text_length(const ModelFront& model, const wire::Tokenize& request);
+Status check_text_length(const ServedModel& model, const wire::Generate& request);
+Status check_text_length(const ServedModel& model, const wire::Tokenize& request);
 
 // Returns the bytes of text that encode_prompt has to read, markup between messages included.
 size_t prompt_text_bytes(const wire::Generate& request);

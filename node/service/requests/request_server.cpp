@@ -41,7 +41,7 @@ const Error kSlowReader{ErrorCode::kOverloaded,
 
 }  // namespace
 
-RequestServer::RequestServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker,
+RequestServer::RequestServer(const ServedModel& model, SendQueue& send_queue, TextWorker& worker,
                              NodeProbes& probes, const Clock& clock)
     : model_(model), send_queue_(send_queue), worker_(worker), probes_(probes), clock_(clock) {}
 

@@ -16,9 +16,9 @@
 #include "node/service/probes.h"
 #include "node/service/requests/event_mailbox.h"
 #include "node/service/requests/generate_params.h"
-#include "node/service/requests/model_front.h"
 #include "node/service/requests/peer_requests.h"
 #include "node/service/requests/send_queue.h"
+#include "node/service/requests/served_model.h"
 #include "node/service/requests/text_worker.h"
 #include "wire/messages.h"
 
@@ -27,7 +27,7 @@ namespace lockstep {
 class RequestServer {
  public:
   // All arguments must outlive this object.
-  RequestServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker,
+  RequestServer(const ServedModel& model, SendQueue& send_queue, TextWorker& worker,
                 NodeProbes& probes, const Clock& clock);
 
   void generate(const std::string& peer, wire::Generate request);
@@ -61,7 +61,7 @@ class RequestServer {
   void end(const StepOutputs::End& end);
   void refuse(const std::string& peer, const std::string& request_id, const Error& error);
 
-  const ModelFront& model_;
+  const ServedModel& model_;
   SendQueue& send_queue_;
   TextWorker& worker_;
   NodeProbes& probes_;

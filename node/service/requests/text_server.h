@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "node/service/requests/model_front.h"
 #include "node/service/requests/send_queue.h"
+#include "node/service/requests/served_model.h"
 #include "node/service/requests/text_worker.h"
 #include "wire/messages.h"
 
@@ -13,7 +13,7 @@ namespace lockstep {
 class TextServer {
  public:
   // All arguments must outlive this object.
-  TextServer(const ModelFront& model, SendQueue& send_queue, TextWorker& worker)
+  TextServer(const ServedModel& model, SendQueue& send_queue, TextWorker& worker)
       : model_(model), send_queue_(send_queue), worker_(worker) {}
 
   void tokenize(const std::string& peer, wire::Tokenize request);
@@ -25,7 +25,7 @@ class TextServer {
   template <class Request>
   void run(const std::string& peer, size_t n_bytes, Request request);
 
-  const ModelFront& model_;
+  const ServedModel& model_;
   SendQueue& send_queue_;
   TextWorker& worker_;
 };

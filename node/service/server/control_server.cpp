@@ -15,7 +15,7 @@ namespace {
 const Error kBusy{ErrorCode::kOverloaded, "the engine has too many tasks waiting, or is stopping",
                   ""};
 
-Result<ClearScope> scope_of(const ModelFront& model, const wire::ClearKvCache& ask) {
+Result<ClearScope> scope_of(const ServedModel& model, const wire::ClearKvCache& ask) {
   ClearScope scope;
   if (ask.scope == "all") return scope;
   if (ask.scope == "model") {
@@ -37,7 +37,7 @@ uint64_t count(int32_t n) { return static_cast<uint64_t>(n); }
 
 }  // namespace
 
-ControlServer::ControlServer(const ModelFront& model, RequestServer& requests,
+ControlServer::ControlServer(const ServedModel& model, RequestServer& requests,
                              Completions& completions)
     : model_(model), requests_(requests), completions_(completions) {}
 

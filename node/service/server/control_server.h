@@ -10,8 +10,8 @@
 #include "common/result.h"
 #include "node/engine/report/cache_control.h"
 #include "node/service/requests/completions.h"
-#include "node/service/requests/model_front.h"
 #include "node/service/requests/request_server.h"
+#include "node/service/requests/served_model.h"
 #include "wire/messages.h"
 
 namespace lockstep {
@@ -24,7 +24,7 @@ class ControlServer {
   using Reply = std::function<void(Result<Answer>)>;
 
   // All of them must outlive this object; the engine stops before the loop does.
-  ControlServer(const ModelFront& model, RequestServer& requests, Completions& completions);
+  ControlServer(const ServedModel& model, RequestServer& requests, Completions& completions);
 
   // The reply runs on the I/O thread, at once if it is an error.
   void clear(const wire::ClearKvCache& ask, const Reply<wire::KvCacheCleared>& reply);
@@ -38,7 +38,7 @@ class ControlServer {
                   const std::function<void(Answer&&)>& finish);
   std::vector<wire::Slot> to_wire(const std::vector<SlotInfo>& slots);
 
-  const ModelFront& model_;
+  const ServedModel& model_;
   RequestServer& requests_;
   Completions& completions_;
   size_t n_open_ = 0;

@@ -21,13 +21,13 @@ constexpr milliseconds kLoadLine{1000};
 constexpr milliseconds kHungAfter{5000};
 constexpr milliseconds kFinalMessageLinger{1000};
 
-wire::ModelInfo model_info(const ModelFront& model) {
+wire::ModelInfo model_info(const ServedModel& model) {
   const auto max_model_len = static_cast<uint64_t>(model.engine.config().limits.max_model_len);
   return {model.name, model.created, max_model_len, to_wire(model.sampling_defaults)};
 }
 
 // Returns a function that copies the resident blocks between two turns of the engine.
-EventPublisher::AskResident ask_resident(const ModelFront& model) {
+EventPublisher::AskResident ask_resident(const ServedModel& model) {
   return [&model](std::function<void(ResidentBlocks)> answer) {
     return model.engine.post([&model, answer = std::move(answer)](EngineCore& core) {
       model.block_events->end_turn();
@@ -38,15 +38,16 @@ EventPublisher::AskResident ask_resident(const ModelFront& model) {
 
 }  // namespace
 
-Result<std::unique_ptr<NodeServer>> NodeServer::make(const ModelFront& model, EventMailbox& mailbox,
-                                                     NodeProbes& probes, const Clock& clock,
+Result<std::unique_ptr<NodeServer>> NodeServer::make(const ServedModel& model,
+                                                     EventMailbox& mailbox, NodeProbes& probes,
+                                                     const Clock& clock,
                                                      const NodeServerConfig& config) {
   std::unique_ptr<NodeServer> server(new NodeServer(model, mailbox, probes, clock, config));
   TRY([[maybe_unused]] const Ok listening, server->listen());
   return server;
 }
 
-NodeServer::NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbes& probes,
+NodeServer::NodeServer(const ServedModel& model, EventMailbox& mailbox, NodeProbes& probes,
                        const Clock& clock, const NodeServerConfig& config)
     : model_(model),
       mailbox_(mailbox),

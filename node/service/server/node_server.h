@@ -15,9 +15,9 @@
 #include "node/service/probes.h"
 #include "node/service/requests/completions.h"
 #include "node/service/requests/event_mailbox.h"
-#include "node/service/requests/model_front.h"
 #include "node/service/requests/request_server.h"
 #include "node/service/requests/send_queue.h"
+#include "node/service/requests/served_model.h"
 #include "node/service/requests/text_server.h"
 #include "node/service/requests/text_worker.h"
 #include "node/service/server/control_server.h"
@@ -30,7 +30,7 @@ namespace lockstep {
 struct NodeServerConfig {
   std::string listen;  // "tcp://127.0.0.1:5556"; port 0 = a free one
   std::chrono::milliseconds heartbeat_interval{250};
-  std::string events, events_replay;  // endpoints, if the model front has block events
+  std::string events, events_replay;  // endpoints, if the model has block events
   size_t max_long_prompts = 64;       // long prompts at the TextWorker, waiting or running
   size_t max_tasks = 64;              // tasks of other threads, such as verbs, waiting for the loop
   wire::SocketOptions socket;
@@ -40,7 +40,7 @@ class NodeServer {
  public:
   // Listens. Model, mailbox, probes and clock must outlive the server. The engine must write its
   // events to `mailbox`.
-  static Result<std::unique_ptr<NodeServer>> make(const ModelFront& model, EventMailbox& mailbox,
+  static Result<std::unique_ptr<NodeServer>> make(const ServedModel& model, EventMailbox& mailbox,
                                                   NodeProbes& probes, const Clock& clock,
                                                   const NodeServerConfig& config);
   ~NodeServer();  // stop(); the engine must have stopped
@@ -69,8 +69,8 @@ class NodeServer {
   const EventPublisher* events() const { return events_.get(); }
 
  private:
-  NodeServer(const ModelFront& model, EventMailbox& mailbox, NodeProbes& probes, const Clock& clock,
-             const NodeServerConfig& config);
+  NodeServer(const ServedModel& model, EventMailbox& mailbox, NodeProbes& probes,
+             const Clock& clock, const NodeServerConfig& config);
 
   Status listen();
   Status listen_for_events();
@@ -102,7 +102,7 @@ class NodeServer {
   void handle(const std::string& peer, M& message);
 
   // constant after listen()
-  const ModelFront& model_;
+  const ServedModel& model_;
   EventMailbox& mailbox_;
   NodeProbes& probes_;
   const NodeServerConfig config_;

@@ -97,9 +97,9 @@ TEST(CachePage, ANodeThatWasNeverAskedAndIsBusySaysSo) {
 // The file system takes any bytes as a name; this is the last line behind the check at start.
 TEST(CachePage, AModelNameThatIsNoTextIsShownAndEndsNothing) {
   NodeHarness node;
-  ModelFront front = node.model();
-  front.name = "m\xff";
-  CachePage page(front, node.clock(), false);
+  ServedModel model = node.model();
+  model.name = "m\xff";
+  CachePage page(model, node.clock(), false);
   const AdminResponse answer = NodeHarness::wait_page(page);
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(json::parse(answer.body)["model"], "m\xef\xbf\xbd");

@@ -31,15 +31,15 @@ class RequestServerTest : public ::testing::Test {
     config.limits = limits;
     config.n_kv_blocks = 64;
     engine_.emplace(config, *executor_, tokenizer_, clock_, mailbox_);
-    model_.emplace(ModelFront{.engine = *engine_,
-                              .tokenizer = tokenizer_,
-                              .encode_chat = [this](const auto& messages, const TextLimit&)
-                                  -> Result<std::vector<int32_t>> {
-                                return tokenizer_.encode(messages[0].content, true, false);
-                              },
-                              .name = "null",
-                              .fingerprint = {},
-                              .backend = {}});
+    model_.emplace(ServedModel{.engine = *engine_,
+                               .tokenizer = tokenizer_,
+                               .encode_chat = [this](const auto& messages, const TextLimit&)
+                                   -> Result<std::vector<int32_t>> {
+                                 return tokenizer_.encode(messages[0].content, true, false);
+                               },
+                               .name = "null",
+                               .fingerprint = {},
+                               .backend = {}});
     server_.emplace(*model_, send_queue_, worker_, probes_, clock_);
     engine_->start();
   }
@@ -84,7 +84,7 @@ class RequestServerTest : public ::testing::Test {
   std::atomic<std::chrono::milliseconds> step_time_{0ms};
   std::optional<testing::NullExecutor> executor_;
   std::optional<Engine> engine_;
-  std::optional<ModelFront> model_;
+  std::optional<ServedModel> model_;
   std::vector<std::string> sent_;
   size_t room_ = 1000000;
   SendQueue send_queue_{

@@ -1,4 +1,4 @@
-// ModelFront: the service's view of one loaded model, so that tests can substitute the model. The
+// ServedModel: the service's view of one loaded model, so that tests can substitute the model. The
 // code that constructs it keeps its parts alive. Immutable; any thread.
 #pragma once
 
@@ -17,7 +17,7 @@
 
 namespace lockstep {
 
-struct ModelFront {
+struct ServedModel {
   Engine& engine;
   const Tokenizer& tokenizer;
   // Renders a conversation with the model's template and, if the text is within the limit,
