@@ -26,7 +26,7 @@ struct FrontFields {
   NodeConfig& node;
   template <class V>
   void visit_fields(V& v) {
-    coordinator.visit_front_fields(v);
+    coordinator.visit_coordinator_fields(v);
     coordinator.visit_admin_fields(v);
     node.visit_event_fields(v);
     node.visit_admin_fields(v);

@@ -40,9 +40,9 @@ struct CoordinatorConfig {
   int64_t verbosity = 1;
   bool insecure = false;
 
-  // The settings that a node does not have; `lockstep serve` reads the others into its node.
+  // The settings that only a coordinator has; `lockstep serve` reads the others into its node.
   template <class V>
-  void visit_front_fields(V& v) {
+  void visit_coordinator_fields(V& v) {
     v.group("Network");
     v(http, "http", "HOST:PORT",
       "Address of the OpenAI API. Port 0 picks a free port, which is printed.");
@@ -93,7 +93,7 @@ struct CoordinatorConfig {
   }
   template <class V>
   void visit_fields(V& v) {
-    visit_front_fields(v);
+    visit_coordinator_fields(v);
     v.group("Routing");
     v(nodes, "node", "ENDPOINT",
       "ZeroMQ endpoints of the nodes, at least one; the flag is given once per node.");
