@@ -80,7 +80,7 @@ class Pod:
             f"127.0.0.1:{self.admin}", "--served-model-name", "m")
 
 
-class Front:
+class Coordinator:
     """A coordinator with the settings of the base that looks the pods up by their names."""
 
     def __init__(self, folder, names):
@@ -116,20 +116,21 @@ def status(port, which, probe):
 
 def test_pods_are_found_by_name_before_and_after_they_move(tmp_path, started):
     names = Names(tmp_path)
-    front = Front(tmp_path, names)
-    started.append(front.process)
+    coordinator = Coordinator(tmp_path, names)
+    started.append(coordinator.process)
     # No pod has a name yet: the coordinator lives, and takes no requests.
-    wait_for(lambda: answers(front.admin, probe_path("coordinator", "startupProbe")), 30, "started")
-    assert status(front.admin, "coordinator", "livenessProbe") == 200
-    assert status(front.admin, "coordinator", "readinessProbe") == 503
+    wait_for(lambda: answers(coordinator.admin, probe_path("coordinator", "startupProbe")), 30,
+             "started")
+    assert status(coordinator.admin, "coordinator", "livenessProbe") == 200
+    assert status(coordinator.admin, "coordinator", "readinessProbe") == 503
 
     nodes = {}
     for pod in pods():
         nodes[pod] = Pod(tmp_path)
         started.append(nodes[pod].process)
         names.set(pod, nodes[pod].address)
-    wait_for(lambda: front.n_ready() == len(pods()), 60, "every node ready")
-    assert status(front.admin, "coordinator", "readinessProbe") == 200
+    wait_for(lambda: coordinator.n_ready() == len(pods()), 60, "every node ready")
+    assert status(coordinator.admin, "coordinator", "readinessProbe") == 200
     for node in nodes.values():
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert status(node.admin, "node", probe) == 200
@@ -137,15 +138,15 @@ def test_pods_are_found_by_name_before_and_after_they_move(tmp_path, started):
     # One pod goes, and comes back at another address under the same name.
     moved = pods()[0]
     nodes[moved].process.stop()
-    wait_for(lambda: front.n_ready() == len(pods()) - 1, 30, "one node gone")
+    wait_for(lambda: coordinator.n_ready() == len(pods()) - 1, 30, "one node gone")
     before = nodes[moved].address
     nodes[moved] = Pod(tmp_path)
     assert nodes[moved].address != before
     started.append(nodes[moved].process)
     names.set(moved, nodes[moved].address)
-    wait_for(lambda: front.n_ready() == len(pods()), 60, "found at its new address")
+    wait_for(lambda: coordinator.n_ready() == len(pods()), 60, "found at its new address")
     for _ in range(2 * len(pods())):
-        code, answer = request(front.http, "POST", "/v1/completions",
+        code, answer = request(coordinator.http, "POST", "/v1/completions",
                                {"model": "m", "prompt": "x", "max_tokens": 2,
                                 "ignore_eos": True})
         assert code == 200, answer
