@@ -19,7 +19,7 @@ wire::Generate generate(const std::string& id) {
   return out;
 }
 
-TEST(ZmqFront, AShutdownIsTheFinalMessageOfWhatStillRuns) {
+TEST(ZmqClients, AShutdownIsTheFinalMessageOfWhatStillRuns) {
   FakeNode node(FakeNode::hang_after(1));
   CoordinatorHarness coordinator({&node});
   WirePeer client(coordinator.app().zmq_endpoint());
@@ -33,7 +33,7 @@ TEST(ZmqFront, AShutdownIsTheFinalMessageOfWhatStillRuns) {
   EXPECT_EQ(node.wait_cancels(1).size(), 1u);
 }
 
-TEST(ZmqFront, AStreamComesUnderTheClientsId) {
+TEST(ZmqClients, AStreamComesUnderTheClientsId) {
   FakeNode node;
   CoordinatorHarness coordinator({&node});
   WirePeer client(coordinator.app().zmq_endpoint());
@@ -48,7 +48,7 @@ TEST(ZmqFront, AStreamComesUnderTheClientsId) {
   EXPECT_EQ(done.usage.completion_tokens, 3u);
 }
 
-TEST(ZmqFront, TwoClientsMayUseOneId) {
+TEST(ZmqClients, TwoClientsMayUseOneId) {
   FakeNode node;
   CoordinatorHarness coordinator({&node});
   WirePeer a(coordinator.app().zmq_endpoint()), b(coordinator.app().zmq_endpoint());
@@ -58,7 +58,7 @@ TEST(ZmqFront, TwoClientsMayUseOneId) {
   EXPECT_EQ(b.expect<wire::Done>().request_id, "same");
 }
 
-TEST(ZmqFront, CancelEndsTheStream) {
+TEST(ZmqClients, CancelEndsTheStream) {
   FakeNode node(FakeNode::hang_after(1));
   CoordinatorHarness coordinator({&node});
   WirePeer client(coordinator.app().zmq_endpoint());
@@ -69,7 +69,7 @@ TEST(ZmqFront, CancelEndsTheStream) {
   EXPECT_EQ(node.n_cancels(), 1u);
 }
 
-TEST(ZmqFront, AClientThatLeavesIsCancelledAtItsNextToken) {
+TEST(ZmqClients, AClientThatLeavesIsCancelledAtItsNextToken) {
   FakeNode node(FakeNode::hang_after(1));
   CoordinatorHarness coordinator({&node});
   wire::Generate request;
@@ -87,7 +87,7 @@ TEST(ZmqFront, AClientThatLeavesIsCancelledAtItsNextToken) {
   EXPECT_GE(node.n_cancels(), 1u);
 }
 
-TEST(ZmqFront, BadMessagesAreAnsweredAndTheOthersGoOn) {
+TEST(ZmqClients, BadMessagesAreAnsweredAndTheOthersGoOn) {
   FakeNode node(FakeNode::hang_after(1));
   CoordinatorHarness coordinator({&node});
   WirePeer client(coordinator.app().zmq_endpoint());
@@ -107,7 +107,7 @@ TEST(ZmqFront, BadMessagesAreAnsweredAndTheOthersGoOn) {
   EXPECT_EQ(client.expect<wire::Done>().request_id, "r");
 }
 
-TEST(ZmqFront, ADescriptionIsWhatEachNodeSaidOfItself) {
+TEST(ZmqClients, ADescriptionIsWhatEachNodeSaidOfItself) {
   FakeNode first, second;
   CoordinatorHarness coordinator({&first, &second});
   WirePeer client(coordinator.app().zmq_endpoint());
@@ -123,7 +123,7 @@ TEST(ZmqFront, ADescriptionIsWhatEachNodeSaidOfItself) {
   }
 }
 
-TEST(ZmqFront, QuestionsAboutTheClusterAreAnswered) {
+TEST(ZmqClients, QuestionsAboutTheClusterAreAnswered) {
   FakeNode node;
   CoordinatorHarness coordinator({&node});
   WirePeer client(coordinator.app().zmq_endpoint());
@@ -147,7 +147,7 @@ TEST(ZmqFront, QuestionsAboutTheClusterAreAnswered) {
   EXPECT_EQ(client.expect<wire::Tokenized>().tokens, (std::vector<int32_t>{65, 66}));
 }
 
-TEST(ZmqFront, RequestsSpreadOverTheNodes) {
+TEST(ZmqClients, RequestsSpreadOverTheNodes) {
   FakeNode first, second;
   CoordinatorHarness coordinator({&first, &second});
   WirePeer client(coordinator.app().zmq_endpoint());
@@ -157,7 +157,7 @@ TEST(ZmqFront, RequestsSpreadOverTheNodes) {
   second.wait_request(1);
 }
 
-TEST(ZmqFront, ADeadNodeEndsItsStreamsWhileTheOthersGoOn) {
+TEST(ZmqClients, ADeadNodeEndsItsStreamsWhileTheOthersGoOn) {
   FakeNode dying(FakeNode::hang_after(1)), living(FakeNode::hang_after(1));
   CoordinatorConfig config;
   config.node_suspect_ms = 300;
@@ -171,82 +171,6 @@ TEST(ZmqFront, ADeadNodeEndsItsStreamsWhileTheOthersGoOn) {
   EXPECT_EQ(client.expect<wire::ErrorReply>().code, ErrorCode::kDecodeFailed);
   living.say(wire::Done{living.wait_request(0).request_id, "stop", {1, 0, 1}});
   client.expect<wire::Done>();
-}
-
-TEST(CoordinatorApp, AddressesOfOtherMachinesNeedInsecure) {
-  const std::pair<std::string CoordinatorConfig::*, std::string> fields[] = {
-      {&CoordinatorConfig::http, "0.0.0.0:0"},
-      {&CoordinatorConfig::admin, "192.168.0.1:0"},
-      {&CoordinatorConfig::zmq, "tcp://*:0"}};
-  for (const auto& [field, address] : fields) {
-    CoordinatorConfig config;
-    config.*field = address;
-    const auto refused = resolve(config);
-    ASSERT_FALSE(refused.has_value()) << address;
-    EXPECT_NE(refused.error().message.find("--insecure"), std::string::npos);
-    config.insecure = true;
-    EXPECT_TRUE(resolve(config).has_value());
-  }
-}
-
-TEST(CoordinatorApp, SettingsThatMakeNoSenseNameTheField) {
-  CoordinatorConfig config;
-  config.http = "8000";
-  EXPECT_EQ(resolve(config).error().param, "http");
-  config = {};
-  config.policy = "best";
-  EXPECT_EQ(resolve(config).error().param, "policy");
-  config = {};
-  config.http_threads = 0;
-  EXPECT_EQ(resolve(config).error().param, "http_threads");
-  config = {};
-  config.node_dead_ms = config.node_suspect_ms;
-  EXPECT_EQ(resolve(config).error().param, "node_dead_ms");
-}
-
-// --check refuses everything that start() refuses.
-TEST(CoordinatorApp, SettingsThatCannotStartAreRefusedByTheCheck) {
-  EXPECT_EQ(resolve_with_node({}).error().param, "node");
-  EXPECT_EQ(CoordinatorApp::start({}).error().param, "node");
-  const auto with_node = [](const std::string& node) {
-    CoordinatorConfig config;
-    config.nodes = {"tcp://127.0.0.1:5556", node};
-    return resolve_with_node(config);
-  };
-  for (const char* good : {"tcp://node-1:5556", "tcp://[::1]:5556", "ipc:///run/node"})
-    EXPECT_TRUE(with_node(good).has_value()) << good;
-  for (const char* wrong : {"", "127.0.0.1:5556", "tcp://127.0.0.1", "tcp://127.0.0.1:0",
-                            "tcp://*:5556", "http://127.0.0.1:5556", "ipc://"}) {
-    const auto refused = with_node(wrong);
-    ASSERT_FALSE(refused.has_value()) << wrong;
-    EXPECT_EQ(refused.error().param, "node");
-    EXPECT_NE(refused.error().message.find("'" + std::string(wrong) + "'"), std::string::npos);
-  }
-  for (const char* wrong : {"5555", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "udp://x:1"}) {
-    CoordinatorConfig config;
-    config.zmq = wrong;
-    config.insecure = true;
-    ASSERT_FALSE(resolve(config).has_value()) << wrong;
-    EXPECT_EQ(resolve(config).error().param, "zmq");
-  }
-  CoordinatorConfig config;
-  config.http = "my-host:8000";
-  config.insecure = true;
-  ASSERT_FALSE(resolve(config).has_value());
-  EXPECT_EQ(resolve(config).error().param, "http");
-}
-
-TEST(CoordinatorApp, ABusyPortIsOneClearLine) {
-  FakeNode node;
-  CoordinatorHarness first({&node});
-  CoordinatorConfig config;
-  config.nodes = {node.endpoint()};
-  config.http = first.app().http_address();
-  config.zmq = "";
-  const auto second = CoordinatorApp::start(config);
-  ASSERT_FALSE(second.has_value());
-  EXPECT_EQ(second.error().message,
-            "cannot listen on " + first.app().http_address() + ": Address already in use");
 }
 
 }  // namespace
