@@ -157,7 +157,7 @@ struct ModelsRequest {
 
 // The defaults for fields of the same names that a request leaves out. An absent member means the
 // documented default.
-struct SamplingDefaults {
+struct DefaultSamplingParams {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;
   std::optional<double> repetition_penalty;
@@ -167,7 +167,7 @@ struct ModelInfo {
   uint64_t created = 0;  // seconds since 1970
   uint64_t max_model_len = 0;
   // Absent if the model's file recommends no parameters.
-  std::optional<SamplingDefaults> default_sampling_params = std::nullopt;
+  std::optional<DefaultSamplingParams> default_sampling_params = std::nullopt;
 };
 struct Models {
   std::string request_id;

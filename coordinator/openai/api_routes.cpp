@@ -35,7 +35,7 @@ HttpResponse json_response(const ordered_json& body) {
 }
 
 // Contains only the parameters that the model's file recommends.
-ordered_json sampling_json(const wire::SamplingDefaults& defaults) {
+ordered_json sampling_json(const wire::DefaultSamplingParams& defaults) {
   ordered_json out = ordered_json::object();
   const auto add = [&](const char* name, const auto& value) {
     if (value) out[name] = *value;
@@ -55,7 +55,7 @@ ordered_json model_json(const wire::ModelInfo& info) {
           {"owned_by", "lockstep"},
           {"max_model_len", info.max_model_len},
           {"default_sampling_params",
-           sampling_json(info.default_sampling_params.value_or(wire::SamplingDefaults{}))}};
+           sampling_json(info.default_sampling_params.value_or(wire::DefaultSamplingParams{}))}};
 }
 
 ordered_json tokenized_json(const wire::Tokenized& answer) {

@@ -158,7 +158,7 @@ class FakeNode {
     wire::Welcome out;
     out.epoch = epoch_;
     out.fingerprint = "f";
-    out.models = {{model_, 1700000000, 2048, wire::SamplingDefaults{0.6, {}, {}, 20, {}}}};
+    out.models = {{model_, 1700000000, 2048, wire::DefaultSamplingParams{0.6, {}, {}, 20, {}}}};
     out.n_kv_blocks = 64;
     out.max_num_seqs = 4;
     out.description = wire::NodeDescription{"", model_, {{"block_size", "16"}}, {}};

@@ -199,7 +199,7 @@ struct Fields<ModelsRequest> {
 };
 
 template <>
-struct Fields<SamplingDefaults> {
+struct Fields<DefaultSamplingParams> {
   template <class V, class M>
   static void visit(V& v, M& m) {
     v.field("temperature", m.temperature);

@@ -79,13 +79,13 @@ SamplingParams with_defaults(const SamplingDefaults& defaults) {
   return out;
 }
 
-std::optional<wire::SamplingDefaults> to_wire(const SamplingDefaults& defaults) {
+std::optional<wire::DefaultSamplingParams> to_wire(const SamplingDefaults& defaults) {
   if (!defaults.temperature && !defaults.top_p && !defaults.min_p && !defaults.top_k &&
       !defaults.repetition_penalty) {
     return std::nullopt;
   }
-  return wire::SamplingDefaults{defaults.temperature, defaults.top_p, defaults.min_p,
-                                defaults.top_k, defaults.repetition_penalty};
+  return wire::DefaultSamplingParams{defaults.temperature, defaults.top_p, defaults.min_p,
+                                     defaults.top_k, defaults.repetition_penalty};
 }
 
 std::string fingerprint_part(const SamplingDefaults& defaults) {

@@ -21,7 +21,7 @@ SamplingDefaults resolve_sampling_defaults(const std::string& generation_config,
 SamplingParams with_defaults(const SamplingDefaults& defaults);
 
 // Empty if there are no defaults.
-std::optional<wire::SamplingDefaults> to_wire(const SamplingDefaults& defaults);
+std::optional<wire::DefaultSamplingParams> to_wire(const SamplingDefaults& defaults);
 
 // Returns "" if with_defaults() gives the same as for no defaults; else "-s" and 16 hexadecimal
 // digits, a hash of its parameters.

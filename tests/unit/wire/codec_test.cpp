@@ -122,8 +122,8 @@ TEST(Codec, GoldenBytesOfTokens) {
   EXPECT_EQ(hot, "x" + golden);
 }
 
-TEST(Codec, GoldenBytesOfAModelWithSamplingDefaults) {
-  ModelInfo model{"m", 0, 16, SamplingDefaults{0.5, {}, {}, 20, {}}};
+TEST(Codec, GoldenBytesOfAModelWithDefaultSamplingParams) {
+  ModelInfo model{"m", 0, 16, DefaultSamplingParams{0.5, {}, {}, 20, {}}};
   EXPECT_EQ(encode(Models{"a1", {model}}),
             from_hex("84 a1 76 01 a4 74797065 a6 6d6f64656c73 aa 726571756573745f6964 a2 6131"
                      "a6 6d6f64656c73 91 84 a2 6964 a1 6d a7 63726561746564 00"

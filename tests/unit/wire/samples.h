@@ -80,7 +80,7 @@ inline std::vector<Message> one_of_each() {
       Cancel{"r-1"},
       StatusRequest{"s-1"},
       ModelsRequest{"s-2"},
-      Models{"s-2", {{"tiny", 1700000000, 2048, SamplingDefaults{0.6, 0.95, 0.1, 20, 1.05}}}},
+      Models{"s-2", {{"tiny", 1700000000, 2048, DefaultSamplingParams{0.6, 0.95, 0.1, 20, 1.05}}}},
       Tokenize{"t-1", "tiny", "text", std::nullopt, false, true},
       Tokenized{"t-1", {1, 2}, {"ok", "\xFF"}, 2048},
       Detokenize{"d-1", "tiny", {1, 2}},
