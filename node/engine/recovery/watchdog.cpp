@@ -21,7 +21,7 @@ Watchdog::~Watchdog() { stop(); }
 
 void Watchdog::start() {
   is_stopping_ = false;
-  thread_ = start_thread("the engine's watch", [this] { run(); });
+  thread_ = start_thread("the watchdog", [this] { run(); });
 }
 
 void Watchdog::stop() {

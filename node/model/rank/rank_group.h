@@ -28,7 +28,7 @@ struct RankGroupConfig {
   bool kv_cache = true;  // false: the blocks are scratch memory of one forward pass
   StepLimits limits;
   // A rank that waits for its peers in a collective aborts the step after collective_ticks ticks of
-  // watch_tick in which no peer made progress. The engine's watch has a longer timeout, after which
+  // watch_tick in which no peer made progress. The watchdog has a longer timeout, after which
   // it ends the process (WatchConfig).
   std::chrono::milliseconds watch_tick{100};
   int collective_ticks = 50;

@@ -125,7 +125,7 @@ TEST(RankGroup, HeadsThatQ8BlocksCannotHoldAreRefusedWithTheNumbers) {
   }
 }
 
-// The engine's watch reads this counter.
+// The watchdog reads this counter.
 TEST(RankGroup, AStepIsProgressAndItsAbsenceIsNone) {
   const FakeModelFile file({});
   Driver driver(file, config_of(2));
