@@ -71,7 +71,7 @@ void add_host_blocks(SnapshotFamilies& out,
 // A row with a NaN or Inf fails at once, so that cause has no retries.
 void add_decode_failures(SnapshotFamilies& out, const DecodeFailures& failures) {
   out.begin("decode_failures_total",
-            "Failures while decoding, by cause: steps taken back and retried, requests failed.",
+            "Failures while decoding, by cause: steps rolled back and retried, requests failed.",
             MetricType::Counter);
   for (size_t i = 0; i < kNumDecodeFailureCauses; ++i) {
     const auto cause = static_cast<DecodeFailureCause>(i);
