@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Instructions that the coordinator takes for one relayed token, counted by valgrind (callgrind).
+"""Instructions that the coordinator takes to forward one token, counted by valgrind (callgrind).
 
-    python3 bench/relay_instructions.py --bin build/bin --model MODEL.gguf
+    python3 bench/token_instructions.py --bin build/bin --model MODEL.gguf
 
 The figure is the difference between 32 answers of 200 tokens and 32 answers of one token, eight at a
 time, so what a request costs once is not in it. The coordinator's ticks are in it: a machine that is
@@ -66,7 +66,7 @@ def main():
     p.add_argument("--model", required=True)
     a = p.parse_args()
     (few, start), (many, total) = count(a, 1), count(a, LONG)
-    print(f"{(total - start) / (many - few):,.0f} instructions a relayed token")
+    print(f"{(total - start) / (many - few):,.0f} instructions for each forwarded token")
 
 
 if __name__ == "__main__":
