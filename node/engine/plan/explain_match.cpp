@@ -40,7 +40,7 @@ CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
   if (!request.takes_part_in_cache) return receipt;
   receipt.n_matched = sequence.n_cached();
   const int32_t block_size = scheduler.limits().block_size;
-  // Only full blocks count as reusable, although the head of one more may match a cached block.
+  // Only full blocks count as reusable, although tokens of one more may match a cached block.
   const int32_t n_reusable = (sequence.n_prompt() - 1) / block_size * block_size;
   if (n_reusable > 0 && receipt.n_matched >= n_reusable) {
     receipt.outcome = CacheOutcome::kHit;

@@ -28,11 +28,12 @@ struct ScheduledChunk {
   bool writes_token_ids = false;  // the plan carries all tokens before first_position to the ranks
   bool admits = false;            // the sequence leaves the waiting queue with this chunk
   bool is_new = false;            // it is the sequence's first admission
-  bool copies = false;            // the head of its first own block is copied from a shared block
+  bool copies = false;            // its first own block begins as a copy of tokens of a shared one
   bool loads = false;             // its first own blocks are loaded from host memory
   // Only if `admits`. Shared prefix entries: [first_shared, first_shared + n_shared) of
   // Schedule::shared. Host blocks to load: likewise of Schedule::loaded. `partial`: the prefix
-  // entry whose head is copied. n_blocks_reserved: in each KV group, shared blocks included.
+  // entry whose first tokens are copied. n_blocks_reserved: in each KV group, shared blocks
+  // included.
   size_t first_shared = 0;
   size_t n_shared = 0;
   size_t first_loaded = 0;

@@ -124,8 +124,8 @@ class Sequence {
 
   // Admits the sequence: it holds `slot` and one started table per KV group ([n_groups]). The
   // tables' blocks hold the first n_cached tokens, some only once the first chunk has run: either
-  // the first own blocks are loaded from `host`, or the first own block receives a copy of the head
-  // of `partial` ([n_groups]). At most one of `host` and `partial` is given.
+  // the first own blocks are loaded from `host`, or the first own block receives a copy of the
+  // first tokens of `partial` ([n_groups]). At most one of `host` and `partial` is given.
   void admit(SeqSlot slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
              std::vector<BlockRef> partial = {}, std::vector<HostPin> host = {});
   // Adds `reservations` ([n_groups]) of further blocks to the tables.

@@ -97,7 +97,7 @@ class PrefixCache final : private CachedBlockWatcher {
 
   // References to the entries' blocks in a group, for the block table of a sequence of `tenant`.
   std::vector<BlockRef> share(std::span<const BlockId> entries, int group, int32_t tenant = 0);
-  // A reference to one entry's block in a group, so that the block stays while its head is copied.
+  // A reference to one entry's block in a group, so that the block stays while it is copied.
   // Like share(), it takes an available block if the block is cached. The caller drops the
   // reference before the tables and the chain that reference the entries before it (invariant 4).
   BlockRef share_partial(BlockId entry, int group, int32_t tenant = 0);
