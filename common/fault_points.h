@@ -26,8 +26,8 @@ enum class Fault : uint8_t {
   // Failures of a node. "By step": the call passes the step's number, and FaultRange selects by it.
   kAllocatorRefuses,  // an allocation of KV blocks fails
   kRankThrows,        // by step: the last rank throws in its last layer
-  kRankIsLate,        // by step: the last rank is late, by less than its peers' timeout
-  kRankStalls,        // by step: the last rank is late, by more than its peers' timeout
+  kRankIsLate,        // by step: the last rank is late, by less than the others' timeout
+  kRankStalls,        // by step: the last rank is late, by more than the others' timeout
   kRowIsNan,          // by step: the first sampled row is NaN from its first attention on
   kKeyIsNan,          // by step: a key of the last rank's first row is NaN in its last layer
   kSlowCopies,        // copying blocks is slow

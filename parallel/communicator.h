@@ -16,8 +16,8 @@ namespace lockstep {
 
 enum class CommResult : uint8_t {
   kOk,
-  kTimeout,   // a peer did not arrive in time
-  kAborted,   // this rank or a peer has aborted the group
+  kTimeout,   // another rank did not arrive in time
+  kAborted,   // this or another rank has aborted the group
   kMismatch,  // the ranks gave different values to agree()
 };
 const char* to_string(CommResult result);
@@ -42,7 +42,7 @@ class Communicator {
   virtual void abort() = 0;
 };
 
-// The timeout of the ranks of make_local_group(). A rank stops waiting for its peers when
+// The timeout of the ranks of make_local_group(). A rank stops waiting for the others when
 // `progress` has not moved for n_ticks of the ticks that the rank counts itself. So neither a long
 // piece of work nor a process that was stopped for a while is a timeout.
 struct StallTimeout {
@@ -52,8 +52,8 @@ struct StallTimeout {
       progress;  // moves while any rank works; called on any thread. Empty = it never moves
 };
 
-// A group whose ranks are threads of one process. A wait for peers spins first if the process has a
-// processor for each of `n_threads_in_process` threads, the teams of the ranks included.
+// A group whose ranks are threads of one process. A rank that waits spins first if the process has
+// a processor for each of `n_threads_in_process` threads, the teams of the ranks included.
 std::vector<std::unique_ptr<Communicator>> make_local_group(int n_ranks,
                                                             const StallTimeout& timeout,
                                                             int n_threads_in_process = 1);

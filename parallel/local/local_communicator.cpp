@@ -1,8 +1,8 @@
 // Ranks as threads of one process: a collective is one or two barriers and a copy. Small messages
 // go through a staging area with two halves, which collectives use in turn, so one barrier is
-// enough: a rank that writes a half again has passed a barrier since, which its peers reached only
-// after they had read that half. Large messages are read from the peer's own buffer, and a second
-// barrier makes sure that all ranks have read them.
+// enough: a rank that writes a half again has passed a barrier since, which the others reached only
+// after they had read that half. Large messages are read from the other rank's own buffer, and a
+// second barrier makes sure that all ranks have read them.
 #include <array>
 #include <atomic>
 #include <cstring>
@@ -81,7 +81,7 @@ class LocalCommunicator final : public Communicator {
     bool equal = true;
     for (int r = 0; r < n_ranks_; ++r) equal = equal && offer_of(r).value == value;
     if (!equal) {
-      // Peers that have not compared yet still read the same values, since they have passed the
+      // Ranks that have not compared yet still read the same values, since they have passed the
       // barrier.
       abort();
       return CommResult::kMismatch;

@@ -1,5 +1,5 @@
 // SpinBarrier: a barrier for the rank threads of one process. A thread that arrives early spins for
-// some microseconds (its peers are usually that close), then sleeps until the last thread arrives,
+// some microseconds (the others are usually that close), then sleeps until the last thread arrives,
 // its timeout ends or a thread aborts. An aborted barrier stays aborted. Only the constructor
 // allocates.
 #pragma once
@@ -20,7 +20,7 @@ class SpinBarrier {
   SpinBarrier(int n_threads, int n_threads_in_process, const StallTimeout& timeout);
 
   // Returns kOk once all n_threads have called it; all that each thread wrote before is then
-  // visible to all. A thread that has met its peers gets kOk even if a peer aborts right after.
+  // visible to all. A thread that has met the others gets kOk even if one aborts right after.
   [[nodiscard]] CommResult arrive_and_wait();
   void abort();  // any thread
   bool spins() const { return n_spins_ > 0; }

@@ -141,7 +141,7 @@ CommResult NcclCommunicator::agree(uint64_t value) {
     return CommResult::kOk;
   }
   // Every rank has received these values or is about to, so every rank finds the mismatch by
-  // itself. An abort here would turn the mismatch of a peer that is still receiving into an abort.
+  // itself. An abort here would turn the mismatch of a rank that is still receiving into an abort.
   disagreed_ = true;
   return CommResult::kMismatch;
 }

@@ -20,7 +20,7 @@ struct FaultyStreamOptions {
   StepLimits limits;
   int n_layers = 0;
   bool is_last_rank = false;            // only the last rank throws, stalls or computes a NaN
-  std::chrono::milliseconds timeout{};  // how long the peers wait for a rank without progress
+  std::chrono::milliseconds timeout{};  // how long the other ranks wait without progress
 };
 
 #ifdef LOCKSTEP_FAULT_POINTS

@@ -26,7 +26,7 @@ namespace lockstep {
 struct RankOutcome {
   StepStatus status = StepStatus::kOk;
   std::string message;
-  bool is_cause = false;  // false: the rank failed only because a peer aborted the step
+  bool is_cause = false;  // false: the rank failed only because another rank aborted the step
   std::vector<HostBlockId> bad_host_blocks = {};  // kBadHostBlock: blocks with a wrong checksum
 };
 
@@ -38,8 +38,8 @@ class Rank {
        const View& cos_sin, std::span<ProgressCounter> progress, MemoryLedger& ledger);
 
   // Runs one plan. Never throws: a failure is in the outcome, with this rank and the op in its
-  // message, and aborts the peers' collectives. --sanitize-kv: nan_blocks are filled with NaN after
-  // the plan's stores to host memory and before anything else.
+  // message, and aborts the other ranks' collectives. --sanitize-kv: nan_blocks are filled with NaN
+  // after the plan's stores to host memory and before anything else.
   RankOutcome run(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
                   Communicator& communicator);
   // Copies the samples of the last plan into `result`, whose arrays must be large enough. Rank 0

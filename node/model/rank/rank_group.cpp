@@ -73,7 +73,7 @@ void join_kv_finite(const std::vector<std::vector<uint8_t>>& ranks, std::vector<
 }
 
 // Returns the failure that caused the others: a rank that throws or times out aborts the
-// collectives of its peers, which then fail too.
+// collectives of the other ranks, which then fail too.
 const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
   return *std::max_element(outcomes.begin(), outcomes.end(),
                            [](const RankOutcome& a, const RankOutcome& b) {
@@ -241,7 +241,7 @@ std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file
 }
 
 // Returns false when the group is being destroyed and no plan is left to run. Every rank runs every
-// submitted plan, because its peers wait for it.
+// submitted plan, because the other ranks wait for it.
 bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
   for (int i = 0; i < kIdleSpins; ++i) {
     if (n_submitted.load(std::memory_order_acquire) > n_run) return true;

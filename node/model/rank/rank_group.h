@@ -27,9 +27,9 @@ struct RankGroupConfig {
   int32_t n_kv_blocks = 0;
   bool kv_cache = true;  // false: the blocks are scratch memory of one forward pass
   StepLimits limits;
-  // A rank that waits for its peers in a collective aborts the step after collective_ticks ticks of
-  // watch_tick in which no peer made progress. The watchdog has a longer timeout, after which
-  // it ends the process (WatchConfig).
+  // A rank that waits for the others in a collective aborts the step after collective_ticks ticks
+  // of watch_tick in which no rank made progress. The watchdog has a longer timeout, after which it
+  // ends the process (WatchConfig).
   std::chrono::milliseconds watch_tick{100};
   int collective_ticks = 50;
   // Tests only: changes the configuration of one rank before the rank starts.
