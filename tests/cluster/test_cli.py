@@ -65,7 +65,7 @@ def test_status_shows_each_node_on_a_line(tiny):
     assert " ready model=m " in node and " running=0 waiting=0 " in node
 
 
-def test_status_of_nobody_fails_in_one_line():
+def test_status_of_an_absent_server_fails_in_one_line():
     code, out, err = lockstep("status", "--connect", f"tcp://127.0.0.1:{free_port()}")
     assert code == 1 and out == "" and len(err.splitlines()) == 1 and "no answer" in err
 

@@ -120,7 +120,7 @@ def test_while_the_allocator_refuses_requests_wait_and_no_answer_changes(quiet):
         assert metric(c.node_admins[0], "lockstep_kv_invariant_violations_total") == 0
 
 
-def test_a_rank_that_throws_once_costs_nobody_an_answer(quiet):
+def test_a_rank_that_throws_once_costs_no_answer(quiet):
     prompts = [[n, *range(40 + n)] for n in range(4)]
     with faulty("rank-throws=5", flags=(*FLAGS, "--tensor-parallel-size=2")) as c:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -156,7 +156,7 @@ def test_a_queue_drains_through_steps_that_fail(quiet):
         assert [ids(ask(c, p)) for p in prompts] == expected
 
 
-def test_late_ranks_and_slow_copies_fail_nobody(quiet):
+def test_late_ranks_and_slow_copies_fail_no_request(quiet):
     prompt = list(range(5, 55))
     with faulty("rank-is-late=4", "slow-copies", flags=(*FLAGS, "--tensor-parallel-size=2")) as c:
         for n in (50, 45, 37):  # the last two copy the head of a block

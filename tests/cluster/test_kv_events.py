@@ -177,7 +177,7 @@ def follow(node, follower, next_seq, until):
     return next_seq
 
 
-def test_who_follows_a_node_under_load_has_its_digest(served):
+def test_a_follower_of_a_node_under_load_has_its_digest(served):
     c, node = served
     ask_for(c, "Wake up. " * 20)
     follower = Follower()

@@ -97,7 +97,7 @@ def test_past_the_deadline_timeout_is_raised_and_the_request_cancelled(tiny, cli
     assert client.generate(model="m", prompt="Hello", max_tokens=2).usage["completion_tokens"] <= 2
 
 
-def test_nobody_there_is_a_timeout():
+def test_an_absent_server_is_a_timeout():
     with Client(f"tcp://127.0.0.1:{free_port()}", timeout=0.2) as client:
         with pytest.raises(Timeout):
             client.models()

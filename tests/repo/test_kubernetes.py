@@ -294,7 +294,7 @@ def admits(base, which, port, namespace, labels, is_ours):
         for policy in policies for rule in policy.get("ingress", []))
 
 
-def test_each_port_is_open_to_those_who_use_it_and_nobody_else(base):
+def test_each_port_is_open_to_its_users_only(base):
     ours = {"kubernetes.io/metadata.name": "lockstep"}
     clients = {"kubernetes.io/metadata.name": "shop", "lockstep-clients": "true"}
     monitoring = {"kubernetes.io/metadata.name": "monitoring"}

@@ -102,7 +102,7 @@ TEST_F(MachineTest, TheTightestOfACgroupAndItsParentsCounts) {
   EXPECT_EQ(machine().available_memory(), 24_MiB);
 }
 
-TEST_F(MachineTest, FilePagesThatNobodyUsesCountAsFree) {
+TEST_F(MachineTest, UnusedFilePagesCountAsFree) {
   mount_v2("/");
   write("/sys/fs/cgroup/memory.max", "536870912\n");
   write("/sys/fs/cgroup/memory.current", "536870912\n");

@@ -21,7 +21,7 @@ TEST_F(ForwarderTest, ASeedIsChosenWhereThereIsNone) {
   EXPECT_EQ(sent[2].seed, 42u);
 }
 
-TEST_F(ForwarderTest, TheConfiguredSeedIsEverybodysSeed) {
+TEST_F(ForwarderTest, TheConfiguredSeedIsTheSeedOfEveryRequest) {
   make({.seed = 7});
   node_is_ready(0);
   forwarder_->submit(client(), generate("a"));

@@ -84,7 +84,7 @@ TEST_F(ForwarderTest, CancelReachesTheNodeAndItsAnswerTheClient) {
   EXPECT_EQ(replies_->all<wire::Done>()[0].reason, "cancelled");
 }
 
-TEST_F(ForwarderTest, CancelOfSomeoneElsesRequestDoesNothing) {
+TEST_F(ForwarderTest, CancelOfAnotherClientsRequestDoesNothing) {
   node_is_ready(0);
   forwarder_->submit(client("c"), generate());
   forwarder_->cancel("d", "r");

@@ -29,7 +29,7 @@ TEST_F(ForwarderTest, TokenizeGoesToANodeWithTheModelOrTheOnlyOne) {
   EXPECT_EQ(forwarder_->n_inflight(), 0u);
 }
 
-TEST_F(ForwarderTest, ASuspectGetsWorkOnlyIfNobodyElseCan) {
+TEST_F(ForwarderTest, ASuspectNodeGetsWorkOnlyIfNoOtherNodeCan) {
   node_is_ready(0);
   watch_nodes(milliseconds(1000));
   node_is_ready(1);

@@ -138,7 +138,7 @@ TEST_F(ForwarderPlacementTest, TheLimitsOfTheServingFingerprintAreListed) {
   EXPECT_EQ(listed_max_model_len(), 60u);
 }
 
-TEST_F(ForwarderPlacementTest, AStalledNodeGetsWorkOnlyIfNobodyElseCan) {
+TEST_F(ForwarderPlacementTest, AStalledNodeGetsWorkOnlyIfNoOtherNodeCan) {
   node_is_ready(0);
   node_is_ready(1);
   forwarder_->submit(client(), generate("running"));

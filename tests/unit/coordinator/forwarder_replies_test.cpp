@@ -93,7 +93,7 @@ TEST_F(ForwarderTest, ANodesErrorAboutARequestThatItCouldNotReadEndsIt) {
   EXPECT_EQ(forwarder_->n_inflight(), 0u);
 }
 
-TEST_F(ForwarderTest, AnAnswerThatNobodyCanReadEndsItsRequestAtOnce) {
+TEST_F(ForwarderTest, AnUnreadableAnswerEndsItsRequestAtOnce) {
   node_is_ready(0);
   forwarder_->submit(client(), generate());
   const Error error{ErrorCode::kInvalidRequest, "more than 1048576 values", ""};

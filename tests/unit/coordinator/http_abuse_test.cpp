@@ -164,7 +164,7 @@ TEST_F(HttpAbuse, AFloodOfPipelinedBytesEndsTheRequest) {
   }
 }
 
-TEST_F(HttpAbuse, ContinueIsSaidToThoseWhoAsk) {
+TEST_F(HttpAbuse, ContinueIsSentWhenTheClientExpectsIt) {
   HttpClient client(coordinator_.port());
   client.send(
       "POST /tokenize HTTP/1.1\r\nContent-Type: application/json\r\n"

@@ -161,7 +161,7 @@ TEST_F(NodeTableTest, AHeartbeatOfAnotherEpochMeansThatTheStreamsAreLost) {
   EXPECT_EQ(table_.due_for_hello(), (std::vector<NodeId>{a_, b_}));
 }
 
-TEST_F(NodeTableTest, WhoIsNotReadyIsGreetedEveryQuarterSecond) {
+TEST_F(NodeTableTest, ANodeThatIsNotReadyGetsAHelloEveryQuarterSecond) {
   EXPECT_EQ(table_.due_for_hello(), (std::vector<NodeId>{a_, b_}));
   table_.on_hello_sent(a_);
   EXPECT_EQ(table_.due_for_hello(), std::vector<NodeId>{b_}) << "a hello that failed is due again";

@@ -12,7 +12,7 @@ RouteCandidate candidate(uint32_t node, int64_t n_sequences = 0, int64_t capacit
   return {NodeId{node}, n_sequences, capacity};
 }
 
-TEST(Router, NobodyToChooseFrom) {
+TEST(Router, WithoutCandidatesNoNodeIsPicked) {
   EXPECT_FALSE(Router(RoutingPolicy::kRoundRobin).pick(kKey, {}).has_value());
   EXPECT_FALSE(Router(RoutingPolicy::kLeastLoad).pick(kKey, {}).has_value());
 }

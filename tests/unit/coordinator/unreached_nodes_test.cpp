@@ -34,7 +34,7 @@ TEST_F(UnreachedNodesTest, OneLineWithTheReason) {
   EXPECT_TRUE(ticks(100, NodeState::kConnecting).empty()) << "once";
 }
 
-TEST_F(UnreachedNodesTest, WhoWasThereMeanwhileIsNamedAgain) {
+TEST_F(UnreachedNodesTest, ANodeThatWasReadyMeanwhileIsNamedAgain) {
   ticks(10, NodeState::kConnecting);
   EXPECT_TRUE(ticks(10, NodeState::kReady).empty());
   EXPECT_TRUE(ticks(2, NodeState::kConnecting).empty());

@@ -119,7 +119,7 @@ TEST_F(ZmqFrontendTest, AHungThreadIsNotAlive) {
 }
 
 // The reply queues of HTTP requests hold timers of an io_context that is destroyed after stop().
-TEST_F(ZmqFrontendTest, AfterTheStopItHoldsNobodysReplies) {
+TEST_F(ZmqFrontendTest, AfterTheStopItHoldsNoReplySink) {
   FakeNode node(FakeNode::hang_after(1));
   make(node);
   auto unread = std::make_shared<LastReplies>();

@@ -135,7 +135,7 @@ TEST(ThreadTeam, ScratchIsAlignedOwnAndKept) {
   }
 }
 
-TEST(ThreadTeam, SharedScratchIsNobodysOwn) {
+TEST(ThreadTeam, SharedScratchIsApartFromThatOfEachThread) {
   Team team(2);
   std::byte* shared = team.shared_scratch(100);
   std::fill_n(shared, 100, std::byte{1});

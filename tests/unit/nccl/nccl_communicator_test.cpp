@@ -309,7 +309,7 @@ TEST_F(NcclCommunicatorTest, AFinalizeThatNeverEndsIsAborted) {
 }
 
 // Such aborts are on record. Whoever waits for it is left behind with the memory that NCCL may use.
-TEST_F(NcclCommunicatorTest, AnAbortThatNeverReturnsHoldsUpNobody) {
+TEST_F(NcclCommunicatorTest, AnAbortThatNeverReturnsHoldsUpNoRank) {
   auto ranks = make(2, kShort);
   nccl_.set({.rank = 0, .abort_never_returns = true});
   EXPECT_EQ(ranks[0].communicator->barrier(), CommResult::kTimeout);
@@ -332,7 +332,7 @@ TEST_F(NcclCommunicatorTest, AnAbortThatNeverReturnsHoldsUpNoStream) {
   let_it_return();
 }
 
-TEST_F(NcclCommunicatorTest, ADestroyThatNeverReturnsHoldsUpNobody) {
+TEST_F(NcclCommunicatorTest, ADestroyThatNeverReturnsHoldsUpNoRank) {
   auto ranks = make(1, kPatient);
   nccl_.set({.destroying_never_returns = true});
   EXPECT_TRUE(ends_soon(ranks));

@@ -30,7 +30,7 @@ CommResult wait_alone(SpinBarrier& barrier) {
   return result;
 }
 
-TEST(SpinBarrier, WhoWaitsIsPatientWhileAnyRankGetsOn) {
+TEST(SpinBarrier, AWaitLastsWhileAnyRankMakesProgress) {
   std::atomic<uint64_t> n_looks{0};
   const StallTimeout timeout{
       .tick = std::chrono::milliseconds{1}, .n_ticks = 3, .progress = [&] { return ++n_looks; }};
@@ -43,7 +43,7 @@ TEST(SpinBarrier, WhoWaitsIsPatientWhileAnyRankGetsOn) {
   EXPECT_EQ(result, CommResult::kOk);
 }
 
-TEST(SpinBarrier, WhoWaitsGivesUpWhenNothingHasMovedForItsTicks) {
+TEST(SpinBarrier, AWaitEndsWhenNothingHasMovedForItsTicks) {
   std::atomic<uint64_t> n_looks{0};
   const StallTimeout timeout{
       .tick = std::chrono::milliseconds{1}, .n_ticks = 5, .progress = [&] { return ++n_looks, 7; }};

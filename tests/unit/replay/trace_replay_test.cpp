@@ -60,7 +60,7 @@ TEST(TraceReplay, WithRoomForAllEverythingIsFound) {
   EXPECT_EQ(offline_optimum(trace, n_unique, kCost).n_hit_blocks, n_findable(trace));
 }
 
-TEST(TraceReplay, NobodyFindsMoreThanTheOneWhoKnowsTheFuture) {
+TEST(TraceReplay, NoPolicyFindsMoreThanTheOfflineOptimum) {
   for (uint64_t seed : {kSeed, kSeed + 1, kSeed + 2}) {
     const Trace trace = conversations(seed, 300, 2);
     const auto n_unique = static_cast<int32_t>(count_blocks(trace).n_unique);

@@ -159,7 +159,7 @@ void wait_subscribed(Published& published, EventPeer& subscriber, Follower& foll
   FAIL() << "no subscription";
 }
 
-TEST(EventPublisher, WhoFollowsHasTheDigestOfTheHeartbeat) {
+TEST(EventPublisher, AFollowerHasTheDigestOfTheHeartbeat) {
   Published published(40);  // so small that it evicts
   EventPeer subscriber = published.subscriber();
   Follower follower;

@@ -71,7 +71,7 @@ TEST(TextWorker, HoldsNoMoreThanItsJobsUntilTheLoopHasTakenTheirOutcomes) {
 }
 
 // One who fills its places leaves the others theirs, and their turn comes before its second one.
-TEST(TextWorker, ATenantThatFillsTheQueueKeepsNobodyOut) {
+TEST(TextWorker, ATenantThatFillsItsPlacesLeavesTheOthersTheirs) {
   Posted posted;
   std::promise<void> release;
   std::vector<int> order;  // of the worker's thread

@@ -216,7 +216,7 @@ TEST(ChatTemplate, EndlessRecursionOfLoopsIsEnded) {
   EXPECT_NE(message.find("nested"), std::string::npos) << message;
 }
 
-TEST(ChatTemplate, AWidthThatNobodyMeansIsRefused) {
+TEST(ChatTemplate, AnExcessiveWidthIsRefused) {
   for (const char* source :
        {"{{ '%99999999d' % 1 }}", "{{ '%.9999f' % 1 }}", "{{ '%*d' % (9999999, 1) }}",
         "{{ '{:99999999}'.format('x') }}", "{{ '{:.9999f}'.format(1) }}",

@@ -108,7 +108,7 @@ TEST(Socket, APeerThatIsNotThereIsUnreachable) {
   EXPECT_EQ(*router.send("nobody", "x"), SendResult::kUnreachable);
 }
 
-TEST(Socket, ADealerWithoutAnybodyToTalkToIsFull) {
+TEST(Socket, ADealerWithoutAConnectionIsFull) {
   Context context;
   Socket dealer = make(context, SocketKind::kDealer);
   ASSERT_TRUE(dealer.connect("tcp://127.0.0.1:1"));
@@ -131,7 +131,7 @@ TEST(Socket, AFullPeerDoesNotBlockTheRouter) {
 }
 
 // The number of unread messages of a peer is bounded by the limit of bind(), not by the peer.
-TEST(Socket, WhoDoesNotReadHoldsItsPeersUp) {
+TEST(Socket, ASocketThatIsNotReadHoldsItsPeersUp) {
   Context context;
   const SocketOptions patient{.high_water_mark = 1000, .heartbeat_interval = 0ms};
   Socket router = make(context, SocketKind::kRouter, patient);

@@ -70,7 +70,7 @@ std::set<std::string> attempts_at(int port) {
   return local_ports;
 }
 
-TEST(Socket, AnAttemptThatNobodyAnswersIsGivenUpForAnother) {
+TEST(Socket, AnUnansweredAttemptIsGivenUpForAnother) {
   const SilentListener silent;
   const std::set<std::string> others = attempts_at(silent.port());
   Context context;
