@@ -34,7 +34,7 @@ class RefusedAccounts : public ::testing::TestWithParam<int> {
 };
 INSTANTIATE_TEST_SUITE_P(StepsInFlight, RefusedAccounts, ::testing::Values(1, 2));
 
-TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesSomebodyWait) {
+TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesASequenceWait) {
   CoreHarness healthy(config());
   const Conversations expected = talk(healthy);
   EXPECT_GT(healthy.core.snapshot().n_preemptions + healthy.core.snapshot().n_blocks_evicted, 0u);
@@ -63,7 +63,7 @@ TEST_P(RefusedAccounts, OneRefusalWhereverItFallsMakesSomebodyWait) {
   EXPECT_GT(n_requeued, 0u) << "no decode was refused its next block";
 }
 
-TEST_P(RefusedAccounts, WhileItRefusesAllNobodyFailsAndThenEverybodyGoesOn) {
+TEST_P(RefusedAccounts, WhileItRefusesAllNoRequestFailsAndThenAllGoOn) {
   CoreHarness healthy(config());
   const Conversations expected = talk(healthy);
   for (uint64_t first : {1, 40, 90}) {

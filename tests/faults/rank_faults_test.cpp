@@ -67,7 +67,7 @@ class RankFaults : public ::testing::TestWithParam<int> {
 };
 INSTANTIATE_TEST_SUITE_P(Ranks, RankFaults, ::testing::Values(1, 2));
 
-TEST_P(RankFaults, ARankThatThrowsOnceInAnyStepFailsNobody) {
+TEST_P(RankFaults, ARankThatThrowsOnceInAnyStepFailsNoRequest) {
   for (uint64_t step = 1; step <= n_steps; ++step) {
     SCOPED_TRACE("step " + std::to_string(step));
     Node node(model, setting());
@@ -112,7 +112,7 @@ TEST_P(RankFaults, ALateRankIsWaitedFor) {
   EXPECT_EQ(node.snapshot().decode_failures.n_retried_in_all(), 0u);
 }
 
-TEST_P(RankFaults, AStalledRanksStepRunsAgainAndNobodyFails) {
+TEST_P(RankFaults, AStalledRanksStepRunsAgainAndNoRequestFails) {
   Setting impatient = setting();
   impatient.collective_deadline = milliseconds{1000};
   Node node(model, impatient);
@@ -178,7 +178,7 @@ TEST_P(RankFaults, ANanInAKeyOfAnEarlyChunkIsNeverShared) {
   }
 }
 
-TEST_P(RankFaults, SlowCopiesFailNobody) {
+TEST_P(RankFaults, SlowCopiesFailNoRequest) {
   Node node(model, setting());
   const ArmedFault slow(Fault::kSlowCopies);
   ask_all(node);
