@@ -3,21 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-#include <map>
 #include <string>
 
-#include "common/service/config/config.h"
+#include "tests/support/numeric_settings.h"
 
 namespace lockstep {
 namespace {
 
-constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
-constexpr int64_t kHighest = std::numeric_limits<int64_t>::max();
-constexpr int64_t kValues[] = {kLowest, -1, 0, kHighest};
-
-// Returns which of kValues a setting accepts: '+' or '-' for each value.
-const std::map<std::string, std::string> kTaken = {
+const testing::AcceptedExtremes kAccepted = {
     {"seed", "++++"},
     {"http_threads", "----"},
     {"max_connections", "----"},
@@ -48,28 +41,9 @@ std::string refusal(const CoordinatorConfig& config) {
 }
 
 TEST(CoordinatorConfig, EveryNumberIsTakenOrRefusedByName) {
-  CoordinatorConfig config;
-  FieldList fields;
-  config.visit_fields(fields);
-  for (const ConfigField& field : fields.fields()) {
-    const bool is_number = std::holds_alternative<int64_t*>(field.target) ||
-                           std::holds_alternative<double*>(field.target) ||
-                           std::holds_alternative<std::optional<int64_t>*>(field.target);
-    ASSERT_EQ(kTaken.contains(field.name), is_number) << field.name;
-    for (size_t i = 0; is_number && i < std::size(kValues); ++i) {
-      CoordinatorConfig changed = with_nodes({"ipc://node"});
-      ConfigSource source("lockstep-coordinator", "a test");
-      source.add(changed);
-      ASSERT_TRUE(source.apply_flag(field.name, {std::to_string(kValues[i])}));
-      const std::string message = refusal(changed);
-      if (kTaken.at(field.name)[i] == '+') {
-        EXPECT_EQ(message, "") << field.name << " " << kValues[i];
-      } else {
-        EXPECT_TRUE(message.starts_with(field.name + " must be "))
-            << field.name << " " << kValues[i] << ": '" << message << "'";
-      }
-    }
-  }
+  testing::expect_lists_every_number(kAccepted, CoordinatorConfig{});
+  for (const auto& [name, accepted] : kAccepted)
+    testing::expect_extremes(kAccepted, name, with_nodes({"ipc://node"}), refusal, " must be ");
 }
 
 TEST(CoordinatorConfig, ANodeIsNamedOnce) {

@@ -1,25 +1,18 @@
-// Every number among a node's settings, at its extremes: taken, or refused by its name. Nothing
-// wraps around, and nothing that makes no sense is taken for something that does.
+// Every number among a node's settings, at its extremes: accepted, or refused by its name.
+#include "tests/support/numeric_settings.h"
+
 #include <gtest/gtest.h>
 
-#include <limits>
-#include <map>
 #include <string>
 
 #include "common/load_error.h"
-#include "common/service/config/config.h"
 #include "node/service/config/node_config.h"
 #include "tests/support/fake_model_file.h"
 
 namespace lockstep::testing {
 namespace {
 
-constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
-constexpr int64_t kHighest = std::numeric_limits<int64_t>::max();
-constexpr int64_t kValues[] = {kLowest, -1, 0, kHighest};
-
-// Which of kValues a setting takes: '+' or '-' for each.
-const std::map<std::string, std::string> kTaken = {
+const AcceptedExtremes kAccepted = {
     {"tensor_parallel_size", "----"},      // at least one rank
     {"threads_per_rank", "--+-"},          // 0 = the machine's
     {"num_kv_blocks", "--+-"},             // 0 = by memory
@@ -51,40 +44,21 @@ std::string refusal(const NodeConfig& config) {
 class NodeNumbers : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(NodeNumbers, AreTakenOrRefusedByName) {
-  const std::string& name = GetParam();
-  for (size_t i = 0; i < std::size(kValues); ++i) {
-    NodeConfig config;
-    config.context_shift = true;  // keep needs it
-    ConfigSource source("lockstep-node", "a test");
-    source.add(config);
-    ASSERT_TRUE(source.apply_flag(name, {std::to_string(kValues[i])}));
-    const std::string message = refusal(config);
-    if (kTaken.at(name)[i] == '+') {
-      EXPECT_EQ(message, "") << kValues[i];
-    } else {
-      EXPECT_TRUE(message.starts_with(name + ": ")) << kValues[i] << ": '" << message << "'";
-    }
-  }
+  NodeConfig config;
+  config.context_shift = true;  // keep needs it
+  expect_extremes(kAccepted, GetParam(), config, refusal, ": ");
 }
 
 std::vector<std::string> names() {
   std::vector<std::string> names;
-  for (const auto& [name, taken] : kTaken) names.push_back(name);
+  for (const auto& [name, accepted] : kAccepted) names.push_back(name);
   return names;
 }
 INSTANTIATE_TEST_SUITE_P(All, NodeNumbers, ::testing::ValuesIn(names()),
                          [](const auto& info) { return info.param; });
 
 TEST(NodeConfig, EveryNumberIsTriedAtItsExtremes) {
-  NodeConfig config;
-  FieldList fields;
-  config.visit_fields(fields);
-  for (const ConfigField& field : fields.fields()) {
-    const bool is_number = std::holds_alternative<int64_t*>(field.target) ||
-                           std::holds_alternative<double*>(field.target) ||
-                           std::holds_alternative<std::optional<int64_t>*>(field.target);
-    EXPECT_EQ(kTaken.contains(field.name), is_number) << field.name;
-  }
+  expect_lists_every_number(kAccepted, NodeConfig{});
 }
 
 }  // namespace
