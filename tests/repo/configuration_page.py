@@ -1,5 +1,5 @@
 """configuration_page.py BIN: prints docs/configuration.md, made from what --print-config of the
-programs in the folder BIN says. A test compares the two.
+programs in the folder BIN says, and --help of second names. A test compares the two.
 
     python3 tests/repo/configuration_page.py build/bin > docs/configuration.md"""
 
@@ -16,7 +16,8 @@ those of the engine. A setting is a flag (`--block-size 32`) and a YAML key (`bl
 names; flags override the file. An unknown key or flag is an error. `--print-config` prints the effective settings as YAML,
 and `--check` checks them as a start does. [configs/](../configs) holds the same settings as files.
 
-A BOOL is `true` or `false`; its flag needs no value (`--kv-cache`, `--no-kv-cache`). A MAP is a list of maps, and its
+A BOOL is `true` or `false`; its flag needs no value (`--kv-cache`, `--no-kv-cache`). Where a row names an opposite, the
+setting has a second name, as a flag and as a YAML key, which sets it to the reverse. A MAP is a list of maps, and its
 flag is given once per map (`--tenants '{name: gold, floor: 100}'`). BYTES and MS are whole numbers of bytes and
 milliseconds. HOST:PORT is a TCP address; an ENDPOINT is ZeroMQ's, `tcp://HOST:PORT` or `ipc://PATH`.
 
@@ -32,9 +33,15 @@ class Setting:
         self.text, self.type = re.fullmatch(r"(.*) \[([^\[\]]+)\]", comment).groups()
 
 
-def print_config(folder, program):
-    return subprocess.run([pathlib.Path(folder) / f"lockstep-{program}", "--print-config"],
+def output(folder, program, flag):
+    return subprocess.run([pathlib.Path(folder) / f"lockstep-{program}", flag],
                           capture_output=True, text=True, check=True).stdout
+
+
+def opposites(text):
+    """{flag: its second name, which sets it to the reverse} of a page of --help."""
+    found = re.findall(r"^  (--[\w-]+).* The opposite of (--[\w-]+)\.$", text, re.M)
+    return {flag: second for second, flag in found}
 
 
 def settings(text):
@@ -67,9 +74,11 @@ def with_keys(group, comments, name, value):
         yield Setting(group, f"{text} {kind}", f"{name}: {key}", default)
 
 
-def row(setting):
+def row(setting, second_names):
     name, *key = setting.name.split(": ")
-    flag = "" if key else f"`--{name.replace('_', '-')}`"
+    flag = "--" + name.replace("_", "-")
+    second = f"; opposite: `{second_names[flag]}`" if flag in second_names else ""
+    flag = "" if key else f"`{flag}`{second}"
     value = {"": "none", '""': "empty", "[]": "empty"}.get(setting.value, f"`{setting.value}`")
     kind = setting.type.replace("|", "\\|")
     return f"| `{setting.name}` | {flag} | {kind} | {value} | {setting.text} |\n"
@@ -79,12 +88,13 @@ def page(folder):
     out = HEAD
     for program in PROGRAMS:
         out += f"\n## {program.capitalize()}\n"
+        second_names = opposites(output(folder, program, "--help"))
         group = None
-        for setting in settings(print_config(folder, program)):
+        for setting in settings(output(folder, program, "--print-config")):
             if setting.group != group:
                 group = setting.group
                 out += f"\n### {group}\n\n| setting | flag | type | default | |\n|---|---|---|---|---|\n"
-            out += row(setting)
+            out += row(setting, second_names)
     return out
 
 
