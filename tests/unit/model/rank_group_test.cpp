@@ -12,69 +12,11 @@
 #include <stdexcept>
 #include <thread>
 
-#include "common/fault_points.h"
 #include "common/load_error.h"
-#include "tests/support/fake_model_file.h"
+#include "tests/unit/model/rank_group_driver.h"
 
-namespace lockstep {
+namespace lockstep::testing {
 namespace {
-
-using testing::FakeModelFile;
-using testing::FakeModelSpec;
-using Ids = std::vector<int32_t>;
-
-constexpr int32_t kMaxLen = 64;
-
-RankGroupConfig config_of(int n_ranks) {
-  RankGroupConfig config;
-  config.n_ranks = n_ranks;
-  config.limits = {.max_tokens = 32,
-                   .max_seqs = 4,
-                   .max_samples = 4,
-                   .max_model_len = kMaxLen,
-                   .block_size = 16,
-                   .max_banned = 4};
-  config.n_kv_blocks = 16;
-  return config;
-}
-
-// A group and a builder for plans of one sequence in slot 0, whose table is blocks 0, 1, 2, 3.
-class Driver {
- public:
-  Driver(const ModelFile& file, const RankGroupConfig& config)
-      : builder_(config.limits), group(file, config, ledger) {}
-
-  std::span<const std::byte> plan(int32_t first_position, const Ids& tokens) {
-    builder_.begin(++n_steps);
-    const std::array<BlockId, 4> blocks{BlockId{0}, BlockId{1}, BlockId{2}, BlockId{3}};
-    const std::array<std::span<const BlockId>, 1> tables{blocks};
-    builder_.add_sequence(0, first_position, tokens, tables);
-    SamplingRow row;
-    row.temperature = 0.0f;
-    row.n_logprobs = 3;
-    row.n_known = first_position + static_cast<int32_t>(tokens.size());
-    builder_.add_sample(row);
-    return builder_.finish();
-  }
-  const StepResult& run(int32_t first_position, const Ids& tokens) {
-    group.submit(plan(first_position, tokens));
-    return wait();
-  }
-  const StepResult& wait() {
-    group.wait_result(result);
-    return result;
-  }
-
-  MemoryLedger ledger;
-  uint64_t n_steps = 0;
-  StepResult result;
-
- private:
-  StepPlanBuilder builder_;
-
- public:
-  RankGroup group;
-};
 
 const Ids kPrompt{5, 9, 11, 2, 7};
 
@@ -128,7 +70,7 @@ TEST(RankGroup, HeadsThatQ8BlocksCannotHoldAreRefusedWithTheNumbers) {
 // The watchdog reads this counter.
 TEST(RankGroup, AStepIsProgressAndItsAbsenceIsNone) {
   const FakeModelFile file({});
-  Driver driver(file, config_of(2));
+  RankGroupDriver driver(file, config_of(2));
   const uint64_t idle = driver.group.progress();
   EXPECT_EQ(driver.group.progress(), idle);
   driver.run(0, kPrompt);
@@ -140,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(Ranks, RankGroupOf, ::testing::Values(1, 2));
 
 TEST_P(RankGroupOf, AStepSamplesOneTokenARow) {
   const FakeModelFile file({});
-  Driver driver(file, config_of(GetParam()));
+  RankGroupDriver driver(file, config_of(GetParam()));
   const StepResult& result = driver.run(0, kPrompt);
   EXPECT_EQ(result.status, StepStatus::kOk) << result.message;
   EXPECT_EQ(result.step, 1u);
@@ -155,10 +97,10 @@ TEST_P(RankGroupOf, AStepSamplesOneTokenARow) {
 
 TEST_P(RankGroupOf, AStepWithoutSamplesOnlyFillsTheCache) {
   const FakeModelFile file({});
-  Driver whole(file, config_of(GetParam()));
+  RankGroupDriver whole(file, config_of(GetParam()));
   const int32_t expected = whole.run(0, kPrompt).ids[0];
 
-  Driver split(file, config_of(GetParam()));
+  RankGroupDriver split(file, config_of(GetParam()));
   StepPlanBuilder builder(config_of(GetParam()).limits);
   builder.begin(1);
   const std::array<BlockId, 1> blocks{BlockId{0}};
@@ -172,11 +114,11 @@ TEST_P(RankGroupOf, AStepWithoutSamplesOnlyFillsTheCache) {
 // The second step is submitted before the first has a result, so its token is in token_ids only.
 TEST_P(RankGroupOf, AStepInFlightReadsTheTokenThatTheOneBeforeItSampled) {
   const FakeModelFile file({});
-  Driver one_by_one(file, config_of(GetParam()));
+  RankGroupDriver one_by_one(file, config_of(GetParam()));
   Ids expected{one_by_one.run(0, kPrompt).ids[0]};
   for (int i = 0; i < 9; ++i) expected.push_back(one_by_one.run(5 + i, {expected.back()}).ids[0]);
 
-  Driver pipelined(file, config_of(GetParam()));
+  RankGroupDriver pipelined(file, config_of(GetParam()));
   ASSERT_EQ(pipelined.group.max_steps_in_flight(), 2);
   Ids actual;
   pipelined.group.submit(pipelined.plan(0, kPrompt));
@@ -196,7 +138,7 @@ TEST_P(RankGroupOf, ARankThatThrowsIsBlamedAndTheNextStepRuns) {
   config.on_logits = [&](uint64_t, std::span<const float>) {
     if (throws) throw std::runtime_error("the hook gave up");
   };
-  Driver driver(file, config);
+  RankGroupDriver driver(file, config);
   const int32_t expected = driver.run(0, kPrompt).ids[0];
   throws = true;
   EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kRankFailed);
@@ -217,7 +159,7 @@ TEST_P(RankGroupOf, AStepBehindAFailedOneDoesNotRun) {
     while (!go) std::this_thread::yield();
     if (++n_hooked == 1) throw std::runtime_error("first");
   };
-  Driver driver(file, config);
+  RankGroupDriver driver(file, config);
   driver.group.submit(driver.plan(0, kPrompt));
   driver.group.submit(driver.plan(5, {-1}));
   go = true;
@@ -232,7 +174,7 @@ TEST_P(RankGroupOf, APlanThatLostABitIsNotRun) {
   RankGroupConfig config = config_of(GetParam());
   std::atomic<int> n_hooked{0};
   config.on_logits = [&](uint64_t, std::span<const float>) { ++n_hooked; };
-  Driver driver(file, config);
+  RankGroupDriver driver(file, config);
   const auto good = driver.plan(0, kPrompt);
   std::vector<std::byte> bad(good.begin(), good.end());
   bad[sizeof(StepPlanHeader)] ^= std::byte{1};  // the first token
@@ -250,83 +192,9 @@ TEST_P(RankGroupOf, LogitsThatAreNotFiniteAreReportedForTheirRow) {
   for (size_t at = 0; at < norm.size(); at += sizeof kLargest) {
     std::memcpy(norm.data() + at, &kLargest, sizeof kLargest);
   }
-  Driver driver(file, config_of(GetParam()));
+  RankGroupDriver driver(file, config_of(GetParam()));
   EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk);
   EXPECT_EQ(driver.result.finite[0], 0);
-}
-
-// Two sequences in a step without samples. The tests differ only in which sequence has a key that
-// is not finite, and on which rank.
-class StoredKeysAndValues : public ::testing::TestWithParam<int> {
- protected:
-  static const StepResult& run_two(Driver& driver, int32_t first_id, int32_t second_id) {
-    StepPlanBuilder builder(config_of(1).limits);
-    builder.begin(++driver.n_steps);
-    const std::array<BlockId, 1> block0{BlockId{0}}, block1{BlockId{1}};
-    const std::array<std::span<const BlockId>, 1> tables0{block0}, tables1{block1};
-    builder.add_sequence(0, 0, Ids{5, first_id, 11}, tables0);
-    builder.add_sequence(1, 0, Ids{5, second_id}, tables1);
-    driver.group.submit(builder.finish());
-    return driver.wait();
-  }
-  // Makes keys overflow the dtype of the cache, except those of rows that are all zero.
-  static void make_keys_overflow(FakeModelFile& file, const char* norm_name) {
-    const std::span<std::byte> norm = file.bytes_of(norm_name);
-    constexpr float kLarge = 1e8f;
-    for (size_t at = 0; at < norm.size(); at += sizeof kLarge) {
-      std::memcpy(norm.data() + at, &kLarge, sizeof kLarge);
-    }
-  }
-  static void clear_embedding(FakeModelFile& file, int32_t id) {
-    const std::span<std::byte> table = file.bytes_of("token_embd.weight");
-    const size_t row_bytes = table.size() / 130;
-    std::ranges::fill(table.subspan(row_bytes * static_cast<size_t>(id), row_bytes), std::byte{0});
-  }
-};
-INSTANTIATE_TEST_SUITE_P(Ranks, StoredKeysAndValues, ::testing::Values(1, 2));
-
-TEST_P(StoredKeysAndValues, AreReportedForTheSequenceWhoseRowsAreNotFinite) {
-  FakeModelFile file({});
-  make_keys_overflow(file, "blk.0.attn_norm.weight");
-  for (const int32_t id : {5, 9, 11}) clear_embedding(file, id);
-  Driver driver(file, config_of(GetParam()));
-  const auto flags = [&](int32_t first_id, int32_t second_id) {
-    const StepResult& result = run_two(driver, first_id, second_id);
-    EXPECT_EQ(result.status, StepStatus::kOk) << result.message;
-    return std::pair(int{result.kv_finite[0]}, int{result.kv_finite[1]});
-  };
-  EXPECT_EQ(flags(9, 9), std::pair(1, 1));
-  EXPECT_EQ(flags(77, 9), std::pair(0, 1));
-  EXPECT_EQ(flags(9, 77), std::pair(1, 0));
-  EXPECT_EQ(flags(9, 9), std::pair(1, 1));
-}
-
-#ifdef LOCKSTEP_FAULT_POINTS
-// The NaN is in the last layer of the last rank, where it affects no row of the step and no other
-// rank.
-TEST_P(StoredKeysAndValues, AreReportedWhereNothingElseShowsIt) {
-  const FakeModelFile file({});
-  Driver driver(file, config_of(GetParam()));
-  const ArmedFault nan(Fault::kKeyIsNan, 2);
-  EXPECT_EQ(run_two(driver, 9, 9).kv_finite[0], 1);
-  const StepResult& result = run_two(driver, 9, 9);
-  EXPECT_EQ(nan.n_fired(), 1u);
-  EXPECT_EQ(result.kv_finite[0], 0);
-  EXPECT_EQ(result.kv_finite[1], 1);
-  EXPECT_EQ(run_two(driver, 9, 9).kv_finite[0], 1);
-}
-#endif
-
-// The keys are finite as f32, but not once they are rounded to the dtype of the cache.
-TEST_P(StoredKeysAndValues, AreReportedIfTheyOverflowTheirType) {
-  FakeModelFile file({});
-  make_keys_overflow(file, "blk.1.attn_norm.weight");
-  Driver narrow(file, config_of(GetParam()));
-  EXPECT_EQ(run_two(narrow, 9, 9).kv_finite[0], 0);
-  RankGroupConfig config = config_of(GetParam());
-  config.kv_dtype = DType::kF32;
-  Driver wide(file, config);
-  EXPECT_EQ(run_two(wide, 9, 9).kv_finite[0], 1);
 }
 
 TEST(RankGroup, ALateRankIsATimeoutAndTheNextStepRuns) {
@@ -337,7 +205,7 @@ TEST(RankGroup, ALateRankIsATimeoutAndTheNextStepRuns) {
   config.on_logits = [&](uint64_t, std::span<const float>) {
     if (sleeps) std::this_thread::sleep_for(std::chrono::milliseconds{900});
   };
-  Driver driver(file, config);
+  RankGroupDriver driver(file, config);
   EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kCommFailed);
   EXPECT_NE(driver.result.message.find("rank 1"), std::string::npos) << driver.result.message;
   EXPECT_NE(driver.result.message.find("timeout"), std::string::npos) << driver.result.message;
@@ -347,7 +215,7 @@ TEST(RankGroup, ALateRankIsATimeoutAndTheNextStepRuns) {
 
 TEST(RankGroup, UnansweredStepsDoNotKeepItFromEnding) {
   const FakeModelFile file({});
-  Driver driver(file, config_of(2));
+  RankGroupDriver driver(file, config_of(2));
   driver.group.submit(driver.plan(0, kPrompt));
   driver.group.submit(driver.plan(5, {-1}));
 }
@@ -411,4 +279,4 @@ TEST(RankGroup, MoreKvThanTheMachineHasIsALoadError) {
 }
 
 }  // namespace
-}  // namespace lockstep
+}  // namespace lockstep::testing
