@@ -159,7 +159,7 @@ def test_a_queue_drains_through_steps_that_fail(quiet):
 def test_late_ranks_and_slow_copies_fail_no_request(quiet):
     prompt = list(range(5, 55))
     with faulty("rank-is-late=4", "slow-copies", flags=(*FLAGS, "--tensor-parallel-size=2")) as c:
-        for n in (50, 45, 37):  # the last two copy the head of a block
+        for n in (50, 45, 37):  # the last two copy the first tokens of a block
             assert ids(ask(c, prompt[:n])) == ids(ask(quiet, prompt[:n]))
         assert decode_failures(c, cause="communication", outcome="retried") == 0
 

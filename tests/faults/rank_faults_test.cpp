@@ -105,7 +105,7 @@ TEST_P(RankFaults, ARequestWhoseStepsKeepFailingLeavesNothingInTheCache) {
 
 TEST_P(RankFaults, ALateRankIsWaitedFor) {
   Node node(model, setting());
-  const ArmedFault late(Fault::kRankIsLate, 4);  // a second, of the ten that its peers wait
+  const ArmedFault late(Fault::kRankIsLate, 4);  // a second, of the ten that the other ranks wait
   ask_all(node);
   EXPECT_EQ(late.n_fired(), 1u);
   expect_answers(node);
@@ -121,7 +121,7 @@ TEST_P(RankFaults, AStalledRanksStepRunsAgainAndNoRequestFails) {
   EXPECT_EQ(stalls.n_fired(), 1u);
   expect_answers(node);
   const DecodeFailures failures = node.snapshot().decode_failures;
-  // Alone it has no peers that wait.
+  // Alone it has no other rank that waits.
   EXPECT_EQ(failures.n_retried_of(DecodeFailureCause::kCommunication), GetParam() == 1 ? 0u : 1u);
   expect_answers_again(node);
 }

@@ -24,7 +24,7 @@ struct Faults {
   bool abort_never_returns = false;
   bool destroying_never_returns = false;  // until the faults change
   // As between hosts: when one rank aborts, the others get ncclRemoteError.
-  bool peers_notice = false;
+  bool others_notice = false;
 };
 
 struct Stats {

@@ -253,7 +253,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
     const bool is_hit = comm->receives != nullptr && hits(*comm->member);
     if (faults.async_error != 0 && is_hit) {
       *state = static_cast<ncclResult_t>(faults.async_error);
-    } else if (faults.peers_notice && comm->member->group->n_aborted > 0) {
+    } else if (faults.others_notice && comm->member->group->n_aborted > 0) {
       *state = ncclRemoteError;
     } else if (!goes_on_for_ever(*comm) && --comm->n_polls_left < 0) {
       comm->n_polls_left = 0;

@@ -253,7 +253,7 @@ TEST_F(NcclCommunicatorTest, EveryKindOfCallHasTheDeadline) {
   }
 }
 
-// A slow peer has the same values on their way to it: that the others know already is not its end.
+// A slow rank has the same values on their way to it: that the others know already is not its end.
 TEST_F(NcclCommunicatorTest, TheSlowestRankSeesTheMismatchToo) {
   auto ranks = make(3, kPatient);
   nccl_.set({.rank = 2, .n_slow_polls = 2000});
@@ -268,12 +268,12 @@ TEST_F(NcclCommunicatorTest, TheSlowestRankSeesTheMismatchToo) {
 }
 
 TEST_F(NcclCommunicatorTest, AnAbortInOneProcessReachesTheOthersThroughNccl) {
-  nccl_.set({.peers_notice = true});
+  nccl_.set({.others_notice = true});
   auto ranks = make_as_processes(2, kPatient);
-  std::thread peer([&] { EXPECT_EQ(ranks[1].communicator->barrier(), CommResult::kAborted); });
+  std::thread other([&] { EXPECT_EQ(ranks[1].communicator->barrier(), CommResult::kAborted); });
   ranks[0].communicator->abort();
   EXPECT_EQ(ranks[0].communicator->barrier(), CommResult::kAborted);
-  peer.join();
+  other.join();
 }
 
 TEST_F(NcclCommunicatorTest, AProcessThatNcclDoesNotTellHasItsDeadline) {

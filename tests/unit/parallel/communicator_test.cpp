@@ -98,7 +98,7 @@ TEST_P(CommunicatorOf, GathersEveryBit) {
   });
 }
 
-// Every rank rewrites its buffer right after a call, so no peer may still be reading it.
+// Every rank rewrites its buffer right after a call, so no other rank may still be reading it.
 TEST_P(CommunicatorOf, AFinishedGatherNoLongerReadsTheSender) {
   on_ranks(kPatient, [&](TestRank& rank) {
     Communicator& comm = *rank.communicator;
