@@ -33,7 +33,7 @@ TEST_F(ForwarderBytes, BytesInFlightHaveABudget) {
   EXPECT_EQ(links_.all<wire::Generate>().size(), 2u);
 }
 
-TEST_F(ForwarderBytes, WhatTheBudgetCanNeverHoldIsNotToldToComeAgain) {
+TEST_F(ForwarderBytes, WhatTheBudgetCanNeverHoldIsTooLarge) {
   make_budget(1);
   wire::Generate request = generate();
   request.prompt_text = "Hi and more";

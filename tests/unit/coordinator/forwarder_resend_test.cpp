@@ -36,7 +36,7 @@ TEST_F(ForwarderResendTest, WhatOneNodeRefusesTheNextOneGets) {
   EXPECT_TRUE(page_has("requests_resent_total{reason=\"refused\"} 1"));
 }
 
-TEST_F(ForwarderResendTest, OnlyWhenEveryNodeRefusedTheClientIsTold) {
+TEST_F(ForwarderResendTest, TheClientIsRefusedOnlyWhenEveryNodeRefused) {
   forwarder_->submit(client(), generate());
   error(0, ErrorCode::kOverloaded, "the queue holds 1");
   error(1, ErrorCode::kNoNodeReady);
@@ -166,7 +166,7 @@ TEST_F(ForwarderResendTest, WhatANodeCancelsByItselfIsNotTheClientsDoing) {
     EXPECT_FALSE(got.finish_reason.has_value());
 }
 
-TEST_F(ForwarderResendTest, AShutdownIsNotToldAsTheClientsCancel) {
+TEST_F(ForwarderResendTest, AShutdownIsNotReportedAsTheClientsCancel) {
   forwarder_->submit(client(), generate());
   forwarder_->end_everything();
   EXPECT_EQ(only_error().code, ErrorCode::kNoNodeReady);

@@ -29,7 +29,7 @@ TEST(NodeServer, AStreamIsAcceptedThenTokensInOrderThenDone) {
   EXPECT_EQ(finished.done.usage.completion_tokens, 8u);
 }
 
-TEST(NodeServer, ASeedIsChosenAndToldWhenNoneIsGiven) {
+TEST(NodeServer, ASeedIsChosenAndReturnedWhenNoneIsGiven) {
   NodeHarness node;
   WirePeer peer(node.endpoint());
   std::set<uint64_t> seeds;

@@ -166,7 +166,7 @@ TEST(SamplingDefaults, SayingTheUsualIsAsGoodAsSayingNothing) {
   EXPECT_EQ(fingerprint_part(usual), "");
 }
 
-TEST(SamplingDefaults, ClientsAreToldWhatTheFileSaysAndNothingElse) {
+TEST(SamplingDefaults, ClientsSeeWhatTheFileSaysAndNothingElse) {
   EXPECT_FALSE(to_wire({}));
   SamplingDefaults defaults;
   defaults.top_k = 20;

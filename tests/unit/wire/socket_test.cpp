@@ -170,7 +170,7 @@ TEST(Socket, AFrameThatIsFarTooLongIsNotTakenIn) {
   EXPECT_EQ(body.substr(0, 5), "after");
 }
 
-TEST(Socket, LocalEndpointsAreToldFromOpenOnes) {
+TEST(Socket, LocalEndpointsAreDistinctFromOpenOnes) {
   for (const char* local : {"tcp://127.0.0.1:5555", "tcp://localhost:0", "tcp://[::1]:5555",
                             "tcp://127.1.2.3:*", "ipc:///tmp/x", "inproc://x"}) {
     EXPECT_TRUE(is_local_endpoint(local)) << local;
