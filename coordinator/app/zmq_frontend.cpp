@@ -241,9 +241,9 @@ void ZmqFrontend::drain_inbox() {
   }
   if (draining_) forwarder_.begin_drain();
   for (Command& command : commands) {
-    if (auto* message = std::get_if<wire::Message>(&command.said))
+    if (auto* message = std::get_if<wire::Message>(&command.content))
       dispatcher_.on_message(command.client, std::move(*message));
-    else if (auto* prompts = std::get_if<std::vector<wire::Generate>>(&command.said))
+    else if (auto* prompts = std::get_if<std::vector<wire::Generate>>(&command.content))
       forwarder_.submit(command.client, std::move(*prompts));
     else
       forwarder_.drop_client(command.client.key);

@@ -57,7 +57,7 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   struct Command {
     Client client;
     // monostate: the client disconnected
-    std::variant<std::monostate, wire::Message, std::vector<wire::Generate>> said;
+    std::variant<std::monostate, wire::Message, std::vector<wire::Generate>> content;
   };
   class ZmqReplySink;
   static constexpr std::chrono::seconds kHungAfter{5};
