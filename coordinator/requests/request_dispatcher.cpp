@@ -12,7 +12,7 @@ namespace {
 
 using wire::ErrorReply;
 
-bool speaks_our_version(const wire::Hello& hello) {
+bool supports_our_version(const wire::Hello& hello) {
   return std::find(hello.versions.begin(), hello.versions.end(), wire::kProtocolVersion) !=
          hello.versions.end();
 }
@@ -38,7 +38,7 @@ void RequestDispatcher::on_message(const Client& client, wire::Message message) 
   } else if (auto* describe = std::get_if<wire::DescribeRequest>(&message)) {
     client.replies->deliver(cluster_description(view_(), describe->request_id));
   } else if (auto* hello = std::get_if<wire::Hello>(&message)) {
-    if (speaks_our_version(*hello)) return client.replies->deliver(welcome());
+    if (supports_our_version(*hello)) return client.replies->deliver(welcome());
     client.replies->deliver(ErrorReply{"", ErrorCode::kUnsupportedParameter,
                                        "this coordinator speaks versions: 1", "versions"});
   } else {
