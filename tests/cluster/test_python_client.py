@@ -54,7 +54,7 @@ def test_a_cancelled_request_still_gets_its_final_message(tiny, client):
     assert client.last.request_id == "mine" and client.last.reason == "cancelled"
     assert client.last.usage["completion_tokens"] < 8 * 900
     expect_one_more_cancelled(tiny, before)
-    client.cancel("of nobody")
+    client.cancel("unknown")
     assert client.models()
 
 

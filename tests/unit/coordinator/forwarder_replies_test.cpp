@@ -98,7 +98,7 @@ TEST_F(ForwarderTest, AnUnreadableAnswerEndsItsRequestAtOnce) {
   forwarder_->submit(client(), generate());
   const Error error{ErrorCode::kInvalidRequest, "more than 1048576 values", ""};
   forwarder_->on_unreadable(NodeId{0}, "", error);
-  forwarder_->on_unreadable(NodeId{0}, "somebody else's", error);
+  forwarder_->on_unreadable(NodeId{0}, "another's", error);
   forwarder_->on_unreadable(NodeId{1}, upstream(), error);
   EXPECT_EQ(forwarder_->n_inflight(), 1u);
   forwarder_->on_unreadable(NodeId{0}, upstream(), error);

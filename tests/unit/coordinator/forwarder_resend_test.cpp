@@ -26,7 +26,7 @@ TEST_F(ForwarderResendTest, WhatOneNodeRefusesTheNextOneGets) {
   EXPECT_TRUE(replies_->got.empty());
   forwarder_->check_invariants();
   const auto sent = links_.all<wire::Generate>();
-  EXPECT_EQ(sent[0].seed, sent[1].seed) << "the same tokens, whoever runs it";
+  EXPECT_EQ(sent[0].seed, sent[1].seed) << "the same tokens on every node";
   forwarder_->on_node_message(NodeId{1}, wire::Accepted{upstream(), 5, "", {}, 2});
   tokens({7}, 0, 1, 0, 1);
   forwarder_->on_node_message(NodeId{1}, wire::Done{upstream(), "stop", {2, 0, 1}});

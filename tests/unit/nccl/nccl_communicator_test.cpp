@@ -308,7 +308,8 @@ TEST_F(NcclCommunicatorTest, AFinalizeThatNeverEndsIsAborted) {
   EXPECT_EQ(nccl_.stats().n_aborted, 1);
 }
 
-// Such aborts are on record. Whoever waits for it is left behind with the memory that NCCL may use.
+// Such aborts are on record. The thread that waits for it is left behind with the memory that NCCL
+// may use.
 TEST_F(NcclCommunicatorTest, AnAbortThatNeverReturnsHoldsUpNoRank) {
   auto ranks = make(2, kShort);
   nccl_.set({.rank = 0, .abort_never_returns = true});

@@ -25,7 +25,7 @@ struct Batch {
   nlohmann::json payload;  // [ts, events, rank, epoch]
 };
 
-// What is resident, as somebody knows it who reads nothing but the events.
+// The resident blocks, as a router follows them by the events alone.
 struct Follower {
   std::map<uint64_t, nlohmann::json> tokens;  // of each block
   uint64_t digest = 0;

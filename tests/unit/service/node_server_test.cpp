@@ -159,7 +159,7 @@ TEST(NodeServer, BadFramesAreAnsweredAndOtherStreamsGoOn) {
   EXPECT_FALSE(finished.choices.at(0).has_gap);
 }
 
-// Else whoever sent it would wait for the request's final message.
+// Otherwise its sender would wait for the request's final message.
 TEST(NodeServer, AMessageThatCannotBeReadIsAnsweredUnderItsRequestId) {
   NodeHarness node;
   WirePeer peer(node.endpoint());

@@ -129,7 +129,7 @@ TEST_F(RequestServerTest, ASlowReaderGetsNoGapButAnError) {
   }
 }
 
-// It costs nobody a place: the one that there is is taken already.
+// The text takes no place in the queue: the only one is taken already.
 TEST_F(RequestServerTest, LongTextIsRefusedByItsBytesBeforeItWaitsToBeTokenised) {
   ASSERT_TRUE(worker_.run(1 << 20, 0, [] { return [] {}; }));
   wire::Generate request = NodeHarness::request("long", 1);

@@ -70,7 +70,7 @@ TEST(TextWorker, HoldsNoMoreThanItsJobsUntilTheLoopHasTakenTheirOutcomes) {
   }
 }
 
-// One who fills its places leaves the others theirs, and their turn comes before its second one.
+// The turns of the other tenants come before its second one.
 TEST(TextWorker, ATenantThatFillsItsPlacesLeavesTheOthersTheirs) {
   Posted posted;
   std::promise<void> release;

@@ -105,7 +105,7 @@ TEST(Socket, APeerThatIsNotThereIsUnreachable) {
   Context context;
   Socket router = make(context, SocketKind::kRouter);
   ASSERT_TRUE(router.bind("tcp://127.0.0.1:0"));
-  EXPECT_EQ(*router.send("nobody", "x"), SendResult::kUnreachable);
+  EXPECT_EQ(*router.send("absent", "x"), SendResult::kUnreachable);
 }
 
 TEST(Socket, ADealerWithoutAConnectionIsFull) {
