@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "common/ranges.h"
+
 namespace lockstep::wire {
 
 // The largest HTTP body. Text and ids are never longer as MessagePack than as JSON. A message is
@@ -35,9 +37,9 @@ inline constexpr size_t kMaxRequestIdBytes = 128;
 inline constexpr size_t kMaxModelNameBytes = 256;
 inline constexpr size_t kMaxCacheSaltBytes = 256;
 inline constexpr size_t kMaxTenantBytes = 64;
-inline constexpr int64_t kMaxPriority = INT32_MAX;
-inline constexpr int64_t kMaxDeadlineMs = INT32_MAX;
-inline constexpr int64_t kMaxRetentionPriority = 100;
-inline constexpr int64_t kMaxRetentionSeconds = 31'536'000;  // a year
+inline constexpr IntegerRange kPriorityRange{.low = 0, .high = INT32_MAX};
+inline constexpr IntegerRange kDeadlineMsRange{.low = 1, .high = INT32_MAX};
+inline constexpr IntegerRange kRetentionPriorityRange{.low = 0, .high = 100};
+inline constexpr IntegerRange kRetentionSecondsRange{.low = 1, .high = 31'536'000};  // a year
 
 }  // namespace lockstep::wire

@@ -25,8 +25,8 @@ struct ChatMessage {
 };
 
 struct CacheRetention {
-  int64_t priority = 0;  // 0 to kMaxRetentionPriority
-  int64_t seconds = 0;   // 1 to kMaxRetentionSeconds
+  int64_t priority = 0;  // within kRetentionPriorityRange
+  int64_t seconds = 0;   // within kRetentionSecondsRange
   friend bool operator==(const CacheRetention&, const CacheRetention&) = default;
 };
 

@@ -6,23 +6,28 @@
 #include "common/log.h"
 #include "common/sampling_ranges.h"
 #include "coordinator/http/json_body.h"
-#include "coordinator/http/json_fields.h"
 #include "coordinator/openai/openai_messages.h"
 #include "coordinator/openai/openai_unsupported.h"
+#include "wire/codec/field_reader.h"
 #include "wire/limits.h"
 
 namespace lockstep {
 namespace {
 
 using nlohmann::json;
+using wire::FieldReader;
+using wire::shown;
 
 constexpr size_t kMaxPrompts = 1024;  // in one /v1/completions request
+constexpr IntegerRange kAnyInteger;
+constexpr IntegerRange kPositive{.low = 1};
+constexpr IntegerRange kNotNegative{.low = 0};
 
-void read_length(JsonFields& fields, wire::Generate& out) {
-  fields.read("max_tokens", out.max_tokens, {.low = 1});
+void read_length(FieldReader& fields, wire::Generate& out) {
+  fields.field("max_tokens", out.max_tokens, kPositive);
   // The newer name takes precedence.
-  fields.read("max_completion_tokens", out.max_tokens, {.low = 1});
-  fields.read("min_tokens", out.min_tokens, {.low = 0});
+  fields.field("max_completion_tokens", out.max_tokens, kPositive);
+  fields.field("min_tokens", out.min_tokens, kNotNegative);
   if (out.max_tokens && out.min_tokens > *out.max_tokens)
     fields.fail("min_tokens",
                 str("must not exceed max_tokens, got ", out.min_tokens, " > ", *out.max_tokens));
@@ -30,83 +35,72 @@ void read_length(JsonFields& fields, wire::Generate& out) {
 
 // Checks types only: the node refuses values that are out of range. `n` is the exception, because
 // the coordinator allocates memory for n choices.
-void read_sampling(JsonFields& fields, wire::Generate& out) {
-  fields.read("temperature", out.temperature);
-  fields.read("top_p", out.top_p);
-  fields.read("min_p", out.min_p);
-  fields.read("top_k", out.top_k);
+void read_sampling(FieldReader& fields, wire::Generate& out) {
+  fields.field("temperature", out.temperature);
+  fields.field("top_p", out.top_p);
+  fields.field("min_p", out.min_p);
+  fields.field("top_k", out.top_k, kAnyInteger);
   if (out.top_k == -1) out.top_k = 0;  // -1 means "off" in vLLM's API
-  fields.read("repetition_penalty", out.repetition_penalty);
-  fields.read("presence_penalty", out.presence_penalty);
-  fields.read("frequency_penalty", out.frequency_penalty);
-  fields.read("n", out.n, kChoicesRange);
+  fields.field("repetition_penalty", out.repetition_penalty);
+  fields.field("presence_penalty", out.presence_penalty);
+  fields.field("frequency_penalty", out.frequency_penalty);
+  fields.field("n", out.n, kChoicesRange);
   std::optional<int64_t> seed;
-  fields.read("seed", seed);
+  fields.field("seed", seed, kAnyInteger);
   if (seed) out.seed = static_cast<uint64_t>(*seed);
 }
 
-void read_stopping(JsonFields& fields, wire::Generate& out) {
-  fields.read_strings("stop", out.stop, kMaxStopStrings, kMaxStopBytes);
-  fields.read("stop_token_ids", out.stop_token_ids, kMaxStopTokenIds);
-  fields.read("include_stop_str_in_output", out.include_stop_str_in_output);
-  fields.read("ignore_eos", out.ignore_eos);
+void read_stopping(FieldReader& fields, wire::Generate& out) {
+  fields.strings("stop", out.stop, kMaxStopStrings, kMaxStopBytes);
+  fields.token_ids("stop_token_ids", out.stop_token_ids, kMaxStopTokenIds);
+  fields.field("include_stop_str_in_output", out.include_stop_str_in_output);
+  fields.field("ignore_eos", out.ignore_eos);
 }
 
-void read_cache_retention(JsonFields& fields, wire::Generate& out) {
-  const json* value = fields.find("cache_retention");
-  if (value == nullptr) return;
-  if (!value->is_object())
-    return fields.fail("cache_retention", "must be an object, got " + describe(*value));
-  JsonFields nested(*value, "cache_retention.");
-  wire::CacheRetention& retention = out.cache_retention.emplace();
-  nested.require("priority");
-  nested.read("priority", retention.priority, {.low = 0, .high = wire::kMaxRetentionPriority});
-  nested.require("seconds");
-  nested.read("seconds", retention.seconds, {.low = 1, .high = wire::kMaxRetentionSeconds});
-  fields.adopt(nested);
+void read_cache_retention(FieldReader& fields, wire::Generate& out) {
+  fields.object("cache_retention", [&](FieldReader& nested) {
+    wire::CacheRetention& retention = out.cache_retention.emplace();
+    nested.required("priority", retention.priority, wire::kRetentionPriorityRange);
+    nested.required("seconds", retention.seconds, wire::kRetentionSecondsRange);
+  });
 }
 
-void read_scheduling(JsonFields& fields, wire::Generate& out) {
-  fields.read("tenant", out.tenant, wire::kMaxTenantBytes);
-  fields.read("priority", out.priority, {.low = 0, .high = wire::kMaxPriority});
-  fields.read("deadline_ms", out.deadline_ms, {.low = 1, .high = wire::kMaxDeadlineMs});
+void read_scheduling(FieldReader& fields, wire::Generate& out) {
+  fields.field("tenant", out.tenant, wire::kMaxTenantBytes);
+  fields.field("priority", out.priority, wire::kPriorityRange);
+  fields.field("deadline_ms", out.deadline_ms, wire::kDeadlineMsRange);
   read_cache_retention(fields, out);
 }
 
-void read_output(JsonFields& fields, wire::Generate& out) {
-  fields.read("skip_special_tokens", out.skip_special_tokens);
-  fields.read("cache_prompt", out.cache_prompt);
-  fields.read("cache_salt", out.cache_salt, wire::kMaxCacheSaltBytes);
-  fields.read("return_token_ids", out.return_token_ids);
+void read_output(FieldReader& fields, wire::Generate& out) {
+  fields.field("skip_special_tokens", out.skip_special_tokens);
+  fields.field("cache_prompt", out.cache_prompt);
+  fields.field("cache_salt", out.cache_salt, wire::kMaxCacheSaltBytes);
+  fields.field("return_token_ids", out.return_token_ids);
 }
 
 // In a chat request, logprobs is a boolean and top_logprobs is a count.
-void read_chat_logprobs(JsonFields& fields, wire::Generate& out) {
+void read_chat_logprobs(FieldReader& fields, wire::Generate& out) {
   bool wanted = false;
   std::optional<int64_t> top;
-  fields.read("logprobs", wanted);
-  fields.read("top_logprobs", top, kTopLogprobsRange);
+  fields.field("logprobs", wanted);
+  fields.field("top_logprobs", top, kTopLogprobsRange);
   if (top && !wanted) return fields.fail("top_logprobs", "requires logprobs to be true");
   if (wanted) out.logprobs = top.value_or(0);
 }
 
-void read_stream(JsonFields& fields, OpenAiRequest& out) {
-  fields.read("stream", out.stream);
-  const json* options = fields.find("stream_options");
-  if (options == nullptr) return;
-  if (!options->is_object())
-    return fields.fail("stream_options", "must be an object, got " + describe(*options));
-  if (!out.stream) return fields.fail("stream_options", "requires stream to be true");
-  JsonFields nested(*options, "stream_options.");
-  nested.read("include_usage", out.include_usage);
-  fields.adopt(nested);
+void read_stream(FieldReader& fields, OpenAiRequest& out) {
+  fields.field("stream", out.stream);
+  fields.object("stream_options", [&](FieldReader& nested) {
+    if (!out.stream) return fields.fail("stream_options", "requires stream to be true");
+    nested.field("include_usage", out.include_usage);
+  });
 }
 
 // Reads the fields that both endpoints share: all but the prompt and the logprobs.
-wire::Generate read_common(JsonFields& fields, OpenAiRequest& out) {
+wire::Generate read_common(FieldReader& fields, OpenAiRequest& out) {
   wire::Generate generate;
-  fields.require("model");
-  fields.read("model", generate.model, wire::kMaxModelNameBytes);
+  fields.required("model", generate.model, wire::kMaxModelNameBytes);
   read_length(fields, generate);
   read_sampling(fields, generate);
   read_stopping(fields, generate);
@@ -127,13 +121,13 @@ Status set_prompt(const json& value, wire::Generate& out) {
     if (out.prompt_text->empty()) return bad_prompt("must not be empty");
     return Ok{};
   }
-  if (!value.is_array()) return bad_prompt("must be text or token ids, got " + describe(value));
+  if (!value.is_array()) return bad_prompt("must be text or token ids, got " + shown(value));
   if (value.empty()) return bad_prompt("must not be empty");
   std::vector<int32_t>& ids = out.prompt_ids.emplace();
   ids.reserve(value.size());
   for (const json& item : value) {
-    const std::optional<int32_t> id = as_token_id(item);
-    if (!id) return bad_prompt(str("holds ", describe(item), " where a token id is expected"));
+    const std::optional<int32_t> id = wire::as_token_id(item);
+    if (!id) return bad_prompt(str("holds ", shown(item), " where a token id is expected"));
     ids.push_back(*id);
   }
   return Ok{};
@@ -159,7 +153,7 @@ Result<std::vector<wire::Generate>> split_prompts(const json* value, const wire:
 
 Result<OpenAiRequest> parse_chat_request(std::string_view body) {
   TRY(const json request, parse_json_object(body));
-  JsonFields fields(request);
+  FieldReader fields(request, FieldReader::Format::kJson);
   OpenAiRequest out;
   out.endpoint = OpenAiEndpoint::kChatCompletions;
   wire::Generate generate = read_common(fields, out);
@@ -173,12 +167,12 @@ Result<OpenAiRequest> parse_chat_request(std::string_view body) {
 
 Result<OpenAiRequest> parse_completion_request(std::string_view body) {
   TRY(const json request, parse_json_object(body));
-  JsonFields fields(request);
+  FieldReader fields(request, FieldReader::Format::kJson);
   OpenAiRequest out;
   out.endpoint = OpenAiEndpoint::kCompletions;
   wire::Generate generate = read_common(fields, out);
-  fields.read("logprobs", generate.logprobs, kTopLogprobsRange);
-  fields.read("add_special_tokens", generate.add_special_tokens);
+  fields.field("logprobs", generate.logprobs, kTopLogprobsRange);
+  fields.field("add_special_tokens", generate.add_special_tokens);
   if (Status status = fields.status(); !status) return status.error();
   if (Status status = check_unsupported(request); !status) return status.error();
   TRY(out.prompts, split_prompts(fields.find("prompt"), generate));
@@ -187,17 +181,16 @@ Result<OpenAiRequest> parse_completion_request(std::string_view body) {
 
 Result<wire::Tokenize> parse_tokenize_request(std::string_view body) {
   TRY(const json request, parse_json_object(body));
-  JsonFields fields(request);
+  FieldReader fields(request, FieldReader::Format::kJson);
   wire::Tokenize out;
-  fields.read("model", out.model, wire::kMaxModelNameBytes);
-  fields.read("add_special_tokens", out.add_special_tokens);
-  fields.read("return_token_strs", out.return_token_strs);
+  fields.field("model", out.model, wire::kMaxModelNameBytes);
+  fields.field("add_special_tokens", out.add_special_tokens);
+  fields.field("return_token_strs", out.return_token_strs);
   const bool is_chat = fields.find("messages") != nullptr;
   if (is_chat && fields.find("prompt") != nullptr)
     fields.fail("prompt", "and messages exclude each other");
   if (!is_chat) {
-    fields.require("prompt");
-    fields.read("prompt", out.prompt.emplace());
+    fields.required("prompt", out.prompt);
   }
   if (Status status = fields.status(); !status) return status.error();
   if (is_chat) {
@@ -208,11 +201,11 @@ Result<wire::Tokenize> parse_tokenize_request(std::string_view body) {
 
 Result<wire::Detokenize> parse_detokenize_request(std::string_view body) {
   TRY(const json request, parse_json_object(body));
-  JsonFields fields(request);
+  FieldReader fields(request, FieldReader::Format::kJson);
   wire::Detokenize out;
-  fields.read("model", out.model, wire::kMaxModelNameBytes);
+  fields.field("model", out.model, wire::kMaxModelNameBytes);
   fields.require("tokens");
-  fields.read("tokens", out.tokens);
+  fields.token_ids("tokens", out.tokens);
   if (Status status = fields.status(); !status) return status.error();
   return out;
 }

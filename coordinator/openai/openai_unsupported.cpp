@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include "coordinator/http/json_fields.h"
-
 namespace lockstep {
 namespace {
 

@@ -65,7 +65,7 @@ MANY = {
                             "cluster_view fingerprint_watch node_table unreached_nodes"),
     "coordinator/http": ("HTTP and JSON without OpenAI: what any route is written with.",
                          "error_body http_config http_error http_message http_server "
-                         "id_generator json_body json_fields sse"),
+                         "id_generator json_body sse"),
     "coordinator/requests": ("The two ends of a request's way, and what routes hold of it.",
                              "cluster_client forwarder reply_queue request_dispatcher"),
     "kernels": ("The interface of the ops, which every back end implements.",
@@ -91,6 +91,6 @@ MANY = {
     "node/text/jinja/values": ("The values of the template language and their texts.",
                                "letter_case nesting number_text strings unicode value"),
     "wire/codec": ("The bytes of each kind of message, one header a kind.",
-                   "codec description_json kv_events scan sendable"),
+                   "codec description_json field_reader kv_events scan sendable"),
 }
 OPEN = FEW | {room: headers for room, (_, headers) in MANY.items()}

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "wire/codec/codec.h"
 #include "wire/codec/field_reader.h"
+#include "wire/codec/fields.h"
 #include "wire/codec/scan.h"
 #include "wire/limits.h"
 #include "wire/message_types.h"
@@ -50,7 +51,7 @@ Status check(const Tokenize& m) {
 template <class M>
 Result<Message> read_message(const Json& map) {
   M message;
-  FieldReader reader(map);
+  FieldReader reader(map, FieldReader::Format::kMessagePack);
   Fields<M>::visit(reader, message);
   TRY([[maybe_unused]] const Ok read, reader.status());
   TRY([[maybe_unused]] const Ok checked, check(message));
@@ -81,7 +82,7 @@ Status check_version(const Json& map) {
 
 Result<size_t> find_type(const Json& map) {
   std::string name;
-  FieldReader reader(map);
+  FieldReader reader(map, FieldReader::Format::kMessagePack);
   reader.required("type", name);
   TRY([[maybe_unused]] const Ok read, reader.status());
   const auto* const found = std::find(kTypeNames.begin(), kTypeNames.end(), name);

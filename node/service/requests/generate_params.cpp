@@ -64,9 +64,9 @@ void check_stop_token_ids(const std::vector<int32_t>& ids, FieldChecks& checks) 
 CacheRetention retention_of(const wire::CacheRetention& wanted, FieldChecks& checks) {
   CacheRetention out;
   out.priority =
-      checks.integer("cache_retention.priority", wanted.priority, {0, wire::kMaxRetentionPriority});
+      checks.integer("cache_retention.priority", wanted.priority, wire::kRetentionPriorityRange);
   out.duration = std::chrono::seconds{
-      checks.integer("cache_retention.seconds", wanted.seconds, {1, wire::kMaxRetentionSeconds})};
+      checks.integer("cache_retention.seconds", wanted.seconds, wire::kRetentionSecondsRange)};
   return out;
 }
 
@@ -170,10 +170,10 @@ Result<GenerationRequest> generation_request(const wire::Generate& request,
   TRY(out.sampling, sampling_params(request, seed, defaults));
   TRY(out.tenant, tenant_index(tenants, request.tenant));
   FieldChecks checks;
-  out.priority = checks.integer("priority", request.priority.value_or(0), {0, wire::kMaxPriority});
+  out.priority = checks.integer("priority", request.priority.value_or(0), wire::kPriorityRange);
   if (request.deadline_ms) {
     out.deadline = arrived + std::chrono::milliseconds{checks.integer(
-                                 "deadline_ms", *request.deadline_ms, {1, wire::kMaxDeadlineMs})};
+                                 "deadline_ms", *request.deadline_ms, wire::kDeadlineMsRange)};
   }
   if (request.cache_retention) out.retention = retention_of(*request.cache_retention, checks);
   if (checks.error()) return *checks.error();
