@@ -5,6 +5,7 @@
 // which side sends which message.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -324,7 +325,14 @@ using Message = std::variant<Generate, Accepted, Tokens, TokensBatch, Done, Erro
                              Detokenized, Hello, Welcome, Heartbeat, ClusterStatus, ClearKvCache,
                              KvCacheCleared, SlotsRequest, SlotList, DescribeRequest, Description>;
 
-// Returns the message's `type` on the wire, for example "generate" (message_types.h lists all).
-const char* type_name(const Message& message);
+// The `type` of each message on the wire, in the order of the variant.
+inline constexpr std::array<const char*, std::variant_size_v<Message>> kTypeNames = {
+    "generate", "accepted",  "tokens",         "tokens_batch",   "done",
+    "error",    "cancel",    "status",         "list_models",    "models",
+    "tokenize", "tokenized", "detokenize",     "detokenized",    "hello",
+    "welcome",  "heartbeat", "cluster_status", "clear_kv_cache", "kv_cache_cleared",
+    "slots",    "slot_list", "describe",       "description"};
+
+inline const char* type_name(const Message& message) { return kTypeNames[message.index()]; }
 
 }  // namespace lockstep::wire

@@ -49,7 +49,7 @@ FEW = {
     "node/text/stream": "stream_decoder",
     "node/text/tokenizer": "pre_tokenizer tokenizer",
     "parallel": "communicator dense_view shard_plan",
-    "wire": "limits message_types messages",
+    "wire": "limits messages",
     "wire/zmq": "endpoint socket zmq_loop",
 }
 # room -> what holds its headers together where more than three are open, and those headers.

@@ -51,7 +51,7 @@ def structs():
 
 
 def type_names():
-    names = (ROOT / "wire" / "message_types.h").read_text().split("kTypeNames", 1)[1]
+    names = MESSAGES.split("kTypeNames", 1)[1]
     return re.findall(r'"(\w+)"', names)
 
 

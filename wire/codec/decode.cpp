@@ -10,7 +10,6 @@
 #include "wire/codec/fields.h"
 #include "wire/codec/scan.h"
 #include "wire/limits.h"
-#include "wire/message_types.h"
 
 namespace lockstep::wire {
 namespace {

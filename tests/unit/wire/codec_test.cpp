@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/wire/samples.h"
-#include "wire/message_types.h"
 
 namespace lockstep::wire {
 namespace {
