@@ -11,7 +11,7 @@
 #include "coordinator/app/zmq_frontend.h"
 #include "coordinator/http/http_server.h"
 #include "coordinator/openai/api_routes.h"
-#include "wire/codec/description_json.h"
+#include "wire/codec/codec.h"
 
 namespace lockstep {
 

@@ -5,7 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "wire/codec/codec.h"
+#include "wire/codec/scan.h"
+#include "wire/limits.h"
 
 namespace lockstep {
 namespace {
@@ -101,7 +102,7 @@ Result<json> parse_scanned(std::string_view body) {
 }  // namespace
 
 Result<json> parse_json_object(std::string_view body) {
-  if (Status scanned = wire::check_json_depth(body, wire::kMaxDepth); !scanned)
+  if (Status scanned = wire::scan_json(body, {.max_values = wire::kMaxJsonValues}); !scanned)
     return scanned.error();
   try {
     return parse_scanned(body);

@@ -91,6 +91,6 @@ MANY = {
     "node/text/jinja/values": ("The values of the template language and their texts.",
                                "letter_case nesting number_text strings unicode value"),
     "wire/codec": ("The bytes of each kind of message, one header a kind.",
-                   "codec description_json field_reader kv_events scan sendable"),
+                   "codec field_reader kv_events scan sendable"),
 }
 OPEN = FEW | {room: headers for room, (_, headers) in MANY.items()}

@@ -1,14 +1,12 @@
-// Codec: encodes wire messages to bytes and decodes them. decode() is total: any bytes give a
-// Message or an Error, in bounded time and memory, because size, nesting depth and element counts
-// are checked before a tree is built. Stateless; any thread.
+// Codec: encodes wire messages to bytes and decodes them; also the JSON form of a description.
+// decode() is total: any bytes give a Message or an Error, in bounded time and memory, because
+// size, nesting depth and element counts are checked before a tree is built. Stateless; any thread.
 #pragma once
 
-#include <cstddef>
 #include <string>
 #include <string_view>
 
 #include "common/result.h"
-#include "wire/limits.h"
 #include "wire/messages.h"
 
 namespace lockstep::wire {
@@ -24,8 +22,8 @@ void encode_tokens(const Tokens& tokens, std::string& out);
 // can be answered.
 Result<Message> decode(std::string_view bytes, std::string* request_id_out = nullptr);
 
-// Checks the nesting depth and the number of values of a JSON text before a tree is built. Values
-// are counted as in a message (limits.h).
-Status check_json_depth(std::string_view text, int max_depth, size_t max_values = kMaxJsonValues);
+// Returns the JSON that the admin ports show of a description: {"nodes":[{"endpoint", "model",
+// "settings":{name: value}, "ranks":[{"rank", "settings"}]}]}.
+std::string description_json(const Description& description);
 
 }  // namespace lockstep::wire

@@ -1,6 +1,6 @@
-#include "wire/codec/description_json.h"
-
 #include <nlohmann/json.hpp>
+
+#include "wire/codec/codec.h"
 
 namespace lockstep::wire {
 namespace {

@@ -1,12 +1,12 @@
 #include "common/log.h"
-#include "wire/codec/codec.h"
+#include "wire/codec/scan.h"
 
 namespace lockstep::wire {
 
 // Counts brackets, commas and colons outside strings; the parser checks whether they match. A
 // container of k items has k - 1 commas, and an object has a colon for each key, so the sum of
 // commas, colons and containers bounds the number of values, keys included.
-Status check_json_depth(std::string_view text, int max_depth, size_t max_values) {
+Status scan_json(std::string_view text, const ScanLimits& limits) {
   int depth = 0;
   size_t n_values = 1;
   bool in_string = false;
@@ -18,9 +18,9 @@ Status check_json_depth(std::string_view text, int max_depth, size_t max_values)
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      if (++depth > max_depth) {
+      if (++depth > limits.max_depth) {
         return Error{ErrorCode::kInvalidRequest,
-                     str("JSON nested deeper than ", max_depth, " at byte ", i), ""};
+                     str("JSON nested deeper than ", limits.max_depth, " at byte ", i), ""};
       }
       ++n_values;
     } else if (c == ']' || c == '}') {
@@ -28,9 +28,9 @@ Status check_json_depth(std::string_view text, int max_depth, size_t max_values)
     } else if (c == ',' || c == ':') {
       ++n_values;
     }
-    if (n_values > max_values) {
+    if (n_values > limits.max_values) {
       return Error{ErrorCode::kInvalidRequest,
-                   str("JSON of more than ", max_values,
+                   str("JSON of more than ", limits.max_values,
                        " values (keys, items, objects, lists) at byte ", i, " of ", text.size()),
                    ""};
     }

@@ -12,7 +12,7 @@
 #include <zmq.hpp>
 
 #include "common/result.h"
-#include "wire/codec/codec.h"
+#include "wire/limits.h"
 
 namespace lockstep::wire {
 

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/log.h"
-#include "wire/codec/description_json.h"
+#include "wire/codec/codec.h"
 
 namespace lockstep {
 namespace {

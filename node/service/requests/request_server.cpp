@@ -6,6 +6,7 @@
 #include "common/service/config/strict_yaml.h"
 #include "wire/codec/codec.h"
 #include "wire/codec/sendable.h"
+#include "wire/limits.h"
 
 namespace lockstep {
 namespace {

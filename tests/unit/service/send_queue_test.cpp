@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "wire/codec/codec.h"
+#include "wire/limits.h"
 
 namespace lockstep {
 namespace {

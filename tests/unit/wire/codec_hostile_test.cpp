@@ -268,12 +268,12 @@ TEST(CodecHostile, MutatedMessagesNeverCrashAndWhatDecodesEncodes) {
 }
 
 TEST(CodecHostile, JsonDepthCountsBracketsOutsideStrings) {
-  EXPECT_TRUE(check_json_depth(R"({"a":"[[[[[[","b":"\"[[[["})", 1));
-  EXPECT_TRUE(check_json_depth("[[[]]]", 3));
-  EXPECT_FALSE(check_json_depth("[[[[]]]]", 3));
-  EXPECT_FALSE(check_json_depth(std::string(100000, '['), 64));
-  EXPECT_FALSE(check_json_depth(std::string(100000, '{'), 64));
-  EXPECT_TRUE(check_json_depth("\"\\", 1));
+  EXPECT_TRUE(scan_json(R"({"a":"[[[[[[","b":"\"[[[["})", {.max_depth = 1}));
+  EXPECT_TRUE(scan_json("[[[]]]", {.max_depth = 3}));
+  EXPECT_FALSE(scan_json("[[[[]]]]", {.max_depth = 3}));
+  EXPECT_FALSE(scan_json(std::string(100000, '['), {}));
+  EXPECT_FALSE(scan_json(std::string(100000, '{'), {}));
+  EXPECT_TRUE(scan_json("\"\\", {.max_depth = 1}));
 }
 
 // If JSON and MessagePack values were counted differently, a request could pass the first check and
@@ -283,19 +283,19 @@ TEST(CodecHostile, JsonValuesAreCountedAsThoseOfAMessage) {
                            R"([{"role":"user","content":"a"},{"role":"user","content":"b"}])"}) {
     size_t n_values = 1;
     while (!scan_msgpack(packed(json::parse(text)), {.max_values = n_values})) ++n_values;
-    EXPECT_TRUE(check_json_depth(text, 64, n_values)) << text;
-    EXPECT_FALSE(check_json_depth(text, 64, n_values - 1)) << text;
+    EXPECT_TRUE(scan_json(text, {.max_values = n_values})) << text;
+    EXPECT_FALSE(scan_json(text, {.max_values = n_values - 1})) << text;
   }
 }
 
 TEST(CodecHostile, JsonValuesAreCountedOutsideStrings) {
-  EXPECT_TRUE(check_json_depth("[1,2,3]", 64, 4));
-  EXPECT_FALSE(check_json_depth("[1,2,3,4]", 64, 4));
-  EXPECT_TRUE(check_json_depth(R"({"a":",,::,,,,","b":"\",,:,"})", 64, 5));
-  EXPECT_FALSE(check_json_depth(R"({"a":",,::,,,,","b":"\",,:,"})", 64, 4));
-  EXPECT_FALSE(check_json_depth(R"([{},{},{}])", 64, 4));
+  EXPECT_TRUE(scan_json("[1,2,3]", {.max_values = 4}));
+  EXPECT_FALSE(scan_json("[1,2,3,4]", {.max_values = 4}));
+  EXPECT_TRUE(scan_json(R"({"a":",,::,,,,","b":"\",,:,"})", {.max_values = 5}));
+  EXPECT_FALSE(scan_json(R"({"a":",,::,,,,","b":"\",,:,"})", {.max_values = 4}));
+  EXPECT_FALSE(scan_json(R"([{},{},{}])", {.max_values = 4}));
   const std::string commas = '[' + std::string(kMaxJsonValues, ',') + ']';
-  const Status refused = check_json_depth(commas, 64);
+  const Status refused = scan_json(commas, {.max_values = kMaxJsonValues});
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("1047552 values"), std::string::npos)
       << refused.error().message;
