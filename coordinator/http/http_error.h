@@ -1,12 +1,17 @@
-// error_response: converts an Error to an HTTP response: status, OpenAI-shaped body and, for errors
-// that a retry may resolve, a Retry-After header. Pure.
+// Converts an Error to what HTTP clients read. Pure.
 #pragma once
+
+#include <string>
 
 #include "common/result.h"
 #include "coordinator/http/http_message.h"
 
 namespace lockstep {
 
+// Returns OpenAI's {"error": {message, type, param, code}}. Bytes that are not UTF-8 are replaced.
+std::string error_body(const Error& error);
+
+// Returns the status and error_body(), and for errors that a retry may resolve a Retry-After header.
 HttpResponse error_response(const Error& error);
 
 }  // namespace lockstep

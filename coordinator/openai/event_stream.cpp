@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/http/error_body.h"
+#include "coordinator/http/http_error.h"
 #include "coordinator/http/sse.h"
 #include "coordinator/openai/prompt_id.h"
 

@@ -1,7 +1,7 @@
 // Any HTTP body is answered with a 4xx whose own body is JSON, or becomes messages that a node can
 // read. The tree that errors are located in is the one that nlohmann's parser builds.
 #include "common/check.h"
-#include "coordinator/http/error_body.h"
+#include "coordinator/http/http_error.h"
 #include "coordinator/http/json_body.h"
 #include "coordinator/openai/openai_request.h"
 #include "coordinator/openai/openai_response.h"

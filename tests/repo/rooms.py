@@ -64,8 +64,8 @@ MANY = {
     "coordinator/cluster": ("What is known of the nodes; the ZeroMQ frontend feeds each part.",
                             "cluster_view fingerprint_watch node_table unreached_nodes"),
     "coordinator/http": ("HTTP and JSON without OpenAI: what any route is written with.",
-                         "error_body http_config http_error http_message http_server "
-                         "id_generator json_body sse"),
+                         "http_config http_error http_message http_server id_generator "
+                         "json_body sse"),
     "coordinator/requests": ("The two ends of a request's way, and what routes hold of it.",
                              "cluster_client forwarder reply_queue request_dispatcher"),
     "kernels": ("The interface of the ops, which every back end implements.",

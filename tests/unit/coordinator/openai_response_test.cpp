@@ -8,7 +8,7 @@
 #include <random>
 
 #include "common/text/utf8.h"
-#include "coordinator/http/error_body.h"
+#include "coordinator/http/http_error.h"
 
 namespace lockstep {
 namespace {
