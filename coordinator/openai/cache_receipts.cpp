@@ -3,7 +3,7 @@
 #include <iomanip>
 #include <sstream>
 
-#include "coordinator/openai/prompt_id.h"
+#include "coordinator/openai/openai_request.h"
 
 namespace lockstep {
 namespace {

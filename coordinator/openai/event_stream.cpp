@@ -5,7 +5,6 @@
 
 #include "coordinator/http/http_error.h"
 #include "coordinator/http/sse.h"
-#include "coordinator/openai/prompt_id.h"
 
 namespace lockstep {
 

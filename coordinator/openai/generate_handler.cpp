@@ -6,7 +6,6 @@
 #include "coordinator/openai/batch_limit.h"
 #include "coordinator/openai/cache_receipts.h"
 #include "coordinator/openai/event_stream.h"
-#include "coordinator/openai/prompt_id.h"
 
 namespace lockstep {
 namespace {

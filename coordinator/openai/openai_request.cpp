@@ -1,5 +1,6 @@
 #include "coordinator/openai/openai_request.h"
 
+#include <charconv>
 #include <optional>
 #include <utility>
 
@@ -150,6 +151,14 @@ Result<std::vector<wire::Generate>> split_prompts(const json* value, const wire:
 }
 
 }  // namespace
+
+std::string prompt_id(size_t index) { return std::to_string(index); }
+
+size_t prompt_index(const std::string& request_id) {
+  size_t index = 0;
+  std::from_chars(request_id.data(), request_id.data() + request_id.size(), index);
+  return index;
+}
 
 Result<OpenAiRequest> parse_chat_request(std::string_view body) {
   TRY(const json request, parse_json_object(body));

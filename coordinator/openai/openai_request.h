@@ -16,7 +16,8 @@ enum class OpenAiEndpoint { kChatCompletions, kCompletions };
 
 struct OpenAiRequest {
   OpenAiEndpoint endpoint = OpenAiEndpoint::kChatCompletions;
-  // One message per prompt; the messages differ only in the prompt. The sender fills in request_id.
+  // One message per prompt; the messages differ only in the prompt. The sender fills in request_id
+  // with prompt_id().
   // Choice c of prompt p is entry p * n + c of `choices` in the response.
   std::vector<wire::Generate> prompts;
   bool stream = false;
@@ -24,6 +25,10 @@ struct OpenAiRequest {
 
   const wire::Generate& common() const { return prompts.front(); }
 };
+
+// Within one HTTP request, the request_id of a prompt is its index.
+std::string prompt_id(size_t index);
+size_t prompt_index(const std::string& request_id);
 
 // The Error's `param` names the field at fault. `model` is required; unknown keys are ignored.
 Result<OpenAiRequest> parse_chat_request(std::string_view body);
