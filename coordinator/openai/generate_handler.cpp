@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "common/log.h"
 #include "coordinator/http/http_error.h"
-#include "coordinator/openai/batch_limit.h"
 #include "coordinator/openai/cache_receipts.h"
 #include "coordinator/openai/event_stream.h"
 
@@ -16,6 +16,19 @@ using WaitResult = ReplyQueue::WaitResult;
 HttpHeaders seed_header(uint64_t seed) { return {{"X-Lockstep-Seed", std::to_string(seed)}}; }
 
 }  // namespace
+
+Status check_batch(size_t n_prompts, const std::string& model, const ClusterView& view) {
+  const ModelGroup* group = find_group(*view.groups, model);
+  if (group == nullptr || !group->serving().n_queued) return Ok{};
+  const int64_t n_slots = group->serving().n_slots;
+  const int64_t n_queued = *group->serving().n_queued;
+  if (n_prompts <= static_cast<size_t>(n_slots + n_queued)) return Ok{};
+  return Error{ErrorCode::kInvalidRequest,
+               str("prompt holds ", n_prompts, " prompts, the nodes that serve '", model,
+                   "' hold at most ", n_slots + n_queued, " requests at once (", n_slots,
+                   " that run and ", n_queued, " that wait): send fewer in one request"),
+               "prompt"};
+}
 
 AnswerHeader GenerateHandler::header(OpenAiEndpoint endpoint) {
   const bool is_chat = endpoint == OpenAiEndpoint::kChatCompletions;

@@ -4,7 +4,10 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 
+#include "common/result.h"
+#include "coordinator/cluster/cluster_view.h"
 #include "coordinator/http/http_message.h"
 #include "coordinator/http/id_generator.h"
 #include "coordinator/openai/openai_request.h"
@@ -37,5 +40,10 @@ class GenerateHandler {
   IdGenerator& ids_;
   const std::chrono::milliseconds keep_alive_;
 };
+
+// Returns an error with the numbers if the nodes that serve `model` can hold fewer than `n_prompts`
+// requests, running and waiting together, even when idle: a retry would not help. Returns Ok if a
+// node does not report how many requests it can hold.
+Status check_batch(size_t n_prompts, const std::string& model, const ClusterView& view);
 
 }  // namespace lockstep

@@ -16,9 +16,8 @@ enum class OpenAiEndpoint { kChatCompletions, kCompletions };
 
 struct OpenAiRequest {
   OpenAiEndpoint endpoint = OpenAiEndpoint::kChatCompletions;
-  // One message per prompt; the messages differ only in the prompt. The sender fills in request_id
-  // with prompt_id().
-  // Choice c of prompt p is entry p * n + c of `choices` in the response.
+  // One message per prompt; the messages differ only in the prompt. The sender sets request_id to
+  // prompt_id(). Choice c of prompt p is entry p * n + c of `choices` in the response.
   std::vector<wire::Generate> prompts;
   bool stream = false;
   bool include_usage = false;  // a stream ends with a usage chunk

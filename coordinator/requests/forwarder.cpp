@@ -9,7 +9,6 @@
 #include "coordinator/requests/choice_numbers.h"
 #include "coordinator/requests/refusal.h"
 #include "coordinator/requests/request_bytes.h"
-#include "coordinator/requests/token_order.h"
 
 namespace lockstep {
 namespace {

@@ -18,6 +18,18 @@ std::vector<Inflight*> collect(const Map& map, Predicate wanted) {
 
 }  // namespace
 
+TokenOrder token_order(const Inflight& request, const wire::Tokens& tokens) {
+  if (tokens.epoch != request.node_epoch || tokens.attempt != request.attempt)
+    return TokenOrder::kStale;
+  if (tokens.choice >= request.choices.size()) return TokenOrder::kBroken;
+  const ChoiceProgress& choice = request.choices[tokens.choice];
+  if (choice.finished) return TokenOrder::kStale;
+  const size_t n_sent = choice.ids.size();
+  if (tokens.first_index == n_sent) return TokenOrder::kNext;
+  const bool is_repeat = size_t{tokens.first_index} + tokens.ids.size() <= n_sent;
+  return is_repeat ? TokenOrder::kStale : TokenOrder::kBroken;
+}
+
 Inflight& InflightTable::add(std::unique_ptr<Inflight> request) {
   Inflight& added = *request;
   const bool is_new = by_client_[added.client.key].emplace(added.request_id, &added).second &&

@@ -59,6 +59,14 @@ struct Inflight {
   bool is_generate() const { return std::holds_alternative<wire::Generate>(request); }
 };
 
+enum class TokenOrder {
+  kNext,   // the message continues the choice exactly
+  kStale,  // all its tokens were sent before, or it is from an older epoch or attempt
+  kBroken  // tokens before the message are missing, or the choice does not exist
+};
+// Compares the position of a Tokens message with the tokens that were already sent to the client.
+TokenOrder token_order(const Inflight& request, const wire::Tokens& tokens);
+
 class InflightTable {
  public:
   explicit InflightTable(size_t n_nodes) : n_choices_(n_nodes, 0) {}

@@ -1,7 +1,7 @@
 // Batches of prompts that can never be at the nodes together are refused with the numbers.
-#include "coordinator/openai/batch_limit.h"
-
 #include <gtest/gtest.h>
+
+#include "coordinator/openai/generate_handler.h"
 
 namespace lockstep {
 namespace {
