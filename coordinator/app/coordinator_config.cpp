@@ -99,7 +99,6 @@ Status check_numbers(const CoordinatorConfig& config) {
                           {"max_connections", config.max_connections, 1, int64_t{1} << 20},
                           {"max_inflight", config.max_inflight, 1, int64_t{1} << 20},
                           {"max_inflight_bytes", config.max_inflight_bytes, 1, int64_t{1} << 40},
-                          {"max_body_bytes", config.max_body_bytes, 1, int64_t{1} << 40},
                           {"header_timeout_ms", config.header_timeout_ms, 1, kMaxMilliseconds},
                           {"body_timeout_ms", config.body_timeout_ms, 1, kMaxMilliseconds},
                           {"idle_timeout_ms", config.idle_timeout_ms, 1, kMaxMilliseconds},
@@ -125,6 +124,8 @@ Status check_numbers(const CoordinatorConfig& config) {
 // fit the budget for bytes in flight.
 Status check_sizes(const CoordinatorConfig& config) {
   constexpr auto kMaxBody = static_cast<int64_t>(wire::kMaxBodyBytes);
+  if (config.max_body_bytes < 1)
+    return bad("max_body_bytes", str("must be at least 1, got ", config.max_body_bytes));
   if (config.max_body_bytes > kMaxBody)
     return bad("max_body_bytes", str("must be at most ", kMaxBody, ", got ", config.max_body_bytes,
                                      ": a message to a node holds ", wire::kMaxMessageBytes));
