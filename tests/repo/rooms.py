@@ -90,7 +90,7 @@ MANY = {
                               "text_server text_worker"),
     "node/text/jinja/values": ("The values of the template language and their texts.",
                                "letter_case nesting number_text strings unicode value"),
-    "wire/codec": ("The bytes of each kind of message, one header a kind.",
+    "wire/codec": ("Steps from bytes to fields and back, for MessagePack and JSON.",
                    "codec field_reader kv_events scan sendable"),
 }
 OPEN = FEW | {room: headers for room, (_, headers) in MANY.items()}
