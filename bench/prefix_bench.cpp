@@ -23,28 +23,23 @@ std::vector<int32_t> prompt(uint64_t seed) {
 
 // A prefix cache that holds several prompts.
 struct Filled {
-  Filled() : cache(one_pool(pools), kBlockSize, /*enabled=*/true) {
+  Filled() : pool(kBlocks * kPrompts), cache(pool, kBlockSize, /*enabled=*/true) {
     for (uint64_t seed = 0; seed < kPrompts; ++seed) leave(prompt(seed));
-  }
-  static KvPools& one_pool(KvPools& pools) {
-    pools.emplace_back(kBlocks * kPrompts);
-    return pools;
   }
   void leave(const std::vector<int32_t>& tokens) {
     const PrefixHashes hashes = prefix_hashes({}, tokens, kBlockSize);
     BlockTable table;
-    table.start(std::move(*pools.front().reserve(kBlocks)), kBlockSize, kBlocks);
+    table.start(std::move(*pool.reserve(kBlocks)), kBlockSize, kBlocks);
     PrefixChain chain = cache.start_chain(hashes, {}, kBlocks);
     const auto n_tokens = static_cast<int32_t>(tokens.size());
-    cache.make_room(std::vector<int32_t>{kBlocks});
+    cache.make_room(kBlocks);
     table.grow(n_tokens);
-    const std::vector<std::span<const BlockId>> tables{table.ids()};
-    cache.publish(chain, tokens, n_tokens, tables);
+    cache.publish(chain, tokens, n_tokens, table.ids());
     table.clear();
     PrefixCache::end_chain(chain);
   }
 
-  KvPools pools;
+  BlockPool pool;
   PrefixCache cache;
 };
 

@@ -32,7 +32,6 @@ RankGroupConfig config() {
               .max_samples = 8,
               .max_model_len = 256,
               .block_size = kBlockSize,
-              .n_groups = 1,
               .max_banned = 8};
   return c;
 }

@@ -25,7 +25,6 @@ EngineConfig config() {
               .max_samples = kSequences,
               .max_model_len = kMaxModelLen,
               .block_size = 16,
-              .n_groups = 1,
               .max_banned = kSequences};
   c.n_kv_blocks = kSequences * kMaxModelLen / 16;
   return c;
@@ -74,7 +73,9 @@ class ImmediateExecutor final : public Executor {
 class Decoding {
  public:
   Decoding()
-      : cache_(one_pool(pools_), 16, /*enabled=*/true), scheduler_(config(), pools_, cache_) {
+      : pool_(config().n_kv_blocks),
+        cache_(pool_, 16, /*enabled=*/true),
+        scheduler_(config(), pool_, cache_) {
     for (uint64_t id = 1; id <= kSequences; ++id) {
       requests_.push_back(request(id));
       scheduler_.enqueue(requests_.back()->choices[0].sequence);
@@ -103,12 +104,7 @@ class Decoding {
   }
 
  private:
-  static KvPools& one_pool(KvPools& pools) {
-    pools.emplace_back(config().n_kv_blocks);
-    return pools;
-  }
-
-  KvPools pools_;
+  BlockPool pool_;
   PrefixCache cache_;
   std::vector<std::unique_ptr<LiveRequest>> requests_;
   Scheduler scheduler_;

@@ -71,7 +71,6 @@ EngineConfig engine_config(const Trace& trace, const ReplayConfig& config) {
                    .max_samples = kMaxTogether,
                    .max_model_len = n_longest + 1,
                    .block_size = kBlockTokens,
-                   .n_groups = 1,
                    .max_banned = kMaxTogether * (1 + static_cast<int32_t>(kMaxStopTokenIds))};
   engine.n_kv_blocks = config.n_blocks;
   engine.eviction_policy = config.policy;

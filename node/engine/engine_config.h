@@ -22,7 +22,7 @@ enum class ReservationMode : uint8_t {
 
 struct EngineConfig {
   StepLimits limits;
-  int32_t n_kv_blocks = 0;  // blocks in each KV group's pool
+  int32_t n_kv_blocks = 0;  // blocks in the KV pool
   int32_t max_queued_requests = 1024;
   int64_t max_queued_tokens = 0;  // prompt tokens of waiting requests; 0 = no limit
   int max_steps_in_flight = 1;    // 2 = plan and submit a step while another one runs

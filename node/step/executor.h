@@ -60,10 +60,9 @@ class Executor {
   // wait_result() having returned their results.
   virtual void submit(std::span<const std::byte> plan) = 0;
   virtual int max_steps_in_flight() const = 0;
-  // --sanitize-kv: every rank fills these blocks of the KV group with NaN: after the plans
-  // submitted so far, and after the next plan's stores to host memory. An executor without KV bytes
-  // does nothing.
-  virtual void fill_with_nan(int /*group*/, std::span<const BlockId> /*blocks*/) {}
+  // --sanitize-kv: every rank fills these blocks with NaN: after the plans submitted so far, and
+  // after the next plan's stores to host memory. An executor without KV bytes does nothing.
+  virtual void fill_with_nan(std::span<const BlockId> /*blocks*/) {}
   // Blocks until the oldest submitted step is done.
   virtual void wait_result(StepResult& result) = 0;
   // Any thread. Grows several times a second while a step makes progress, however long the step

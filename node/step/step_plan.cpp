@@ -13,23 +13,20 @@ namespace {
 
 static_assert(std::is_trivially_copyable_v<StepPlanHeader>);
 static_assert(std::is_trivially_copyable_v<SamplingRow>);
+static_assert(std::has_unique_object_representations_v<StepPlanHeader>);  // it has no padding
 static_assert(sizeof(StepPlanHeader) % 8 == 0 && sizeof(SamplingRow) % 8 == 0);
 
 // The byte offset of each section. Only this struct knows their order.
 struct Layout {
-  explicit Layout(const StepPlanHeader& h)
-      : n_tokens(h.n_tokens),
-        table_bytes(bytes_of(int64_t{h.n_seqs} * h.max_blocks)),
-        copy_bytes(bytes_of(h.n_copies)),
-        store_bytes(bytes_of(h.n_stores)),
-        load_bytes(bytes_of(h.n_loads)) {
+  explicit Layout(const StepPlanHeader& h) {
     tokens = take(h.n_tokens);
     positions = take(h.n_tokens);
     seq_of_token = take(h.n_tokens);
     seq_slots = take(h.n_tokens);
-    groups = end;
-    group_bytes = bytes_of(h.n_tokens) + table_bytes + 2 * copy_bytes + store_bytes + load_bytes;
-    end += static_cast<size_t>(h.n_groups) * group_bytes;
+    slot_mapping = take(h.n_tokens);
+    block_tables = take(int64_t{h.n_seqs} * h.max_blocks);
+    copies_from = take(h.n_copies);
+    copies_to = take(h.n_copies);
     sample_tokens = take(h.n_samples);
     sampling = end;
     end += static_cast<size_t>(h.n_samples) * sizeof(SamplingRow);
@@ -37,32 +34,26 @@ struct Layout {
     cached_ids = take(h.n_cached);
     cached_seq_slots = take(h.n_cached);
     cached_positions = take(h.n_cached);
+    stores_from = take(h.n_stores);
     stores_to = take(h.n_stores);
     store_tags = take(2 * int64_t{h.n_stores});
     loads_from = take(h.n_loads);
+    loads_to = take(h.n_loads);
     load_tags = take(2 * int64_t{h.n_loads});
   }
-  size_t slot_mapping(int group) const { return groups + static_cast<size_t>(group) * group_bytes; }
-  size_t block_tables(int group) const { return slot_mapping(group) + bytes_of(n_tokens); }
-  size_t copies_from(int group) const { return block_tables(group) + table_bytes; }
-  size_t copies_to(int group) const { return copies_from(group) + copy_bytes; }
-  size_t stores_from(int group) const { return copies_to(group) + copy_bytes; }
-  size_t loads_to(int group) const { return stores_from(group) + store_bytes; }
 
-  // Sections of i32 are padded to 8 bytes, so that the sampling rows are aligned.
-  static size_t bytes_of(int64_t n) { return static_cast<size_t>(round_up(n * 4, 8)); }
+  // Takes a section of n i32, padded to 8 bytes, so that the sampling rows and tags are aligned.
   size_t take(int64_t n) {
     const size_t at = end;
-    end += bytes_of(n);
+    end += static_cast<size_t>(round_up(n * 4, 8));
     return at;
   }
 
-  int64_t n_tokens;
-  size_t table_bytes, copy_bytes, store_bytes, load_bytes;  // of one group
   size_t end = sizeof(StepPlanHeader);
-  size_t tokens, positions, seq_of_token, seq_slots, groups, group_bytes;
+  size_t tokens, positions, seq_of_token, seq_slots, slot_mapping;
+  size_t block_tables, copies_from, copies_to;
   size_t sample_tokens, sampling, banned, cached_ids, cached_seq_slots, cached_positions;
-  size_t stores_to, store_tags, loads_from, load_tags;
+  size_t stores_from, stores_to, store_tags, loads_from, loads_to, load_tags;
 };
 
 template <class T>
@@ -83,7 +74,6 @@ size_t step_plan_bytes(const StepLimits& limits) {
   header.n_tokens = limits.max_tokens;
   header.n_seqs = limits.max_seqs;
   header.n_samples = limits.max_samples;
-  header.n_groups = limits.n_groups;
   header.max_blocks = limits.max_blocks_per_seq();
   header.n_banned = limits.max_banned;
   header.n_cached = limits.max_cached_tokens();
@@ -124,30 +114,18 @@ std::span<const int32_t> StepPlanView::seq_of_token() const {
 std::span<const int32_t> StepPlanView::seq_slots() const {
   return section<int32_t>(bytes_, Layout(header()).seq_slots, header().n_tokens);
 }
-std::span<const int32_t> StepPlanView::slot_mapping(int group) const {
-  CHECK(group >= 0 && group < header().n_groups);
-  return section<int32_t>(bytes_, Layout(header()).slot_mapping(group), header().n_tokens);
+std::span<const int32_t> StepPlanView::slot_mapping() const {
+  return section<int32_t>(bytes_, Layout(header()).slot_mapping, header().n_tokens);
 }
-std::span<const int32_t> StepPlanView::block_tables(int group) const {
-  CHECK(group >= 0 && group < header().n_groups);
-  return section<int32_t>(bytes_, Layout(header()).block_tables(group),
+std::span<const int32_t> StepPlanView::block_tables() const {
+  return section<int32_t>(bytes_, Layout(header()).block_tables,
                           int64_t{header().n_seqs} * header().max_blocks);
 }
-std::span<const int32_t> StepPlanView::copies_from(int group) const {
-  CHECK(group >= 0 && group < header().n_groups);
-  return section<int32_t>(bytes_, Layout(header()).copies_from(group), header().n_copies);
+std::span<const int32_t> StepPlanView::copies_from() const {
+  return section<int32_t>(bytes_, Layout(header()).copies_from, header().n_copies);
 }
-std::span<const int32_t> StepPlanView::copies_to(int group) const {
-  CHECK(group >= 0 && group < header().n_groups);
-  return section<int32_t>(bytes_, Layout(header()).copies_to(group), header().n_copies);
-}
-std::span<const int32_t> StepPlanView::stores_from(int group) const {
-  CHECK(group >= 0 && group < header().n_groups);
-  return section<int32_t>(bytes_, Layout(header()).stores_from(group), header().n_stores);
-}
-std::span<const int32_t> StepPlanView::loads_to(int group) const {
-  CHECK(group >= 0 && group < header().n_groups);
-  return section<int32_t>(bytes_, Layout(header()).loads_to(group), header().n_loads);
+std::span<const int32_t> StepPlanView::copies_to() const {
+  return section<int32_t>(bytes_, Layout(header()).copies_to, header().n_copies);
 }
 std::span<const int32_t> StepPlanView::sample_tokens() const {
   return section<int32_t>(bytes_, Layout(header()).sample_tokens, header().n_samples);
@@ -169,6 +147,9 @@ std::span<const int32_t> StepPlanView::cached_positions() const {
   return section<int32_t>(bytes_, Layout(header()).cached_positions, header().n_cached);
 }
 
+std::span<const int32_t> StepPlanView::stores_from() const {
+  return section<int32_t>(bytes_, Layout(header()).stores_from, header().n_stores);
+}
 std::span<const int32_t> StepPlanView::stores_to() const {
   return section<int32_t>(bytes_, Layout(header()).stores_to, header().n_stores);
 }
@@ -178,30 +159,20 @@ std::span<const uint64_t> StepPlanView::store_tags() const {
 std::span<const int32_t> StepPlanView::loads_from() const {
   return section<int32_t>(bytes_, Layout(header()).loads_from, header().n_loads);
 }
+std::span<const int32_t> StepPlanView::loads_to() const {
+  return section<int32_t>(bytes_, Layout(header()).loads_to, header().n_loads);
+}
 std::span<const uint64_t> StepPlanView::load_tags() const {
   return section<uint64_t>(bytes_, Layout(header()).load_tags, header().n_loads);
 }
 
-StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
-    : limits_(limits),
-      slot_mapping_(static_cast<size_t>(limits.n_groups)),
-      block_tables_(static_cast<size_t>(limits.n_groups)),
-      copies_from_(static_cast<size_t>(limits.n_groups)),
-      copies_to_(static_cast<size_t>(limits.n_groups)),
-      stores_from_(static_cast<size_t>(limits.n_groups)),
-      loads_to_(static_cast<size_t>(limits.n_groups)) {
-  const auto max_tokens = static_cast<size_t>(limits.max_tokens);
-  for (auto* list : {&tokens_, &positions_, &seq_of_token_, &seq_slots_}) {
-    list->reserve(max_tokens);
+StepPlanBuilder::StepPlanBuilder(const StepLimits& limits) : limits_(limits) {
+  for (auto* list : {&tokens_, &positions_, &seq_of_token_, &seq_slots_, &slot_mapping_}) {
+    list->reserve(static_cast<size_t>(limits.max_tokens));
   }
-  for (auto& list : slot_mapping_) list.reserve(max_tokens);
-  for (auto& list : block_tables_) {
-    list.reserve(static_cast<size_t>(limits.max_seqs) *
-                 static_cast<size_t>(limits.max_blocks_per_seq()));
-  }
-  for (auto* lists : {&copies_from_, &copies_to_}) {
-    for (auto& list : *lists) list.reserve(static_cast<size_t>(limits.max_seqs));
-  }
+  const auto max_seqs = static_cast<size_t>(limits.max_seqs);
+  block_tables_.reserve(max_seqs * static_cast<size_t>(limits.max_blocks_per_seq()));
+  for (auto* list : {&copies_from_, &copies_to_}) list->reserve(max_seqs);
   sample_tokens_.reserve(static_cast<size_t>(limits.max_samples));
   sampling_.reserve(static_cast<size_t>(limits.max_samples));
   banned_.reserve(static_cast<size_t>(limits.max_banned));
@@ -209,10 +180,9 @@ StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
     list->reserve(static_cast<size_t>(limits.max_cached_tokens()));
   }
   const auto n_transfers = static_cast<size_t>(limits.max_transfers());
-  for (auto* lists : {&stores_from_, &loads_to_}) {
-    for (auto& list : *lists) list.reserve(n_transfers);
+  for (auto* list : {&stores_from_, &stores_to_, &loads_from_, &loads_to_}) {
+    list->reserve(n_transfers);
   }
-  for (auto* list : {&stores_to_, &loads_from_}) list->reserve(n_transfers);
   for (auto* list : {&store_tags_, &load_tags_}) list->reserve(n_transfers);
   bytes_.reserve(step_plan_bytes(limits));
 }
@@ -220,15 +190,11 @@ StepPlanBuilder::StepPlanBuilder(const StepLimits& limits)
 void StepPlanBuilder::begin(uint64_t step) {
   header_ = {};
   header_.step = step;
-  header_.n_groups = limits_.n_groups;
   for (auto* list :
-       {&tokens_, &positions_, &seq_of_token_, &seq_slots_, &sample_tokens_, &banned_, &cached_ids_,
-        &cached_seq_slots_, &cached_positions_, &stores_to_, &loads_from_}) {
+       {&tokens_, &positions_, &seq_of_token_, &seq_slots_, &slot_mapping_, &block_tables_,
+        &copies_from_, &copies_to_, &sample_tokens_, &banned_, &cached_ids_, &cached_seq_slots_,
+        &cached_positions_, &stores_from_, &stores_to_, &loads_from_, &loads_to_}) {
     list->clear();
-  }
-  for (auto* lists :
-       {&slot_mapping_, &block_tables_, &copies_from_, &copies_to_, &stores_from_, &loads_to_}) {
-    for (auto& list : *lists) list.clear();
   }
   for (auto* list : {&store_tags_, &load_tags_}) list->clear();
   sampling_.clear();
@@ -236,35 +202,30 @@ void StepPlanBuilder::begin(uint64_t step) {
 
 void StepPlanBuilder::add_sequence(int32_t seq_slot, int32_t first_position,
                                    std::span<const int32_t> tokens,
-                                   std::span<const std::span<const BlockId>> block_tables) {
+                                   std::span<const BlockId> block_table) {
   const auto n = static_cast<int32_t>(tokens.size());
   CHECK(n >= 1 && n_tokens() + n <= limits_.max_tokens && n_seqs() < limits_.max_seqs);
   CHECK(first_position >= 0 && first_position + n <= limits_.max_model_len);
   CHECK(seq_slot >= 0 && seq_slot < limits_.max_seqs);
-  CHECK_EQ(block_tables.size(), static_cast<size_t>(limits_.n_groups));
   const auto n_blocks = static_cast<int32_t>(ceil_div(first_position + n, limits_.block_size));
+  CHECK(block_table.size() >= static_cast<size_t>(n_blocks));
 
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   for (int32_t i = 0; i < n; ++i) {
-    positions_.push_back(first_position + i);
+    const int32_t position = first_position + i;
+    const int32_t block = raw(block_table[static_cast<size_t>(position / limits_.block_size)]);
+    CHECK(block >= 0);
+    positions_.push_back(position);
     seq_of_token_.push_back(header_.n_seqs);
     seq_slots_.push_back(seq_slot);
+    slot_mapping_.push_back(block * limits_.block_size + position % limits_.block_size);
   }
-  for (size_t g = 0; g < block_tables.size(); ++g) {
-    const std::span<const BlockId> table = block_tables[g];
-    CHECK(table.size() >= static_cast<size_t>(n_blocks));
-    for (int32_t i = 0; i < n; ++i) {
-      const int32_t position = first_position + i;
-      const int32_t block = raw(table[static_cast<size_t>(position / limits_.block_size)]);
-      CHECK(block >= 0);
-      slot_mapping_[g].push_back(block * limits_.block_size + position % limits_.block_size);
-    }
-    // Rows keep their full width until finish() knows the width that this step needs.
-    auto& rows = block_tables_[g];
-    const size_t row_end = rows.size() + static_cast<size_t>(limits_.max_blocks_per_seq());
-    for (int32_t b = 0; b < n_blocks; ++b) rows.push_back(raw(table[static_cast<size_t>(b)]));
-    rows.resize(row_end, -1);
+  // Rows keep their full width until finish() knows the width that this step needs.
+  const size_t row_end = block_tables_.size() + static_cast<size_t>(limits_.max_blocks_per_seq());
+  for (BlockId block : block_table.first(static_cast<size_t>(n_blocks))) {
+    block_tables_.push_back(raw(block));
   }
+  block_tables_.resize(row_end, -1);
   header_.max_blocks = std::max(header_.max_blocks, n_blocks);
   header_.n_tokens += n;
   ++header_.n_seqs;
@@ -291,28 +252,25 @@ void StepPlanBuilder::add_cached(int32_t seq_slot, std::span<const int32_t> toke
   }
 }
 
-void StepPlanBuilder::add_copy(std::span<const BlockId> from, std::span<const BlockId> to) {
+void StepPlanBuilder::add_copy(BlockId from, BlockId to) {
   CHECK(header_.n_copies < limits_.max_seqs);
-  CHECK(from.size() == copies_from_.size() && to.size() == copies_to_.size());
-  for (size_t g = 0; g < from.size(); ++g) {
-    copies_from_[g].push_back(raw(from[g]));
-    copies_to_[g].push_back(raw(to[g]));
-  }
+  copies_from_.push_back(raw(from));
+  copies_to_.push_back(raw(to));
   ++header_.n_copies;
 }
 
-void StepPlanBuilder::add_store(std::span<const BlockId> from, HostBlockId to, uint64_t tag) {
-  CHECK(header_.n_stores < limits_.max_transfers() && from.size() == stores_from_.size());
-  for (size_t g = 0; g < from.size(); ++g) stores_from_[g].push_back(raw(from[g]));
+void StepPlanBuilder::add_store(BlockId from, HostBlockId to, uint64_t tag) {
+  CHECK(header_.n_stores < limits_.max_transfers());
+  stores_from_.push_back(raw(from));
   stores_to_.push_back(raw(to));
   store_tags_.push_back(tag);
   ++header_.n_stores;
 }
 
-void StepPlanBuilder::add_load(HostBlockId from, uint64_t tag, std::span<const BlockId> to) {
-  CHECK(header_.n_loads < limits_.max_transfers() && to.size() == loads_to_.size());
-  for (size_t g = 0; g < to.size(); ++g) loads_to_[g].push_back(raw(to[g]));
+void StepPlanBuilder::add_load(HostBlockId from, BlockId to, uint64_t tag) {
+  CHECK(header_.n_loads < limits_.max_transfers());
   loads_from_.push_back(raw(from));
+  loads_to_.push_back(raw(to));
   load_tags_.push_back(tag);
   ++header_.n_loads;
 }
@@ -331,26 +289,21 @@ std::span<const std::byte> StepPlanBuilder::finish() {
   put(bytes_, layout.positions, positions_);
   put(bytes_, layout.seq_of_token, seq_of_token_);
   put(bytes_, layout.seq_slots, seq_slots_);
-  for (int g = 0; g < header_.n_groups; ++g) {
-    put(bytes_, layout.slot_mapping(g), slot_mapping_[static_cast<size_t>(g)]);
-    put_block_tables(layout.block_tables(g), block_tables_[static_cast<size_t>(g)]);
-    put(bytes_, layout.copies_from(g), copies_from_[static_cast<size_t>(g)]);
-    put(bytes_, layout.copies_to(g), copies_to_[static_cast<size_t>(g)]);
-    put(bytes_, layout.stores_from(g), stores_from_[static_cast<size_t>(g)]);
-    put(bytes_, layout.loads_to(g), loads_to_[static_cast<size_t>(g)]);
-  }
+  put(bytes_, layout.slot_mapping, slot_mapping_);
+  put_block_tables(layout.block_tables);
+  put(bytes_, layout.copies_from, copies_from_);
+  put(bytes_, layout.copies_to, copies_to_);
   put(bytes_, layout.sample_tokens, sample_tokens_);
-  if (!sampling_.empty()) {
-    std::memcpy(bytes_.data() + layout.sampling, sampling_.data(),
-                sampling_.size() * sizeof(SamplingRow));
-  }
+  put(bytes_, layout.sampling, sampling_);
   put(bytes_, layout.banned, banned_);
   put(bytes_, layout.cached_ids, cached_ids_);
   put(bytes_, layout.cached_seq_slots, cached_seq_slots_);
   put(bytes_, layout.cached_positions, cached_positions_);
+  put(bytes_, layout.stores_from, stores_from_);
   put(bytes_, layout.stores_to, stores_to_);
   put(bytes_, layout.store_tags, store_tags_);
   put(bytes_, layout.loads_from, loads_from_);
+  put(bytes_, layout.loads_to, loads_to_);
   put(bytes_, layout.load_tags, load_tags_);
   std::memcpy(bytes_.data(), &header_, sizeof(header_));
   header_.digest = step_plan_digest(bytes_);
@@ -359,11 +312,11 @@ std::span<const std::byte> StepPlanBuilder::finish() {
 }
 
 // Copies the first max_blocks columns of each row.
-void StepPlanBuilder::put_block_tables(size_t at, const std::vector<int32_t>& rows) {
+void StepPlanBuilder::put_block_tables(size_t at) {
   const auto width = static_cast<size_t>(limits_.max_blocks_per_seq());
   const size_t row_bytes = static_cast<size_t>(header_.max_blocks) * sizeof(int32_t);
   for (size_t s = 0; s < static_cast<size_t>(header_.n_seqs); ++s) {
-    std::memcpy(bytes_.data() + at + s * row_bytes, rows.data() + s * width, row_bytes);
+    std::memcpy(bytes_.data() + at + s * row_bytes, block_tables_.data() + s * width, row_bytes);
   }
 }
 

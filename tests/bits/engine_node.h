@@ -137,7 +137,6 @@ class Node final : public EngineSink {
                      .max_samples = setting.max_seqs,
                      .max_model_len = setting.max_model_len,
                      .block_size = setting.block_size,
-                     .n_groups = 1,
                      .max_banned = 4,
                      .n_host_kv_blocks = setting.n_host_kv_blocks};
     return config;

@@ -16,7 +16,6 @@ EngineConfig random_config(SeededRandom& random, int depth) {
   EngineConfig config = small_config(depth);
   config.limits.max_tokens = static_cast<int32_t>(random.integer(6, 24));
   config.limits.block_size = 1 << random.integer(0, 3);
-  config.limits.n_groups = static_cast<int>(random.integer(1, 2));
   config.limits.max_banned = max_banned_ids(config.limits.max_seqs, FakeTokenizer());
   config.context_shift = random.chance(0.5);
   config.n_keep = config.context_shift ? static_cast<int32_t>(random.integer(-1, 20)) : 0;

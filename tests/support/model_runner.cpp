@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <numeric>
@@ -74,11 +73,10 @@ void ModelRunner::step(std::vector<Sequence>& sequences, int n_new) {
     if (s.out.ids.size() == static_cast<size_t>(n_new)) continue;
     const auto n_left = static_cast<int32_t>(s.tokens.size()) - s.n_computed;
     const int32_t n = std::min(n_left, options_.chunk);
-    const std::array<std::span<const BlockId>, 1> tables{s.blocks};
     builder_.add_sequence(
         static_cast<int32_t>(slot), s.n_computed,
         std::span(s.tokens).subspan(static_cast<size_t>(s.n_computed), static_cast<size_t>(n)),
-        tables);
+        s.blocks);
     s.n_computed += n;
     if (n < n_left) continue;
     SamplingRow row;
@@ -107,7 +105,6 @@ void ModelRunner::run_plan() {
 
 std::vector<Logits> ModelRunner::forced_logits(const Ids& tokens) {
   const std::vector<BlockId> blocks = blocks_of(0);
-  const std::array<std::span<const BlockId>, 1> tables{blocks};
   const auto vocab_size = static_cast<int64_t>(group_.model().shape.vocab_size);
   std::vector<Logits> all;
   const auto n_tokens = static_cast<int32_t>(tokens.size());
@@ -115,7 +112,7 @@ std::vector<Logits> ModelRunner::forced_logits(const Ids& tokens) {
     const int32_t n = std::min(options_.max_seqs, n_tokens - first);
     builder_.begin(++n_steps_);
     for (int32_t i = first; i < first + n; ++i) {
-      builder_.add_sequence(0, i, std::span(tokens).subspan(static_cast<size_t>(i), 1), tables);
+      builder_.add_sequence(0, i, std::span(tokens).subspan(static_cast<size_t>(i), 1), blocks);
       SamplingRow row;
       row.temperature = 0.0f;
       row.n_prompt = row.n_known = i + 1;
@@ -132,15 +129,14 @@ std::vector<Logits> ModelRunner::forced_logits(const Ids& tokens) {
 
 Logits ModelRunner::last_logits(const Ids& tokens, int32_t n_past) {
   const std::vector<BlockId> blocks = blocks_of(0);
-  const std::array<std::span<const BlockId>, 1> tables{blocks};
   const auto past = std::span(tokens).first(static_cast<size_t>(n_past));
   if (!past.empty()) {
     builder_.begin(++n_steps_);
-    builder_.add_sequence(0, 0, past, tables);
+    builder_.add_sequence(0, 0, past, blocks);
     run_plan();
   }
   builder_.begin(++n_steps_);
-  builder_.add_sequence(0, n_past, std::span(tokens).subspan(past.size()), tables);
+  builder_.add_sequence(0, n_past, std::span(tokens).subspan(past.size()), blocks);
   SamplingRow row;
   row.temperature = 0.0f;
   row.n_prompt = row.n_known = static_cast<int32_t>(tokens.size());

@@ -52,10 +52,7 @@ class NullExecutor final : public Executor {
 
   explicit NullExecutor(Options options) : options_(std::move(options)) {
     const StepLimits& limits = options_.limits;
-    pages_.resize(static_cast<size_t>(limits.n_groups));
-    for (auto& pages : pages_) {
-      pages.resize(static_cast<size_t>(options_.n_kv_blocks * limits.block_size));
-    }
+    pages_.resize(static_cast<size_t>(options_.n_kv_blocks * limits.block_size));
     host_.resize(static_cast<size_t>(options_.n_host_blocks));
     token_ids_.resize(static_cast<size_t>(limits.max_seqs * (limits.max_model_len + 1)), -1);
     plans_.resize(static_cast<size_t>(options_.depth));
@@ -78,8 +75,8 @@ class NullExecutor final : public Executor {
   }
 
   int max_steps_in_flight() const override { return options_.depth; }
-  void fill_with_nan(int group, std::span<const BlockId> blocks) override {
-    if (on_fill_with_nan) on_fill_with_nan(group, blocks);
+  void fill_with_nan(std::span<const BlockId> blocks) override {
+    if (on_fill_with_nan) on_fill_with_nan(blocks);
   }
 
   void wait_result(StepResult& result) override {
@@ -119,16 +116,16 @@ class NullExecutor final : public Executor {
     return pick(hash_of(context, n_prompt, row), row, {});
   }
   // Returns true if the slot holds this token at this position.
-  bool holds(int group, BlockId block, int32_t offset, int32_t token, int32_t position) const {
-    const KvSlot& slot = pages_[static_cast<size_t>(group)].at(
-        static_cast<size_t>(raw(block) * options_.limits.block_size + offset));
+  bool holds(BlockId block, int32_t offset, int32_t token, int32_t position) const {
+    const KvSlot& slot =
+        pages_.at(static_cast<size_t>(raw(block) * options_.limits.block_size + offset));
     return slot.token == token && slot.position == position;
   }
   bool fail_next_step = false;  // the next step that runs fails
 
   // Called with every plan, on the engine's thread.
   std::function<void(const StepPlanView&)> on_submit;
-  std::function<void(int group, std::span<const BlockId>)> on_fill_with_nan;
+  std::function<void(std::span<const BlockId>)> on_fill_with_nan;
   std::set<int32_t> rotten_host_blocks;  // blocks whose content does not match their checksum
 
  private:
@@ -140,7 +137,7 @@ class NullExecutor final : public Executor {
 
   struct HostBlock {
     uint64_t tag = 0;
-    std::vector<KvSlot> content;  // [n_groups, block_size]
+    std::vector<KvSlot> content;  // [block_size]
   };
 
   StepPlanView plan_of(uint64_t number) const {
@@ -190,27 +187,21 @@ class NullExecutor final : public Executor {
     for (int32_t i = 0; i < header.n_samples; ++i) sample(plan, static_cast<size_t>(i), result);
   }
 
-  // Returns the content of a block in all groups, one group after another.
-  std::vector<KvSlot> content(const StepPlanView& plan, size_t store) const {
+  // The slots of a block: [block_size].
+  std::span<KvSlot> slots_of(int32_t block) {
     const auto size = static_cast<size_t>(options_.limits.block_size);
-    std::vector<KvSlot> slots;
-    for (int group = 0; group < plan.header().n_groups; ++group) {
-      const auto& pages = pages_[static_cast<size_t>(group)];
-      const auto first = static_cast<size_t>(plan.stores_from(group)[store]) * size;
-      slots.insert(slots.end(), pages.begin() + static_cast<std::ptrdiff_t>(first),
-                   pages.begin() + static_cast<std::ptrdiff_t>(first + size));
-    }
-    return slots;
+    return std::span(pages_).subspan(static_cast<size_t>(block) * size, size);
   }
 
   void store_in_host(const StepPlanView& plan) {
     for (size_t i = 0; i < plan.stores_to().size(); ++i) {
-      host_.at(static_cast<size_t>(plan.stores_to()[i])) = {plan.store_tags()[i], content(plan, i)};
+      const std::span<const KvSlot> from = slots_of(plan.stores_from()[i]);
+      host_.at(static_cast<size_t>(plan.stores_to()[i])) = {plan.store_tags()[i],
+                                                            {from.begin(), from.end()}};
     }
   }
 
   bool load_from_host(const StepPlanView& plan, StepResult& result) {
-    const auto size = static_cast<size_t>(options_.limits.block_size);
     result.bad_host_blocks.clear();
     for (size_t i = 0; i < plan.loads_from().size(); ++i) {
       const HostBlockId from{plan.loads_from()[i]};
@@ -219,27 +210,15 @@ class NullExecutor final : public Executor {
         result.bad_host_blocks.push_back(from);
         continue;
       }
-      for (int group = 0; group < plan.header().n_groups; ++group) {
-        const auto g = static_cast<size_t>(group);
-        std::copy_n(block.content.begin() + static_cast<std::ptrdiff_t>(g * size), size,
-                    pages_[g].begin() + static_cast<std::ptrdiff_t>(
-                                            static_cast<size_t>(plan.loads_to(group)[i]) * size));
-      }
+      std::ranges::copy(block.content, slots_of(plan.loads_to()[i]).begin());
     }
     if (!result.bad_host_blocks.empty()) result.status = StepStatus::kBadHostBlock;
     return result.bad_host_blocks.empty();
   }
 
   void copy_blocks(const StepPlanView& plan) {
-    const auto size = static_cast<size_t>(options_.limits.block_size);
-    for (int group = 0; group < plan.header().n_groups; ++group) {
-      auto& pages = pages_[static_cast<size_t>(group)];
-      for (size_t i = 0; i < plan.copies_from(group).size(); ++i) {
-        const auto from = static_cast<size_t>(plan.copies_from(group)[i]) * size;
-        const auto to = static_cast<size_t>(plan.copies_to(group)[i]) * size;
-        std::copy_n(pages.begin() + static_cast<std::ptrdiff_t>(from), size,
-                    pages.begin() + static_cast<std::ptrdiff_t>(to));
-      }
+    for (size_t i = 0; i < plan.copies_from().size(); ++i) {
+      std::ranges::copy(slots_of(plan.copies_from()[i]), slots_of(plan.copies_to()[i]).begin());
     }
   }
 
@@ -252,10 +231,7 @@ class NullExecutor final : public Executor {
       int32_t& known = history(plan.seq_slots()[i], position);
       if (plan.tokens()[i] >= 0) known = plan.tokens()[i];
       tokens_[i] = known;
-      for (int group = 0; group < plan.header().n_groups; ++group) {
-        pages_[static_cast<size_t>(group)].at(static_cast<size_t>(plan.slot_mapping(group)[i])) = {
-            known, position};
-      }
+      pages_.at(static_cast<size_t>(plan.slot_mapping()[i])) = {known, position};
     }
   }
 
@@ -318,22 +294,15 @@ class NullExecutor final : public Executor {
     return mix(hash, static_cast<uint64_t>(n_prompt));
   }
 
-  // Returns the token at position p of the sequence of row `token_idx`, read from every group.
+  // Returns the token at position p of the sequence of row `token_idx`.
   int32_t read(const StepPlanView& plan, size_t token_idx, int32_t p) {
     const int32_t block_size = options_.limits.block_size;
     const size_t table_row = static_cast<size_t>(plan.seq_of_token()[token_idx]) *
                              static_cast<size_t>(plan.header().max_blocks);
-    int32_t token = -1;
-    for (int group = 0; group < plan.header().n_groups; ++group) {
-      const int32_t block =
-          plan.block_tables(group)[table_row + static_cast<size_t>(p / block_size)];
-      const KvSlot& slot = pages_[static_cast<size_t>(group)].at(
-          static_cast<size_t>(block * block_size + p % block_size));
-      EXPECT_EQ(slot.position, p) << "block " << block << " holds another position";
-      EXPECT_TRUE(group == 0 || slot.token == token) << "groups differ at " << p;
-      token = slot.token;
-    }
-    return token;
+    const int32_t block = plan.block_tables()[table_row + static_cast<size_t>(p / block_size)];
+    const KvSlot& slot = pages_.at(static_cast<size_t>(block * block_size + p % block_size));
+    EXPECT_EQ(slot.position, p) << "block " << block << " holds another position";
+    return slot.token;
   }
 
   int32_t pick(uint64_t hash, const SamplingRow& row, std::span<const int32_t> banned) const {
@@ -354,8 +323,8 @@ class NullExecutor final : public Executor {
   void check_nobody_else_reads_what_it_writes(const StepPlanView& plan) {
     for (uint64_t n = n_submitted_ - static_cast<uint64_t>(n_unanswered_); n < n_submitted_; ++n) {
       const StepPlanView other = plan_of(n);
-      for (size_t i = 0; i < plan.slot_mapping(0).size(); ++i) {
-        const int32_t block = plan.slot_mapping(0)[i] / options_.limits.block_size;
+      for (size_t i = 0; i < plan.slot_mapping().size(); ++i) {
+        const int32_t block = plan.slot_mapping()[i] / options_.limits.block_size;
         check_block(other, block, plan.seq_slots()[i]);
       }
     }
@@ -363,8 +332,8 @@ class NullExecutor final : public Executor {
   void check_block(const StepPlanView& other, int32_t block, int32_t writer_slot) {
     const size_t width = static_cast<size_t>(other.header().max_blocks);
     for (size_t t = 0; t < other.tokens().size(); ++t) {
-      const auto table = other.block_tables(0).subspan(
-          static_cast<size_t>(other.seq_of_token()[t]) * width, width);
+      const auto table =
+          other.block_tables().subspan(static_cast<size_t>(other.seq_of_token()[t]) * width, width);
       if (std::find(table.begin(), table.end(), block) == table.end()) continue;
       EXPECT_EQ(other.seq_slots()[t], writer_slot)
           << "block " << block << " was given away while a step in flight reads it";
@@ -377,13 +346,13 @@ class NullExecutor final : public Executor {
   }
 
   const Options options_;
-  std::vector<std::vector<KvSlot>> pages_;  // [n_groups][n_kv_blocks * block_size]
-  std::vector<HostBlock> host_;             // [n_host_blocks]
-  std::vector<int32_t> token_ids_;          // [max_seqs, max_model_len + 1]
-  std::vector<Plan> plans_;                 // unanswered plans, by number
-  std::vector<int32_t> tokens_;             // [max_tokens], resolved
-  std::vector<int32_t> context_;            // tokens of the sequence that is being sampled
-  std::vector<bool> is_broken_;             // [max_seqs], by sequence slot
+  std::vector<KvSlot> pages_;       // [n_kv_blocks, block_size]
+  std::vector<HostBlock> host_;     // [n_host_blocks]
+  std::vector<int32_t> token_ids_;  // [max_seqs, max_model_len + 1]
+  std::vector<Plan> plans_;         // unanswered plans, by number
+  std::vector<int32_t> tokens_;     // [max_tokens], resolved
+  std::vector<int32_t> context_;    // tokens of the sequence that is being sampled
+  std::vector<bool> is_broken_;     // [max_seqs], by sequence slot
   uint64_t n_submitted_ = 0;
   int n_unanswered_ = 0;
 

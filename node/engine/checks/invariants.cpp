@@ -7,9 +7,7 @@ namespace {
 
 int check_progress(const Sequence& sequence) {
   const int32_t n_planned = sequence.next_position();
-  for (const BlockTable& table : sequence.tables()) {
-    if (n_planned > table.n_slots()) return 5;
-  }
+  if (n_planned > sequence.table().n_slots()) return 5;
   const int32_t n_tokens = sequence.n_known() + sequence.n_samples_inflight();
   // A retiring sequence may have a sample in flight whose result will be discarded.
   const bool is_open = sequence.is_running();
@@ -19,48 +17,44 @@ int check_progress(const Sequence& sequence) {
 }
 
 // No running sequence will write to a block that is in the prefix cache.
-bool no_row_writes_a_kept_block(const Scheduler& scheduler, size_t group) {
+bool no_row_writes_a_kept_block(const Scheduler& scheduler) {
   for (const Sequence* sequence : scheduler.running()) {
-    const std::span<const BlockId> ids = sequence->tables()[group].ids();
+    const std::span<const BlockId> ids = sequence->table().ids();
     const auto next = static_cast<size_t>(sequence->n_computed() / scheduler.limits().block_size);
     for (size_t b = next; b < ids.size(); ++b) {
-      if (scheduler.pools()[group].is_kept(ids[b])) return false;
+      if (scheduler.pool().is_kept(ids[b])) return false;
     }
   }
   return true;
 }
 
 int check_ownership(const Scheduler& scheduler) {
-  for (size_t group = 0; group < scheduler.pools().size(); ++group) {
-    const BlockPool& pool = scheduler.pools()[group];
-    std::vector<uint32_t> n_uses(static_cast<size_t>(pool.n_blocks_total()), 0);
-    for (const Sequence* sequence : scheduler.running()) {
-      for (BlockId id : sequence->tables()[group].ids()) ++n_uses[static_cast<size_t>(raw(id))];
-      const std::span<const BlockRef> passed = sequence->chain().refs();
-      for (size_t i = group; i < passed.size(); i += scheduler.pools().size()) {
-        ++n_uses[static_cast<size_t>(raw(passed[i].id()))];
-      }
-      if (sequence->awaits_copy()) {
-        ++n_uses[static_cast<size_t>(raw(sequence->partial()[group].id()))];
-      }
-    }
-    for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
-      const uint32_t n = n_uses[static_cast<size_t>(i)];
-      if (pool.n_refs(BlockId{i}) != n || (n > 1 && !pool.is_kept(BlockId{i}))) return 4;
-    }
-    if (!no_row_writes_a_kept_block(scheduler, group)) return 4;
+  const BlockPool& pool = scheduler.pool();
+  std::vector<uint32_t> n_uses(static_cast<size_t>(pool.n_blocks_total()), 0);
+  const auto count = [&](BlockId id) { ++n_uses[static_cast<size_t>(raw(id))]; };
+  for (const Sequence* sequence : scheduler.running()) {
+    for (BlockId id : sequence->table().ids()) count(id);
+    for (const BlockRef& passed : sequence->chain().refs()) count(passed.id());
+    if (sequence->awaits_copy()) count(sequence->partial().id());
   }
-  return 0;
+  for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
+    const uint32_t n = n_uses[static_cast<size_t>(i)];
+    if (pool.n_refs(BlockId{i}) != n || (n > 1 && !pool.is_kept(BlockId{i}))) return 4;
+  }
+  return no_row_writes_a_kept_block(scheduler) ? 0 : 4;
+}
+
+// Blocks that the sequence has and those that it has reserved.
+int32_t n_blocks_held(const Sequence& sequence) {
+  return sequence.table().n_blocks() + sequence.table().n_blocks_reserved();
 }
 
 int check_reservations(const Scheduler& scheduler) {
   for (const Sequence* sequence : scheduler.running()) {
     const int32_t n_max = scheduler.n_blocks_max(*sequence);
     const int32_t n_least = scheduler.is_preemptible(*sequence) ? 0 : n_max;
-    for (const BlockTable& table : sequence->tables()) {
-      const int32_t n = table.n_blocks() + table.n_blocks_reserved();
-      if (n < n_least || n > n_max) return 7;
-    }
+    const int32_t n = n_blocks_held(*sequence);
+    if (n < n_least || n > n_max) return 7;
     if (sequence->n_preemptions() > scheduler.config().max_preemptions) return 7;
   }
   std::vector<Sequence*> waiting = scheduler.waiting().deferred().all();
@@ -69,16 +63,14 @@ int check_reservations(const Scheduler& scheduler) {
     waiting.insert(waiting.end(), queue.begin(), queue.end());
   }
   for (const Sequence* sequence : waiting) {
-    if (!sequence->is_waiting() || !sequence->tables().empty()) return 7;
+    if (!sequence->is_waiting() || n_blocks_held(*sequence) > 0) return 7;
     if (sequence->n_preemptions() > scheduler.config().max_preemptions) return 7;
   }
   return 0;
 }
 
-bool nothing_is_held(const Scheduler& scheduler) {
-  return std::ranges::all_of(scheduler.pools(), [](const BlockPool& pool) {
-    return pool.n_blocks(BlockState::kActive) == 0 && pool.n_blocks_reserved() == 0;
-  });
+bool nothing_is_held(const BlockPool& pool) {
+  return pool.n_blocks(BlockState::kActive) == 0 && pool.n_blocks_reserved() == 0;
 }
 
 int check_slots(const Scheduler& scheduler) {
@@ -95,14 +87,12 @@ int check_slots(const Scheduler& scheduler) {
 }  // namespace
 
 int check_invariants(const Scheduler& scheduler, bool full) {
-  for (const BlockPool& pool : scheduler.pools()) {
-    if (const int rule = pool.check_invariants(full)) return rule;
-  }
+  if (const int rule = scheduler.pool().check_invariants(full)) return rule;
   for (const Sequence* sequence : scheduler.running()) {
     if (const int rule = check_progress(*sequence)) return rule;
   }
   if (static_cast<int32_t>(scheduler.running().size()) > scheduler.max_running()) return 8;
-  if (scheduler.running().empty() && !nothing_is_held(scheduler)) return 12;
+  if (scheduler.running().empty() && !nothing_is_held(scheduler.pool())) return 12;
   if (!full) return 0;
   for (auto* check : {check_ownership, check_reservations, check_slots}) {
     if (const int rule = check(scheduler)) return rule;

@@ -1,4 +1,4 @@
-// The engine's invariants, numbered as in docs/engine.md. The block pools check 1-3
+// The engine's invariants, numbered as in docs/engine.md. The block pool checks 1-3
 // (node/kv/pool/block_pool.h). Engine thread only.
 //
 //   1. The numbers of blocks in each state sum to the pool.
@@ -8,7 +8,7 @@
 //   4. Every reference to a block is one use: in one live sequence's table or chain, or for a copy
 //      to come. A block with two references is in the prefix cache, and no sequence writes to a
 //      block that is in the prefix cache.
-//   5. n_computed + n_inflight <= slots of the block table, in every KV group.
+//   5. n_computed + n_inflight <= slots of the block table.
 //   6. n_computed + n_inflight <= n_known + n_samples_inflight <= n_tokens_max (the second for
 //      running sequences).
 //   7. A running sequence's blocks and reserved blocks are at most what n_tokens_max needs, and

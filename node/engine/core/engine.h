@@ -1,5 +1,5 @@
 // Engine: one thread that owns all scheduling state of a node: requests, sequences, block tables
-// and block pools. Other threads reach it through a bounded queue (node/engine/core/mailbox.h).
+// and the block pool. Other threads reach it through a bounded queue (node/engine/core/mailbox.h).
 // Each turn takes the mail and runs one turn of EngineCore (node/engine/core/engine_core.h). A
 // watchdog ends the process when the thread or its ranks hang (node/engine/recovery/watchdog.h).
 #pragma once

@@ -31,22 +31,17 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       tokenizer_(tokenizer),
       clock_(clock),
       sink_(sink),
-      pools_([&] {
-        KvPools pools;
-        for (int i = 0; i < config.limits.n_groups; ++i)
-          pools.emplace_back(config.n_kv_blocks, config.tenants);
-        return pools;
-      }()),
+      pool_(config.n_kv_blocks, config.tenants),
       host_tier_(config.limits.n_host_kv_blocks, config.n_kv_blocks, config.limits.block_size,
                  config.limits.max_transfers()),
-      cache_(pools_, config.limits.block_size, config.kv_cache && config.prefix_cache,
+      cache_(pool_, config.limits.block_size, config.kv_cache && config.prefix_cache,
              config.eviction_policy),
       cache_history_(config.n_kv_blocks, clock),
       block_events_(config.block_events),
       block_size_(config.limits.block_size),
       kv_cache_(config.kv_cache),
       sanitize_kv_(config.sanitize_kv),
-      scheduler_(config, pools_, cache_),
+      scheduler_(config, pool_, cache_),
       writer_(config.limits, tokenizer),
       recovery_(
           clock, [this](std::span<const HostBlockId> bad) { undo_steps(bad); },
@@ -154,17 +149,10 @@ void EngineCore::note_violation(int rule) {
                             " (docs/engine.md)"));
 }
 
-void EngineCore::fill_stale_blocks() {
-  sanitizers_.resize(pools_.size());
-  for (size_t group = 0; group < pools_.size(); ++group) {
-    executor_.fill_with_nan(static_cast<int>(group), sanitizers_[group].find_stale(pools_[group]));
-  }
-}
-
 void EngineCore::submit_step(Schedule& schedule) {
   schedule.step = next_step_++;
   scheduler_.commit(schedule);
-  if (sanitize_kv_) fill_stale_blocks();
+  if (sanitize_kv_) executor_.fill_with_nan(sanitizer_.find_stale(pool_));
   for (const ScheduledChunk& chunk : schedule.chunks) {
     if (chunk.admits) count_admission(chunk);
     if (chunk.loads) note_loads(*chunk.sequence);
@@ -184,9 +172,8 @@ void EngineCore::note_loads(const Sequence& sequence) {
 }
 
 void EngineCore::note_admission(Sequence& sequence) {
-  const std::span<const BlockRef> found = sequence.chain().refs();
-  for (size_t i = 0; i < found.size(); i += pools_.size()) {
-    cache_history_.used(found[i].id(), cache_.index().hash(found[i].id()));
+  for (const BlockRef& found : sequence.chain().refs()) {
+    cache_history_.used(found.id(), cache_.index().hash(found.id()));
   }
   sequence.owner().cache = explain_match(sequence, scheduler_, cache_history_, clock_.now());
 }
@@ -353,13 +340,12 @@ EngineSnapshot EngineCore::snapshot() const {
   s.decode_failures = recovery_.failures();
   s.n_running = static_cast<int32_t>(scheduler_.running().size());
   s.n_waiting = static_cast<int32_t>(scheduler_.waiting().n_sequences());
-  for (const BlockPool& pool : pools_) {
-    if (!kv_cache_) break;
-    s.n_blocks_total += pool.n_blocks_total();
-    s.n_blocks_free += pool.n_blocks_free();
-    s.n_blocks_cached += pool.n_blocks_cached();
-    s.n_blocks_active += pool.n_blocks(BlockState::kActive);
-    s.n_blocks_reserved += pool.n_blocks_reserved();
+  if (kv_cache_) {
+    s.n_blocks_total = pool_.n_blocks_total();
+    s.n_blocks_free = pool_.n_blocks_free();
+    s.n_blocks_cached = pool_.n_blocks_cached();
+    s.n_blocks_active = pool_.n_blocks(BlockState::kActive);
+    s.n_blocks_reserved = pool_.n_blocks_reserved();
   }
   for (int state = 0; state < kNHostBlockStates; ++state) {
     s.n_host_blocks[static_cast<size_t>(state)] =

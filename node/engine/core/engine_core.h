@@ -69,7 +69,6 @@ class EngineCore {
 
  private:
   void submit_step(Schedule& schedule);
-  void fill_stale_blocks();
   void count_admission(const ScheduledChunk& chunk);
   void count_recomputed(const Sequence& sequence);
   void plan(Schedule& schedule);
@@ -98,7 +97,7 @@ class EngineCore {
   EngineSink& sink_;
 
   // Declared before the requests, whose sequences hold blocks, and so destroyed after them.
-  KvPools pools_;  // [n_groups]
+  BlockPool pool_;
   HostTier host_tier_;
   PrefixCache cache_;
   CacheHistory cache_history_;
@@ -106,7 +105,7 @@ class EngineCore {
   const int32_t block_size_;
   const bool kv_cache_;
   const bool sanitize_kv_;
-  std::vector<KvSanitizer> sanitizers_;  // [n_groups]
+  KvSanitizer sanitizer_;
   Scheduler scheduler_;
   StepWriter writer_;
   std::vector<Schedule> schedules_;  // [max_in_flight], indexed by step % max_in_flight

@@ -123,7 +123,8 @@ bool AdmissionPlanner::admit(Sequence& sequence, ScheduledChunk& chunk) {
       cursor.may_overtake = false;
       return false;
     }
-    cursor.is_closed = is_at_ceiling(tenant, chunk.n_blocks_reserved);
+    // Whether the tenant's ceiling alone rules the sequence out.
+    cursor.is_closed = out_.ledger.n_below_ceiling(tenant) < chunk.n_blocks_reserved;
     admits_ = cursor.is_closed;
     return false;
   }
@@ -191,10 +192,10 @@ int32_t AdmissionPlanner::n_blocks_worth_waiting_for(const Sequence& other, int3
   return is_worth_it ? n_blocks : 0;
 }
 
-// --- Room in the pools ---------------------------------------------------------------------------
+// --- Room in the pool ----------------------------------------------------------------------------
 
-// Takes the blocks for admitting a sequence with out_.match from the plan's ledgers. Returns false,
-// and takes none, if a pool has too few, counting n_kept blocks that must be left. Drops the
+// Takes the blocks for admitting a sequence with out_.match from the plan's ledger. Returns false,
+// and takes none, if the pool has too few, counting n_kept blocks that must be left. Drops the
 // partial match if there is room only without it.
 bool AdmissionPlanner::reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
   if (try_reserve(tenant, n_blocks, n_kept)) return true;
@@ -203,31 +204,17 @@ bool AdmissionPlanner::reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept)
   return try_reserve(tenant, n_blocks, n_kept);
 }
 
-// Whether the tenant's ceiling alone rules out n_blocks more.
-bool AdmissionPlanner::is_at_ceiling(int32_t tenant, int32_t n_blocks) const {
-  return std::ranges::any_of(out_.ledgers, [&](const TenantLedger& ledger) {
-    return ledger.n_below_ceiling(tenant) < n_blocks;
-  });
-}
-
 // A cached block that is shared, or copied from, cannot be evicted, so it counts as taken. One
 // block is left for each decode that may outgrow its reservation.
 bool AdmissionPlanner::try_reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept) {
-  const PrefixMatch& match = out_.match;
-  const auto n_shared = static_cast<int32_t>(match.entries.size());
-  const auto need = [&](size_t group) {
-    const int g = static_cast<int>(group);
-    int32_t n = n_blocks - n_shared + scheduler_.cache().n_cached_of(match.entries, g);
-    if (match.n_partial > 0) n += scheduler_.cache().n_cached_of(std::span(&match.partial, 1), g);
-    return n;
-  };
   if (out_.refuses_blocks()) return false;
-  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
-    if (need(group) + n_growing_ + n_kept > out_.ledgers[group].n_available(tenant)) return false;
-  }
-  for (size_t group = 0; group < out_.ledgers.size(); ++group) {
-    out_.ledgers[group].take(tenant, need(group));
-  }
+  const PrefixMatch& match = out_.match;
+  const PrefixCache& cache = scheduler_.cache();
+  const auto n_shared = static_cast<int32_t>(match.entries.size());
+  int32_t n_needed = n_blocks - n_shared + cache.n_cached_of(match.entries);
+  if (match.n_partial > 0) n_needed += cache.n_cached_of(std::span(&match.partial, 1));
+  if (n_needed + n_growing_ + n_kept > out_.ledger.n_available(tenant)) return false;
+  out_.ledger.take(tenant, n_needed);
   return true;
 }
 

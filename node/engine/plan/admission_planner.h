@@ -71,7 +71,6 @@ class AdmissionPlanner {
 
   bool reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept);
   bool try_reserve(int32_t tenant, int32_t n_blocks, int32_t n_kept);
-  bool is_at_ceiling(int32_t tenant, int32_t n_blocks) const;
 
   const Scheduler& scheduler_;
   Schedule& out_;

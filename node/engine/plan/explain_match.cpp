@@ -13,9 +13,8 @@ int32_t first_divergent(const Sequence& sequence, const Scheduler& scheduler, in
   const LiveRequest& request = sequence.owner();
   const auto n_tokens = n_blocks * scheduler.limits().block_size;
   const std::span<const BlockRef> passed = sequence.chain().refs();
-  const size_t n_groups = scheduler.pools().size();
-  const BlockId last = n_blocks == 0 ? PrefixIndex::kNone
-                                     : passed[static_cast<size_t>(n_blocks - 1) * n_groups].id();
+  const BlockId last =
+      n_blocks == 0 ? PrefixIndex::kNone : passed[static_cast<size_t>(n_blocks - 1)].id();
   const auto rest = std::span(request.request.prompt).subspan(static_cast<size_t>(n_tokens));
   const PrefixIndex& index = scheduler.cache().index();
   return n_tokens + index.find_partial(request.prefix.key, last, rest).n_tokens;

@@ -24,7 +24,7 @@ struct ScheduledChunk {
   int32_t n_tokens = 0;
   int32_t prefill_end = 0;        // the position at which the sequence's prefill ends
   bool samples = false;           // the token after the chunk is sampled
-  bool needs_block = false;       // it takes one block in each KV group beyond its reservation
+  bool needs_block = false;       // it takes one block beyond its reservation
   bool writes_token_ids = false;  // the plan carries all tokens before first_position to the ranks
   bool admits = false;            // the sequence leaves the waiting queue with this chunk
   bool is_new = false;            // it is the sequence's first admission
@@ -32,8 +32,7 @@ struct ScheduledChunk {
   bool loads = false;             // its first own blocks are loaded from host memory
   // Only if `admits`. Shared prefix entries: [first_shared, first_shared + n_shared) of
   // Schedule::shared. Host blocks to load: likewise of Schedule::loaded. `partial`: the prefix
-  // entry whose first tokens are copied. n_blocks_reserved: in each KV group, shared blocks
-  // included.
+  // entry whose first tokens are copied. n_blocks_reserved counts shared blocks too.
   size_t first_shared = 0;
   size_t n_shared = 0;
   size_t first_loaded = 0;
@@ -73,16 +72,16 @@ struct Schedule {
   bool is_refused = false;          // a fault point refused blocks; a new plan may get them
   std::vector<BlockId> shared;      // prefix entries that admissions share
   std::vector<HostBlockId> loaded;  // host blocks that admissions load
-  HostCopies stores;                // blocks to store in host memory first; set by commit()
+  std::vector<HostCopy> stores;     // blocks to store in host memory first; set by commit()
   int32_t n_slow_loads = 0;         // admissions for which loading looked slower than computing
   std::vector<Deferral> deferred;
   int32_t n_token_ids = 0;  // tokens that the plan only copies into token_ids
   FairShare share{{1}};     // the state after the step
 
   // Scratch space of the planner.
-  std::vector<TenantLedger> ledgers;  // [n_groups], less what the plan takes
-  PrefixMatch match;                  // of the waiting sequence that the planner looks at
-  std::vector<Sequence*> order;       // running sequences in order of service
+  TenantLedger ledger{0, {}};    // the pool's, less what the plan takes
+  PrefixMatch match;             // of the waiting sequence that the planner looks at
+  std::vector<Sequence*> order;  // running sequences in order of service
   // [n_tenants]: the prompts that can still get rows, in order of service.
   std::vector<std::vector<PlannedPrompt>> prompts;
   std::vector<WaitingCursor> waiting;  // [n_tenants]

@@ -27,21 +27,17 @@ Retention retention_of(const Sequence& sequence) {
 
 }  // namespace
 
-Scheduler::Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& cache)
+Scheduler::Scheduler(const EngineConfig& config, BlockPool& pool, PrefixCache& cache)
     : config_(config),
-      pools_(pools),
+      pool_(pool),
       cache_(cache),
       max_running_(config.kv_cache ? std::min(config.limits.max_seqs, config.limits.max_tokens)
                                    : 1),
       waiting_(config.tenants.size()),
       share_(weights_of(config.tenants)),
-      outputs_(config.tenants.size()),
-      n_blocks_to_take_(pools.size()),
-      tables_at_hand_(pools.size()) {
+      outputs_(config.tenants.size()) {
   CHECK(max_running_ > 0 && config.limits.block_size > 0);
-  CHECK_EQ(pools_.size(), static_cast<size_t>(config.limits.n_groups));
   running_.reserve(static_cast<size_t>(max_running_));
-  reservations_.reserve(pools.size());
   for (int32_t i = max_running_ - 1; i >= 0; --i) free_slots_.push_back(SeqSlot{i});
 }
 
@@ -141,37 +137,29 @@ void Scheduler::commit(Schedule& schedule) {
 }
 
 void Scheduler::extend(Sequence& sequence) {
-  reservations_.clear();
-  for (BlockPool& pool : pools_) {
-    auto reservation = pool.reserve(1, sequence.owner().request.tenant);
-    CHECK(reservation.has_value());
-    reservations_.push_back(std::move(*reservation));
-  }
-  sequence.extend(reservations_);
+  auto reservation = pool_.reserve(1, sequence.owner().request.tenant);
+  CHECK(reservation.has_value());
+  sequence.extend(std::move(*reservation));
 }
 
 void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
   Sequence& sequence = *chunk.sequence;
   CHECK(!free_slots_.empty());
   waiting_.leave(sequence);
-  const auto nodes = std::span(schedule.shared).subspan(chunk.first_shared, chunk.n_shared);
+  const auto entries = std::span(schedule.shared).subspan(chunk.first_shared, chunk.n_shared);
   const int32_t tenant = sequence.owner().request.tenant;
   const int32_t n_max = n_blocks_max(sequence);
-  std::vector<BlockTable> tables(pools_.size());
-  for (size_t group = 0; group < pools_.size(); ++group) {
-    std::vector<BlockRef> shared = cache_.share(nodes, static_cast<int>(group), tenant);
-    auto reservation = pools_[group].reserve(
-        chunk.n_blocks_reserved - static_cast<int32_t>(chunk.n_shared), tenant);
-    CHECK(reservation.has_value());
-    tables[group].start(std::move(*reservation), limits().block_size, n_max, std::move(shared));
-  }
-  std::vector<BlockRef> partial;
-  for (size_t group = 0; chunk.partial != PrefixIndex::kNone && group < pools_.size(); ++group) {
-    partial.push_back(cache_.share_partial(chunk.partial, static_cast<int>(group), tenant));
-  }
+  std::vector<BlockRef> shared = cache_.share(entries, tenant);
+  auto reservation =
+      pool_.reserve(chunk.n_blocks_reserved - static_cast<int32_t>(chunk.n_shared), tenant);
+  CHECK(reservation.has_value());
+  BlockTable table;
+  table.start(std::move(*reservation), limits().block_size, n_max, std::move(shared));
+  BlockRef partial;
+  if (chunk.partial != PrefixIndex::kNone) partial = cache_.share_partial(chunk.partial, tenant);
   PrefixChain chain;
   if (sequence.owner().takes_part_in_cache) {
-    chain = cache_.start_chain(sequence.prefix(), nodes, n_max, tenant, retention_of(sequence));
+    chain = cache_.start_chain(sequence.prefix(), entries, n_max, tenant, retention_of(sequence));
   }
   n_loading_admissions_ += chunk.n_loaded > 0;
   std::vector<HostPin> host;
@@ -179,7 +167,7 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
   for (size_t i = 0; i < chunk.n_loaded; ++i) {
     host.push_back(cache_.host_tier()->pin(schedule.loaded[chunk.first_loaded + i]));
   }
-  sequence.admit(free_slots_.back(), std::move(tables), std::move(chain), chunk.first_position,
+  sequence.admit(free_slots_.back(), std::move(table), std::move(chain), chunk.first_position,
                  std::move(partial), std::move(host));
   free_slots_.pop_back();
   running_.push_back(&sequence);
@@ -189,20 +177,14 @@ void Scheduler::admit(const ScheduledChunk& chunk, const Schedule& schedule) {
 void Scheduler::make_room(const ScheduledChunk& chunk) {
   const int32_t n_covered =
       n_blocks_for(chunk.first_position + chunk.n_tokens, limits().block_size);
-  const std::span<const BlockTable> tables = chunk.sequence->tables();
-  for (size_t group = 0; group < tables.size(); ++group) {
-    n_blocks_to_take_[group] = std::max(0, n_covered - tables[group].n_blocks());
-  }
-  cache_.make_room(n_blocks_to_take_, chunk.sequence->owner().request.tenant);
+  const int32_t n_new = std::max(0, n_covered - chunk.sequence->table().n_blocks());
+  cache_.make_room(n_new, chunk.sequence->owner().request.tenant);
 }
 
 void Scheduler::publish(Sequence& sequence, int32_t n_tokens) {
   if (!sequence.chain().publishes()) return;
-  n_tokens = static_cast<int32_t>(std::min<int64_t>(n_tokens, sequence.tables().front().n_slots()));
-  for (size_t group = 0; group < pools_.size(); ++group) {
-    tables_at_hand_[group] = sequence.tables()[group].ids();
-  }
-  cache_.publish(sequence.chain(), sequence.tokens(), n_tokens, tables_at_hand_);
+  n_tokens = static_cast<int32_t>(std::min<int64_t>(n_tokens, sequence.table().n_slots()));
+  cache_.publish(sequence.chain(), sequence.tokens(), n_tokens, sequence.table().ids());
 }
 
 bool Scheduler::finish(const ScheduledChunk& chunk, bool is_sound) {
@@ -221,9 +203,7 @@ bool Scheduler::undo(const ScheduledChunk& chunk) {
 }
 
 void Scheduler::undo_stores(const Schedule& schedule) {
-  for (size_t i = 0; i < schedule.stores.size(); ++i) {
-    cache_.host_tier()->drop(schedule.stores.to(i).block);
-  }
+  for (const HostCopy& store : schedule.stores) cache_.host_tier()->drop(store.to);
 }
 
 void Scheduler::quarantine(std::span<const HostBlockId> blocks) {

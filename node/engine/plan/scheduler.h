@@ -1,6 +1,6 @@
 // Scheduler: decides which sequences run in the next step, and with how many tokens (continuous
 // batching with chunked prefill). Owns the order of the sequences, their slots and, through the
-// pools, their KV blocks. Engine thread only; knows no clock, no text and no ranks.
+// pool, their KV blocks. Engine thread only; knows no clock, no text and no ranks.
 //
 //   scheduler.plan(schedule);      // const: reads everything, writes only `schedule`
 //   scheduler.commit(schedule);    // the only call that carries a plan out
@@ -34,8 +34,8 @@ namespace lockstep {
 
 class Scheduler {
  public:
-  // The pools, one per KV group, and the cache must outlive the scheduler.
-  Scheduler(const EngineConfig& config, KvPools& pools, PrefixCache& cache);
+  // The pool and the cache must outlive the scheduler.
+  Scheduler(const EngineConfig& config, BlockPool& pool, PrefixCache& cache);
 
   // Puts a new sequence into the waiting queue.
   void enqueue(Sequence& sequence);
@@ -75,7 +75,7 @@ class Scheduler {
 
   const WaitingQueue& waiting() const { return waiting_; }
   const std::vector<Sequence*>& running() const { return running_; }  // in order of admission
-  const KvPools& pools() const { return pools_; }
+  const BlockPool& pool() const { return pool_; }
   const PrefixCache& cache() const { return cache_; }
   const EngineConfig& config() const { return config_; }
   const StepLimits& limits() const { return config_.limits; }
@@ -91,9 +91,9 @@ class Scheduler {
   // After being deferred for so many steps, a sequence computes the shared prefix itself.
   static constexpr int32_t kMaxStepsDeferred = 64;
 
-  // Blocks, in each KV group, for the most tokens that the sequence can have.
+  // Blocks for the most tokens that the sequence can have.
   int32_t n_blocks_max(const Sequence& sequence) const;
-  // Blocks, in each KV group, that an admission reserves, shared blocks included.
+  // Blocks that an admission reserves, shared blocks included.
   int32_t n_blocks_to_reserve(const Sequence& sequence) const;
   // Whether the sequence may be preempted. Only then may it be reserved less than n_blocks_max().
   bool is_preemptible(const Sequence& sequence) const;
@@ -115,7 +115,7 @@ class Scheduler {
   void publish(Sequence& sequence, int32_t n_tokens);
 
   const EngineConfig config_;
-  KvPools& pools_;  // [n_groups]
+  BlockPool& pool_;
   PrefixCache& cache_;
   const int32_t max_running_;
   WaitingQueue waiting_;
@@ -128,10 +128,6 @@ class Scheduler {
   uint64_t n_preemptions_ = 0;
   uint64_t n_loading_admissions_ = 0;
   uint64_t n_slow_loads_ = 0;
-  // Scratch space of commit().
-  std::vector<BlockReservation> reservations_;            // [n_groups]
-  std::vector<int32_t> n_blocks_to_take_;                 // [n_groups]
-  std::vector<std::span<const BlockId>> tables_at_hand_;  // [n_groups]
 };
 
 }  // namespace lockstep

@@ -50,9 +50,7 @@ void StepPlanner::begin() {
   out_.waits_for_flight = out_.is_refused = false;
   out_.n_token_ids = 0;
   out_.share = scheduler_.share();
-  const KvPools& pools = scheduler_.pools();
-  while (out_.ledgers.size() < pools.size()) out_.ledgers.push_back(pools.front().ledger());
-  for (size_t group = 0; group < pools.size(); ++group) out_.ledgers[group] = pools[group].ledger();
+  out_.ledger = scheduler_.pool().ledger();
   out_.order.clear();
   out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
   out_.prompts.resize(n_tenants);
@@ -74,7 +72,7 @@ void StepPlanner::plan_decodes() {
                          .first_position = sequence.next_position(),
                          .n_tokens = 1,
                          .samples = true};
-    const BlockTable& table = sequence.tables().front();
+    const BlockTable& table = sequence.table();
     chunk.needs_block = chunk.first_position >= table.n_slots() && table.n_blocks_reserved() == 0;
     if ((chunk.needs_block && !find_block(place)) || !continue_running(chunk)) continue;
     out_.chunks.push_back(chunk);
@@ -89,22 +87,17 @@ void StepPlanner::plan_decodes() {
 bool StepPlanner::find_block(size_t place) {
   Sequence& sequence = *out_.order[place];
   const int32_t tenant = sequence.owner().request.tenant;
-  const auto is_short = [&](const TenantLedger& l) { return l.n_available(tenant) < 1; };
-  for (;;) {
-    auto short_one = std::ranges::find_if(out_.ledgers, is_short);
-    if (out_.refuses_blocks()) short_one = out_.ledgers.begin();
-    if (short_one == out_.ledgers.end()) break;
-    Sequence* victim = victim_after(place, *short_one);
+  while (out_.refuses_blocks() || out_.ledger.n_available(tenant) < 1) {
+    Sequence* victim = victim_after(place);
     if (victim == nullptr) victim = &sequence;
     if (!preempt(*victim) || victim == &sequence) return false;
   }
-  for (TenantLedger& ledger : out_.ledgers) ledger.take(tenant, 1);
+  out_.ledger.take(tenant, 1);
   return true;
 }
 
-// The sequence to preempt for the one at `place`; null if there is none. `ledger` is that of a KV
-// group without a block for it.
-Sequence* StepPlanner::victim_after(size_t place, const TenantLedger& ledger) const {
+// The sequence to preempt for the one at `place`; null if there is none.
+Sequence* StepPlanner::victim_after(size_t place) const {
   const int32_t taker = out_.order[place]->owner().request.tenant;
   Sequence* victim = nullptr;
   const auto is_better = [](const Sequence& a, const Sequence& b) {
@@ -115,7 +108,7 @@ Sequence* StepPlanner::victim_after(size_t place, const TenantLedger& ledger) co
   for (size_t i = place + 1; i < out_.order.size(); ++i) {
     Sequence& other = *out_.order[i];
     if (!other.is_running() || !scheduler_.is_preemptible(other) || is_preempted(other)) continue;
-    if (!ledger.makes_way(other.owner().request.tenant, taker)) continue;
+    if (!out_.ledger.makes_way(other.owner().request.tenant, taker)) continue;
     if (victim == nullptr || is_better(other, *victim)) victim = &other;
   }
   return victim;
@@ -127,7 +120,7 @@ bool StepPlanner::preempt(Sequence& victim) {
     return false;
   }
   out_.preempted.push_back(&victim);
-  for (size_t group = 0; group < out_.ledgers.size(); ++group) give_back(victim, group);
+  give_back(victim);
   return true;
 }
 
@@ -136,22 +129,20 @@ bool StepPlanner::is_preempted(const Sequence& sequence) const {
 }
 
 // Returns to the plan's ledger what the victim was reserved, and the blocks that only it refers to.
-void StepPlanner::give_back(const Sequence& victim, size_t group) {
-  TenantLedger& ledger = out_.ledgers[group];
-  const BlockPool& pool = scheduler_.pools()[group];
-  const BlockTable& table = victim.tables()[group];
+void StepPlanner::give_back(const Sequence& victim) {
+  TenantLedger& ledger = out_.ledger;
+  const BlockPool& pool = scheduler_.pool();
+  const BlockTable& table = victim.table();
   const std::span<const BlockRef> passed = victim.chain().refs();
-  const size_t n_groups = scheduler_.pools().size();
   const auto drop = [&](BlockId id, uint32_t n_refs) {
     if (pool.n_refs(id) == n_refs) ledger.give_back(pool.owner(id), 1);
   };
   ledger.give_back(victim.owner().request.tenant, table.n_blocks_reserved());
   for (size_t b = 0; b < table.ids().size(); ++b) {
     const BlockId id = table.ids()[b];
-    const size_t node = b * n_groups + group;
-    const bool is_node = node < passed.size() && passed[node].id() == id;
-    drop(id, is_node ? 2 : 1);
-    if (node < passed.size() && !is_node) drop(passed[node].id(), 1);
+    const bool is_entry = b < passed.size() && passed[b].id() == id;
+    drop(id, is_entry ? 2 : 1);
+    if (b < passed.size() && !is_entry) drop(passed[b].id(), 1);
   }
 }
 

@@ -46,10 +46,10 @@ class StepPlanner {
   void begin();
   void plan_decodes();
   bool find_block(size_t place);
-  Sequence* victim_after(size_t place, const TenantLedger& ledger) const;
+  Sequence* victim_after(size_t place) const;
   bool preempt(Sequence& victim);
   bool is_preempted(const Sequence& sequence) const;
-  void give_back(const Sequence& victim, size_t group);
+  void give_back(const Sequence& victim);
 
   void plan_prompts();
   bool serve(size_t tenant, int32_t priority);

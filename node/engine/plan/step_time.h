@@ -17,7 +17,7 @@ struct StepWork {
   int32_t n_rows = 0;
   int32_t n_samples = 0;
   int64_t n_keys = 0;       // sum over all rows of position + 1
-  int32_t n_transfers = 0;  // blocks copied to or from host memory; all KV groups count as one
+  int32_t n_transfers = 0;  // blocks copied to or from host memory
 
   // Adds a chunk of n_tokens rows from first_position on.
   void add_chunk(int32_t first_position, int32_t n_tokens, bool samples);

@@ -37,17 +37,13 @@ SamplingRow sampling_row(const Sequence& sequence, int32_t n_known) {
 
 StepWriter::StepWriter(const StepLimits& limits, const Tokenizer& tokenizer)
     : tokenizer_(tokenizer), builder_(limits) {
-  tables_.reserve(static_cast<size_t>(limits.n_groups));
-  from_.reserve(static_cast<size_t>(limits.n_groups));
-  to_.reserve(static_cast<size_t>(limits.n_groups));
   banned_.reserve(static_cast<size_t>(limits.max_banned));
 }
 
 std::span<const std::byte> StepWriter::write(const Schedule& schedule) {
   builder_.begin(schedule.step);
-  for (size_t i = 0; i < schedule.stores.size(); ++i) {
-    const HostCopies::To& to = schedule.stores.to(i);
-    builder_.add_store(schedule.stores.from(i), to.block, to.tag);
+  for (const HostCopy& store : schedule.stores) {
+    builder_.add_store(store.from, store.to, store.tag);
   }
   for (const ScheduledChunk& chunk : schedule.chunks) {
     add_chunk(chunk);
@@ -58,13 +54,14 @@ std::span<const std::byte> StepWriter::write(const Schedule& schedule) {
 
 void StepWriter::add_chunk(const ScheduledChunk& chunk) {
   const Sequence& sequence = *chunk.sequence;
-  tables_.clear();
-  for (const BlockTable& table : sequence.tables()) tables_.push_back(table.ids());
+  const std::span<const BlockId> blocks = sequence.table().ids();
   if (chunk.writes_token_ids) {
     builder_.add_cached(raw(sequence.slot()),
                         sequence.tokens().first(static_cast<size_t>(chunk.first_position)));
   }
-  if (chunk.copies) add_copy(sequence);
+  if (chunk.copies) {
+    builder_.add_copy(sequence.partial().id(), blocks[sequence.first_own_block()]);
+  }
   if (chunk.loads) add_loads(sequence);
   const bool is_known = chunk.first_position < sequence.n_known();
   CHECK(is_known || chunk.n_tokens == 1);
@@ -74,30 +71,16 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
                : std::span<const int32_t>(kInHistory);
   if (chunk.samples && chunk.n_tokens > 1 && sequence.n_outputs() > 0 &&
       fault(Fault::kLastTokenOnly)) {
-    builder_.add_sequence(raw(sequence.slot()), 0, tokens.last(1), tables_);
+    builder_.add_sequence(raw(sequence.slot()), 0, tokens.last(1), blocks);
     return;
   }
-  builder_.add_sequence(raw(sequence.slot()), chunk.first_position, tokens, tables_);
-}
-
-void StepWriter::add_copy(const Sequence& sequence) {
-  from_.clear();
-  to_.clear();
-  for (size_t group = 0; group < sequence.partial().size(); ++group) {
-    from_.push_back(sequence.partial()[group].id());
-    to_.push_back(sequence.tables()[group].ids()[sequence.first_own_block()]);
-  }
-  builder_.add_copy(from_, to_);
+  builder_.add_sequence(raw(sequence.slot()), chunk.first_position, tokens, blocks);
 }
 
 void StepWriter::add_loads(const Sequence& sequence) {
-  for (size_t i = 0; i < sequence.host().size(); ++i) {
-    const HostPin& pin = sequence.host()[i];
-    to_.clear();
-    for (const BlockTable& table : sequence.tables()) {
-      to_.push_back(table.ids()[sequence.first_own_block() + i]);
-    }
-    builder_.add_load(pin.id(), pin.tag(), to_);
+  size_t own_block = sequence.first_own_block();
+  for (const HostPin& pin : sequence.host()) {
+    builder_.add_load(pin.id(), sequence.table().ids()[own_block++], pin.tag());
   }
 }
 

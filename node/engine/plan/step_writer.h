@@ -23,15 +23,12 @@ class StepWriter {
 
  private:
   void add_chunk(const ScheduledChunk& chunk);
-  void add_copy(const Sequence& sequence);
   void add_loads(const Sequence& sequence);
   void add_sample(const ScheduledChunk& chunk);
 
   const Tokenizer& tokenizer_;
   StepPlanBuilder builder_;
-  std::vector<std::span<const BlockId>> tables_;  // [n_groups], of the chunk being written
-  std::vector<BlockId> from_, to_;                // [n_groups], of the copy being written
-  std::vector<int32_t> banned_;                   // of the row being written
+  std::vector<int32_t> banned_;  // of the row being written
 };
 
 }  // namespace lockstep

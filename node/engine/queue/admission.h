@@ -20,9 +20,9 @@ int32_t max_banned_ids(int32_t max_seqs, const Tokenizer& tokenizer);
 
 class Admission {
  public:
-  // The tokenizer must outlive this object. n_kv_blocks: blocks in each KV group's pool. Without
-  // `tenants` there is one tenant, which may use all blocks. With context_shift an output may be
-  // longer than the limits, because a full context is cut.
+  // The tokenizer must outlive this object. n_kv_blocks: blocks in the KV pool. Without `tenants`
+  // there is one tenant, which may use all blocks. With context_shift an output may be longer than
+  // the limits, because a full context is cut.
   Admission(const StepLimits& limits, int32_t n_kv_blocks, const Tokenizer& tokenizer,
             std::span<const TenantConfig> tenants = {}, bool context_shift = false);
 

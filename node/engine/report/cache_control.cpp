@@ -14,16 +14,14 @@ SlotInfo info_of(const Sequence& sequence) {
   info.n_cached = sequence.n_cached();
   info.n_computed = sequence.n_computed();
   info.n_output = sequence.n_outputs();
-  for (const BlockTable& table : sequence.tables()) {
-    info.n_blocks += static_cast<int32_t>(table.ids().size());
-  }
+  info.n_blocks = sequence.table().n_blocks();
   return info;
 }
 
 }  // namespace
 
 ClearedCache clear_kv_cache(EngineCore& core, const ClearScope& scope) {
-  const BlockPool& pool = core.scheduler().pools().front();
+  const BlockPool& pool = core.scheduler().pool();
   const PrefixIndex& index = core.cache().index();
   ClearedCache out;
   out.n_cleared = core.cache().clear([&](BlockId node) {
@@ -37,9 +35,7 @@ ClearedCache clear_kv_cache(EngineCore& core, const ClearScope& scope) {
   for (const Sequence* sequence : core.scheduler().running()) {
     out.busy.push_back(info_of(*sequence));
   }
-  for (const BlockPool& pool : core.scheduler().pools()) {
-    out.n_busy += pool.n_blocks_total() - pool.n_blocks_free() - pool.n_blocks_cached();
-  }
+  out.n_busy = pool.n_blocks_total() - pool.n_blocks_free() - pool.n_blocks_cached();
   return out;
 }
 

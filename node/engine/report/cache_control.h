@@ -23,7 +23,7 @@ struct SlotInfo {
   int32_t n_cached = 0;    // tokens found in the KV cache at the last admission
   int32_t n_computed = 0;  // tokens with keys and values
   int32_t n_output = 0;
-  int32_t n_blocks = 0;  // in its tables, over all KV groups; each sharer counts a shared block
+  int32_t n_blocks = 0;  // in its block table; each sharer counts a shared block
 };
 
 struct ClearedCache {

@@ -35,13 +35,10 @@ std::vector<KeyOccupancy> occupancy(const CacheWalk& walk) {
   return out;
 }
 
-std::vector<TenantOccupancy> occupancy(const KvPools& pools) {
-  std::vector<TenantOccupancy> out(static_cast<size_t>(pools.front().ledger().n_tenants()));
-  for (const BlockPool& pool : pools) {
-    for (size_t t = 0; t < out.size(); ++t) {
-      out[t].n_used += pool.ledger().n_used(static_cast<int32_t>(t));
-      out[t].n_cached += pool.ledger().n_cached(static_cast<int32_t>(t));
-    }
+std::vector<TenantOccupancy> occupancy(const TenantLedger& ledger) {
+  std::vector<TenantOccupancy> out;
+  for (int32_t tenant = 0; tenant < ledger.n_tenants(); ++tenant) {
+    out.push_back({.n_used = ledger.n_used(tenant), .n_cached = ledger.n_cached(tenant)});
   }
   return out;
 }
@@ -123,7 +120,7 @@ CacheReport count_cache(const EngineCore& core) {
   report.block_size = index.block_size();
   report.n_indexed = index.n_entries();
   report.n_keys = index.n_keys();
-  report.tenants = occupancy(core.scheduler().pools());
+  report.tenants = occupancy(core.scheduler().pool().ledger());
   return report;
 }
 

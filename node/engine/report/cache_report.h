@@ -32,7 +32,7 @@ struct KeyOccupancy {
   int32_t n_blocks = 0;
 };
 
-// Blocks charged to one tenant, over all KV groups; indexed by tenant.
+// Blocks charged to one tenant; indexed by tenant.
 struct TenantOccupancy {
   int32_t n_used = 0;  // active and reserved
   int32_t n_cached = 0;
@@ -41,7 +41,7 @@ struct TenantOccupancy {
 struct CacheReport {
   bool is_enabled = false;
   int32_t block_size = 0;
-  int32_t n_indexed = 0;           // blocks of group 0 in the prefix index
+  int32_t n_indexed = 0;           // blocks in the prefix index
   int32_t n_keys = 0;              // distinct salts; "no salt" counts as one
   std::vector<KeyOccupancy> keys;  // the largest first
   std::vector<TenantOccupancy> tenants;

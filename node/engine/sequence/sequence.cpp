@@ -71,15 +71,15 @@ const PrefixHashes& Sequence::prefix() const {
   return n_outputs_ > 0 && is_waiting() ? prefix_ : owner_->prefix;
 }
 
-void Sequence::admit(SeqSlot slot, std::vector<BlockTable> tables, PrefixChain chain,
-                     int32_t n_cached, std::vector<BlockRef> partial, std::vector<HostPin> host) {
+void Sequence::admit(SeqSlot slot, BlockTable table, PrefixChain chain, int32_t n_cached,
+                     BlockRef partial, std::vector<HostPin> host) {
   transition(SeqState::kPrefilling);
   slot_ = slot;
-  tables_ = std::move(tables);
+  table_ = std::move(table);
   chain_ = std::move(chain);
   partial_ = std::move(partial);
   host_ = std::move(host);
-  first_own_block_ = static_cast<size_t>(tables_.front().n_blocks());
+  first_own_block_ = static_cast<size_t>(table_.n_blocks());
   if (is_new()) {
     const std::vector<int32_t>& prompt = owner_->request.prompt;
     tokens_.reserve(static_cast<size_t>(n_tokens_max_));
@@ -90,26 +90,19 @@ void Sequence::admit(SeqSlot slot, std::vector<BlockTable> tables, PrefixChain c
   CHECK(n_cached < n_prefill_);
 }
 
-void Sequence::extend(std::span<BlockReservation> reservations) {
-  CHECK_EQ(reservations.size(), tables_.size());
-  for (size_t group = 0; group < tables_.size(); ++group) {
-    tables_[group].extend(std::move(reservations[group]));
-  }
-}
-
 void Sequence::plan_chunk(int32_t n_tokens, bool samples) {
   CHECK(is_running());
   n_inflight_ += n_tokens;
   if (samples) ++n_samples_inflight_;
   has_token_ids_ = true;
-  for (BlockTable& table : tables_) table.grow(next_position());
+  table_.grow(next_position());
   if (state_ == SeqState::kPrefilling && n_prefill_left() == 0) transition(SeqState::kDecoding);
 }
 
 void Sequence::finish_chunk(int32_t n_tokens, bool samples) {
   n_inflight_ -= n_tokens;
   n_computed_ += n_tokens;
-  partial_.clear();
+  partial_ = BlockRef();
   lockstep::release(host_);
   if (samples) --n_samples_inflight_;
   CHECK(n_inflight_ >= 0 && n_samples_inflight_ >= 0);
@@ -157,8 +150,7 @@ void Sequence::hash_context(int32_t block_size) {
 
 void Sequence::retire() {
   transition(SeqState::kRetiring);
-  if (!fault(Fault::kFreedEarly)) return;
-  for (BlockTable& table : tables_) table.clear();
+  if (fault(Fault::kFreedEarly)) table_.clear();
 }
 
 void Sequence::release() {
@@ -168,11 +160,10 @@ void Sequence::release() {
 
 void Sequence::give_back() {
   CHECK_EQ(n_inflight_, 0);
-  partial_.clear();
+  partial_ = BlockRef();
   lockstep::release(host_);
-  for (BlockTable& table : tables_) table.clear();
+  table_ = BlockTable();
   PrefixCache::end_chain(chain_);
-  tables_.clear();
   slot_ = SeqSlot{-1};
   has_token_ids_ = false;
 }

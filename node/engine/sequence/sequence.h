@@ -33,6 +33,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -95,7 +96,7 @@ class Sequence {
   bool is_full() const { return n_known() == n_tokens_max_; }
 
   SeqSlot slot() const { return slot_; }
-  std::span<const BlockTable> tables() const { return tables_; }  // [n_groups], while running
+  const BlockTable& table() const { return table_; }  // empty while the sequence waits
 
   PrefixChain& chain() { return chain_; }
   const PrefixChain& chain() const { return chain_; }
@@ -122,28 +123,28 @@ class Sequence {
   // uses the cache: of the context for a waiting sequence with outputs, else of the prompt.
   const PrefixHashes& prefix() const;
 
-  // Admits the sequence: it holds `slot` and one started table per KV group ([n_groups]). The
-  // tables' blocks hold the first n_cached tokens, some only once the first chunk has run: either
-  // the first own blocks are loaded from `host`, or the first own block receives a copy of the
-  // first tokens of `partial` ([n_groups]). At most one of `host` and `partial` is given.
-  void admit(SeqSlot slot, std::vector<BlockTable> tables, PrefixChain chain, int32_t n_cached,
-             std::vector<BlockRef> partial = {}, std::vector<HostPin> host = {});
-  // Adds `reservations` ([n_groups]) of further blocks to the tables.
-  void extend(std::span<BlockReservation> reservations);
+  // Admits the sequence: it holds `slot` and a started block table. The table's blocks hold the
+  // first n_cached tokens, some only once the first chunk has run: either the first own blocks are
+  // loaded from `host`, or the first own block receives a copy of the first tokens of `partial`.
+  // At most one of `host` and `partial` is given.
+  void admit(SeqSlot slot, BlockTable table, PrefixChain chain, int32_t n_cached,
+             BlockRef partial = {}, std::vector<HostPin> host = {});
+  // Adds a reservation of further blocks to the table.
+  void extend(BlockReservation more) { table_.extend(std::move(more)); }
   // The next n_tokens are part of a step; `samples` = the token after them will be sampled.
   void plan_chunk(int32_t n_tokens, bool samples);
   // The step with that chunk succeeded.
   void finish_chunk(int32_t n_tokens, bool samples);
   // The step with that chunk failed; the chunk has to be planned again.
   void undo_chunk(int32_t n_tokens, bool samples);
-  // Whether the copy of `partial` is still to be made; the originals are held until the first chunk
+  // Whether the copy of `partial` is still to be made; the original is held until the first chunk
   // has run.
-  bool awaits_copy() const { return !partial_.empty(); }
-  std::span<const BlockRef> partial() const { return partial_; }  // [n_groups], or empty
+  bool awaits_copy() const { return static_cast<bool>(partial_); }
+  const BlockRef& partial() const { return partial_; }
   // Whether the blocks in `host` are still to be loaded; they are pinned until then.
   bool awaits_load() const { return !host_.empty(); }
   std::span<const HostPin> host() const { return host_; }
-  // Index in the tables of the first block that copies and loads write to.
+  // Index in the table of the first block that copies and loads write to.
   size_t first_own_block() const { return first_own_block_; }
   // Whether row `slot` of token_ids on the ranks is complete up to next_position. False after a
   // failed chunk, which may or may not have written it.
@@ -173,9 +174,9 @@ class Sequence {
   int32_t n_tokens_max_;
   SeqState state_ = SeqState::kWaiting;
   SeqSlot slot_{-1};
-  std::vector<BlockTable> tables_;
+  BlockTable table_;
   PrefixChain chain_;
-  std::vector<BlockRef> partial_;
+  BlockRef partial_;
   std::vector<HostPin> host_;
   size_t first_own_block_ = 0;
   PrefixHashes prefix_;  // of the context, once requeued with outputs

@@ -126,8 +126,7 @@ void HostTier::match(const PrefixHashes& hashes, std::span<const int32_t> tokens
 
 // --- Stores, pins and evictions ------------------------------------------------------------------
 
-void HostTier::evicted(const PrefixIndex& index, BlockId entry, int32_t tenant,
-                       std::span<const BlockId> blocks) {
+void HostTier::evicted(const PrefixIndex& index, BlockId entry, int32_t tenant) {
   if (blocks_.empty()) return;
   const PrefixId parent = prefix_before(index, entry);
   const HostBlockId known = find(parent, index.key(entry), index.hash(entry), index.tokens(entry));
@@ -155,7 +154,7 @@ void HostTier::evicted(const PrefixIndex& index, BlockId entry, int32_t tenant,
   std::ranges::copy(index.tokens(entry), tokens_.begin() + std::ptrdiff_t{raw(id)} * block_size_);
   link(id);
   set_state(id, HostBlockState::kCached);
-  stores_.add({.block = id, .tag = b.prefix}, blocks);
+  stores_.push_back({.from = entry, .to = id, .tag = b.prefix});
   ++n_stored_;
 }
 
@@ -172,7 +171,7 @@ HostBlockId HostTier::take_block() {
   return id;
 }
 
-void HostTier::take_stores(HostCopies& out) {
+void HostTier::take_stores(std::vector<HostCopy>& out) {
   out.clear();
   std::swap(out, stores_);
 }

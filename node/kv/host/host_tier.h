@@ -1,6 +1,6 @@
 // HostTier: which evicted KV blocks host memory keeps (the swap space of other engines), and for
-// which tokens. Owns a pool of host block ids; a host block stands for what a KV block held in
-// every group, on every rank. Knows no bytes: ranks hold the bytes and verify them before use
+// which tokens. Owns a pool of host block ids; a host block stands for what a KV block held on
+// every rank. Knows no bytes: ranks hold the bytes and verify them before use
 // (node/kv/host/host_block_store.h). Engine thread only.
 //
 // A prefix has a number, never used again, as long as it is on the devices or in the tier. A host
@@ -8,7 +8,7 @@
 // index, a hash hit alone is never trusted, although blocks leave the devices one by one.
 //
 //   tier.stored(index, entry);                // the prefix cache has inserted an entry
-//   tier.evicted(index, entry, t, blocks);    // the cache evicts it: the tier keeps its blocks
+//   tier.evicted(index, entry, tenant);       // the cache evicts it: the tier keeps its block
 //   tier.take_stores(copies);                 // the copies that the next step begins with
 //   tier.match(…, found);                     // what continues the devices' part of a prefix
 //   HostPin pin = tier.pin(found.front());    // not evicted before the pin is released
@@ -45,33 +45,11 @@ inline constexpr int kNHostBlockStates = 4;
 // Steps that a block stays in quarantine. The next store into the block overwrites all of it.
 inline constexpr uint64_t kQuarantineSteps = 64;
 
-// Copies to host memory. One copy is of all the blocks, one per KV group, that one prefix entry
-// holds. Refilled every step; clear() keeps the capacity.
-class HostCopies {
- public:
-  struct To {
-    HostBlockId block{-1};
-    uint64_t tag = 0;  // names the content; verified together with the bytes
-  };
-  void add(To to, std::span<const BlockId> from) {
-    to_.push_back(to);
-    for (BlockId block : from) from_.push_back(block);
-  }
-  void clear() {
-    to_.clear();
-    from_.clear();
-  }
-  size_t size() const { return to_.size(); }
-  const To& to(size_t i) const { return to_[i]; }
-  // [n_groups]
-  std::span<const BlockId> from(size_t i) const {
-    const size_t n_groups = from_.size() / to_.size();
-    return std::span(from_).subspan(i * n_groups, n_groups);
-  }
-
- private:
-  std::vector<To> to_;
-  std::vector<BlockId> from_;  // [size, n_groups]
+// A copy of a block to host memory.
+struct HostCopy {
+  BlockId from{-1};
+  HostBlockId to{-1};
+  uint64_t tag = 0;  // names the content; verified together with the bytes
 };
 
 class HostTier;
@@ -114,13 +92,12 @@ class HostTier {
   // --- Called by the prefix cache --------------------------------------------------------------
   // The index has inserted this entry.
   void stored(const PrefixIndex& index, BlockId entry);
-  // The index is about to remove the entry, to make room. blocks: [n_groups], the entry's own.
-  void evicted(const PrefixIndex& index, BlockId entry, int32_t tenant,
-               std::span<const BlockId> blocks);
+  // The index is about to remove the entry, to make room.
+  void evicted(const PrefixIndex& index, BlockId entry, int32_t tenant);
 
   // --- Steps ---------------------------------------------------------------------------------
   // Moves the copies that the next step begins with, all since the last call, into `out`.
-  void take_stores(HostCopies& out);
+  void take_stores(std::vector<HostCopy>& out);
   // One more step has been planned. Quarantines are counted in these steps.
   void begin_step();
 
@@ -201,7 +178,7 @@ class HostTier {
   std::list<int32_t> unlisted_;     // list nodes of the other blocks: splicing allocates nothing
   std::vector<int32_t> free_;       // a stack
   std::vector<int32_t> quarantined_;
-  HostCopies stores_;
+  std::vector<HostCopy> stores_;
   std::array<int32_t, kNHostBlockStates> n_by_state_{};
   PrefixId next_prefix_ = kRoot + 1;
   uint64_t step_ = 0;

@@ -1,8 +1,8 @@
 // BlockEvent, BlockEventSink: the KV cache events (vLLM's BlockStored, BlockRemoved). The prefix
-// index reports a block as stored when its prefix can be reused in every KV group, and as removed
-// when the prefix cannot be reused any more. A block is named by the hash of the whole prefix that
-// ends with it (node/kv/index/prefix_index.h), so that a router can find it by a prompt alone.
-// Sinks are called on the engine thread.
+// index reports a block as stored when its prefix can be reused, and as removed when the prefix
+// cannot be reused any more. A block is named by the hash of the whole prefix that ends with it
+// (node/kv/index/prefix_index.h), so that a router can find it by a prompt alone. Sinks are called
+// on the engine thread.
 #pragma once
 
 #include <cstdint>

@@ -19,13 +19,11 @@ uint64_t prefix_hash(uint64_t parent, std::span<const int32_t> block_tokens) {
   return hash;
 }
 
-PrefixIndex::PrefixIndex(int32_t n_blocks, int32_t block_size, int n_groups)
-    : block_size_(block_size), n_groups_(n_groups) {
-  CHECK(n_blocks >= 0 && block_size > 0 && n_groups >= 1);
+PrefixIndex::PrefixIndex(int32_t n_blocks, int32_t block_size) : block_size_(block_size) {
+  CHECK(n_blocks >= 0 && block_size > 0);
   const auto n = static_cast<size_t>(n_blocks);
   entries_.resize(n);
   tokens_.resize(n * static_cast<size_t>(block_size));
-  other_groups_.resize(n * static_cast<size_t>(n_groups - 1), kNone);
   buckets_.assign(std::bit_ceil(2 * n + 1), -1);
 }
 
@@ -76,10 +74,8 @@ PrefixIndex::Partial PrefixIndex::find_partial(const PrefixKey& key, BlockId par
 }
 
 void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
-                         std::span<const int32_t> tokens, std::span<const BlockId> blocks) {
-  CHECK(static_cast<int>(blocks.size()) == n_groups_);
+                         std::span<const int32_t> tokens, BlockId id) {
   CHECK(static_cast<int32_t>(tokens.size()) == block_size_);
-  const BlockId id = blocks.front();
   CHECK(!contains(id) && (parent == kNone || contains(parent)));
   CHECK(has_room(hash));
   const auto [root, is_new] = roots_.try_emplace(key);
@@ -87,8 +83,6 @@ void PrefixIndex::insert(const PrefixKey& key, BlockId parent, uint64_t hash,
   ++root->second.n_entries;
   ++n_entries_;
   std::ranges::copy(tokens, tokens_.begin() + int64_t{raw(id)} * block_size_);
-  std::copy(blocks.begin() + 1, blocks.end(),
-            other_groups_.begin() + int64_t{raw(id)} * (n_groups_ - 1));
   PrefixEntry& added = entry(id);
   int32_t& first_in_bucket = buckets_[bucket_of(hash)];
   const int32_t depth = parent == kNone ? 1 : entry(parent).depth + 1;
@@ -127,12 +121,6 @@ void PrefixIndex::remove(BlockId id) {
   --n_entries_;
   for (BlockEventSink* sink : sinks_) sink->removed(removed.hash);
   removed = PrefixEntry();
-}
-
-BlockId PrefixIndex::block_of_group(BlockId id, int group) const {
-  if (group == 0) return id;
-  return other_groups_[static_cast<size_t>(raw(id)) * static_cast<size_t>(n_groups_ - 1) +
-                       static_cast<size_t>(group - 1)];
 }
 
 int PrefixIndex::check_invariants() const {

@@ -6,7 +6,7 @@
 //   root of a key ── [t0 … t15] ── [t16 … t31] ── …
 //                         └─────── [u16 … u31]
 //
-// An entry is named by its block in KV group 0.
+// An entry is named by its block.
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
 //   1. every entry but those under a root has a parent, whose depth is one less; the parent or root
@@ -40,8 +40,8 @@ uint64_t prefix_hash(uint64_t parent, std::span<const int32_t> block_tokens);
 
 class PrefixIndex {
  public:
-  // An index for blocks 0 … n_blocks - 1 of group 0. All memory except the keys' is allocated now.
-  PrefixIndex(int32_t n_blocks, int32_t block_size, int n_groups);
+  // An index for blocks 0 … n_blocks - 1. All memory except the keys' is allocated now.
+  PrefixIndex(int32_t n_blocks, int32_t block_size);
 
   // Adds a sink that receives every insert and remove from now on.
   void report_to(BlockEventSink& sink) { sinks_.push_back(&sink); }
@@ -69,10 +69,9 @@ class PrefixIndex {
   // Whether the hash's bucket has room for one more entry, so that no lookup compares more than
   // kMaxInBucket entries.
   bool has_room(uint64_t hash) const { return n_in_bucket(hash) < kMaxInBucket; }
-  // Adds an entry that find() does not find. CHECKs has_room(). blocks: [n_groups]; the first, of
-  // group 0, names the entry.
+  // Adds an entry that find() does not find. CHECKs has_room().
   void insert(const PrefixKey& key, BlockId parent, uint64_t hash, std::span<const int32_t> tokens,
-              std::span<const BlockId> blocks);
+              BlockId entry);
   // Removes an entry, which must have no children.
   void remove(BlockId entry);
 
@@ -90,7 +89,6 @@ class PrefixIndex {
   std::span<const int32_t> tokens(BlockId block) const { return tokens_of(block); }
   int32_t n_blocks() const { return static_cast<int32_t>(entries_.size()); }
   int32_t block_size() const { return block_size_; }
-  BlockId block_of_group(BlockId entry, int group) const;  // the entry's block in that KV group
   int32_t n_entries() const { return n_entries_; }
   int32_t n_keys() const { return static_cast<int32_t>(roots_.size()); }
 
@@ -130,12 +128,10 @@ class PrefixIndex {
           std::span<const int32_t> tokens) const;
 
   const int32_t block_size_;
-  const int n_groups_;
-  std::vector<PrefixEntry> entries_;   // [n_blocks]
-  std::vector<int32_t> tokens_;        // [n_blocks, block_size]
-  std::vector<BlockId> other_groups_;  // [n_blocks, n_groups - 1]
-  std::vector<int32_t> buckets_;       // first entry of each bucket, or -1
-  Roots roots_;                        // one for each key that has entries
+  std::vector<PrefixEntry> entries_;  // [n_blocks]
+  std::vector<int32_t> tokens_;       // [n_blocks, block_size]
+  std::vector<int32_t> buckets_;      // first entry of each bucket, or -1
+  Roots roots_;                       // one for each key that has entries
   int32_t next_root_ = 0;
   int32_t n_entries_ = 0;
   std::vector<BlockEventSink*> sinks_;

@@ -1,5 +1,5 @@
-// BlockPool: hands out the ids of KV blocks, one pool per KV group of a node. Counts references,
-// states and generations; knows nothing of bytes, ranks or models. Engine thread only.
+// BlockPool: hands out the ids of a node's KV blocks. Counts references, states and generations;
+// knows nothing of bytes, ranks or models. Engine thread only.
 //
 //   auto reservation = pool.reserve(3);         // nullopt: not enough blocks now
 //   BlockRef block = reservation->take();       // a copy shares it, the last destructor returns it
@@ -20,7 +20,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <span>
 #include <utility>
@@ -174,8 +173,5 @@ class BlockPool {
   TenantLedger ledger_;
   CachedBlockWatcher* watcher_ = nullptr;
 };
-
-// The pools of a node, one per KV group. A deque, because references hold their pool's address.
-using KvPools = std::deque<BlockPool>;
 
 }  // namespace lockstep

@@ -1,5 +1,5 @@
-// BlockTable: the blocks that hold one sequence's keys and values in one KV group, in order of
-// position. Takes new blocks from its own reservation, which can be extended. Engine thread only.
+// BlockTable: the blocks that hold one sequence's keys and values, in order of position. Takes new
+// blocks from its own reservation, which can be extended. Engine thread only.
 #pragma once
 
 #include <cstdint>

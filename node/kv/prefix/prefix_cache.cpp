@@ -7,21 +7,16 @@
 #include "common/fault_points.h"
 
 namespace lockstep {
-PrefixCache::PrefixCache(KvPools& pools, int32_t block_size, bool enabled, EvictionPolicy policy)
-    : pools_(pools),
+PrefixCache::PrefixCache(BlockPool& pool, int32_t block_size, bool enabled, EvictionPolicy policy)
+    : pool_(pool),
       block_size_(block_size),
       enabled_(enabled),
-      index_(enabled ? pools.front().n_blocks_total() : 0, block_size,
-             static_cast<int>(pools.size())),
-      queue_(policy, index_.n_blocks(), pools.front().ledger().n_tenants()),
-      blocks_(pools.size()) {
-  for (const BlockPool& pool : pools_) {
-    CHECK_EQ(pool.n_blocks_total(), pools_.front().n_blocks_total());
-  }
-  pools_.front().watch(this);
+      index_(enabled ? pool.n_blocks_total() : 0, block_size),
+      queue_(policy, index_.n_blocks(), pool.ledger().n_tenants()) {
+  pool_.watch(this);
 }
 
-PrefixCache::~PrefixCache() { pools_.front().watch(nullptr); }
+PrefixCache::~PrefixCache() { pool_.watch(nullptr); }
 
 template <class Take>
 void PrefixCache::match_blocks(const PrefixHashes& hashes, std::span<const int32_t> tokens,
@@ -68,25 +63,20 @@ void PrefixCache::match(const PrefixHashes& hashes, std::span<const int32_t> tok
   out.n_partial = partial.n_tokens;
 }
 
-int32_t PrefixCache::n_cached_of(std::span<const BlockId> entries, int group) const {
-  const BlockPool& pool = pools_[static_cast<size_t>(group)];
-  return static_cast<int32_t>(std::ranges::count_if(entries, [&](BlockId entry) {
-    return pool.state(index_.block_of_group(entry, group)) == BlockState::kCached;
-  }));
+int32_t PrefixCache::n_cached_of(std::span<const BlockId> entries) const {
+  return static_cast<int32_t>(std::ranges::count_if(
+      entries, [&](BlockId entry) { return pool_.state(entry) == BlockState::kCached; }));
 }
 
-std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> entries, int group,
-                                         int32_t tenant) {
+std::vector<BlockRef> PrefixCache::share(std::span<const BlockId> entries, int32_t tenant) {
   std::vector<BlockRef> blocks;
   blocks.reserve(entries.size());
-  for (BlockId entry : entries) {
-    blocks.push_back(share_partial(entry, group, tenant));
-  }
+  for (BlockId entry : entries) blocks.push_back(pool_.share(entry, tenant));
   return blocks;
 }
 
-BlockRef PrefixCache::share_partial(BlockId entry, int group, int32_t tenant) {
-  return pools_[static_cast<size_t>(group)].share(index_.block_of_group(entry, group), tenant);
+BlockRef PrefixCache::share_partial(BlockId entry, int32_t tenant) {
+  return pool_.share(entry, tenant);
 }
 
 PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const BlockId> entries,
@@ -97,20 +87,18 @@ PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const
   chain.publishes_ = true;
   chain.key_ = hashes.key;
   chain.hash_ = entries.empty() ? hashes.root : hashes.blocks[entries.size() - 1];
-  chain.n_groups_ = pools_.size();
   chain.tenant_ = tenant;
   chain.retention_ = retention;
-  chain.refs_.reserve(static_cast<size_t>(max_blocks) * pools_.size());
+  chain.refs_.reserve(static_cast<size_t>(max_blocks));
   for (BlockId entry : entries) pass(entry, chain);
   return chain;
 }
 
 void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, int32_t n_tokens,
-                          std::span<const std::span<const BlockId>> tables) {
+                          std::span<const BlockId> blocks) {
   for (int32_t b = chain.n_blocks(); chain.publishes_ && (b + 1) * block_size_ <= n_tokens; ++b) {
     const std::span<const int32_t> block_tokens = block_of(tokens, b, block_size_);
-    const BlockId parent =
-        b == 0 ? PrefixIndex::kNone : chain.refs_[chain.refs_.size() - chain.n_groups_].id();
+    const BlockId parent = b == 0 ? PrefixIndex::kNone : chain.refs_.back().id();
     chain.hash_ = prefix_hash(chain.hash_, block_tokens);
     const int32_t root = index_.root_of(chain.key_);
     const BlockId known =
@@ -119,14 +107,12 @@ void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, i
       ++n_not_indexed_;
       chain.publishes_ = false;
     } else if (known == PrefixIndex::kNone) {
-      for (size_t g = 0; g < pools_.size(); ++g) {
-        blocks_[g] = tables[g][static_cast<size_t>(b)];
-        pools_[g].keep(blocks_[g]);
-      }
-      index_.insert(chain.key_, parent, chain.hash_, block_tokens, blocks_);
-      if (tier_ != nullptr) tier_->stored(index_, blocks_.front());
-      queue_.enter(blocks_.front(), int64_t{b} * block_size_, block_size_);
-      pass(blocks_.front(), chain);
+      const BlockId own = blocks[static_cast<size_t>(b)];
+      pool_.keep(own);
+      index_.insert(chain.key_, parent, chain.hash_, block_tokens, own);
+      if (tier_ != nullptr) tier_->stored(index_, own);
+      queue_.enter(own, int64_t{b} * block_size_, block_size_);
+      pass(own, chain);
     } else if (can_share(known, chain.tenant_)) {
       pass(known, chain);
     } else {
@@ -137,18 +123,12 @@ void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, i
 
 void PrefixCache::pass(BlockId entry, PrefixChain& chain) {
   queue_.use(entry, chain.retention_);
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    chain.refs_.push_back(share_partial(entry, static_cast<int>(g), chain.tenant_));
-  }
+  chain.refs_.push_back(pool_.share(entry, chain.tenant_));
 }
 
 bool PrefixCache::can_share(BlockId entry, int32_t tenant) const {
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    const BlockState state = pools_[g].state(index_.block_of_group(entry, static_cast<int>(g)));
-    if (state != BlockState::kCached) continue;
-    if (fault(Fault::kAllocatorRefuses) || !pools_[g].can_reserve(1, tenant)) return false;
-  }
-  return true;
+  if (pool_.state(entry) != BlockState::kCached) return true;
+  return !fault(Fault::kAllocatorRefuses) && pool_.can_reserve(1, tenant);
 }
 
 void PrefixCache::end_chain(PrefixChain& chain) {
@@ -156,27 +136,24 @@ void PrefixCache::end_chain(PrefixChain& chain) {
   chain.publishes_ = false;
 }
 
-// An entry's blocks are referenced together in every group, so group 0 alone reports the entry.
 void PrefixCache::on_cached(BlockId entry) {
-  queue_.release(entry, pools_.front().owner(entry), !index_.has_children(entry));
+  queue_.release(entry, pool_.owner(entry), !index_.has_children(entry));
 }
 
 void PrefixCache::on_shared(BlockId entry) { queue_.reference(entry); }
 
-void PrefixCache::make_room(std::span<const int32_t> n_blocks, int32_t tenant) {
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    while (pools_[g].n_blocks_free() < n_blocks[g]) {
-      const BlockId victim = choose_victim(g, tenant);
-      spill(victim);
-      evict(victim);
-      ++n_evicted_;
-    }
+void PrefixCache::make_room(int32_t n_blocks, int32_t tenant) {
+  while (pool_.n_blocks_free() < n_blocks) {
+    const BlockId victim = choose_victim(tenant);
+    if (tier_ != nullptr) tier_->evicted(index_, victim, pool_.owner(victim));
+    evict(victim);
+    ++n_evicted_;
   }
 }
 
 // A victim always exists (theorem in tenant_ledger.h), but it may have children.
-BlockId PrefixCache::choose_victim(size_t group, int32_t taker) {
-  const TenantLedger& ledger = pools_[group].ledger();
+BlockId PrefixCache::choose_victim(int32_t taker) {
+  const TenantLedger& ledger = pool_.ledger();
   if (ledger.is_over_ceiling(taker) && ledger.n_cached(taker) > 0) return first_of(taker);
   BlockId victim = PrefixIndex::kNone, other = PrefixIndex::kNone;
   for (int32_t t = 0; t < ledger.n_tenants(); ++t) {
@@ -205,31 +182,16 @@ BlockId PrefixCache::childless_in_place_of(BlockId entry) {
   CHECK(entry != PrefixIndex::kNone);
   BlockId victim = entry;
   while (index_.has_children(victim)) victim = index_.newest_child(victim);
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    const int group = static_cast<int>(g);
-    pools_[g].swap_owners(index_.block_of_group(entry, group),
-                          index_.block_of_group(victim, group));
-  }
-  for (BlockId moved : {entry, victim}) queue_.move(moved, pools_.front().owner(moved));
+  pool_.swap_owners(entry, victim);
+  for (BlockId moved : {entry, victim}) queue_.move(moved, pool_.owner(moved));
   return victim;
 }
 
-void PrefixCache::spill(BlockId victim) {
-  if (tier_ == nullptr) return;
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    blocks_[g] = index_.block_of_group(victim, static_cast<int>(g));
-  }
-  tier_->evicted(index_, victim, pools_.front().owner(victim), blocks_);
-}
-
 void PrefixCache::evict(BlockId victim) {
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    blocks_[g] = index_.block_of_group(victim, static_cast<int>(g));
-  }
   const BlockId parent = index_.parent(victim);
   index_.remove(victim);
   queue_.evict(victim);
-  for (size_t g = 0; g < pools_.size(); ++g) pools_[g].evict(blocks_[g]);
+  pool_.evict(victim);
   if (parent == PrefixIndex::kNone || index_.has_children(parent)) return;
   if (queue_.is_queued(parent)) queue_.become_childless(parent);
 }
@@ -250,29 +212,14 @@ int32_t PrefixCache::clear(const std::function<bool(BlockId entry)>& wanted) {
 
 int PrefixCache::check_invariants() const {
   if (const int rule = index_.check_invariants()) return rule;
-  std::vector<std::vector<bool>> indexed(pools_.size());
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    indexed[g].resize(static_cast<size_t>(pools_[g].n_blocks_total()));
-  }
-  if (enabled_) {
-    for (int32_t i = 0; i < pools_.front().n_blocks_total(); ++i) {
-      if (!index_.contains(BlockId{i})) continue;
-      for (size_t g = 0; g < pools_.size(); ++g) {
-        const BlockId block = index_.block_of_group(BlockId{i}, static_cast<int>(g));
-        indexed[g][static_cast<size_t>(raw(block))] = true;
-      }
-    }
-  }
-  for (size_t g = 0; g < pools_.size(); ++g) {
-    for (int32_t i = 0; i < pools_[g].n_blocks_total(); ++i) {
-      if (pools_[g].is_kept(BlockId{i}) != indexed[g][static_cast<size_t>(i)]) return 3;
-    }
+  for (int32_t i = 0; i < pool_.n_blocks_total(); ++i) {
+    const bool is_indexed = enabled_ && index_.contains(BlockId{i});
+    if (pool_.is_kept(BlockId{i}) != is_indexed) return 3;
   }
   return check_queue();
 }
 
 int PrefixCache::check_queue() const {
-  const BlockPool& pool = pools_.front();
   for (int32_t i = 0; i < index_.n_blocks(); ++i) {
     const BlockId entry{i};
     if (!index_.contains(entry)) {
@@ -280,12 +227,12 @@ int PrefixCache::check_queue() const {
       continue;
     }
     const BlockId parent = index_.parent(entry);
-    const bool is_cached = pool.state(entry) == BlockState::kCached;
-    if (!is_cached && parent != PrefixIndex::kNone && pool.n_refs(parent) == 0) return 4;
+    const bool is_cached = pool_.state(entry) == BlockState::kCached;
+    if (!is_cached && parent != PrefixIndex::kNone && pool_.n_refs(parent) == 0) return 4;
     if (queue_.is_queued(entry) != is_cached) return 5;
     if (!is_cached) continue;
     if (queue_.is_childless(entry) == index_.has_children(entry)) return 5;
-    if (queue_.tenant(entry) != pool.owner(entry)) return 5;
+    if (queue_.tenant(entry) != pool_.owner(entry)) return 5;
   }
   return 0;
 }

@@ -1,22 +1,21 @@
 // PrefixCache: automatic prefix caching. It keeps the KV blocks that sequences leave behind, for
-// sequences that begin with the same tokens. It connects the pools (references to a block) to the
+// sequences that begin with the same tokens. It connects the pool (references to a block) to the
 // index (which tokens a block holds): it finds the longest cached prefix of a prompt, inserts full
 // blocks whose values are known to be finite, and evicts blocks by the policy when room is needed.
 // Knows no bytes. Engine thread only.
 //
-// An entry is one full block of tokens in the index, and one KV block in each KV group. A KV group
-// is a set of layers that share block ids (vLLM: KV cache group); every model of this version has
-// one group. An entry is referenced while a chain, a block table or a copy holds a BlockRef to it.
+// An entry is one full block of tokens in the index, named by the KV block that holds it. An entry
+// is referenced while a chain, a block table or a copy holds a BlockRef to its block.
 //
 // A sequence follows its own tokens down the trie with a PrefixChain. The chain holds references to
-// every entry it has passed, and releases them from the end, after the sequence's tables. So a
+// every entry it has passed, and releases them from the end, after the sequence's table. So a
 // reference to an entry implies references to all entries before it, and no entry after an
 // unreferenced entry is referenced. Therefore, whenever there are unreferenced entries, some of
 // them are childless, and evicting childless entries leaves no gap in a prefix.
 //
 // Invariants (numbered as in docs/kv-cache.md and check_invariants()):
 //   1, 2. the invariants of PrefixIndex
-//   3. a block is kept by its pool exactly when the index has it, in every KV group
+//   3. a block is kept by the pool exactly when the index has it
 //   4. a referenced entry has a referenced parent
 //   5. the eviction queue has exactly the unreferenced entries, as childless exactly those without
 //      children, each under the tenant that its block is charged to
@@ -49,9 +48,9 @@ struct PrefixMatch {
 // The references to the entries that one sequence's tokens have passed.
 class PrefixChain {
  public:
-  int32_t n_blocks() const { return static_cast<int32_t>(refs_.size() / n_groups_); }
+  int32_t n_blocks() const { return static_cast<int32_t>(refs_.size()); }
   bool publishes() const { return publishes_; }
-  std::span<const BlockRef> refs() const { return refs_; }  // [n_blocks, n_groups]
+  std::span<const BlockRef> refs() const { return refs_; }  // [n_blocks]
 
  private:
   friend class PrefixCache;
@@ -59,16 +58,14 @@ class PrefixChain {
   Retention retention_;
   bool publishes_ = false;  // publish() may still insert blocks
   PrefixKey key_;
-  uint64_t hash_ = 0;  // hash of the last entry, or of the key
-  size_t n_groups_ = 1;
-  std::vector<BlockRef> refs_;  // of the entries from the root on; an entry is its block in group 0
+  uint64_t hash_ = 0;           // hash of the last entry, or of the key
+  std::vector<BlockRef> refs_;  // of the entries from the root on
 };
 
 class PrefixCache final : private CachedBlockWatcher {
  public:
-  // The pools, one per KV group and equally large, must outlive the cache. A disabled cache finds
-  // and inserts nothing.
-  PrefixCache(KvPools& pools, int32_t block_size, bool enabled,
+  // The pool must outlive the cache. A disabled cache finds and inserts nothing.
+  PrefixCache(BlockPool& pool, int32_t block_size, bool enabled,
               EvictionPolicy policy = EvictionPolicy::kLru);
   ~PrefixCache();
   PrefixCache(const PrefixCache&) = delete;
@@ -91,31 +88,31 @@ class PrefixCache final : private CachedBlockWatcher {
   // How many whole blocks match() would find now.
   int32_t n_blocks_found(const PrefixHashes& hashes, std::span<const int32_t> tokens,
                          int32_t max_tokens) const;
-  // How many of the entries' blocks in a group are in the state kCached, that is unreferenced.
-  // Sharing those takes as many available blocks.
-  int32_t n_cached_of(std::span<const BlockId> entries, int group) const;
+  // How many of the entries' blocks are in the state kCached, that is unreferenced. Sharing those
+  // takes as many available blocks.
+  int32_t n_cached_of(std::span<const BlockId> entries) const;
 
-  // References to the entries' blocks in a group, for the block table of a sequence of `tenant`.
-  std::vector<BlockRef> share(std::span<const BlockId> entries, int group, int32_t tenant = 0);
-  // A reference to one entry's block in a group, so that the block stays while it is copied.
-  // Like share(), it takes an available block if the block is cached. The caller drops the
-  // reference before the tables and the chain that reference the entries before it (invariant 4).
-  BlockRef share_partial(BlockId entry, int group, int32_t tenant = 0);
-  // Begins a sequence's chain at entries that its tables share already. Allocates for max_blocks,
+  // References to the entries' blocks, for the block table of a sequence of `tenant`.
+  std::vector<BlockRef> share(std::span<const BlockId> entries, int32_t tenant = 0);
+  // A reference to one entry's block, so that the block stays while it is copied. Like
+  // share(), it takes an available block if the block is cached. The caller drops the reference
+  // before the table and the chain that reference the entries before it (invariant 4).
+  BlockRef share_partial(BlockId entry, int32_t tenant = 0);
+  // Begins a sequence's chain at entries that its table shares already. Allocates for max_blocks,
   // so that publish() does not allocate.
   PrefixChain start_chain(const PrefixHashes& hashes, std::span<const BlockId> entries,
                           int32_t max_blocks, int32_t tenant = 0, const Retention& retention = {});
   // Inserts the full blocks among the first n_tokens of a sequence that its chain has not passed.
-  // Those tokens must have been forwarded, and their keys and values be known to be finite. tables:
-  // [n_groups], the sequence's block ids. The first insert wins: if the index has a block already,
-  // the sequence keeps its own block, and the chain references the indexed one. The chain stops
-  // publishing if no block is available for that reference, or if the index has no room for a block
-  // (PrefixIndex::has_room).
+  // Those tokens must have been forwarded, and their keys and values be known to be finite.
+  // `blocks` is the sequence's block table. The first insert wins: if the index has a block
+  // already, the sequence keeps its own block, and the chain references the indexed one. The chain
+  // stops publishing if no block is available for that reference, or if the index has no room for a
+  // block (PrefixIndex::has_room).
   void publish(PrefixChain& chain, std::span<const int32_t> tokens, int32_t n_tokens,
-               std::span<const std::span<const BlockId>> tables);
+               std::span<const BlockId> blocks);
   // Makes publish() insert nothing more of this sequence.
   static void stop_publishing(PrefixChain& chain) { chain.publishes_ = false; }
-  // Drops the chain's references, the last entry's first. Called after the sequence's tables are
+  // Drops the chain's references, the last entry's first. Called after the sequence's table is
   // cleared.
   static void end_chain(PrefixChain& chain);
 
@@ -123,9 +120,9 @@ class PrefixCache final : private CachedBlockWatcher {
   void advance(Clock::TimePoint now) { queue_.advance(now); }
   // Sets the cost of computing again the blocks that are inserted from now on.
   void set_cost(const PrefillCost& cost) { queue_.set_cost(cost); }
-  // Evicts until every group g has n_blocks[g] free blocks, all of which `tenant` has reserved.
-  // CHECKs that enough blocks may be evicted.
-  void make_room(std::span<const int32_t> n_blocks, int32_t tenant = 0);
+  // Evicts until the pool has n_blocks free blocks, all of which `tenant` has reserved. CHECKs that
+  // enough blocks may be evicted.
+  void make_room(int32_t n_blocks, int32_t tenant = 0);
 
   // Evicts the unreferenced entries for which `wanted` returns true (null: all). An entry with a
   // child that stays also stays. Returns how many were evicted; n_evicted() does not count them.
@@ -144,21 +141,19 @@ class PrefixCache final : private CachedBlockWatcher {
                     const Take& take) const;
   void on_cached(BlockId entry) override;
   void on_shared(BlockId entry) override;
-  BlockId choose_victim(size_t group, int32_t taker);
+  BlockId choose_victim(int32_t taker);
   BlockId first_of(int32_t tenant);
   BlockId childless_in_place_of(BlockId entry);
   void evict(BlockId entry);
-  void spill(BlockId entry);
   int check_queue() const;
   bool can_share(BlockId entry, int32_t tenant) const;
   void pass(BlockId entry, PrefixChain& chain);
 
-  KvPools& pools_;
+  BlockPool& pool_;
   const int32_t block_size_;
   const bool enabled_;
   PrefixIndex index_;
   EvictionQueue queue_;
-  std::vector<BlockId> blocks_;  // [n_groups], scratch: one entry's blocks
   HostTier* tier_ = nullptr;
   uint64_t n_evicted_ = 0;
   uint64_t n_not_indexed_ = 0;

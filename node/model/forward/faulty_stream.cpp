@@ -102,7 +102,7 @@ void FaultyStream::see_old_rows(const StepPlanView& plan) {
     const auto owner = static_cast<size_t>(plan.seq_of_token()[chunk.first]);
     if (plan.positions()[chunk.first] == 0) left_over_[slot] = lengths_[slot];
     lengths_[slot] = plan.positions()[chunk.end - 1] + 1;
-    const auto blocks = plan.block_tables(0).subspan(owner * width, width);
+    const auto blocks = plan.block_tables().subspan(owner * width, width);
     const auto n_blocks = std::ranges::count_if(blocks, [](int32_t id) { return id >= 0; });
     const auto last = static_cast<int32_t>(n_blocks) * options_.limits.block_size - 1;
     for (size_t i = chunk.first; i < chunk.end; ++i) {

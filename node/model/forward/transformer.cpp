@@ -74,17 +74,16 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
                             const LogitsHook& on_logits) {
   const StepPlanHeader& header = plan.header();
   CHECK(header.n_tokens <= limits_.max_tokens && header.n_samples <= limits_.max_samples);
-  CHECK_EQ(header.n_groups, 1);  // every layer of these families attends to all positions
   communicator_ = &communicator;
   in_ = {.n_tokens = header.n_tokens,
          .n_samples = header.n_samples,
          .n_copies = header.n_copies,
-         .copies_from = vector_of(plan.copies_from(0)),
-         .copies_to = vector_of(plan.copies_to(0)),
+         .copies_from = vector_of(plan.copies_from()),
+         .copies_to = vector_of(plan.copies_to()),
          .positions = vector_of(plan.positions()),
          .seq_of_token = vector_of(plan.seq_of_token()),
-         .slot_mapping = vector_of(plan.slot_mapping(0)),
-         .block_tables = view(plan.block_tables(0).data(), {header.n_seqs, header.max_blocks}),
+         .slot_mapping = vector_of(plan.slot_mapping()),
+         .block_tables = view(plan.block_tables().data(), {header.n_seqs, header.max_blocks}),
          .sample_rows = vector_of(plan.sample_tokens())};
   if (in_.n_tokens == 0) return CommResult::kOk;
   std::fill_n(ws_.kv_finite, in_.n_tokens, uint8_t{1});

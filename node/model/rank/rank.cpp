@@ -102,10 +102,9 @@ RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> 
   return result == CommResult::kOk ? RankOutcome{} : comm_failed(result, transformer_.where());
 }
 
-// Ranks have one KV group.
 void Rank::store_in_host(const StepPlanView& plan) {
   for (size_t i = 0; i < plan.stores_to().size(); ++i) {
-    host_kv_->store(BlockId{plan.stores_from(0)[i]}, HostBlockId{plan.stores_to()[i]},
+    host_kv_->store(BlockId{plan.stores_from()[i]}, HostBlockId{plan.stores_to()[i]},
                     plan.store_tags()[i]);
     progress_.bump();
   }
@@ -116,7 +115,7 @@ std::vector<HostBlockId> Rank::load_from_host(const StepPlanView& plan) {
   std::vector<HostBlockId> bad;
   for (size_t i = 0; i < plan.loads_from().size(); ++i) {
     const HostBlockId from{plan.loads_from()[i]};
-    if (!host_kv_->load(from, plan.load_tags()[i], BlockId{plan.loads_to(0)[i]})) {
+    if (!host_kv_->load(from, plan.load_tags()[i], BlockId{plan.loads_to()[i]})) {
       bad.push_back(from);
     }
     progress_.bump();

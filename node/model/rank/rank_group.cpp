@@ -295,9 +295,7 @@ void RankGroup::submit(std::span<const std::byte> plan) {
 
 int RankGroup::max_steps_in_flight() const { return kMaxInFlight; }
 
-// Ranks have one KV group.
-void RankGroup::fill_with_nan(int group, std::span<const BlockId> blocks) {
-  CHECK_EQ(group, 0);
+void RankGroup::fill_with_nan(std::span<const BlockId> blocks) {
   impl_->nan_blocks.insert(impl_->nan_blocks.end(), blocks.begin(), blocks.end());
 }
 

@@ -47,7 +47,7 @@ class RankGroup final : public Executor {
 
   void submit(std::span<const std::byte> plan) override;
   int max_steps_in_flight() const override;
-  void fill_with_nan(int group, std::span<const BlockId> blocks) override;
+  void fill_with_nan(std::span<const BlockId> blocks) override;
   void wait_result(StepResult& result) override;
   uint64_t progress() const override;
 

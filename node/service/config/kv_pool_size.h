@@ -14,7 +14,7 @@ struct KvPoolSetting {
 };
 
 struct KvPoolFacts {
-  int64_t block_bytes = 0;         // of one block of every KV group, on all ranks together
+  int64_t block_bytes = 0;         // of one block, on all ranks together
   int32_t max_blocks_per_seq = 0;  // of a sequence of max_model_len
   int64_t memory_bytes_free = 0;   // 0 = unknown
 };

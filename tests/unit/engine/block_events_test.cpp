@@ -30,11 +30,9 @@ GenerationRequest random_request(uint64_t id, SeededRandom& random) {
 }
 
 struct FollowedCore {
-  explicit FollowedCore(size_t max_batches, int32_t n_groups)
-      : log(max_batches), harness(config(log, n_groups)) {}
-  static EngineConfig config(BlockEventLog& log, int32_t n_groups) {
+  explicit FollowedCore(size_t max_batches) : log(max_batches), harness(config(log)) {}
+  static EngineConfig config(BlockEventLog& log) {
     EngineConfig config = testing::small_config();
-    config.limits.n_groups = n_groups;
     config.n_kv_blocks = 24;  // evicts all the time
     config.block_events = &log;
     return config;
@@ -45,10 +43,10 @@ struct FollowedCore {
   CoreHarness harness;
 };
 
-void follow_random_load(uint64_t seed, size_t max_batches, double loss, int32_t n_groups) {
+void follow_random_load(uint64_t seed, size_t max_batches, double loss) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   SeededRandom random(seed);
-  FollowedCore node(max_batches, n_groups);
+  FollowedCore node(max_batches);
   BlockReceiver receiver(4);
   uint64_t n_healed = 0, next_id = 1;
   for (int turn = 0; turn < 400; ++turn) {
@@ -79,19 +77,15 @@ void follow_random_load(uint64_t seed, size_t max_batches, double loss, int32_t 
 }
 
 TEST(BlockEventsOfAnEngine, AReceiverOfAllHasWhatTheCacheHas) {
-  for (uint64_t seed = 1; seed <= 5; ++seed) follow_random_load(seed, 4096, 0, 1);
+  for (uint64_t seed = 1; seed <= 5; ++seed) follow_random_load(seed, 4096, 0);
 }
 
 TEST(BlockEventsOfAnEngine, AReceiverThatMissesSomeIsHealedByASnapshot) {
-  for (uint64_t seed = 11; seed <= 15; ++seed) follow_random_load(seed, 4096, 0.1, 1);
+  for (uint64_t seed = 11; seed <= 15; ++seed) follow_random_load(seed, 4096, 0.1);
 }
 
 TEST(BlockEventsOfAnEngine, AFullMailboxIsHealedByASnapshot) {
-  for (uint64_t seed = 21; seed <= 25; ++seed) follow_random_load(seed, 1, 0, 1);
-}
-
-TEST(BlockEventsOfAnEngine, ABlockIsToldOnceWhenEveryGroupHoldsIt) {
-  for (uint64_t seed = 31; seed <= 33; ++seed) follow_random_load(seed, 4096, 0, 2);
+  for (uint64_t seed = 21; seed <= 25; ++seed) follow_random_load(seed, 1, 0);
 }
 
 TEST(BlockEventsOfAnEngine, WithoutAPrefixCacheNothingIsTold) {

@@ -20,16 +20,15 @@ constexpr BlockId kNone = PrefixIndex::kNone;
 class WalkedIndex {
  public:
   explicit WalkedIndex(int32_t n_blocks)
-      : index(n_blocks, 1, 1), history(n_blocks, clock), hashes_(size_t(n_blocks)) {}
+      : index(n_blocks, 1), history(n_blocks, clock), hashes_(size_t(n_blocks)) {}
 
   void insert(int32_t id, int32_t parent, const std::string& salt = {}) {
     const PrefixKey key{salt};
     const int32_t tokens[] = {id};
-    const BlockId blocks[] = {BlockId{id}};
     uint64_t& hash = hashes_[static_cast<size_t>(id)];
     hash =
         prefix_hash(parent < 0 ? prefix_hash(key) : hashes_[static_cast<size_t>(parent)], tokens);
-    index.insert(key, parent < 0 ? kNone : BlockId{parent}, hash, tokens, blocks);
+    index.insert(key, parent < 0 ? kNone : BlockId{parent}, hash, tokens, BlockId{id});
   }
   void hit(int32_t id) { history.used(BlockId{id}, hashes_[static_cast<size_t>(id)]); }
   bool step(CacheWalk& walk) const { return walk.step(index, history); }

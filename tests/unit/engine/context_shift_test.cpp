@@ -166,7 +166,7 @@ TEST_P(ContextShift, WithoutAKvCacheTheTokensAreTheSame) {
   EXPECT_EQ(without.core.snapshot().n_tokens_after_shift, 0u);
 }
 
-// Memory pressure, other tenants, chunks, KV groups and choices as in preemption_test.cpp, with
+// Memory pressure, other tenants, chunks and choices as in preemption_test.cpp, with
 // contexts that are cut several times.
 TEST_P(ContextShift, RandomPressureNeverShowsInAToken) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
@@ -175,7 +175,6 @@ TEST_P(ContextShift, RandomPressureNeverShowsInAToken) {
     CoreHarness solo(config);
     config.limits.block_size = 1 << random.integer(0, 3);
     config.limits.max_tokens = static_cast<int32_t>(random.integer(4, 24));
-    config.limits.n_groups = static_cast<int>(random.integer(1, 2));
     config.n_kv_blocks = n_blocks_for(random.integer(40, 90), config.limits.block_size);
     config.max_preemptions = static_cast<int32_t>(random.integer(0, 3));
     config.prefix_cache = random.chance(0.7);

@@ -85,7 +85,6 @@ class EngineModel {
     config.limits.max_model_len = 32;
     config.limits.block_size = 1 << random_.integer(0, 3);
     config.limits.max_tokens = static_cast<int32_t>(random_.integer(4, 24));
-    config.limits.n_groups = static_cast<int>(random_.integer(1, 2));
     config.n_kv_blocks = n_blocks_for(random_.integer(40, 100), config.limits.block_size);
     config.max_preemptions = static_cast<int32_t>(random_.integer(0, 2));
     config.reservation =

@@ -14,7 +14,6 @@ EngineConfig random_config(SeededRandom& random, int depth) {
   config.limits.max_seqs = static_cast<int32_t>(random.integer(1, 6));
   config.limits.max_samples = config.limits.max_seqs;
   config.limits.block_size = static_cast<int32_t>(random.integer(1, 9));
-  config.limits.n_groups = static_cast<int>(random.integer(1, 2));
   config.limits.max_banned = max_banned_ids(config.limits.max_seqs, FakeTokenizer());
   config.n_kv_blocks = n_blocks_for(random.integer(40, 120), config.limits.block_size);
   return config;

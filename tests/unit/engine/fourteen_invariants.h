@@ -24,11 +24,9 @@ class FourteenInvariants {
   // Checks what must hold between two operations.
   void check() {
     ASSERT_EQ(check_invariants(scheduler(), true), 0);
-    for (size_t group = 0; group < scheduler().pools().size(); ++group) {
-      check_states(group);
-      check_references(group);
-      check_tenants(group);
-    }
+    check_states();
+    check_references();
+    check_tenants();
     check_nodes();
     check_fences();
     check_sequences();
@@ -37,27 +35,29 @@ class FourteenInvariants {
 
   // 13: to be called once all requests have ended and the cache is cleared.
   void check_baseline() const {
-    for (const BlockPool& pool : scheduler().pools()) {
-      ASSERT_EQ(pool.n_blocks_free(), pool.n_blocks_total());
-      ASSERT_EQ(pool.n_blocks_reserved(), 0);
-      for (int32_t i = 0; i < pool.n_blocks_total(); ++i) ASSERT_EQ(pool.n_refs(BlockId{i}), 0u);
-      for (int32_t t = 0; t < pool.ledger().n_tenants(); ++t) {
-        ASSERT_EQ(pool.ledger().n_used(t) + pool.ledger().n_cached(t), 0);
-      }
+    const BlockPool& pool = scheduler().pool();
+    ASSERT_EQ(pool.n_blocks_free(), pool.n_blocks_total());
+    ASSERT_EQ(pool.n_blocks_reserved(), 0);
+    for (int32_t i = 0; i < pool.n_blocks_total(); ++i) ASSERT_EQ(pool.n_refs(BlockId{i}), 0u);
+    for (int32_t t = 0; t < pool.ledger().n_tenants(); ++t) {
+      ASSERT_EQ(pool.ledger().n_used(t) + pool.ledger().n_cached(t), 0);
     }
     ASSERT_EQ(core_.cache().index().n_entries(), 0);
     ASSERT_EQ(core_.cache().index().n_keys(), 0);
   }
 
  private:
-  using Block = std::pair<int, int32_t>;  // group, id
+  struct BlockUse {
+    BlockId block{};
+    uint32_t generation = 0;
+  };
 
   const Scheduler& scheduler() const { return core_.scheduler(); }
   static int32_t tenant_of(const Sequence& sequence) { return sequence.owner().request.tenant; }
 
   // 1, 3: states sum to the pool; a block is free or cached exactly when it has no reference.
-  void check_states(size_t group) const {
-    const BlockPool& pool = scheduler().pools()[group];
+  void check_states() const {
+    const BlockPool& pool = scheduler().pool();
     int32_t n_free = 0, n_cached = 0, n_active = 0;
     for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
       const BlockId id{i};
@@ -73,21 +73,19 @@ class FourteenInvariants {
 
   // 2: references are uses. 4: a block that may still be written to has one user and is in no
   // index.
-  void check_references(size_t group) const {
-    const BlockPool& pool = scheduler().pools()[group];
-    const size_t n_groups = scheduler().pools().size();
+  void check_references() const {
+    const BlockPool& pool = scheduler().pool();
     std::map<int32_t, uint32_t> n_uses;
     std::set<int32_t> is_written;
     for (const Sequence* sequence : scheduler().running()) {
-      const std::span<const BlockId> ids = sequence->tables()[group].ids();
+      const std::span<const BlockId> ids = sequence->table().ids();
       for (size_t b = 0; b < ids.size(); ++b) {
         ++n_uses[raw(ids[b])];
         const auto end = static_cast<int32_t>(b + 1) * config_.limits.block_size;
         if (end > sequence->n_computed()) is_written.insert(raw(ids[b]));
       }
-      const std::span<const BlockRef> chain = sequence->chain().refs();
-      for (size_t i = group; i < chain.size(); i += n_groups) ++n_uses[raw(chain[i].id())];
-      if (sequence->awaits_copy()) ++n_uses[raw(sequence->partial()[group].id())];
+      for (const BlockRef& passed : sequence->chain().refs()) ++n_uses[raw(passed.id())];
+      if (sequence->awaits_copy()) ++n_uses[raw(sequence->partial().id())];
     }
     for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
       ASSERT_EQ(pool.n_refs(BlockId{i}), n_uses.contains(i) ? n_uses.at(i) : 0u) << "block " << i;
@@ -100,8 +98,8 @@ class FourteenInvariants {
 
   // 9, 10: each block is charged to one tenant, each reservation to its holder's tenant, and all
   // reservations can be fulfilled.
-  void check_tenants(size_t group) const {
-    const BlockPool& pool = scheduler().pools()[group];
+  void check_tenants() const {
+    const BlockPool& pool = scheduler().pool();
     std::vector<int32_t> used(config_.tenants.size(), 0), cached(config_.tenants.size(), 0);
     int32_t n_reserved = 0;
     for (int32_t i = 0; i < pool.n_blocks_total(); ++i) {
@@ -111,7 +109,7 @@ class FourteenInvariants {
       ++account[static_cast<size_t>(pool.owner(id))];
     }
     for (const Sequence* sequence : scheduler().running()) {
-      const int32_t n = sequence->tables()[group].n_blocks_reserved();
+      const int32_t n = sequence->table().n_blocks_reserved();
       used[static_cast<size_t>(tenant_of(*sequence))] += n;
       n_reserved += n;
     }
@@ -128,7 +126,7 @@ class FourteenInvariants {
     ASSERT_LE(n_committed, pool.n_blocks_total());
   }
 
-  // 5: an indexed block holds what the index says, in every group. 6: so do all blocks before it.
+  // 5: an indexed block holds what the index says. 6: so do all blocks before it.
   void check_nodes() const {
     const PrefixIndex& index = core_.cache().index();
     for (int32_t i = 0; i < index.n_blocks(); ++i) {
@@ -139,31 +137,22 @@ class FourteenInvariants {
         ASSERT_TRUE(index.contains(at));
         position += index.block_size();
       }
-      for (size_t group = 0; group < scheduler().pools().size(); ++group) {
-        const int g = static_cast<int>(group);
-        const BlockId block = index.block_of_group(node, g);
-        ASSERT_NE(scheduler().pools()[group].state(block), BlockState::kFree);
-        for (int32_t t = 0; t < index.block_size(); ++t) {
-          ASSERT_TRUE(executor_.holds(g, block, t, index.tokens(node)[static_cast<size_t>(t)],
-                                      position + t))
-              << "node " << i << " was configured to hold something else";
-        }
+      ASSERT_NE(scheduler().pool().state(node), BlockState::kFree);
+      for (int32_t t = 0; t < index.block_size(); ++t) {
+        const int32_t token = index.tokens(node)[static_cast<size_t>(t)];
+        ASSERT_TRUE(executor_.holds(node, t, token, position + t)) << "entry " << i;
       }
     }
   }
 
   // 7: a block that a step in flight uses is not allocated again before the step is done.
   void note_step(const StepPlanView& plan) {
-    std::vector<std::pair<Block, uint32_t>>& uses = in_flight_[plan.header().step];
-    for (int group = 0; group < plan.header().n_groups; ++group) {
-      const BlockPool& pool = scheduler().pools()[static_cast<size_t>(group)];
-      for (int32_t id : plan.block_tables(group)) {
-        if (id >= 0) uses.push_back({{group, id}, pool.generation(BlockId{id})});
-      }
-      for (int32_t id : plan.copies_from(group)) {
-        uses.push_back({{group, id}, pool.generation(BlockId{id})});
-      }
+    std::vector<BlockUse>& uses = in_flight_[plan.header().step];
+    const auto note = [&](BlockId id) { uses.push_back({id, scheduler().pool().generation(id)}); };
+    for (int32_t id : plan.block_tables()) {
+      if (id >= 0) note(BlockId{id});
     }
+    for (int32_t id : plan.copies_from()) note(BlockId{id});
   }
   void check_fences() {
     while (static_cast<int>(in_flight_.size()) > core_.n_in_flight()) {
@@ -171,9 +160,8 @@ class FourteenInvariants {
     }
     for (const auto& [step, uses] : in_flight_) {
       for (const auto& [block, generation] : uses) {
-        const BlockPool& pool = scheduler().pools()[static_cast<size_t>(block.first)];
-        ASSERT_EQ(pool.generation(BlockId{block.second}), generation) << "step " << step;
-        ASSERT_GT(pool.n_refs(BlockId{block.second}), 0u) << "step " << step;
+        ASSERT_EQ(scheduler().pool().generation(block), generation) << "step " << step;
+        ASSERT_GT(scheduler().pool().n_refs(block), 0u) << "step " << step;
       }
     }
   }
@@ -186,9 +174,7 @@ class FourteenInvariants {
       ASSERT_GE(sequence->n_cached(), 0);
       ASSERT_LE(sequence->n_preemptions(), config_.max_preemptions);
       ASSERT_LE(sequence->n_known(), config_.limits.max_model_len);
-      for (const BlockTable& table : sequence->tables()) {
-        ASSERT_LE(sequence->next_position(), table.n_slots());
-      }
+      ASSERT_LE(sequence->next_position(), sequence->table().n_slots());
     }
     std::vector<Sequence*> waiting = scheduler().waiting().deferred().all();
     for (size_t tenant = 0; tenant < scheduler().waiting().n_tenants(); ++tenant) {
@@ -198,7 +184,7 @@ class FourteenInvariants {
     ASSERT_EQ(static_cast<int32_t>(waiting.size()), scheduler().waiting().n_sequences());
     for (const Sequence* sequence : waiting) {
       ASSERT_LE(sequence->n_preemptions(), config_.max_preemptions);
-      ASSERT_TRUE(sequence->tables().empty());
+      ASSERT_EQ(sequence->table().n_blocks() + sequence->table().n_blocks_reserved(), 0);
       ASSERT_EQ(sequence->n_inflight(), 0);
     }
   }
@@ -229,7 +215,7 @@ class FourteenInvariants {
   const EngineConfig& config_;
   const EngineCore& core_;
   NullExecutor& executor_;
-  std::map<uint64_t, std::vector<std::pair<Block, uint32_t>>> in_flight_;  // by step
+  std::map<uint64_t, std::vector<BlockUse>> in_flight_;  // by step
   std::vector<uint64_t> counters_;
 };
 

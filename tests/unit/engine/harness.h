@@ -84,7 +84,6 @@ inline StepLimits small_limits() {
           .max_samples = 4,
           .max_model_len = 64,
           .block_size = 4,
-          .n_groups = 1,
           .max_banned = 4 * (1 + static_cast<int32_t>(kMaxStopTokenIds))};
 }
 

@@ -200,7 +200,6 @@ TEST_P(HostTierEngine, RandomPressureNeverShowsInAToken) {
     EngineConfig config = tiered_config(GetParam());
     config.limits.block_size = 1 << random.integer(0, 3);
     config.limits.max_tokens = static_cast<int32_t>(random.integer(1, 24));
-    config.limits.n_groups = static_cast<int>(random.integer(1, 2));
     config.n_kv_blocks = n_blocks_for(random.integer(50, 90), config.limits.block_size);
     config.limits.n_host_kv_blocks = static_cast<int32_t>(random.integer(1, 60));
     config.itl_target = std::chrono::milliseconds(random.integer(0, 1) * random.integer(1, 20));

@@ -60,12 +60,11 @@ TEST(KvSanitizer, UnderALoadNoBlockThatHoldsTokensIsEverFilled) {
   config.n_kv_blocks = 12;
   CoreHarness node(config);
   size_t n_filled = 0;
-  node.executor.on_fill_with_nan = [&](int group, std::span<const BlockId> blocks) {
-    EXPECT_EQ(group, 0);
+  node.executor.on_fill_with_nan = [&](std::span<const BlockId> blocks) {
     n_filled += blocks.size();
     const std::set<int32_t> filled = ids({blocks.begin(), blocks.end()});
     for (const Sequence* sequence : node.core.scheduler().running()) {
-      const std::span<const BlockId> table = sequence->tables().front().ids();
+      const std::span<const BlockId> table = sequence->table().ids();
       const auto n_written =
           static_cast<size_t>(sequence->n_computed() / config.limits.block_size);  // full ones
       for (size_t b = 0; b < n_written; ++b) EXPECT_FALSE(filled.contains(raw(table[b])));

@@ -36,9 +36,8 @@ TEST(NoKvCache, NothingIsFoundNothingIsKeptAndThereIsNoPool) {
       EXPECT_LE(h.core.snapshot().n_running, 1);
     }
     EXPECT_EQ(h.ending(id).usage.cached_tokens, 0u);
-    for (const BlockPool& pool : h.core.scheduler().pools()) {
-      EXPECT_EQ(pool.n_blocks_free(), pool.n_blocks_total());
-    }
+    const BlockPool& pool = h.core.scheduler().pool();
+    EXPECT_EQ(pool.n_blocks_free(), pool.n_blocks_total());
   }
 }
 

@@ -19,7 +19,6 @@ EngineConfig paged(bool prefix_cache) {
                    .max_samples = kSequences + 1,
                    .max_model_len = 8192,
                    .block_size = kBlockSize,
-                   .n_groups = 1,
                    .max_banned = max_banned_ids(kSequences + 1, FakeTokenizer())};
   config.n_kv_blocks = 600;
   config.reservation = ReservationMode::kGuaranteed;  // so that what is not reserved is to be had
@@ -39,8 +38,7 @@ GenerationRequest any_request(SeededRandom& random, uint64_t id) {
 // sequence.
 void expect_little_waste(const CoreHarness& h) {
   for (const Sequence* sequence : h.core.scheduler().running()) {
-    const int64_t n_unused =
-        sequence->tables().front().n_slots() - int64_t{sequence->next_position()};
+    const int64_t n_unused = sequence->table().n_slots() - int64_t{sequence->next_position()};
     EXPECT_GE(n_unused, 0);
     EXPECT_LT(n_unused, kBlockSize);
   }
@@ -65,13 +63,13 @@ TEST_P(Paging, OneSequenceCanHaveEveryFreeBlockAtOnce) {
   std::ranges::shuffle(ids, random.engine());
   for (size_t i = 0; i < kSequences / 2; ++i) h.core.cancel(RequestId{ids[i]});
 
-  const int32_t n_blocks = h.core.scheduler().pools().front().n_blocks_available();
+  const int32_t n_blocks = h.core.scheduler().pool().n_blocks_available();
   ASSERT_GT(n_blocks, 200);
   const std::vector<int32_t> prompt(static_cast<size_t>(n_blocks * kBlockSize - 30), 255);
   ASSERT_TRUE(h.accept(request_of(1000, prompt, 30)));
   h.core.start();
   EXPECT_EQ(h.core.snapshot().n_running, kSequences / 2 + 1);
-  EXPECT_EQ(h.core.scheduler().pools().front().n_blocks_available(), 0);
+  EXPECT_EQ(h.core.scheduler().pool().n_blocks_available(), 0);
   h.core.finish();
   EXPECT_EQ(h.choice(1000).ids.size(), 1u);  // its prompt was forwarded in the same step
   h.run();

@@ -140,7 +140,6 @@ TEST_P(Preemption, RandomPressureNeverShowsInAToken) {
     EngineConfig config = small_config(GetParam());
     config.limits.block_size = 1 << random.integer(0, 3);
     config.limits.max_tokens = static_cast<int32_t>(random.integer(1, 24));
-    config.limits.n_groups = static_cast<int>(random.integer(1, 2));
     config.n_kv_blocks = n_blocks_for(random.integer(50, 90), config.limits.block_size);
     config.max_preemptions = static_cast<int32_t>(random.integer(0, 3));
     CoreHarness h(config);

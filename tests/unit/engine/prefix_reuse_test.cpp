@@ -65,27 +65,24 @@ TEST(PrefixReuse, WhatIsEqualFromTheBeginningIsSharedToTheToken) {
 // The head of a block is copied: the original's owner continues with the original, and the new
 // sequence's tokens follow the copy. NullExecutor detects it if either is overwritten.
 TEST(PrefixReuse, TheHeadOfABlockIsCopiedAtEveryOffset) {
-  for (int n_groups : {1, 2}) {
-    for (int32_t n_equal = 1; n_equal <= 20; ++n_equal) {
-      for (int depth : {1, 2}) {
-        EngineConfig config = small_config(depth);
-        config.limits.n_groups = n_groups;
-        CoreHarness h(config);
-        ASSERT_TRUE(h.accept(request_of(1, counting(1, 24), 20)));
-        for (int i = 0; i < 4; ++i) h.turn();  // it has published its prompt and decodes
-        std::vector<int32_t> other = counting(1, n_equal) + counting(100, 5);
-        ASSERT_TRUE(h.accept(request_of(2, other, 8)));
-        h.run();
-        EXPECT_EQ(cached_tokens(h, 2), static_cast<uint64_t>(n_equal));
-        EngineConfig plain = config;
-        plain.prefix_cache = false;
-        CoreHarness solo(plain);
-        ASSERT_TRUE(solo.accept(request_of(1, counting(1, 24), 20)));
-        ASSERT_TRUE(solo.accept(request_of(2, other, 8)));
-        solo.run();
-        EXPECT_EQ(h.choice(1), solo.choice(1));
-        EXPECT_EQ(h.choice(2), solo.choice(2)) << n_equal;
-      }
+  for (int32_t n_equal = 1; n_equal <= 20; ++n_equal) {
+    for (int depth : {1, 2}) {
+      EngineConfig config = small_config(depth);
+      CoreHarness h(config);
+      ASSERT_TRUE(h.accept(request_of(1, counting(1, 24), 20)));
+      for (int i = 0; i < 4; ++i) h.turn();  // it has published its prompt and decodes
+      std::vector<int32_t> other = counting(1, n_equal) + counting(100, 5);
+      ASSERT_TRUE(h.accept(request_of(2, other, 8)));
+      h.run();
+      EXPECT_EQ(cached_tokens(h, 2), static_cast<uint64_t>(n_equal));
+      EngineConfig plain = config;
+      plain.prefix_cache = false;
+      CoreHarness solo(plain);
+      ASSERT_TRUE(solo.accept(request_of(1, counting(1, 24), 20)));
+      ASSERT_TRUE(solo.accept(request_of(2, other, 8)));
+      solo.run();
+      EXPECT_EQ(h.choice(1), solo.choice(1));
+      EXPECT_EQ(h.choice(2), solo.choice(2)) << n_equal;
     }
   }
 }

@@ -27,10 +27,10 @@ TEST(Sequence, OnlyTheTableOfTransitionsIsLegal) {
   }
 }
 
-std::vector<BlockTable> tables_for(BlockPool& pool, int32_t n_blocks, int32_t block_size) {
-  std::vector<BlockTable> tables(1);
-  tables[0].start(std::move(*pool.reserve(n_blocks)), block_size, n_blocks);
-  return tables;
+BlockTable table_for(BlockPool& pool, int32_t n_blocks, int32_t block_size) {
+  BlockTable table;
+  table.start(std::move(*pool.reserve(n_blocks)), block_size, n_blocks);
+  return table;
 }
 
 TEST(Sequence, LivesThroughItsStates) {
@@ -41,7 +41,7 @@ TEST(Sequence, LivesThroughItsStates) {
   EXPECT_EQ(sequence.n_outputs(), 0);
   EXPECT_EQ(sequence.n_tokens_max(), 5);
 
-  sequence.admit(SeqSlot{2}, tables_for(pool, 2, 4), {}, 0);
+  sequence.admit(SeqSlot{2}, table_for(pool, 2, 4), {}, 0);
   EXPECT_EQ(sequence.state(), SeqState::kPrefilling);
   sequence.plan_chunk(2, false);
   EXPECT_EQ(sequence.n_prefill_left(), 1);
@@ -71,7 +71,7 @@ TEST(SequenceDeathTest, BlocksAreNotReleasedUnderAStepInFlight) {
   BlockPool pool(4);
   LiveRequest request(request_of(1, {5}, 2));
   Sequence& sequence = request.choices[0].sequence;
-  sequence.admit(SeqSlot{0}, tables_for(pool, 1, 4), {}, 0);
+  sequence.admit(SeqSlot{0}, table_for(pool, 1, 4), {}, 0);
   sequence.plan_chunk(1, true);
   sequence.retire();
   EXPECT_DEATH(sequence.release(), "n_inflight_");

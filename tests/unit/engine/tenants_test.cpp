@@ -149,7 +149,7 @@ TEST(Tenants, ACeilingHoldsUpNobodyElse) {
   bool is_served = false;
   while (h.turn()) {
     is_served |= h.sink.ends.contains(RequestId{9});
-    EXPECT_LE(h.core.scheduler().pools()[0].ledger().n_used(1), 8);
+    EXPECT_LE(h.core.scheduler().pool().ledger().n_used(1), 8);
     EXPECT_TRUE(is_served || h.sink.ends.size() < 2);
   }
   EXPECT_EQ(h.sink.ends.size(), 5u);
@@ -164,7 +164,6 @@ TEST(Tenants, LimitsNeverShowInATokenAndNobodyStarves) {
         30);
     config.max_steps_in_flight = static_cast<int>(random.integer(1, 2));
     config.max_preemptions = static_cast<int32_t>(random.integer(0, 2));
-    config.limits.n_groups = static_cast<int>(random.integer(1, 2));
     CoreHarness h(config);
     CoreHarness solo(small_config());
     for (uint64_t id = 0; id < 20; ++id) {

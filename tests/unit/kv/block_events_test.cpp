@@ -19,12 +19,12 @@ constexpr BlockId kNone = PrefixIndex::kNone;
 // One group, two tokens a block; an entry's hash is its block id plus one.
 void insert(PrefixIndex& index, int32_t block, int32_t parent, const std::string& salt = {}) {
   index.insert({salt}, parent < 0 ? kNone : BlockId{parent}, static_cast<uint64_t>(block) + 1,
-               Tokens{block, 2 * block}, std::vector<BlockId>{BlockId{block}});
+               Tokens{block, 2 * block}, BlockId{block});
 }
 
 TEST(BlockEvents, AChainIsOneEventAndWhatBeginsElsewhereAnother) {
   BlockEventLog log;
-  PrefixIndex index(8, 2, 1);
+  PrefixIndex index(8, 2);
   index.report_to(log);
   insert(index, 3, -1);
   insert(index, 5, 3);
@@ -88,7 +88,7 @@ TEST(BlockEvents, EqualHashesCountAsOftenAsTheyAreResident) {
 
 TEST(ResidentBlocks, ASnapshotHasParentsFirstWhateverTheirBlocks) {
   BlockEventLog log;
-  PrefixIndex index(16, 2, 1);
+  PrefixIndex index(16, 2);
   index.report_to(log);
   insert(index, 9, -1, "salt");  // a parent whose block id is higher than its children's
   insert(index, 4, 9, "salt");
@@ -105,7 +105,7 @@ TEST(ResidentBlocks, ASnapshotHasParentsFirstWhateverTheirBlocks) {
 }
 
 TEST(ResidentBlocks, AnEmptyCacheHasNoPieces) {
-  const PrefixIndex index(4, 2, 1);
+  const PrefixIndex index(4, 2);
   EXPECT_TRUE(stored_events(copy_resident_blocks(index, {}), 8).empty());
 }
 

@@ -33,7 +33,7 @@ class CacheModel {
     } else {
       end(index(held_.size()));
     }
-    ASSERT_EQ(pool_.pool().check_invariants(true), 0);
+    ASSERT_EQ(pool().check_invariants(true), 0);
     ASSERT_EQ(pool_.cache.check_invariants(), 0);
     check_limits();
   }
@@ -87,7 +87,7 @@ class CacheModel {
         pool_.match(tokens, static_cast<int32_t>(tokens.size())).entries;
     check_match(tokens, nodes);
     const int32_t n_new =
-        n_all - static_cast<int32_t>(nodes.size()) + pool_.cache.n_cached_of(nodes, 0);
+        n_all - static_cast<int32_t>(nodes.size()) + pool_.cache.n_cached_of(nodes);
     ASSERT_EQ(pool().can_reserve(n_new, tenant), may_take(tenant, n_new));
     if (!pool().can_reserve(n_new, tenant)) return;
     Retention retention;
@@ -150,8 +150,8 @@ class CacheModel {
     std::swap(held_[i], held_.back());
     held_.pop_back();
   }
-  const BlockPool& pool() const { return pool_.pools.front(); }
-  BlockPool& pool() { return pool_.pools.front(); }
+  const BlockPool& pool() const { return pool_.pool; }
+  BlockPool& pool() { return pool_.pool; }
 
   SeededRandom random_;
   const std::vector<TenantConfig> limits_;

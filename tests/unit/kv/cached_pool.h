@@ -25,14 +25,8 @@ struct CachedPool {
              EvictionPolicy policy = EvictionPolicy::kLru,
              const std::vector<TenantConfig>& tenants = {})
       : block_size(tokens_per_block),
-        cache(with_pool(pools, n_blocks, tenants), tokens_per_block, /*enabled=*/true, policy) {}
-
-  static KvPools& with_pool(KvPools& pools, int32_t n_blocks,
-                            const std::vector<TenantConfig>& tenants) {
-    pools.emplace_back(n_blocks, tenants);
-    return pools;
-  }
-  BlockPool& pool() { return pools.front(); }
+        pool(n_blocks, tenants),
+        cache(pool, tokens_per_block, /*enabled=*/true, policy) {}
 
   PrefixMatch match(const Tokens& tokens, int32_t max_tokens, PrefixKey key = {}) const {
     PrefixMatch out;
@@ -47,24 +41,21 @@ struct CachedPool {
     const PrefixHashes hashes = prefix_hashes(key, held.tokens, block_size);
     PrefixMatch match;
     cache.match(hashes, held.tokens, n_tokens, match);
-    const std::vector<BlockId>& nodes = match.entries;
-    std::vector<BlockRef> shared = cache.share(nodes, 0, tenant);
+    std::vector<BlockRef> shared = cache.share(match.entries, tenant);
     const int32_t n_all = n_blocks_for(n_tokens, block_size);
-    const auto n_new = n_all - static_cast<int32_t>(nodes.size());
-    held.table.start(std::move(*pool().reserve(n_new, tenant)), block_size, n_all,
-                     std::move(shared));
-    held.chain = cache.start_chain(hashes, nodes, n_all, tenant, retention);
-    cache.make_room(std::vector{n_new}, tenant);
+    const auto n_new = n_all - static_cast<int32_t>(match.entries.size());
+    held.table.start(std::move(*pool.reserve(n_new, tenant)), block_size, n_all, std::move(shared));
+    held.chain = cache.start_chain(hashes, match.entries, n_all, tenant, retention);
+    cache.make_room(n_new, tenant);
     held.table.grow(n_tokens);
-    const std::vector<std::span<const BlockId>> tables{held.table.ids()};
-    cache.publish(held.chain, held.tokens, n_tokens, tables);
+    cache.publish(held.chain, held.tokens, n_tokens, held.table.ids());
     return held;
   }
   void end(HeldSequence& held) {
     held.table.clear();
     PrefixCache::end_chain(held.chain);
     EXPECT_EQ(cache.check_invariants(), 0);
-    EXPECT_EQ(pool().check_invariants(true), 0);
+    EXPECT_EQ(pool.check_invariants(true), 0);
   }
   void leave(const Tokens& tokens, const PrefixKey& key = {}, int32_t tenant = 0,
              const Retention& retention = {}) {
@@ -76,13 +67,13 @@ struct CachedPool {
     return match(tokens, static_cast<int32_t>(tokens.size())).entries.size();
   }
   void evict(int32_t n_blocks, int32_t tenant = 0) {
-    cache.make_room(std::vector{pool().n_blocks_free() + n_blocks}, tenant);
+    cache.make_room(pool.n_blocks_free() + n_blocks, tenant);
     EXPECT_EQ(cache.check_invariants(), 0);
-    EXPECT_EQ(pool().check_invariants(true), 0);
+    EXPECT_EQ(pool.check_invariants(true), 0);
   }
 
   int32_t block_size;
-  KvPools pools;
+  BlockPool pool;
   PrefixCache cache;
 };
 

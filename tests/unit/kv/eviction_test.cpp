@@ -82,7 +82,7 @@ TEST(Eviction, ThePriorityDecidesAndThenTheAge) {
   pool.leave(counting(200, 4));  // 50
   pool.leave(counting(300, 4));  // 50, later
   std::vector<int32_t> order;
-  while (pool.pool().n_blocks_cached() > 0) {
+  while (pool.pool.n_blocks_cached() > 0) {
     pool.evict(1);
     for (int32_t first : {0, 100, 200, 300}) {
       const bool is_gone = pool.n_found(counting(first, 4)) == 0;
@@ -135,7 +135,7 @@ TEST(Eviction, WhatIsReferencedStays) {
   pool.leave(counting(100, 16));
   pool.evict(4);
   EXPECT_EQ(pool.n_found(counting(0, 16)), 4u);
-  EXPECT_EQ(pool.pool().n_blocks_cached(), 0);
+  EXPECT_EQ(pool.pool.n_blocks_cached(), 0);
   pool.end(held);
 }
 

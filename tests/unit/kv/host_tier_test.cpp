@@ -19,8 +19,7 @@ struct TieredPool : CachedPool {
   }
   // Evicts every unreferenced entry and takes the stores.
   void evict_all() {
-    const std::vector<int32_t> all(1, 8);
-    cache.make_room(all);
+    cache.make_room(pool.n_blocks_total());
     copy();
   }
   void copy() { tier.take_stores(copies); }
@@ -34,7 +33,7 @@ struct TieredPool : CachedPool {
   }
 
   HostTier tier;
-  HostCopies copies;
+  std::vector<HostCopy> copies;
 };
 
 TEST(HostTier, WhatIsEvictedIsFoundInOrder) {
@@ -46,7 +45,7 @@ TEST(HostTier, WhatIsEvictedIsFoundInOrder) {
   EXPECT_EQ(pool.in_host(counting(0, 8) + Tokens(4, 99)).size(), 2u);
   EXPECT_TRUE(pool.in_host(Tokens{99} + counting(1, 11)).empty());
   ASSERT_EQ(pool.copies.size(), 3u);  // childless entries first, each into a block of its own
-  EXPECT_EQ(pool.copies.to(2).block, pool.in_host(counting(0, 12))[0]);
+  EXPECT_EQ(pool.copies[2].to, pool.in_host(counting(0, 12))[0]);
   EXPECT_EQ(pool.tier.check_invariants(), 0);
 }
 
@@ -177,9 +176,7 @@ TEST(HostTier, RandomTrafficFindsOnlyWhatIsThere) {
     std::map<HostBlockId, Tokens> in_host;  // likewise
     const auto copy = [&] {
       pool.copy();
-      for (size_t i = 0; i < pool.copies.size(); ++i) {
-        in_host[pool.copies.to(i).block] = on_device.at(pool.copies.from(i).front());
-      }
+      for (const HostCopy& store : pool.copies) in_host[store.to] = on_device.at(store.from);
     };
     uint64_t n_found = 0;
     for (int i = 0; i < 500; ++i) {
@@ -193,7 +190,7 @@ TEST(HostTier, RandomTrafficFindsOnlyWhatIsThere) {
       for (size_t b = 0; b < left.entries.size(); ++b) {
         on_device[left.entries[b]] = Tokens(tokens.begin(), tokens.begin() + 4 * int64_t(b + 1));
       }
-      pool.cache.make_room(std::vector{static_cast<int32_t>(random.integer(0, 8))});
+      pool.cache.make_room(static_cast<int32_t>(random.integer(0, 8)));
       copy();
       const PrefixMatch match = pool.match(tokens, static_cast<int32_t>(tokens.size()));
       for (size_t b = 0; b < match.host.size(); ++b) {

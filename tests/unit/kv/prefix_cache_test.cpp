@@ -98,10 +98,10 @@ TEST(PrefixCache, ABlockStaysWhileItsHeadIsCopied) {
   pool.leave(counting(0, 8));
   const PrefixMatch match = pool.match(counting(0, 6), 6);
   ASSERT_EQ(match.n_partial, 2);
-  BlockRef held = pool.cache.share_partial(match.partial, 0);
-  EXPECT_EQ(pool.pool().n_blocks_available(), 1);
+  BlockRef held = pool.cache.share_partial(match.partial);
+  EXPECT_EQ(pool.pool.n_blocks_available(), 1);
   held = BlockRef();
-  EXPECT_EQ(pool.pool().n_blocks_available(), 2);
+  EXPECT_EQ(pool.pool.n_blocks_available(), 2);
   EXPECT_EQ(pool.cache.check_invariants(), 0);
 }
 

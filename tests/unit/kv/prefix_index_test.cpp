@@ -18,14 +18,13 @@ using Tokens = std::vector<int32_t>;
 constexpr BlockId kNone = PrefixIndex::kNone;
 
 TEST(PrefixIndex, ANodeIsItsParentAndItsTokens) {
-  PrefixIndex index(8, 2, 1);
+  PrefixIndex index(8, 2);
   const PrefixKey key;
   const Tokens ab{1, 2}, cd{3, 4};
   EXPECT_EQ(index.root_of(key), -1);
-  const std::vector<BlockId> first{BlockId{5}}, second{BlockId{2}}, third{BlockId{0}};
-  index.insert(key, kNone, 10, ab, first);
-  index.insert(key, BlockId{5}, 20, cd, second);
-  index.insert(key, kNone, 30, cd, third);  // the same tokens at another place
+  index.insert(key, kNone, 10, ab, BlockId{5});
+  index.insert(key, BlockId{5}, 20, cd, BlockId{2});
+  index.insert(key, kNone, 30, cd, BlockId{0});  // the same tokens at another place
   const int32_t root = index.root_of(key);
   EXPECT_EQ(index.find(root, kNone, 10, ab), BlockId{5});
   EXPECT_EQ(index.find(root, BlockId{5}, 20, cd), BlockId{2});
@@ -37,11 +36,10 @@ TEST(PrefixIndex, ANodeIsItsParentAndItsTokens) {
 }
 
 TEST(PrefixIndex, DepthAndChildrenAreCountedWhereTheyChange) {
-  PrefixIndex index(8, 1, 1);
+  PrefixIndex index(8, 1);
   const PrefixKey key{"k"};
   const auto insert = [&](int32_t id, BlockId parent) {
-    index.insert(key, parent, static_cast<uint64_t>(id), Tokens{id},
-                 std::vector<BlockId>{BlockId{id}});
+    index.insert(key, parent, static_cast<uint64_t>(id), Tokens{id}, BlockId{id});
   };
   insert(0, kNone);
   insert(1, BlockId{0});
@@ -59,13 +57,13 @@ TEST(PrefixIndex, DepthAndChildrenAreCountedWhereTheyChange) {
 }
 
 TEST(PrefixIndex, EqualHashesAreToldApart) {
-  PrefixIndex index(8, 2, 1);
+  PrefixIndex index(8, 2);
   const PrefixKey a{"a"}, b{"b"};
   const uint64_t hash = 7;
-  index.insert(a, kNone, hash, Tokens{1, 2}, std::vector<BlockId>{BlockId{0}});
-  index.insert(a, kNone, hash, Tokens{1, 3}, std::vector<BlockId>{BlockId{1}});
-  index.insert(a, BlockId{0}, hash, Tokens{1, 2}, std::vector<BlockId>{BlockId{2}});
-  index.insert(b, kNone, hash, Tokens{1, 2}, std::vector<BlockId>{BlockId{3}});
+  index.insert(a, kNone, hash, Tokens{1, 2}, BlockId{0});
+  index.insert(a, kNone, hash, Tokens{1, 3}, BlockId{1});
+  index.insert(a, BlockId{0}, hash, Tokens{1, 2}, BlockId{2});
+  index.insert(b, kNone, hash, Tokens{1, 2}, BlockId{3});
   EXPECT_EQ(index.find(index.root_of(a), kNone, hash, Tokens{1, 2}), BlockId{0});
   EXPECT_EQ(index.find(index.root_of(a), kNone, hash, Tokens{1, 3}), BlockId{1});
   EXPECT_EQ(index.find(index.root_of(a), BlockId{0}, hash, Tokens{1, 2}), BlockId{2});
@@ -78,10 +76,10 @@ TEST(PrefixIndex, EqualHashesAreToldApart) {
 }
 
 TEST(PrefixIndex, ThePartialIsTheChildThatAgreesLongest) {
-  PrefixIndex index(8, 4, 1);
+  PrefixIndex index(8, 4);
   const PrefixKey key, other{"other"};
   const auto insert = [&](const PrefixKey& k, BlockId parent, const Tokens& tokens, int32_t id) {
-    index.insert(k, parent, static_cast<uint64_t>(id), tokens, std::vector<BlockId>{BlockId{id}});
+    index.insert(k, parent, static_cast<uint64_t>(id), tokens, BlockId{id});
   };
   EXPECT_EQ(index.find_partial(key, kNone, Tokens{1}).entry, kNone);  // a key without entries
   insert(key, kNone, {1, 2, 3, 4}, 0);
@@ -107,9 +105,9 @@ TEST(PrefixIndex, ThePartialIsTheChildThatAgreesLongest) {
 
 TEST(PrefixIndex, OnlyTheNewestChildrenAreLookedAtForAPartial) {
   constexpr int32_t kSeen = PrefixIndex::kMaxChildrenSeen;
-  PrefixIndex index(kSeen + 1, 2, 1);
+  PrefixIndex index(kSeen + 1, 2);
   for (int32_t i = 0; i <= kSeen; ++i) {
-    index.insert({}, kNone, static_cast<uint64_t>(i), Tokens{i, i}, std::vector{BlockId{i}});
+    index.insert({}, kNone, static_cast<uint64_t>(i), Tokens{i, i}, BlockId{i});
   }
   EXPECT_EQ(index.find_partial({}, kNone, Tokens{0}).entry, kNone);
   EXPECT_EQ(index.find_partial({}, kNone, Tokens{1}).entry, BlockId{1});
@@ -119,12 +117,12 @@ TEST(PrefixIndex, OnlyTheNewestChildrenAreLookedAtForAPartial) {
 
 TEST(PrefixIndex, ABucketHasABound) {
   constexpr int32_t kFull = PrefixIndex::kMaxInBucket;
-  PrefixIndex index(2 * kFull, 1, 1);
+  PrefixIndex index(2 * kFull, 1);
   const uint64_t n_buckets = std::bit_ceil(uint64_t{4 * kFull + 1});
   for (int32_t i = 0; i < kFull; ++i) {  // other hashes, one bucket
     const uint64_t hash = 7 + static_cast<uint64_t>(i) * n_buckets;
     ASSERT_TRUE(index.has_room(hash));
-    index.insert({}, kNone, hash, Tokens{i}, std::vector{BlockId{i}});
+    index.insert({}, kNone, hash, Tokens{i}, BlockId{i});
   }
   EXPECT_FALSE(index.has_room(7));
   EXPECT_FALSE(index.has_room(7 + 99 * n_buckets));
@@ -135,23 +133,15 @@ TEST(PrefixIndex, ABucketHasABound) {
 }
 
 TEST(PrefixIndex, AKeyIsForgottenWithItsLastNode) {
-  PrefixIndex index(4, 1, 1);
+  PrefixIndex index(4, 1);
   const PrefixKey key{"salt"};
-  index.insert(key, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{0}});
+  index.insert(key, kNone, 1, Tokens{1}, BlockId{0});
   const int32_t before = index.root_of(key);
   index.remove(BlockId{0});
   EXPECT_EQ(index.n_keys(), 0);
   EXPECT_EQ(index.find(before, kNone, 1, Tokens{1}), kNone);
-  index.insert(key, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{0}});
+  index.insert(key, kNone, 1, Tokens{1}, BlockId{0});
   EXPECT_NE(index.root_of(key), before);
-}
-
-TEST(PrefixIndex, EveryGroupHasItsOwnBlock) {
-  PrefixIndex index(4, 1, 3);
-  index.insert({}, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{2}, BlockId{0}, BlockId{3}});
-  EXPECT_EQ(index.block_of_group(BlockId{2}, 0), BlockId{2});
-  EXPECT_EQ(index.block_of_group(BlockId{2}, 1), BlockId{0});
-  EXPECT_EQ(index.block_of_group(BlockId{2}, 2), BlockId{3});
 }
 
 TEST(PrefixIndex, HashesDependOnKeyOrderAndLength) {
@@ -165,9 +155,9 @@ TEST(PrefixIndex, HashesDependOnKeyOrderAndLength) {
 }
 
 TEST(PrefixIndexDeathTest, ANodeWithChildrenIsNotRemoved) {
-  PrefixIndex index(4, 1, 1);
-  index.insert({}, kNone, 1, Tokens{1}, std::vector<BlockId>{BlockId{0}});
-  index.insert({}, BlockId{0}, 2, Tokens{2}, std::vector<BlockId>{BlockId{1}});
+  PrefixIndex index(4, 1);
+  index.insert({}, kNone, 1, Tokens{1}, BlockId{0});
+  index.insert({}, BlockId{0}, 2, Tokens{2}, BlockId{1});
   EXPECT_DEATH(index.remove(BlockId{0}), "has_children");
 }
 
@@ -175,7 +165,7 @@ TEST(PrefixIndexDeathTest, ANodeWithChildrenIsNotRemoved) {
 TEST(PrefixIndex, AgreesWithAMapOfWholePrefixes) {
   SeededRandom random(20261121);
   constexpr int32_t kBlocks = 40;
-  PrefixIndex index(kBlocks, 2, 1);
+  PrefixIndex index(kBlocks, 2);
   std::map<std::pair<std::string, Tokens>, BlockId> known;  // key and whole prefix
   std::vector<BlockId> unused;
   for (int32_t i = 0; i < kBlocks; ++i) unused.push_back(BlockId{i});
@@ -195,7 +185,7 @@ TEST(PrefixIndex, AgreesWithAMapOfWholePrefixes) {
         if (unused.empty()) break;
         const BlockId id = unused.back();
         unused.pop_back();
-        index.insert({salt}, parent, hash, block, std::vector<BlockId>{id});
+        index.insert({salt}, parent, hash, block, id);
         known[{salt, prefix}] = id;
         break;
       }

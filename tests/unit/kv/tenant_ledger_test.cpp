@@ -55,7 +55,7 @@ TEST(Tenants, AFloorKeepsWhatItsTenantHasCached) {
   pool.leave(counting(0, 16), {}, 1);  // 4 blocks, one above the floor, and the oldest
   pool.leave(counting(100, 16), {}, 0);
   pool.leave(counting(200, 20), {}, 0);
-  EXPECT_EQ(pool.pool().ledger().n_cached(1), 3);
+  EXPECT_EQ(pool.pool.ledger().n_cached(1), 3);
   EXPECT_EQ(pool.n_found(counting(0, 16)), 3u);
   EXPECT_EQ(pool.n_found(counting(200, 20)), 5u);
 }
@@ -84,13 +84,13 @@ TEST(Tenants, AChildlessEntryUnderAFloorGoesForWhatComesBeforeIt) {
   HeldSequence first = pool.begin(counting(0, 8), {}, 0);
   pool.leave(counting(0, 16), {}, 1);
   pool.end(first);
-  ASSERT_EQ(pool.pool().ledger().n_cached(0), 2);
-  ASSERT_EQ(pool.pool().ledger().n_cached(1), 2);
+  ASSERT_EQ(pool.pool.ledger().n_cached(0), 2);
+  ASSERT_EQ(pool.pool.ledger().n_cached(1), 2);
   // Two blocks may be evicted for tenant 0, but the childless ones are tenant 1's.
   pool.evict(2, 0);
   EXPECT_EQ(pool.n_found(counting(0, 16)), 2u);
-  EXPECT_EQ(pool.pool().ledger().n_cached(1), 2);
-  EXPECT_EQ(pool.pool().ledger().n_cached(0), 0);
+  EXPECT_EQ(pool.pool.ledger().n_cached(1), 2);
+  EXPECT_EQ(pool.pool.ledger().n_cached(0), 0);
   pool.end(held);
 }
 

@@ -33,9 +33,8 @@ std::span<const std::byte> mixed_plan(StepPlanBuilder& builder, uint64_t step) {
   builder.begin(step);
   for (int32_t slot = 0; slot < 3; ++slot) {
     const std::array<BlockId, 2> blocks{BlockId{2 * slot}, BlockId{2 * slot + 1}};
-    const std::array<std::span<const BlockId>, 1> tables{blocks};
     const size_t n = slot == 0 ? 4 + step : 1;
-    builder.add_sequence(slot, 0, std::span(chunk).first(n), tables);
+    builder.add_sequence(slot, 0, std::span(chunk).first(n), blocks);
     const std::array<int32_t, 2> banned{3, 4};
     SamplingRow row{.temperature = 0.8f,
                     .top_p = 0.9f,

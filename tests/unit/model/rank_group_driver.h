@@ -35,8 +35,7 @@ class RankGroupDriver {
   std::span<const std::byte> plan(int32_t first_position, const Ids& tokens) {
     builder_.begin(++n_steps);
     const std::array<BlockId, 4> blocks{BlockId{0}, BlockId{1}, BlockId{2}, BlockId{3}};
-    const std::array<std::span<const BlockId>, 1> tables{blocks};
-    builder_.add_sequence(0, first_position, tokens, tables);
+    builder_.add_sequence(0, first_position, tokens, blocks);
     SamplingRow row;
     row.temperature = 0.0f;
     row.n_logprobs = 3;

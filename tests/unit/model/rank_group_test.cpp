@@ -104,8 +104,7 @@ TEST_P(RankGroupOf, AStepWithoutSamplesOnlyFillsTheCache) {
   StepPlanBuilder builder(config_of(GetParam()).limits);
   builder.begin(1);
   const std::array<BlockId, 1> blocks{BlockId{0}};
-  const std::array<std::span<const BlockId>, 1> tables{blocks};
-  builder.add_sequence(0, 0, std::span(kPrompt).first(3), tables);
+  builder.add_sequence(0, 0, std::span(kPrompt).first(3), blocks);
   split.group.submit(builder.finish());
   EXPECT_EQ(split.wait().n_samples, 0);
   EXPECT_EQ(split.run(3, {kPrompt[3], kPrompt[4]}).ids[0], expected);

@@ -15,7 +15,6 @@ constexpr StepLimits kLimits{.max_tokens = 16,
                              .max_samples = 4,
                              .max_model_len = 40,
                              .block_size = 4,
-                             .n_groups = 2,
                              .max_banned = 3};
 
 std::vector<BlockId> blocks(std::initializer_list<int> ids) {
@@ -33,14 +32,10 @@ using Ints = std::vector<int32_t>;
 // Two sequences: a chunk of three tokens at 3 (blocks 0 and 1), and one token at 8 (block 2).
 std::span<const std::byte> build_two(StepPlanBuilder& builder) {
   builder.begin(7);
-  const auto a0 = blocks({5, 9}), a1 = blocks({1, 2});
-  const std::array<std::span<const BlockId>, 2> a{a0, a1};
-  builder.add_sequence(3, 3, Ints{100, 101, 102}, a);
+  builder.add_sequence(3, 3, Ints{100, 101, 102}, blocks({5, 9}));
   builder.add_sample({.temperature = 0.0f, .seed = 11, .seq_slot = 3, .n_known = 6});
-  const auto b0 = blocks({0, 4, 8, 30}), b1 = blocks({6, 7, 3, 31});
-  const std::array<std::span<const BlockId>, 2> b{b0, b1};
-  builder.add_copy(blocks({3, 2}), blocks({8, 3}));
-  builder.add_sequence(0, 8, Ints{-1}, b);
+  builder.add_copy(BlockId{3}, BlockId{8});
+  builder.add_sequence(0, 8, Ints{-1}, blocks({0, 4, 8, 30}));
   builder.add_sample({.top_p = 0.5f, .seed = 12, .n_known = 9, .min_tokens_left = 2}, Ints{2, 3});
   return builder.finish();
 }
@@ -57,14 +52,10 @@ TEST(StepPlan, RanksReadWhatTheBuilderCollected) {
   EXPECT_EQ(copy(plan.positions()), (Ints{3, 4, 5, 8}));
   EXPECT_EQ(copy(plan.seq_of_token()), (Ints{0, 0, 0, 1}));
   EXPECT_EQ(copy(plan.seq_slots()), (Ints{3, 3, 3, 0}));
-  EXPECT_EQ(copy(plan.slot_mapping(0)), (Ints{5 * 4 + 3, 9 * 4, 9 * 4 + 1, 8 * 4}));
-  EXPECT_EQ(copy(plan.slot_mapping(1)), (Ints{1 * 4 + 3, 2 * 4, 2 * 4 + 1, 3 * 4}));
-  EXPECT_EQ(copy(plan.block_tables(0)), (Ints{5, 9, -1, 0, 4, 8}));
-  EXPECT_EQ(copy(plan.block_tables(1)), (Ints{1, 2, -1, 6, 7, 3}));
-  EXPECT_EQ(copy(plan.copies_from(0)), (Ints{3}));
-  EXPECT_EQ(copy(plan.copies_to(0)), (Ints{8}));
-  EXPECT_EQ(copy(plan.copies_from(1)), (Ints{2}));
-  EXPECT_EQ(copy(plan.copies_to(1)), (Ints{3}));
+  EXPECT_EQ(copy(plan.slot_mapping()), (Ints{5 * 4 + 3, 9 * 4, 9 * 4 + 1, 8 * 4}));
+  EXPECT_EQ(copy(plan.block_tables()), (Ints{5, 9, -1, 0, 4, 8}));
+  EXPECT_EQ(copy(plan.copies_from()), (Ints{3}));
+  EXPECT_EQ(copy(plan.copies_to()), (Ints{8}));
   EXPECT_EQ(copy(plan.sample_tokens()), (Ints{2, 3}));
   EXPECT_EQ(plan.sampling()[0].seed, 11u);
   EXPECT_EQ(plan.sampling()[0].n_banned, 0);
@@ -77,11 +68,9 @@ TEST(StepPlan, RanksReadWhatTheBuilderCollected) {
 TEST(StepPlan, BannedIdsOfRowsLieOneAfterAnother) {
   StepPlanBuilder builder(kLimits);
   builder.begin(1);
-  const auto table = blocks({0});
-  const std::array<std::span<const BlockId>, 2> tables{table, table};
-  builder.add_sequence(0, 0, Ints{1}, tables);
+  builder.add_sequence(0, 0, Ints{1}, blocks({0}));
   builder.add_sample({}, Ints{7});
-  builder.add_sequence(1, 0, Ints{1}, tables);
+  builder.add_sequence(1, 0, Ints{1}, blocks({0}));
   builder.add_sample({}, Ints{8, 9});
   const StepPlanView plan(builder.finish());
   EXPECT_EQ(plan.sampling()[1].banned_first, 1);
@@ -117,12 +106,11 @@ TEST(StepPlan, AReusedBuilderTakesNoNewMemory) {
   StepPlanBuilder builder(kLimits);
   const std::byte* first = builder.finish().data();
   const auto table = blocks({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
-  const std::array<std::span<const BlockId>, 2> tables{table, table};
   builder.begin(1);
   for (int s = 0; s < 4; ++s) {
-    builder.add_sequence(s, 36, Ints{1, 2, 3, 4}, tables);
+    builder.add_sequence(s, 36, Ints{1, 2, 3, 4}, table);
     builder.add_cached(s, Ints(static_cast<size_t>(kLimits.max_cached_tokens() / 4), 7));
-    builder.add_copy(blocks({0, 1}), blocks({2, 3}));
+    builder.add_copy(BlockId{0}, BlockId{2});
     builder.add_sample({}, s == 0 ? Ints{1, 2, 3} : Ints{});
   }
   const auto plan = builder.finish();
@@ -144,6 +132,23 @@ TEST(StepPlan, CachedTokensComeWithTheirSlotsAndPositions) {
             (Ints{0, 1, 2, 0}));
 }
 
+TEST(StepPlan, StoresAndLoadsNameBlocksHostBlocksAndTags) {
+  StepLimits limits = kLimits;
+  limits.n_host_kv_blocks = 8;
+  StepPlanBuilder builder(limits);
+  builder.begin(1);
+  builder.add_store(BlockId{4}, HostBlockId{7}, 100);
+  builder.add_store(BlockId{2}, HostBlockId{6}, 101);
+  builder.add_load(HostBlockId{5}, BlockId{9}, 102);
+  const StepPlanView plan(builder.finish());
+  EXPECT_EQ(copy(plan.stores_from()), (Ints{4, 2}));
+  EXPECT_EQ(copy(plan.stores_to()), (Ints{7, 6}));
+  EXPECT_EQ(copy(plan.store_tags()), (std::vector<uint64_t>{100, 101}));
+  EXPECT_EQ(copy(plan.loads_from()), (Ints{5}));
+  EXPECT_EQ(copy(plan.loads_to()), (Ints{9}));
+  EXPECT_EQ(copy(plan.load_tags()), (std::vector<uint64_t>{102}));
+}
+
 TEST(StepPlan, AnEmptyPlanIsAPlan) {
   StepPlanBuilder builder(kLimits);
   builder.begin(9);
@@ -159,9 +164,7 @@ TEST(StepPlanDeathTest, ATableThatMissesAPositionIsABug) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   StepPlanBuilder builder(kLimits);
   builder.begin(1);
-  const auto table = blocks({0});
-  const std::array<std::span<const BlockId>, 2> tables{table, table};
-  EXPECT_DEATH(builder.add_sequence(0, 3, Ints{1, 2}, tables), "CHECK failed");
+  EXPECT_DEATH(builder.add_sequence(0, 3, Ints{1, 2}, blocks({0})), "CHECK failed");
 }
 
 TEST(StepPlanDeathTest, ATruncatedPlanIsNotRead) {

@@ -19,9 +19,8 @@ class StoredKeysAndValues : public ::testing::TestWithParam<int> {
     StepPlanBuilder builder(config_of(1).limits);
     builder.begin(++driver.n_steps);
     const std::array<BlockId, 1> block0{BlockId{0}}, block1{BlockId{1}};
-    const std::array<std::span<const BlockId>, 1> tables0{block0}, tables1{block1};
-    builder.add_sequence(0, 0, Ids{5, first_id, 11}, tables0);
-    builder.add_sequence(1, 0, Ids{5, second_id}, tables1);
+    builder.add_sequence(0, 0, Ids{5, first_id, 11}, block0);
+    builder.add_sequence(1, 0, Ids{5, second_id}, block1);
     driver.group.submit(builder.finish());
     return driver.wait();
   }
