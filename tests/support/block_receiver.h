@@ -94,13 +94,13 @@ class BlockReceiver {
 inline std::map<uint64_t, BlockReceiver::Block> resident_blocks(const PrefixIndex& index) {
   std::map<uint64_t, BlockReceiver::Block> out;
   for (int32_t i = 0; i < index.n_blocks(); ++i) {
-    const BlockId node{i};
-    if (!index.contains(node)) continue;
-    BlockReceiver::Block& block = out[index.hash(node)];
-    const std::span<const int32_t> tokens = index.tokens(node);
+    const BlockId entry{i};
+    if (!index.contains(entry)) continue;
+    BlockReceiver::Block& block = out[index.hash(entry)];
+    const std::span<const int32_t> tokens = index.tokens(entry);
     block.tokens.assign(tokens.begin(), tokens.end());
-    block.salt = index.key(node).salt;
-    if (const BlockId parent = index.parent(node); parent != PrefixIndex::kNone) {
+    block.salt = index.key(entry).salt;
+    if (const BlockId parent = index.parent(entry); parent != PrefixIndex::kNone) {
       block.parent = index.hash(parent);
       ++out[*block.parent].n_children;
     }

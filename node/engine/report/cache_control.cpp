@@ -24,9 +24,9 @@ ClearedCache clear_kv_cache(EngineCore& core, const ClearScope& scope) {
   const BlockPool& pool = core.scheduler().pool();
   const PrefixIndex& index = core.cache().index();
   ClearedCache out;
-  out.n_cleared = core.cache().clear([&](BlockId node) {
-    if (scope.salt && index.key(node).salt != *scope.salt) return false;
-    return !scope.tenant || pool.owner(node) == *scope.tenant;
+  out.n_cleared = core.cache().clear([&](BlockId entry) {
+    if (scope.salt && index.key(entry).salt != *scope.salt) return false;
+    return !scope.tenant || pool.owner(entry) == *scope.tenant;
   });
   out.n_host_cleared = core.host_tier().clear([&](uint64_t key_hash, int32_t tenant) {
     if (scope.salt && key_hash != prefix_hash(PrefixKey{*scope.salt})) return false;

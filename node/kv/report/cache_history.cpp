@@ -9,16 +9,16 @@ CacheHistory::CacheHistory(int32_t n_blocks, const Clock& clock)
       uses_(static_cast<size_t>(n_blocks)),
       evictions_(std::bit_ceil(2 * static_cast<size_t>(n_blocks) + 1)) {}
 
-void CacheHistory::used(BlockId node, uint64_t hash) {
-  NodeUse& entry = uses_[static_cast<size_t>(raw(node))];
-  if (entry.hash != hash) entry = {hash, {}};
-  ++entry.use.n_hits;
-  entry.use.last = clock_.now();
+void CacheHistory::used(BlockId entry, uint64_t hash) {
+  EntryUse& known = uses_[static_cast<size_t>(raw(entry))];
+  if (known.hash != hash) known = {hash, {}};
+  ++known.use.n_hits;
+  known.use.last = clock_.now();
 }
 
-CacheHistory::Use CacheHistory::use_of(BlockId node, uint64_t hash) const {
-  const NodeUse& entry = uses_[static_cast<size_t>(raw(node))];
-  return entry.hash == hash ? entry.use : Use();
+CacheHistory::Use CacheHistory::use_of(BlockId entry, uint64_t hash) const {
+  const EntryUse& known = uses_[static_cast<size_t>(raw(entry))];
+  return known.hash == hash ? known.use : Use();
 }
 
 void CacheHistory::stored(const StoredBlock& block) {

@@ -23,8 +23,8 @@ class CacheHistory final : public BlockEventSink {
   CacheHistory(int32_t n_blocks, const Clock& clock);
 
   // A sequence has found this prefix entry, which has this hash.
-  void used(BlockId node, uint64_t hash);
-  Use use_of(BlockId node, uint64_t hash) const;
+  void used(BlockId entry, uint64_t hash);
+  Use use_of(BlockId entry, uint64_t hash) const;
   // When the prefix was evicted; nullopt if no eviction of it is remembered.
   std::optional<Clock::TimePoint> evicted_at(uint64_t hash) const;
 
@@ -40,7 +40,7 @@ class CacheHistory final : public BlockEventSink {
   void end_turn() override {}
 
  private:
-  struct NodeUse {
+  struct EntryUse {
     uint64_t hash = 0;  // of the prefix that the block held at its last use
     Use use;
   };
@@ -51,7 +51,7 @@ class CacheHistory final : public BlockEventSink {
   };
 
   const Clock& clock_;
-  std::vector<NodeUse> uses_;  // [n_blocks]
+  std::vector<EntryUse> uses_;  // [n_blocks]
   uint64_t n_regret_tokens_ = 0;
   std::vector<Eviction> evictions_;  // hash table, one eviction a place; its size is a power of two
 };

@@ -63,19 +63,19 @@ ResidentBlocks copy_resident_blocks(const PrefixIndex& index, const BlockEventSt
   std::vector<int32_t> place(static_cast<size_t>(index.n_blocks()), -1);  // an entry's, in `blocks`
   std::map<std::string_view, int32_t> salts;
   for (int32_t i = 0; i < index.n_blocks(); ++i) {
-    const BlockId node{i};
-    if (!index.contains(node)) continue;
+    const BlockId entry{i};
+    if (!index.contains(entry)) continue;
     place[static_cast<size_t>(i)] = static_cast<int32_t>(out.blocks.size());
     ResidentBlocks::Block block;
-    block.hash = index.hash(node);
-    block.parent = raw(index.parent(node));
-    if (const std::string& salt = index.key(node).salt; !salt.empty()) {
+    block.hash = index.hash(entry);
+    block.parent = raw(index.parent(entry));
+    if (const std::string& salt = index.key(entry).salt; !salt.empty()) {
       const auto [known, is_new] = salts.try_emplace(salt, static_cast<int32_t>(salts.size()));
       if (is_new) out.salts.push_back(salt);
       block.salt = known->second;
     }
     out.blocks.push_back(block);
-    const std::span<const int32_t> tokens = index.tokens(node);
+    const std::span<const int32_t> tokens = index.tokens(entry);
     out.tokens.insert(out.tokens.end(), tokens.begin(), tokens.end());
   }
   for (ResidentBlocks::Block& block : out.blocks) {

@@ -27,7 +27,7 @@ class FourteenInvariants {
     check_states();
     check_references();
     check_tenants();
-    check_nodes();
+    check_entries();
     check_fences();
     check_sequences();
     check_counters();
@@ -127,20 +127,20 @@ class FourteenInvariants {
   }
 
   // 5: an indexed block holds what the index says. 6: so do all blocks before it.
-  void check_nodes() const {
+  void check_entries() const {
     const PrefixIndex& index = core_.cache().index();
     for (int32_t i = 0; i < index.n_blocks(); ++i) {
-      const BlockId node{i};
-      if (!index.contains(node)) continue;
+      const BlockId entry{i};
+      if (!index.contains(entry)) continue;
       int32_t position = 0;
-      for (BlockId at = index.parent(node); at != PrefixIndex::kNone; at = index.parent(at)) {
+      for (BlockId at = index.parent(entry); at != PrefixIndex::kNone; at = index.parent(at)) {
         ASSERT_TRUE(index.contains(at));
         position += index.block_size();
       }
-      ASSERT_NE(scheduler().pool().state(node), BlockState::kFree);
+      ASSERT_NE(scheduler().pool().state(entry), BlockState::kFree);
       for (int32_t t = 0; t < index.block_size(); ++t) {
-        const int32_t token = index.tokens(node)[static_cast<size_t>(t)];
-        ASSERT_TRUE(executor_.holds(node, t, token, position + t)) << "entry " << i;
+        const int32_t token = index.tokens(entry)[static_cast<size_t>(t)];
+        ASSERT_TRUE(executor_.holds(entry, t, token, position + t)) << "entry " << i;
       }
     }
   }

@@ -83,11 +83,11 @@ class CacheModel {
     const Tokens tokens = any_tokens();
     const auto tenant = static_cast<int32_t>(random_.integer(0, kTenants - 1));
     const auto n_all = static_cast<int32_t>(tokens.size()) / kBlockSize;
-    const std::vector<BlockId> nodes =
+    const std::vector<BlockId> entries =
         pool_.match(tokens, static_cast<int32_t>(tokens.size())).entries;
-    check_match(tokens, nodes);
+    check_match(tokens, entries);
     const int32_t n_new =
-        n_all - static_cast<int32_t>(nodes.size()) + pool_.cache.n_cached_of(nodes);
+        n_all - static_cast<int32_t>(entries.size()) + pool_.cache.n_cached_of(entries);
     ASSERT_EQ(pool().can_reserve(n_new, tenant), may_take(tenant, n_new));
     if (!pool().can_reserve(n_new, tenant)) return;
     Retention retention;
@@ -101,7 +101,7 @@ class CacheModel {
     for (int32_t other : safe) {
       // Protected tenants lose cached blocks by sharing at most, never by eviction.
       const int32_t n_lost = cached_before.at(other) - pool().ledger().n_cached(other);
-      ASSERT_LE(n_lost, static_cast<int32_t>(nodes.size()));
+      ASSERT_LE(n_lost, static_cast<int32_t>(entries.size()));
     }
     // The tokens of a sequence that just began and published are found in whole.
     ASSERT_EQ(pool_.n_found(tokens), static_cast<size_t>(n_all));
@@ -109,18 +109,19 @@ class CacheModel {
   }
 
   // A match has only entries of published prefixes, each the child of the one before it.
-  void check_match(const Tokens& tokens, const std::vector<BlockId>& nodes) {
-    for (size_t b = 0; b < nodes.size(); ++b) {
+  void check_match(const Tokens& tokens, const std::vector<BlockId>& entries) {
+    for (size_t b = 0; b < entries.size(); ++b) {
       const auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(b * kBlockSize);
       ASSERT_TRUE(
-          std::equal(begin, begin + kBlockSize, pool_.cache.index().tokens(nodes[b]).begin()));
-      ASSERT_EQ(pool_.cache.index().parent(nodes[b]), b == 0 ? PrefixIndex::kNone : nodes[b - 1]);
+          std::equal(begin, begin + kBlockSize, pool_.cache.index().tokens(entries[b]).begin()));
+      ASSERT_EQ(pool_.cache.index().parent(entries[b]),
+                b == 0 ? PrefixIndex::kNone : entries[b - 1]);
     }
     const Tokens prefix(tokens.begin(),
-                        tokens.begin() + static_cast<std::ptrdiff_t>(nodes.size() * kBlockSize));
-    const bool is_known = prefix.empty() || std::ranges::any_of(known_, [&](const auto& entry) {
-                            return entry.first.size() >= prefix.size() &&
-                                   std::equal(prefix.begin(), prefix.end(), entry.first.begin());
+                        tokens.begin() + static_cast<std::ptrdiff_t>(entries.size() * kBlockSize));
+    const bool is_known = prefix.empty() || std::ranges::any_of(known_, [&](const auto& known) {
+                            return known.first.size() >= prefix.size() &&
+                                   std::equal(prefix.begin(), prefix.end(), known.first.begin());
                           });
     ASSERT_TRUE(is_known);
   }

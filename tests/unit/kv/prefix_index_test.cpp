@@ -17,7 +17,7 @@ using testing::SeededRandom;
 using Tokens = std::vector<int32_t>;
 constexpr BlockId kNone = PrefixIndex::kNone;
 
-TEST(PrefixIndex, ANodeIsItsParentAndItsTokens) {
+TEST(PrefixIndex, AnEntryIsItsParentAndItsTokens) {
   PrefixIndex index(8, 2);
   const PrefixKey key;
   const Tokens ab{1, 2}, cd{3, 4};
@@ -132,7 +132,7 @@ TEST(PrefixIndex, ABucketHasABound) {
   EXPECT_TRUE(index.has_room(7));
 }
 
-TEST(PrefixIndex, AKeyIsForgottenWithItsLastNode) {
+TEST(PrefixIndex, AKeyIsForgottenWithItsLastEntry) {
   PrefixIndex index(4, 1);
   const PrefixKey key{"salt"};
   index.insert(key, kNone, 1, Tokens{1}, BlockId{0});
@@ -154,7 +154,7 @@ TEST(PrefixIndex, HashesDependOnKeyOrderAndLength) {
   EXPECT_NE(prefix_hash(root, Tokens{0}), prefix_hash(root, Tokens{0, 0}));
 }
 
-TEST(PrefixIndexDeathTest, ANodeWithChildrenIsNotRemoved) {
+TEST(PrefixIndexDeathTest, AnEntryWithChildrenIsNotRemoved) {
   PrefixIndex index(4, 1);
   index.insert({}, kNone, 1, Tokens{1}, BlockId{0});
   index.insert({}, BlockId{0}, 2, Tokens{2}, BlockId{1});
@@ -191,14 +191,14 @@ TEST(PrefixIndex, AgreesWithAMapOfWholePrefixes) {
       }
       parent = found;
     }
-    for (auto node = known.begin(); node != known.end() && random.chance(0.5);) {
-      if (index.has_children(node->second) || random.chance(0.7)) {
-        ++node;
+    for (auto entry = known.begin(); entry != known.end() && random.chance(0.5);) {
+      if (index.has_children(entry->second) || random.chance(0.7)) {
+        ++entry;
         continue;
       }
-      index.remove(node->second);
-      unused.push_back(node->second);
-      node = known.erase(node);
+      index.remove(entry->second);
+      unused.push_back(entry->second);
+      entry = known.erase(entry);
     }
     ASSERT_EQ(index.n_entries(), static_cast<int32_t>(known.size()));
     if (step % 50 == 0) {
