@@ -154,14 +154,14 @@ void StepPlanner::plan_prompts() {
     out_.prompts[tenant_of(*sequence)].push_back(
         {.sequence = sequence, .n_left = sequence->n_prefill_left()});
   }
-  constexpr int32_t kNobody = std::numeric_limits<int32_t>::max();
+  constexpr int32_t kNoPriority = std::numeric_limits<int32_t>::max();  // no prompt is left
   for (;;) {
-    int32_t priority = kNobody;
+    int32_t priority = kNoPriority;
     for (size_t tenant = 0; tenant < out_.prompts.size(); ++tenant) {
       const Sequence* first = first_in_queue(tenant);
       if (first != nullptr) priority = std::min(priority, priority_of(*first));
     }
-    if (priority == kNobody) return;
+    if (priority == kNoPriority) return;
     for (size_t tenant = 0; tenant < out_.prompts.size(); ++tenant) {
       const Sequence* first = first_in_queue(tenant);
       out_.can_use[tenant] = first != nullptr && priority_of(*first) == priority;
