@@ -10,7 +10,7 @@ namespace lockstep {
 namespace {
 
 // In place of a token that a step in flight samples: the ranks read that one from token_ids.
-constexpr int32_t kInHistory[] = {-1};
+constexpr int32_t kInTokenIds[] = {-1};
 
 SamplingRow sampling_row(const Sequence& sequence, int32_t n_known) {
   const SamplingParams& params = sequence.owner().request.sampling;
@@ -68,7 +68,7 @@ void StepWriter::add_chunk(const ScheduledChunk& chunk) {
   const std::span<const int32_t> tokens =
       is_known ? sequence.tokens().subspan(static_cast<size_t>(chunk.first_position),
                                            static_cast<size_t>(chunk.n_tokens))
-               : std::span<const int32_t>(kInHistory);
+               : std::span<const int32_t>(kInTokenIds);
   if (chunk.samples && chunk.n_tokens > 1 && sequence.n_outputs() > 0 &&
       fault(Fault::kLastTokenOnly)) {
     builder_.add_sequence(raw(sequence.slot()), 0, tokens.last(1), blocks);
