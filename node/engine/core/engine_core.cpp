@@ -12,7 +12,7 @@
 namespace lockstep {
 namespace {
 
-constexpr uint64_t kStepsPerPrice = 64;  // steps from one price_blocks() to the next
+constexpr uint64_t kStepsPerCostUpdate = 64;  // steps from one update_block_cost() to the next
 
 // How many tokens of an admitted prompt were found in the cache. The sequence's own count is used;
 // the two faults are mutants (common/fault_points.h), which subtract, as other engines did.
@@ -267,14 +267,14 @@ const Schedule& EngineCore::wait_step() {
   ++counters_.n_steps;
   if (result_.status == StepStatus::kOk) {
     scheduler_.observe(schedule.work, std::chrono::duration<double>(took).count());
-    if (counters_.n_steps % kStepsPerPrice == 0) price_blocks();
+    if (counters_.n_steps % kStepsPerCostUpdate == 0) update_block_cost();
   }
   return schedule;
 }
 
 // Sets the costs by which kGdsf values blocks that are cached from now on. Only the ratio of the
 // costs matters; the cost per token is fixed at 1, so that blocks cached earlier stay comparable.
-void EngineCore::price_blocks() {
+void EngineCore::update_block_cost() {
   const auto seconds = scheduler_.step_time().coefficients();
   const double per_row = seconds[StepTime::kPerRow], per_key = seconds[StepTime::kPerKey];
   if (per_row <= 0) return;

@@ -86,7 +86,7 @@ class EngineCore {
   void fail_head();
 
   void note_violation(int rule);
-  void price_blocks();
+  void update_block_cost();
   void publish();
 
   Schedule& schedule_of(uint64_t step) { return schedules_[step % schedules_.size()]; }
