@@ -75,7 +75,8 @@ int32_t AdmissionPlanner::match(const Sequence& sequence) {
   scheduler_.cache().match(sequence.prefix(), sequence.tokens(), sequence.n_known() - 1,
                            out_.match);
   if (out_.match.host.empty()) return n_matched();
-  loading_is_slower_ = scheduler_.n_loading_admissions() >= kLoadsToLearn && !is_loading_cheaper();
+  loading_is_slower_ =
+      scheduler_.n_loading_admissions() >= kMinMeasuredLoads && !is_loading_cheaper();
   // An occasional load that looks slower shows when loading has become faster.
   if (loading_is_slower_ && (scheduler_.n_slow_loads() + 1) % kLoadProbeInterval != 0) {
     out_.match.host.clear();

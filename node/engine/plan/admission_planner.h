@@ -29,7 +29,7 @@ class Scheduler;
 inline constexpr size_t kMaxDeferralsPerStep = 64;
 // The measured cost of loading host blocks is used only after so many admissions that load: on a
 // busy machine a few steps say little.
-inline constexpr uint64_t kLoadsToLearn = 8;
+inline constexpr uint64_t kMinMeasuredLoads = 8;
 // If loading host blocks looks slower than computing them, one of so many admissions loads them
 // anyway, to notice when that changes.
 inline constexpr uint64_t kLoadProbeInterval = 16;
