@@ -9,7 +9,7 @@ namespace lockstep {
 
 void Bisection::begin(StepStatus status, std::vector<Sequence*> sequences) {
   CHECK(!is_active());
-  n_nameless_ = status == StepStatus::kRankFailed ? 0 : 1;
+  n_failures_without_row_ = status == StepStatus::kRankFailed ? 0 : 1;
   if (status == StepStatus::kRankFailed && sequences.size() > 1) {
     push_halves(sequences);
   } else {
@@ -27,20 +27,20 @@ void Bisection::started(std::span<Sequence* const> sequences) {
 void Bisection::succeeded() {
   running_.clear();
   n_started_ = 0;
-  n_nameless_ = 0;
+  n_failures_without_row_ = 0;
 }
 
 std::vector<Sequence*> Bisection::failed(StepStatus status) {
   const size_t n_started = std::exchange(n_started_, 0);
   std::vector<Sequence*> left = std::exchange(running_, {});
-  const bool names_a_row = status == StepStatus::kRankFailed;
-  n_nameless_ = names_a_row ? 0 : n_nameless_ + 1;
-  if (n_nameless_ > kMaxRetries) {
-    n_nameless_ = 0;
+  const bool failure_has_row = status == StepStatus::kRankFailed;
+  n_failures_without_row_ = failure_has_row ? 0 : n_failures_without_row_ + 1;
+  if (n_failures_without_row_ > kMaxRetries) {
+    n_failures_without_row_ = 0;
     return left;
   }
-  if (names_a_row && n_started == 1) return left;
-  if (names_a_row && left.size() > 1) {
+  if (failure_has_row && n_started == 1) return left;
+  if (failure_has_row && left.size() > 1) {
     push_halves(left);
   } else {
     push(std::move(left));

@@ -50,7 +50,8 @@ class Bisection {
 
   // How long to wait before the next trial; 0 after a failure that names a row.
   std::chrono::milliseconds pause() const {
-    return n_nameless_ == 0 ? std::chrono::milliseconds{0} : kFirstPause * (1 << (n_nameless_ - 1));
+    return n_failures_without_row_ == 0 ? std::chrono::milliseconds{0}
+                                        : kFirstPause * (1 << (n_failures_without_row_ - 1));
   }
 
  private:
@@ -60,7 +61,7 @@ class Bisection {
   std::vector<std::vector<Sequence*>> groups_;  // groups to run, none empty; the last runs next
   std::vector<Sequence*> running_;              // the running trial's sequences that have not ended
   size_t n_started_ = 0;                        // its size when it was submitted; 0 = no trial runs
-  int n_nameless_ = 0;                          // consecutive failures that name no row
+  int n_failures_without_row_ = 0;              // consecutive failures that name no row
 };
 
 }  // namespace lockstep
