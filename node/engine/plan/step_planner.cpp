@@ -120,7 +120,7 @@ bool StepPlanner::preempt(Sequence& victim) {
     return false;
   }
   out_.preempted.push_back(&victim);
-  give_back(victim);
+  return_blocks(victim);
   return true;
 }
 
@@ -129,7 +129,7 @@ bool StepPlanner::is_preempted(const Sequence& sequence) const {
 }
 
 // Returns to the plan's ledger what the victim was reserved, and the blocks that only it refers to.
-void StepPlanner::give_back(const Sequence& victim) {
+void StepPlanner::return_blocks(const Sequence& victim) {
   TenantLedger& ledger = out_.ledger;
   const BlockPool& pool = scheduler_.pool();
   const BlockTable& table = victim.table();

@@ -49,7 +49,7 @@ class StepPlanner {
   Sequence* victim_after(size_t place) const;
   bool preempt(Sequence& victim);
   bool is_preempted(const Sequence& sequence) const;
-  void give_back(const Sequence& victim);
+  void return_blocks(const Sequence& victim);
 
   void plan_prompts();
   bool serve(size_t tenant, int32_t priority);
