@@ -185,9 +185,9 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
     Sequence* next = out_.share.is_turn_of_first(id) ? first : other;
     auto prompt = std::ranges::find(prompts, next, &PlannedPrompt::sequence);
     if (prompt == prompts.end() || prompt->chunk < 0) {
-      const Turn turn = open_chunk(prompts, *next);
-      if (turn == Turn::kStepIsFull) return false;
-      if (turn == Turn::kPassedOver) continue;
+      const Opening opening = open_chunk(prompts, *next);
+      if (opening == Opening::kStepIsFull) return false;
+      if (opening == Opening::kPassedOver) continue;
       prompt = std::ranges::find(prompts, next, &PlannedPrompt::sequence);
     }
     int64_t allowance = out_.share.allowance(id);
@@ -232,7 +232,8 @@ Sequence* StepPlanner::shortest(size_t tenant, Sequence& first) {
 
 // Opens a chunk, still without tokens, for a sequence that runs or waits; `prompts` are those of
 // its tenant.
-StepPlanner::Turn StepPlanner::open_chunk(std::vector<PlannedPrompt>& prompts, Sequence& sequence) {
+StepPlanner::Opening StepPlanner::open_chunk(std::vector<PlannedPrompt>& prompts,
+                                             Sequence& sequence) {
   const bool waits = sequence.is_waiting();
   ScheduledChunk chunk{
       .sequence = &sequence,
@@ -242,12 +243,12 @@ StepPlanner::Turn StepPlanner::open_chunk(std::vector<PlannedPrompt>& prompts, S
   out_.work.n_transfers += n_transfers;
   if (n_rows_left(chunk.first_position) == 0) {
     out_.work.n_transfers -= n_transfers;
-    return Turn::kStepIsFull;
+    return Opening::kStepIsFull;
   }
   if (waits ? !admission_.admit(sequence, chunk) : !continue_running(chunk)) {
     out_.work.n_transfers -= n_transfers;
     if (!waits) std::erase_if(prompts, [&](auto& p) { return p.sequence == &sequence; });
-    return Turn::kPassedOver;
+    return Opening::kPassedOver;
   }
   if (waits) {
     const auto place = std::ranges::find_if(
@@ -258,7 +259,7 @@ StepPlanner::Turn StepPlanner::open_chunk(std::vector<PlannedPrompt>& prompts, S
   prompt->chunk = static_cast<int64_t>(out_.chunks.size());
   prompt->n_left = chunk.prefill_end - chunk.first_position;
   out_.chunks.push_back(chunk);
-  return Turn::kServed;
+  return Opening::kOpened;
 }
 
 // The number of host blocks that the sequence's next chunk loads. For a waiting sequence they are

@@ -41,7 +41,9 @@ class StepPlanner {
   void plan_only(std::span<Sequence* const> sequences);
 
  private:
-  enum class Turn { kServed, kPassedOver, kStepIsFull };
+  // What came of opening a chunk. kPassedOver: the step has no chunk of this sequence, but may have
+  // chunks of others.
+  enum class Opening { kOpened, kPassedOver, kStepIsFull };
 
   void begin();
   void plan_decodes();
@@ -55,7 +57,7 @@ class StepPlanner {
   bool serve(size_t tenant, int32_t priority);
   Sequence* first_in_queue(size_t tenant);
   Sequence* shortest(size_t tenant, Sequence& first);
-  Turn open_chunk(std::vector<PlannedPrompt>& prompts, Sequence& sequence);
+  Opening open_chunk(std::vector<PlannedPrompt>& prompts, Sequence& sequence);
   int32_t n_loads_of(const Sequence& sequence) const;
   int32_t extend_chunk(PlannedPrompt& prompt, int64_t allowance);
 
