@@ -16,14 +16,14 @@ namespace lockstep {
 template <class T>
 class TurnQueue {
  public:
-  explicit TurnQueue(size_t n_tenants) : lines_(n_tenants) {}
+  explicit TurnQueue(size_t n_tenants) : queues_(n_tenants) {}
 
   // False once the queue is closed.
   bool push(size_t tenant, T value) {
     {
       std::lock_guard lock(mutex_);
       if (closed_) return false;
-      lines_[tenant].push_back(std::move(value));
+      queues_[tenant].push_back(std::move(value));
     }
     not_empty_.notify_one();
     return true;
@@ -47,12 +47,12 @@ class TurnQueue {
 
  private:
   std::optional<T> pop_locked() {
-    for (size_t i = 0; i < lines_.size(); ++i) {
-      std::deque<T>& line = lines_[turn_];
-      turn_ = (turn_ + 1) % lines_.size();
-      if (line.empty()) continue;
-      std::optional<T> value = std::move(line.front());
-      line.pop_front();
+    for (size_t i = 0; i < queues_.size(); ++i) {
+      std::deque<T>& queue = queues_[turn_];
+      turn_ = (turn_ + 1) % queues_.size();
+      if (queue.empty()) continue;
+      std::optional<T> value = std::move(queue.front());
+      queue.pop_front();
       return value;
     }
     return std::nullopt;
@@ -61,8 +61,8 @@ class TurnQueue {
   std::mutex mutex_;
   std::condition_variable not_empty_;
   // guarded by mutex_
-  std::vector<std::deque<T>> lines_;  // [n_tenants]
-  size_t turn_ = 0;                   // the tenant whose turn it is
+  std::vector<std::deque<T>> queues_;  // [n_tenants]
+  size_t turn_ = 0;                    // the tenant whose turn it is
   bool closed_ = false;
 };
 
