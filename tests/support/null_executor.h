@@ -66,7 +66,7 @@ class NullExecutor final : public Executor {
     ASSERT_LT(n_unanswered_, options_.depth);
     const StepPlanView view(plan);
     EXPECT_EQ(view.header().digest, step_plan_digest(plan));
-    check_nobody_else_reads_what_it_writes(view);
+    check_no_other_sequence_reads_what_it_writes(view);
     Plan& copy = plans_[n_submitted_ % plans_.size()];
     std::memcpy(copy.data(), plan.data(), plan.size());
     ++n_submitted_;
@@ -320,7 +320,7 @@ class NullExecutor final : public Executor {
   }
 
   // A slot that this step writes must not belong to another sequence of an unfinished step.
-  void check_nobody_else_reads_what_it_writes(const StepPlanView& plan) {
+  void check_no_other_sequence_reads_what_it_writes(const StepPlanView& plan) {
     for (uint64_t n = n_submitted_ - static_cast<uint64_t>(n_unanswered_); n < n_submitted_; ++n) {
       const StepPlanView other = plan_of(n);
       for (size_t i = 0; i < plan.slot_mapping().size(); ++i) {

@@ -88,7 +88,7 @@ TEST(BlockEventsOfAnEngine, AFullMailboxIsHealedByASnapshot) {
   for (uint64_t seed = 21; seed <= 25; ++seed) follow_random_load(seed, 1, 0);
 }
 
-TEST(BlockEventsOfAnEngine, WithoutAPrefixCacheNothingIsTold) {
+TEST(BlockEventsOfAnEngine, WithoutAPrefixCacheNothingIsReported) {
   BlockEventLog log;
   EngineConfig config = testing::small_config();
   config.prefix_cache = false;

@@ -41,7 +41,7 @@ class CacheReceiptTest : public ::testing::Test {
   uint64_t last_id = 0;
 };
 
-TEST_F(CacheReceiptTest, WhatNobodyAskedBeforeWasNeverSeen) {
+TEST_F(CacheReceiptTest, APromptThatWasNotAskedBeforeWasNeverSeen) {
   const CacheReceipt receipt = ask(counting(1, 12));
   EXPECT_EQ(receipt.outcome, CacheOutcome::kNeverSeen);
   EXPECT_EQ(receipt.n_matched, 0);

@@ -80,7 +80,7 @@ TEST(CacheWalk, AMillionBlocksArePassedInPiecesOfAFewThousand) {
   }
 }
 
-TEST(CacheWalk, ReadsNothingOfBlocksThatNobodyFoundButWhoseTheyAre) {
+TEST(CacheWalk, ReadsOnlyTheKeysOfBlocksThatNoRequestFound) {
   WalkedIndex cache(10);
   for (int32_t i = 0; i < 4; ++i) cache.insert(i, i - 1);
   for (int32_t i = 4; i < 9; ++i) cache.insert(i, -1, "tea");

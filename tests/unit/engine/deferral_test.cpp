@@ -63,7 +63,7 @@ TEST_P(Deferrals, APlanLooksUpAsManyPromptsHoweverManyWaitForAPrefix) {
 }
 
 // While the leader is computing, plans do not look deferred sequences up again.
-TEST_P(Deferrals, WhoIsDeferredIsNotLookedUpUntilItIsServed) {
+TEST_P(Deferrals, ADeferredSequenceIsNotLookedUpUntilItIsServed) {
   CoreHarness h(config_of(GetParam()));
   for (uint64_t id = 0; id < 10; ++id) ASSERT_TRUE(h.accept(request_of(id, prompt_of(id), 1)));
   h.turn();
@@ -74,7 +74,7 @@ TEST_P(Deferrals, WhoIsDeferredIsNotLookedUpUntilItIsServed) {
   h.run();
 }
 
-TEST_P(Deferrals, NobodyIsForgottenWhenLeadersEnd) {
+TEST_P(Deferrals, NoSequenceIsForgottenWhenLeadersEnd) {
   CoreHarness h(config_of(GetParam()));
   for (uint64_t id = 0; id < 8; ++id) ASSERT_TRUE(h.accept(request_of(id, prompt_of(id), 2)));
   for (uint64_t id = 0; id < 4; ++id) {  // one leader after the other
@@ -86,7 +86,7 @@ TEST_P(Deferrals, NobodyIsForgottenWhenLeadersEnd) {
   EXPECT_LT(h.core.snapshot().n_query_rows, uint64_t{3 * kSystem}) << "each began at nothing";
 }
 
-TEST_P(Deferrals, WhoIsCancelledWhileItIsDeferredIsGone) {
+TEST_P(Deferrals, ASequenceCancelledWhileItIsDeferredIsGone) {
   CoreHarness h(config_of(GetParam()));
   for (uint64_t id = 0; id < 3; ++id) ASSERT_TRUE(h.accept(request_of(id, prompt_of(id), 2)));
   h.turn();
@@ -120,7 +120,7 @@ TEST_P(Deferrals, ALeaderThatPublishesNoMoreIsNotWaitedFor) {
 }
 
 // A prefix takes longer than kMaxStepsDeferred: the sequence then continues with what is cached.
-TEST_P(Deferrals, NobodyWaitsForLongerThanTheBound) {
+TEST_P(Deferrals, NoSequenceWaitsForLongerThanTheBound) {
   EngineConfig config = config_of(GetParam());
   config.limits.max_tokens = 32;  // 256 steps
   CoreHarness h(config);

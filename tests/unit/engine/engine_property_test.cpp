@@ -67,7 +67,7 @@ TEST_P(EnginePropertyTest, StreamsEqualSoloRunsWhateverTheScheduling) {
   }
 }
 
-TEST_P(EnginePropertyTest, CancelsAndFailuresAmongThemChangeNobodyElsesStream) {
+TEST_P(EnginePropertyTest, CancelsAndFailuresAmongThemChangeNoOtherStream) {
   for (uint64_t seed = 100; seed < 125; ++seed) {
     SeededRandom random(seed);
     std::vector<GenerationRequest> requests;

@@ -65,7 +65,7 @@ TEST_P(FailedStep, ItTakesNoMoreTrialsThanHalvingNeeds) {
   EXPECT_EQ(failures.n_failed_of(DecodeFailureCause::kCompute), 1u);
 }
 
-TEST_P(FailedStep, AFaultThatPassesFailsNobody) {
+TEST_P(FailedStep, AFaultThatPassesFailsNoRequest) {
   for (StepStatus status :
        {StepStatus::kRankFailed, StepStatus::kCommFailed, StepStatus::kPlanMismatch}) {
     NullExecutor::Options options = executor_options(config());
@@ -91,7 +91,7 @@ TEST_P(FailedStep, AFaultThatPassesFailsNobody) {
 }
 
 // A collective that times out names no row, and neither do repeated timeouts.
-TEST_P(FailedStep, TimeoutsInARowFailNobody) {
+TEST_P(FailedStep, TimeoutsInARowFailNoRequest) {
   NullExecutor::Options options = executor_options(config());
   options.fail_status = StepStatus::kCommFailed;
   CoreHarness h(config(), options);
@@ -147,7 +147,7 @@ TEST_P(FailedStep, APauseThatDoublesComesBeforeEachTry) {
 }
 
 // {1 2} has run, {3 4} runs; meanwhile 3, whose row makes steps fail, is cancelled.
-TEST_P(FailedStep, WhoIsLeftOfATrialOfTwoIsNotToBlame) {
+TEST_P(FailedStep, TheSequenceLeftOfATrialOfTwoIsNotToBlame) {
   CoreHarness h(config(), breaking(config()));
   for (uint64_t id : {1, 2, 4}) ASSERT_TRUE(h.accept(request_of(id, {10, int32_t(id)}, 8)));
   ASSERT_TRUE(h.accept(request_of(3, {10, kBreaking}, 8)));
@@ -203,7 +203,7 @@ TEST_P(FailedStep, WhatItComputedIsNotInTheCache) {
   EXPECT_EQ(h.core.snapshot().n_blocks_cached, 0);
 }
 
-TEST_P(FailedStep, AmongRandomLoadsNobodyElsesStreamChanges) {
+TEST_P(FailedStep, AmongRandomLoadsNoOtherStreamChanges) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     SeededRandom random(seed);
     EngineConfig c = config();

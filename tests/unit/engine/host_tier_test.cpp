@@ -49,7 +49,7 @@ TEST_P(HostTierEngine, APromptThatWasEvictedIsLoadedAgain) {
   EXPECT_GE(s.n_host_stored, s.n_host_loaded);
 }
 
-TEST_P(HostTierEngine, WhoWasPreemptedGoesOnFromHostMemory) {
+TEST_P(HostTierEngine, APreemptedSequenceGoesOnFromHostMemory) {
   EngineConfig config = tiered_config(GetParam());
   config.n_kv_blocks = 17;
   CoreHarness h(config);
@@ -70,7 +70,7 @@ TEST_P(HostTierEngine, WhoWasPreemptedGoesOnFromHostMemory) {
   for (uint64_t id = 10; id < 13; ++id) EXPECT_EQ(h.choice(id), solo.choice(id));
 }
 
-TEST_P(HostTierEngine, WhatIsNotWhatWasStoredIsComputedAnewAndFailsNobody) {
+TEST_P(HostTierEngine, WhatIsNotWhatWasStoredIsComputedAnewAndFailsNoRequest) {
   CoreHarness h(tiered_config(GetParam()));
   ASSERT_TRUE(h.accept(request_of(1, counting(1, 22), 5)));
   h.run();

@@ -28,7 +28,7 @@ INSTANTIATE_TEST_SUITE_P(StepsInFlight, Preemption, ::testing::Values(1, 2));
 
 std::vector<int32_t> prompt_of(uint64_t id) { return {static_cast<int32_t>(id), 2, 3, 4, 5}; }
 
-TEST_P(Preemption, WhoOutgrowsThePoolWaitsAndNothingFails) {
+TEST_P(Preemption, ASequenceThatOutgrowsThePoolWaitsAndNothingFails) {
   CoreHarness h(tight_config(GetParam(), 20));  // 80 tokens; four of 45 need 48 blocks
   teach_short_answers(h);
   for (uint64_t id = 0; id < 8; ++id) ASSERT_TRUE(h.accept(request_of(id, prompt_of(id), 40)));
@@ -118,7 +118,7 @@ TEST_P(Preemption, ACancelWhileItWaitsAgainFreesNothingTwice) {
 
 // The second of two sequences with the same output references the first one's blocks beside its
 // own. It then holds more of the pool than it needs, and too much once the first one has ended.
-TEST_P(Preemption, WhoHoldsBlocksTwiceStartsOverRatherThanStandStill) {
+TEST_P(Preemption, ASequenceThatHoldsBlocksTwiceStartsOverRatherThanStandStill) {
   EngineConfig config = tight_config(GetParam(), 9);
   config.limits.max_model_len = 32;
   NullExecutor::Options options = executor_options(config);

@@ -264,7 +264,7 @@ TEST(PrefixReuse, TheHistoryKnowsTheTokensThatWereNotForwarded) {
 
 // Conversations, branches and unrelated prompts in a pool of a third of what they need, with one
 // and with two steps in flight: the output of each equals the one it has alone and uncached.
-TEST(PrefixReuse, NobodysTokensDependOnTheCache) {
+TEST(PrefixReuse, NoTokenDependsOnTheCache) {
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     SeededRandom random(seed);
     EngineConfig config = small_config(static_cast<int>(seed % 2) + 1);

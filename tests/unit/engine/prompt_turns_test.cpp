@@ -145,7 +145,7 @@ TEST_F(PromptTurns, AShortPromptOfALowerPriorityWaits) {
 
 // Request 1: 21 blocks, runs. Request 2: 16 blocks, waits, and is longer than what 1 has left.
 // Request 3: 2 blocks.
-TEST_F(PromptTurns, WhoOvertakesLeavesTheBlocksThatTheFirstInLineNeeds) {
+TEST_F(PromptTurns, AnOvertakingSequenceLeavesTheBlocksThatTheFirstInTheQueueNeeds) {
   for (int32_t n_blocks : {38, 39}) {
     CoreHarness h(config_of(4, n_blocks));
     ASSERT_TRUE(h.accept(prompt_of(1, 80, 4)));
@@ -158,7 +158,7 @@ TEST_F(PromptTurns, WhoOvertakesLeavesTheBlocksThatTheFirstInLineNeeds) {
   }
 }
 
-TEST_F(PromptTurns, WhoOvertakesLeavesASlotForTheFirstInLine) {
+TEST_F(PromptTurns, AnOvertakingSequenceLeavesASlotForTheFirstInTheQueue) {
   for (int32_t max_seqs : {2, 3}) {
     CoreHarness h(config_of(max_seqs, 400));
     ASSERT_TRUE(h.accept(prompt_of(1, 80, 4)));

@@ -72,7 +72,7 @@ TEST_P(PublishedChunks, APromptWhoseDeadlinePassesLeavesTheBlocksOfItsSteps) {
 }
 
 // A client that gives up after every three steps and retries gets its answer in the end.
-TEST_P(PublishedChunks, WhoGivesUpTooEarlyAgainAndAgainGetsThereInTheEnd) {
+TEST_P(PublishedChunks, AClientThatGivesUpTooEarlyAgainAndAgainGetsThereInTheEnd) {
   CoreHarness h(long_config(depth()));
   uint64_t id = 0;
   do {

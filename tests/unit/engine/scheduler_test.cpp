@@ -145,7 +145,7 @@ TEST(Scheduler, PromptsShareAStepInOrderOfArrival) {
   EXPECT_FALSE(plan.chunks[2].samples);
 }
 
-TEST(Scheduler, NobodyOvertakesTheHeadOfTheLine) {
+TEST(Scheduler, NoSequenceOvertakesTheHeadOfTheQueue) {
   Line line(limits_of(16, 4), 8);  // 32 tokens
   line.add(10, 10);                // 5 blocks
   line.step();
@@ -188,7 +188,7 @@ TEST(Scheduler, ChoicesOfOneRequestAreAdmittedOneByOne) {
   EXPECT_EQ(line.scheduler.waiting().n_new_requests(), 0);
 }
 
-TEST(Scheduler, AWaitingSequenceLeavesTheLineAtOnce) {
+TEST(Scheduler, AWaitingSequenceLeavesTheQueueAtOnce) {
   Line line(limits_of(16, 1), 32);
   Sequence& first = line.add(3, 4);
   Sequence& second = line.add(3, 4);

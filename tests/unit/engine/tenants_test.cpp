@@ -25,7 +25,7 @@ TEST(FairShare, TurnsAreOfAQuantumTimesTheWeight) {
   EXPECT_NEAR(n_served[1], 2 * n_served[0], 3 * FairShare::kQuantum);
 }
 
-TEST(FairShare, WhoHasNothingToDoSavesNothingUp) {
+TEST(FairShare, ATenantWithNothingToDoSavesNothingUp) {
   FairShare share({1, 1});
   const std::vector<uint8_t> first = {1, 0}, both = {1, 1};
   for (int i = 0; i < 100; ++i) {
@@ -118,7 +118,7 @@ TEST(Tenants, AFloorIsThereWhenItIsWanted) {
 }
 
 // The first waiting sequence lacks blocks that others hold; its own tenant's limit has room.
-TEST(Tenants, WhoWaitsForBlocksOfOthersIsNotOvertakenInItsLine) {
+TEST(Tenants, ASequenceThatWaitsForBlocksOfOthersIsNotOvertakenInItsQueue) {
   CoreHarness h(config_with({{.name = "b"}}, 8));  // 32 tokens
   const auto ask = [&](uint64_t id, int32_t tenant, size_t n_prompt, int32_t max_tokens) {
     const std::vector<int32_t> prompt(n_prompt, static_cast<int32_t>(id));
@@ -137,7 +137,7 @@ TEST(Tenants, WhoWaitsForBlocksOfOthersIsNotOvertakenInItsLine) {
 }
 
 // A tenant at its ceiling waits for its own requests; the other tenant's requests run.
-TEST(Tenants, ACeilingHoldsUpNobodyElse) {
+TEST(Tenants, ACeilingHoldsUpNoOtherTenant) {
   CoreHarness h(config_with({{.name = "b", .ceiling = 8}, {.name = "c"}}));
   for (uint64_t id = 0; id < 4; ++id) {
     ASSERT_TRUE(h.accept(of_tenant(1, request_of(id, std::vector<int32_t>(16, int32_t(id)), 8))));
@@ -155,7 +155,7 @@ TEST(Tenants, ACeilingHoldsUpNobodyElse) {
   EXPECT_EQ(h.sink.ends.size(), 5u);
 }
 
-TEST(Tenants, LimitsNeverShowInATokenAndNobodyStarves) {
+TEST(Tenants, LimitsNeverShowInATokenAndNoTenantStarves) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     SeededRandom random(seed);
     const auto blocks = [&](int64_t n) { return static_cast<int32_t>(random.integer(0, n)); };

@@ -105,7 +105,7 @@ TEST(BlockPool, AnAssignedReservationReturnsTheOldOne) {
   EXPECT_EQ(pool.n_blocks_reserved(), 1);
 }
 
-TEST(BlockPool, AKeptBlockIsCachedUntilSomebodySharesIt) {
+TEST(BlockPool, AKeptBlockIsCachedUntilItIsShared) {
   BlockPool pool(2);
   BlockRef block = take_one(pool);
   const BlockId id = block.id();
@@ -143,7 +143,7 @@ TEST(BlockPool, AWatcherHearsWhatIsCachedAndWhatIsShared) {
   EXPECT_EQ(pool.n_blocks_free(), 4);
 }
 
-TEST(BlockPool, ABlockIsChargedToWhoeverTookIt) {
+TEST(BlockPool, ABlockIsChargedToTheTenantThatTookIt) {
   const std::vector<TenantConfig> tenants{{}, {.floor = 2}, {.ceiling = 3}};
   BlockPool pool(8, tenants);
   EXPECT_EQ(pool.n_blocks_available(0), 6);
@@ -160,7 +160,7 @@ TEST(BlockPool, ABlockIsChargedToWhoeverTookIt) {
   EXPECT_EQ(pool.owner(id), 2);
 }
 
-TEST(BlockPool, ACachedBlockIsChargedToWhoeverSharesItNext) {
+TEST(BlockPool, ACachedBlockIsChargedToTheTenantThatSharesItNext) {
   const std::vector<TenantConfig> tenants(2);
   BlockPool pool(8, tenants);
   BlockRef block = pool.reserve(1, 1)->take();

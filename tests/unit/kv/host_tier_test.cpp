@@ -121,7 +121,7 @@ TEST(HostTier, NoMoreCopiesThanAStepCanMake) {
   EXPECT_EQ(pool.tier.n_blocks(HostBlockState::kCached), 2);
 }
 
-TEST(HostTier, WhatWasDroppedIsNotFoundAndFreeOnceNobodyPinsIt) {
+TEST(HostTier, WhatWasDroppedIsNotFoundAndFreeOnceItHasNoPins) {
   TieredPool pool(4);
   pool.leave(counting(0, 4));
   pool.evict_all();
@@ -152,7 +152,7 @@ TEST(HostTier, AQuarantineEndsAfterSomeSteps) {
   EXPECT_EQ(pool.tier.check_invariants(), 0);
 }
 
-TEST(HostTier, ClearForgetsAllThatNobodyPins) {
+TEST(HostTier, ClearForgetsAllThatHasNoPins) {
   TieredPool pool(4);
   pool.leave(counting(0, 8));
   pool.leave(counting(100, 4), {"salt"});

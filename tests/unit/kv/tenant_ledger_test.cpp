@@ -67,7 +67,7 @@ TEST(Tenants, ATenantMayAlwaysEvictItsOwn) {
   EXPECT_EQ(pool.n_found(counting(100, 16)), 4u);
 }
 
-TEST(Tenants, WhoIsOverItsCeilingMakesRoomForItself) {
+TEST(Tenants, ATenantOverItsCeilingMakesRoomForItself) {
   CachedPool pool(8, 4, EvictionPolicy::kLru, {{}, {.ceiling = 4}});
   pool.leave(counting(0, 16), {}, 0);  // the oldest
   pool.leave(counting(100, 16), {}, 1);
