@@ -7,9 +7,8 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/service/config/config.h"
-#include "common/service/http/large_blocks.h"
 #include "common/service/logging.h"
-#include "common/service/signals.h"
+#include "common/service/process.h"
 #include "node/service/app/node_app.h"
 
 namespace {

@@ -12,9 +12,8 @@
 #include "common/load_error.h"
 #include "common/service/config/config.h"
 #include "common/service/http/admin_http.h"
-#include "common/service/http/large_blocks.h"
 #include "common/service/logging.h"
-#include "common/service/signals.h"
+#include "common/service/process.h"
 #include "coordinator/app/coordinator_app.h"
 #include "node/service/app/node_app.h"
 

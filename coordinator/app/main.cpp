@@ -2,9 +2,8 @@
 #include <cstdio>
 
 #include "common/service/config/config.h"
-#include "common/service/http/large_blocks.h"
 #include "common/service/logging.h"
-#include "common/service/signals.h"
+#include "common/service/process.h"
 #include "coordinator/app/coordinator_app.h"
 
 namespace lockstep {

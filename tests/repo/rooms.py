@@ -8,7 +8,7 @@ FEW = {
     "common/text": "utf8",
     "clients/cpp": "client",
     "common/memory": "buffer byte_budget ledger",
-    "common/service": "logging signals",
+    "common/service": "logging process",
     "common/service/config": "config strict_yaml",
     "coordinator": "probes",
     "coordinator/app": "coordinator_app",
@@ -58,7 +58,7 @@ MANY = {
                "check clock error_code fault_points hash64 host_port ids load_error log machine ranges "
                "result sampling_ranges seed_source units version"),
     "common/service/http": ("What the gateway and the admin port share of HTTP.",
-                            "admin_http http_guard http_head large_blocks percent"),
+                            "admin_http http_guard http_head percent"),
     "common/threads": ("The few ways in which threads meet or are watched, one header each.",
                        "bounded_queue progress stall_watch threads"),
     "coordinator/cluster": ("What is known of the nodes; the ZeroMQ frontend feeds each part.",

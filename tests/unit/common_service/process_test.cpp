@@ -1,4 +1,4 @@
-#include "common/service/http/large_blocks.h"
+#include "common/service/process.h"
 
 #include <gtest/gtest.h>
 #include <malloc.h>

@@ -1,7 +1,10 @@
-#include "common/service/signals.h"
+#include "common/service/process.h"
 
 #include <csignal>
 #include <ctime>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace lockstep {
 namespace {
@@ -34,6 +37,12 @@ void TerminationSignals::wait() {
   int signal = 0;
   while (sigwait(&set, &signal) != 0) {
   }
+}
+
+void give_back_large_blocks() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, static_cast<int>(kLargeBlockBytes));
+#endif
 }
 
 }  // namespace lockstep
