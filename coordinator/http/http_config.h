@@ -2,25 +2,15 @@
 // server.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 
 #include "common/host_port.h"
 #include "common/memory/byte_budget.h"
+#include "common/service/http/http_message.h"
 
 namespace lockstep {
-
-struct HttpLimits {
-  size_t body_bytes = 16u << 20;
-  uint32_t header_bytes = 16u << 10;
-  std::chrono::milliseconds header_timeout{10'000};  // from the first byte to the last header
-  std::chrono::milliseconds body_timeout{60'000};
-  std::chrono::milliseconds idle_timeout{75'000};  // between two requests of a connection
-  // A client that reads nothing for this long is disconnected.
-  std::chrono::milliseconds write_timeout{30'000};
-};
 
 struct HttpServerConfig {
   HostPort address;

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "common/result.h"
-#include "coordinator/http/http_message.h"
+#include "common/service/http/http_message.h"
 
 namespace lockstep {
 

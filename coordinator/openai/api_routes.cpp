@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/service/http/percent.h"
+#include "common/service/http/url.h"
 #include "common/version.h"
 #include "coordinator/http/http_error.h"
 

@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "coordinator/http/http_message.h"
+#include "common/service/http/http_reply.h"
 #include "coordinator/openai/generate_handler.h"
 #include "coordinator/requests/cluster_client.h"
 

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "common/result.h"
+#include "common/service/http/http_reply.h"
 #include "coordinator/cluster/cluster_view.h"
-#include "coordinator/http/http_message.h"
 #include "coordinator/http/id_generator.h"
 #include "coordinator/openai/openai_request.h"
 #include "coordinator/openai/openai_response.h"

@@ -57,15 +57,14 @@ MANY = {
     "common": ("Words of every layer, each of which stands alone: ids, units, errors, the clock.",
                "check clock error_code fault_points hash64 host_port ids load_error log machine ranges "
                "result sampling_ranges seed_source units version"),
-    "common/service/http": ("What the gateway and the admin port share of HTTP.",
-                            "admin_http http_guard http_head percent"),
+    "common/service/http": ("The HTTP session of every port, its values, and the admin port that runs it.",
+                            "admin_http http_guard http_message http_reply http_session url"),
     "common/threads": ("The few ways in which threads meet or are watched, one header each.",
                        "bounded_queue progress stall_watch threads"),
     "coordinator/cluster": ("What is known of the nodes; the ZeroMQ frontend feeds each part.",
                             "cluster_view fingerprint_watch node_table unreached_nodes"),
     "coordinator/http": ("HTTP and JSON without OpenAI: what any route is written with.",
-                         "http_config http_error http_message http_server id_generator "
-                         "json_body sse"),
+                         "http_config http_error http_server id_generator json_body sse"),
     "coordinator/requests": ("The two ends of a request's way, and what routes hold of it.",
                              "cluster_client forwarder reply_queue request_dispatcher"),
     "kernels": ("The interface of the ops, which every back end implements.",

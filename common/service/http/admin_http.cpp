@@ -9,11 +9,15 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <list>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "common/log.h"
-#include "common/service/http/admin_session.h"
+#include "common/service/http/admin_handler.h"
 #include "common/service/http/http_guard.h"
+#include "common/service/http/http_session.h"
 #include "common/threads/threads.h"
 
 namespace lockstep {
@@ -25,6 +29,18 @@ using std::chrono::milliseconds;
 using tcp = asio::ip::tcp;
 
 constexpr milliseconds kPause{50};  // before accepting again without free descriptors
+constexpr size_t kMaxConnections = 64;
+// Fewer verbs than connections may be open, so at least one connection always waits for its client.
+static_assert(AdminHandler::kMaxCalls < kMaxConnections);
+
+constexpr HttpLimits kLimits{.body_bytes = 16 * 1024,
+                             .header_bytes = 8 * 1024,
+                             .unparsed_bytes = 24 * 1024,
+                             .header_timeout = std::chrono::seconds(10),
+                             .body_timeout = std::chrono::seconds(10),
+                             .idle_timeout = std::chrono::seconds(10),
+                             .request_timeout = std::chrono::seconds(10),
+                             .write_timeout = std::chrono::seconds(10)};
 
 // File descriptors that the admin port reserves for probes, for times when the process has no
 // others.
@@ -62,8 +78,13 @@ HostPort host_port(const tcp::endpoint& endpoint) {
 }  // namespace
 
 struct AdminHttp::Impl {
-  Impl(AdminRoutes r, bool is_guarded)
-      : routes(std::move(r)), floor{io, routes, is_guarded, jobs.queue(), {}, 0} {}
+  Impl(AdminRoutes routes, bool is_guarded)
+      : handler(io, std::move(routes), jobs.queue()),
+        port{.limits = kLimits,
+             .handler = [this](HttpRequest& request,
+                               HttpReply& reply) { return handler.handle(request, reply); },
+             .error_response = [](const Error& error) { return to_http(admin_error(error)); },
+             .is_guarded = is_guarded} {}
   ~Impl() {
     io.stop();
     if (thread.joinable()) thread.join();
@@ -94,20 +115,41 @@ struct AdminHttp::Impl {
   void accept() {
     acceptor.async_accept([this](error_code error, tcp::socket socket) {
       if (error) return accept_again(error);
-      const bool is_full = floor.sessions.size() >= AdminFloor::kMaxConnections;
-      if (!is_full || floor.close_silent(milliseconds{0})) {
-        std::make_shared<AdminSession>(std::move(socket), floor)->read();
-      }
+      const bool is_full = sessions.size() >= kMaxConnections;
+      if (!is_full || close_silent(milliseconds{0})) run_session(std::move(socket));
       spare.refill();
       accept();
     });
+  }
+
+  void run_session(tcp::socket socket) {
+    const auto session = std::make_shared<HttpSession>(std::move(socket), port);
+    const auto entry = sessions.insert(sessions.end(), session);
+    session->start([this, entry] { sessions.erase(entry); });
+  }
+
+  // Closes the connection that has waited longest for its client, if for `least` or more. False if
+  // none has. A probe is a new connection that sends its request at once, so a probe is never the
+  // one that is closed for a new connection.
+  bool close_silent(milliseconds least) {
+    auto since = HttpSession::Clock::now() - least;
+    std::shared_ptr<HttpSession> silent;
+    for (const auto& entry : sessions) {
+      const auto session = entry.lock();
+      const auto waiting_since = session ? session->waiting_since() : std::nullopt;
+      if (!waiting_since || *waiting_since > since) continue;
+      since = *waiting_since;
+      silent = session;
+    }
+    if (silent) silent->close();
+    return silent != nullptr;
   }
 
   // Out of descriptors: frees a reserved one, or closes a connection that has been silent.
   void accept_again(const error_code& error) {
     const bool is_short = error == asio::error::no_descriptors ||
                           error == error_code(ENFILE, boost::system::system_category());
-    if (is_short && (spare.give() || floor.close_silent(kPause))) return accept();
+    if (is_short && (spare.give() || close_silent(kPause))) return accept();
     retry.expires_after(kPause);
     retry.async_wait([this](error_code failed) {
       if (failed) return;
@@ -117,12 +159,13 @@ struct AdminHttp::Impl {
   }
 
   // constant after start
-  const AdminRoutes routes;
   HostPort address;
   AdminJobs jobs;
-  // the probes' thread
+  // the probes' thread; the sessions' pending operations belong to `io` and use what is above it
   SpareDescriptors spare;
-  AdminFloor floor;  // outlives io, whose pending operations own the sessions
+  AdminHandler handler;
+  const HttpPort port;
+  std::list<std::weak_ptr<HttpSession>> sessions;
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
   asio::steady_timer retry{io};

@@ -16,6 +16,7 @@
 
 #include "common/host_port.h"
 #include "common/result.h"
+#include "common/service/http/url.h"
 
 namespace lockstep {
 
@@ -30,7 +31,7 @@ using AdminAnswer = std::function<AdminResponse()>;
 // Hands over the answer. Any thread, now or later, even after the server's end. Only the first call
 // of a request counts, and none after the request's timeout.
 using AdminReply = std::function<void(AdminAnswer)>;
-using AdminQuery = std::map<std::string, std::string, std::less<>>;  // "?a=1&b=2", decoded
+using AdminQuery = UrlQuery;
 // Begins a verb on the verbs' thread without blocking; slow work ends with a call of the reply.
 using AdminVerb = std::function<void(const AdminQuery&, AdminReply)>;
 
