@@ -1,78 +1,55 @@
 #include "clients/cli/http_get.h"
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
+#include <iterator>
+#include <string_view>
 
 #include "common/log.h"
 
 namespace lockstep {
 namespace {
 
-namespace beast = boost::beast;
-namespace http = beast::http;
-using boost::system::error_code;
-using tcp = boost::asio::ip::tcp;
+// The body of a whole answer with status 200.
+Result<std::string> body_of(const std::string& answer) {
+  const size_t head_end = answer.find("\r\n\r\n");
+  if (!answer.starts_with("HTTP/1.") || head_end == answer.npos)
+    return Error{ErrorCode::kInternal, "the answer is not HTTP", ""};
+  const std::string status = answer.substr(9, 3);
+  if (status != "200") return Error{ErrorCode::kInternal, "HTTP " + status, ""};
+  std::string body = answer.substr(head_end + 4);
+  const std::string_view length = "\r\nContent-Length: ";
+  const size_t found = answer.find(length);
+  const bool is_cut_off =
+      found < head_end && !std::string_view(answer)
+                               .substr(found + length.size())
+                               .starts_with(std::to_string(body.size()) + "\r\n");
+  if (is_cut_off) return Error{ErrorCode::kInternal, "the answer is cut off", ""};
+  return body;
+}
 
-// One request and its response; each asynchronous step starts the next.
-class Exchange {
- public:
-  Exchange(boost::asio::io_context& context, const HostPort& address, const std::string& path)
-      : resolver_(context), stream_(context), request_(http::verb::get, path, 11) {
-    request_.set(http::field::host, to_string(address));
-  }
-  void start(const HostPort& address) {
-    resolver_.async_resolve(address.host, std::to_string(address.port),
-                            [this](error_code error, const tcp::resolver::results_type& found) {
-                              if (!failed(error)) connect(found);
-                            });
-  }
-
-  error_code error = boost::asio::error::timed_out;  // stays so if the exchange does not finish
-  http::response<http::string_body> response;
-
- private:
-  bool failed(error_code step) {
-    if (step) error = step;
-    return static_cast<bool>(step);
-  }
-  void connect(const tcp::resolver::results_type& found) {
-    stream_.async_connect(found, [this](error_code step, const tcp::endpoint&) {
-      if (!failed(step)) write();
-    });
-  }
-  void write() {
-    http::async_write(stream_, request_, [this](error_code step, size_t) {
-      if (!failed(step)) read();
-    });
-  }
-  void read() {
-    http::async_read(stream_, buffer_, response, [this](error_code step, size_t) { error = step; });
-  }
-
-  tcp::resolver resolver_;
-  beast::tcp_stream stream_;
-  http::request<http::empty_body> request_;
-  beast::flat_buffer buffer_;
-};
+// HTTP/1.0, where the server closes the connection behind the answer.
+Result<std::string> get(const HostPort& address, const std::string& path,
+                        std::chrono::milliseconds timeout) {
+  boost::asio::ip::tcp::iostream stream;
+  stream.expires_after(timeout);  // for all that follows
+  stream.connect(address.host, std::to_string(address.port));
+  stream << "GET " << path << " HTTP/1.0\r\nHost: " << to_string(address) << "\r\n\r\n"
+         << std::flush;
+  if (!stream) return Error{ErrorCode::kInternal, stream.error().message(), ""};
+  const std::string answer(std::istreambuf_iterator<char>(stream), {});
+  if (stream.error() != boost::asio::error::eof)
+    return Error{ErrorCode::kInternal, stream.error().message(), ""};
+  return body_of(answer);
+}
 
 }  // namespace
 
 Result<std::string> wait_http_get(const HostPort& address, const std::string& path,
                                   std::chrono::milliseconds timeout) {
-  boost::asio::io_context context;
-  Exchange exchange(context, address, path);
-  exchange.start(address);
-  context.run_for(timeout);
-  const std::string url = "http://" + to_string(address) + path;
-  if (exchange.error) {
-    return Error{ErrorCode::kInternal, str(url, ": ", exchange.error.message()), ""};
-  }
-  if (exchange.response.result_int() != 200) {
-    return Error{ErrorCode::kInternal, str(url, ": HTTP ", exchange.response.result_int()), ""};
-  }
-  return std::move(exchange.response.body());
+  Result<std::string> body = get(address, path, timeout);
+  if (body) return body;
+  return Error{ErrorCode::kInternal,
+               str("http://", to_string(address), path, ": ", body.error().message), ""};
 }
 
 }  // namespace lockstep
