@@ -1,5 +1,5 @@
 // Any bytes are refused with a LoadError, or are a model all of whose contents can be used
-// (fuzz_gguf.h, which tests/unit/model/gguf_fuzz_test.cpp shares).
+// (fuzz_gguf.h, which tests/unit/model/files/gguf_fuzz_test.cpp shares).
 #include "tests/fuzz/fuzz_gguf.h"
 
 #include "tests/fuzz/target.h"
