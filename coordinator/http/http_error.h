@@ -11,7 +11,8 @@ namespace lockstep {
 // Returns OpenAI's {"error": {message, type, param, code}}. Bytes that are not UTF-8 are replaced.
 std::string error_body(const Error& error);
 
-// Returns the status and error_body(), and for errors that a retry may resolve a Retry-After header.
+// Returns the status and error_body(), and for errors that a retry may resolve a Retry-After
+// header.
 HttpResponse error_response(const Error& error);
 
 }  // namespace lockstep
