@@ -70,23 +70,23 @@ def request(port, method, path, body=None, timeout=120):
 
 
 def stream(port, path, body, timeout=120):
-    """Yields the JSON of each SSE event, [DONE] excluded; asserts that [DONE] came."""
+    """Yields the JSON of each SSE event, [DONE] excluded; asserts that [DONE] came. close() hangs up."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    connection.request("POST", path, json.dumps(dict(body, stream=True)).encode(),
-                       {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    assert response.status == 200, response.read()
-    done = False
-    for line in response:
-        if not line.startswith(b"data:"):
-            continue
-        data = line[5:].strip()
-        if data == b"[DONE]":
-            done = True
-            break
-        yield json.loads(data)
-    connection.close()
-    assert done
+    try:
+        connection.request("POST", path, json.dumps(dict(body, stream=True)).encode(),
+                           {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        for line in response:
+            if not line.startswith(b"data:"):
+                continue
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                return
+            yield json.loads(data)
+    finally:
+        connection.close()
+    assert False, "the stream ended without [DONE]"
 
 
 def metric(port, name, **labels):

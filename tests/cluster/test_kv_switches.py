@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from processes import BIN, TINY, cluster, request, stream, wait_for
+from processes import BIN, SMOLLM2, TINY, cluster, request, stream, wait_for
 
 MODEL = TINY / "tiny-9-q8_0.gguf"
 TENANTS = "tenants:\n- {name: gold, floor: 4, weight: 2}\n- {name: silver, ceiling: 8}\n"
@@ -140,26 +140,29 @@ def refused_for_load(c, **fields):
     return answer["error"]["code"], answer["error"]["message"], response.getheader("Retry-After")
 
 
-def test_a_full_queue_is_answered_with_429_and_both_numbers(small):
-    running = stream(small.http, "/v1/completions",
-                     dict(model="m", prompt=[5, 6, 7], max_tokens=440, ignore_eos=True))
-    next(running)  # has the only slot
-    waiting = [threading.Thread(target=ask, args=(small,), kwargs=dict(prompt=[9] * 60))]
-    waiting[0].start()
-    status = lambda: request(small.node_admins[0], "GET", "/metrics")[1]
-    wait_for(lambda: "lockstep_sequences_waiting 1" in status(), what="one waits")
-    code, message, retry = refused_for_load(small, prompt=[8] * 50, max_tokens=1)
-    assert code == "overloaded" and "60 prompt tokens" in message and "100" in message
-    assert retry == "1"
-    waiting.append(threading.Thread(target=ask, args=(small,)))
-    waiting[1].start()
-    wait_for(lambda: "lockstep_sequences_waiting 2" in status(), what="two wait")
-    code, message, retry = refused_for_load(small, prompt=[8], max_tokens=1)
-    assert code == "overloaded" and "2 requests are waiting, the queue holds 2" in message
-    assert retry == "1"
-    list(running)
-    for thread in waiting:
-        thread.join()
+def test_a_full_queue_is_answered_with_429_and_both_numbers():
+    # SmolLM2 takes half a minute for its 4,000 tokens; a tiny model can be done before two requests wait.
+    with cluster(SMOLLM2, node_flags=("--max-model-len=4096", "--max-num-seqs=1",
+                                      "--max-num-queued-reqs=2", "--max-num-queued-tokens=100")) as c:
+        running = stream(c.http, "/v1/completions",
+                         dict(model="m", prompt=[5, 6, 7], max_tokens=4000, ignore_eos=True))
+        next(running)  # has the only slot
+        waiting = [threading.Thread(target=ask, args=(c,), kwargs=dict(prompt=[9] * 60))]
+        waiting[0].start()
+        status = lambda: request(c.node_admins[0], "GET", "/metrics")[1]
+        wait_for(lambda: "lockstep_sequences_waiting 1" in status(), what="one waits")
+        code, message, retry = refused_for_load(c, prompt=[8] * 50, max_tokens=1)
+        assert code == "overloaded" and "60 prompt tokens" in message and "100" in message
+        assert retry == "1"
+        waiting.append(threading.Thread(target=ask, args=(c,)))
+        waiting[1].start()
+        wait_for(lambda: "lockstep_sequences_waiting 2" in status(), what="two wait")
+        code, message, retry = refused_for_load(c, prompt=[8], max_tokens=1)
+        assert code == "overloaded" and "2 requests are waiting, the queue holds 2" in message
+        assert retry == "1"
+        running.close()
+        for thread in waiting:
+            thread.join()
 
 
 def test_verbosity_3_tells_of_each_request(small):
