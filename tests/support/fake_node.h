@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "wire/codec/codec.h"
 #include "wire/zmq/zmq_loop.h"
 
 namespace lockstep::testing {

@@ -163,6 +163,7 @@ class NullExecutor final : public Executor {
     result.step = header.step;
     result.status = StepStatus::kOk;
     result.message.clear();
+    result.bad_host_blocks.clear();
     result.n_samples = header.n_samples;
     const auto tokens = plan.tokens();
     const bool breaks =
@@ -202,7 +203,6 @@ class NullExecutor final : public Executor {
   }
 
   bool load_from_host(const StepPlanView& plan, StepResult& result) {
-    result.bad_host_blocks.clear();
     for (size_t i = 0; i < plan.loads_from().size(); ++i) {
       const HostBlockId from{plan.loads_from()[i]};
       const HostBlock& block = host_.at(static_cast<size_t>(raw(from)));

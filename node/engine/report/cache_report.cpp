@@ -37,6 +37,7 @@ std::vector<KeyOccupancy> occupancy(const CacheWalk& walk) {
 
 std::vector<TenantOccupancy> occupancy(const TenantLedger& ledger) {
   std::vector<TenantOccupancy> out;
+  out.reserve(static_cast<size_t>(ledger.n_tenants()));
   for (int32_t tenant = 0; tenant < ledger.n_tenants(); ++tenant) {
     out.push_back({.n_used = ledger.n_used(tenant), .n_cached = ledger.n_cached(tenant)});
   }

@@ -58,6 +58,22 @@ TEST(AdminHttp, RoutesAnswerOnAFreePort) {
   EXPECT_TRUE(get(*server, "/metrics?x=1").starts_with("HTTP/1.1 200"));
 }
 
+TEST(AdminHttp, AnswersHaveTheseBytes) {
+  const auto server = start(routes());
+  EXPECT_EQ(get(*server, "/metrics"),
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+            "Content-Type: text/plain; version=0.0.4\r\nContent-Length: 4\r\n\r\na 1\n");
+  EXPECT_EQ(get(*server, "/nothing"),
+            "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+            "Content-Length: 10\r\n\r\nnot found\n");
+  EXPECT_EQ(get(*server, "/metrics", "POST"),
+            "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD\r\nConnection: close\r\n"
+            "Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(talk(*server, "GET /metrics HTTP/1.0\r\n\r\n"),
+            "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n"
+            "Content-Length: 4\r\n\r\na 1\n");
+}
+
 TEST(AdminHttp, HeadHasTheLengthWithoutTheBody) {
   const auto server = start(routes());
   const std::string answer = get(*server, "/metrics", "HEAD");

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <set>
 
+#include "common/log.h"
+#include "common/version.h"
 #include "tests/unit/coordinator/http_api_support.h"
 
 namespace lockstep::testing {
@@ -169,6 +171,38 @@ TEST(HttpApi, TextGoesToTokensAndBack) {
             R"({"prompt":"AB"})");
   EXPECT_EQ(coordinator.post("/tokenize", R"({"model":"x","prompt":"A"})").status, 404);
   EXPECT_EQ(coordinator.post("/detokenize", "{}").status, 400);
+}
+
+TEST(HttpApi, AnswersHaveTheseBytes) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  const std::string server = str("\r\nServer: lockstep/", kVersion, "\r\nX-Request-Id: mine\r\n");
+  const auto answer = [&](const std::string& line, const std::string& headers = "") {
+    HttpClient client(coordinator.port());
+    client.send(line + "\r\nX-Request-Id: mine\r\n" + headers + "\r\n");
+    return client.read_to_end();
+  };
+  const std::string close = "Connection: close\r\n";
+  const std::string health =
+      "Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"status\":\"ok\"}";
+  EXPECT_EQ(answer("GET /health HTTP/1.1", close), "HTTP/1.1 200 OK" + server + close + health);
+  EXPECT_EQ(answer("GET /health HTTP/1.0"), "HTTP/1.0 200 OK" + server + health);
+  const std::string refusal = answer("PUT /health HTTP/1.1", close);
+  EXPECT_TRUE(refusal.starts_with("HTTP/1.1 405 Method Not Allowed" + server + close +
+                                  "Content-Type: application/json\r\nAllow: GET, HEAD\r\n"
+                                  "Content-Length: "))
+      << refusal;
+  const std::string body = R"({"model":"tiny","prompt":"a","stream":true,"seed":7})";
+  const std::string stream =
+      answer("POST /v1/completions HTTP/1.1",
+             close + str("Content-Type: application/json\r\nContent-Length: ", body.size(),
+                         "\r\n\r\n", body));
+  EXPECT_TRUE(stream.starts_with(
+      "HTTP/1.1 200 OK" + server + close +
+      "Content-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
+      "X-Accel-Buffering: no\r\nX-Lockstep-Seed: 7\r\nTransfer-Encoding: chunked\r\n\r\n"))
+      << stream;
+  EXPECT_TRUE(stream.ends_with("data: [DONE]\n\n\r\n0\r\n\r\n")) << stream;
 }
 
 TEST(HttpApi, HeadIsGetWithoutTheBody) {
