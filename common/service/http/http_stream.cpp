@@ -185,7 +185,7 @@ asio::awaitable<void> HttpStream::drop_input(size_t n_bytes) {
   }
 }
 
-void HttpStream::watch(std::shared_ptr<void> owner, std::function<void()> on_gone) {
+void HttpStream::watch(const std::shared_ptr<void>& owner, std::function<void()> on_gone) {
   impl_->on_gone = std::move(on_gone);
   impl_->stream.socket().non_blocking(true);
   impl_->wait_readable(owner);

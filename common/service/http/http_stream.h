@@ -66,7 +66,7 @@ class HttpStream {
   // executor, if the client closes its side or sends more than HttpLimits::unparsed_bytes: unread
   // bytes would hide its disconnection. The connection is then closed. `owner` stays alive
   // meanwhile.
-  void watch(std::shared_ptr<void> owner, std::function<void()> on_gone);
+  void watch(const std::shared_ptr<void>& owner, std::function<void()> on_gone);
   void end_watch();
 
  private:
