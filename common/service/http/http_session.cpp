@@ -84,7 +84,7 @@ asio::awaitable<bool> HttpSession::wait_request() {
   const bool has_begun = co_await stream_.wait_input();
   is_idle_ = false;
   is_first_ = false;
-  co_return has_begun&& is_open_;
+  co_return (has_begun && is_open_);
 }
 
 // Returns false when the connection must be closed.
@@ -105,7 +105,7 @@ asio::awaitable<bool> HttpSession::serve_one_request() {
     co_await send(std::move(response));
   }
   stream_.end_watch();
-  co_return keep_alive_&& is_open_;
+  co_return (keep_alive_ && is_open_);
 }
 
 void HttpSession::begin_request() {
