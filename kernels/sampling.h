@@ -18,7 +18,7 @@ inline constexpr int kSampleChunk = 1024;
 
 // CHECKs that the indices of the row lie inside token_ids and the list of banned ids.
 inline void check_row(const SampleArgs& args, const SamplingRow& row) {
-  CHECK(row.seq_slot >= 0 && row.slot < args.token_ids.n_rows());
+  CHECK(row.seq_slot >= 0 && row.seq_slot < args.token_ids.n_rows());
   CHECK(row.n_known >= 0 && row.n_known < args.token_ids.shape[1]);
   CHECK(row.banned_first >= 0 && row.n_banned >= 0);
   CHECK(row.n_banned == 0 ||
