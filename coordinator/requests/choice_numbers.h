@@ -1,5 +1,6 @@
-// number_choices: makes the prompts of one HTTP request draw as one request. Each prompt goes to a
-// node as a request of its own; a choice is drawn from (seed, number of the choice). Pure.
+// number_choices: gives all choices of one HTTP request with several prompts different random
+// numbers. Each prompt goes to a node as a request of its own; the sampler draws the random numbers
+// of a choice from (seed, number of the choice). Pure.
 #pragma once
 
 #include <cstdint>

@@ -5,19 +5,21 @@
 // - Seed: a request without a seed gets one here, so that the request can be run again exactly. The
 //   prompts of one request get the same seed, and their choices are numbered consecutively
 //   (choice_numbers.h).
-// - Admission: a request that no node could decode is refused. A request that exceeds the budget
-//   for bytes in flight (request_bytes.h) is refused too.
+// - Refusal: a request is refused if its n is out of range, if no node could decode it, if it
+//   exceeds max_inflight or the budget for bytes in flight (request_bytes.h), if no node serves its
+//   model, or during a drain.
 // - Ids: on the link to a node, every request has an id that the coordinator generates (the
 //   upstream id, "upstream" meaning towards the node). The client's own id is used towards the
 //   client only.
-// - Token order (token_order.h): tokens are counted by their absolute index within the choice.
+// - Token order (inflight_table.h): tokens are counted by their absolute index within the choice.
 //   Tokens that were sent before, or that come from an older epoch or attempt, are dropped. A gap
 //   ends the request.
-// - Retry: a request that its node refuses or loses before the client had any output is sent to the
-//   next candidate of the same fingerprint (placement.h), to each node at most once. When no
-//   candidate is left, the client receives the refusal; that of a full node takes precedence over
-//   others (refusal.h). A request during which kMaxNodesLost nodes were lost is not sent to a
-//   further node, because the request may be the cause.
+// - Retry: before the client had any output, a request is sent to the next candidate of the same
+//   fingerprint (placement.h) if its node is lost, or refuses it for the node's state or the
+//   request's length (refusal.h). Each node gets the request at most once. When no candidate is
+//   left, the client receives the refusal that keep_refusal() kept. A request during which
+//   kMaxNodesLost (2) nodes were lost is not sent to a further node, because the request may be
+//   the cause.
 // - Node loss: when a node is lost, its requests that had output end with an error. Their token ids
 //   and seeds are kept up to that moment, which is all that resuming them on another node needs.
 #pragma once
@@ -64,10 +66,12 @@ class Forwarder {
   Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,
             CoordinatorProbes& probes, ForwarderConfig config);
 
-  // Messages from clients. A refusal is delivered as an ErrorReply. A generate with the request_id
-  // of a live request is ignored if it is the same request, and refused as a conflict otherwise.
+  // Messages from clients. A refusal is delivered as an ErrorReply. A message with the request_id
+  // of a live request is ignored if it is the same request (is_resent), and refused as a conflict
+  // otherwise.
   void submit(const Client& client, wire::Generate request);
-  // The prompts of one HTTP request; the messages differ only in the prompt and in their ids.
+  // The prompts of one HTTP request, at least one; the messages differ only in the prompt and in
+  // their ids.
   void submit(const Client& client, std::vector<wire::Generate> prompts);
   void submit(const Client& client, wire::Tokenize request);
   void submit(const Client& client, wire::Detokenize request);

@@ -1,5 +1,5 @@
-// Refusals: which errors of a node leave the request to another node, and which of several refusals
-// the client receives. Pure.
+// Refusals: after which errors of its node a request is sent to another node, and which of several
+// refusals the client receives. Pure.
 #pragma once
 
 #include <optional>
@@ -15,8 +15,8 @@ bool is_about_the_node(ErrorCode code);
 bool is_about_the_length(ErrorCode code);
 
 // Replaces `kept`, the refusal for the client, by that of the next node. The refusal of a full node
-// takes precedence over that of a draining node: a client that retries later can expect the full
-// node to have room.
+// is not replaced by that of a node that is draining or does not have the model: a client that
+// retries later can expect the full node to have room. A refusal about the length replaces it.
 void keep_refusal(std::optional<Error>& kept, Error next);
 
 }  // namespace lockstep
