@@ -4,7 +4,7 @@
 // place is built only after a fault, so valid objects do not pay for it.
 //
 // decode() uses it as a visitor of wire/codec/fields.h. The coordinator reads the bodies of HTTP
-// requests with it, and gives a limit where a field has one. Pure; one thread at a time.
+// requests with it, and gives a limit where a field has one. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -54,6 +54,7 @@ class FieldReader {
     read(*value, out, limits...);
     locate(name);
   }
+  // Like field(), and fails if the field is absent or null.
   template <class T, class... Limits>
   void required(const char* name, T& out, const Limits&... limits) {
     const Json* value = find(name);
@@ -74,7 +75,7 @@ class FieldReader {
   // Reads a string or a list of at most `max_size` strings, each of 1 to `max_bytes` bytes.
   void strings(const char* name, std::vector<std::string>& out, size_t max_size, size_t max_bytes);
 
-  // The rest of what a visitor of fields.h has.
+  // These are the remaining functions of a visitor; fields.h describes them.
   void request_id(std::string& out);
   void bytes(const char* name, std::string& out);
   void bytes(const char* name, std::vector<std::string>& out);

@@ -24,7 +24,8 @@ class AdminJobs {
   // Owner only. Waits for the running job and drops the others.
   void stop();
 
-  // Any thread that keeps the queue alive. False if the queue is full or the thread has stopped.
+  // Any thread that keeps the queue alive may push to it. A push returns false if the queue is full
+  // or the thread has stopped.
   using Queue = BoundedQueue<Job>;
   const std::shared_ptr<Queue>& queue() const { return queue_; }
 
@@ -47,7 +48,8 @@ class AdminCall : public std::enable_shared_from_this<AdminCall> {
   // Any thread; only the first call counts. An answer is dropped if there are too many jobs; the
   // call then ends by its timeout.
   void reply(AdminAnswer answer);
-  // Runs `answer` instead of a reply. Returns false like start().
+  // Called after the call's timeout: delivers `answer` and drops any later reply. False if there
+  // are too many jobs.
   bool reply_late(AdminAnswer answer);
 
  private:

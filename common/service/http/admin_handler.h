@@ -14,7 +14,7 @@ namespace lockstep {
 
 class AdminHandler {
  public:
-  // Verbs that may wait for their answer at once.
+  // The most verbs that wait for their answers at the same time.
   static constexpr int kMaxCalls = 32;
 
   // The handler must outlive `io`, whose pending operations own the requests.

@@ -1,6 +1,7 @@
 // AdminHttp: the small HTTP server of health, metrics and control verbs for monitoring and
-// operators, not for users. It has two threads: one moves bytes and answers the probes, and does
-// nothing else; the other starts verbs and writes their answers. A verb that waits for another
+// operators, not for users. A verb, in the files of the admin port, is any route that is not a
+// probe. The server has two threads: one moves bytes and answers the probes, and does nothing else;
+// the other starts verbs and writes their answers. A verb that waits for another
 // thread blocks neither: its answer comes later, or the verb times out. Connections, verbs, bytes
 // and times are bounded, with room reserved for probes. The server knows nothing of its routes'
 // content.

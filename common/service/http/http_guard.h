@@ -1,7 +1,7 @@
-// HttpGuard: refuses HTTP requests that a web page in a browser may have sent. Without keys, a
-// server on loopback trusts every client that can reach it, and every page that is open on this
-// machine can: through a name of its own that resolves to 127.0.0.1 (DNS rebinding), or by a POST
-// to another site. Pure; any thread.
+// check_head: refuses HTTP requests that a web page in a browser may have sent. The ports check no
+// keys, so a server on loopback trusts every client that can reach it. Every page that is open on
+// this machine can reach it: through a name of its own that resolves to 127.0.0.1 (DNS rebinding),
+// or by a POST to another site. Pure; any thread.
 #pragma once
 
 #include <string_view>
@@ -24,9 +24,10 @@ struct HttpHead {
 bool guards_host(std::string_view listen_host, bool insecure);
 
 // Returns kForbidden if `is_guarded` and the Host, or the Origin of anything but a GET or HEAD, is
-// not loopback; a request without these headers is not a browser's and passes. Returns
-// kUnsupportedMediaType for a body that is not declared application/json: a page can declare that
-// only after a preflight request to the server.
+// not loopback, and kInvalidRequest if `is_guarded` and there are several Host headers; a request
+// without these headers is not a browser's and passes. Returns kUnsupportedMediaType for a body
+// that is not declared application/json: a page can declare that only after a preflight request to
+// the server.
 Status check_head(const HttpHead& head, bool is_guarded);
 
 }  // namespace lockstep

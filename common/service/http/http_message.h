@@ -19,7 +19,7 @@ struct HttpRequest {
   std::string path;        // still percent-encoded, without the query
   std::string query;       // what follows the first '?', still percent-encoded
   std::string body;        // at most HttpLimits::body_bytes
-  std::string request_id;  // the client's X-Request-Id, or one of the port's
+  std::string request_id;  // the client's X-Request-Id if short and printable, or the port's
   ByteHold body_bytes;     // the body's share of the budget for bytes in flight
 
   // Frees the body early. A long-running handler calls this once it has parsed the body.
@@ -45,10 +45,12 @@ struct HttpLimits {
   uint32_t header_bytes = 16u << 10;
   // Bytes that were received and not parsed: of a chunk's line, or of pipelined requests.
   size_t unparsed_bytes = 256u << 10;
-  std::chrono::milliseconds header_timeout{10'000};  // from the first byte to the last header
-  std::chrono::milliseconds body_timeout{60'000};
+  // From the first byte of a request to its last header, and on a new connection to the first byte.
+  std::chrono::milliseconds header_timeout{10'000};
+  std::chrono::milliseconds body_timeout{60'000};  // from the last header to the end of the body
   std::chrono::milliseconds idle_timeout{75'000};  // between two requests of a connection
-  // From the previous response to the last byte of the request; nullopt = the sum of the above.
+  // From the previous response, or the start of the connection, to the last byte of the request;
+  // nullopt = only the limits above.
   std::optional<std::chrono::milliseconds> request_timeout = std::nullopt;
   // A client that reads nothing for this long is disconnected.
   std::chrono::milliseconds write_timeout{30'000};

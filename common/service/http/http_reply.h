@@ -1,6 +1,6 @@
-// HttpReply: how a handler answers the request that it was given. HttpHandler: what a port does
-// with its requests. Both are coroutines of the connection's executor. Knows neither sockets nor
-// paths.
+// HttpHandler: what a port does with a request. HttpReply: how the handler answers it. The handler
+// and the functions of the reply are coroutines on the connection's executor. Neither knows sockets
+// or paths.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -27,8 +27,8 @@ class HttpReply {
   virtual boost::asio::awaitable<bool> end_events() = 0;
 
   // Calls `on_gone` once on the executor if the client closes its side before the response is
-  // complete. Bytes that the client sends meanwhile (a pipelined request) are kept; too many of
-  // them close the connection.
+  // complete. Bytes that the client sends meanwhile (a pipelined request) are kept. When they
+  // reach HttpLimits::unparsed_bytes, the connection closes and `on_gone` is called too.
   virtual void watch_peer(std::function<void()> on_gone) = 0;
 };
 

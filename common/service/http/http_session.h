@@ -77,7 +77,7 @@ class HttpSession final : public HttpReply, public std::enable_shared_from_this<
   std::optional<Clock::time_point> waiting_since_ = Clock::now();
   bool is_open_ = true;
   bool is_first_ = true;  // no request has arrived yet
-  bool is_idle_ = false;  // between two requests
+  bool is_idle_ = false;  // no byte of the next request has arrived
   // the present request
   Clock::time_point read_deadline_;
   std::string request_id_;

@@ -39,14 +39,16 @@ class HttpStream {
   ~HttpStream();
 
   boost::asio::any_io_executor executor();
-  // Of the operations that begin after this call, each that lasts longer closes the connection.
+  // An operation that begins after this call and has not ended by the deadline closes the
+  // connection.
   void set_deadline(Clock::time_point deadline);
   // Ends the running operation too.
   void close();
 
-  // Reading. False: the client is gone or too slow, so that no answer would reach it. An Error:
-  // what the client sends is not HTTP or exceeds a limit.
-  bool has_input() const;  // bytes that were received and not parsed
+  // Whether there are bytes that were received and not parsed.
+  bool has_input() const;
+  // These three return false if the client is gone or too slow, so that no answer would reach it,
+  // and an Error if what the client sends is not HTTP or exceeds a limit.
   boost::asio::awaitable<bool> wait_input();
   boost::asio::awaitable<Result<bool>> read_head();
   // Reads a part of the body that begins behind the head.
@@ -62,10 +64,9 @@ class HttpStream {
   // Ends the sending side, then reads and drops up to `n_bytes` until the client closes its side.
   boost::asio::awaitable<void> drop_input(size_t n_bytes);
 
-  // Until end_watch(), reads ahead while the owner does not read. Calls `on_gone` once, on the
-  // executor, if the client closes its side or sends more than HttpLimits::unparsed_bytes: unread
-  // bytes would hide its disconnection. The connection is then closed. `owner` stays alive
-  // meanwhile.
+  // Until end_watch(), reads ahead while the owner does not read. If the client closes its side or
+  // sends HttpLimits::unparsed_bytes, the stream closes the connection and calls `on_gone` once, on
+  // the executor: bytes that stay unread would hide a disconnection. `owner` stays alive meanwhile.
   void watch(const std::shared_ptr<void>& owner, std::function<void()> on_gone);
   void end_watch();
 

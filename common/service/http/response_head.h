@@ -18,7 +18,8 @@ struct ResponseForm {
 
 std::string response_head(const HttpResponse& response, const ResponseForm& form);
 
-// The bytes around `n_bytes` of a chunk, which kChunkEnd follows. kLastChunk ends the body.
+// The line before a chunk of `n_bytes` bytes, which kChunkEnd follows. kLastChunk ends the body. A
+// chunk, in this file, is one of HTTP's chunked transfer coding.
 std::string chunk_begin(size_t n_bytes);
 inline constexpr const char* kChunkEnd = "\r\n";
 inline constexpr const char* kLastChunk = "0\r\n\r\n";
