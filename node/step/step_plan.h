@@ -12,7 +12,7 @@
 //   | cached_ids | cached_seq_slots | cached_positions                           |
 //   | stores_from | stores_to | store_tags | loads_from | loads_to | load_tags   |
 //
-// token_ids is the row of known tokens that each rank keeps for each sequence slot.
+// token_ids has a row for each sequence slot: the known tokens of its sequence. Each rank keeps it.
 //
 // A rank first stores blocks in host memory, then loads blocks from there, then runs the layers; in
 // each layer it copies blocks before the rows write their keys and values.
@@ -44,7 +44,7 @@ struct StepPlanHeader {
   int32_t n_copies = 0;    // blocks that are copied before the rows write
   int32_t n_stores = 0;    // blocks that are stored in host memory before all else
   int32_t n_loads = 0;     // blocks that are loaded from host memory after that
-  int32_t unused = 0;      // in place of padding, which would have no value for the digest
+  int32_t unused = 0;      // in place of padding, whose bytes would not be defined
 };
 
 // The most that a plan of this node can hold. Every buffer is sized by it once, at start.

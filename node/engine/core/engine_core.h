@@ -54,7 +54,7 @@ class EngineCore {
   // The time until start() submits a step again, after steps that failed without naming a row.
   // Requests are accepted and ended meanwhile.
   Clock::TimePoint::duration pause_left() const { return recovery_.pause_left(); }
-  // Nothing waits, runs, is in flight or holds a block.
+  // No sequence waits, runs or holds a block, and no step is in flight.
   bool idle() const { return n_in_flight_ == 0 && scheduler_.idle(); }
   const Scheduler& scheduler() const { return scheduler_; }
   PrefixCache& cache() { return cache_; }
@@ -120,7 +120,7 @@ class EngineCore {
   bool has_started_ = false;  // in this turn
   bool is_paused_ = false;    // in this turn
   Clock::TimePoint busy_since_{};
-  EngineSnapshot counters_;  // those that no member keeps; see snapshot()
+  EngineSnapshot counters_;  // the counts that no other member keeps; see snapshot()
 };
 
 }  // namespace lockstep

@@ -106,8 +106,8 @@ class Scheduler {
   void defer(const Deferral& deferral);
   // Returns to the queues the deferred sequences whose step limit is reached.
   void recall_overdue();
-  // Likewise those that wait for blocks that `leader` has published, or all that wait for it if it
-  // publishes no more.
+  // Returns to the queues the deferred sequences that wait for blocks that `leader` has published,
+  // or all that wait for `leader` if it publishes no more (deferred_queue.h).
   void recall_followers(const Sequence& leader);
   void requeue(Sequence& sequence, RequeueReason reason);
   void give_up_slot(Sequence& sequence);

@@ -84,7 +84,8 @@ class Sequence {
   int32_t n_outputs() const { return n_outputs_; }
   int32_t n_cuts() const { return n_cuts_; }
   int32_t n_computed() const { return n_computed_; }  // with keys and values, cached ones included
-  int32_t n_cached() const { return n_cached_; }      // found in the KV cache at the last admission
+  // Tokens that the last admission found in the prefix cache, in host memory included.
+  int32_t n_cached() const { return n_cached_; }
   int32_t n_inflight() const { return n_inflight_; }
   int32_t n_samples_inflight() const { return n_samples_inflight_; }
   int32_t next_position() const { return n_computed_ + n_inflight_; }  // the next one to plan

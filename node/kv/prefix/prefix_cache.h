@@ -2,7 +2,7 @@
 // sequences that begin with the same tokens. It connects the pool (references to a block) to the
 // index (which tokens a block holds): it finds the longest cached prefix of a prompt, inserts full
 // blocks whose values are known to be finite, and evicts blocks by the policy when room is needed.
-// Knows no bytes. Engine thread only.
+// The cache does not touch the bytes of a block. Engine thread only.
 //
 // An entry is one full block of tokens in the index, named by the KV block that holds it. An entry
 // is referenced while a chain, a block table or a copy holds a BlockRef to its block.
@@ -129,8 +129,9 @@ class PrefixCache final : private CachedBlockWatcher {
   int32_t clear(const std::function<bool(BlockId entry)>& wanted = nullptr);
 
   const PrefixIndex& index() const { return index_; }
-  uint64_t n_evicted() const { return n_evicted_; }          // entries evicted by make_room()
-  uint64_t n_not_indexed() const { return n_not_indexed_; }  // chains that a full bucket ended
+  uint64_t n_evicted() const { return n_evicted_; }  // entries evicted by make_room()
+  // Chains that stopped publishing because a bucket of the index was full.
+  uint64_t n_not_indexed() const { return n_not_indexed_; }
   // The number of the first invariant that does not hold, or 0. Walks every block.
   int check_invariants() const;
 

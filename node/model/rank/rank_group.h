@@ -1,8 +1,8 @@
 // RankGroup: the Executor that runs a real model on N rank threads (tensor parallelism). Owns for
-// each rank its shard of the weights, its KV pages, its workspace, its stream and its communicator;
-// all are sized once, at start. If a rank throws, the exception is caught, the other ranks'
-// collectives are aborted, and the step fails with a message that names that rank. Called by the
-// engine thread, progress() by any thread.
+// each rank its shard of the weights, its KV blocks, its workspace, its stream and its
+// communicator; all are sized once, at start. If a rank throws, the exception is caught, the other
+// ranks' collectives are aborted, and the step fails with a message that names that rank. Called by
+// the engine thread, progress() by any thread.
 #pragma once
 
 #include <chrono>
