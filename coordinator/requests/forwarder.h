@@ -12,7 +12,7 @@
 //   upstream id, "upstream" meaning towards the node). The client's own id is used towards the
 //   client only.
 // - Token order (inflight_table.h): tokens are counted by their absolute index within the choice.
-//   Tokens that were sent before, or that come from an older epoch or attempt, are dropped. A gap
+//   Tokens that were sent before, or that come from another epoch or attempt, are dropped. A gap
 //   ends the request.
 // - Retry: before the client had any output, a request is sent to the next candidate of the same
 //   fingerprint (placement.h) if its node is lost, or refuses it for the node's state or the

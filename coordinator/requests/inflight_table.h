@@ -60,9 +60,13 @@ struct Inflight {
 };
 
 enum class TokenOrder {
-  kNext,   // the message continues the choice exactly
-  kStale,  // all its tokens were sent before, or it is from an older epoch or attempt
-  kBroken  // tokens before the message are missing, or the choice does not exist
+  kNext,  // the message continues the choice exactly
+  // All its tokens were sent before, the choice has finished, or the message is from another epoch
+  // or attempt.
+  kStale,
+  // Tokens before the message are missing, only some of its tokens were sent before, or the choice
+  // does not exist.
+  kBroken
 };
 // Compares the position of a Tokens message with the tokens that were already sent to the client.
 TokenOrder token_order(const Inflight& request, const wire::Tokens& tokens);

@@ -20,7 +20,7 @@ struct SlotInfo {
   uint32_t choice = 0;
   SeqState state = SeqState::kWaiting;
   int32_t n_prompt = 0;
-  int32_t n_cached = 0;    // tokens found in the KV cache at the last admission
+  int32_t n_cached = 0;    // tokens that the last admission found in the prefix cache
   int32_t n_computed = 0;  // tokens with keys and values
   int32_t n_output = 0;
   int32_t n_blocks = 0;  // in its block table; each sharer counts a shared block
