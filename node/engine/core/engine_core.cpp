@@ -80,7 +80,7 @@ void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
 }
 
 void EngineCore::cancel(RequestId id) {
-  if (requests_.cancel(id)) publish();
+  if (requests_.cancel(id)) deliver_events();
 }
 
 void EngineCore::cancel_all() {
@@ -127,17 +127,17 @@ void EngineCore::finish() {
     finish_step();
   } else if (n_in_flight_ == 0 && !scheduler_.waiting().empty() && !is_paused_ &&
              !schedule_of(next_step_).is_refused) {
-    fail_head();
+    fail_first_waiting();
   }
   if (block_events_ != nullptr) block_events_->end_turn();
   if (const int rule = check_invariants(scheduler_, sanitize_kv_)) note_violation(rule);
-  publish();
+  deliver_events();
 }
 
 // Fails the request of the first waiting sequence. Nothing runs, and yet this sequence gets no
 // blocks: the bookkeeping of blocks is wrong. Admission said that the request fits, so it would
 // wait for ever.
-void EngineCore::fail_head() {
+void EngineCore::fail_first_waiting() {
   requests_.fail(scheduler_.waiting().first()->owner(), ErrorCode::kInternal,
                  "the request fits the KV pool, but the empty pool has no room for it");
 }
@@ -293,13 +293,13 @@ void EngineCore::finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sa
     recovery_.row_failed(sequence);
   } else if (chunk.samples) {
     take_sample(request.choices[sequence.choice()], sample_idx);
-    if (sequence.is_running()) go_on(sequence);
+    if (sequence.is_running()) continue_sequence(sequence);
   }
 }
 
 // The sequence has one more token and has not ended: cuts a full context, or, without a KV cache,
 // requeues the sequence.
-void EngineCore::go_on(Sequence& sequence) {
+void EngineCore::continue_sequence(Sequence& sequence) {
   if (sequence.is_full()) {
     ++counters_.n_context_shifts;
     const int32_t n_before = sequence.n_known();
@@ -323,7 +323,7 @@ void EngineCore::take_sample(Choice& choice, size_t row) {
   if (reason) requests_.end_choice(choice, *reason);
 }
 
-void EngineCore::publish() {
+void EngineCore::deliver_events() {
   if (!events_.empty()) {
     sink_.on_events(events_.batch());
     events_.clear();

@@ -81,13 +81,13 @@ class EngineCore {
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);
   void finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sample_idx);
-  void go_on(Sequence& sequence);
+  void continue_sequence(Sequence& sequence);
   void take_sample(Choice& choice, size_t row);
-  void fail_head();
+  void fail_first_waiting();
 
   void note_violation(int rule);
   void update_block_cost();
-  void publish();
+  void deliver_events();
 
   Schedule& schedule_of(uint64_t step) { return schedules_[step % schedules_.size()]; }
 
