@@ -231,7 +231,7 @@ void EngineCore::undo_steps(std::span<const HostBlockId> bad) {
   undo(schedule_of(result_.step));
   while (n_in_flight_ > 0) undo(wait_step());
   scheduler_.quarantine(bad);
-  scheduler_.start_over_without_host_blocks();
+  scheduler_.requeue_failed_loads();
 }
 
 void EngineCore::undo(const Schedule& schedule) {

@@ -75,8 +75,8 @@ struct Schedule {
   std::vector<HostCopy> stores;     // blocks to store in host memory first; set by commit()
   int32_t n_slow_loads = 0;         // admissions for which loading looked slower than computing
   std::vector<Deferral> deferred;
-  int32_t n_token_ids = 0;  // tokens that the plan only copies into token_ids
-  FairShare share{{1}};     // the state after the step
+  int32_t n_token_ids = 0;    // tokens that the plan only copies into token_ids
+  FairShare fair_share{{1}};  // the state after the step
 
   // Scratch space of the planner.
   TenantLedger ledger{0, {}};    // the pool's, less what the plan takes

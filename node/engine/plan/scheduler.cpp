@@ -34,8 +34,8 @@ Scheduler::Scheduler(const EngineConfig& config, BlockPool& pool, PrefixCache& c
       max_running_(config.kv_cache ? std::min(config.limits.max_seqs, config.limits.max_tokens)
                                    : 1),
       waiting_(config.tenants.size()),
-      share_(weights_of(config.tenants)),
-      outputs_(config.tenants.size()) {
+      fair_share_(weights_of(config.tenants)),
+      output_estimates_(config.tenants.size()) {
   CHECK(max_running_ > 0 && config.limits.block_size > 0);
   running_.reserve(static_cast<size_t>(max_running_));
   for (int32_t i = max_running_ - 1; i >= 0; --i) free_slots_.push_back(SeqSlot{i});
@@ -100,7 +100,7 @@ bool Scheduler::is_preemptible(const Sequence& sequence) const {
 int32_t Scheduler::n_blocks_to_reserve(const Sequence& sequence) const {
   if (!is_preemptible(sequence)) return n_blocks_max(sequence);
   const int32_t n_likely =
-      std::max(outputs_[tenant_of(sequence)].tokens() - sequence.n_outputs(), 1);
+      std::max(output_estimates_[tenant_of(sequence)].tokens() - sequence.n_outputs(), 1);
   const int64_t n_tokens =
       std::min<int64_t>(int64_t{sequence.n_known()} + n_likely, sequence.n_tokens_max());
   return n_blocks_for(n_tokens, limits().block_size);
@@ -133,7 +133,7 @@ void Scheduler::commit(Schedule& schedule) {
   n_slow_loads_ += static_cast<uint64_t>(schedule.n_slow_loads);
   for (const Deferral& deferral : schedule.deferred) defer(deferral);
   recall_overdue();
-  share_ = schedule.share;
+  fair_share_ = schedule.fair_share;
 }
 
 void Scheduler::extend(Sequence& sequence) {
@@ -194,12 +194,12 @@ bool Scheduler::finish(const ScheduledChunk& chunk, bool is_sound) {
   // A row planned beyond the end of the output has a token that was never appended.
   publish(sequence, std::min(sequence.n_computed(), sequence.n_known()));
   recall_followers(sequence);
-  return released(sequence);
+  return release_if_done(sequence);
 }
 
 bool Scheduler::undo(const ScheduledChunk& chunk) {
   chunk.sequence->undo_chunk(chunk.n_tokens, chunk.samples);
-  return released(*chunk.sequence);
+  return release_if_done(*chunk.sequence);
 }
 
 void Scheduler::undo_stores(const Schedule& schedule) {
@@ -210,7 +210,7 @@ void Scheduler::quarantine(std::span<const HostBlockId> blocks) {
   for (HostBlockId block : blocks) cache_.host_tier()->quarantine(block);
 }
 
-void Scheduler::start_over_without_host_blocks() {
+void Scheduler::requeue_failed_loads() {
   const std::vector<Sequence*> running = running_;
   for (Sequence* sequence : running) {
     if (!sequence->is_running()) continue;
@@ -221,7 +221,7 @@ void Scheduler::start_over_without_host_blocks() {
 }
 
 bool Scheduler::retire(Sequence& sequence) {
-  if (sequence.n_outputs() > 0) outputs_[tenant_of(sequence)].add(sequence.n_outputs());
+  if (sequence.n_outputs() > 0) output_estimates_[tenant_of(sequence)].add(sequence.n_outputs());
   if (sequence.is_waiting()) {
     waiting_.leave(sequence);
     sequence.release();
@@ -229,11 +229,11 @@ bool Scheduler::retire(Sequence& sequence) {
   }
   sequence.retire();
   recall_followers(sequence);
-  return released(sequence);
+  return release_if_done(sequence);
 }
 
 // Releases a retiring sequence if no step in flight names it any more.
-bool Scheduler::released(Sequence& sequence) {
+bool Scheduler::release_if_done(Sequence& sequence) {
   if (sequence.state() != SeqState::kRetiring || sequence.n_inflight() > 0) return false;
   give_up_slot(sequence);
   sequence.release();

@@ -66,7 +66,7 @@ class Scheduler {
   void quarantine(std::span<const HostBlockId> blocks);
   // Requeues the sequences that wait to load a host block that no longer exists. No step may be in
   // flight.
-  void start_over_without_host_blocks();
+  void requeue_failed_loads();
   // The sequence's choice has ended: it is never planned again. Returns true if it was released at
   // once; otherwise finish() or undo() returns true when no step in flight names it any more.
   [[nodiscard]] bool retire(Sequence& sequence);
@@ -80,7 +80,7 @@ class Scheduler {
   const EngineConfig& config() const { return config_; }
   const StepLimits& limits() const { return config_.limits; }
   const StepTime& step_time() const { return step_time_; }
-  const FairShare& share() const { return share_; }
+  const FairShare& fair_share() const { return fair_share_; }
   int32_t max_running() const { return max_running_; }
   bool idle() const { return waiting_.empty() && running_.empty(); }
   uint64_t n_preemptions() const { return n_preemptions_; }
@@ -111,7 +111,7 @@ class Scheduler {
   void recall_followers(const Sequence& leader);
   void requeue(Sequence& sequence, RequeueReason reason);
   void give_up_slot(Sequence& sequence);
-  bool released(Sequence& sequence);
+  bool release_if_done(Sequence& sequence);
   void publish(Sequence& sequence, int32_t n_tokens);
 
   const EngineConfig config_;
@@ -121,9 +121,9 @@ class Scheduler {
   WaitingQueue waiting_;
   std::vector<Sequence*> running_;
   std::vector<SeqSlot> free_slots_;  // a stack
-  FairShare share_;
+  FairShare fair_share_;
   StepTime step_time_;
-  std::vector<OutputEstimate> outputs_;  // [n_tenants]
+  std::vector<OutputEstimate> output_estimates_;  // [n_tenants]
   uint64_t n_commits_ = 0;
   uint64_t n_preemptions_ = 0;
   uint64_t n_loading_admissions_ = 0;

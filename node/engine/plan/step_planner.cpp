@@ -49,7 +49,7 @@ void StepPlanner::begin() {
   out_.preempted.clear();
   out_.waits_for_flight = out_.is_refused = false;
   out_.n_token_ids = 0;
-  out_.share = scheduler_.share();
+  out_.fair_share = scheduler_.fair_share();
   out_.ledger = scheduler_.pool().ledger();
   out_.order.clear();
   out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
@@ -166,7 +166,7 @@ void StepPlanner::plan_prompts() {
       const Sequence* first = first_in_queue(tenant);
       out_.can_use[tenant] = first != nullptr && priority_of(*first) == priority;
     }
-    const int tenant = out_.share.next(out_.can_use);
+    const int tenant = out_.fair_share.next(out_.can_use);
     if (tenant < 0 || !serve(static_cast<size_t>(tenant), priority)) return;
   }
 }
@@ -175,14 +175,14 @@ void StepPlanner::plan_prompts() {
 bool StepPlanner::serve(size_t tenant, int32_t priority) {
   std::vector<PlannedPrompt>& prompts = out_.prompts[tenant];
   const int id = static_cast<int>(tenant);
-  while (out_.share.allowance(id) > 0) {
+  while (out_.fair_share.allowance(id) > 0) {
     Sequence* first = first_in_queue(tenant);
     if (first == nullptr || priority_of(*first) != priority) {
-      out_.share.give_up(id);
+      out_.fair_share.give_up(id);
       return true;
     }
     Sequence* other = shortest(tenant, *first);
-    Sequence* next = out_.share.is_turn_of_first(id) ? first : other;
+    Sequence* next = out_.fair_share.is_turn_of_first(id) ? first : other;
     auto prompt = std::ranges::find(prompts, next, &PlannedPrompt::sequence);
     if (prompt == prompts.end() || prompt->chunk < 0) {
       const Opening opening = open_chunk(prompts, *next);
@@ -190,13 +190,13 @@ bool StepPlanner::serve(size_t tenant, int32_t priority) {
       if (opening == Opening::kPassedOver) continue;
       prompt = std::ranges::find(prompts, next, &PlannedPrompt::sequence);
     }
-    int64_t allowance = out_.share.allowance(id);
-    if (first != other) allowance = std::min<int64_t>(allowance, out_.share.turn_left(id));
+    int64_t allowance = out_.fair_share.allowance(id);
+    if (first != other) allowance = std::min<int64_t>(allowance, out_.fair_share.turn_left(id));
     const int32_t n = extend_chunk(*prompt, allowance);
     if (n == 0) return false;
     if (prompt->n_left == 0) prompts.erase(prompt);
-    out_.share.charge(id, n);
-    if (first != other) out_.share.charge_turn(id, n);
+    out_.fair_share.charge(id, n);
+    if (first != other) out_.fair_share.charge_turn(id, n);
   }
   return true;
 }
