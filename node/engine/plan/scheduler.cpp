@@ -60,8 +60,8 @@ void Scheduler::defer(const Deferral& deferral) {
 
 void Scheduler::recall_overdue() {
   while (Sequence* sequence = waiting_.deferred().take_overdue(n_commits_)) {
-    sequence->come_back(n_commits_);
-    waiting_.come_back(*sequence);
+    sequence->end_deferral(n_commits_);
+    waiting_.readmit(*sequence);
   }
 }
 
@@ -72,11 +72,11 @@ void Scheduler::recall_followers(const Sequence& leader) {
   const int32_t n_served = goes_on ? n_published : std::numeric_limits<int32_t>::max();
   while (Sequence* sequence = waiting_.deferred().take_served(leader, n_served)) {
     const int32_t n_found = std::min(n_published, (sequence->n_known() - 1) / limits().block_size);
-    sequence->come_back(n_commits_);
+    sequence->end_deferral(n_commits_);
     if (goes_on) {
       sequence->expect_to_forward(sequence->n_known() - n_found * limits().block_size);
     }
-    waiting_.come_back(*sequence);
+    waiting_.readmit(*sequence);
   }
 }
 

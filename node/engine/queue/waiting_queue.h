@@ -38,7 +38,7 @@ class WaitingQueue {
   // Moves a sequence from its tenant's queue to deferred(), until step `until` at the latest.
   void defer(const Deferral& deferral, uint64_t until);
   // Puts a sequence that was taken from deferred() back into its tenant's queue.
-  void come_back(Sequence& sequence) { insert(sequence); }
+  void readmit(Sequence& sequence) { insert(sequence); }
   DeferredQueue& deferred() { return deferred_; }
   const DeferredQueue& deferred() const { return deferred_; }
 

@@ -124,7 +124,7 @@ void Sequence::append_output(int32_t token) {
 
 void Sequence::requeue(RequeueReason reason, int32_t block_size) {
   transition(SeqState::kWaiting);
-  give_back();
+  return_slot_and_blocks();
   requeue_reason_ = reason;
   n_lost_ = std::exchange(n_computed_, 0);
   if (reason == RequeueReason::kPreempted) ++n_preemptions_;
@@ -155,10 +155,10 @@ void Sequence::retire() {
 
 void Sequence::release() {
   transition(SeqState::kReleased);
-  give_back();
+  return_slot_and_blocks();
 }
 
-void Sequence::give_back() {
+void Sequence::return_slot_and_blocks() {
   CHECK_EQ(n_inflight_, 0);
   partial_ = BlockRef();
   lockstep::release(host_);

@@ -104,7 +104,9 @@ class Sequence {
   // Steps for which the sequence was deferred because another one was computing its prefix.
   int32_t n_steps_deferred() const { return n_steps_deferred_; }
   void defer(uint64_t step) { deferred_at_ = step; }
-  void come_back(uint64_t step) { n_steps_deferred_ += static_cast<int32_t>(step - deferred_at_); }
+  void end_deferral(uint64_t step) {
+    n_steps_deferred_ += static_cast<int32_t>(step - deferred_at_);
+  }
   // Waiting sequences: the number of its tokens that the prefix cache did not have when the
   // sequence entered the waiting queue. An estimate that only orders the queue.
   int32_t n_to_forward() const { return n_to_forward_; }
@@ -162,7 +164,7 @@ class Sequence {
 
  private:
   void transition(SeqState to);
-  void give_back();
+  void return_slot_and_blocks();
   void hash_context(int32_t block_size);
 
   // constant after construction
