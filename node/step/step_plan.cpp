@@ -27,7 +27,7 @@ struct Layout {
     block_tables = take(int64_t{h.n_seqs} * h.max_blocks);
     copies_from = take(h.n_copies);
     copies_to = take(h.n_copies);
-    sample_tokens = take(h.n_samples);
+    sample_rows = take(h.n_samples);
     sampling = end;
     end += static_cast<size_t>(h.n_samples) * sizeof(SamplingRow);
     banned = take(h.n_banned);
@@ -52,7 +52,7 @@ struct Layout {
   size_t end = sizeof(StepPlanHeader);
   size_t tokens, positions, seq_of_token, seq_slots, slot_mapping;
   size_t block_tables, copies_from, copies_to;
-  size_t sample_tokens, sampling, banned, cached_ids, cached_seq_slots, cached_positions;
+  size_t sample_rows, sampling, banned, cached_ids, cached_seq_slots, cached_positions;
   size_t stores_from, stores_to, store_tags, loads_from, loads_to, load_tags;
 };
 
@@ -127,8 +127,8 @@ std::span<const int32_t> StepPlanView::copies_from() const {
 std::span<const int32_t> StepPlanView::copies_to() const {
   return section<int32_t>(bytes_, Layout(header()).copies_to, header().n_copies);
 }
-std::span<const int32_t> StepPlanView::sample_tokens() const {
-  return section<int32_t>(bytes_, Layout(header()).sample_tokens, header().n_samples);
+std::span<const int32_t> StepPlanView::sample_rows() const {
+  return section<int32_t>(bytes_, Layout(header()).sample_rows, header().n_samples);
 }
 std::span<const SamplingRow> StepPlanView::sampling() const {
   return section<SamplingRow>(bytes_, Layout(header()).sampling, header().n_samples);
@@ -293,7 +293,7 @@ std::span<const std::byte> StepPlanBuilder::finish() {
   put_block_tables(layout.block_tables);
   put(bytes_, layout.copies_from, copies_from_);
   put(bytes_, layout.copies_to, copies_to_);
-  put(bytes_, layout.sample_tokens, sample_tokens_);
+  put(bytes_, layout.sample_rows, sample_tokens_);
   put(bytes_, layout.sampling, sampling_);
   put(bytes_, layout.banned, banned_);
   put(bytes_, layout.cached_ids, cached_ids_);

@@ -8,7 +8,7 @@
 //   | header                                                                     |
 //   | tokens | positions | seq_of_token | seq_slots | slot_mapping               |
 //   | block_tables | copies_from | copies_to                                     |
-//   | sample_tokens | sampling rows | banned ids                                 |
+//   | sample_rows | sampling rows | banned ids                                 |
 //   | cached_ids | cached_seq_slots | cached_positions                           |
 //   | stores_from | stores_to | store_tags | loads_from | loads_to | load_tags   |
 //
@@ -72,16 +72,16 @@ class StepPlanView {
   explicit StepPlanView(std::span<const std::byte> bytes);
 
   const StepPlanHeader& header() const;
-  std::span<const int32_t> tokens() const;         // [n_tokens], -1 = read from token_ids
-  std::span<const int32_t> positions() const;      // [n_tokens]
-  std::span<const int32_t> seq_of_token() const;   // [n_tokens], ascending; row of block_tables
-  std::span<const int32_t> seq_slots() const;      // [n_tokens], row of token_ids
-  std::span<const int32_t> slot_mapping() const;   // [n_tokens]
-  std::span<const int32_t> block_tables() const;   // [n_seqs, max_blocks], -1 = none
-  std::span<const int32_t> copies_from() const;    // [n_copies], block ids
-  std::span<const int32_t> copies_to() const;      // [n_copies], block ids
-  std::span<const int32_t> sample_tokens() const;  // [n_samples], index into tokens
-  std::span<const SamplingRow> sampling() const;   // [n_samples]
+  std::span<const int32_t> tokens() const;        // [n_tokens], -1 = read from token_ids
+  std::span<const int32_t> positions() const;     // [n_tokens]
+  std::span<const int32_t> seq_of_token() const;  // [n_tokens], ascending; row of block_tables
+  std::span<const int32_t> seq_slots() const;     // [n_tokens], row of token_ids
+  std::span<const int32_t> slot_mapping() const;  // [n_tokens]
+  std::span<const int32_t> block_tables() const;  // [n_seqs, max_blocks], -1 = none
+  std::span<const int32_t> copies_from() const;   // [n_copies], block ids
+  std::span<const int32_t> copies_to() const;     // [n_copies], block ids
+  std::span<const int32_t> sample_rows() const;   // [n_samples], index into tokens
+  std::span<const SamplingRow> sampling() const;  // [n_samples]
   std::span<const int32_t> banned() const;
   // Tokens before a chunk that no row computes, because they have keys and values already, and that
   // token_ids lacks: they are copied into token_ids so that penalties see them. They are a cached

@@ -263,7 +263,7 @@ class NullExecutor final : public Executor {
     const SamplingRow& sampling = plan.sampling()[row];
     result.finite[row] = 1;
     if (is_broken_.at(static_cast<size_t>(sampling.seq_slot))) return;
-    const size_t token_idx = static_cast<size_t>(plan.sample_tokens()[row]);
+    const size_t token_idx = static_cast<size_t>(plan.sample_rows()[row]);
     const int32_t position = plan.positions()[token_idx];
     ASSERT_EQ(sampling.n_known, position + 1);
     ASSERT_EQ(sampling.seq_slot, plan.seq_slots()[token_idx]);

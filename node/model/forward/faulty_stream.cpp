@@ -34,7 +34,7 @@ View rows_of(const std::vector<int32_t>& values) {
 
 void FaultyStream::begin(const StepPlanView& plan) {
   step_ = plan.header().step;
-  sample_rows_ = plan.sample_tokens();
+  sample_rows_ = plan.sample_rows();
   layer_ = -1;
   changes_positions_ = is_armed(Fault::kMaskDropped) || is_armed(Fault::kPositionReset) ||
                        is_armed(Fault::kOldLengthKept) || is_armed(Fault::kSquareMask);

@@ -84,7 +84,7 @@ CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator
          .seq_of_token = vector_of(plan.seq_of_token()),
          .slot_mapping = vector_of(plan.slot_mapping()),
          .block_tables = view(plan.block_tables().data(), {header.n_seqs, header.max_blocks}),
-         .sample_rows = vector_of(plan.sample_tokens())};
+         .sample_rows = vector_of(plan.sample_rows())};
   if (in_.n_tokens == 0) return CommResult::kOk;
   std::fill_n(ws_.kv_finite, in_.n_tokens, uint8_t{1});
 

@@ -56,7 +56,7 @@ TEST(StepPlan, RanksReadWhatTheBuilderCollected) {
   EXPECT_EQ(copy(plan.block_tables()), (Ints{5, 9, -1, 0, 4, 8}));
   EXPECT_EQ(copy(plan.copies_from()), (Ints{3}));
   EXPECT_EQ(copy(plan.copies_to()), (Ints{8}));
-  EXPECT_EQ(copy(plan.sample_tokens()), (Ints{2, 3}));
+  EXPECT_EQ(copy(plan.sample_rows()), (Ints{2, 3}));
   EXPECT_EQ(plan.sampling()[0].seed, 11u);
   EXPECT_EQ(plan.sampling()[0].n_banned, 0);
   EXPECT_EQ(plan.sampling()[1].top_p, 0.5f);
