@@ -52,9 +52,9 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       requests_(scheduler_, recovery_, events_, clock) {
   CHECK(config.limits.max_samples >= scheduler_.max_running());
   cache_.set_cost(config.prefill_cost);
-  if (config.limits.n_host_kv_blocks > 0) cache_.spill_to(&host_tier_);
-  cache_.report_to(cache_history_);
-  if (block_events_ != nullptr) cache_.report_to(*block_events_);
+  if (config.limits.n_host_kv_blocks > 0) cache_.set_host_tier(&host_tier_);
+  cache_.add_sink(cache_history_);
+  if (block_events_ != nullptr) cache_.add_sink(*block_events_);
   // Without a KV cache one step at a time: the next pass needs the token that this one samples.
   const int depth =
       kv_cache_ ? std::min(config.max_steps_in_flight, executor.max_steps_in_flight()) : 1;

@@ -44,7 +44,7 @@ class PrefixIndex {
   PrefixIndex(int32_t n_blocks, int32_t block_size);
 
   // Adds a sink that receives every insert and remove from now on.
-  void report_to(BlockEventSink& sink) { sinks_.push_back(&sink); }
+  void add_sink(BlockEventSink& sink) { sinks_.push_back(&sink); }
 
   static constexpr BlockId kNone{-1};
   static constexpr int kMaxChildrenSeen = 64;

@@ -90,7 +90,7 @@ PrefixChain PrefixCache::start_chain(const PrefixHashes& hashes, std::span<const
   chain.tenant_ = tenant;
   chain.retention_ = retention;
   chain.refs_.reserve(static_cast<size_t>(max_blocks));
-  for (BlockId entry : entries) pass(entry, chain);
+  for (BlockId entry : entries) append_to_chain(entry, chain);
   return chain;
 }
 
@@ -112,16 +112,16 @@ void PrefixCache::publish(PrefixChain& chain, std::span<const int32_t> tokens, i
       index_.insert(chain.key_, parent, chain.hash_, block_tokens, own);
       if (tier_ != nullptr) tier_->stored(index_, own);
       queue_.enter(own, int64_t{b} * block_size_, block_size_);
-      pass(own, chain);
+      append_to_chain(own, chain);
     } else if (can_share(known, chain.tenant_)) {
-      pass(known, chain);
+      append_to_chain(known, chain);
     } else {
       chain.publishes_ = false;
     }
   }
 }
 
-void PrefixCache::pass(BlockId entry, PrefixChain& chain) {
+void PrefixCache::append_to_chain(BlockId entry, PrefixChain& chain) {
   queue_.use(entry, chain.retention_);
   chain.refs_.push_back(pool_.share(entry, chain.tenant_));
 }

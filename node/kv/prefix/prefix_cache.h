@@ -74,10 +74,10 @@ class PrefixCache final : private CachedBlockWatcher {
   bool is_enabled() const { return enabled_; }
   // Sets the host tier, which keeps what make_room() evicts and is searched by match(). Null: no
   // tier. The tier must outlive the cache.
-  void spill_to(HostTier* tier) { tier_ = tier; }
+  void set_host_tier(HostTier* tier) { tier_ = tier; }
   HostTier* host_tier() const { return tier_; }
   // Adds a sink that receives every block that is inserted or evicted from now on.
-  void report_to(BlockEventSink& sink) { index_.report_to(sink); }
+  void add_sink(BlockEventSink& sink) { index_.add_sink(sink); }
 
   // Finds the longest cached prefix of at most max_tokens tokens: whole blocks, and after them both
   // host blocks and a partial entry, of which the caller uses one. Changes no block.
@@ -148,7 +148,7 @@ class PrefixCache final : private CachedBlockWatcher {
   void evict(BlockId entry);
   int check_queue() const;
   bool can_share(BlockId entry, int32_t tenant) const;
-  void pass(BlockId entry, PrefixChain& chain);
+  void append_to_chain(BlockId entry, PrefixChain& chain);
 
   BlockPool& pool_;
   const int32_t block_size_;

@@ -15,7 +15,7 @@ namespace {
 struct TieredPool : CachedPool {
   explicit TieredPool(int32_t n_host, int32_t max_stores = 8)
       : CachedPool(8, 4), tier(n_host, 8, 4, max_stores) {
-    cache.spill_to(&tier);
+    cache.set_host_tier(&tier);
   }
   // Evicts every unreferenced entry and takes the stores.
   void evict_all() {

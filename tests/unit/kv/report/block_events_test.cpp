@@ -25,7 +25,7 @@ void insert(PrefixIndex& index, int32_t block, int32_t parent, const std::string
 TEST(BlockEvents, AChainIsOneEventAndWhatBeginsElsewhereAnother) {
   BlockEventLog log;
   PrefixIndex index(8, 2);
-  index.report_to(log);
+  index.add_sink(log);
   insert(index, 3, -1);
   insert(index, 5, 3);
   insert(index, 6, 3);          // a branch
@@ -89,7 +89,7 @@ TEST(BlockEvents, EqualHashesCountAsOftenAsTheyAreResident) {
 TEST(ResidentBlocks, ASnapshotHasParentsFirstWhateverTheirBlocks) {
   BlockEventLog log;
   PrefixIndex index(16, 2);
-  index.report_to(log);
+  index.add_sink(log);
   insert(index, 9, -1, "salt");  // a parent whose block id is higher than its children's
   insert(index, 4, 9, "salt");
   insert(index, 7, 4, "salt");

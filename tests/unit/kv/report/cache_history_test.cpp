@@ -12,7 +12,7 @@ namespace {
 struct Remembered {
   explicit Remembered(int32_t n_blocks, int32_t n_remembered = 1000)
       : pool(n_blocks, 4), history(n_remembered, clock) {
-    pool.cache.report_to(history);
+    pool.cache.add_sink(history);
   }
   FakeClock clock;
   CachedPool pool;
