@@ -164,8 +164,8 @@ asio::awaitable<void> ApiRoutes::ask(Result<wire::Message> question, HttpReply& 
   HttpResponse response =
       error_response({ErrorCode::kOverloaded, "too many requests are waiting", ""});
   if (cluster_.submit({client_key, queue}, std::move(*question))) {
-    std::function<void()> on_gone = [queue] { queue->peer_gone(); };
-    reply.watch_peer(std::move(on_gone));
+    std::function<void()> on_gone = [queue] { queue->client_gone(); };
+    reply.watch_client(std::move(on_gone));
     const ReplyQueue::WaitResult waited = co_await queue->wait(kTimeout);
     if (waited == ReplyQueue::WaitResult::kPeerGone) co_return;
     if (waited == ReplyQueue::WaitResult::kMessages) {

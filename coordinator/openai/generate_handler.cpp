@@ -82,8 +82,8 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpReque
     co_await reply.send(std::move(refusal));
     co_return;
   }
-  std::function<void()> on_gone = [queue] { queue->peer_gone(); };
-  reply.watch_peer(std::move(on_gone));
+  std::function<void()> on_gone = [queue] { queue->client_gone(); };
+  reply.watch_client(std::move(on_gone));
   bool complete = false;
   if (parsed->stream)
     complete = co_await answer_stream(*parsed, queue, reply);

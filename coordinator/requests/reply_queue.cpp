@@ -39,7 +39,7 @@ std::vector<wire::Message> ReplyQueue::take() {
   return std::exchange(messages_, {});
 }
 
-void ReplyQueue::peer_gone() {
+void ReplyQueue::client_gone() {
   peer_gone_ = true;
   timer_.cancel();
 }

@@ -27,7 +27,7 @@ class ReplyQueue final : public ReplySink, public std::enable_shared_from_this<R
   // Removes and returns all queued messages, in order.
   std::vector<wire::Message> take();
   // The HTTP client closed its side: wait() returns kPeerGone from now on.
-  void peer_gone();
+  void client_gone();
 
  private:
   bool has_messages() const;

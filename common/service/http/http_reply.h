@@ -29,7 +29,7 @@ class HttpReply {
   // Calls `on_gone` once on the executor if the client closes its side before the response is
   // complete. Bytes that the client sends meanwhile (a pipelined request) are kept. When they
   // reach HttpLimits::unparsed_bytes, the connection closes and `on_gone` is called too.
-  virtual void watch_peer(std::function<void()> on_gone) = 0;
+  virtual void watch_client(std::function<void()> on_gone) = 0;
 };
 
 // A handler returns when the response is complete.

@@ -114,7 +114,7 @@ void HttpSession::begin_request() {
   keep_alive_ = false;
   request_id_ = port_.new_request_id();
   allowed_ = Ok{};
-  body_bytes_ = ByteHold(port_.bytes);
+  body_hold_ = ByteHold(port_.bytes);
 }
 
 // Returns what HttpStream's functions do, and an Error for a request that is refused early.
@@ -142,8 +142,8 @@ asio::awaitable<Result<bool>> HttpSession::read_body() {
   while (!stream_.has_whole_body()) {
     Result<bool> was_read = co_await stream_.read_body_part();
     if (!was_read || !*was_read) co_return was_read;
-    const size_t n_new = stream_.n_body_bytes() - body_bytes_.n_bytes();
-    if (port_.bytes && !body_bytes_.grow(n_new)) co_return no_room(*port_.bytes);
+    const size_t n_new = stream_.n_body_bytes() - body_hold_.n_bytes();
+    if (port_.bytes && !body_hold_.grow(n_new)) co_return no_room(*port_.bytes);
   }
   co_return true;
 }
@@ -160,7 +160,7 @@ HttpRequest HttpSession::take_request() {
           .query = std::string(target.substr(query_begin)),
           .body = stream_.take_body(),
           .request_id = request_id_,
-          .body_bytes = std::move(body_bytes_)};
+          .body_hold = std::move(body_hold_)};
 }
 
 // Answers a request that could not be read. The client may still be sending, so the session waits
@@ -168,7 +168,7 @@ HttpRequest HttpSession::take_request() {
 // before the client has read the answer.
 asio::awaitable<void> HttpSession::refuse(const Error& error) {
   stream_.take_body();  // freed before the refusal is sent, which may take long
-  body_bytes_ = ByteHold();
+  body_hold_ = ByteHold();
   HttpResponse response = port_.error_response(error);
   const bool was_sent = co_await send(std::move(response));
   if (!was_sent) co_return;
@@ -221,7 +221,7 @@ asio::awaitable<bool> HttpSession::write(std::string_view first, std::string_vie
   co_return was_sent;
 }
 
-void HttpSession::watch_peer(std::function<void()> on_gone) {
+void HttpSession::watch_client(std::function<void()> on_gone) {
   auto on_end = [this, on_gone = std::move(on_gone)] {
     is_open_ = false;
     on_gone();

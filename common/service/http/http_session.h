@@ -57,7 +57,7 @@ class HttpSession final : public HttpReply, public std::enable_shared_from_this<
   boost::asio::awaitable<bool> begin_events(HttpHeaders headers) override;
   boost::asio::awaitable<bool> send_events(std::string text) override;
   boost::asio::awaitable<bool> end_events() override;
-  void watch_peer(std::function<void()> on_gone) override;
+  void watch_client(std::function<void()> on_gone) override;
 
  private:
   boost::asio::awaitable<void> run();
@@ -82,7 +82,7 @@ class HttpSession final : public HttpReply, public std::enable_shared_from_this<
   Clock::time_point read_deadline_;
   std::string request_id_;
   Status allowed_ = Ok{};  // by check_head()
-  ByteHold body_bytes_;
+  ByteHold body_hold_;
   bool is_head_ = false;
   bool is_http_11_ = true;
   bool keep_alive_ = false;

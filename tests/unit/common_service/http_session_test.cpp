@@ -246,7 +246,7 @@ TEST(HttpSession, AHandlerThatWaitsIsCalledWhenItsClientIsGone) {
   std::atomic<bool> is_gone{false};
   port.handler = [&](HttpRequest&, HttpReply& reply) -> asio::awaitable<void> {
     std::function<void()> on_gone = [&] { is_gone = true; };
-    reply.watch_peer(std::move(on_gone));
+    reply.watch_client(std::move(on_gone));
     HttpHeaders none;
     co_await reply.begin_events(std::move(none));
     asio::steady_timer timer(reply.executor());
