@@ -29,7 +29,7 @@ wire::Message with_id(ClientRequest request, const std::string& id) {
       request);
 }
 
-bool is_resent(ClientRequest request, const ClientRequest& original) {
+bool is_same_request(ClientRequest request, const ClientRequest& original) {
   const auto* first = std::get_if<wire::Generate>(&original);
   auto* again = std::get_if<wire::Generate>(&request);
   if (first != nullptr && again != nullptr && !again->seed) again->seed = first->seed;

@@ -20,6 +20,6 @@ wire::Message with_id(ClientRequest request, const std::string& id);
 
 // True if a client that sends `original` again could send `request`. Fields that the client leaves
 // out both times are filled in in `original` only: the seed and the model.
-bool is_resent(ClientRequest request, const ClientRequest& original);
+bool is_same_request(ClientRequest request, const ClientRequest& original);
 
 }  // namespace lockstep

@@ -61,16 +61,17 @@ void Forwarder::submit(const Client& client, wire::Detokenize request) {
 
 // The same request under a live id is a client that resends; a different request under a live id is
 // an error.
-bool Forwarder::repeats(const Client& client, ClientRequest& request) {
+bool Forwarder::answer_if_resent(const Client& client, ClientRequest& request) {
   const Inflight* live = table_.find(client.key, id_of(request));
   if (live == nullptr) return false;
-  if (!is_resent(std::move(request), live->request))
+  if (!is_same_request(std::move(request), live->request))
     refuse(client, live->request_id,
            {ErrorCode::kConflict, "another request with this request_id is running", "request_id"});
   return true;
 }
 
-bool Forwarder::refuses(const Client& client, const ClientRequest& request, size_t n_choices) {
+bool Forwarder::refuse_if_needed(const Client& client, const ClientRequest& request,
+                                 size_t n_choices) {
   const std::string& model = model_of(request);
   const auto refused = [&](ErrorCode code, std::string message, std::string param) {
     refuse(client, id_of(request), {code, std::move(message), std::move(param)});
@@ -88,7 +89,7 @@ bool Forwarder::refuses(const Client& client, const ClientRequest& request, size
 }
 
 void Forwarder::dispatch(const Client& client, ClientRequest request, size_t n_choices) {
-  if (repeats(client, request) || refuses(client, request, n_choices)) return;
+  if (answer_if_resent(client, request) || refuse_if_needed(client, request, n_choices)) return;
   // A tokenize or detokenize may leave the model out; then the first model that is served is meant.
   set_model_if_empty(request, *nodes_.default_model());
   if (auto* generate = std::get_if<wire::Generate>(&request); generate && !generate->seed)
@@ -159,7 +160,7 @@ void Forwarder::cancel(const std::string& client_key, const std::string& request
 }
 
 void Forwarder::drop_client(const std::string& client_key) {
-  for (Inflight* request : table_.of_client(client_key)) drop(*request);
+  for (Inflight* request : table_.of_client(client_key)) drop_request(*request);
 }
 
 void Forwarder::end_everything() {
@@ -169,7 +170,7 @@ void Forwarder::end_everything() {
   }
 }
 
-void Forwarder::drop(Inflight& request) {
+void Forwarder::drop_request(Inflight& request) {
   links_.send(request.node, wire::Cancel{request.upstream_id});
   probes_.request_finished("disconnected", clock_.now() - request.started);
   table_.erase(request);
@@ -278,8 +279,8 @@ void Forwarder::on_reply(Inflight& request, wire::Message message) {
 
 // Ends the request unless it can be sent to another node. Afterwards `request` may be destroyed.
 void Forwarder::on_error(Inflight& request, Error error) {
-  const bool is_length = is_about_the_length(error.code);
-  if (request.begun || !(is_about_the_node(error.code) || is_length))
+  const bool is_length = is_length_error(error.code);
+  if (request.begun || !(is_node_state_error(error.code) || is_length))
     return end_with_error(request, std::move(error));
   if (is_length) placement_.record_too_long(request, request.node);
   keep_refusal(request.refusal, std::move(error));

@@ -67,8 +67,8 @@ class Forwarder {
             CoordinatorProbes& probes, ForwarderConfig config);
 
   // Messages from clients. A refusal is delivered as an ErrorReply. A message with the request_id
-  // of a live request is ignored if it is the same request (is_resent), and refused as a conflict
-  // otherwise.
+  // of a live request is ignored if it is the same request (is_same_request), and refused as a
+  // conflict otherwise.
   void submit(const Client& client, wire::Generate request);
   // The prompts of one HTTP request, at least one; the messages differ only in the prompt and in
   // their ids.
@@ -101,9 +101,9 @@ class Forwarder {
 
  private:
   void dispatch(const Client& client, ClientRequest request, size_t n_choices);
-  void drop(Inflight& request);
-  bool refuses(const Client& client, const ClientRequest& request, size_t n_choices);
-  bool repeats(const Client& client, ClientRequest& request);
+  void drop_request(Inflight& request);
+  bool refuse_if_needed(const Client& client, const ClientRequest& request, size_t n_choices);
+  bool answer_if_resent(const Client& client, ClientRequest& request);
   bool send_to_some_node(Inflight& request, NodeId& node);
   bool send_elsewhere(Inflight& request, std::string_view reason);
 

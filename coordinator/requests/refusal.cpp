@@ -4,18 +4,18 @@
 
 namespace lockstep {
 
-bool is_about_the_node(ErrorCode code) {
+bool is_node_state_error(ErrorCode code) {
   return code == ErrorCode::kOverloaded || code == ErrorCode::kNoNodeReady ||
          code == ErrorCode::kModelNotFound;
 }
 
-bool is_about_the_length(ErrorCode code) {
+bool is_length_error(ErrorCode code) {
   return code == ErrorCode::kContextLengthExceeded || code == ErrorCode::kRequestExceedsKvPool;
 }
 
 void keep_refusal(std::optional<Error>& kept, Error next) {
   const bool stays = kept && kept->code == ErrorCode::kOverloaded &&
-                     next.code != ErrorCode::kOverloaded && is_about_the_node(next.code);
+                     next.code != ErrorCode::kOverloaded && is_node_state_error(next.code);
   if (!stays) kept = std::move(next);
 }
 

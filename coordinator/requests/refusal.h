@@ -9,10 +9,10 @@
 namespace lockstep {
 
 // True for errors that are about the node's state rather than about the request.
-bool is_about_the_node(ErrorCode code);
+bool is_node_state_error(ErrorCode code);
 // True if the request is too long for the node's context or KV pool; those of another node may be
 // longer.
-bool is_about_the_length(ErrorCode code);
+bool is_length_error(ErrorCode code);
 
 // Replaces `kept`, the refusal for the client, by that of the next node. The refusal of a full node
 // is not replaced by that of a node that is draining or does not have the model: a client that

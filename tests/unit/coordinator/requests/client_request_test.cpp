@@ -35,12 +35,12 @@ TEST(ClientRequest, EachKindHasAnIdAndAModel) {
 TEST(ClientRequest, WhatWasFilledInMayBeLeftOutAgain) {
   wire::Generate original = generate();
   original.seed = 7;
-  EXPECT_TRUE(is_resent(original, original));
+  EXPECT_TRUE(is_same_request(original, original));
   wire::Generate bare = generate();
   bare.model.clear();
-  EXPECT_TRUE(is_resent(bare, original)) << "its seed and its model were filled in";
-  EXPECT_TRUE(is_resent(wire::Tokenize{"r", "", "Hi", {}, {}, {}},
-                        wire::Tokenize{"r", "m", "Hi", {}, {}, {}}));
+  EXPECT_TRUE(is_same_request(bare, original)) << "its seed and its model were filled in";
+  EXPECT_TRUE(is_same_request(wire::Tokenize{"r", "", "Hi", {}, {}, {}},
+                              wire::Tokenize{"r", "m", "Hi", {}, {}, {}}));
 }
 
 TEST(ClientRequest, ADifferentRequestIsNotARepetition) {
@@ -50,9 +50,10 @@ TEST(ClientRequest, ADifferentRequestIsNotARepetition) {
   other_seed.seed = 8;
   wire::Generate other_text = generate();
   other_text.prompt_text = "Ho";
-  EXPECT_FALSE(is_resent(other_seed, original));
-  EXPECT_FALSE(is_resent(other_text, original));
-  EXPECT_FALSE(is_resent(wire::Tokenize{"r", "m", "Hi", {}, {}, {}}, original)) << "another kind";
+  EXPECT_FALSE(is_same_request(other_seed, original));
+  EXPECT_FALSE(is_same_request(other_text, original));
+  EXPECT_FALSE(is_same_request(wire::Tokenize{"r", "m", "Hi", {}, {}, {}}, original))
+      << "another kind";
 }
 
 }  // namespace

@@ -8,13 +8,13 @@ namespace lockstep {
 namespace {
 
 TEST(Refusal, AnErrorIsAboutTheNodeOrTheLengthOrTheRequest) {
-  EXPECT_TRUE(is_about_the_node(ErrorCode::kOverloaded));
-  EXPECT_TRUE(is_about_the_node(ErrorCode::kNoNodeReady));
-  EXPECT_FALSE(is_about_the_node(ErrorCode::kContextLengthExceeded));
-  EXPECT_TRUE(is_about_the_length(ErrorCode::kContextLengthExceeded));
-  EXPECT_TRUE(is_about_the_length(ErrorCode::kRequestExceedsKvPool));
-  EXPECT_FALSE(is_about_the_node(ErrorCode::kInvalidRequest));
-  EXPECT_FALSE(is_about_the_length(ErrorCode::kInvalidRequest));
+  EXPECT_TRUE(is_node_state_error(ErrorCode::kOverloaded));
+  EXPECT_TRUE(is_node_state_error(ErrorCode::kNoNodeReady));
+  EXPECT_FALSE(is_node_state_error(ErrorCode::kContextLengthExceeded));
+  EXPECT_TRUE(is_length_error(ErrorCode::kContextLengthExceeded));
+  EXPECT_TRUE(is_length_error(ErrorCode::kRequestExceedsKvPool));
+  EXPECT_FALSE(is_node_state_error(ErrorCode::kInvalidRequest));
+  EXPECT_FALSE(is_length_error(ErrorCode::kInvalidRequest));
 }
 
 ErrorCode kept_of(std::initializer_list<ErrorCode> codes) {
