@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/result.h"
-#include "node/service/requests/turn_queue.h"
+#include "node/service/requests/round_robin_queue.h"
 
 namespace lockstep {
 
@@ -44,7 +44,7 @@ class TextWorker {
   const Post post_;
   std::atomic<bool> stopping_{false};
   const size_t max_jobs_of_tenant_;
-  TurnQueue<std::pair<size_t, Job>> jobs_;
+  RoundRobinQueue<std::pair<size_t, Job>> jobs_;
   // I/O thread. Jobs that are queued, running, or computed and not yet processed.
   size_t n_open_ = 0;
   std::vector<size_t> n_open_of_;  // [n_tenants]

@@ -1,6 +1,6 @@
-// TurnQueue: values of several tenants. Each tenant's values keep their order and the tenants take
-// turns, so that a tenant with a long queue delays only itself. Any number of threads; the user of
-// the queue bounds its size.
+// RoundRobinQueue: values of several tenants. Each tenant's values keep their order and the tenants
+// take turns, so that a tenant with a long queue delays only itself. Any number of threads; the
+// user of the queue bounds its size.
 #pragma once
 
 #include <condition_variable>
@@ -14,9 +14,9 @@
 namespace lockstep {
 
 template <class T>
-class TurnQueue {
+class RoundRobinQueue {
  public:
-  explicit TurnQueue(size_t n_tenants) : queues_(n_tenants) {}
+  explicit RoundRobinQueue(size_t n_tenants) : queues_(n_tenants) {}
 
   // False once the queue is closed.
   bool push(size_t tenant, T value) {
