@@ -84,8 +84,8 @@ struct Schedule {
   std::vector<Sequence*> order;  // running sequences in order of service
   // [n_tenants]: the prompts that can still get rows, in order of service.
   std::vector<std::vector<PlannedPrompt>> prompts;
-  std::vector<WaitingCursor> waiting;  // [n_tenants]
-  std::vector<uint8_t> can_use;        // [n_tenants]: whether it can use rows, for FairShare
+  std::vector<WaitingCursor> waiting;       // [n_tenants]
+  std::vector<uint8_t> tenant_has_prompts;  // [n_tenants]: whether it can use rows, for FairShare
 
   int32_t n_tokens() const { return work.n_rows; }
   int32_t n_samples() const { return work.n_samples; }

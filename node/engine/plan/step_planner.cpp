@@ -55,7 +55,7 @@ void StepPlanner::begin() {
   out_.order.reserve(static_cast<size_t>(scheduler_.max_running()));
   out_.prompts.resize(n_tenants);
   for (std::vector<PlannedPrompt>& prompts : out_.prompts) prompts.clear();
-  out_.can_use.assign(n_tenants, 0);
+  out_.tenant_has_prompts.assign(n_tenants, 0);
   admission_.begin();
 }
 
@@ -164,9 +164,9 @@ void StepPlanner::plan_prompts() {
     if (priority == kNoPriority) return;
     for (size_t tenant = 0; tenant < out_.prompts.size(); ++tenant) {
       const Sequence* first = first_in_queue(tenant);
-      out_.can_use[tenant] = first != nullptr && priority_of(*first) == priority;
+      out_.tenant_has_prompts[tenant] = first != nullptr && priority_of(*first) == priority;
     }
-    const int tenant = out_.fair_share.next(out_.can_use);
+    const int tenant = out_.fair_share.next(out_.tenant_has_prompts);
     if (tenant < 0 || !serve(static_cast<size_t>(tenant), priority)) return;
   }
 }

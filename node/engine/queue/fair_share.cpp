@@ -12,11 +12,11 @@ FairShare::FairShare(std::vector<int32_t> weights)
   for (int32_t weight : weights_) CHECK(weight >= 1);
 }
 
-int FairShare::next(std::span<const uint8_t> can_use) {
-  CHECK_EQ(can_use.size(), weights_.size());
+int FairShare::next(std::span<const uint8_t> tenant_has_prompts) {
+  CHECK_EQ(tenant_has_prompts.size(), weights_.size());
   // Two rounds: the only tenant that can use a turn may have used up its current one.
   for (size_t i = 0; i < 2 * weights_.size(); ++i) {
-    if (can_use[turn_] != 0) {
+    if (tenant_has_prompts[turn_] != 0) {
       if (!std::exchange(has_been_topped_up_, true)) {
         deficits_[turn_] += int64_t{weights_[turn_]} * kQuantum;
       }

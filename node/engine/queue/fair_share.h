@@ -24,8 +24,9 @@ class FairShare {
   // weights: [n_tenants], each at least 1.
   explicit FairShare(std::vector<int32_t> weights);
 
-  // The tenant whose turn it is, among those with can_use[tenant] != 0; -1 if there is none.
-  int next(std::span<const uint8_t> can_use);
+  // The tenant whose turn it is, among those with tenant_has_prompts[tenant] != 0; -1 if there is
+  // none.
+  int next(std::span<const uint8_t> tenant_has_prompts);
   // Tokens that the tenant may still prefill in this turn.
   int64_t allowance(int tenant) const { return deficits_[static_cast<size_t>(tenant)]; }
   void charge(int tenant, int32_t n_tokens);
