@@ -167,7 +167,7 @@ asio::awaitable<void> ApiRoutes::ask(Result<wire::Message> question, HttpReply& 
     std::function<void()> on_gone = [queue] { queue->client_gone(); };
     reply.watch_client(std::move(on_gone));
     const ReplyQueue::WaitResult waited = co_await queue->wait(kTimeout);
-    if (waited == ReplyQueue::WaitResult::kPeerGone) co_return;
+    if (waited == ReplyQueue::WaitResult::kClientGone) co_return;
     if (waited == ReplyQueue::WaitResult::kMessages) {
       const std::vector<wire::Message> answers = queue->take();
       response = answer_of(answers.front());

@@ -100,7 +100,7 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
   HttpResponse response;
   while (!answer.complete()) {
     const WaitResult waited = co_await queue->wait(keep_alive_);
-    if (waited == WaitResult::kPeerGone) co_return false;
+    if (waited == WaitResult::kClientGone) co_return false;
     for (const wire::Message& message : queue->take()) {
       if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
         answer.accepted(prompt_index(accepted->request_id), *accepted);
@@ -132,7 +132,7 @@ asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& reques
   bool begun = false;
   while (!stream.over()) {
     const WaitResult waited = co_await queue->wait(keep_alive_);
-    if (waited == WaitResult::kPeerGone) co_return false;
+    if (waited == WaitResult::kClientGone) co_return false;
     for (const wire::Message& message : queue->take()) stream.take(message);
     if (!begun && !stream.accepted()) {
       if (!stream.error()) continue;

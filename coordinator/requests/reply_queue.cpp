@@ -27,7 +27,7 @@ void ReplyQueue::deliver(wire::Message message) {
 asio::awaitable<ReplyQueue::WaitResult> ReplyQueue::wait(std::chrono::milliseconds timeout) {
   timer_.expires_after(timeout);
   while (true) {
-    if (peer_gone_) co_return WaitResult::kPeerGone;
+    if (client_gone_) co_return WaitResult::kClientGone;
     if (has_messages()) co_return WaitResult::kMessages;
     const auto [error] = co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
     if (!error) co_return has_messages() ? WaitResult::kMessages : WaitResult::kTimeout;
@@ -40,7 +40,7 @@ std::vector<wire::Message> ReplyQueue::take() {
 }
 
 void ReplyQueue::client_gone() {
-  peer_gone_ = true;
+  client_gone_ = true;
   timer_.cancel();
 }
 

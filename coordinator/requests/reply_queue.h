@@ -21,12 +21,12 @@ class ReplyQueue final : public ReplySink, public std::enable_shared_from_this<R
 
   void deliver(wire::Message message) override;
 
-  enum class WaitResult { kMessages, kTimeout, kPeerGone };
+  enum class WaitResult { kMessages, kTimeout, kClientGone };
   // Waits until there are messages, `timeout` has passed, or the HTTP client has disconnected.
   boost::asio::awaitable<WaitResult> wait(std::chrono::milliseconds timeout);
   // Removes and returns all queued messages, in order.
   std::vector<wire::Message> take();
-  // The HTTP client closed its side: wait() returns kPeerGone from now on.
+  // The HTTP client closed its side: wait() returns kClientGone from now on.
   void client_gone();
 
  private:
@@ -35,7 +35,7 @@ class ReplyQueue final : public ReplySink, public std::enable_shared_from_this<R
   const boost::asio::any_io_executor executor_;
   // executor
   boost::asio::steady_timer timer_;
-  bool peer_gone_ = false;
+  bool client_gone_ = false;
   // guarded by mutex_
   mutable std::mutex mutex_;
   std::vector<wire::Message> messages_;
