@@ -14,8 +14,8 @@ bool is_length_error(ErrorCode code) {
 }
 
 void keep_refusal(std::optional<Error>& kept, Error next) {
-  const bool stays = kept && kept->code == ErrorCode::kOverloaded &&
-                     next.code != ErrorCode::kOverloaded && is_node_state_error(next.code);
+  const bool stays =
+      kept && kept->code == ErrorCode::kOverloaded && next.code != ErrorCode::kOverloaded;
   if (!stays) kept = std::move(next);
 }
 

@@ -15,8 +15,8 @@ bool is_node_state_error(ErrorCode code);
 bool is_length_error(ErrorCode code);
 
 // Replaces `kept`, the refusal for the client, by that of the next node. The refusal of a full node
-// is not replaced by that of a node that is draining or does not have the model: a client that
-// retries later can expect the full node to have room. A refusal about the length replaces it.
+// stays, unless the next node is full too: a client that retries later can expect the full node to
+// have room, which it cannot expect of a node that is draining or whose context is too short.
 void keep_refusal(std::optional<Error>& kept, Error next);
 
 }  // namespace lockstep

@@ -23,11 +23,15 @@ ErrorCode kept_of(std::initializer_list<ErrorCode> codes) {
   return kept->code;
 }
 
-TEST(Refusal, TheLastOneIsKeptButAFullNodeBeforeADrainingOne) {
+TEST(Refusal, TheLastOneIsKeptButThatOfAFullNodeStays) {
   EXPECT_EQ(kept_of({ErrorCode::kOverloaded}), ErrorCode::kOverloaded);
   EXPECT_EQ(kept_of({ErrorCode::kOverloaded, ErrorCode::kNoNodeReady}), ErrorCode::kOverloaded);
   EXPECT_EQ(kept_of({ErrorCode::kNoNodeReady, ErrorCode::kOverloaded}), ErrorCode::kOverloaded);
   EXPECT_EQ(kept_of({ErrorCode::kOverloaded, ErrorCode::kContextLengthExceeded}),
+            ErrorCode::kOverloaded);
+  EXPECT_EQ(kept_of({ErrorCode::kContextLengthExceeded, ErrorCode::kOverloaded}),
+            ErrorCode::kOverloaded);
+  EXPECT_EQ(kept_of({ErrorCode::kNoNodeReady, ErrorCode::kContextLengthExceeded}),
             ErrorCode::kContextLengthExceeded);
 }
 
