@@ -14,7 +14,7 @@ def run(executable, name_filter, *flags):
         report = pathlib.Path(folder) / "report.json"
         done = subprocess.run([executable, f"--gtest_filter={name_filter}",
                                f"--gtest_output=json:{report}", *flags], text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=100)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=140)
         if not report.exists():
             return done.returncode, 0, 0, done.stdout
         counts = json.loads(report.read_text())
