@@ -270,6 +270,25 @@ TEST(HttpSession, AHandlerThatWaitsIsCalledWhenItsClientIsGone) {
   server.wait_ended(1);
 }
 
+// What on_gone captures may be gone with the handler.
+TEST(HttpSession, AClientThatLeavesAfterItsAnswerIsNotReportedToTheHandler) {
+  HttpPort port = echo_port(true);
+  std::atomic<int> n_gone{0};
+  port.handler = [&](HttpRequest& request, HttpReply& reply) -> asio::awaitable<void> {
+    std::function<void()> on_gone = [&] { ++n_gone; };
+    reply.watch_client(std::move(on_gone));
+    co_await echo(request, reply);
+  };
+  const Server server(port);
+  {
+    HttpClient client(server.port());
+    EXPECT_EQ(client.get("/1").body, "GET|/1||");
+    EXPECT_EQ(client.get("/2").body, "GET|/2||");
+  }
+  server.wait_ended(1);
+  EXPECT_EQ(n_gone, 0);
+}
+
 TEST(HttpSession, ADrainThatBeginsWhileARequestIsReadEndsTheConnectionAfterItsAnswer) {
   HttpPort port = echo_port(true);
   std::atomic<int> n_asked{0};
