@@ -12,7 +12,9 @@
 
 namespace lockstep {
 
-enum class DType : uint8_t { kF32, kF16, kBF16, kI32, kU8, kQ8_0 };
+// kQ8_0, kK16V8 and kK16V16 are dtypes of the KV cache (docs/numerics.md section 4); no View has
+// them.
+enum class DType : uint8_t { kF32, kF16, kBF16, kI32, kU8, kQ8_0, kK16V8, kK16V16 };
 
 struct View {
   void* data = nullptr;

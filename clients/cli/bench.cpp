@@ -39,7 +39,7 @@ struct BenchConfig {
       "number of ranks.");
     v(tensor_parallel_size, "tensor_parallel_size", "ranks",
       "Number of ranks that share the model's weights.");
-    v(kv_cache_dtype, "kv_cache_dtype", "f16|bf16|f32|q8_0",
+    v(kv_cache_dtype, "kv_cache_dtype", "f16|bf16|f32|q8_0|k16v8|k16v16",
       "Data type of the keys and values in the KV cache.");
     v(max_num_batched_tokens, "max_num_batched_tokens", "tokens",
       "Maximum number of tokens in one step.");

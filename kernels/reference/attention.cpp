@@ -1,10 +1,12 @@
 // Attention, docs/numerics.md section 4: a row and head takes its visible keys in tiles of 64 and
-// merges the tiles in ascending order.
+// merges the tiles in ascending order. Keys and values of a whole-number dtype are multiplied as
+// whole numbers, the others as f32.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "kernels/index_checks.h"
+#include "kernels/kv_layout.h"
 #include "kernels/math.h"
 #include "kernels/reference/kv_slots.h"
 #include "kernels/reference/reference_ops.h"
@@ -53,28 +55,90 @@ class RowAttention {
   Partial tile(int64_t t) const {
     const int64_t begin = std::max(first_key_, t * kTileKeys);
     const int64_t end = std::min(position_ + 1, (t + 1) * kTileKeys);
-    const size_t head_dim = static_cast<size_t>(args_.kv.head_dim);
-    std::vector<float> k(head_dim);
-    std::vector<float> v(head_dim);
-    std::vector<float> scores;
+    const bool whole = is_whole_number_kv(args_.kv.dtype);
+    std::vector<float> weights = whole ? whole_scores(begin, end) : scores(begin, end);
+    Partial partial{weights[0], 0.0f, {}};
+    for (float s : weights) partial.m = max_or_nan(partial.m, s);
+    StridedSum sum;
+    for (int64_t key = begin; key < end; ++key) {
+      float& weight = weights[static_cast<size_t>(key - begin)];
+      weight = exp(weight - partial.m);
+      sum.lane(key % kTileKeys) += weight;
+    }
+    partial.l = sum.total();
+    partial.o = whole ? weigh_whole(weights, begin) : weigh(weights, begin);
+    return partial;
+  }
+
+  std::vector<float> scores(int64_t begin, int64_t end) const {
+    std::vector<float> k(head_dim()), v(head_dim()), out;
     for (int64_t key = begin; key < end; ++key) {
       load_slot(args_.kv, slot_of(key), kv_head_, k.data(), v.data());
       float s = 0.0f;
-      for (size_t d = 0; d < head_dim; ++d) s = std::fma(q_[d], k[d], s);
-      scores.push_back(s * args_.scale);
+      for (size_t d = 0; d < head_dim(); ++d) s = std::fma(q_[d], k[d], s);
+      out.push_back(s * args_.scale);
     }
-    Partial partial{scores[0], 0.0f, std::vector<float>(head_dim, 0.0f)};
-    for (float s : scores) partial.m = max_or_nan(partial.m, s);
-    StridedSum sum;
-    for (int64_t key = begin; key < end; ++key) {
-      const float p = exp(scores[static_cast<size_t>(key - begin)] - partial.m);
-      sum.lane(key % kTileKeys) += p;
-      load_slot(args_.kv, slot_of(key), kv_head_, k.data(), v.data());
-      for (size_t d = 0; d < head_dim; ++d) partial.o[d] = std::fma(p, v[d], partial.o[d]);
-    }
-    partial.l = sum.total();
-    return partial;
+    return out;
   }
+
+  std::vector<float> weigh(const std::vector<float>& weights, int64_t begin) const {
+    std::vector<float> k(head_dim()), v(head_dim()), o(head_dim(), 0.0f);
+    for (size_t j = 0; j < weights.size(); ++j) {
+      load_slot(args_.kv, slot_of(begin + static_cast<int64_t>(j)), kv_head_, k.data(), v.data());
+      for (size_t d = 0; d < head_dim(); ++d) o[d] = std::fma(weights[j], v[d], o[d]);
+    }
+    return o;
+  }
+
+  std::vector<float> whole_scores(int64_t begin, int64_t end) const {
+    std::vector<int16_t> q(head_dim());
+    std::vector<float> q_scales;
+    for (size_t d = 0; d < head_dim(); d += kBlockLen) {
+      const size_t n = std::min<size_t>(kBlockLen, head_dim() - d);
+      q_scales.push_back(quantize_whole(q_ + d, static_cast<int>(n), kMaxWholeQuery, q.data() + d));
+    }
+    std::vector<float> out;
+    for (int64_t key = begin; key < end; ++key) {
+      const WholeSlot slot = load_whole_slot(args_.kv, slot_of(key), kv_head_);
+      float s = 0.0f;
+      for (size_t b = 0; b < q_scales.size(); ++b) {
+        int64_t sum = 0;
+        for (size_t d = b * kBlockLen; d < std::min((b + 1) * kBlockLen, head_dim()); ++d) {
+          sum += int64_t{q[d]} * slot.k[d];
+        }
+        s = std::fma(q_scales[b] * slot.k_scales[b], static_cast<float>(sum), s);
+      }
+      out.push_back(s * args_.scale);
+    }
+    return out;
+  }
+
+  std::vector<float> weigh_whole(const std::vector<float>& weights, int64_t begin) const {
+    std::vector<WholeSlot> slots;
+    std::vector<float> w;
+    float u = 0.0f;
+    for (size_t j = 0; j < weights.size(); ++j) {
+      slots.push_back(
+          load_whole_slot(args_.kv, slot_of(begin + static_cast<int64_t>(j)), kv_head_));
+      w.push_back(weights[j] * slots[j].v_scale);
+      u = max_or_nan(u, w[j]);
+    }
+    if (u != u) return std::vector<float>(head_dim(), u);
+    if (u < 0x1p-96f) return std::vector<float>(head_dim(), 0.0f);
+    const float inverse = kMaxWholeWeight / u;
+    const float unit = u / kMaxWholeWeight;
+    std::vector<float> o;
+    for (size_t d = 0; d < head_dim(); ++d) {
+      int64_t sum = 0;
+      for (size_t j = 0; j < w.size(); ++j) {
+        sum += static_cast<int64_t>(rint_small(w[j] * inverse)) * slots[j].v[d];
+      }
+      o.push_back(unit * static_cast<float>(sum));
+    }
+    return o;
+  }
+
+  size_t head_dim() const { return static_cast<size_t>(args_.kv.head_dim); }
 
   static void merge(const Partial& next, Partial& state) {
     const float m = max_or_nan(state.m, next.m);

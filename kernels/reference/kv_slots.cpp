@@ -1,5 +1,6 @@
 #include "kernels/reference/kv_slots.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/kv_layout.h"
@@ -72,14 +73,68 @@ float load_value(const Plane& plane, int d) {
   }
 }
 
+// The index of dim d of the key at `offset` among the values of K.
+int64_t whole_k_at(const KvPages& kv, int64_t offset, int64_t d) {
+  return (d / 2 * kv.block_size + offset) * 2 + d % 2;
+}
+
+void store_whole_slot(const KvPages& kv, int64_t slot, int head, const float* k, const float* v) {
+  const WholeHeadBlock at = whole_head_block(kv, slot / kv.block_size, head);
+  const int64_t offset = slot % kv.block_size;
+  std::vector<int16_t> q(static_cast<size_t>(kv.head_dim));
+  for (int d = 0; d < kv.head_dim; d += kBlockLen) {
+    const int n = std::min<int>(kBlockLen, kv.head_dim - d);
+    at.k_scales[d / kBlockLen * kv.block_size + offset] =
+        quantize_whole(k + d, n, kMaxWholeKey, q.data() + d);
+  }
+  for (int d = 0; d < kv.head_dim; ++d) {
+    at.k[whole_k_at(kv, offset, d)] = q[static_cast<size_t>(d)];
+  }
+  at.v_scales[offset] = quantize_whole(v, kv.head_dim, max_whole_value(kv.dtype), q.data());
+  for (int d = 0; d < kv.head_dim; ++d) {
+    const int64_t i = offset * kv.head_dim + d;
+    if (kv.dtype == DType::kK16V8) {
+      reinterpret_cast<int8_t*>(at.v)[i] = static_cast<int8_t>(q[static_cast<size_t>(d)]);
+    } else {
+      reinterpret_cast<int16_t*>(at.v)[i] = q[static_cast<size_t>(d)];
+    }
+  }
+}
+
 }  // namespace
 
+WholeSlot load_whole_slot(const KvPages& kv, int64_t slot, int head) {
+  const WholeHeadBlock at = whole_head_block(kv, slot / kv.block_size, head);
+  const int64_t offset = slot % kv.block_size;
+  WholeSlot out;
+  for (int d = 0; d < kv.head_dim; d += kBlockLen) {
+    out.k_scales.push_back(at.k_scales[d / kBlockLen * kv.block_size + offset]);
+  }
+  out.v_scale = at.v_scales[offset];
+  for (int d = 0; d < kv.head_dim; ++d) {
+    const int64_t i = offset * kv.head_dim + d;
+    out.k.push_back(at.k[whole_k_at(kv, offset, d)]);
+    out.v.push_back(kv.dtype == DType::kK16V8 ? reinterpret_cast<int8_t*>(at.v)[i]
+                                              : reinterpret_cast<int16_t*>(at.v)[i]);
+  }
+  return out;
+}
+
 void store_slot(const KvPages& kv, int64_t slot, int head, const float* k, const float* v) {
+  if (is_whole_number_kv(kv.dtype)) return store_whole_slot(kv, slot, head, k, v);
   store_row(k_plane(kv, slot, head), kv.head_dim, k);
   store_row(v_plane(kv, slot, head), kv.head_dim, v);
 }
 
 void load_slot(const KvPages& kv, int64_t slot, int head, float* k, float* v) {
+  if (is_whole_number_kv(kv.dtype)) {
+    const WholeSlot whole = load_whole_slot(kv, slot, head);
+    for (size_t d = 0; d < whole.k.size(); ++d) {
+      k[d] = whole.k_scales[d / kBlockLen] * static_cast<float>(whole.k[d]);
+      v[d] = whole.v_scale * static_cast<float>(whole.v[d]);
+    }
+    return;
+  }
   for (int d = 0; d < kv.head_dim; ++d) {
     k[d] = load_value(k_plane(kv, slot, head), d);
     v[d] = load_value(v_plane(kv, slot, head), d);

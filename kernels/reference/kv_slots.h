@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/ops.h"
 
@@ -11,6 +12,15 @@ namespace lockstep::reference {
 
 // Rounds K and V of one head, [head_dim] each, to the KV dtype and writes them to `slot`.
 void store_slot(const KvPages& kv, int64_t slot, int head, const float* k, const float* v);
+
+// One head at `slot` of a whole-number dtype.
+struct WholeSlot {
+  std::vector<float> k_scales;  // [ceil(head_dim / 32)]
+  std::vector<int16_t> k;       // [head_dim]
+  float v_scale = 0.0f;
+  std::vector<int16_t> v;  // [head_dim]
+};
+WholeSlot load_whole_slot(const KvPages& kv, int64_t slot, int head);
 
 // K and V of one head at `slot`, [head_dim] each, widened to f32.
 void load_slot(const KvPages& kv, int64_t slot, int head, float* k, float* v);

@@ -63,7 +63,8 @@ TEST(Invariance, BlockSize) {
 TEST(Invariance, KvTypesAreEachConsistent) {
   const NamedSpec model = nine_heads();
   std::vector<Generation> runs;
-  for (DType kv : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+  for (DType kv :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kK16V8, DType::kK16V16}) {
     const Baseline base(model, {.kv_dtype = kv});
     base.expect_same({.kv_dtype = kv, .block_size = 8, .chunk = 7}, "chunk 7, block 8");
     base.expect_same({.isa = Isa::kReference, .kv_dtype = kv}, "reference");

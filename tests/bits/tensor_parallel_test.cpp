@@ -26,7 +26,8 @@ TEST(TensorParallel, BiasesAndFloatWeightsOnOneToEightRanks) {
 TEST(TensorParallel, EveryKvTypeIsShardedAlike) {
   const NamedSpec model = eight_leaves();
   const Ids prompt = random_prompt(20, model.spec.shape.vocab_size, 6);
-  for (DType kv : {DType::kF16, DType::kBF16, DType::kF32, DType::kQ8_0}) {
+  for (DType kv :
+       {DType::kF16, DType::kBF16, DType::kF32, DType::kQ8_0, DType::kK16V8, DType::kK16V16}) {
     const Generation alone = run(model, {.kv_dtype = kv}, prompt, 4);
     expect_same_bits(run(model, {.n_ranks = 3, .kv_dtype = kv}, prompt, 4), alone,
                      "KV type " + std::to_string(static_cast<int>(kv)));

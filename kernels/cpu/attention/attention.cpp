@@ -190,7 +190,7 @@ ScratchBytes attention_scratch_bytes(const StreamLimits& limits) {
           .per_thread = unit_bytes(limits.head_dim)};
 }
 
-constinit const AttentionLoops kAttentionPortable = simd::RowsAttention<simd::Portable>::loops();
+constinit const AttentionLoops kAttentionPortable = simd::attention_loops<simd::Portable>();
 
 void attention_portable(const AttentionArgs& args, ThreadTeam& team) {
   Launch(args, kAttentionPortable, team).run();

@@ -3,6 +3,6 @@
 
 namespace lockstep {
 
-constinit const AttentionLoops kAttentionAvx2 = simd::RowsAttention<simd::Avx2>::loops();
+constinit const AttentionLoops kAttentionAvx2 = simd::attention_loops<simd::Avx2>();
 
 }  // namespace lockstep

@@ -3,6 +3,6 @@
 
 namespace lockstep {
 
-constinit const AttentionLoops kAttentionAvx512 = simd::RowsAttention<simd::Avx512>::loops();
+constinit const AttentionLoops kAttentionAvx512 = simd::attention_loops<simd::Avx512>();
 
 }  // namespace lockstep

@@ -1,74 +1,17 @@
 // AttentionLoops over any of the vector classes: docs/numerics.md section 4 for one AttentionRows.
 // Queries (row, head) are multiplied with a tile four at a time, so that each loaded value of K or
-// V serves four queries in registers.
+// V serves four queries in registers. FloatKeys and WholeKeys do that for the two kinds of dtypes.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 
 #include "kernels/cpu/attention/attention_rows.h"
-#include "kernels/cpu/attention/kv_tile.h"
+#include "kernels/cpu/attention/float_keys.h"
+#include "kernels/cpu/attention/whole_keys.h"
 #include "kernels/cpu/simd/simd_math.h"
 
 namespace lockstep::simd {
-
-// scores[i][key] = sum over d of q[i][d] * k[d][key], for n_queries queries and 64 keys.
-template <class S, int n_queries>
-inline void score_keys(const float* const* q, const float* k, int head_dim, float* scores) {
-  constexpr int kVecs = S::kTileVecs;
-  for (int key = 0; key < kTileKeys; key += kVecs * S::kWidth) {
-    typename S::F sum[n_queries][kVecs];
-    for (auto& row : sum) {
-      for (auto& v : row) v = S::set1(0.0f);
-    }
-    for (int d = 0; d < head_dim; ++d) {
-      typename S::F keys[kVecs];
-      for (int v = 0; v < kVecs; ++v) keys[v] = S::load(k + d * kTileKeys + key + v * S::kWidth);
-      for (int i = 0; i < n_queries; ++i) {
-        const auto value = S::set1(q[i][d]);
-        for (int v = 0; v < kVecs; ++v) sum[i][v] = S::fma(value, keys[v], sum[i][v]);
-      }
-    }
-    for (int i = 0; i < n_queries; ++i) {
-      for (int v = 0; v < kVecs; ++v) {
-        S::store(scores + i * kTileKeys + key + v * S::kWidth, sum[i][v]);
-      }
-    }
-  }
-}
-
-// o[i][d] = fma(p[i][key], v[key][d], o[i][d]) for keys [begin, end), ascending, n_vecs vectors.
-template <class S, int n_queries, int n_vecs>
-inline void add_values_at(const float* p, const float* v, int begin, int end, int dim, float* o) {
-  typename S::F sum[n_queries][n_vecs];
-  for (int i = 0; i < n_queries; ++i) {
-    for (int j = 0; j < n_vecs; ++j) sum[i][j] = S::load(o + i * dim + j * S::kWidth);
-  }
-  for (int key = begin; key < end; ++key) {
-    typename S::F values[n_vecs];
-    for (int j = 0; j < n_vecs; ++j) values[j] = S::load(v + key * dim + j * S::kWidth);
-    for (int i = 0; i < n_queries; ++i) {
-      const auto weight = S::set1(p[i * kTileKeys + key]);
-      for (int j = 0; j < n_vecs; ++j) sum[i][j] = S::fma(weight, values[j], sum[i][j]);
-    }
-  }
-  for (int i = 0; i < n_queries; ++i) {
-    for (int j = 0; j < n_vecs; ++j) S::store(o + i * dim + j * S::kWidth, sum[i][j]);
-  }
-}
-
-template <class S, int n_queries>
-inline void add_values(const float* p, const float* v, int begin, int end, int dim, float* o) {
-  constexpr int kStep = S::kTileVecs * S::kWidth;
-  if (begin >= end) return;
-  int d = 0;
-  for (; d + kStep <= dim; d += kStep) {
-    add_values_at<S, n_queries, S::kTileVecs>(p, v + d, begin, end, dim, o + d);
-  }
-  for (; d < dim; d += S::kWidth) {
-    add_values_at<S, n_queries, 1>(p, v + d, begin, end, dim, o + d);
-  }
-}
 
 // Turns the scores of visible keys [begin, end) into p = exp(s * scale - m), the others into +0.
 template <class S>
@@ -111,26 +54,19 @@ inline void merge_tile(float tile_m, float tile_l, const float* tile_o, int dim,
   }
 }
 
-template <class S>
+// Keys: FloatKeys or WholeKeys.
+template <class S, class Keys>
 class RowsAttention {
  public:
   explicit RowsAttention(const AttentionRows& rows)
       : rows_(rows),
         dim_(padded_dim(rows.kv.head_dim)),
-        tile_(rows.kv, rows.scratch, rows.scratch + kTileKeys * dim_, page_rows()),
+        keys_(rows),
         scores_(rows.scratch + 2 * kTileKeys * dim_),
         tile_o_(scores_ + 4 * kTileKeys),
         m_(tile_o_ + 4 * dim_),
         l_(m_ + kMaxQueriesPerUnit),
         o_(l_ + kMaxQueriesPerUnit) {}
-
-  static constexpr AttentionLoops loops() {
-    return {[](const AttentionRows& rows) { RowsAttention(rows).attend_rows(); },
-            [](const AttentionRows& rows, int64_t begin, int64_t end) {
-              RowsAttention(rows).attend_tiles(begin, end);
-            },
-            [](const AttentionRows& rows) { RowsAttention(rows).merge_tiles(); }};
-  }
 
   void attend_rows() {
     attend_tiles(0, std::numeric_limits<int64_t>::max());
@@ -149,7 +85,7 @@ class RowsAttention {
     for (int64_t tile = begin_tile; tile < end_tile; ++tile) {
       const int64_t begin = tile * kTileKeys;
       const int64_t end = begin + kTileKeys;
-      tile_.fill(first > begin ? first : begin, last + 1 < end ? last + 1 : end);
+      keys_.fill(first > begin ? first : begin, last + 1 < end ? last + 1 : end);
       attend_tile(begin);
       __atomic_store_n(rows_.progress, *rows_.progress + 1, __ATOMIC_RELAXED);
     }
@@ -170,24 +106,14 @@ class RowsAttention {
  private:
   static constexpr int kGroup = 4;
 
-  struct Range {
-    int begin = 0;
-    int end = 0;
-    bool empty() const { return begin >= end; }
-  };
-
   int n_queries() const { return rows_.n_rows * rows_.n_heads; }
-  float* page_rows() const {
-    return rows_.scratch + attention_scratch_floats(rows_.kv.head_dim) - (kTileKeys + 2) * dim_;
-  }
-
   int64_t first_key(int row) const {
     const int64_t first = rows_.positions[row] - rows_.window + 1;
     return rows_.window == 0 || first < 0 ? 0 : first;
   }
 
   // The keys of the tile that the query sees, counted from the tile's first key.
-  Range visible(int query, int64_t tile_begin) const {
+  KeyRange visible(int query, int64_t tile_begin) const {
     const int row = query / rows_.n_heads;
     const int64_t begin = first_key(row) - tile_begin;
     const int64_t end = rows_.positions[row] + 1 - tile_begin;
@@ -219,27 +145,20 @@ class RowsAttention {
 
   template <int n>
   void attend_group(int first_query, int64_t tile_begin) {
-    const float* q[n];
-    Range seen[n];
-    Range common{0, kTileKeys};
+    KeyRange seen[n];
     bool any = false;
     for (int i = 0; i < n; ++i) {
-      const int query = first_query + i;
-      q[i] = rows_.q + query / rows_.n_heads * rows_.q_stride +
-             query % rows_.n_heads * rows_.kv.head_dim;
-      seen[i] = visible(query, tile_begin);
+      seen[i] = visible(first_query + i, tile_begin);
       any = any || !seen[i].empty();
-      if (seen[i].begin > common.begin) common.begin = seen[i].begin;
-      if (seen[i].end < common.end) common.end = seen[i].end;
     }
     if (!any) return;
-    score_keys<S, n>(q, tile_.k(), rows_.kv.head_dim, scores_);
+    keys_.template score<n>(first_query, scores_);
     float m[n];
     float l[n];
     for (int i = 0; i < n; ++i) {
       softmax_tile<S>(rows_.scale, seen[i].begin, seen[i].end, scores_ + i * kTileKeys, m[i], l[i]);
     }
-    weigh_values<n>(seen, common);
+    keys_.template weigh<n>(seen, scores_, tile_o_);
     for (int i = 0; i < n; ++i) {
       if (seen[i].empty()) continue;
       if (rows_.partials.data != nullptr) {
@@ -249,23 +168,6 @@ class RowsAttention {
       }
     }
   }
-
-  // The chain of a query takes the query's own keys in ascending order: first the keys before those
-  // that all queries see, then the common ones (four queries at a time), then the keys after them.
-  template <int n>
-  void weigh_values(const Range* seen, const Range& common) {
-    for (int d = 0; d < n * dim_; d += S::kWidth) S::store(tile_o_ + d, S::set1(0.0f));
-    for (int i = 0; i < n; ++i) {
-      const int end = common.empty() ? seen[i].end : common.begin;
-      add_values<S, 1>(p_of(i), tile_.v(), seen[i].begin, end, dim_, tile_o_ + i * dim_);
-    }
-    if (common.empty()) return;
-    add_values<S, n>(scores_, tile_.v(), common.begin, common.end, dim_, tile_o_);
-    for (int i = 0; i < n; ++i) {
-      add_values<S, 1>(p_of(i), tile_.v(), common.end, seen[i].end, dim_, tile_o_ + i * dim_);
-    }
-  }
-  const float* p_of(int i) const { return scores_ + i * kTileKeys; }
 
   float* partial_of(int query, int64_t tile) const {
     const TilePartials& partials = rows_.partials;
@@ -304,12 +206,45 @@ class RowsAttention {
 
   const AttentionRows& rows_;
   const int dim_;
-  KvTile<S> tile_;
+  Keys keys_;
   float* const scores_;  // [4][64], then p
   float* const tile_o_;  // [4][dim]
   float* const m_;       // [queries]
   float* const l_;       // [queries]
   float* const o_;       // [queries][dim]
 };
+
+// Calls run(attention) with the RowsAttention for the dtype of the keys.
+template <class S, class Run>
+inline void with_keys(const AttentionRows& rows, const Run& run) {
+  switch (rows.kv.type) {
+    case KvType::kK16V8: {
+      RowsAttention<S, WholeKeys<S, int8_t>> attention(rows);
+      return run(attention);
+    }
+    case KvType::kK16V16: {
+      RowsAttention<S, WholeKeys<S, int16_t>> attention(rows);
+      return run(attention);
+    }
+    default: {
+      RowsAttention<S, FloatKeys<S>> attention(rows);
+      return run(attention);
+    }
+  }
+}
+
+// The loops of a vector class.
+template <class S>
+constexpr AttentionLoops attention_loops() {
+  return {[](const AttentionRows& rows) {
+            with_keys<S>(rows, [](auto& attention) { attention.attend_rows(); });
+          },
+          [](const AttentionRows& rows, int64_t begin, int64_t end) {
+            with_keys<S>(rows, [&](auto& attention) { attention.attend_tiles(begin, end); });
+          },
+          [](const AttentionRows& rows) {
+            with_keys<S>(rows, [](auto& attention) { attention.merge_tiles(); });
+          }};
+}
 
 }  // namespace lockstep::simd

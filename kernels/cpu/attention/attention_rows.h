@@ -49,12 +49,25 @@ struct AttentionRows {
   uint64_t* progress = nullptr;  // grows by 1 with every tile; other threads read it
 };
 
+// Keys of a tile, counted from its first one.
+struct KeyRange {
+  int begin = 0;
+  int end = 0;
+  bool empty() const { return begin >= end; }
+};
+
+// The query number `query` = row * n_heads + head.
+inline const float* query_of(const AttentionRows& rows, int query) {
+  return rows.q + query / rows.n_heads * rows.q_stride + query % rows.n_heads * rows.kv.head_dim;
+}
+
 // The width of V rows and outputs in scratch, which are padded to whole vectors.
 constexpr int padded_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 constexpr int64_t partial_floats(int head_dim) { return padded_dim(head_dim) + 2; }
 
 // The scratch of a unit: a tile of K, a tile of V, the scores and outputs of 4 queries, the state
-// (m, l, o) of every query of the unit, and the K of one KV block in its own layout.
+// (m, l, o) of every query of the unit, and the K of one KV block in its own layout. Whole-number
+// keys need half of a tile and keep their queries at the end (whole_keys.h).
 constexpr int64_t attention_scratch_floats(int head_dim) {
   const int64_t dim = padded_dim(head_dim);
   return 2 * kTileKeys * dim + 4 * (kTileKeys + dim) + kMaxQueriesPerUnit * (dim + 2) +

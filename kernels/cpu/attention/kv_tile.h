@@ -65,6 +65,9 @@ class KvTile {
         return fill_from<BF16Source<S>>(begin, end);
       case KvType::kQ8_0:
         return fill_from<I8Source<S>>(begin, end);
+      case KvType::kK16V8:
+      case KvType::kK16V16:
+        break;  // WholeKeys loads these
     }
   }
 

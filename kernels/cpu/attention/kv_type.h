@@ -7,7 +7,7 @@
 
 namespace lockstep {
 
-enum class KvType : uint8_t { kF32, kF16, kBF16, kQ8_0 };
+enum class KvType : uint8_t { kF32, kF16, kBF16, kQ8_0, kK16V8, kK16V16 };
 
 constexpr KvType kv_type(DType dtype) {
   switch (dtype) {
@@ -17,6 +17,10 @@ constexpr KvType kv_type(DType dtype) {
       return KvType::kBF16;
     case DType::kQ8_0:
       return KvType::kQ8_0;
+    case DType::kK16V8:
+      return KvType::kK16V8;
+    case DType::kK16V16:
+      return KvType::kK16V16;
     default:
       return KvType::kF32;
   }

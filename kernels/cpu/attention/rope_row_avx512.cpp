@@ -11,6 +11,9 @@ void rotate_halves_avx512(float* x, const float* cos, const float* sin, int64_t 
   simd::rotate_halves<simd::Avx512>(x, cos, sin, n_pairs);
 }
 
+float quantize_whole_avx512(const float* x, int n, float q_max, int16_t* q) {
+  return simd::quantize_whole<simd::Avx512>(x, n, q_max, q);
+}
 void round_row_avx512(const float* x, int64_t n, KvType type, uint16_t* rounded) {
   simd::round_row<simd::Avx512>(x, n, type, rounded);
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/attention/rope_row.h"
+#include "kernels/cpu/attention/whole_numbers.h"
 #include "kernels/cpu/simd/simd_math.h"
 
 namespace lockstep::simd {

@@ -68,6 +68,12 @@ class TokenRope {
       case DType::kQ8_0:
         store_q8(head, k, v);
         break;
+      case DType::kK16V8:
+        store_whole<int8_t>(head, k, v);
+        break;
+      case DType::kK16V16:
+        store_whole<int16_t>(head, k, v);
+        break;
       default:
         uint16_t rounded[2][kMaxHeadDim];
         const KvType type = kv_type(args_.kv.dtype);
@@ -88,6 +94,25 @@ class TokenRope {
     const int64_t n_values = int64_t{args_.kv.block_size} * args_.kv.head_dim;
     put_into({pages.k + n_values, pages.v + n_values}, args_.kv.head_dim / kBlockLen, scales[0],
              scales[1]);
+  }
+
+  template <class V>
+  void store_whole(int head, const float* k, const float* v) const {
+    const WholeHeadBlock at = whole_head_block(args_.kv, slot_.block, head);
+    const int size = args_.kv.block_size;
+    const int head_dim = args_.kv.head_dim;
+    int16_t q[kMaxHeadDim];
+    for (int d = 0; d < head_dim; d += kBlockLen) {
+      const int n = std::min<int>(kBlockLen, head_dim - d);
+      at.k_scales[d / kBlockLen * size + slot_.offset] =
+          loops_.quantize_row(k + d, n, kMaxWholeKey, q + d);
+    }
+    for (int d = 0; d < head_dim; d += 2) {
+      std::memcpy(at.k + d * size + 2 * slot_.offset, q + d, 2 * sizeof *q);
+    }
+    at.v_scales[slot_.offset] =
+        loops_.quantize_row(v, head_dim, max_whole_value(args_.kv.dtype), q);
+    std::copy_n(q, head_dim, reinterpret_cast<V*>(at.v) + slot_.offset * head_dim);
   }
 
   template <class T>
@@ -127,18 +152,27 @@ void rotate_neighbours_portable(float* x, const float* cos_sin, int64_t n_pairs)
 void rotate_halves_portable(float* x, const float* cos, const float* sin, int64_t n_pairs) {
   simd::rotate_halves<simd::Portable>(x, cos, sin, n_pairs);
 }
+float quantize_whole_portable(const float* x, int n, float q_max, int16_t* q) {
+  return simd::quantize_whole<simd::Portable>(x, n, q_max, q);
+}
 void round_row_portable(const float* x, int64_t n, KvType type, uint16_t* rounded) {
   simd::round_row<simd::Portable>(x, n, type, rounded);
 }
 
 void rope_store_portable(const RopeStoreArgs& args, ThreadTeam& team) {
-  run(args, {rotate_neighbours_portable, rotate_halves_portable, round_row_portable}, team);
+  run(args,
+      {rotate_neighbours_portable, rotate_halves_portable, quantize_whole_portable,
+       round_row_portable},
+      team);
 }
 void rope_store_avx2(const RopeStoreArgs& args, ThreadTeam& team) {
-  run(args, {rotate_neighbours_avx2, rotate_halves_avx2, round_row_avx2}, team);
+  run(args, {rotate_neighbours_avx2, rotate_halves_avx2, quantize_whole_avx2, round_row_avx2},
+      team);
 }
 void rope_store_avx512(const RopeStoreArgs& args, ThreadTeam& team) {
-  run(args, {rotate_neighbours_avx512, rotate_halves_avx512, round_row_avx512}, team);
+  run(args,
+      {rotate_neighbours_avx512, rotate_halves_avx512, quantize_whole_avx512, round_row_avx512},
+      team);
 }
 
 }  // namespace lockstep

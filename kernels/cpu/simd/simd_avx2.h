@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace lockstep::simd {
 
@@ -43,6 +44,27 @@ struct Avx2 {
     const __m256i high = _mm256_srli_epi32(picked, 16);
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+  }
+
+  using I = __m256i;
+  static I zero_int() { return _mm256_setzero_si256(); }
+  static I load_pairs(const int16_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static I set1_pair(const int16_t* p) {
+    int32_t pair;
+    std::memcpy(&pair, p, sizeof pair);
+    return _mm256_set1_epi32(pair);
+  }
+  static I add_products(I a, I b, I sum) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+  static F to_float(I v) { return _mm256_cvtepi32_ps(v); }
+  static void interleave(const int8_t* a, const int8_t* b, int16_t* pairs) {
+    store_pairs(_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a))),
+                _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(b))), pairs);
+  }
+  static void interleave(const int16_t* a, const int16_t* b, int16_t* pairs) {
+    store_pairs(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a)),
+                _mm_loadu_si128(reinterpret_cast<const __m128i*>(b)), pairs);
   }
 
   static F add(F a, F b) { return _mm256_add_ps(a, b); }
@@ -105,6 +127,11 @@ struct Avx2 {
   }
 
  private:
+  static void store_pairs(__m128i a, __m128i b, int16_t* pairs) {
+    auto* to = reinterpret_cast<__m128i*>(pairs);
+    _mm_storeu_si128(to, _mm_unpacklo_epi16(a, b));
+    _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(a, b));
+  }
   static __m256i first(int64_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

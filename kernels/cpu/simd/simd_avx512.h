@@ -1,10 +1,12 @@
-// Avx512: the vector class of kernels/cpu with 16 elements (AVX-512 F, BW, DQ, VL). Included by
+// Avx512: the vector class of kernels/cpu with 16 elements (AVX-512 F, BW, DQ, VL, VNNI). Included
+// by
 // *_avx512.cpp only. simd_portable.h says what each function means.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace lockstep::simd {
 
@@ -41,6 +43,25 @@ struct Avx512 {
     const __m512i picked = _mm512_mask_or_epi32(rounded, is_nan(v), b, _mm512_set1_epi32(0x400000));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtepi32_epi16(_mm512_srli_epi32(picked, 16)));
+  }
+
+  using I = __m512i;
+  static I zero_int() { return _mm512_setzero_si512(); }
+  static I load_pairs(const int16_t* p) { return _mm512_loadu_si512(p); }
+  static I set1_pair(const int16_t* p) {
+    int32_t pair;
+    std::memcpy(&pair, p, sizeof pair);
+    return _mm512_set1_epi32(pair);
+  }
+  static I add_products(I a, I b, I sum) { return _mm512_dpwssd_epi32(sum, a, b); }
+  static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
+  static void interleave(const int8_t* a, const int8_t* b, int16_t* pairs) {
+    store_pairs(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a))),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b))), pairs);
+  }
+  static void interleave(const int16_t* a, const int16_t* b, int16_t* pairs) {
+    store_pairs(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)),
+                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)), pairs);
   }
 
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
@@ -96,6 +117,12 @@ struct Avx512 {
   }
 
  private:
+  // a and b go to the low and high half of each pair of 16-bit places.
+  static void store_pairs(__m256i a, __m256i b, int16_t* pairs) {
+    const __m512i low = _mm512_cvtepu16_epi32(a);
+    const __m512i high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16);
+    _mm512_storeu_si512(pairs, _mm512_or_si512(low, high));
+  }
   // The mask of the elements below n, for n of any sign and size.
   static __mmask16 first(int64_t n) {
     return n <= 0 ? __mmask16{0} : n >= 16 ? __mmask16{0xffff} : static_cast<M>((1u << n) - 1);

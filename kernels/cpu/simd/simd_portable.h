@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/layout/fp16.h"
 
@@ -26,6 +27,32 @@ struct Portable {
   static F load_i8(const int8_t* p) { return static_cast<float>(*p); }
   static void store_f16(uint16_t* p, F v) { *p = f32_to_f16(v); }
   static void store_bf16(uint16_t* p, F v) { *p = f32_to_bf16(v); }
+
+  // 32-bit whole numbers, and pairs of 16-bit ones in their place.
+  using I = int32_t;
+  static I zero_int() { return 0; }
+  static I load_pairs(const int16_t* p) {
+    I pairs;
+    std::memcpy(&pairs, p, sizeof pairs);
+    return pairs;
+  }
+  static I set1_pair(const int16_t* p) { return load_pairs(p); }  // the same pair in each element
+  // sum + a.first * b.first + a.second * b.second, modulo 2^32.
+  static I add_products(I a, I b, I sum) {
+    const auto first = static_cast<uint32_t>(static_cast<int16_t>(a) * static_cast<int16_t>(b));
+    const auto second = static_cast<uint32_t>((a >> 16) * (b >> 16));
+    return static_cast<I>(static_cast<uint32_t>(sum) + first + second);
+  }
+  static F to_float(I v) { return static_cast<float>(v); }
+  // Writes (a[0], b[0]), (a[1], b[1]), …: kWidth pairs.
+  static void interleave(const int8_t* a, const int8_t* b, int16_t* pairs) {
+    pairs[0] = *a;
+    pairs[1] = *b;
+  }
+  static void interleave(const int16_t* a, const int16_t* b, int16_t* pairs) {
+    pairs[0] = *a;
+    pairs[1] = *b;
+  }
 
   static F add(F a, F b) { return a + b; }
   static F sub(F a, F b) { return a - b; }

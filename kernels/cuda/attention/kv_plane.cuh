@@ -24,7 +24,7 @@ struct KvParams {
 inline KvParams kv_params(const KvPages& kv) {
   return {kv.data,
           kv.block_bytes,
-          kv_head_bytes(kv.dtype, kv.block_size, kv.head_dim),
+          k_head_bytes(kv.dtype, kv.block_size, kv.head_dim),
           static_cast<int>(kv.n_blocks),
           kv.block_size,
           kv.n_kv_heads,
@@ -133,6 +133,8 @@ void for_kv_dtype(DType dtype, const Fn& fn) {
       return fn.template operator()<DType::kBF16>();
     case DType::kQ8_0:
       return fn.template operator()<DType::kQ8_0>();
+    case DType::kK16V8:  // no CUDA kernel yet
+    case DType::kK16V16:
     case DType::kI32:
     case DType::kU8:
       break;

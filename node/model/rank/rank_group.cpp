@@ -1,3 +1,4 @@
+#include "kernels/kv_layout.h"
 #include "node/model/rank/rank_group.h"
 
 #include <algorithm>
@@ -341,6 +342,12 @@ std::string RankGroup::numerics_fingerprint() const { return impl_->fingerprint;
 
 void check_kv_dtype(const ModelConfig& model, DType kv_dtype) {
   const int head_dim = model.shape.head_dim;
+  if (is_whole_number_kv(kv_dtype) && head_dim % 2 != 0) {
+    throw LoadError(
+        str("kv_cache_dtype: k16v8 and k16v16 need heads of an even number of values, "
+            "the model's have ",
+            head_dim));
+  }
   if (kv_dtype != DType::kQ8_0 || head_dim % kBlockLen == 0) return;
   throw LoadError(str("kv_cache_dtype: q8_0 needs heads of a multiple of ", kBlockLen,
                       " values, the model's have ", head_dim));

@@ -20,6 +20,10 @@ const char* kv_dtype_name(DType dtype) {
       return "bf16";
     case DType::kQ8_0:
       return "q8_0";
+    case DType::kK16V8:
+      return "k16v8";
+    case DType::kK16V16:
+      return "k16v16";
     default:
       return "?";
   }

@@ -29,7 +29,10 @@ DType parse_kv_dtype(const std::string& name) {
   if (name == "bf16") return DType::kBF16;
   if (name == "f32") return DType::kF32;
   if (name == "q8_0") return DType::kQ8_0;
-  throw LoadError(str("kv_cache_dtype: '", name, "' is not one of f16, bf16, f32, q8_0"));
+  if (name == "k16v8") return DType::kK16V8;
+  if (name == "k16v16") return DType::kK16V16;
+  throw LoadError(
+      str("kv_cache_dtype: '", name, "' is not one of f16, bf16, f32, q8_0, k16v8, k16v16"));
 }
 
 EvictionPolicy parse_policy(const std::string& name) {

@@ -21,12 +21,13 @@ using testing::SequenceData;
 using testing::StepRows;
 
 AttentionShape random_shape(SeededRandom& random) {
-  constexpr DType kDtypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
+  constexpr DType kDtypes[] = {DType::kF32,  DType::kF16,   DType::kBF16,
+                               DType::kQ8_0, DType::kK16V8, DType::kK16V16};
   constexpr int kBlockSizes[] = {1, 3, 8, 16, 24, 32, 64, 128};
   constexpr int kGroups[] = {1, 2, 3, 4, 5, 8};
   constexpr int kHeadDims[] = {8, 16, 20, 32, 64, 80, 96, 128, 256};
   AttentionShape shape;
-  shape.dtype = kDtypes[random.integer(0, 3)];
+  shape.dtype = kDtypes[random.integer(0, 5)];
   shape.block_size = kBlockSizes[random.integer(0, 7)];
   shape.group = kGroups[random.integer(0, 5)];
   shape.n_kv_heads = static_cast<int>(random.integer(1, 3));
@@ -60,7 +61,7 @@ struct OneSequence {
 };
 
 TEST(Attention, EveryIsaAndThreadCountGivesTheBitsOfTheReference) {
-  for (uint64_t seed = 1; seed <= 24; ++seed) {
+  for (uint64_t seed = 1; seed <= 36; ++seed) {
     SeededRandom random(seed);
     const AttentionShape shape = random_shape(random);
     SCOPED_TRACE(shape.text());
@@ -98,7 +99,9 @@ TEST(Attention, ARowGivesTheSameBitsAloneAndInAnyChunk) {
   SeededRandom random(11);
   for (const AttentionShape& shape :
        {AttentionShape{DType::kF16, 16, 2, 3, 64, 0}, AttentionShape{DType::kBF16, 8, 1, 4, 80, 90},
-        AttentionShape{DType::kQ8_0, 32, 1, 8, 32, 0}}) {
+        AttentionShape{DType::kQ8_0, 32, 1, 8, 32, 0},
+        AttentionShape{DType::kK16V8, 16, 1, 4, 96, 90},
+        AttentionShape{DType::kK16V16, 8, 2, 2, 64, 0}}) {
     SCOPED_TRACE(shape.text());
     constexpr int64_t kTokens = 200;
     OneSequence one(random, shape, kTokens);
@@ -115,7 +118,8 @@ TEST(Attention, ARowGivesTheSameBitsAloneAndInAnyChunk) {
 }
 
 TEST(Attention, BlockSizeChangesNoBit) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kK16V8, DType::kK16V16}) {
     std::vector<float> expected;
     for (const int block_size : {16, 1, 2, 8, 24, 32, 64, 100, 128}) {
       SeededRandom random(13);  // the same values for every block size
@@ -252,7 +256,8 @@ std::vector<double> exact_row(const OneSequence& one, int64_t position) {
 }
 
 TEST(Attention, AgreesWithSoftmaxInDouble) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kK16V8, DType::kK16V16}) {
     SeededRandom random(37);
     OneSequence one(random, {dtype, 16, 1, 1, 64, 0}, 300);
     for (const int64_t position : {0, 1, 63, 64, 65, 200, 299}) {
@@ -271,8 +276,16 @@ TEST(Attention, AgreesWithSoftmaxInDouble) {
         k_norm = std::max(k_norm, sum);
       }
       const double eps = 0x1p-24;
-      const double score_error = 64 * eps * std::sqrt(q_norm * k_norm) / 8;
-      const double tolerance = v_max * (2 * score_error + (position + 10) * eps);
+      double score_error = 64 * eps * std::sqrt(q_norm * k_norm) / 8;
+      double weight_error = 0;
+      if (is_whole_number_kv(dtype)) {
+        // A query is off by at most half a step of its largest value / 2047, in each of 64 dims; a
+        // weight by half a step of 1 / 2047, in each of the 64 keys of a tile.
+        score_error += std::sqrt(64 * q_norm * k_norm) / (2 * 2047) / 8;
+        weight_error = 64.0 / (2 * 2047);
+      }
+      const double tolerance =
+          v_max * (2 * score_error + weight_error + static_cast<double>(position + 10) * eps);
       for (size_t d = 0; d < 64; ++d) {
         ASSERT_NEAR(out[d], exact[d], tolerance) << "position " << position << ", dim " << d;
       }

@@ -75,7 +75,8 @@ struct Step {
 
 std::vector<RopeCase> all_cases() {
   std::vector<RopeCase> cases;
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kK16V8, DType::kK16V16}) {
     for (const RopeStyle style : {RopeStyle::kNeighbours, RopeStyle::kHalves}) {
       cases.push_back({{dtype, 16, 3, 3, 64, 0}, style, 64});
       cases.push_back({{dtype, 1, 1, 2, 96, 0}, style, 40});
@@ -194,9 +195,11 @@ TEST(KvQ8, ZerosTinyHugeAndBrokenValuesHaveADefinedForm) {
 }
 
 TEST(KvLayout, BlockBytesCoverBothPlanesAndAreAligned) {
-  EXPECT_EQ(kv_head_bytes(DType::kF16, 16, 64), 16 * 64 * 2);
-  EXPECT_EQ(kv_head_bytes(DType::kQ8_0, 16, 64), 16 * (64 + 2 * 2));
+  EXPECT_EQ(k_head_bytes(DType::kF16, 16, 64), 16 * 64 * 2);
+  EXPECT_EQ(k_head_bytes(DType::kQ8_0, 16, 64), 16 * (64 + 2 * 2));
   EXPECT_EQ(kv_block_bytes(DType::kF16, 16, 3, 64), 2 * 3 * 16 * 64 * 2);
+  EXPECT_EQ(kv_block_bytes(DType::kK16V8, 16, 3, 64), 3 * 16 * 204);  // SmolLM2: 204, f16 has 256
+  EXPECT_EQ(kv_block_bytes(DType::kK16V16, 16, 3, 64), 3 * 16 * 268);
   EXPECT_EQ(kv_block_bytes(DType::kQ8_0, 1, 1, 32), 128);  // 2 * 34, rounded up
 }
 
