@@ -1,6 +1,6 @@
-// Attention, docs/numerics.md section 4: a row and head takes its visible keys in tiles of 64 and
-// merges the tiles in ascending order. Keys and values of a whole-number dtype are multiplied as
-// whole numbers, the others as f32.
+// Attention, docs/numerics.md section 4: a row and head takes its visible keys in tiles of 64,
+// merges the tiles of each span of 512 keys in ascending order, and then the spans. Keys and values
+// of a whole-number dtype are multiplied as whole numbers, the others as f32.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -16,6 +16,7 @@ namespace lockstep::reference {
 namespace {
 
 constexpr int64_t kTileKeys = 64;
+constexpr int64_t kSpanKeys = 512;
 
 // The larger of both values; NaN if either is NaN.
 float max_or_nan(float a, float b) {
@@ -43,15 +44,23 @@ class RowAttention {
         q_(args.q.row<float>(token) + head * args.kv.head_dim) {}
 
   void run(float* out) const {
-    Partial state = tile(first_key_ / kTileKeys);
-    for (int64_t t = first_key_ / kTileKeys + 1; t <= position_ / kTileKeys; ++t) {
-      merge(tile(t), state);
+    Partial state = span(first_key_ / kSpanKeys);
+    for (int64_t s = first_key_ / kSpanKeys + 1; s <= position_ / kSpanKeys; ++s) {
+      merge(span(s), state);
     }
     const float inverse = 1.0f / state.l;
     for (size_t d = 0; d < state.o.size(); ++d) out[d] = state.o[d] * inverse;
   }
 
  private:
+  Partial span(int64_t s) const {
+    const int64_t begin = std::max(first_key_, s * kSpanKeys);
+    const int64_t end = std::min(position_ + 1, (s + 1) * kSpanKeys);
+    Partial state = tile(begin / kTileKeys);
+    for (int64_t t = begin / kTileKeys + 1; t * kTileKeys < end; ++t) merge(tile(t), state);
+    return state;
+  }
+
   Partial tile(int64_t t) const {
     const int64_t begin = std::max(first_key_, t * kTileKeys);
     const int64_t end = std::min(position_ + 1, (t + 1) * kTileKeys);

@@ -39,18 +39,18 @@ inline void softmax_tile(float scale, int begin, int end, float* scores, float& 
   });
 }
 
-// Merges a tile (m, l, o) into the state of a query.
+// Merges the result (next_m, next_l, next_o) of a run of keys into that of the keys before it.
 template <class S>
-inline void merge_tile(float tile_m, float tile_l, const float* tile_o, int dim, float& m, float& l,
-                       float* o) {
-  const bool any_nan = tile_m != tile_m || m != m;
-  const float top = any_nan ? tile_m + m : (m > tile_m ? m : tile_m);
+inline void merge(float next_m, float next_l, const float* next_o, int dim, float& m, float& l,
+                  float* o) {
+  const bool any_nan = next_m != next_m || m != m;
+  const float top = any_nan ? next_m + m : (m > next_m ? m : next_m);
   const auto a = exp<S>(S::set1(m - top));
-  const auto b = exp<S>(S::set1(tile_m - top));
+  const auto b = exp<S>(S::set1(next_m - top));
   m = top;
-  store_up_to<S>(&l, S::fma(S::set1(tile_l), b, S::mul(S::set1(l), a)), 1);
+  store_up_to<S>(&l, S::fma(S::set1(next_l), b, S::mul(S::set1(l), a)), 1);
   for (int d = 0; d < dim; d += S::kWidth) {
-    S::store(o + d, S::fma(S::load(tile_o + d), b, S::mul(S::load(o + d), a)));
+    S::store(o + d, S::fma(S::load(next_o + d), b, S::mul(S::load(o + d), a)));
   }
 }
 
@@ -64,9 +64,8 @@ class RowsAttention {
         keys_(rows),
         scores_(rows.scratch + 2 * kTileKeys * dim_),
         tile_o_(scores_ + 4 * kTileKeys),
-        m_(tile_o_ + 4 * dim_),
-        l_(m_ + kMaxQueriesPerUnit),
-        o_(l_ + kMaxQueriesPerUnit) {}
+        span_(tile_o_ + 4 * dim_, dim_),
+        whole_(span_.o + kMaxQueriesPerUnit * dim_, dim_) {}
 
   void attend_rows() {
     attend_tiles(0, std::numeric_limits<int64_t>::max());
@@ -97,7 +96,7 @@ class RowsAttention {
       const int64_t last = rows_.positions[row] / kTileKeys;
       for (int64_t tile = first_key(row) / kTileKeys; tile <= last; ++tile) {
         const float* partial = partial_of(query, tile);
-        take(query, tile * kTileKeys, partial[dim_], partial[dim_ + 1], partial);
+        add_tile(query, tile * kTileKeys, partial[dim_], partial[dim_ + 1], partial);
       }
       write_result(query);
     }
@@ -164,7 +163,7 @@ class RowsAttention {
       if (rows_.partials.data != nullptr) {
         keep(partial_of(first_query + i, tile_begin / kTileKeys), m[i], l[i], tile_o_ + i * dim_);
       } else {
-        take(first_query + i, tile_begin, m[i], l[i], tile_o_ + i * dim_);
+        add_tile(first_query + i, tile_begin, m[i], l[i], tile_o_ + i * dim_);
       }
     }
   }
@@ -181,25 +180,53 @@ class RowsAttention {
     partial[dim_ + 1] = l;
   }
 
-  void take(int query, int64_t tile_begin, float m, float l, const float* o) {
-    float* state_o = o_ + query * dim_;
-    if (first_key(query / rows_.n_heads) >=
-        tile_begin) {  // the first tile of a query becomes its state
-      m_[query] = m;
-      l_[query] = l;
-      for (int d = 0; d < dim_; d += S::kWidth) S::store(state_o + d, S::load(o + d));
+  // The results of a run of keys of every query: m [queries], l [queries], o [queries][dim].
+  struct State {
+    State(float* data, int dim)
+        : m(data), l(m + kMaxQueriesPerUnit), o(l + kMaxQueriesPerUnit), dim(dim) {}
+
+    void set(int query, float next_m, float next_l, const float* next_o) const {
+      m[query] = next_m;
+      l[query] = next_l;
+      for (int d = 0; d < dim; d += S::kWidth) S::store(o + query * dim + d, S::load(next_o + d));
+    }
+    void add(int query, float next_m, float next_l, const float* next_o) const {
+      merge<S>(next_m, next_l, next_o, dim, m[query], l[query], o + query * dim);
+    }
+
+    float* const m;
+    float* const l;
+    float* const o;
+    const int dim;
+  };
+
+  // The first tile that a query sees in a span becomes the span's state, and the first span that
+  // it sees becomes the query's.
+  void add_tile(int query, int64_t tile_begin, float m, float l, const float* o) const {
+    const int row = query / rows_.n_heads;
+    const int64_t span_begin = tile_begin / kSpanKeys * kSpanKeys;
+    const int64_t tile_end = tile_begin + kTileKeys;
+    if (tile_begin == span_begin || tile_begin <= first_key(row)) {
+      span_.set(query, m, l, o);
     } else {
-      merge_tile<S>(m, l, o, dim_, m_[query], l_[query], state_o);
+      span_.add(query, m, l, o);
+    }
+    if (tile_end != span_begin + kSpanKeys && tile_end <= rows_.positions[row]) return;
+    const float* span_o = span_.o + query * dim_;
+    if (span_begin <= first_key(row)) {
+      whole_.set(query, span_.m[query], span_.l[query], span_o);
+    } else {
+      whole_.add(query, span_.m[query], span_.l[query], span_o);
     }
   }
 
   void write_result(int query) const {
     const int head_dim = rows_.kv.head_dim;
-    const auto inverse = S::set1(1.0f / l_[query]);
+    const auto inverse = S::set1(1.0f / whole_.l[query]);
     float* out =
         rows_.out + query / rows_.n_heads * rows_.out_stride + query % rows_.n_heads * head_dim;
     for (int d = 0; d < head_dim; d += S::kWidth) {
-      const auto value = S::mul(S::load(o_ + query * dim_ + d), inverse);
+      const auto value = S::mul(S::load(whole_.o + query * dim_ + d), inverse);
       store_up_to<S>(out + d, value, head_dim - d);
     }
   }
@@ -209,9 +236,8 @@ class RowsAttention {
   Keys keys_;
   float* const scores_;  // [4][64], then p
   float* const tile_o_;  // [4][dim]
-  float* const m_;       // [queries]
-  float* const l_;       // [queries]
-  float* const o_;       // [queries][dim]
+  const State span_;     // of the span that the last tile is in
+  const State whole_;    // of all spans before it
 };
 
 // Calls run(attention) with the RowsAttention for the dtype of the keys.

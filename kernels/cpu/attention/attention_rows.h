@@ -11,6 +11,7 @@
 namespace lockstep {
 
 inline constexpr int kTileKeys = 64;           // docs/numerics.md section 4
+inline constexpr int kSpanKeys = 512;          // likewise
 inline constexpr int kMaxQueriesPerUnit = 64;  // of n_rows * n_heads; bounds the scratch
 
 // One KV head of one sequence.
@@ -65,12 +66,12 @@ inline const float* query_of(const AttentionRows& rows, int query) {
 constexpr int padded_dim(int head_dim) { return (head_dim + 15) / 16 * 16; }
 constexpr int64_t partial_floats(int head_dim) { return padded_dim(head_dim) + 2; }
 
-// The scratch of a unit: a tile of K, a tile of V, the scores and outputs of 4 queries, the state
+// The scratch of a unit: a tile of K, a tile of V, the scores and outputs of 4 queries, two states
 // (m, l, o) of every query of the unit, and the K of one KV block in its own layout. Whole-number
 // keys need half of a tile and keep their queries at the end (whole_keys.h).
 constexpr int64_t attention_scratch_floats(int head_dim) {
   const int64_t dim = padded_dim(head_dim);
-  return 2 * kTileKeys * dim + 4 * (kTileKeys + dim) + kMaxQueriesPerUnit * (dim + 2) +
+  return 2 * kTileKeys * dim + 4 * (kTileKeys + dim) + 2 * kMaxQueriesPerUnit * (dim + 2) +
          (kTileKeys + 2) * dim;
 }
 

@@ -49,23 +49,47 @@ inline float exp<Portable>(float x) {
   return reference::exp(x);
 }
 
-// The strided sum over [0, n). lanes = term(lanes, i, n_valid) adds the values from i on, of which
-// n_valid exist, to one vector of lanes and leaves the lanes beyond them as they are.
+inline constexpr int64_t kSumChunk = 1024;
+
+// The sum of the values [begin, end) of one chunk of a strided sum.
 template <class S, class Term>
-inline float strided_sum(int64_t n, const Term& term) {
+inline float chunk_sum(int64_t begin, int64_t end, const Term& term) {
   constexpr int kWidth = S::kWidth;
   constexpr int kVecs = 32 / kWidth;
   typename S::F lanes[kVecs];
   for (auto& lane : lanes) lane = S::set1(0.0f);
-  int64_t i = 0;
-  for (; i + 32 <= n; i += 32) {
+  int64_t i = begin;
+  for (; i + 32 <= end; i += 32) {
     for (int v = 0; v < kVecs; ++v) lanes[v] = term(lanes[v], i + v * kWidth, int64_t{kWidth});
   }
-  for (int v = 0; v < kVecs && i < n; ++v, i += kWidth) {
-    const int64_t n_valid = n - i < kWidth ? n - i : kWidth;
+  for (int v = 0; v < kVecs && i < end; ++v, i += kWidth) {
+    const int64_t n_valid = end - i < kWidth ? end - i : kWidth;
     lanes[v] = term(lanes[v], i, n_valid);
   }
   return S::tree32(lanes);
+}
+
+// The strided sum over [0, n). lanes = term(lanes, i, n_valid) adds the values from i on, of which
+// n_valid exist, to one vector of lanes and leaves the lanes beyond them as they are.
+template <class S, class Term>
+inline float strided_sum(int64_t n, const Term& term) {
+  // The tree of neighbours over the chunks, as their sums arrive: sums[i] is that of 2^i chunks,
+  // and exists where n_chunks has bit i. Shorter trees at the end join the longer ones before them.
+  float sums[40];
+  uint64_t n_chunks = 0;
+  int64_t begin = 0;
+  for (; n - begin > kSumChunk; begin += kSumChunk) {
+    float sum = chunk_sum<S>(begin, begin + kSumChunk, term);
+    int level = 0;
+    for (; (n_chunks >> level & 1) != 0; ++level) sum = sums[level] + sum;
+    sums[level] = sum;
+    ++n_chunks;
+  }
+  float sum = chunk_sum<S>(begin, n, term);
+  for (int level = 0; n_chunks >> level != 0; ++level) {
+    if ((n_chunks >> level & 1) != 0) sum = sums[level] + sum;
+  }
+  return sum;
 }
 
 }  // namespace lockstep::simd

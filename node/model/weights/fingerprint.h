@@ -20,7 +20,7 @@ struct XXH3_state_s;  // xxHash's
 namespace lockstep {
 
 // Version of the numerics; raised with every change of docs/numerics.md that changes a bit.
-inline constexpr uint32_t kNumericsContract = 1;
+inline constexpr uint32_t kNumericsContract = 2;
 // Version of the text handling; raised when the same tokenizer data gives other ids, text, stops or
 // rendered templates.
 inline constexpr uint32_t kTextContract = 2;

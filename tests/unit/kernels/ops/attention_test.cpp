@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "kernels/math.h"
 #include "tests/support/equal_bits.h"
 #include "tests/support/test_stream.h"
 #include "tests/unit/kernels/attention_support.h"
@@ -34,7 +35,7 @@ AttentionShape random_shape(SeededRandom& random) {
   do {
     shape.head_dim = kHeadDims[random.integer(0, 8)];
   } while (shape.dtype == DType::kQ8_0 && shape.head_dim % 32 != 0);
-  if (random.chance(0.4)) shape.window = random.integer(1, 150);
+  if (random.chance(0.4)) shape.window = random.integer(1, random.chance(0.7) ? 150 : 900);
   return shape;
 }
 
@@ -65,10 +66,11 @@ TEST(Attention, EveryIsaAndThreadCountGivesTheBitsOfTheReference) {
     SeededRandom random(seed);
     const AttentionShape shape = random_shape(random);
     SCOPED_TRACE(shape.text());
-    PagedCache cache(random, shape, 3, 300);
+    PagedCache cache(random, shape, 3, 1300);
+    const bool long_context = seed % 6 == 0;
     StepRows rows;
     for (int seq = 0; seq < 3; ++seq) {
-      const int64_t n = random.integer(1, seq == 0 ? 280 : 90);
+      const int64_t n = random.integer(1, seq > 0 ? 90 : long_context ? 1300 : 280);
       const SequenceData data(random, shape, n);
       data.put_into(cache, shape, seq);
       rows.add(shape, data, seq, n - random.integer(1, std::min<int64_t>(n, 6)), n);
@@ -141,31 +143,35 @@ TEST(Attention, BlockSizeChangesNoBit) {
 
 TEST(Attention, SlotsAheadOfARowAreNotRead) {
   // The whole sequence is in the pages. Behind row 40 one copy has NaN and the other has values.
-  SeededRandom random(17);
-  const AttentionShape shape{DType::kF16, 16, 1, 2, 64, 0};
-  OneSequence one(random, shape, 100);
-  PagedCache partly(random, shape, 1, 100);
-  const int64_t stride = shape.head_dim;
-  for (int64_t t = 0; t <= 40; ++t) {
-    partly.put(0, t, one.data.k.data() + t * stride, one.data.v.data() + t * stride);
-  }
-  for (Isa isa : available_isas()) {
-    StepRows rows;
-    rows.add(shape, one.data, 0, 40, 41);
-    const auto out = attend_with(isa, 1, shape, partly, rows);
-    EXPECT_TRUE(equal_bits(one.run(isa, 40, 41), out)) << to_string(isa);
-    EXPECT_FALSE(std::isnan(out[0]));
+  for (const DType dtype : {DType::kF16, DType::kQ8_0, DType::kK16V8, DType::kK16V16}) {
+    SeededRandom random(17);
+    const AttentionShape shape{dtype, 16, 1, 2, 64, 0};
+    OneSequence one(random, shape, 100);
+    PagedCache partly(random, shape, 1, 100);
+    const int64_t stride = shape.head_dim;
+    for (int64_t t = 0; t <= 40; ++t) {
+      partly.put(0, t, one.data.k.data() + t * stride, one.data.v.data() + t * stride);
+    }
+    for (Isa isa : available_isas()) {
+      StepRows rows;
+      rows.add(shape, one.data, 0, 40, 41);
+      const auto out = attend_with(isa, 1, shape, partly, rows);
+      EXPECT_TRUE(equal_bits(one.run(isa, 40, 41), out)) << to_string(isa) << shape.text();
+      EXPECT_FALSE(std::isnan(out[0])) << shape.text();
+    }
   }
 }
 
 TEST(Attention, BlocksBelowTheWindowMayBeGone) {
-  SeededRandom random(19);
-  const AttentionShape shape{DType::kF16, 16, 1, 3, 64, 40};
-  OneSequence one(random, shape, 200);
-  const auto expected = one.run(Isa::kReference, 195, 200);
-  one.cache.drop_blocks_below(0, 195 - 40 + 1);
-  for (Isa isa : available_isas()) {
-    EXPECT_TRUE(equal_bits(expected, one.run(isa, 195, 200, 2))) << to_string(isa);
+  for (const DType dtype : {DType::kF16, DType::kK16V8, DType::kK16V16}) {
+    SeededRandom random(19);
+    const AttentionShape shape{dtype, 16, 1, 3, 64, 40};
+    OneSequence one(random, shape, 200);
+    const auto expected = one.run(Isa::kReference, 195, 200);
+    one.cache.drop_blocks_below(0, 195 - 40 + 1);
+    for (Isa isa : available_isas()) {
+      EXPECT_TRUE(equal_bits(expected, one.run(isa, 195, 200, 2))) << to_string(isa);
+    }
   }
 }
 
@@ -179,9 +185,10 @@ TEST(Attention, AGroupLargerThanAUnitIsSplit) {
 }
 
 TEST(Attention, ThreadsShareTheTilesOfALongContext) {
-  for (const int64_t window : {0, 700}) {
+  for (const auto& [dtype, window] :
+       {std::pair(DType::kF16, 0), std::pair(DType::kF16, 700), std::pair(DType::kK16V8, 700)}) {
     SeededRandom random(27);
-    OneSequence one(random, {DType::kF16, 16, 1, 3, 32, window}, 1100);
+    OneSequence one(random, {dtype, 16, 1, 3, 32, window}, 1100);
     for (const auto& [begin, end] : {std::pair(1099, 1100), std::pair(1020, 1030)}) {
       const auto expected = one.run(Isa::kReference, begin, end);
       for (Isa isa : available_isas().subspan(1)) {
@@ -190,6 +197,62 @@ TEST(Attention, ThreadsShareTheTilesOfALongContext) {
               << to_string(isa) << ", threads " << n_threads << ", rows from " << begin;
         }
       }
+    }
+  }
+}
+
+// The merging of docs/numerics.md section 4, item 5, written out: (m, l, o) of a run of keys.
+struct KeyRun {
+  float m, l, o;
+};
+KeyRun merged(const KeyRun& state, const KeyRun& next) {
+  const float m = std::max(state.m, next.m);
+  const float a = reference::exp(state.m - m);
+  const float b = reference::exp(next.m - m);
+  return {m, std::fma(next.l, b, state.l * a), std::fma(next.o, b, state.o * a)};
+}
+
+TEST(Attention, TilesMergeInsideSpansOf512Keys) {
+  SeededRandom random(43);
+  OneSequence one(random, {DType::kF32, 16, 1, 1, 4, 0}, 1300);
+  const auto first_dim_of_tile = [&](int64_t tile, int64_t position) {
+    KeyRun run{-std::numeric_limits<float>::infinity(), 0.0f, 0.0f};
+    std::vector<float> scores;
+    for (int64_t key = tile * 64; key < std::min((tile + 1) * 64, position + 1); ++key) {
+      float s = 0.0f;
+      for (int d = 0; d < 4; ++d) {
+        s = std::fma(one.data.q[position * 4 + d], one.data.k[key * 4 + d], s);
+      }
+      scores.push_back(s * one.shape.scale());
+      run.m = std::max(run.m, scores.back());
+    }
+    std::vector<float> lanes(32, 0.0f);
+    for (size_t j = 0; j < scores.size(); ++j) {
+      const float p = reference::exp(scores[j] - run.m);
+      lanes[j % 32] += p;
+      run.o = std::fma(p, one.data.v[(tile * 64 + static_cast<int64_t>(j)) * 4], run.o);
+    }
+    for (; lanes.size() > 1; lanes.resize(lanes.size() / 2)) {
+      for (size_t i = 0; i < lanes.size() / 2; ++i) lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
+    }
+    run.l = lanes[0];
+    return run;
+  };
+  for (const int64_t position : {511, 512, 1100, 1299}) {
+    std::vector<KeyRun> spans;
+    for (int64_t tile = 0; tile <= position / 64; ++tile) {
+      const KeyRun next = first_dim_of_tile(tile, position);
+      if (tile % 8 == 0) {
+        spans.push_back(next);
+      } else {
+        spans.back() = merged(spans.back(), next);
+      }
+    }
+    KeyRun whole = spans[0];
+    for (size_t i = 1; i < spans.size(); ++i) whole = merged(whole, spans[i]);
+    for (Isa isa : available_isas()) {
+      ASSERT_EQ(one.run(isa, position, position + 1, 2)[0], whole.o * (1.0f / whole.l))
+          << to_string(isa) << ", position " << position;
     }
   }
 }
@@ -259,8 +322,8 @@ TEST(Attention, AgreesWithSoftmaxInDouble) {
   for (const DType dtype :
        {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kK16V8, DType::kK16V16}) {
     SeededRandom random(37);
-    OneSequence one(random, {dtype, 16, 1, 1, 64, 0}, 300);
-    for (const int64_t position : {0, 1, 63, 64, 65, 200, 299}) {
+    OneSequence one(random, {dtype, 16, 1, 1, 64, 0}, 1200);
+    for (const int64_t position : {0, 1, 63, 64, 65, 200, 511, 512, 1199}) {
       const auto out = one.run(best_isa(), position, position + 1);
       const auto exact = exact_row(one, position);
       // A score is a chain of 64 fma: off by at most 64 eps |q| |k|, which moves p by as much,

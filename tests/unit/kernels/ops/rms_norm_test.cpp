@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -44,7 +45,8 @@ struct Rows {
 
 TEST(RmsNorm, EveryBackEndGivesTheBitsOfTheReference) {
   SeededRandom random(1);
-  for (const int64_t dim : {1, 5, 16, 31, 32, 33, 47, 64, 80, 100, 576, 1000}) {
+  for (const int64_t dim :
+       {1, 5, 16, 31, 32, 33, 47, 64, 80, 100, 576, 1000, 1024, 1025, 2048, 3100}) {
     Rows rows(random, 40, dim);
     const auto expected = rows.run(*reference_stream());
     for_each_stream([&](Stream& s) { ASSERT_TRUE(equal_bits(expected, rows.run(s))) << dim; });
@@ -98,6 +100,36 @@ TEST(RmsNorm, AgreesWithTheFormulaInDouble) {
       ASSERT_NEAR(y[t * 576 + i], exact, 28 * 0x1p-24 * std::fabs(exact));
     }
   }
+}
+
+TEST(RmsNorm, SumsOfChunksMeetInATree) {
+  constexpr int64_t kDim = 5 * 1024 + 40;
+  SeededRandom random(5);
+  Rows rows(random, 1, kDim);
+  const std::vector<float>& x = rows.x;
+  const auto tree = [](std::vector<float> v) {
+    while (v.size() > 1) {
+      std::vector<float> next;
+      for (size_t i = 0; i + 1 < v.size(); i += 2) next.push_back(v[i] + v[i + 1]);
+      if (v.size() % 2 == 1) next.push_back(v.back());
+      v = next;
+    }
+    return v[0];
+  };
+  std::vector<float> chunks;
+  for (int64_t begin = 0; begin < kDim; begin += 1024) {
+    std::vector<float> lanes(32, 0.0f);
+    for (int64_t i = begin; i < std::min(begin + 1024, kDim); ++i) {
+      lanes[i % 32] = std::fma(x[i], x[i], lanes[i % 32]);
+    }
+    chunks.push_back(tree(lanes));
+  }
+  const float squares =
+      ((chunks[0] + chunks[1]) + (chunks[2] + chunks[3])) + (chunks[4] + chunks[5]);
+  const float r = 1.0f / std::sqrt(squares / static_cast<float>(kDim) + 1e-5f);
+  std::vector<float> expected;
+  for (size_t i = 0; i < x.size(); ++i) expected.push_back(x[i] * r * rows.weight[i]);
+  for_each_stream([&](Stream& s) { EXPECT_TRUE(equal_bits(expected, rows.run(s))) << s.name(); });
 }
 
 TEST(RmsNorm, ANanOrInfinityReachesItsRowOnly) {

@@ -119,11 +119,12 @@ TEST_P(WholeAttention, OutliersInQueryKeyAndValueAtOnce) {
   }
 }
 
-TEST_P(WholeAttention, AWindowMayBeginInsideATile) {
-  for (const int64_t window : {1, 20, 63, 64, 65, 100}) {
+TEST_P(WholeAttention, AWindowMayBeginInsideATileAndInsideASpan) {
+  for (const int64_t window : {1, 20, 63, 64, 65, 100, 511, 512, 513, 700}) {
     SeededRandom random(6);
     const AttentionShape s = shape(64, window);
-    run(s, SequenceData(random, s, kTokens), kTokens - 40);
+    const int64_t n_tokens = window > 150 ? 1100 : kTokens;
+    run(s, SequenceData(random, s, n_tokens), n_tokens - 40);
   }
 }
 
