@@ -25,7 +25,7 @@ struct BenchConfig {
   std::string parallel = "1,4,8";
   int64_t threads = 0;
   int64_t tensor_parallel_size = 1;
-  std::string kv_cache_dtype = "f16";
+  std::string kv_cache_dtype = "auto";
   int64_t max_num_batched_tokens = 512;
   bool json = false;
   template <class V>
@@ -39,7 +39,7 @@ struct BenchConfig {
       "number of ranks.");
     v(tensor_parallel_size, "tensor_parallel_size", "ranks",
       "Number of ranks that share the model's weights.");
-    v(kv_cache_dtype, "kv_cache_dtype", "f16|bf16|f32|q8_0|k16v8|k16v16",
+    v(kv_cache_dtype, "kv_cache_dtype", "auto|f16|bf16|f32|q8_0|k16v8|k16v16",
       "Data type of the keys and values in the KV cache.");
     v(max_num_batched_tokens, "max_num_batched_tokens", "tokens",
       "Maximum number of tokens in one step.");

@@ -1,24 +1,32 @@
-// lockstep inspect MODEL: prints the model's dimensions, its bytes by weight type, and how it would
-// be sharded.
+// lockstep inspect MODEL: prints the model's dimensions, its bytes by weight type, the bytes of a
+// token in the KV cache, and how the model would be sharded; as text or as JSON.
 #include <cstdio>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "clients/cli/commands.h"
 #include "common/service/config/config.h"
 #include "node/model/files/open_model_file.h"
 #include "node/model/model_file.h"
+#include "node/model/rank/kv_dtype.h"
 #include "node/model/rank/possible_shards.h"
+#include "node/model/rank/rank_group.h"
 
 namespace lockstep {
 namespace {
 
 struct InspectConfig {
   std::string model;
+  std::string kv_cache_dtype = "auto";
   bool tensors = false;
+  bool json = false;
   template <class V>
   void visit_fields(V& v) {
     v(model, "model", "PATH", "Path of the model file (GGUF).");
+    v(kv_cache_dtype, "kv_cache_dtype", kKvDtypeNames,
+      "Data type of the keys and values in the KV cache.");
     v(tensors, "tensors", "", "List every tensor.");
+    v(json, "json", "", "Print a JSON object instead of a table.");
   }
 };
 
@@ -37,13 +45,14 @@ void print_config(const ModelConfig& model) {
               model.rope_style == RopeStyle::kNeighbours ? "neighbours" : "halves");
 }
 
-void print_types(const ModelFile& file) {
-  struct Total {
-    int n = 0;
-    int64_t values = 0, bytes = 0;
-  };
+struct Total {
+  int n = 0;
+  int64_t values = 0, bytes = 0;
+};
+
+// Sums over the tensors of each weight type, and over all.
+std::map<std::string, Total> totals_by_type(const ModelFile& file, Total& all) {
   std::map<std::string, Total> totals;
-  Total all;
   for (const Tensor& tensor : file.tensors()) {
     for (Total* total : {&totals[to_string(tensor.type)], &all}) {
       ++total->n;
@@ -51,7 +60,19 @@ void print_types(const ModelFile& file) {
       total->bytes += tensor.bytes();
     }
   }
-  for (const auto& [type, total] : totals) {
+  return totals;
+}
+
+// Bytes of one token's keys and values in the KV cache of a single rank.
+int64_t kv_bytes_per_token(const ModelFile& file, DType kv_dtype) {
+  RankGroupConfig one_rank;
+  one_rank.kv_dtype = kv_dtype;
+  return kv_block_bytes_per_rank(file.config(), one_rank) / one_rank.limits.block_size;
+}
+
+void print_types(const ModelFile& file) {
+  Total all;
+  for (const auto& [type, total] : totals_by_type(file, all)) {
     std::printf("%-15s %d tensors, %.2f MB\n", type.c_str(), total.n,
                 static_cast<double>(total.bytes) * 1e-6);
   }
@@ -67,6 +88,33 @@ void print_sharding(const PossibleShards& shards) {
   std::printf("\n");
 }
 
+nlohmann::json to_json(const ModelFile& file, DType kv_dtype) {
+  const ModelConfig& model = file.config();
+  const ModelShape& shape = model.shape;
+  const PossibleShards shards = possible_shards(model);
+  Total all;
+  nlohmann::json types;
+  for (const auto& [type, total] : totals_by_type(file, all)) {
+    types[type] = {{"tensors", total.n}, {"bytes", total.bytes}};
+  }
+  return {{"name", model.name},
+          {"architecture", model.architecture},
+          {"layers", model.n_layers},
+          {"hidden_dim", shape.hidden_dim},
+          {"heads", shape.n_heads},
+          {"kv_heads", shape.n_kv_heads},
+          {"head_dim", shape.head_dim},
+          {"ffn_dim", shape.ffn_dim},
+          {"vocab_size", shape.vocab_size},
+          {"context_length", model.context_length},
+          {"parameters", all.values},
+          {"weight_bytes", all.bytes},
+          {"weight_types", types},
+          {"kv_cache_dtype", kv_dtype_name(kv_dtype)},
+          {"kv_bytes_per_token", kv_bytes_per_token(file, kv_dtype)},
+          {"tensor_parallel_sizes", shards.tensor_parallel_sizes}};
+}
+
 }  // namespace
 
 int run_inspect(int argc, const char* const* argv) {
@@ -80,8 +128,15 @@ int run_inspect(int argc, const char* const* argv) {
     return 2;
   }
   const auto file = open_model_file(config.model);
+  const DType kv_dtype = kv_dtype_of(config.kv_cache_dtype, *file);
+  if (config.json) {
+    std::printf("%s\n", to_json(*file, kv_dtype).dump(2).c_str());
+    return 0;
+  }
   print_config(file->config());
   print_types(*file);
+  std::printf("kv cache        %s, %ld bytes a token\n", kv_dtype_name(kv_dtype),
+              static_cast<long>(kv_bytes_per_token(*file, kv_dtype)));
   print_sharding(possible_shards(file->config()));
   if (config.tensors) {
     for (const Tensor& tensor : file->tensors()) {

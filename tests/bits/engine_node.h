@@ -26,7 +26,7 @@ struct Setting {
   int n_ranks = 1;
   int32_t block_size = 16;
   int32_t chunk = 64;  // max_num_batched_tokens
-  DType kv_dtype = DType::kF16;
+  DType kv_dtype = DType::kK16V8;
   int32_t n_kv_blocks = 200;
   int32_t n_host_kv_blocks = 0;
   bool prefix_cache = true;

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from processes import BIN, TINY, cluster, free_port, wait_for
+from processes import BIN, SMOLLM2, TINY, cluster, free_port, metric, wait_for
 
 MODEL = TINY / "tiny-9-q8_0.gguf"
 COMMANDS = ["serve", "chat", "complete", "status", "top", "inspect", "bench"]
@@ -76,8 +76,22 @@ def test_inspect_prints_the_models_numbers_and_tensors():
     assert code == 0 and int(numbers["layers"]) > 0 and int(numbers["hidden_dim"]) > 0
     assert "Q8_0" in numbers or "q8_0" in numbers
     assert " 1" in out.splitlines()[-1] and out.splitlines()[-1].startswith("tensor parallel")
+    assert numbers["kv"] == "cache        k16v8, %d bytes a token" % json.loads(
+        lockstep("inspect", MODEL, "--json")[1])["kv_bytes_per_token"]
     code, longer, _ = lockstep("inspect", MODEL, "--tensors")
     assert code == 0 and longer.startswith(out) and "blk.0.attn_q.weight" in longer
+
+
+@pytest.mark.parametrize("dtype, per_token", [("auto", 18360), ("f16", 23040)])
+def test_inspect_and_the_ledger_agree_on_the_bytes_of_a_token(dtype, per_token):
+    code, out, err = lockstep("inspect", SMOLLM2, "--kv-cache-dtype", dtype, "--json")
+    assert code == 0, err
+    shape = json.loads(out)
+    assert shape["kv_bytes_per_token"] == per_token
+    assert shape["kv_cache_dtype"] == ("k16v8" if dtype == "auto" else dtype)
+    with cluster(SMOLLM2, node_flags=["--kv-cache-dtype", dtype, "--num-kv-blocks", "64",
+                                      "--max-model-len", "512"]) as c:
+        assert metric(c.node_admins[0], "lockstep_memory_bytes", tag="kv") == 64 * 16 * per_token
 
 
 def test_bench_prints_json_with_fixed_keys():

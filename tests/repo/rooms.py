@@ -34,7 +34,7 @@ FEW = {
     "node/model/files": "open_model_file",
     "node/model/files/gguf": "gguf_model",
     "node/model/forward": "faulty_stream transformer workspace",
-    "node/model/rank": "possible_shards rank_group rank_settings",
+    "node/model/rank": "kv_dtype possible_shards rank_group rank_settings",
     "node/service": "probes",
     "node/service/admin": "cache_page control_pages",
     "node/service/app": "node_app node_engine",

@@ -16,7 +16,7 @@ struct RunnerOptions {
   int n_ranks = 1;
   int threads_per_rank = 1;
   Isa isa = best_isa();
-  DType kv_dtype = DType::kF16;
+  DType kv_dtype = DType::kK16V8;
   int32_t block_size = 16;
   int32_t chunk = 64;  // prompt tokens of one sequence in one step
   int32_t max_seqs = 8;

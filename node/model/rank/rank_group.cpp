@@ -340,19 +340,6 @@ const std::vector<RankSettings>& RankGroup::settings() const { return impl_->set
 
 std::string RankGroup::numerics_fingerprint() const { return impl_->fingerprint; }
 
-void check_kv_dtype(const ModelConfig& model, DType kv_dtype) {
-  const int head_dim = model.shape.head_dim;
-  if (is_whole_number_kv(kv_dtype) && head_dim % 2 != 0) {
-    throw LoadError(
-        str("kv_cache_dtype: k16v8 and k16v16 need heads of an even number of values, "
-            "the model's have ",
-            head_dim));
-  }
-  if (kv_dtype != DType::kQ8_0 || head_dim % kBlockLen == 0) return;
-  throw LoadError(str("kv_cache_dtype: q8_0 needs heads of a multiple of ", kBlockLen,
-                      " values, the model's have ", head_dim));
-}
-
 int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config) {
   const ShardPlan plan = shard_or_throw(model, config.n_ranks);
   int n_kv_heads = 0;

@@ -23,7 +23,7 @@ struct RankGroupConfig {
   int n_ranks = 1;           // --tensor-parallel-size
   int threads_per_rank = 1;  // --threads-per-rank
   Isa isa = best_isa();
-  DType kv_dtype = DType::kF16;
+  DType kv_dtype = DType::kK16V8;
   int32_t n_kv_blocks = 0;
   bool kv_cache = true;  // false: the blocks are scratch memory of one forward pass
   StepLimits limits;
@@ -61,9 +61,6 @@ class RankGroup final : public Executor {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// Throws LoadError if keys and values of the model's head_dim cannot be stored in this dtype.
-void check_kv_dtype(const ModelConfig& model, DType kv_dtype);
 
 // Bytes of one KV block over all layers, on the rank with the most KV heads.
 int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config);

@@ -4,33 +4,10 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
+#include "node/model/rank/kv_dtype.h"
 #include "node/model/rank/rank_group.h"
 
 namespace lockstep {
-namespace {
-
-// The value of --kv-cache-dtype that selects this dtype.
-const char* kv_dtype_name(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return "f32";
-    case DType::kF16:
-      return "f16";
-    case DType::kBF16:
-      return "bf16";
-    case DType::kQ8_0:
-      return "q8_0";
-    case DType::kK16V8:
-      return "k16v8";
-    case DType::kK16V16:
-      return "k16v16";
-    default:
-      return "?";
-  }
-}
-
-}  // namespace
-
 RankSettings rank_settings(const RankGroupConfig& config) {
   const StepLimits& limits = config.limits;
   const auto number = [](const char* name, int64_t value) {

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/text/utf8.h"
 #include "node/engine/sequence/context_cut.h"
+#include "node/model/rank/kv_dtype.h"
 #include "node/service/config/kv_pool_size.h"
 
 namespace lockstep {
@@ -22,17 +23,6 @@ void require_range(const char* field, int64_t value, int64_t low, int64_t high) 
   if (value < low || value > high) {
     throw LoadError(str(field, ": ", value, " is outside ", low, " to ", high));
   }
-}
-
-DType parse_kv_dtype(const std::string& name) {
-  if (name == "f16") return DType::kF16;
-  if (name == "bf16") return DType::kBF16;
-  if (name == "f32") return DType::kF32;
-  if (name == "q8_0") return DType::kQ8_0;
-  if (name == "k16v8") return DType::kK16V8;
-  if (name == "k16v16") return DType::kK16V16;
-  throw LoadError(
-      str("kv_cache_dtype: '", name, "' is not one of f16, bf16, f32, q8_0, k16v8, k16v16"));
 }
 
 EvictionPolicy parse_policy(const std::string& name) {
@@ -114,8 +104,7 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   ranks.threads_per_rank = config.threads_per_rank > 0
                                ? static_cast<int>(config.threads_per_rank)
                                : std::max(1, machine.available_cpus() / ranks.n_ranks);
-  ranks.kv_dtype = parse_kv_dtype(config.kv_cache_dtype);
-  check_kv_dtype(file.config(), ranks.kv_dtype);
+  ranks.kv_dtype = kv_dtype_of(config.kv_cache_dtype, file);
   ranks.limits = resolve_limits(config, file);
   ranks.kv_cache = config.kv_cache;
   ranks.n_kv_blocks = config.kv_cache ? resolve_kv_blocks(config, file, ranks, machine)

@@ -35,7 +35,7 @@ struct NodeConfig {
   int64_t max_num_batched_tokens = 512;
   int64_t itl_target_ms = 100;
   std::string generation_config = "auto";
-  std::string kv_cache_dtype = "f16";
+  std::string kv_cache_dtype = "auto";
   bool kv_cache = true;
   bool context_shift = false;
   int64_t keep = 0;
@@ -78,9 +78,10 @@ struct NodeConfig {
       "again. 0 keeps none.");
     v(block_size, "block_size", "tokens",
       "Number of tokens in a KV block; a power of two, at most 256.");
-    v(kv_cache_dtype, "kv_cache_dtype", "f16|bf16|f32|q8_0|k16v8|k16v16",
+    v(kv_cache_dtype, "kv_cache_dtype", "auto|f16|bf16|f32|q8_0|k16v8|k16v16",
       "Data type of the keys and values in the KV cache. k16v8 and k16v16 hold whole numbers with "
-      "scales: 16 bits for keys, 8 or 16 for values.");
+      "scales: 16 bits for keys, 8 or 16 for values. auto stands for k16v8 if the layers' weights "
+      "are quantised, and for k16v16 if they are not.");
     v(kv_cache, "kv_cache", "",
       "Keep keys and values between tokens. If false, one sequence runs at a time and is computed "
       "again for each token.");

@@ -39,7 +39,7 @@ TEST(RankGroup, RanksWithDifferentConfigsDoNotStart) {
   EXPECT_EQ(start_with([](RankGroupConfig& c) { c.limits.block_size = 8; }),
             "config_mismatch: block_size is 8 on rank 1 and 16 on rank 0");
   EXPECT_EQ(start_with([](RankGroupConfig& c) { c.kv_dtype = DType::kF32; }),
-            "config_mismatch: kv_cache_dtype is f32 on rank 1 and f16 on rank 0");
+            "config_mismatch: kv_cache_dtype is f32 on rank 1 and k16v8 on rank 0");
   EXPECT_EQ(start_with([](RankGroupConfig& c) { c.n_kv_blocks = 7; }),
             "config_mismatch: num_kv_blocks is 7 on rank 1 and 16 on rank 0");
 }
@@ -52,19 +52,6 @@ TEST(RankGroup, EveryRankReportsWhatItHasInEffect) {
   EXPECT_EQ(group.settings()[0], group.settings()[1]);
   const RankSetting block_size{"block_size", "16"};
   EXPECT_EQ(std::count(group.settings()[1].begin(), group.settings()[1].end(), block_size), 1);
-}
-
-TEST(RankGroup, HeadsThatQ8BlocksCannotHoldAreRefusedWithTheNumbers) {
-  FakeModelFile file{FakeModelSpec{}};
-  ModelConfig model = file.config();
-  model.shape.head_dim = 80;
-  EXPECT_NO_THROW(check_kv_dtype(model, DType::kF16));
-  try {
-    check_kv_dtype(model, DType::kQ8_0);
-    FAIL() << "accepted";
-  } catch (const LoadError& error) {
-    EXPECT_NE(std::string(error.what()).find("80"), std::string::npos) << error.what();
-  }
 }
 
 // The watchdog reads this counter.

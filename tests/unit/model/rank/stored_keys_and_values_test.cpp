@@ -24,7 +24,12 @@ class StoredKeysAndValues : public ::testing::TestWithParam<int> {
     driver.group.submit(builder.finish());
     return driver.wait();
   }
-  // Makes keys overflow the dtype of the cache, except those of rows that are all zero.
+  static RankGroupConfig config_with(DType kv_dtype) {
+    RankGroupConfig config = config_of(GetParam());
+    config.kv_dtype = kv_dtype;
+    return config;
+  }
+  // Makes keys overflow f16, except those of rows that are all zero.
   static void make_keys_overflow(FakeModelFile& file, const char* norm_name) {
     const std::span<std::byte> norm = file.bytes_of(norm_name);
     constexpr float kLarge = 1e8f;
@@ -44,7 +49,7 @@ TEST_P(StoredKeysAndValues, AreReportedForTheSequenceWhoseRowsAreNotFinite) {
   FakeModelFile file({});
   make_keys_overflow(file, "blk.0.attn_norm.weight");
   for (const int32_t id : {5, 9, 11}) clear_embedding(file, id);
-  RankGroupDriver driver(file, config_of(GetParam()));
+  RankGroupDriver driver(file, config_with(DType::kF16));
   const auto flags = [&](int32_t first_id, int32_t second_id) {
     const StepResult& result = run_two(driver, first_id, second_id);
     EXPECT_EQ(result.status, StepStatus::kOk) << result.message;
@@ -76,12 +81,12 @@ TEST_P(StoredKeysAndValues, AreReportedWhereNothingElseShowsIt) {
 TEST_P(StoredKeysAndValues, AreReportedIfTheyOverflowTheirType) {
   FakeModelFile file({});
   make_keys_overflow(file, "blk.1.attn_norm.weight");
-  RankGroupDriver narrow(file, config_of(GetParam()));
+  RankGroupDriver narrow(file, config_with(DType::kF16));
   EXPECT_EQ(run_two(narrow, 9, 9).kv_finite[0], 0);
-  RankGroupConfig config = config_of(GetParam());
-  config.kv_dtype = DType::kF32;
-  RankGroupDriver wide(file, config);
-  EXPECT_EQ(run_two(wide, 9, 9).kv_finite[0], 1);
+  for (const DType dtype : {DType::kF32, DType::kK16V8}) {
+    RankGroupDriver wide(file, config_with(dtype));
+    EXPECT_EQ(run_two(wide, 9, 9).kv_finite[0], 1);
+  }
 }
 
 }  // namespace
