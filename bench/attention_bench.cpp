@@ -1,7 +1,8 @@
 // Attention at the shapes of SmolLM2-135M (9 query heads on 3 KV heads of 64) and of an 8B Llama
-// (32 on 8 of 128): decode at a context length, and prefill of a chunk. One thread, so the figures
-// are per core. `fma_peak` is the rate of multiply-adds of scores and weighted values, as a share
-// of the core's fp32 peak measured in the same run. `kv_bytes` is the KV cache bytes read a second.
+// (32 on 8 of 128), with each KV dtype: decode at a context length, and prefill of a chunk. One
+// thread, so the figures are per core. `fma_peak` is the rate of multiply-adds of scores and
+// weighted values, as a share of the core's fp32 peak measured in the same run. `kv_bytes` is the
+// KV cache bytes read a second.
 #include <benchmark/benchmark.h>
 #include <immintrin.h>
 
@@ -16,15 +17,16 @@
 #include "common/memory/ledger.h"
 #include "kernels/kv_layout.h"
 #include "kernels/ops.h"
+#include "kernels/reference/kv_slots.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int kBlockSize = 16;
 
-// Pages full of small values, and queries for n_rows rows at the end of the context.
+// Pages full of random values, and queries for n_rows rows at the end of the context.
 struct Problem {
-  Problem(int n_heads, int n_kv_heads, int head_dim, int64_t context, int64_t n_rows)
+  Problem(DType dtype, int n_heads, int n_kv_heads, int head_dim, int64_t context, int64_t n_rows)
       : q(static_cast<size_t>(n_rows * n_heads * head_dim)),
         out(q.size()),
         positions(static_cast<size_t>(n_rows)),
@@ -36,16 +38,21 @@ struct Problem {
     std::iota(positions.begin(), positions.end(), static_cast<int32_t>(context - n_rows));
     std::iota(table.begin(), table.end(), 0);
     KvPages& kv = args.kv;
-    kv.dtype = DType::kF16;
+    kv.dtype = dtype;
     kv.n_blocks = static_cast<int64_t>(table.size());
     kv.block_bytes = kv_block_bytes(kv.dtype, kBlockSize, n_kv_heads, head_dim);
     kv.block_size = kBlockSize;
     kv.n_kv_heads = n_kv_heads;
     kv.head_dim = head_dim;
-    pages.resize(static_cast<size_t>(kv.n_blocks * kv.block_bytes / 2));
-    // f16 of magnitude 0.5 to 2 and either sign.
-    for (uint16_t& v : pages) v = static_cast<uint16_t>((random() & 0x87ff) | 0x3800);
-    kv.data = reinterpret_cast<std::byte*>(pages.data());
+    pages.resize(static_cast<size_t>(kv.n_blocks * kv.block_bytes));
+    kv.data = pages.data();
+    std::vector<float> k(static_cast<size_t>(head_dim)), v(k.size());
+    for (int64_t slot = 0; slot < context; ++slot) {
+      for (int head = 0; head < n_kv_heads; ++head) {
+        for (size_t d = 0; d < k.size(); ++d) k[d] = normal(random), v[d] = normal(random);
+        reference::store_slot(kv, slot, head, k.data(), v.data());
+      }
+    }
     args.q = view(q.data(), {n_rows, n_heads, head_dim});
     args.positions = view(positions.data(), {n_rows});
     args.seq_of_token = view(seqs.data(), {n_rows});
@@ -59,7 +66,7 @@ struct Problem {
 
   std::vector<float> q, out;
   std::vector<int32_t> positions, seqs, table;
-  std::vector<uint16_t> pages;
+  std::vector<std::byte> pages;
   AttentionArgs args;
   double n_fma = 0;
 };
@@ -101,15 +108,15 @@ void run(benchmark::State& state, Isa isa, Problem& problem) {
   using benchmark::Counter;
   state.counters["fma_peak"] = Counter(problem.n_fma / peak, Counter::kIsIterationInvariantRate);
   state.counters["kv_bytes"] =
-      Counter(static_cast<double>(problem.pages.size()) * 2, Counter::kIsIterationInvariantRate);
+      Counter(static_cast<double>(problem.pages.size()), Counter::kIsIterationInvariantRate);
 }
 
-void smol(benchmark::State& state, Isa isa) {
-  Problem problem(9, 3, 64, state.range(0), state.range(1));
+void smol(benchmark::State& state, Isa isa, DType dtype) {
+  Problem problem(dtype, 9, 3, 64, state.range(0), state.range(1));
   run(state, isa, problem);
 }
-void llama_8b(benchmark::State& state, Isa isa) {
-  Problem problem(32, 8, 128, state.range(0), state.range(1));
+void llama_8b(benchmark::State& state, Isa isa, DType dtype) {
+  Problem problem(dtype, 32, 8, 128, state.range(0), state.range(1));
   run(state, isa, problem);
 }
 
@@ -118,21 +125,27 @@ void llama_8b(benchmark::State& state, Isa isa) {
 
 // Args are (context, rows): decode has one row, prefill the last 512 rows of the context.
 int main(int argc, char** argv) {
+  using lockstep::DType;
   using lockstep::Isa;
   benchmark::Initialize(&argc, argv);
   for (Isa isa : lockstep::available_isas()) {
     if (isa == Isa::kReference || isa == Isa::kPortable) continue;
-    const std::string name = lockstep::to_string(isa);
-    const std::pair<const char*, void (*)(benchmark::State&, Isa)> models[] = {
+    const std::pair<const char*, void (*)(benchmark::State&, Isa, DType)> models[] = {
         {"smol/", lockstep::smol}, {"llama_8b/", lockstep::llama_8b}};
+    const std::pair<const char*, DType> dtypes[] = {
+        {"/f16", DType::kF16}, {"/k16v8", DType::kK16V8}, {"/k16v16", DType::kK16V16}};
     for (const auto& [model, fn] : models) {
-      benchmark::RegisterBenchmark((model + name).c_str(), fn, isa)
-          ->Args({128, 1})
-          ->Args({1024, 1})
-          ->Args({8192, 1})
-          ->Args({512, 512})
-          ->Args({2048, 512})
-          ->Unit(benchmark::kMicrosecond);
+      for (const auto& [dtype_name, dtype] : dtypes) {
+        benchmark::RegisterBenchmark((std::string(model) + to_string(isa) + dtype_name).c_str(), fn,
+                                     isa, dtype)
+            ->Args({128, 1})
+            ->Args({1024, 1})
+            ->Args({4096, 1})
+            ->Args({512, 512})
+            ->Args({1024, 512})
+            ->Args({4096, 512})
+            ->Unit(benchmark::kMicrosecond);
+      }
     }
   }
   benchmark::RunSpecifiedBenchmarks();

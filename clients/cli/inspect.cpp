@@ -7,8 +7,8 @@
 #include "clients/cli/commands.h"
 #include "common/service/config/config.h"
 #include "node/model/files/open_model_file.h"
+#include "node/model/kv_dtype.h"
 #include "node/model/model_file.h"
-#include "node/model/rank/kv_dtype.h"
 #include "node/model/rank/possible_shards.h"
 #include "node/model/rank/rank_group.h"
 

@@ -95,7 +95,7 @@ def test_every_rank_describes_the_same_settings(tiny):
     assert status == 200 and len(answer["nodes"]) == 1
     node = answer["nodes"][0]
     wanted = {"num_kv_blocks": "64", "block_size": "16", "max_model_len": "512", "max_num_seqs": "4",
-              "kv_cache_dtype": "f16", "tensor_parallel_size": "2"}
+              "kv_cache_dtype": "k16v8", "tensor_parallel_size": "2"}
     assert node["model"] == "m" and node["settings"]["prefix_cache"] == "true"
     assert [rank["rank"] for rank in node["ranks"]] == [0, 1]
     for settings in (node["settings"], *(rank["settings"] for rank in node["ranks"])):

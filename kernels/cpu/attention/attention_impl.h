@@ -13,46 +13,59 @@
 
 namespace lockstep::simd {
 
-// Turns the scores of visible keys [begin, end) into p = exp(s * scale - m), the others into +0.
-template <class S>
-inline void softmax_tile(float scale, int begin, int end, float* scores, float& m, float& l) {
+// Turns the scores of visible keys [seen.begin, seen.end) into p = exp(s * scale - m), the others
+// into +0. whole: all keys of the tile are visible.
+template <class S, bool whole>
+inline void softmax_tile(float scale, const KeyRange& seen, float* scores, float& m, float& l) {
   constexpr int kWidth = S::kWidth;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const auto lowest = S::set1(-kInfinity);
-  auto largest = lowest;
-  uint32_t nan_bits = 0;
+  const auto or_else = [&](int64_t key, typename S::F value, float masked) {
+    if constexpr (whole) return value;
+    const int at = static_cast<int>(key);
+    return S::select(S::mask(seen.begin - at, seen.end - at), value, S::set1(masked));
+  };
+  auto largest = S::set1(-kInfinity);
+  auto nan = S::mask(0, 0);
   for (int key = 0; key < kTileKeys; key += kWidth) {
-    const auto scaled = S::mul(S::load(scores + key), S::set1(scale));
-    const auto s = S::select(S::mask(begin - key, end - key), scaled, lowest);
-    nan_bits |= S::bits(S::is_nan(s));
+    const auto s = or_else(key, S::mul(S::load(scores + key), S::set1(scale)), -kInfinity);
+    nan = S::either(nan, S::is_nan(s));
     largest = S::max(s, largest);
     S::store(scores + key, s);
   }
-  m = nan_bits != 0 ? std::numeric_limits<float>::quiet_NaN() : S::max_element(largest);
+  m = S::bits(nan) != 0 ? std::numeric_limits<float>::quiet_NaN() : S::max_element(largest);
   const auto top = S::set1(m);
-  l = strided_sum<S>(kTileKeys, [&](typename S::F lane, int64_t key, int64_t) {
-    const auto visible = S::mask(begin - static_cast<int>(key), end - static_cast<int>(key));
-    const auto e = exp<S>(S::sub(S::load(scores + key), top));
-    const auto p = S::select(visible, e, S::set1(0.0f));
+  l = chunk_sum<S>(0, kTileKeys, [&](typename S::F lane, int64_t key, int64_t) {
+    const auto p = or_else(key, exp_up_to_88<S>(S::sub(S::load(scores + key), top)), 0.0f);
     S::store(scores + key, p);
     return S::add(lane, p);
   });
 }
 
-// Merges the result (next_m, next_l, next_o) of a run of keys into that of the keys before it.
-template <class S>
-inline void merge(float next_m, float next_l, const float* next_o, int dim, float& m, float& l,
-                  float* o) {
-  const bool any_nan = next_m != next_m || m != m;
-  const float top = any_nan ? next_m + m : (m > next_m ? m : next_m);
-  const auto a = exp<S>(S::set1(m - top));
-  const auto b = exp<S>(S::set1(next_m - top));
-  m = top;
-  store_up_to<S>(&l, S::fma(S::set1(next_l), b, S::mul(S::set1(l), a)), 1);
-  for (int d = 0; d < dim; d += S::kWidth) {
-    S::store(o + d, S::fma(S::load(next_o + d), b, S::mul(S::load(o + d), a)));
+// How n states and the runs of keys after them merge: both get the largest score of both, and the
+// factors of what the state and the run have summed.
+template <int n>
+struct MergeFactors {
+  float m[n];
+  float of_state[n];
+  float of_next[n];
+
+  template <class S>
+  void set(const float* state_m, const float* next_m) {
+    constexpr int kSlots = (2 * n + 15) / 16 * 16;
+    float x[kSlots] = {};
+    for (int i = 0; i < n; ++i) {
+      const bool any_nan = next_m[i] != next_m[i] || state_m[i] != state_m[i];
+      m[i] = any_nan ? next_m[i] + state_m[i] : next_m[i] > state_m[i] ? next_m[i] : state_m[i];
+      x[2 * i] = state_m[i] - m[i];
+      x[2 * i + 1] = next_m[i] - m[i];
+    }
+    for (int i = 0; i < 2 * n; i += S::kWidth) S::store(x + i, exp_up_to_88<S>(S::load(x + i)));
+    for (int i = 0; i < n; ++i) {
+      of_state[i] = x[2 * i];
+      of_next[i] = x[2 * i + 1];
+    }
   }
-}
+};
 
 // Keys: FloatKeys or WholeKeys.
 template <class S, class Keys>
@@ -65,7 +78,14 @@ class RowsAttention {
         scores_(rows.scratch + 2 * kTileKeys * dim_),
         tile_o_(scores_ + 4 * kTileKeys),
         span_(tile_o_ + 4 * dim_, dim_),
-        whole_(span_.o + kMaxQueriesPerUnit * dim_, dim_) {}
+        whole_(span_.o + kMaxQueriesPerUnit * dim_, dim_) {
+    for (int query = 0; query < n_queries(); ++query) {
+      const int64_t position = rows.positions[query / rows.n_heads];
+      const int64_t first = position - rows.window + 1;
+      position_[query] = position;
+      first_key_[query] = rows.window == 0 || first < 0 ? 0 : first;
+    }
+  }
 
   void attend_rows() {
     attend_tiles(0, std::numeric_limits<int64_t>::max());
@@ -73,11 +93,11 @@ class RowsAttention {
   }
 
   void attend_tiles(int64_t begin_tile, int64_t end_tile) {
-    int64_t first = first_key(0);
-    int64_t last = rows_.positions[0];
-    for (int row = 1; row < rows_.n_rows; ++row) {
-      if (first_key(row) < first) first = first_key(row);
-      if (rows_.positions[row] > last) last = rows_.positions[row];
+    int64_t first = first_key_[0];
+    int64_t last = position_[0];
+    for (int query = 1; query < n_queries(); ++query) {
+      if (first_key_[query] < first) first = first_key_[query];
+      if (position_[query] > last) last = position_[query];
     }
     if (begin_tile < first / kTileKeys) begin_tile = first / kTileKeys;
     if (end_tile > last / kTileKeys + 1) end_tile = last / kTileKeys + 1;
@@ -92,11 +112,12 @@ class RowsAttention {
 
   void merge_tiles() {
     for (int query = 0; query < n_queries(); ++query) {
-      const int row = query / rows_.n_heads;
-      const int64_t last = rows_.positions[row] / kTileKeys;
-      for (int64_t tile = first_key(row) / kTileKeys; tile <= last; ++tile) {
+      const int64_t last = position_[query] / kTileKeys;
+      for (int64_t tile = first_key_[query] / kTileKeys; tile <= last; ++tile) {
         const float* partial = partial_of(query, tile);
-        add_tile(query, tile * kTileKeys, partial[dim_], partial[dim_ + 1], partial);
+        const int64_t begin = tile * kTileKeys;
+        const KeyRange seen = visible(query, begin);
+        add_tile<1>(query, begin, &seen, partial + dim_, partial + dim_ + 1, partial);
       }
       write_result(query);
     }
@@ -106,16 +127,11 @@ class RowsAttention {
   static constexpr int kGroup = 4;
 
   int n_queries() const { return rows_.n_rows * rows_.n_heads; }
-  int64_t first_key(int row) const {
-    const int64_t first = rows_.positions[row] - rows_.window + 1;
-    return rows_.window == 0 || first < 0 ? 0 : first;
-  }
 
   // The keys of the tile that the query sees, counted from the tile's first key.
   KeyRange visible(int query, int64_t tile_begin) const {
-    const int row = query / rows_.n_heads;
-    const int64_t begin = first_key(row) - tile_begin;
-    const int64_t end = rows_.positions[row] + 1 - tile_begin;
+    const int64_t begin = first_key_[query] - tile_begin;
+    const int64_t end = position_[query] + 1 - tile_begin;
     return {static_cast<int>(begin < 0           ? 0
                              : begin > kTileKeys ? kTileKeys
                                                  : begin),
@@ -155,16 +171,20 @@ class RowsAttention {
     float m[n];
     float l[n];
     for (int i = 0; i < n; ++i) {
-      softmax_tile<S>(rows_.scale, seen[i].begin, seen[i].end, scores_ + i * kTileKeys, m[i], l[i]);
+      float* scores = scores_ + i * kTileKeys;
+      if (seen[i].is_whole_tile()) {
+        softmax_tile<S, true>(rows_.scale, seen[i], scores, m[i], l[i]);
+      } else {
+        softmax_tile<S, false>(rows_.scale, seen[i], scores, m[i], l[i]);
+      }
     }
     keys_.template weigh<n>(seen, scores_, tile_o_);
+    if (rows_.partials.data == nullptr) {
+      return add_tile<n>(first_query, tile_begin, seen, m, l, tile_o_);
+    }
     for (int i = 0; i < n; ++i) {
       if (seen[i].empty()) continue;
-      if (rows_.partials.data != nullptr) {
-        keep(partial_of(first_query + i, tile_begin / kTileKeys), m[i], l[i], tile_o_ + i * dim_);
-      } else {
-        add_tile(first_query + i, tile_begin, m[i], l[i], tile_o_ + i * dim_);
-      }
+      keep(partial_of(first_query + i, tile_begin / kTileKeys), m[i], l[i], tile_o_ + i * dim_);
     }
   }
 
@@ -190,8 +210,17 @@ class RowsAttention {
       l[query] = next_l;
       for (int d = 0; d < dim; d += S::kWidth) S::store(o + query * dim + d, S::load(next_o + d));
     }
-    void add(int query, float next_m, float next_l, const float* next_o) const {
-      merge<S>(next_m, next_l, next_o, dim, m[query], l[query], o + query * dim);
+    template <int n>
+    void add(int query, const MergeFactors<n>& factors, int i, float next_l,
+             const float* next_o) const {
+      const auto a = S::set1(factors.of_state[i]);
+      const auto b = S::set1(factors.of_next[i]);
+      float* sum = o + query * dim;
+      m[query] = factors.m[i];
+      store_up_to<S>(l + query, S::fma(S::set1(next_l), b, S::mul(S::set1(l[query]), a)), 1);
+      for (int d = 0; d < dim; d += S::kWidth) {
+        S::store(sum + d, S::fma(S::load(next_o + d), b, S::mul(S::load(sum + d), a)));
+      }
     }
 
     float* const m;
@@ -200,24 +229,37 @@ class RowsAttention {
     const int dim;
   };
 
-  // The first tile that a query sees in a span becomes the span's state, and the first span that
-  // it sees becomes the query's.
-  void add_tile(int query, int64_t tile_begin, float m, float l, const float* o) const {
-    const int row = query / rows_.n_heads;
+  // Adds a tile, (m, l, o [dim]) of each of n queries, to the spans that it lies in. The first tile
+  // that a query sees in a span becomes the span's state.
+  template <int n>
+  void add_tile(int first_query, int64_t tile_begin, const KeyRange* seen, const float* m,
+                const float* l, const float* o) const {
     const int64_t span_begin = tile_begin / kSpanKeys * kSpanKeys;
     const int64_t tile_end = tile_begin + kTileKeys;
-    if (tile_begin == span_begin || tile_begin <= first_key(row)) {
-      span_.set(query, m, l, o);
-    } else {
-      span_.add(query, m, l, o);
+    MergeFactors<n> factors;
+    factors.template set<S>(span_.m + first_query, m);
+    for (int i = 0; i < n; ++i) {
+      if (seen[i].empty()) continue;
+      const int query = first_query + i;
+      if (tile_begin == span_begin || tile_begin <= first_key_[query]) {
+        span_.set(query, m[i], l[i], o + i * dim_);
+      } else {
+        span_.add(query, factors, i, l[i], o + i * dim_);
+      }
+      if (tile_end == span_begin + kSpanKeys || tile_end > position_[query]) {
+        add_span(query, span_begin);
+      }
     }
-    if (tile_end != span_begin + kSpanKeys && tile_end <= rows_.positions[row]) return;
-    const float* span_o = span_.o + query * dim_;
-    if (span_begin <= first_key(row)) {
-      whole_.set(query, span_.m[query], span_.l[query], span_o);
-    } else {
-      whole_.add(query, span_.m[query], span_.l[query], span_o);
-    }
+  }
+
+  // The first span that a query sees becomes the query's state.
+  void add_span(int query, int64_t span_begin) const {
+    const float* o = span_.o + query * dim_;
+    if (span_begin <= first_key_[query])
+      return whole_.set(query, span_.m[query], span_.l[query], o);
+    MergeFactors<1> factors;
+    factors.template set<S>(whole_.m + query, span_.m + query);
+    whole_.add(query, factors, 0, span_.l[query], o);
   }
 
   void write_result(int query) const {
@@ -234,10 +276,12 @@ class RowsAttention {
   const AttentionRows& rows_;
   const int dim_;
   Keys keys_;
-  float* const scores_;  // [4][64], then p
-  float* const tile_o_;  // [4][dim]
-  const State span_;     // of the span that the last tile is in
-  const State whole_;    // of all spans before it
+  float* const scores_;                         // [4][64], then p
+  float* const tile_o_;                         // [4][dim]
+  const State span_;                            // of the span that the last tile is in
+  const State whole_;                           // of all spans before it
+  int64_t first_key_[kMaxQueriesPerUnit] = {};  // the first position that a query sees
+  int64_t position_[kMaxQueriesPerUnit] = {};   // and the last one
 };
 
 // Calls run(attention) with the RowsAttention for the dtype of the keys.

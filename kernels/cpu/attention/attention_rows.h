@@ -55,6 +55,7 @@ struct KeyRange {
   int begin = 0;
   int end = 0;
   bool empty() const { return begin >= end; }
+  bool is_whole_tile() const { return begin == 0 && end == kTileKeys; }
 };
 
 // The query number `query` = row * n_heads + head.

@@ -90,7 +90,10 @@ class WholeKeys {
     float all[n];  // what every dim is if no sum is needed
     bool sums[n];
     for (int i = 0; i < n; ++i) {
-      sums[i] = round_weights(seen[i], p + i * kTileKeys, weights[i], unit[i], all[i]);
+      const float* weights_of = p + i * kTileKeys;
+      sums[i] = seen[i].is_whole_tile()
+                    ? round_weights<true>(seen[i], weights_of, weights[i], unit[i], all[i])
+                    : round_weights<false>(seen[i], weights_of, weights[i], unit[i], all[i]);
     }
     constexpr int kStep = S::kTileVecs * S::kWidth;
     int d = 0;
@@ -186,6 +189,8 @@ class WholeKeys {
                              ? first_pair + kScaledLen / 2
                              : rows_.kv.head_dim / 2;
     const int16_t* q = q_ + first_query * dim_;
+    typename S::F q_scale[n];
+    for (int i = 0; i < n; ++i) q_scale[i] = S::set1(q_scales_[(first_query + i) * n_scales_ + b]);
     typename S::I sum[n][n_vecs];
     for (auto& row : sum) {
       for (auto& value : row) value = S::zero_int();
@@ -198,45 +203,48 @@ class WholeKeys {
         for (int j = 0; j < n_vecs; ++j) sum[i][j] = S::add_products(value, keys[j], sum[i][j]);
       }
     }
+    // In registers only if unrolled.
+#pragma GCC unroll 4
     for (int j = 0; j < n_vecs; ++j) {
       const auto k_scale = S::load(k_scales_at_[v + j] + b * k_scale_stride_);
+#pragma GCC unroll 4
       for (int i = 0; i < n; ++i) {
         float* score = scores + i * kTileKeys + (v + j) * S::kWidth;
         const auto before = b == 0 ? S::set1(0.0f) : S::load(score);
-        const auto q_scale = S::set1(q_scales_[(first_query + i) * n_scales_ + b]);
-        S::store(score, S::fma(S::mul(q_scale, k_scale), S::to_float(sum[i][j]), before));
+        S::store(score, S::fma(S::mul(q_scale[i], k_scale), S::to_float(sum[i][j]), before));
       }
     }
   }
 
   // Rounds the weights p * (scale of the value) to whole numbers, in units of `unit`. Returns false
-  // if no sum is needed, because every dim of the tile is `all`.
+  // if no sum is needed, because every dim of the tile is `all`. whole: all keys are visible.
+  template <bool whole>
   bool round_weights(const KeyRange& seen, const float* p, int16_t* weights, float& unit,
                      float& all) const {
-    float w[kTileKeys];
+    const auto weight_at = [&](int key) {
+      const auto w = S::mul(S::load(p + key), S::load(v_scales_ + key));
+      if constexpr (whole) return w;
+      return S::select(S::mask(seen.begin - key, seen.end - key), w, S::set1(0.0f));
+    };
     auto largest = S::set1(0.0f);
-    uint32_t nan_bits = 0;
+    auto nan = S::mask(0, 0);
     for (int key = 0; key < kTileKeys; key += S::kWidth) {
-      const auto product = S::mul(S::load(p + key), S::load(v_scales_ + key));
-      const auto weight =
-          S::select(S::mask(seen.begin - key, seen.end - key), product, S::set1(0.0f));
-      nan_bits |= S::bits(S::is_nan(weight));
-      largest = S::max(weight, largest);
-      S::store(w + key, weight);
+      const auto w = weight_at(key);
+      nan = S::either(nan, S::is_nan(w));
+      largest = S::max(w, largest);
     }
+    const bool any_nan = S::bits(nan) != 0;
     const float u = S::max_element(largest);
-    unit = 0.0f;
-    all = nan_bits != 0 ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
-    if (nan_bits != 0 || u < kLeastScaled) {
+    unit = u / kMaxWeight;
+    all = any_nan ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
+    if (any_nan || u < kLeastScaled) {
       std::memset(weights, 0, kTileKeys * sizeof *weights);
       return false;
     }
-    unit = u / kMaxWeight;
     const auto inverse = S::set1(kMaxWeight / u);
     for (int key = 0; key < kTileKeys; key += S::kWidth) {
-      S::store(w + key, rint_below_2_22<S>(S::mul(S::load(w + key), inverse)));
+      S::store_rounded(weights + key, S::mul(weight_at(key), inverse));
     }
-    for (int key = 0; key < kTileKeys; ++key) weights[key] = static_cast<int16_t>(w[key]);
     return true;
   }
 

@@ -9,17 +9,9 @@
 
 namespace lockstep::simd {
 
-inline constexpr int kMaxWholeNumbers = 256;
 inline constexpr float kLeastScaled = 0x1p-96f;  // anything below counts as 0
 
-template <class S>
-inline typename S::F rint_below_2_22(typename S::F x) {
-  const auto magic = S::set1(0x1.8p23f);
-  return S::sub(S::add(x, magic), magic);
-}
-
-// Rounds n <= kMaxWholeNumbers values to whole numbers of magnitude <= q_max and returns their
-// scale.
+// Rounds n values to whole numbers of magnitude <= q_max and returns their scale.
 template <class S>
 inline float quantize_whole(const float* x, int n, float q_max, int16_t* q) {
   auto largest = S::set1(0.0f);
@@ -35,12 +27,15 @@ inline float quantize_whole(const float* x, int n, float q_max, int16_t* q) {
     return not_finite != 0 ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
   }
   const auto inverse = S::set1(q_max / amax);
-  float rounded[kMaxWholeNumbers];
-  for (int i = 0; i < n; i += S::kWidth) {
-    const auto v = load_up_to<S>(x + i, n - i);
-    store_up_to<S>(rounded + i, rint_below_2_22<S>(S::mul(v, inverse)), n - i);
+  int i = 0;
+  for (; i + S::kWidth <= n; i += S::kWidth) {
+    S::store_rounded(q + i, S::mul(S::load(x + i), inverse));
   }
-  for (int i = 0; i < n; ++i) q[i] = static_cast<int16_t>(rounded[i]);
+  if (i < n) {
+    int16_t rest[S::kWidth];
+    S::store_rounded(rest, S::mul(S::load_n(x + i, n - i), inverse));
+    for (int j = 0; i + j < n; ++j) q[i + j] = rest[j];
+  }
   return amax / q_max;
 }
 

@@ -46,18 +46,26 @@ struct Avx2 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
   }
 
-  using I = __m256i;
-  static I zero_int() { return _mm256_setzero_si256(); }
+  typedef int I __attribute__((vector_size(32)));  // as in Avx512
+  static I zero_int() { return I{}; }
   static I load_pairs(const int16_t* p) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return (I)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
   static I set1_pair(const int16_t* p) {
     int32_t pair;
     std::memcpy(&pair, p, sizeof pair);
-    return _mm256_set1_epi32(pair);
+    return (I)_mm256_set1_epi32(pair);
   }
-  static I add_products(I a, I b, I sum) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
-  static F to_float(I v) { return _mm256_cvtepi32_ps(v); }
+  static I add_products(I a, I b, I sum) {
+    return sum + (I)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+  }
+  static F to_float(I v) { return _mm256_cvtepi32_ps((__m256i)v); }
+  static void store_rounded(int16_t* p, F v) {
+    const __m256i whole = _mm256_cvtps_epi32(v);
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(p),
+        _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
+  }
   static void interleave(const int8_t* a, const int8_t* b, int16_t* pairs) {
     store_pairs(_mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a))),
                 _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(b))), pairs);
@@ -77,9 +85,9 @@ struct Avx2 {
   static F rint_small(F a) {
     return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
-  static F power_of_two(F n) {
+  static F times_power_of_two(F a, F n) {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+    return mul(a, _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23)));
   }
 
   static M less(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }

@@ -45,16 +45,23 @@ struct Avx512 {
                         _mm512_cvtepi32_epi16(_mm512_srli_epi32(picked, 16)));
   }
 
-  using I = __m512i;
-  static I zero_int() { return _mm512_setzero_si512(); }
-  static I load_pairs(const int16_t* p) { return _mm512_loadu_si512(p); }
+  // A vector of ints: GCC copies the sums of a loop back and forth if they are __m512i.
+  typedef int I __attribute__((vector_size(64)));
+  static I zero_int() { return I{}; }
+  static I load_pairs(const int16_t* p) { return (I)_mm512_loadu_si512(p); }
   static I set1_pair(const int16_t* p) {
     int32_t pair;
     std::memcpy(&pair, p, sizeof pair);
-    return _mm512_set1_epi32(pair);
+    return (I)_mm512_set1_epi32(pair);
   }
-  static I add_products(I a, I b, I sum) { return _mm512_dpwssd_epi32(sum, a, b); }
-  static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
+  static I add_products(I a, I b, I sum) {
+    return (I)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+  }
+  static F to_float(I v) { return _mm512_cvtepi32_ps((__m512i)v); }
+  static void store_rounded(int16_t* p, F v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+  }
   static void interleave(const int8_t* a, const int8_t* b, int16_t* pairs) {
     store_pairs(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a))),
                 _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b))), pairs);
@@ -72,10 +79,7 @@ struct Avx512 {
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
   static F negate(F a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
   static F rint_small(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
-  static F power_of_two(F n) {
-    const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
-  }
+  static F times_power_of_two(F a, F n) { return _mm512_scalef_ps(a, n); }
 
   static M less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
   static M greater_equal(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }

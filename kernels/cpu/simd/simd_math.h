@@ -10,9 +10,9 @@
 
 namespace lockstep::simd {
 
-// reference::exp in every element.
+// reference::exp in every element that is not above 88.
 template <class S>
-inline typename S::F exp(typename S::F x) {
+inline typename S::F exp_up_to_88(typename S::F x) {
   using F = typename S::F;
   const F n = S::rint_small(S::mul(x, S::set1(0x1.715476p+0f)));
   F r = S::fma(n, S::set1(-0x1.62e4p-1f), x);
@@ -23,10 +23,16 @@ inline typename S::F exp(typename S::F x) {
   p = S::fma(p, r, S::set1(0x1.555492p-3f));
   p = S::fma(p, r, S::set1(0x1.fffffcp-2f));
   p = S::fma(p, S::mul(r, r), r);
-  F y = S::mul(S::add(p, S::set1(1.0f)), S::power_of_two(n));
-  y = S::select(S::less(x, S::set1(-87.0f)), S::set1(0.0f), y);
-  y = S::select(S::less(S::set1(88.0f), x), S::set1(std::numeric_limits<float>::infinity()), y);
-  return S::select(S::is_nan(x), x, y);
+  const F y = S::times_power_of_two(S::add(p, S::set1(1.0f)), n);  // NaN if x is
+  return S::select(S::less(x, S::set1(-87.0f)), S::set1(0.0f), y);
+}
+
+// reference::exp in every element.
+template <class S>
+inline typename S::F exp(typename S::F x) {
+  const auto y = exp_up_to_88<S>(x);
+  const auto infinity = S::set1(std::numeric_limits<float>::infinity());
+  return S::select(S::less(S::set1(88.0f), x), infinity, y);
 }
 
 // Loads up to kWidth values; the elements beyond n are +0.
@@ -46,6 +52,10 @@ inline void store_up_to(float* p, typename S::F v, int64_t n) {
 
 template <>
 inline float exp<Portable>(float x) {
+  return reference::exp(x);
+}
+template <>
+inline float exp_up_to_88<Portable>(float x) {
   return reference::exp(x);
 }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/layout/fp16.h"
+#include "kernels/math.h"
 
 namespace lockstep::simd {
 
@@ -44,6 +45,10 @@ struct Portable {
     return static_cast<I>(static_cast<uint32_t>(sum) + first + second);
   }
   static F to_float(I v) { return static_cast<float>(v); }
+  // Rounds to nearest, ties to even; |v| < 2^15.
+  static void store_rounded(int16_t* p, F v) {
+    *p = static_cast<int16_t>(reference::rint_small(v));
+  }
   // Writes (a[0], b[0]), (a[1], b[1]), …: kWidth pairs.
   static void interleave(const int8_t* a, const int8_t* b, int16_t* pairs) {
     pairs[0] = *a;

@@ -4,7 +4,7 @@
 #include "common/fault_points.h"
 #include "common/load_error.h"
 #include "common/log.h"
-#include "node/model/rank/kv_dtype.h"
+#include "node/model/kv_dtype.h"
 #include "node/model/rank/rank_group.h"
 
 namespace lockstep {

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/text/utf8.h"
+#include "node/model/kv_dtype.h"
 
 namespace lockstep {
 namespace {
@@ -40,6 +41,7 @@ NodeConfig with_defaults(NodeConfig config, const RankGroupConfig& ranks) {
   config.max_model_len = ranks.limits.max_model_len;
   config.max_num_queued_tokens = queued_tokens(config, ranks.limits);
   config.threads_per_rank = ranks.threads_per_rank;
+  config.kv_cache_dtype = kv_dtype_name(ranks.kv_dtype);
   return config;
 }
 

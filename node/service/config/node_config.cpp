@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/text/utf8.h"
 #include "node/engine/sequence/context_cut.h"
-#include "node/model/rank/kv_dtype.h"
+#include "node/model/kv_dtype.h"
 #include "node/service/config/kv_pool_size.h"
 
 namespace lockstep {

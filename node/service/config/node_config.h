@@ -79,9 +79,9 @@ struct NodeConfig {
     v(block_size, "block_size", "tokens",
       "Number of tokens in a KV block; a power of two, at most 256.");
     v(kv_cache_dtype, "kv_cache_dtype", "auto|f16|bf16|f32|q8_0|k16v8|k16v16",
-      "Data type of the keys and values in the KV cache. k16v8 and k16v16 hold whole numbers with "
-      "scales: 16 bits for keys, 8 or 16 for values. auto stands for k16v8 if the layers' weights "
-      "are quantised, and for k16v16 if they are not.");
+      "Data type of the keys and values in the KV cache. The types k16v8 and k16v16 hold whole "
+      "numbers with scales: 16 bits for keys, 8 or 16 for values. The value auto stands for k16v8 "
+      "if the layers' weights are quantised, and for k16v16 if they are not.");
     v(kv_cache, "kv_cache", "",
       "Keep keys and values between tokens. If false, one sequence runs at a time and is computed "
       "again for each token.");

@@ -1,5 +1,5 @@
 // The dtype of keys and values: its names, its default, and what a model's heads can have.
-#include "node/model/rank/kv_dtype.h"
+#include "node/model/kv_dtype.h"
 
 #include <gtest/gtest.h>
 

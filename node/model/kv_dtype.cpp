@@ -1,4 +1,4 @@
-#include "node/model/rank/kv_dtype.h"
+#include "node/model/kv_dtype.h"
 
 #include <algorithm>
 #include <array>
