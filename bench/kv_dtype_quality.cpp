@@ -1,10 +1,13 @@
 // What a KV dtype costs in quality: the Kullback-Leibler divergence of the next-token distributions
-// with each dtype from those with f16, over the tokens of a text. With a model of float weights,
-// whose activations are not rounded, the KV dtype is the only difference.
+// with each dtype from exact ones, over the tokens of a text.
 //
 //   kv_dtype_quality MODEL.gguf N_TOKENS TEXT_FILE…
+//   kv_dtype_quality --exact FLOAT.gguf MODEL.gguf N_TOKENS TEXT_FILE…
+//
+// Without --exact, the distributions of MODEL with f16 count as exact: with a model of float
+// weights, whose activations are not rounded, the KV dtype is the only difference. With --exact,
+// those of FLOAT with f32 do: the same weights as MODEL's, dequantised.
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -13,29 +16,12 @@
 
 #include "node/model/files/open_model_file.h"
 #include "node/text/tokenizer/tokenizer.h"
-#include "tests/support/model_runner.h"
+#include "tests/support/divergence.h"
 
 namespace lockstep::testing {
 namespace {
 
 constexpr int32_t kRows = 64;  // positions computed in one step
-
-std::vector<double> log_probabilities(const Logits& logits) {
-  const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float z : logits) sum += std::exp(z - max);
-  std::vector<double> out;
-  out.reserve(logits.size());
-  for (const float z : logits) out.push_back(z - max - std::log(sum));
-  return out;
-}
-
-double divergence(const Logits& expected, const Logits& got) {
-  const std::vector<double> p = log_probabilities(expected), q = log_probabilities(got);
-  double sum = 0;
-  for (size_t i = 0; i < p.size(); ++i) sum += std::exp(p[i]) * (p[i] - q[i]);
-  return sum;
-}
 
 std::vector<Logits> logits_with(const ModelFile& file, DType dtype, const Ids& tokens) {
   ModelRunner runner(file, {.threads_per_rank = 2,
@@ -59,7 +45,8 @@ void report(const char* name, const std::vector<Logits>& expected, const std::ve
   std::fflush(stdout);
 }
 
-void run(const std::string& model, size_t n_tokens, const std::string& text_file) {
+void run(const std::string& exact, const std::string& model, size_t n_tokens,
+         const std::string& text_file) {
   const auto file = open_model_file(model);
   std::ifstream in(text_file);
   std::stringstream text;
@@ -68,13 +55,14 @@ void run(const std::string& model, size_t n_tokens, const std::string& text_file
   if (!tokenizer) throw std::runtime_error(tokenizer.error().message);
   Ids tokens = (*tokenizer)->encode(text.str(), true, false);
   tokens.resize(std::min(tokens.size(), n_tokens));
-  std::printf("%s, %zu tokens of %s, KL to f16\n", model.c_str(), tokens.size(), text_file.c_str());
-  const std::vector<Logits> expected = logits_with(*file, DType::kF16, tokens);
-  const std::pair<const char*, DType> others[] = {{"f32", DType::kF32},
-                                                  {"bf16", DType::kBF16},
-                                                  {"q8_0", DType::kQ8_0},
-                                                  {"k16v8", DType::kK16V8},
-                                                  {"k16v16", DType::kK16V16}};
+  std::printf("%s, %zu tokens of %s, KL to %s\n", model.c_str(), tokens.size(), text_file.c_str(),
+              exact.empty() ? "f16" : exact.c_str());
+  const std::vector<Logits> expected =
+      exact.empty() ? logits_with(*file, DType::kF16, tokens)
+                    : logits_with(*open_model_file(exact), DType::kF32, tokens);
+  const std::pair<const char*, DType> others[] = {
+      {"f16", DType::kF16},   {"f32", DType::kF32},     {"bf16", DType::kBF16},
+      {"q8_0", DType::kQ8_0}, {"k16v8", DType::kK16V8}, {"k16v16", DType::kK16V16}};
   for (const auto& [name, dtype] : others) {
     report(name, expected, logits_with(*file, dtype, tokens));
   }
@@ -84,12 +72,20 @@ void run(const std::string& model, size_t n_tokens, const std::string& text_file
 }  // namespace lockstep::testing
 
 int main(int argc, char** argv) {
-  if (argc < 4) {
-    std::fprintf(stderr, "usage: kv_dtype_quality MODEL.gguf N_TOKENS TEXT_FILE...\n");
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::string exact;
+  if (arguments.size() > 1 && arguments[0] == "--exact") {
+    exact = arguments[1];
+    arguments.erase(arguments.begin(), arguments.begin() + 2);
+  }
+  if (arguments.size() < 3) {
+    std::fprintf(stderr,
+                 "usage: kv_dtype_quality [--exact FLOAT.gguf] MODEL.gguf N_TOKENS TEXT_FILE...\n");
     return 2;
   }
-  for (int i = 3; i < argc; ++i) {
-    lockstep::testing::run(argv[1], static_cast<size_t>(std::atol(argv[2])), argv[i]);
+  for (size_t i = 2; i < arguments.size(); ++i) {
+    lockstep::testing::run(exact, arguments[0], static_cast<size_t>(std::stol(arguments[1])),
+                           arguments[i]);
   }
   return 0;
 }
