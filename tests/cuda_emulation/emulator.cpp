@@ -4,11 +4,12 @@
 #include <boost/context/fiber.hpp>
 #include <boost/context/fixedsize_stack.hpp>
 #include <cstring>
-#include <mutex>
 #include <numeric>
 #include <random>
 #include <set>
+#include <span>
 
+#include "tests/cuda_emulation/shared_memory.h"
 #include "tests/cuda_emulation/stack_switch.h"
 
 thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
@@ -249,18 +250,6 @@ std::string Block::stuck() const {
   return text;
 }
 
-// What __shared__ declares lies in one section, whose bounds the linker tells; there is none in a
-// program without such variables. A block finds it filled with NaNs, not with zeros or with what
-// the block before it has left.
-extern "C" __attribute__((weak, visibility("hidden"))) char __start_cuda_shared[];
-extern "C" __attribute__((weak, visibility("hidden"))) char __stop_cuda_shared[];
-std::mutex shared_memory_mutex;  // a launch holds it: launches of several threads take turns
-
-void fill_shared_memory() {
-  std::memset(__start_cuda_shared, 0xff,
-              static_cast<size_t>(__stop_cuda_shared - __start_cuda_shared));
-}
-
 std::vector<size_t> shuffled(size_t n, const ThreadOrder& order, std::mt19937_64& engine) {
   std::vector<size_t> indices(n);
   std::iota(indices.begin(), indices.end(), 0);
@@ -278,8 +267,8 @@ std::vector<BarrierSite> barriers_reached() {
 }
 
 void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
-  const std::lock_guard lock(shared_memory_mutex);
   thread_local StackPool stacks;
+  const std::span<std::byte> shared = shared_memory();
   const ThreadOrder order = settings.options.order;
   std::mt19937_64 engine(order.seed);
   Block threads(block, stacks);
@@ -288,7 +277,7 @@ void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
   for (size_t b : shuffled(size_t{grid.x} * grid.y * grid.z, order, engine)) {
     const auto i = static_cast<unsigned>(b);
     blockIdx = {i % grid.x, i / grid.x % grid.y, i / (grid.x * grid.y)};
-    fill_shared_memory();
+    std::memset(shared.data(), 0xff, shared.size());
     threads.run(body, shuffled(block.x * block.y * block.z, order, engine));
   }
 }

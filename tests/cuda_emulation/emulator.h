@@ -1,7 +1,7 @@
-// The CUDA execution model on one CPU thread at a time, so that kernels/cuda can be run, bit for
-// bit and under sanitizers, where no GPU is. A block's threads are fibers; blocks run one after
-// another. The order in which threads get to run is a test's choice, so that a missing barrier
-// shows.
+// The CUDA execution model on a CPU thread, so that kernels/cuda can be run, bit for bit and under
+// sanitizers, where no GPU is. A block's threads are fibers; the blocks of a grid run one after
+// another. Grids that several OS threads run do not wait for each other. The order in which the
+// threads of a block run is a test's choice, so that a missing barrier shows.
 //
 // Models: shared memory (NaNs until a block writes it), __syncthreads, warp shuffles, votes and
 // __syncwarp under a mask, traps.

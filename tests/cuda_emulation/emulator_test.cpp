@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "kernels/cuda/device/device_math.cuh"
@@ -51,6 +54,43 @@ TEST(Emulator, SharedMemoryThatABlockHasNotWrittenHoldsNans) {
     value = 1.0f;
   });
   EXPECT_THAT(out, ::testing::Each(::testing::IsNan()));
+}
+
+template <int n>
+void read_shared_memory(std::vector<float>& out) {
+  __shared__ float values[n];
+  out[blockIdx.x] = values[n - 1];
+  values[n - 1] = 1.0f;
+}
+
+TEST(Emulator, SharedMemoryOfATemplateHoldsNansToo) {
+  std::vector<float> out(3);
+  run_grid(dim3(3), dim3(1), [&] { read_shared_memory<5>(out); });
+  EXPECT_THAT(out, ::testing::Each(::testing::IsNan()));
+}
+
+// Both kernels wait for each other in the middle, then read what they have written before.
+TEST(Emulator, TheGridsOfTwoThreadsRunAtOnceWithSharedMemoryOfTheirOwn) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  std::atomic<int> n_arrived = 0;
+  std::vector<int> read(2);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 2; ++rank) {
+    threads.emplace_back([&, rank] {
+      run_grid(dim3(1), dim3(1), [&] {
+        __shared__ int mine;
+        mine = rank + 1;
+        ++n_arrived;
+        while (n_arrived < 2 && std::chrono::steady_clock::now() < until) {
+          std::this_thread::yield();
+        }
+        read[static_cast<size_t>(rank)] = mine;
+      });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_LT(std::chrono::steady_clock::now(), until) << "the kernels did not meet";
+  EXPECT_EQ(read, (std::vector<int>{1, 2}));
 }
 
 TEST(Emulator, ThreadsThatHaveEndedDoNotHoldABarrier) {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "tests/cuda_emulation/emulator.h"
+#include "tests/cuda_emulation/shared_memory.h"
 
 #define __global__
 #define __device__
@@ -19,7 +20,6 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
-#define __shared__ __attribute__((section("cuda_shared"))) static  // see fill_shared_memory
 
 #define __syncthreads() ::lockstep::cuda_emulation::sync_threads(__FILE__, __LINE__)
 #define __trap() ::lockstep::cuda_emulation::trap(__func__)
