@@ -6,6 +6,7 @@
 #include "kernels/cuda/device/devices.h"
 #include "kernels/kv_layout.h"
 #include "tests/cuda_emulation/emulator.h"
+#include "tests/cuda_emulation/platform.h"
 
 namespace lockstep {
 namespace {
@@ -61,6 +62,7 @@ INSTANTIATE_TEST_SUITE_P(Orders, ThreadOrders,
 
 TEST_P(ThreadOrders, EveryKernelGivesTheBitsOfTheReference) {
   cuda_emulation::set_options({.order = GetParam(), .deleted_barrier = {}});
+  cuda_emulation::set_platform({.lazy = GetParam().kind != ThreadOrder::kForward});
   EmulatedGpu gpu;
   for (size_t i = 0; i < cases().size(); ++i) {
     const Difference difference = gpu.run(i);
@@ -68,6 +70,7 @@ TEST_P(ThreadOrders, EveryKernelGivesTheBitsOfTheReference) {
         << cases()[i].op << ", " << cases()[i].what << ": first " << difference.first;
     EXPECT_GT(difference.n_values, 0);
   }
+  cuda_emulation::set_platform({});
 }
 
 // Whether the bits, or the emulator, say that something is wrong.

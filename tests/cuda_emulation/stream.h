@@ -1,23 +1,16 @@
-// A stream of the emulated devices. Kernels and copies run at once, unless something before them is
-// not done: what others than CUDA bring to a stream (collectives) may have to wait for other ranks.
-// Header only, since libraries that a test loads at run time put work on its streams, too.
+// A stream of the emulated devices, as seen by libraries that a test loads at run time and that
+// queue work on it (collectives). Header only, since they do not link the emulator.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <utility>
 
 struct cuda_emulation_stream {
   int device = 0;
-  // Tried in order, whenever the state of the stream is queried; one that returns true is done.
-  std::deque<std::function<bool()>> queue;
+  void (*push)(cuda_emulation_stream& stream, std::function<bool()> work) = nullptr;
 
-  bool is_done() {
-    while (!queue.empty() && queue.front()()) queue.pop_front();
-    return queue.empty();
-  }
-  void run(std::function<bool()> work) {
-    queue.push_back(std::move(work));
-    is_done();
-  }
+  // Queues `work` behind all that is queued. Once its turn has come, it is called again and again,
+  // whenever a thread runs the stream, until it returns true: what collectives wait for, other
+  // ranks, may not be there yet. It is never called by two threads at once.
+  void run(std::function<bool()> work) { push(*this, std::move(work)); }
 };

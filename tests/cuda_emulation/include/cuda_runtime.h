@@ -1,6 +1,7 @@
 // Stands in for the toolkit's <cuda_runtime.h> when kernels/cuda is compiled by a C++ compiler: the
 // words of CUDA C++, its built-ins, and the part of the run-time API that kernels/cuda calls, over
-// host memory and at once. What a device would leave unset is filled with NaNs.
+// host memory. What a device would leave unset is filled with NaNs. Work on streams runs at once,
+// or when the host asks for it (platform.h).
 #pragma once
 
 #include <bit>
@@ -8,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -90,14 +93,26 @@ inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
 
 enum cudaError_t {
   cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidDevice = 101,
-  cudaErrorNotReady = 600
+  cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
+  cudaErrorNotSupported = 801
 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice
+};
 struct cuda_emulation_stream;
-using cudaStream_t = cuda_emulation_stream*;
+struct cuda_emulation_event;
+using cudaStream_t = cuda_emulation_stream*;  // nullptr: the default stream of the current device
+using cudaEvent_t = cuda_emulation_event*;
 inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDefault = 0;
+inline constexpr unsigned cudaEventDisableTiming = 2;
+inline constexpr unsigned cudaHostAllocDefault = 0;
 
 struct cudaDeviceProp {
   char name[256];
@@ -112,20 +127,39 @@ cudaError_t cudaGetDeviceCount(int* n);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaSetDevice(int device);  // of this OS thread
+cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaGetLastError();
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+
+// Both free functions wait for the device.
 cudaError_t cudaMalloc(void** data, size_t n_bytes);
 cudaError_t cudaFree(void* data);
 cudaError_t cudaMallocHost(void** data, size_t n_bytes);
+cudaError_t cudaHostAlloc(void** data, size_t n_bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* data);
+
+// The copies refuse a kind that the addresses do not bear out, and bytes beyond an allocation.
+// An asynchronous copy reads its source when it runs; one from pageable memory, when it is called;
+// one to pageable memory returns when it is done.
 cudaError_t cudaMemcpy(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
+
+// Streams that the default stream waits for are not modelled: flags must be cudaStreamNonBlocking.
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
-cudaError_t cudaDriverGetVersion(int* version);
-cudaError_t cudaRuntimeGetVersion(int* version);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
+
+// An event that was never recorded is done.
+cudaError_t cudaEventCreate(cudaEvent_t* event);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -133,15 +167,14 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream = nullptr;
 };
 
-// Throws KernelFault for what a device would refuse to launch.
-void cuda_emulation_check_launch(const cudaLaunchConfig_t& config);
+// Queues `work` on the stream. Throws KernelFault for what a device would refuse to launch.
+cudaError_t cuda_emulation_launch(const cudaLaunchConfig_t& config, std::function<void()> work);
 
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
-  cuda_emulation_check_launch(*config);
-  if (config->stream != nullptr) cudaStreamSynchronize(config->stream);
-  lockstep::cuda_emulation::run_grid(config->gridDim, config->blockDim,
-                                     [&] { kernel(static_cast<Parameters>(arguments)...); });
-  return cudaSuccess;
+  return cuda_emulation_launch(*config,
+                               [kernel, parameters = std::tuple<Parameters...>(arguments...)] {
+                                 std::apply(kernel, parameters);
+                               });
 }
