@@ -7,21 +7,32 @@
 #include <map>
 #include <mutex>
 
+#include "tests/cuda_emulation/platform.h"
+
 namespace lockstep::cuda_emulation {
 namespace {
 
+constexpr size_t kAlignment = 256;
+
 std::mutex mutex;
-std::map<const std::byte*, Allocation, std::less<>> allocations;  // by data; guarded by mutex
+// guarded by mutex
+std::map<const std::byte*, Allocation, std::less<>> allocations;  // by data
+std::map<int, size_t> used;                                       // bytes of each device
 
 }  // namespace
 
 void* allocate(Place place, int device, size_t n_bytes) {
+  const std::lock_guard lock(mutex);
+  if (place == Place::kDevice) {
+    const size_t total = platform().device_bytes;
+    if (n_bytes > total || used[device] > total - n_bytes) return nullptr;
+  }
   void* data = nullptr;
-  if (n_bytes > size_t{1} << 30 || posix_memalign(&data, 256, n_bytes) != 0) return nullptr;
+  if (posix_memalign(&data, kAlignment, n_bytes) != 0) return nullptr;
   std::memset(data, 0xff, n_bytes);
   auto* bytes = static_cast<std::byte*>(data);
-  const std::lock_guard lock(mutex);
   allocations[bytes] = {place, bytes, n_bytes, device};
+  if (place == Place::kDevice) used[device] += n_bytes;
   return data;
 }
 
@@ -29,9 +40,15 @@ bool release(Place place, void* data) {
   const std::lock_guard lock(mutex);
   const auto found = allocations.find(static_cast<const std::byte*>(data));
   if (found == allocations.end() || found->second.place != place) return false;
+  if (place == Place::kDevice) used[found->second.device] -= found->second.n_bytes;
   allocations.erase(found);
   std::free(data);
   return true;
+}
+
+size_t allocated_bytes(int device) {
+  const std::lock_guard lock(mutex);
+  return used[device];
 }
 
 std::optional<Allocation> allocation_of(const void* data, size_t n_bytes) {

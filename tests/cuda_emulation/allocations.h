@@ -16,8 +16,10 @@ struct Allocation {
   int device = 0;  // the current one of the thread that allocated it
 };
 
-// 256-byte aligned, every byte 0xff. nullptr: no memory.
+// 256-byte aligned, every byte 0xff. nullptr: the device, or this machine, has no such memory left.
 void* allocate(Place place, int device, size_t n_bytes);
+// Bytes of device memory in use.
+size_t allocated_bytes(int device);
 // False if `data` is not the begin of an allocation of this place.
 bool release(Place place, void* data);
 // The allocation that [data, data + n_bytes) lies in; one of pageable memory, without data, if they

@@ -1,7 +1,10 @@
 // Memory of the emulated devices, pinned host memory, and copies between them.
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "tests/cuda_emulation/allocations.h"
+#include "tests/cuda_emulation/platform.h"
 #include "tests/cuda_emulation/runtime.h"
 
 namespace lockstep::cuda_emulation {
@@ -22,32 +25,76 @@ cudaError_t free_when_idle(Place place, void* data) {
   return release(place, data) ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+// Rows of bytes in memory: of a copy's one end, or of a memset.
+struct Rows {
+  const void* data;
+  size_t pitch;  // bytes from the begin of one row to that of the next
+  size_t width;  // bytes
+  size_t n;
+
+  bool is_valid() const { return n == 1 || pitch >= width; }
+  size_t extent() const { return width == 0 || n == 0 ? 0 : (n - 1) * pitch + width; }
+  std::byte* row(size_t i) const {
+    return static_cast<std::byte*>(const_cast<void*>(data)) + i * pitch;
+  }
+  // nullopt: partly outside of an allocation.
+  std::optional<Place> place() const {
+    const auto allocation = allocation_of(data, extent());
+    return allocation ? std::optional(allocation->place) : std::nullopt;
+  }
+};
+
 struct Copy {
-  void* to;
-  const void* from;
-  size_t n_bytes;
+  Rows to, from;
 
-  void operator()() const { std::memcpy(to, from, n_bytes); }
+  void operator()() const {
+    for (size_t i = 0; i < to.n; ++i) std::memcpy(to.row(i), from.row(i), to.width);
+  }
 };
 
-struct Ends {
-  Place from, to;
-};
-
-bool fits(const Ends& ends, cudaMemcpyKind kind) {
-  const bool from_device = ends.from == Place::kDevice;
-  const bool to_device = ends.to == Place::kDevice;
-  return from_device == (kind != cudaMemcpyHostToDevice) &&
-         to_device == (kind != cudaMemcpyDeviceToHost);
+bool fits(Place from, Place to, cudaMemcpyKind kind) {
+  return (from == Place::kDevice) == (kind != cudaMemcpyHostToDevice) &&
+         (to == Place::kDevice) == (kind != cudaMemcpyDeviceToHost);
 }
 
-// nullopt if the kind or the sizes are wrong.
-std::optional<Ends> ends_of(const Copy& copy, cudaMemcpyKind kind) {
-  const auto from = allocation_of(copy.from, copy.n_bytes);
-  const auto to = allocation_of(copy.to, copy.n_bytes);
-  if (!from || !to) return std::nullopt;
-  const Ends ends{from->place, to->place};
-  return fits(ends, kind) ? std::optional(ends) : std::nullopt;
+cudaError_t check(const Copy& copy, cudaMemcpyKind kind) {
+  if (!copy.to.is_valid() || !copy.from.is_valid()) return cudaErrorInvalidPitchValue;
+  const auto from = copy.from.place(), to = copy.to.place();
+  return from && to && fits(*from, *to, kind) ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+// Pageable memory is read now.
+void enqueue_staged(const Copy& copy, cudaStream_t stream) {
+  const size_t width = copy.to.width, n = copy.to.n;
+  std::vector<std::byte> bytes(width * n);
+  Copy{{bytes.data(), width, width, n}, copy.from}();
+  enqueue(stream, [to = copy.to, bytes = std::move(bytes)] {
+    Copy{to, {bytes.data(), to.width, to.width, to.n}}();
+  });
+}
+
+cudaError_t copy_async(const Copy& copy, cudaMemcpyKind kind, cudaStream_t stream) {
+  use_device();
+  const cudaError_t error = check(copy, kind);
+  if (error != cudaSuccess || copy.to.extent() == 0) return error;
+  if (copy.from.place() == Place::kPageable) {
+    enqueue_staged(copy, stream);
+    return cudaSuccess;
+  }
+  enqueue(stream, copy);
+  if (copy.to.place() == Place::kPageable) wait_for(end_of(stream));
+  return cudaSuccess;
+}
+
+cudaError_t set_async(const Rows& rows, int value, cudaStream_t stream) {
+  use_device();
+  if (!rows.is_valid()) return cudaErrorInvalidPitchValue;
+  if (rows.extent() == 0) return cudaSuccess;
+  if (rows.place() != Place::kDevice) return cudaErrorInvalidValue;
+  enqueue(stream, [=] {
+    for (size_t i = 0; i < rows.n; ++i) std::memset(rows.row(i), value, rows.width);
+  });
+  return cudaSuccess;
 }
 
 }  // namespace
@@ -68,11 +115,20 @@ cudaError_t cudaHostAlloc(void** data, size_t n_bytes, unsigned /*flags*/) {
 }
 cudaError_t cudaFreeHost(void* data) { return free_when_idle(Place::kPinned, data); }
 
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  use_device();
+  const size_t used = allocated_bytes(current_device());
+  *total = platform().device_bytes;
+  *free = *total > used ? *total - used : 0;
+  return cudaSuccess;
+}
+
 // In the default stream, as CUDA does; streams that do not block are not waited for.
 cudaError_t cudaMemcpy(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind) {
   use_device();
-  const Copy copy{to, from, n_bytes};
-  if (!ends_of(copy, kind)) return cudaErrorInvalidValue;
+  const Copy copy{{to, n_bytes, n_bytes, 1}, {from, n_bytes, n_bytes, 1}};
+  const cudaError_t error = check(copy, kind);
+  if (error != cudaSuccess || n_bytes == 0) return error;
   enqueue(nullptr, copy);
   wait_for(end_of(nullptr));
   return cudaSuccess;
@@ -80,19 +136,21 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t n_bytes, cudaMemcpyKin
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-  use_device();
-  const Copy copy{to, from, n_bytes};
-  const auto ends = ends_of(copy, kind);
-  if (!ends) return cudaErrorInvalidValue;
-  if (n_bytes == 0) return cudaSuccess;
-  if (ends->from == Place::kPageable) {
-    const auto* bytes = static_cast<const std::byte*>(from);
-    enqueue(stream, [to, staged = std::vector<std::byte>(bytes, bytes + n_bytes)] {
-      Copy{to, staged.data(), staged.size()}();
-    });
-    return cudaSuccess;
-  }
-  enqueue(stream, copy);
-  if (ends->to == Place::kPageable) wait_for(end_of(stream));
-  return cudaSuccess;
+  return copy_async({{to, n_bytes, n_bytes, 1}, {from, n_bytes, n_bytes, 1}}, kind, stream);
+}
+
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
+                              size_t width, size_t n_rows, cudaMemcpyKind kind,
+                              cudaStream_t stream) {
+  return copy_async({{to, to_pitch, width, n_rows}, {from, from_pitch, width, n_rows}}, kind,
+                    stream);
+}
+
+cudaError_t cudaMemsetAsync(void* data, int value, size_t n_bytes, cudaStream_t stream) {
+  return set_async({data, n_bytes, n_bytes, 1}, value, stream);
+}
+
+cudaError_t cudaMemset2DAsync(void* data, size_t pitch, int value, size_t width, size_t n_rows,
+                              cudaStream_t stream) {
+  return set_async({data, pitch, width, n_rows}, value, stream);
 }

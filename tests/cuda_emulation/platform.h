@@ -1,5 +1,8 @@
-// The emulated machine, of which a process has one: how the work on its streams runs.
+// The emulated machine, of which a process has one: what its devices have, and how the work on
+// their streams runs.
 #pragma once
+
+#include <cstddef>
 
 namespace lockstep::cuda_emulation {
 
@@ -8,9 +11,11 @@ struct Platform {
   // event, and at calls that wait. Otherwise it runs as soon as it is queued and all that it waits
   // for is done.
   bool lazy = false;
+  // Memory of each device. What is allocated beyond it fails.
+  size_t device_bytes = size_t{1} << 30;
 };
 
-// Holds for the work that is queued from now on, by any thread.
+// Holds for all calls from now on, by any thread.
 void set_platform(const Platform& platform);
 Platform platform();
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <set>
 
+#include "tests/cuda_emulation/platform.h"
 #include "tests/cuda_emulation/runtime.h"
 
 namespace lockstep::cuda_emulation {
@@ -60,6 +61,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
     case cudaErrorMemoryAllocation:
       return "out of memory";
+    case cudaErrorInvalidPitchValue:
+      return "invalid pitch argument";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle:
@@ -78,7 +81,7 @@ cudaError_t cudaGetDeviceCount(int* n) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  *properties = {{}, size_t{1} << 30, 9, 0};
+  *properties = {{}, platform().device_bytes, 9, 0};
   std::snprintf(properties->name, sizeof properties->name, "emulated GPU %d", device);
   return cudaSuccess;
 }

@@ -95,6 +95,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidPitchValue = 12,
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
@@ -132,6 +133,8 @@ cudaError_t cudaGetLastError();
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 
+// Of the current device, whose memory a test sets (platform.h). Pinned memory is not counted.
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 // Both free functions wait for the device.
 cudaError_t cudaMalloc(void** data, size_t n_bytes);
 cudaError_t cudaFree(void* data);
@@ -145,6 +148,14 @@ cudaError_t cudaFreeHost(void* data);
 cudaError_t cudaMemcpy(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
+// n_rows rows of `width` bytes, each of which begins a pitch behind the one before.
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
+                              size_t width, size_t n_rows, cudaMemcpyKind kind,
+                              cudaStream_t stream);
+// Of device memory.
+cudaError_t cudaMemsetAsync(void* data, int value, size_t n_bytes, cudaStream_t stream);
+cudaError_t cudaMemset2DAsync(void* data, size_t pitch, int value, size_t width, size_t n_rows,
+                              cudaStream_t stream);
 
 // Streams that the default stream waits for are not modelled: flags must be cudaStreamNonBlocking.
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
