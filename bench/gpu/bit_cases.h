@@ -21,7 +21,9 @@ enum class Sizes {
   kSmall,  // cases that take milliseconds each on an emulated device
   kLarge,  // in addition, cases with the shapes of real models
 };
+std::vector<BitCase> embed_cases(Sizes sizes);
 std::vector<BitCase> norm_cases(Sizes sizes);
+std::vector<BitCase> row_cases(Sizes sizes);
 std::vector<BitCase> linear_cases(Sizes sizes);
 std::vector<BitCase> rope_cases(Sizes sizes);
 std::vector<BitCase> attention_cases(Sizes sizes);

@@ -94,12 +94,4 @@ std::vector<BitCase> linear_cases(Sizes sizes) {
   return list;
 }
 
-std::vector<BitCase> all_bit_cases(Sizes sizes) {
-  std::vector<BitCase> all;
-  for (auto* cases : {norm_cases, linear_cases, rope_cases, attention_cases}) {
-    for (BitCase& c : cases(sizes)) all.push_back(std::move(c));
-  }
-  return all;
-}
-
 }  // namespace lockstep::gpu_check

@@ -116,6 +116,45 @@ TEST_F(CudaFaults, ASlotOutsideThePagesTraps) {
   EXPECT_THAT(store, ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
 }
 
+TEST_F(CudaFaults, ARowSlotPositionOrBlockThatIsNotThereTraps) {
+  const auto faults = [](const auto& run) {
+    EXPECT_THAT(run, ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
+  };
+  std::vector<float> x(2 * 8), out(8);
+  std::vector<int32_t> index{0}, zero{0}, token_ids(3 * 5), tokens{0};
+  std::vector<std::byte> pages(2 * 64);
+  const auto gather = [&] {
+    DeviceSide side(*device_, *stream_);
+    gather_rows({side.in(x, {2, 8}), side.in(index, {1}), side.in(out, {1, 8})}, *stream_);
+  };
+  const auto resolve = [&](std::vector<int32_t>& slots, std::vector<int32_t>& positions) {
+    return [&] {
+      DeviceSide side(*device_, *stream_);
+      resolve_tokens({side.in(zero, {1}), side.in(slots, {1}), side.in(positions, {1}),
+                      side.in(token_ids, {3, 5}), side.in(tokens, {1})},
+                     *stream_);
+    };
+  };
+  const auto copy = [&](std::vector<int32_t>& from, std::vector<int32_t>& to) {
+    return [&] {
+      DeviceSide side(*device_, *stream_);
+      const KvPages kv{.data = side.place(pages), .n_blocks = 2, .block_bytes = 64};
+      copy_blocks({kv, side.in(from, {1}), side.in(to, {1})}, *stream_);
+    };
+  };
+  EXPECT_NO_THROW(gather());
+  EXPECT_NO_THROW(resolve(index, index)());
+  EXPECT_NO_THROW(copy(index, index)());
+  for (const int32_t outside : {-1, 5}) {
+    index[0] = outside;
+    faults(gather);
+    faults(resolve(index, zero));
+    faults(resolve(zero, index));
+    faults(copy(index, zero));
+    faults(copy(zero, index));
+  }
+}
+
 // From room for two tiles of one row (a pass for every tile, a run for every row) to plenty.
 TEST(CudaAttention, ScratchOfAnySizeGivesTheSameBits) {
   Rows rows;
@@ -144,8 +183,11 @@ TEST(CudaStreamDeathTest, AnOpWithoutAKernelSaysSo) {
   EXPECT_STREQ(stream->name(), "cuda:0");
   std::vector<float> x(64);
   const View rows = view(x.data(), {1, 64});
-  EXPECT_DEATH(silu_mul({.gate = rows, .up = rows, .out = {.f32 = rows}}, *stream),
-               "CUDA has no kernel for this yet: silu_mul");
+  LinearArgs args;
+  args.x.f32 = rows;
+  args.out = view(x.data(), {1, 1, 1});
+  args.weights = {WeightType::kF32, 1, 64, {1, 0, 1}, reinterpret_cast<std::byte*>(x.data())};
+  EXPECT_DEATH(linear(args, *stream), "CUDA has no kernel for this yet: linear");
 }
 
 TEST(CudaStreamDeathTest, WeightsThatAWordCannotBeLoadedFromAreRefused) {

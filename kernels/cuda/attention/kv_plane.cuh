@@ -3,9 +3,8 @@
 // (a thread is a dim). The bytes of a KV block are the same on every back end.
 #pragma once
 
-#include <cuda_fp16.h>
-
 #include "kernels/cuda/device/device_math.cuh"
+#include "kernels/cuda/device/float16.cuh"
 #include "kernels/kv_layout.h"
 
 namespace lockstep::cuda {
@@ -54,21 +53,6 @@ __device__ inline Plane k_plane(const KvParams& kv, int64_t block, int head) {
 __device__ inline Plane v_plane(const KvParams& kv, int64_t block, int head) {
   std::byte* data = kv.data + block * kv.block_bytes + (kv.n_kv_heads + head) * kv.head_bytes;
   return {data, kv.block_size * kv.head_dim, 1, kv.head_dim, kv.head_dim / kBlockLen};
-}
-
-__device__ inline float f16_value(unsigned short bits) {
-  return __half2float(__ushort_as_half(bits));
-}
-
-__device__ inline float bf16_value(unsigned short bits) {
-  return __int_as_float(static_cast<int>(static_cast<unsigned>(bits) << 16));
-}
-
-// Nearest even, like f32_to_bf16.
-__device__ inline unsigned short bf16_bits(float x) {
-  const unsigned bits = static_cast<unsigned>(__float_as_int(x));
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<unsigned short>(bits >> 16 | 0x40u);
-  return static_cast<unsigned short>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
 // A value of the cache, widened exactly (docs/numerics.md section 4, point 1).

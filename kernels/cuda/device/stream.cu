@@ -92,14 +92,14 @@ void CudaStream::launch(const AttentionArgs& args) {
   attention(args, scratch, on_device());
 }
 
-void CudaStream::launch(const EmbedArgs& /*args*/) { no_kernel("embed"); }
-void CudaStream::launch(const QuantizeArgs& /*args*/) { no_kernel("quantize"); }
-void CudaStream::launch(const SiluMulArgs& /*args*/) { no_kernel("silu_mul"); }
-void CudaStream::launch(const GatherRowsArgs& /*args*/) { no_kernel("gather_rows"); }
-void CudaStream::launch(const ConcatColumnsArgs& /*args*/) { no_kernel("concat_columns"); }
-void CudaStream::launch(const ResolveTokensArgs& /*args*/) { no_kernel("resolve_tokens"); }
-void CudaStream::launch(const CopyBlocksArgs& /*args*/) { no_kernel("copy_blocks"); }
-void CudaStream::launch(const FiniteRowsArgs& /*args*/) { no_kernel("finite_rows"); }
+void CudaStream::launch(const EmbedArgs& args) { embed(args, on_device()); }
+void CudaStream::launch(const QuantizeArgs& args) { quantize(args, on_device()); }
+void CudaStream::launch(const SiluMulArgs& args) { silu_mul(args, on_device()); }
+void CudaStream::launch(const GatherRowsArgs& args) { gather_rows(args, on_device()); }
+void CudaStream::launch(const ConcatColumnsArgs& args) { concat_columns(args, on_device()); }
+void CudaStream::launch(const ResolveTokensArgs& args) { resolve_tokens(args, on_device()); }
+void CudaStream::launch(const CopyBlocksArgs& args) { copy_blocks(args, on_device()); }
+void CudaStream::launch(const FiniteRowsArgs& args) { finite_rows(args, on_device()); }
 void CudaStream::launch(const SampleArgs& /*args*/) { no_kernel("sample"); }
 
 }  // namespace lockstep::cuda

@@ -3,24 +3,14 @@
 //   2. one warp:    the sum of squares in 32 lanes, one per warp lane (docs/numerics.md section 3)
 //   3. all warps:   normalise and quantise, each warp one block of 32 values at a time
 // Each step reads the row again, from the caches to which it was just written.
-#include "kernels/cuda/device/device_math.cuh"
-#include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/launches.h"
+#include "kernels/cuda/elementwise/acts_out.cuh"
 
 namespace lockstep::cuda {
 namespace {
 
 constexpr int kThreads = 512;
 constexpr int kDepth = 4;  // values that a thread loads before it stores the first
-
-// The destination of int8 activations; q is null if they are not wanted.
-struct QuantizedOut {
-  int8_t* q = nullptr;
-  float* scale = nullptr;
-  float* sum = nullptr;
-  int32_t* q_sum = nullptr;
-  int64_t q_stride = 0, scale_stride = 0, sum_stride = 0, q_sum_stride = 0;
-};
 
 // The partials of a tree of at most 8 leaves, indexed by the leaf at which each begins, and the
 // joins of the tree that are still to be done: bit i of `joins` is join_of_leaves(i).
@@ -38,9 +28,7 @@ struct NormParams {
   Partials partials;
   const float* weight = nullptr;
   float eps = 0.0f;
-  float* out = nullptr;
-  int64_t out_stride = 0;
-  QuantizedOut quantized;
+  ActsOut out;
 };
 
 // The joins of a tree of eight leaves, level by level: 01 23 45 67, 02 46, 04. The sum at leaf
@@ -87,25 +75,6 @@ __device__ void add_to_residual(const NormParams& p, int64_t token) {
   }
 }
 
-// docs/numerics.md section 1, on 32 values, one per warp lane.
-__device__ void quantize_block(float x, const QuantizedOut& out, int64_t token, int block) {
-  const int lane = static_cast<int>(threadIdx.x % kWarpSize);
-  const float size = fabsf(x);
-  const bool finite = size <= 0x1.fffffep127f;
-  const bool broken = __any_sync(kAllLanes, finite ? 0 : 1) != 0;
-  const float amax = warp_max_or_nan(size);
-  const bool zeros = broken || amax < 0x1p-96f;
-  const float scale = broken ? __int_as_float(0x7fc00000) : zeros ? 0.0f : amax / 127.0f;
-  const int q = zeros ? 0 : static_cast<int>(rintf(x * (127.0f / amax)));
-  const int q_sum = warp_sum(q);
-  out.q[token * out.q_stride + block * kBlockLen + lane] = static_cast<int8_t>(q);
-  if (lane == 0) {
-    out.scale[token * out.scale_stride + block] = scale;
-    out.q_sum[token * out.q_sum_stride + block] = q_sum;
-    out.sum[token * out.sum_stride + block] = scale * static_cast<float>(q_sum);
-  }
-}
-
 __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ NormParams p) {
   const int64_t token = blockIdx.x;
   const int warp = static_cast<int>(threadIdx.x / kWarpSize);
@@ -133,34 +102,14 @@ __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ Nor
     for (int u = 0; u < kDepth; ++u) {
       const int d = first + u * kThreads + lane;
       const int there = d < p.dim ? d : p.dim - 1;
-      y[u] = (x[there] * r) * p.weight[there];
+      y[u] = d < p.dim ? (x[there] * r) * p.weight[there] : 0.0f;
     }
 #pragma unroll
     for (int u = 0; u < kDepth; ++u) {
       const int block = first + u * kThreads;  // first value of the block
-      const int d = block + lane;
-      if (block >= p.dim) break;
-      if (p.out != nullptr && d < p.dim) p.out[token * p.out_stride + d] = y[u];
-      if (p.quantized.q == nullptr) continue;
-      quantize_block(d < p.dim ? y[u] : 0.0f, p.quantized, token, block / kBlockLen);
+      if (block < p.dim) write_block(y[u], p.out, token, block / kBlockLen, p.dim);
     }
   }
-}
-
-void set_outputs(const View& weight, float eps, const Acts& out, NormParams& p) {
-  p.weight = weight.row<float>(0);
-  p.eps = eps;
-  p.out = static_cast<float*>(out.f32.data);
-  p.out_stride = out.f32.row_stride;
-  const QuantizedActs& q = out.quantized;
-  p.quantized = {static_cast<int8_t*>(q.q.data),
-                 static_cast<float*>(q.scale.data),
-                 static_cast<float*>(q.sum.data),
-                 static_cast<int32_t*>(q.q_sum.data),
-                 q.q.row_stride,
-                 q.scale.row_stride,
-                 q.sum.row_stride,
-                 q.q_sum.row_stride};
 }
 
 unsigned join_bit(int into, int from) {
@@ -196,7 +145,9 @@ void rms_norm(const RmsNormArgs& args, cudaStream_t stream) {
   p.x = static_cast<const float*>(args.x.data);
   p.x_stride = args.x.row_stride;
   p.dim = static_cast<int>(args.x.shape[1]);
-  set_outputs(args.weight, args.eps, args.out, p);
+  p.weight = args.weight.row<float>(0);
+  p.eps = args.eps;
+  p.out = acts_out(args.out);
   launch(norm_row, dim3(static_cast<unsigned>(args.x.n_rows())), kThreads, stream, p);
 }
 
@@ -208,7 +159,9 @@ void add_rms_norm(const AddRmsNormArgs& args, cudaStream_t stream) {
   p.x_stride = residual.row_stride;
   p.dim = static_cast<int>(residual.shape[1]);
   p.partials = partials_of(args.add);
-  set_outputs(args.weight, args.eps, args.out, p);
+  p.weight = args.weight.row<float>(0);
+  p.eps = args.eps;
+  p.out = acts_out(args.out);
   launch(norm_row, dim3(static_cast<unsigned>(residual.n_rows())), kThreads, stream, p);
 }
 

@@ -1,0 +1,147 @@
+// Embedding: dequantised rows of a packed table (docs/numerics.md section 3). A warp takes one
+// block of 32 values of one token, a value per warp lane. The 16 rows of a panel lie side by side
+// (kernels/layout/packed_layout.h), so one row is a word of 4 values in every 64 bytes.
+#include "kernels/cuda/device/device_math.cuh"
+#include "kernels/cuda/device/float16.cuh"
+#include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/launches.h"
+#include "kernels/layout/packed_layout.h"
+
+namespace lockstep::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kThreads = kWarps * kWarpSize;
+
+struct EmbedParams {
+  const int32_t* ids = nullptr;
+  int64_t first_row = 0, n_rows = 0;  // of this rank
+  const std::byte* table = nullptr;
+  int64_t bytes_per_panel = 0;
+  int k = 0;
+  int leaf_k = 0;
+  int n_blocks = 0;  // blocks of a leaf
+  int n_lanes = 0;   // lanes of a leaf
+  int last_len = 0;  // values of the last block of a leaf
+  float scale = 1.0f;
+  float* out = nullptr;
+  int64_t out_stride = 0;
+};
+
+// LeafCut::values_before() in 32-bit numbers: the values of a leaf that precede block b in summing
+// order.
+__device__ inline int values_before(const EmbedParams& p, int b) {
+  const auto place = [&](int block) {
+    const int lane = block % p.n_lanes;
+    const int n_odd = p.n_blocks % p.n_lanes;  // the first n_odd lanes have one block more
+    return lane * (p.n_blocks / p.n_lanes) + (lane < n_odd ? lane : n_odd) + block / p.n_lanes;
+  };
+  const int before = place(b);
+  const bool after_last = before > place(p.n_blocks - 1);
+  return before * kBlockLen - (after_last ? kBlockLen - p.last_len : 0);
+}
+
+template <WeightType type>
+__device__ inline float float_value(const std::byte* values, int i) {
+  if constexpr (type == WeightType::kF32) return reinterpret_cast<const float*>(values)[i];
+  const unsigned short bits = reinterpret_cast<const unsigned short*>(values)[i];
+  return type == WeightType::kF16 ? f16_value(bits) : bf16_value(bits);
+}
+
+// Value k of one row of a block of a panel.
+template <WeightType type>
+__device__ inline float quantized_value(const std::byte* block, int row, int k) {
+  constexpr BlockLayout kLayout = block_layout(type);
+  const auto byte_at = [&](int64_t i) { return static_cast<int>(block[i]); };
+  const auto f16_at = [&](int64_t i) {
+    return f16_value(reinterpret_cast<const unsigned short*>(block + i)[row]);
+  };
+  if constexpr (type == WeightType::kQ8_0) {
+    const int q = byte_at(kLayout.quants + 4 * kPanelRows * (k / 4) + 4 * row + k % 4);
+    return f16_at(0) * static_cast<float>(static_cast<int8_t>(q));
+  }
+  int q = byte_at(kLayout.quants + 4 * kPanelRows * (k % 16 / 4) + 4 * row + k % 4);
+  q = k < 16 ? q & 15 : q >> 4;
+  if constexpr (has_high_bits(type)) {
+    q |= (byte_at(kLayout.high + 4 * row + k % 4) >> (k / 4) & 1) << 4;
+  }
+  const float value = static_cast<float>(q - quant_offset(type));
+  return has_min(type) ? fmaf(f16_at(0), value, f16_at(kLayout.min)) : f16_at(0) * value;
+}
+
+// Grid: token, run of kWarps blocks of values.
+template <WeightType type>
+__global__ void __launch_bounds__(kThreads) embed_rows(const __grid_constant__ EmbedParams p) {
+  constexpr int kBytesPerValue = static_cast<int>(block_layout(type).bytes) / kBlockLen;
+  const int64_t token = blockIdx.x;
+  // The warp's block, and the place of the lane's value in it, counted in columns.
+  const int block = static_cast<int>(blockIdx.y * kWarps + threadIdx.x / kWarpSize);
+  const int leaf = block / p.n_blocks;
+  const int b = block % p.n_blocks;
+  const int lane = static_cast<int>(threadIdx.x % kWarpSize);
+  const int d = leaf * p.leaf_k + b * kBlockLen + lane;
+  if (d >= p.k || lane >= (b == p.n_blocks - 1 ? p.last_len : kBlockLen)) return;
+  const int64_t row = p.ids[token] - p.first_row;
+  float y = 0.0f;
+  if (row >= 0 && row < p.n_rows) {
+    const int values = leaf * p.leaf_k + values_before(p, b);
+    const std::byte* data = p.table + row / kPanelRows * p.bytes_per_panel +
+                            static_cast<int64_t>(values) * kBytesPerValue;
+    const int panel_row = static_cast<int>(row % kPanelRows);
+    if constexpr (is_quantized(type)) {
+      y = quantized_value<type>(data, panel_row, lane);
+    } else {
+      y = float_value<type>(data, lane * kPanelRows + panel_row);
+    }
+    y = y * p.scale + 0.0f;
+  }
+  p.out[token * p.out_stride + d] = y;
+}
+
+template <class Fn>
+void for_weight_type(WeightType type, const Fn& fn) {
+  switch (type) {
+    case WeightType::kF32:
+      return fn.template operator()<WeightType::kF32>();
+    case WeightType::kF16:
+      return fn.template operator()<WeightType::kF16>();
+    case WeightType::kBF16:
+      return fn.template operator()<WeightType::kBF16>();
+    case WeightType::kQ8_0:
+      return fn.template operator()<WeightType::kQ8_0>();
+    case WeightType::kQ4_0:
+      return fn.template operator()<WeightType::kQ4_0>();
+    case WeightType::kQ4_1:
+      return fn.template operator()<WeightType::kQ4_1>();
+    case WeightType::kQ5_0:
+      return fn.template operator()<WeightType::kQ5_0>();
+    case WeightType::kQ5_1:
+      return fn.template operator()<WeightType::kQ5_1>();
+  }
+}
+
+}  // namespace
+
+void embed(const EmbedArgs& args, cudaStream_t stream) {
+  const LeafCut cut(args.table.leaf_k());
+  EmbedParams p;
+  p.ids = static_cast<const int32_t*>(args.ids.data);
+  p.first_row = args.first_row;
+  p.n_rows = args.table.n_rows;
+  p.table = args.table.data;
+  p.bytes_per_panel = panel_bytes(args.table.type, args.table.k);
+  p.k = static_cast<int>(args.table.k);
+  p.leaf_k = static_cast<int>(args.table.leaf_k());
+  p.n_blocks = static_cast<int>(cut.n_blocks);
+  p.n_lanes = cut.n_lanes;
+  p.last_len = cut.last_len;
+  p.scale = args.scale;
+  p.out = static_cast<float*>(args.out.data);
+  p.out_stride = args.out.row_stride;
+  const dim3 grid(static_cast<unsigned>(args.ids.shape[0]),
+                  blocks_for(cut.n_blocks * args.table.leaves.n, kWarps));
+  for_weight_type(args.table.type,
+                  [&]<WeightType type>() { launch(embed_rows<type>, grid, kThreads, stream, p); });
+}
+
+}  // namespace lockstep::cuda
