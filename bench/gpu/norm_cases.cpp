@@ -83,6 +83,8 @@ std::vector<BitCase> norm_cases(Sizes sizes) {
       {9, 4, 64, leaves, 8, true, true},
       {13, 1, 2720, uneven, 7, true},  // more than a CUDA block takes at once
       {14, 2, 2051, whole, 3},
+      {15, 2, 1024, {}},
+      {16, 1, 17 * 1024 + 32, {}},  // more chunks than warps, an odd number of them
   };
   if (sizes == Sizes::kLarge) {
     cases.push_back({10, 64, 4096, leaves, 8});

@@ -8,6 +8,9 @@ namespace lockstep::cuda {
 
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
+// A strided sum (docs/numerics.md section 0) is cut into chunks of this many values.
+inline constexpr int kSumChunk = 1024;
+
 // Checks an index or size that would make memory unsafe. If it is false, the device stops and the
 // process ends with it.
 __device__ inline void device_check(bool condition) {
@@ -45,6 +48,16 @@ __device__ inline float warp_tree_sum(float x) {
     x = x + __shfl_xor_sync(kAllLanes, x, distance);
   }
   return x;
+}
+
+// The tree of neighbours over the values of the first n warp lanes. n is the same in all lanes.
+__device__ inline float warp_tree_sum(float x, int n) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  for (int distance = 1; distance < n; distance *= 2) {
+    const float neighbour = __shfl_xor_sync(kAllLanes, x, distance);
+    if ((lane | distance) < n) x = x + neighbour;  // else the odd last one passes up
+  }
+  return __shfl_sync(kAllLanes, x, 0);
 }
 
 __device__ inline float warp_max_or_nan(float x) {

@@ -1,6 +1,8 @@
 // Residual, RMSNorm and int8 in one kernel; a CUDA block takes one row.
 //   1. all threads: residual += the tree over the partials (rms_norm: nothing to add)
-//   2. one warp:    the sum of squares in 32 lanes, one per warp lane (docs/numerics.md section 3)
+//   2. all warps:   the strided sum of the squares, each warp one chunk of 1024 values at a time,
+//   in
+//                   32 lanes, one per warp lane (docs/numerics.md sections 0 and 3)
 //   3. all warps:   normalise and quantise, each warp one block of 32 values at a time
 // Each step reads the row again, from the caches to which it was just written.
 #include "kernels/cuda/device/launches.h"
@@ -9,8 +11,10 @@
 namespace lockstep::cuda {
 namespace {
 
-constexpr int kThreads = 512;
-constexpr int kDepth = 4;  // values that a thread loads before it stores the first
+constexpr int kWarps = 16;
+constexpr int kThreads = kWarps * kWarpSize;
+constexpr int kDepth = 4;              // values that a thread loads before it stores the first
+constexpr int kMaxChunks = kWarpSize;  // of a row; every warp adds their sums, one per warp lane
 
 // The partials of a tree of at most 8 leaves, indexed by the leaf at which each begins, and the
 // joins of the tree that are still to be done: bit i of `joins` is join_of_leaves(i).
@@ -75,7 +79,8 @@ __device__ void add_to_residual(const NormParams& p, int64_t token) {
   }
 }
 
-__global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ NormParams p) {
+// Two CUDA blocks of an SM leave a thread the registers for the 32 loads of a chunk.
+__global__ void __launch_bounds__(kThreads, 2) norm_row(const __grid_constant__ NormParams p) {
   const int64_t token = blockIdx.x;
   const int warp = static_cast<int>(threadIdx.x / kWarpSize);
   const int lane = static_cast<int>(threadIdx.x % kWarpSize);
@@ -85,16 +90,21 @@ __global__ void __launch_bounds__(kThreads) norm_row(const __grid_constant__ Nor
     __syncthreads();  // x is the residual, and the whole row is written
   }
 
-  __shared__ float inverse_rms;
-  if (warp == 0) {
+  __shared__ float chunk_sums[kMaxChunks];
+  const int n_chunks = (p.dim + kSumChunk - 1) / kSumChunk;
+  for (int chunk = warp; chunk < n_chunks; chunk += kWarps) {
+    const int end = (chunk + 1) * kSumChunk < p.dim ? (chunk + 1) * kSumChunk : p.dim;
     float squares = 0.0f;
 #pragma unroll 32
-    for (int d = lane; d < p.dim; d += kWarpSize) squares = fmaf(x[d], x[d], squares);
-    const float mean = warp_tree_sum(squares) / static_cast<float>(p.dim);
-    if (lane == 0) inverse_rms = 1.0f / sqrtf(mean + p.eps);
+    for (int d = chunk * kSumChunk + lane; d < end; d += kWarpSize) {
+      squares = fmaf(x[d], x[d], squares);
+    }
+    squares = warp_tree_sum(squares);
+    if (lane == 0) chunk_sums[chunk] = squares;
   }
-  __syncthreads();  // inverse_rms is written
-  const float r = inverse_rms;
+  __syncthreads();  // every sum of a chunk is written
+  const float squares = warp_tree_sum(lane < n_chunks ? chunk_sums[lane] : 0.0f, n_chunks);
+  const float r = 1.0f / sqrtf(squares / static_cast<float>(p.dim) + p.eps);
 
   for (int first = warp * kWarpSize; first < p.dim; first += kThreads * kDepth) {
     float y[kDepth];
@@ -138,6 +148,11 @@ Partials partials_of(const AddPartialsArgs& args) {
   return partials;
 }
 
+void launch_norm(const NormParams& p, int64_t n_tokens, cudaStream_t stream) {
+  CHECK(p.dim <= kMaxChunks * kSumChunk);
+  launch(norm_row, dim3(static_cast<unsigned>(n_tokens)), kThreads, stream, p);
+}
+
 }  // namespace
 
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream) {
@@ -148,7 +163,7 @@ void rms_norm(const RmsNormArgs& args, cudaStream_t stream) {
   p.weight = args.weight.row<float>(0);
   p.eps = args.eps;
   p.out = acts_out(args.out);
-  launch(norm_row, dim3(static_cast<unsigned>(args.x.n_rows())), kThreads, stream, p);
+  launch_norm(p, args.x.n_rows(), stream);
 }
 
 void add_rms_norm(const AddRmsNormArgs& args, cudaStream_t stream) {
@@ -162,7 +177,7 @@ void add_rms_norm(const AddRmsNormArgs& args, cudaStream_t stream) {
   p.weight = args.weight.row<float>(0);
   p.eps = args.eps;
   p.out = acts_out(args.out);
-  launch(norm_row, dim3(static_cast<unsigned>(residual.n_rows())), kThreads, stream, p);
+  launch_norm(p, residual.n_rows(), stream);
 }
 
 }  // namespace lockstep::cuda
