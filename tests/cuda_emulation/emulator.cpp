@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 
+#include "tests/cuda_emulation/include/emulated_async_copy.h"
 #include "tests/cuda_emulation/shared_memory.h"
 #include "tests/cuda_emulation/stack_switch.h"
 
@@ -278,6 +279,7 @@ void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
     const auto i = static_cast<unsigned>(b);
     blockIdx = {i % grid.x, i / grid.x % grid.y, i / (grid.x * grid.y)};
     std::memset(shared.data(), 0xff, shared.size());
+    reset_copies(size_t{block.x} * block.y * block.z);
     threads.run(body, shuffled(block.x * block.y * block.z, order, engine));
   }
 }
