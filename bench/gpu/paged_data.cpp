@@ -1,6 +1,7 @@
 #include "bench/gpu/paged_data.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "common/units.h"
@@ -9,7 +10,7 @@
 namespace lockstep::gpu_check {
 
 std::string PagedShape::text() const {
-  constexpr const char* kNames[] = {"f32", "f16", "bf16", "i32", "u8", "q8_0"};
+  constexpr const char* kNames[] = {"f32", "f16", "bf16", "i32", "u8", "q8_0", "k16v8", "k16v16"};
   return std::string(kNames[static_cast<int>(dtype)]) + ", block " + std::to_string(block_size) +
          ", heads " + std::to_string(n_heads()) + "/" + std::to_string(n_kv_heads) + " x " +
          std::to_string(head_dim);
@@ -43,11 +44,30 @@ int32_t PagedData::slot(int64_t seq, int64_t position) const {
   return block * shape_.block_size + static_cast<int32_t>(position % shape_.block_size);
 }
 
-void PagedData::fill(Random& random, int64_t seq, int64_t position) {
+std::vector<float> values_of(Random& random, Values values, int64_t n) {
+  std::vector<float> x = random.activations(n);
+  switch (values) {
+    case Values::kRandom:
+      break;
+    case Values::kLargest:  // of one sign more often than not, so that few products cancel
+      for (float& v : x) v = random.integer(0, 99) == 0 ? -1.5f : 1.5f;
+      break;
+    case Values::kBroken: {
+      const auto at = static_cast<size_t>(random.integer(0, n - 1));
+      const int64_t kind = random.integer(0, 40);
+      if (kind == 0) x[at] = std::numeric_limits<float>::quiet_NaN();
+      if (kind == 1) x[at] = -std::numeric_limits<float>::infinity();
+      for (float& v : x) v = kind == 2 ? -0.0f : kind == 3 ? v * 0x1p-110f : v;
+    }
+  }
+  return x;
+}
+
+void PagedData::fill(Random& random, int64_t seq, int64_t position, Values values) {
   const KvPages pages = host_pages();
   for (int head = 0; head < shape_.n_kv_heads; ++head) {
-    const std::vector<float> k = random.activations(shape_.head_dim);
-    const std::vector<float> v = random.activations(shape_.head_dim);
+    const std::vector<float> k = values_of(random, values, shape_.head_dim);
+    const std::vector<float> v = values_of(random, values, shape_.head_dim);
     reference::store_slot(pages, slot(seq, position), head, k.data(), v.data());
   }
 }

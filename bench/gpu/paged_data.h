@@ -21,14 +21,21 @@ struct PagedShape {
   std::string text() const;
 };
 
+enum class Values {
+  kRandom,
+  kLargest,  // all of one magnitude, which gives the largest sums of whole numbers
+  kBroken,   // NaN, Inf, zeros and values too small for a scale among random ones
+};
+std::vector<float> values_of(Random& random, Values values, int64_t n);
+
 class PagedData {
  public:
   PagedData(Random& random, const PagedShape& shape, int64_t n_seqs, int64_t max_tokens);
 
   // The slot of a position of a sequence: block id * block size + offset.
   int32_t slot(int64_t seq, int64_t position) const;
-  // Writes random K and V to every head of one position.
-  void fill(Random& random, int64_t seq, int64_t position);
+  // Writes K and V to every head of one position.
+  void fill(Random& random, int64_t seq, int64_t position, Values values = Values::kRandom);
 
   // Places the pages. With a `name` they are an output of the case.
   KvPages place(Side& side, const char* name = nullptr);

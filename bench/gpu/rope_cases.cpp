@@ -14,10 +14,12 @@ struct RopeCase {
   PagedShape shape;
   RopeStyle style;
   int64_t n_rot, n_tokens;
+  Values values = Values::kRandom;
 
   std::string text() const {
     return shape.text() + (style == RopeStyle::kHalves ? ", halves " : ", neighbours ") +
-           std::to_string(n_rot) + ", " + std::to_string(n_tokens) + " tokens";
+           std::to_string(n_rot) + ", " + std::to_string(n_tokens) + " tokens" +
+           (values == Values::kBroken ? ", broken values" : "");
   }
 };
 
@@ -40,6 +42,13 @@ std::vector<Output> run(const RopeCase& c, Side& side) {
   const int64_t kv_dim = int64_t{s.n_kv_heads} * s.head_dim;
   const int64_t stride = q_dim + 2 * kv_dim;
   std::vector<float> qkv = random.activations(c.n_tokens * stride);
+  if (c.values == Values::kBroken) {
+    qkv.clear();
+    for (int64_t i = 0; i < c.n_tokens * stride / s.head_dim; ++i) {
+      const std::vector<float> head = values_of(random, c.values, s.head_dim);
+      qkv.insert(qkv.end(), head.begin(), head.end());
+    }
+  }
   PagedData cache(random, s, 1, kFirstPosition + c.n_tokens);
   std::vector<int32_t> positions, slots;
   for (int64_t t = 0; t < c.n_tokens; ++t) {
@@ -68,7 +77,8 @@ std::vector<Output> run(const RopeCase& c, Side& side) {
 std::vector<BitCase> rope_cases(Sizes sizes) {
   std::vector<RopeCase> cases;
   uint64_t seed = 1;
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kK16V8, DType::kK16V16}) {
     for (const RopeStyle style : {RopeStyle::kNeighbours, RopeStyle::kHalves}) {
       cases.push_back({seed++, {dtype, 16, 3, 3, 64}, style, 64, 5});
       cases.push_back({seed++, {dtype, 1, 1, 2, 96}, style, 40, 3});
@@ -76,6 +86,9 @@ std::vector<BitCase> rope_cases(Sizes sizes) {
       if (dtype != DType::kQ8_0) {
         cases.push_back({seed++, {dtype, 5, 1, 1, 18}, style, 18, 6});
         cases.push_back({seed++, {dtype, 8, 2, 1, 80}, style, 80, 3});
+      }
+      if (is_whole_number_kv(dtype) || dtype == DType::kQ8_0) {
+        cases.push_back({seed++, {dtype, 16, 6, 1, 256}, style, 64, 9, Values::kBroken});
       }
       if (sizes == Sizes::kLarge) {
         cases.push_back({seed++, {dtype, 16, 8, 4, 128}, style, 128, 40});

@@ -8,6 +8,7 @@
 
 #include "bench/gpu/paged_data.h"
 #include "common/units.h"
+#include "kernels/cuda/attention/spans.cuh"
 #include "kernels/cuda/device/devices.h"
 #include "kernels/cuda/device/launches.h"
 #include "tests/cuda_emulation/emulator.h"
@@ -30,16 +31,14 @@ struct Rows {
   static constexpr int64_t kRows = 6;
   const PagedShape shape{DType::kF16, 16, 2, 2, 32};
   Random random{1};
-  PagedData cache{random, shape, 2, 200};
-  std::vector<int32_t> positions{0, 63, 64, 130, 199, 17}, seqs{0, 0, 0, 0, 0, 1};
+  PagedData cache{random, shape, 2, 1600};
+  std::vector<int32_t> positions{0, 63, 511, 512, 1599, 17}, seqs{0, 0, 0, 0, 0, 1};
   std::vector<float> q = random.activations(kRows * 4 * 32);
   std::vector<float> out = std::vector<float>(q.size(), -1.0f);
 
   Rows() {
-    for (int64_t t = 0; t < 200; ++t) {
-      cache.fill(random, 0, t);
-      cache.fill(random, 1, t);
-    }
+    for (int64_t t = 0; t < 1600; ++t) cache.fill(random, 0, t);
+    for (int64_t t = 0; t < 18; ++t) cache.fill(random, 1, t);
   }
   AttentionArgs args(Side& side) {
     AttentionArgs args;
@@ -70,7 +69,7 @@ class CudaFaults : public testing::Test {
 
 TEST_F(CudaFaults, APositionBeyondTheBlockTableTraps) {
   Rows rows;
-  rows.positions[3] = 208;  // 13 blocks of 16 hold 0 to 207
+  rows.positions[3] = 1600;  // 100 blocks of 16 hold 0 to 1599
   EXPECT_THAT(attend(rows), ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
   rows.positions[3] = -1;
   EXPECT_THAT(attend(rows), ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
@@ -86,7 +85,7 @@ TEST_F(CudaFaults, ABlockOutsideThePagesTraps) {
   Rows rows;
   DeviceSide side(*device_, *stream_);
   AttentionArgs args = rows.args(side);
-  args.kv.n_blocks = 20;  // of 27
+  args.kv.n_blocks = 20;  // of 201
   EXPECT_THAT([&] { attention(args, *stream_); },
               ThrowsMessage<KernelFault>(HasSubstr("trap: device_check")));
 }
@@ -155,7 +154,7 @@ TEST_F(CudaFaults, ARowSlotPositionOrBlockThatIsNotThereTraps) {
   }
 }
 
-// From room for two tiles of one row (a pass for every tile, a run for every row) to plenty.
+// From room for two spans of one row (a pass for every span, a run for every row) to plenty.
 TEST(CudaAttention, ScratchOfAnySizeGivesTheSameBits) {
   Rows rows;
   ReferenceSide reference;
@@ -164,14 +163,14 @@ TEST(CudaAttention, ScratchOfAnySizeGivesTheSameBits) {
   MemoryLedger ledger;
   const std::unique_ptr<Device> device = cuda::open_device(0);
   const std::unique_ptr<Stream> stream = device->make_stream({}, ledger);
-  const int64_t tile_floats = 4 * (32 + 2);  // of one row's heads
-  for (const int64_t n_tiles : {2, 3, 5, 8, 13, 100}) {
+  const int64_t span_floats = 4 * cuda::partial_floats(32);  // of one row's heads
+  for (const int64_t n_spans : {2, 3, 5, 8, 13, 100}) {
     Rows again;
     DeviceSide side(*device, *stream);
-    std::vector<float> scratch(static_cast<size_t>(n_tiles * tile_floats), NAN);
+    std::vector<float> scratch(static_cast<size_t>(n_spans * span_floats), NAN);
     cuda::attention(again.args(side), {scratch.data(), std::ssize(scratch)}, nullptr);
     const auto difference = gpu_check::compare(expected, side.outputs());
-    EXPECT_EQ(difference.n_different, 0) << n_tiles << " tiles, first " << difference.first;
+    EXPECT_EQ(difference.n_different, 0) << n_spans << " spans, first " << difference.first;
   }
 }
 

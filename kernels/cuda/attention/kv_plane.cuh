@@ -13,7 +13,8 @@ namespace lockstep::cuda {
 struct KvParams {
   std::byte* data = nullptr;
   int64_t block_bytes = 0;
-  int64_t head_bytes = 0;  // bytes of K (or V) of one head in one KV block
+  int64_t k_head_bytes = 0;  // bytes of K of one head in one KV block
+  int64_t v_head_bytes = 0;
   int n_blocks = 0;
   int block_size = 0;
   int n_kv_heads = 0;
@@ -24,6 +25,7 @@ inline KvParams kv_params(const KvPages& kv) {
   return {kv.data,
           kv.block_bytes,
           k_head_bytes(kv.dtype, kv.block_size, kv.head_dim),
+          v_head_bytes(kv.dtype, kv.block_size, kv.head_dim),
           static_cast<int>(kv.n_blocks),
           kv.block_size,
           kv.n_kv_heads,
@@ -45,14 +47,38 @@ struct Plane {
   }
 };
 
+__device__ inline std::byte* k_of_head(const KvParams& kv, int64_t block, int head) {
+  return kv.data + block * kv.block_bytes + head * kv.k_head_bytes;
+}
+__device__ inline std::byte* v_of_head(const KvParams& kv, int64_t block, int head) {
+  return kv.data + block * kv.block_bytes + kv.n_kv_heads * kv.k_head_bytes +
+         head * kv.v_head_bytes;
+}
+
 __device__ inline Plane k_plane(const KvParams& kv, int64_t block, int head) {
-  std::byte* data = kv.data + block * kv.block_bytes + head * kv.head_bytes;
+  std::byte* data = k_of_head(kv, block, head);
   return {data, kv.block_size * kv.head_dim, kv.block_size, 1, 1};
 }
 
 __device__ inline Plane v_plane(const KvParams& kv, int64_t block, int head) {
-  std::byte* data = kv.data + block * kv.block_bytes + (kv.n_kv_heads + head) * kv.head_bytes;
+  std::byte* data = v_of_head(kv, block, head);
   return {data, kv.block_size * kv.head_dim, 1, kv.head_dim, kv.head_dim / kBlockLen};
+}
+
+// One head in one KV block of k16v8 or k16v16.
+struct WholePlane {
+  float* k_scales;  // [ceil(head_dim / 32)][block_size]
+  std::byte* k;     // i16 [head_dim / 2][block_size][2]
+  float* v_scales;  // [block_size]
+  std::byte* v;     // i8 or i16 [block_size][head_dim]
+};
+__device__ inline WholePlane whole_plane(const KvParams& kv, int64_t block, int head) {
+  std::byte* k = k_of_head(kv, block, head);
+  std::byte* v = v_of_head(kv, block, head);
+  const int scale_bytes = kv.block_size * static_cast<int>(sizeof(float));
+  const int n_k_scales = (kv.head_dim + kBlockLen - 1) / kBlockLen;
+  return {reinterpret_cast<float*>(k), k + n_k_scales * scale_bytes, reinterpret_cast<float*>(v),
+          v + scale_bytes};
 }
 
 // A value of the cache, widened exactly (docs/numerics.md section 4, point 1).
@@ -105,9 +131,9 @@ __device__ inline void store_kv(const Plane& plane, int slot, int d, int head_di
   }
 }
 
-// Calls fn.operator()<dtype>() for the dtype of the pages.
+// Calls fn.operator()<dtype>() for the dtype of the pages, which has floats or q8_0.
 template <class Fn>
-void for_kv_dtype(DType dtype, const Fn& fn) {
+void for_float_kv(DType dtype, const Fn& fn) {
   switch (dtype) {
     case DType::kF32:
       return fn.template operator()<DType::kF32>();
@@ -115,15 +141,23 @@ void for_kv_dtype(DType dtype, const Fn& fn) {
       return fn.template operator()<DType::kF16>();
     case DType::kBF16:
       return fn.template operator()<DType::kBF16>();
-    case DType::kQ8_0:
+    default:
+      CHECK(dtype == DType::kQ8_0);
       return fn.template operator()<DType::kQ8_0>();
-    case DType::kK16V8:  // no CUDA kernel yet
-    case DType::kK16V16:
-    case DType::kI32:
-    case DType::kU8:
-      break;
   }
-  CHECK(false);  // not a KV dtype
+}
+
+// The same for every dtype of pages.
+template <class Fn>
+void for_kv_dtype(DType dtype, const Fn& fn) {
+  switch (dtype) {
+    case DType::kK16V8:
+      return fn.template operator()<DType::kK16V8>();
+    case DType::kK16V16:
+      return fn.template operator()<DType::kK16V16>();
+    default:
+      return for_float_kv(dtype, fn);
+  }
 }
 
 }  // namespace lockstep::cuda

@@ -30,6 +30,9 @@
 struct alignas(16) int4 {
   int x, y, z, w;
 };
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
 
 // --- Built-ins of device code ---
 
