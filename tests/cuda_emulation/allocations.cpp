@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 
+#include "tests/cuda_emulation/device_memory.h"
 #include "tests/cuda_emulation/platform.h"
 
 namespace lockstep::cuda_emulation {
@@ -19,6 +20,13 @@ std::mutex mutex;
 std::map<const std::byte*, Allocation, std::less<>> allocations;  // by data
 std::map<int, size_t> used;                                       // bytes of each device
 
+std::byte* pinned_memory(size_t n_bytes) {
+  void* data = nullptr;
+  if (posix_memalign(&data, kAlignment, n_bytes) != 0) return nullptr;
+  std::memset(data, 0xff, n_bytes);
+  return static_cast<std::byte*>(data);
+}
+
 }  // namespace
 
 void* allocate(Place place, int device, size_t n_bytes) {
@@ -27,22 +35,25 @@ void* allocate(Place place, int device, size_t n_bytes) {
     const size_t total = platform().device_bytes;
     if (n_bytes > total || used[device] > total - n_bytes) return nullptr;
   }
-  void* data = nullptr;
-  if (posix_memalign(&data, kAlignment, n_bytes) != 0) return nullptr;
-  std::memset(data, 0xff, n_bytes);
-  auto* bytes = static_cast<std::byte*>(data);
+  std::byte* bytes = place == Place::kDevice ? map_device_memory(n_bytes) : pinned_memory(n_bytes);
+  if (bytes == nullptr) return nullptr;
   allocations[bytes] = {place, bytes, n_bytes, device};
   if (place == Place::kDevice) used[device] += n_bytes;
-  return data;
+  return bytes;
 }
 
 bool release(Place place, void* data) {
   const std::lock_guard lock(mutex);
   const auto found = allocations.find(static_cast<const std::byte*>(data));
   if (found == allocations.end() || found->second.place != place) return false;
-  if (place == Place::kDevice) used[found->second.device] -= found->second.n_bytes;
+  const Allocation allocation = found->second;
   allocations.erase(found);
-  std::free(data);
+  if (place == Place::kDevice) {
+    used[allocation.device] -= allocation.n_bytes;
+    unmap_device_memory(allocation.data);
+  } else {
+    std::free(allocation.data);
+  }
   return true;
 }
 

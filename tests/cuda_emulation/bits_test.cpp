@@ -64,7 +64,8 @@ INSTANTIATE_TEST_SUITE_P(Orders, ThreadOrders,
 
 TEST_P(ThreadOrders, EveryKernelGivesTheBitsOfTheReference) {
   cuda_emulation::set_options({.order = GetParam(), .deleted_barrier = {}});
-  cuda_emulation::set_platform({.lazy = GetParam().kind != ThreadOrder::kForward});
+  const bool is_first = GetParam().kind == ThreadOrder::kForward;
+  cuda_emulation::set_platform({.lazy = !is_first, .guard = !is_first});
   EmulatedGpu gpu;
   for (size_t i = 0; i < cases().size(); ++i) {
     const Difference difference = gpu.run(i);

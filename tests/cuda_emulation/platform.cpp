@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "tests/cuda_emulation/device_memory.h"
+
 namespace lockstep::cuda_emulation {
 namespace {
 
@@ -13,6 +15,7 @@ Platform current;  // guarded by mutex
 void set_platform(const Platform& platform) {
   const std::lock_guard lock(mutex);
   current = platform;
+  set_guard(platform.guard);
 }
 
 Platform platform() {

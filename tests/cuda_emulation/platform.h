@@ -11,6 +11,9 @@ struct Platform {
   // event, and at calls that wait. Otherwise it runs as soon as it is queued and all that it waits
   // for is done.
   bool lazy = false;
+  // Device memory can be accessed by the work of streams only. Host code that touches it ends the
+  // process with SIGSEGV (device_memory.h); with several ranks, unless another one is running work.
+  bool guard = false;
   // Memory of each device. What is allocated beyond it fails.
   size_t device_bytes = size_t{1} << 30;
 };

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/cuda_emulation/device_memory.h"
+
 namespace lockstep::cuda_emulation {
 
 void WorkQueue::push(std::function<bool()> work) {
@@ -20,6 +22,8 @@ uint64_t WorkQueue::n_pushed() const {
 
 bool WorkQueue::run_to(uint64_t n) {
   std::unique_lock lock(mutex_);
+  if (n_done_ >= n || runs_) return n_done_ >= n;
+  const DeviceAccess access;
   while (n_done_ < n && !runs_) {
     if (!run_front(lock)) break;
   }
