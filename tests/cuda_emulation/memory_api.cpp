@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tests/cuda_emulation/allocations.h"
+#include "tests/cuda_emulation/counters.h"
 #include "tests/cuda_emulation/platform.h"
 #include "tests/cuda_emulation/runtime.h"
 
@@ -21,6 +22,7 @@ cudaError_t free_when_idle(Place place, void* data) {
   if (data == nullptr) return cudaSuccess;
   const auto allocation = allocation_of(data, 0);
   if (!allocation || allocation->place != place) return cudaErrorInvalidValue;
+  count(&Counters::n_synchronizes);
   wait_for_device(allocation->device);
   return release(place, data) ? cudaSuccess : cudaErrorInvalidValue;
 }
@@ -82,7 +84,10 @@ cudaError_t copy_async(const Copy& copy, cudaMemcpyKind kind, cudaStream_t strea
     return cudaSuccess;
   }
   enqueue(stream, copy);
-  if (copy.to.place() == Place::kPageable) wait_for(end_of(stream));
+  if (copy.to.place() == Place::kPageable) {
+    count(&Counters::n_blocking_copies);
+    wait_for(end_of(stream));
+  }
   return cudaSuccess;
 }
 
@@ -129,6 +134,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t n_bytes, cudaMemcpyKin
   const Copy copy{{to, n_bytes, n_bytes, 1}, {from, n_bytes, n_bytes, 1}};
   const cudaError_t error = check(copy, kind);
   if (error != cudaSuccess || n_bytes == 0) return error;
+  count(&Counters::n_blocking_copies);
   enqueue(nullptr, copy);
   wait_for(end_of(nullptr));
   return cudaSuccess;

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <set>
 
+#include "tests/cuda_emulation/counters.h"
 #include "tests/cuda_emulation/platform.h"
 #include "tests/cuda_emulation/runtime.h"
 
@@ -47,6 +48,7 @@ using namespace lockstep::cuda_emulation;
 cudaError_t cuda_emulation_launch(const cudaLaunchConfig_t& config, std::function<void()> work) {
   use_device();
   check_launch(config);
+  count(&Counters::n_launches);
   enqueue(config.stream, [grid = config.gridDim, block = config.blockDim, body = std::move(work)] {
     run_grid(grid, block, body);
   });
@@ -99,6 +101,7 @@ cudaError_t cudaSetDevice(int device) {
 
 cudaError_t cudaDeviceSynchronize() {
   use_device();
+  count(&Counters::n_synchronizes);
   wait_for_device(current);
   return cudaSuccess;
 }

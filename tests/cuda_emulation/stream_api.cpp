@@ -2,6 +2,7 @@
 #include <map>
 #include <mutex>
 
+#include "tests/cuda_emulation/counters.h"
 #include "tests/cuda_emulation/platform.h"
 #include "tests/cuda_emulation/runtime.h"
 #include "tests/cuda_emulation/stream.h"
@@ -85,12 +86,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   use_device();
+  count(&Counters::n_synchronizes);
   wait_for(end_of(stream));
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   use_device();
+  count(&Counters::n_stream_queries);
   return is_done(end_of(stream)) ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -126,11 +129,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   use_device();
+  count(&Counters::n_event_queries);
   return is_done(event->recorded) ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   use_device();
+  count(&Counters::n_synchronizes);
   wait_for(event->recorded);
   return cudaSuccess;
 }

@@ -6,12 +6,14 @@
 #include <thread>
 
 #include "kernels/cuda/device/launch.h"
+#include "tests/cuda_emulation/counters.h"
 #include "tests/cuda_emulation/platform.h"
 #include "tests/cuda_emulation/stream.h"
 
 namespace lockstep {
 namespace {
 
+using cuda_emulation::Counters;
 using cuda_emulation::KernelFault;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -244,6 +246,43 @@ TEST_F(LazyStreams, SeveralThreadsMayRunAStream) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_THAT(now(), ElementsAre(100, 100));
+}
+
+TEST_F(LazyStreams, QueueingWorkIsNoPoll) {
+  const Counters before = cuda_emulation::counters();
+  int values[2] = {};
+  launch_add(1, other_);
+  CUDA_CHECK(cudaEventRecord(event_, other_));
+  CUDA_CHECK(cudaStreamWaitEvent(stream_, event_));
+  CUDA_CHECK(cudaMemcpyAsync(device_, values, kBytes, cudaMemcpyHostToDevice, stream_));
+  CUDA_CHECK(cudaMemsetAsync(device_, 0, kBytes, stream_));
+  launch_add(1, stream_);
+  CUDA_CHECK(cudaMemcpyAsync(pinned_, device_, kBytes, cudaMemcpyDeviceToHost, stream_));
+  const Counters since = cuda_emulation::counters() - before;
+  EXPECT_EQ(since.n_polls(), 0u);
+  EXPECT_EQ(since.n_launches, 2u);
+}
+
+TEST_F(LazyStreams, EveryPollIsCounted) {
+  int values[2] = {};
+  void* more = nullptr;
+  CUDA_CHECK(cudaMalloc(&more, 1));
+  const Counters before = cuda_emulation::counters();
+  CUDA_CHECK(cudaStreamSynchronize(stream_));
+  CUDA_CHECK(cudaEventSynchronize(event_));
+  CUDA_CHECK(cudaDeviceSynchronize());
+  CUDA_CHECK(cudaFree(more));
+  CUDA_CHECK(cudaStreamQuery(stream_));
+  for (int i = 0; i < 2; ++i) CUDA_CHECK(cudaEventQuery(event_));
+  CUDA_CHECK(cudaMemcpy(values, device_, kBytes, cudaMemcpyDeviceToHost));
+  CUDA_CHECK(cudaMemcpyAsync(values, device_, kBytes, cudaMemcpyDeviceToHost, stream_));
+  const Counters since = cuda_emulation::counters() - before;
+  EXPECT_EQ(since.n_synchronizes, 4u);
+  EXPECT_EQ(since.n_stream_queries, 1u);
+  EXPECT_EQ(since.n_event_queries, 2u);
+  EXPECT_EQ(since.n_blocking_copies, 2u);
+  EXPECT_EQ(since.n_polls(), 9u);
+  EXPECT_EQ(since.n_launches, 0u);
 }
 
 TEST_F(LazyStreams, ACopyThatDoesNotSayWhereItsBytesAreIsRefused) {

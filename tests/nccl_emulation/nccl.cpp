@@ -249,6 +249,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
   std::function<void()> issue;
   {
     std::lock_guard lock(mutex);
+    ++stats.n_state_polls;
     *state = ncclInProgress;
     const bool is_hit = comm->receives != nullptr && hits(*comm->member);
     if (faults.async_error != 0 && is_hit) {

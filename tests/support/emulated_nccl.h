@@ -40,6 +40,7 @@ class EmulatedNccl {
     stats.n_intrusions -= before_.n_intrusions;
     stats.n_gathers -= before_.n_gathers;
     stats.n_broadcasts -= before_.n_broadcasts;
+    stats.n_state_polls -= before_.n_state_polls;
     return stats;
   }
 

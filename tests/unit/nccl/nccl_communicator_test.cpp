@@ -176,6 +176,7 @@ TEST_F(NcclCommunicatorTest, EveryKindOfCollectiveIsUsedOnceWhileJoining) {
   auto ranks = make(3, kPatient);
   EXPECT_EQ(nccl_.stats().n_gathers, 3);
   EXPECT_EQ(nccl_.stats().n_broadcasts, 3);
+  EXPECT_GT(nccl_.stats().n_state_polls, 0);
 }
 
 // --- Calls ---
