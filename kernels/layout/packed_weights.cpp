@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "kernels/layout/fp16.h"
+#include "kernels/layout/fragment_layout.h"
 #include "kernels/layout/packed_layout.h"
 #include "kernels/layout/quant.h"
 
@@ -72,9 +73,21 @@ void pack_float_row(const PackedWeights& dst, std::byte* panel, int row, const s
   });
 }
 
+void pack_row_in_fragments(const PackedWeights& dst, std::byte* panel, int row,
+                           const std::byte* source) {
+  const int64_t source_bytes = source_block_bytes(dst.type);
+  for_each_block(dst, [&](int64_t block, int /*len*/) {
+    pack_fragments(dst.type, source + block * source_bytes, panel, row);
+    panel += fragment_layout(dst.type).bytes;
+  });
+}
+
 void pack_row(const PackedWeights& dst, std::byte* data, int64_t at, const std::byte* source) {
   std::byte* panel = data + at / kPanelRows * panel_bytes(dst.type, dst.k);
   const int row = static_cast<int>(at % kPanelRows);
+  if (dst.layout == PackedLayout::kFragments && is_quantized(dst.type)) {
+    return pack_row_in_fragments(dst, panel, row, source);
+  }
   switch (dst.type) {
     case WeightType::kQ8_0:
       return pack_quantized_row<BlockQ8_0>(dst, panel, row, source);
@@ -114,6 +127,16 @@ float read_f16(const std::byte* values, int row) {
   uint16_t half = 0;
   std::memcpy(&half, values + 2 * row, sizeof half);
   return f16_to_f32(half);
+}
+
+RowBlock read_fragments(WeightType type, const std::byte* block, int row) {
+  RowBlock result;
+  result.scale = read_f16(block + fragment_scale(type, row), 0);
+  if (has_min(type)) result.min = read_f16(block + fragment_min(type, row), 0);
+  for (int k = 0; k < kBlockLen; ++k) {
+    result.q[k] = fragment_quant(type, reinterpret_cast<const uint8_t*>(block), row, k);
+  }
+  return result;
 }
 
 void check_shape(const PackedWeights& weights) {
@@ -159,6 +182,7 @@ RowBlock read_block(const PackedWeights& weights, int64_t row, int64_t block) {
   const BlockLayout layout = block_layout(weights.type);
   const std::byte* data = weights.data + block_offset(weights, row, block);
   const int lane = static_cast<int>(row % kPanelRows);
+  if (weights.layout == PackedLayout::kFragments) return read_fragments(weights.type, data, lane);
   RowBlock result;
   result.scale = read_f16(data, lane);
   if (has_min(weights.type)) result.min = read_f16(data + layout.min, lane);

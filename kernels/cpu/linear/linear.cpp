@@ -114,6 +114,7 @@ int64_t token_block(const Linear& op, int n_threads) {
 }
 
 void run_linear(const LinearArgs& args, ThreadTeam& team, PanelKernel kernel) {
+  CHECK(args.weights.layout == PackedLayout::kRows || !is_quantized(args.weights.type));
   const Linear op(args, kernel);
   if (op.n_tokens == 0 || op.n_panels == 0) return;
   const int64_t block = token_block(op, team.n_threads());

@@ -115,10 +115,11 @@ struct PackedMatrix {
 };
 
 // The columns of the leaves in `range`, packed.
-inline PackedMatrix pack(const FileMatrix& matrix, const LeafRange& range) {
+inline PackedMatrix pack(const FileMatrix& matrix, const LeafRange& range,
+                         PackedLayout layout = PackedLayout::kRows) {
   const int64_t leaf_k = matrix.k / range.n_total;
   PackedMatrix packed;
-  packed.weights = {matrix.type, matrix.n_rows, leaf_k * range.n, range, nullptr};
+  packed.weights = {matrix.type, matrix.n_rows, leaf_k * range.n, range, nullptr, layout};
   packed.data.assign(
       static_cast<size_t>(packed_bytes(matrix.type, matrix.n_rows, packed.weights.k)),
       std::byte{0xee});

@@ -1,10 +1,14 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/layout/fragment_layout.h"
+#include "kernels/layout/packed_layout.h"
 #include "tests/unit/kernels/linear_support.h"
 
 namespace lockstep::testing {
 namespace {
+
+constexpr PackedLayout kLayouts[] = {PackedLayout::kRows, PackedLayout::kFragments};
 
 // Dequantisation in fp32 as docs/numerics.md section 3 defines it, from the bytes of the file.
 float dequantized(const FileMatrix& matrix, int64_t row, int64_t k) {
@@ -32,6 +36,64 @@ TEST(PackedWeights, UnpackGivesTheValuesOfTheFile) {
                 << to_string(type) << " row " << r << " of " << n_rows << " column " << i;
           }
         }
+      }
+    }
+  }
+}
+
+// Both layouts hold the same blocks: the same values, scales and minimums, in the same order.
+TEST(PackedWeights, FragmentsHoldTheBlocksOfTheRows) {
+  SeededRandom random(27);
+  for (WeightType type : kAllTypes) {
+    EXPECT_EQ(is_quantized(type) ? fragment_layout(type).bytes : block_layout(type).bytes,
+              block_layout(type).bytes);
+    for (int64_t n_rows : {1, 16, 37}) {
+      const FileMatrix matrix = random_matrix(random, type, n_rows, 3 * 96);
+      const LeafRange leaves{3, 1, 2};
+      const PackedMatrix rows = pack(matrix, leaves);
+      const PackedMatrix fragments = pack(matrix, leaves, PackedLayout::kFragments);
+      std::vector<float> expected(2 * 96), got(2 * 96);
+      for (int64_t r = 0; r < n_rows; ++r) {
+        unpack_row(rows.weights, r, expected);
+        unpack_row(fragments.weights, r, got);
+        ASSERT_EQ(got, expected) << to_string(type) << " row " << r;
+        for (int64_t b = 0; is_quantized(type) && b < 6; ++b) {
+          const RowBlock x = read_block(rows.weights, r, b),
+                         y = read_block(fragments.weights, r, b);
+          ASSERT_TRUE(std::equal(x.q, x.q + kBlockLen, y.q)) << to_string(type) << " row " << r;
+          ASSERT_EQ(x.scale, y.scale);
+          ASSERT_EQ(x.min, y.min);
+        }
+      }
+    }
+  }
+}
+
+// Byte by byte, as fragment_layout.h draws them.
+TEST(PackedWeights, FragmentsLieAsAWarpHoldsThem) {
+  SeededRandom random(28);
+  const FileMatrix q8 = random_matrix(random, WeightType::kQ8_0, 16, 32);
+  const PackedMatrix packed8 = pack(q8, {1, 0, 1}, PackedLayout::kFragments);
+  const FileMatrix q5_1 = random_matrix(random, WeightType::kQ5_1, 16, 32);
+  const PackedMatrix packed5 = pack(q5_1, {1, 0, 1}, PackedLayout::kFragments);
+  for (int g = 0; g < 8; ++g) {
+    for (int half = 0; half < 2; ++half) {
+      const std::byte* file = q5_1.row(g + 8 * half);
+      EXPECT_EQ(read<uint16_t>(&packed5.data[320 + 8 * g + 2 * half]), read<uint16_t>(file));
+      EXPECT_EQ(read<uint16_t>(&packed5.data[324 + 8 * g + 2 * half]), read<uint16_t>(file + 2));
+      EXPECT_EQ(read<uint16_t>(&packed8.data[512 + 4 * g + 2 * half]),
+                read<uint16_t>(q8.row(g + 8 * half)));
+      for (int k = 0; k < 32; ++k) {
+        const int lane = 4 * g + k / 8, j = k % 4, second = k % 8 / 4;
+        EXPECT_EQ(packed8.data[16 * lane + 4 * half + 8 * second + j], q8.row(g + 8 * half)[2 + k]);
+        const std::byte both = packed5.data[8 * lane + 4 * half + j];
+        const std::byte source = file[8 + k % 16];
+        EXPECT_EQ(second == 0 ? both & std::byte{15} : both >> 4,
+                  k < 16 ? source & std::byte{15} : source >> 4);
+        const uint32_t high = read<uint16_t>(&packed5.data[256 + 2 * lane]);
+        constexpr int kBits[] = {0, 1, 4, 5};
+        EXPECT_EQ((high | high << 14) >> (8 * j + kBits[half + 2 * second]) & 1,
+                  read<uint32_t>(file + 4) >> k & 1);
       }
     }
   }
@@ -69,20 +131,22 @@ TEST(PackedWeights, ARankHoldsTheColumnsOfItsLeaves) {
 TEST(PackedWeights, RowsMayArriveInAnyOrderAndNumber) {
   SeededRandom random(23);
   for (WeightType type : kAllTypes) {
-    const FileMatrix matrix = random_matrix(random, type, 43, 64);
-    const PackedMatrix whole = pack(matrix, {1, 0, 1});
-    PackedMatrix pieces = whole;
-    pieces.weights.data = pieces.data.data();
-    std::fill(pieces.data.begin(), pieces.data.end(), std::byte{0x5a});
-    std::vector<int64_t> starts{0, 1, 5, 16, 30, 42};
-    std::shuffle(starts.begin(), starts.end(), random.engine());
-    for (int64_t first : starts) {
-      const int64_t ends[] = {1, 5, 16, 30, 42, 43};
-      const int64_t end = *std::upper_bound(std::begin(ends), std::end(ends), first);
-      pack_rows(pieces.weights, pieces.data.data(), first, end - first, matrix.row(first),
-                matrix.row_bytes());
+    for (PackedLayout layout : kLayouts) {
+      const FileMatrix matrix = random_matrix(random, type, 43, 64);
+      const PackedMatrix whole = pack(matrix, {1, 0, 1}, layout);
+      PackedMatrix pieces = whole;
+      pieces.weights.data = pieces.data.data();
+      std::fill(pieces.data.begin(), pieces.data.end(), std::byte{0x5a});
+      std::vector<int64_t> starts{0, 1, 5, 16, 30, 42};
+      std::shuffle(starts.begin(), starts.end(), random.engine());
+      for (int64_t first : starts) {
+        const int64_t ends[] = {1, 5, 16, 30, 42, 43};
+        const int64_t end = *std::upper_bound(std::begin(ends), std::end(ends), first);
+        pack_rows(pieces.weights, pieces.data.data(), first, end - first, matrix.row(first),
+                  matrix.row_bytes());
+      }
+      EXPECT_EQ(pieces.data, whole.data) << to_string(type);
     }
-    EXPECT_EQ(pieces.data, whole.data) << to_string(type);
   }
 }
 
@@ -90,12 +154,14 @@ TEST(PackedWeights, RowsMayArriveInAnyOrderAndNumber) {
 TEST(PackedWeights, TheLastPanelIsPaddedWithZeroRows) {
   SeededRandom random(24);
   for (WeightType type : kAllTypes) {
-    PackedMatrix packed = pack(random_matrix(random, type, 3, 64), {1, 0, 1});
-    packed.weights.n_rows = 16;
-    std::vector<float> row(64);
-    for (int64_t r = 3; r < 16; ++r) {
-      unpack_row(packed.weights, r, row);
-      for (float value : row) ASSERT_EQ(value, 0.0f) << to_string(type);
+    for (PackedLayout layout : kLayouts) {
+      PackedMatrix packed = pack(random_matrix(random, type, 3, 64), {1, 0, 1}, layout);
+      packed.weights.n_rows = 16;
+      std::vector<float> row(64);
+      for (int64_t r = 3; r < 16; ++r) {
+        unpack_row(packed.weights, r, row);
+        for (float value : row) ASSERT_EQ(value, 0.0f) << to_string(type);
+      }
     }
   }
 }
