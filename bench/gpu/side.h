@@ -45,6 +45,8 @@ class Side {
  public:
   virtual ~Side() = default;
   virtual Stream& stream() = 0;
+  // The layout in which the ops of this side read quantised weights.
+  virtual PackedLayout packed_layout() const = 0;
   // Puts `n_bytes` of host data where the ops of this side can read and write them, and returns the
   // address. `data` must live until outputs().
   virtual void* place(void* data, int64_t n_bytes) = 0;
@@ -93,6 +95,7 @@ class ReferenceSide final : public Side {
   ReferenceSide();
   using Side::place;
   Stream& stream() override { return *stream_; }
+  PackedLayout packed_layout() const override { return PackedLayout::kRows; }
   void* place(void* data, int64_t /*n_bytes*/) override { return data; }
 
  protected:
@@ -111,6 +114,7 @@ class DeviceSide final : public Side {
   DeviceSide(Device& device, Stream& stream) : device_(device), stream_(stream) {}
   using Side::place;
   Stream& stream() override { return stream_; }
+  PackedLayout packed_layout() const override { return PackedLayout::kFragments; }
   void* place(void* data, int64_t n_bytes) override;
 
  protected:

@@ -164,8 +164,8 @@ void Bench::linear(const Matrix& matrix, int64_t n_tokens) {
           [&](int64_t set) {
             LinearArgs args;
             args.x.quantized = x;
-            args.weights = {WeightType::kQ8_0, matrix.n_rows, k, matrix.leaves,
-                            weights + set * n_bytes};
+            args.weights = {WeightType::kQ8_0, matrix.n_rows,           k,
+                            matrix.leaves,     weights + set * n_bytes, PackedLayout::kFragments};
             args.out = y;
             lockstep::linear(args, stream_);
           });

@@ -189,7 +189,7 @@ TEST(CudaStreamDeathTest, AnOpWithoutAKernelSaysSo) {
   EXPECT_DEATH(linear(args, *stream), "CUDA has no kernel for this yet: linear");
 }
 
-TEST(CudaStreamDeathTest, WeightsThatAWordCannotBeLoadedFromAreRefused) {
+TEST(CudaStreamDeathTest, WeightsThatAWideLoadCannotReadAreRefused) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   MemoryLedger ledger;
   const std::unique_ptr<Device> device = cuda::open_device(0);
@@ -200,7 +200,7 @@ TEST(CudaStreamDeathTest, WeightsThatAWordCannotBeLoadedFromAreRefused) {
   LinearArgs args;
   args.x.quantized = {view(q, {1, 32}), view(scale, {1, 1}), view(scale, {1, 1}),
                       view(reinterpret_cast<int32_t*>(data), {1, 1})};
-  args.weights = {WeightType::kQ8_0, 1, 32, {1, 0, 1}, data + 2};
+  args.weights = {WeightType::kQ8_0, 1, 32, {1, 0, 1}, data + 8, PackedLayout::kFragments};
   args.out = view(scale, {1, 1, 1});
   EXPECT_DEATH(linear(args, *stream), "p.weights");
 }

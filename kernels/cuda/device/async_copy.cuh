@@ -3,6 +3,8 @@
 // barrier that follows.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
 
 #ifndef __CUDACC__

@@ -17,13 +17,15 @@ struct AttentionScratch {
   float* data = nullptr;
   int64_t n_floats = 0;
 };
+// The same for linear().
+using StreamScratch = AttentionScratch;
 
 void embed(const EmbedArgs& args, cudaStream_t stream);
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
 void quantize(const QuantizeArgs& args, cudaStream_t stream);
 void add_rms_norm(const AddRmsNormArgs& args, cudaStream_t stream);
 // n_sms: number of multiprocessors of the device, which a grid should fill.
-void linear_q8_0(const LinearArgs& args, int n_sms, cudaStream_t stream);
+void linear(const LinearArgs& args, const StreamScratch& scratch, int n_sms, cudaStream_t stream);
 void rope_store(const RopeStoreArgs& args, cudaStream_t stream);
 void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaStream_t stream);
 void silu_mul(const SiluMulArgs& args, cudaStream_t stream);

@@ -10,6 +10,8 @@
 // A sum over k may take the k in any order, as long as A and B agree.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
 
 #ifndef __CUDACC__

@@ -77,20 +77,18 @@ cudaStream_t CudaStream::on_device() const {
   return stream_;
 }
 
+// The ops run one after another, so they share it.
+AttentionScratch CudaStream::scratch() const {
+  return {attention_scratch_.as<float>(), attention_scratch_.bytes() / int64_t{sizeof(float)}};
+}
+
 void CudaStream::launch(const RmsNormArgs& args) { rms_norm(args, on_device()); }
 void CudaStream::launch(const AddRmsNormArgs& args) { add_rms_norm(args, on_device()); }
 void CudaStream::launch(const RopeStoreArgs& args) { rope_store(args, on_device()); }
 
-void CudaStream::launch(const LinearArgs& args) {
-  if (args.weights.type != WeightType::kQ8_0) no_kernel("linear with weights other than Q8_0");
-  linear_q8_0(args, n_sms_, on_device());
-}
+void CudaStream::launch(const LinearArgs& args) { linear(args, scratch(), n_sms_, on_device()); }
 
-void CudaStream::launch(const AttentionArgs& args) {
-  const AttentionScratch scratch{attention_scratch_.as<float>(),
-                                 attention_scratch_.bytes() / int64_t{sizeof(float)}};
-  attention(args, scratch, on_device());
-}
+void CudaStream::launch(const AttentionArgs& args) { attention(args, scratch(), on_device()); }
 
 void CudaStream::launch(const EmbedArgs& args) { embed(args, on_device()); }
 void CudaStream::launch(const QuantizeArgs& args) { quantize(args, on_device()); }

@@ -48,6 +48,7 @@ class CudaStream final : public Stream {
   void launch(const SampleArgs& args) override;
 
  private:
+  AttentionScratch scratch() const;
   bool idle_before(std::chrono::steady_clock::time_point until) const;
 
   // constant after construction

@@ -1,0 +1,325 @@
+// Linear with quantised weights for many tokens. A CUDA block of 8 warps computes 256 rows x 32
+// tokens or 128 rows x 64 tokens; a warp computes 32 x 32 of them as 2 x 4 results of the tensor
+// cores. The 32-value blocks of the run of chains (chains.cuh) pass through a ring in shared
+// memory, filled by cp.async kStages - 1 blocks ahead. Where rows and tokens alone would leave SMs
+// idle, the runs are spread over CUDA blocks; a second kernel then adds their sums.
+//
+//   step      stage 0    stage 1    stage 2    stage 3
+//     0       multiply   arriving   arriving   started     one barrier a step: what was copied for
+//     1       started    multiply   arriving   arriving    the step is there, and nobody reads the
+//     2       arriving   started    multiply   arriving    stage of the step before any more
+#include "kernels/cuda/device/async_copy.cuh"
+#include "kernels/cuda/linear/linear_params.cuh"
+#include "kernels/cuda/linear/weight_blocks.cuh"
+
+namespace lockstep::cuda {
+namespace {
+
+constexpr int kThreads = 8 * kWarpSize;
+constexpr int kWarpTile = 32;  // rows, and tokens, of a warp
+constexpr int kStages = 4;
+constexpr int kChunk = 16;  // bytes of one copy
+
+template <WeightType kType, int kRowWarps>
+struct Shape {
+  static constexpr int kPanels = kRowWarps * kWarpTile / kPanelRows;
+  static constexpr int kTokens = kThreads / kWarpSize / kRowWarps * kWarpTile;
+  static constexpr int kBlockBytes = fragment_layout(kType).bytes;
+  static constexpr int kChunksPerBlock = kBlockBytes / kChunk;
+  static constexpr int kChunks = kPanels * kChunksPerBlock;
+  static constexpr int kCopies = (kChunks + kThreads - 1) / kThreads;  // of weights, per thread
+
+  // One block of K: its weights, and its activations. In each 32 tokens, place 8i + c of q holds
+  // column c of tile i, which is token 8 * (c / 2) + 2i + c % 2. So lane 4g + t, with columns 2t
+  // and 2t + 1 of the results, needs the scales of the eight tokens from 8t on, which lie in order.
+  struct alignas(kChunk) Stage {
+    std::byte weights[kPanels * kBlockBytes];
+    int8_t q[kTokens * kBlockLen];                     // [place][k]
+    float scales[(has_min(kType) ? 2 : 1) * kTokens];  // and then the sums, [token]
+  };
+};
+
+__device__ __forceinline__ int token_of_place(int place) {
+  const int column = place % 8;
+  return place / kWarpTile * kWarpTile + column / 2 * 8 + place % kWarpTile / 8 * 2 + column % 2;
+}
+
+// What one thread copies for every block of the run, in the order of the bytes of a panel.
+template <class S, WeightType kType>
+class Loader {
+ public:
+  __device__ Loader(const LinearParams& p, const Run& run, int first_panel, int first_token)
+      : chains_(p.chains), chain_idx_(run.first_chain), chain_(chain_at(p.chains, chain_idx_)) {
+    const int thread = static_cast<int>(threadIdx.x);
+#pragma unroll
+    for (int i = 0; i < S::kCopies; ++i) {
+      const int chunk = thread + i * kThreads;
+      int panel = first_panel + chunk / S::kChunksPerBlock;
+      if (panel >= p.n_panels) panel = p.n_panels - 1;  // read again; its sums are dropped
+      weights_[i] = p.weights + panel * p.bytes_per_panel + int64_t{chain_.place} * S::kBlockBytes +
+                    chunk % S::kChunksPerBlock * kChunk;
+    }
+    // The first 2 * kTokens threads copy the halves of a token's q, the next kTokens a scale each,
+    // the next, of types with a minimum, a sum each.
+    const bool is_q = thread < 2 * S::kTokens;
+    const int of_floats = thread - 2 * S::kTokens;
+    int token = first_token + (is_q ? token_of_place(thread / 2) : of_floats % S::kTokens);
+    if (token >= p.n_tokens) token = p.n_tokens - 1;
+    if (is_q) {
+      acts_ = reinterpret_cast<const std::byte*>(p.q + token * p.q_stride + thread % 2 * kChunk);
+      act_bytes_ = kChunk;
+    } else if (of_floats < S::kTokens) {
+      acts_ = reinterpret_cast<const std::byte*>(p.scale + token * p.scale_stride);
+      act_bytes_ = sizeof(float);
+    } else if (has_min(kType) && of_floats < 2 * S::kTokens) {
+      acts_ = reinterpret_cast<const std::byte*>(p.sum + token * p.sum_stride);
+      act_bytes_ = sizeof(float);
+    }
+  }
+
+  // Starts the copies of the next block.
+  __device__ __forceinline__ void start(typename S::Stage& stage) {
+    const int thread = static_cast<int>(threadIdx.x);
+#pragma unroll
+    for (int i = 0; i < S::kCopies; ++i) {
+      const int chunk = thread + i * kThreads;
+      if (S::kChunks % kThreads == 0 || i + 1 < S::kCopies || chunk < S::kChunks) {
+        copy_async<kChunk>(stage.weights + chunk * kChunk, weights_[i]);
+      }
+      weights_[i] += S::kBlockBytes;
+    }
+    const int column = chain_.column;
+    if (act_bytes_ == kChunk) {
+      copy_async<kChunk>(stage.q + thread * kChunk, acts_ + int64_t{column} * kBlockLen);
+    } else if (act_bytes_ != 0) {
+      copy_async<sizeof(float)>(stage.scales + (thread - 2 * S::kTokens),
+                                acts_ + int64_t{column} * int64_t{sizeof(float)});
+    }
+    chain_.column += chains_.n_lanes;
+    if (--chain_.n_blocks == 0) chain_ = chain_at(chains_, ++chain_idx_);
+  }
+
+ private:
+  const Chains& chains_;
+  int chain_idx_;
+  Chain chain_;  // what is left of it
+  const std::byte* weights_[S::kCopies];
+  const std::byte* acts_ = nullptr;  // of column 0
+  int act_bytes_ = 0;                // of a copy; 0 = this thread copies no activations
+};
+
+// Adds one block of K to the sums of a warp: [row tile][token tile][4].
+template <class S, WeightType kType>
+__device__ __forceinline__ void multiply(const typename S::Stage& stage, int row_warp,
+                                         int token_warp, int lane, float (&acc)[32]) {
+  struct alignas(kChunk) Eight {
+    float values[8];
+  };
+  const float* scales = stage.scales + token_warp * kWarpTile + lane % 4 * 8;
+  const Eight x_scale = *reinterpret_cast<const Eight*>(scales);
+  Eight x_sum{};
+  if constexpr (has_min(kType)) x_sum = *reinterpret_cast<const Eight*>(scales + S::kTokens);
+  FragmentB x[4];
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    const int place = token_warp * kWarpTile + 8 * j + lane / 4;
+    x[j] = *reinterpret_cast<const FragmentB*>(stage.q + place * kBlockLen + lane % 4 * 8);
+  }
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+    const LaneBlock<kType> w(stage.weights + (row_warp * 2 + m) * S::kBlockBytes, lane);
+    const FragmentA a = w.fragment();
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      add_block(w, a, x[j], x_scale.values + 2 * j, x_sum.values + 2 * j, acc + 16 * m + 4 * j);
+    }
+  }
+}
+
+// One run of 32 * kRowWarps rows. blockIdx: (token tile, row tile, run).
+template <WeightType kType, int kRowWarps>
+__global__ void __launch_bounds__(kThreads, 2) tiled(const __grid_constant__ LinearParams p) {
+  using S = Shape<kType, kRowWarps>;
+  __shared__ typename S::Stage ring[kStages];
+  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  const int row_warp = warp % kRowWarps, token_warp = warp / kRowWarps;
+  const int first_token = static_cast<int>(blockIdx.x) * S::kTokens;
+  const int first_panel = static_cast<int>(blockIdx.y) * S::kPanels;
+  const Run run = run_at(p.chains, static_cast<int>(blockIdx.z));
+
+  const int last_chain = run.first_chain + run.n_chains - 1;
+  const Chain last = chain_at(p.chains, last_chain);
+  int n_to_load = last.place + last.n_blocks - chain_at(p.chains, run.first_chain).place;
+  Loader<S, kType> loader(p, run, first_panel, first_token);
+#pragma unroll
+  for (int stage = 0; stage < kStages - 1; ++stage) {
+    if (n_to_load-- > 0) loader.start(ring[stage]);
+    commit_copies();
+  }
+
+  float acc[32];
+  PendingSums<32> pending;
+  int stage = 0;
+  for (int i = 0; i < run.n_chains; ++i) {
+    const int n_blocks = chain_at(p.chains, run.first_chain + i).n_blocks;
+#pragma unroll
+    for (float& sum : acc) sum = 0.0f;
+#pragma unroll 1
+    for (int b = 0; b < n_blocks; ++b) {
+      wait_for_copies<kStages - 2>();
+      __syncthreads();  // this stage is there for all, and all have left the one before
+      if (n_to_load-- > 0) loader.start(ring[(stage + kStages - 1) % kStages]);
+      commit_copies();
+      multiply<S, kType>(ring[stage], row_warp, token_warp, lane, acc);
+      stage = (stage + 1) % kStages;
+    }
+    pending.join(i, i + 1 == run.n_chains, acc);
+  }
+
+  float* out = p.out + blockIdx.z * p.out_stride;
+#pragma unroll
+  for (int i = 0; i < 32; ++i) {
+    const int row = (first_panel + row_warp * 2 + i / 16) * kPanelRows + lane / 4 + i % 4 / 2 * 8;
+    const int token = first_token + token_warp * kWarpTile + lane % 4 * 8 + i % 16 / 4 * 2 + i % 2;
+    if (row >= p.n_rows || token >= p.n_tokens) continue;
+    out[token * p.out_token_stride + row] = p.bias != nullptr ? acc[i] + p.bias[row] : acc[i];
+  }
+}
+
+struct JoinParams {
+  const float* sums = nullptr;  // [run][token][row]
+  int64_t run_stride = 0;
+  int n_rows = 0, n_tokens = 0;
+  Chains chains;
+  const float* bias = nullptr;
+  float* out = nullptr;
+  int64_t out_stride = 0, out_token_stride = 0;
+};
+
+constexpr int kJoinThreads = 256;
+
+// Adds the runs of each subtree. blockIdx: (row / kJoinThreads, token, subtree).
+__global__ void join_split_runs(const __grid_constant__ JoinParams p) {
+  const int64_t row = int64_t{blockIdx.x} * kJoinThreads + threadIdx.x;
+  const int64_t token = blockIdx.y;
+  if (row >= p.n_rows) return;
+  const SubtreeRuns& subtree = p.chains.subtrees[blockIdx.z];
+  const float* sums = p.sums + subtree.first_run * p.run_stride + token * p.n_rows + row;
+  PendingSums<1> pending;
+  float y[1] = {};
+  for (int i = 0; i < subtree.n_runs; ++i) {
+    y[0] = sums[i * p.run_stride];
+    pending.join(i, i + 1 == subtree.n_runs, y);
+  }
+  if (p.bias != nullptr) y[0] = y[0] + p.bias[row];
+  p.out[blockIdx.z * p.out_stride + token * p.out_token_stride + row] = y[0];
+}
+
+template <WeightType kType, int kRowWarps>
+void launch_tiles(const LinearParams& p, int n_row_tiles, int n_token_tiles, cudaStream_t stream) {
+  launch(tiled<kType, kRowWarps>,
+         dim3(static_cast<unsigned>(n_token_tiles), static_cast<unsigned>(n_row_tiles),
+              static_cast<unsigned>(p.chains.n_runs)),
+         kThreads, stream, p);
+}
+
+// Tiles of one size, whatever the type.
+struct TileSize {
+  int n_rows, n_tokens;
+  void (*launch)(const LinearParams&, int, int, cudaStream_t);
+};
+
+template <WeightType kType>
+TileSize tile_size(int n_tokens) {
+  if (n_tokens <= kWarpTile) return {256, 32, launch_tiles<kType, 8>};
+  return {128, 64, launch_tiles<kType, 4>};
+}
+
+TileSize tile_size(WeightType type, int n_tokens) {
+  switch (type) {
+    case WeightType::kQ8_0:
+      return tile_size<WeightType::kQ8_0>(n_tokens);
+    case WeightType::kQ4_0:
+      return tile_size<WeightType::kQ4_0>(n_tokens);
+    case WeightType::kQ4_1:
+      return tile_size<WeightType::kQ4_1>(n_tokens);
+    case WeightType::kQ5_0:
+      return tile_size<WeightType::kQ5_0>(n_tokens);
+    default:
+      CHECK(type == WeightType::kQ5_1);
+      return tile_size<WeightType::kQ5_1>(n_tokens);
+  }
+}
+
+bool is_split(const Chains& chains) { return chains.n_runs > chains.n_subtrees; }
+
+// Tokens whose sums of all runs fit the scratch, in whole tiles.
+int64_t tokens_per_pass(const Chains& chains, const LinearParams& p, const TileSize& tile,
+                        const StreamScratch& scratch) {
+  if (!is_split(chains)) return p.n_tokens;
+  return scratch.n_floats / (int64_t{chains.n_runs} * p.n_rows) / tile.n_tokens * tile.n_tokens;
+}
+
+// The longest runs that fill the SMs, or else the shortest: one run's sums are at most 16 to join,
+// and those of all runs must fit the scratch.
+Chains choose_runs(const LinearArgs& args, const LinearParams& p, const TileSize& tile,
+                   const StreamScratch& scratch, int n_sms) {
+  const int64_t n_tiles =
+      int64_t{blocks_for(p.n_rows, tile.n_rows)} * blocks_for(p.n_tokens, tile.n_tokens);
+  Chains chosen = make_chains(args.weights, kMaxRunChains);
+  while (chosen.chains_per_run > 1 && n_tiles * chosen.n_runs < n_sms) {
+    const Chains shorter = make_chains(args.weights, chosen.chains_per_run / 2);
+    for (int s = 0; s < shorter.n_subtrees; ++s) {
+      if (shorter.subtrees[s].n_runs > kMaxRunChains) return chosen;
+    }
+    if (tokens_per_pass(shorter, p, tile, scratch) == 0) return chosen;
+    chosen = shorter;
+  }
+  return chosen;
+}
+
+}  // namespace
+
+bool linear_tiled(const LinearArgs& args, const StreamScratch& scratch, int n_sms,
+                  cudaStream_t stream) {
+  LinearParams p = linear_params(args);
+  const TileSize tile = tile_size(args.weights.type, p.n_tokens);
+  p.chains = choose_runs(args, p, tile, scratch, n_sms);
+  const int n_row_tiles = static_cast<int>(blocks_for(p.n_rows, tile.n_rows));
+  if (!is_split(p.chains)) {
+    tile.launch(p, n_row_tiles, static_cast<int>(blocks_for(p.n_tokens, tile.n_tokens)), stream);
+    return true;
+  }
+  const int64_t per_pass = tokens_per_pass(p.chains, p, tile, scratch);
+  if (per_pass == 0) return false;
+  JoinParams join;
+  join.sums = scratch.data;
+  join.n_rows = p.n_rows;
+  join.chains = p.chains;
+  join.bias = p.bias;
+  join.out_stride = p.out_stride;
+  join.out_token_stride = p.out_token_stride;
+  for (int64_t first = 0; first < args.out.shape[1]; first += per_pass) {
+    LinearParams pass = p;
+    pass.n_tokens = static_cast<int>(std::min(per_pass, args.out.shape[1] - first));
+    pass.q += first * p.q_stride;
+    pass.scale += first * p.scale_stride;
+    pass.sum += first * p.sum_stride;
+    pass.bias = nullptr;
+    pass.out = scratch.data;
+    pass.out_token_stride = p.n_rows;
+    pass.out_stride = join.run_stride = int64_t{pass.n_tokens} * p.n_rows;
+    tile.launch(pass, n_row_tiles, static_cast<int>(blocks_for(pass.n_tokens, tile.n_tokens)),
+                stream);
+    join.n_tokens = pass.n_tokens;
+    join.out = p.out + first * p.out_token_stride;
+    launch(join_split_runs,
+           dim3(blocks_for(p.n_rows, kJoinThreads), static_cast<unsigned>(pass.n_tokens),
+                static_cast<unsigned>(p.chains.n_subtrees)),
+           kJoinThreads, stream, join);
+  }
+  return true;
+}
+
+}  // namespace lockstep::cuda
