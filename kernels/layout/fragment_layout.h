@@ -12,8 +12,7 @@
 //               k = 8t + 4 + j in the high one
 //   high bits   the fifth bits, in such places that h | h << 14 has those of the four words above
 //               at bits 0, 1, 4 and 5 of bytes 0 … 3
-//   scales      of rows g and g + 8, g ascending; types with a minimum: the two minimums follow
-//   them
+//   scales      of rows g and g + 8, g ascending; with a minimum, the two minimums follow
 //
 // Q4_0 and Q5_0 are stored as two's complements, without their offset (docs/numerics.md section 2).
 #pragma once
