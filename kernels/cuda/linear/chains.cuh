@@ -25,10 +25,11 @@ struct SubtreeRuns {
 };
 
 struct Chains {
-  int n_blocks = 0;          // of a leaf
-  int n_lanes = 1;           // of a leaf
-  int last_len = kBlockLen;  // values of the last block of a leaf, the only one that can be short
-  int last_place = 0;        // of that block in its leaf, in the order of the bytes of a panel
+  int n_blocks = 0;           // of a leaf
+  int n_lanes = 1;            // of a leaf
+  int n_even = 0, n_odd = 0;  // a lane has n_even blocks, the first n_odd lanes have one more
+  int last_len = kBlockLen;   // values of the last block of a leaf, the only one that can be short
+  int last_place = 0;         // of that block in its leaf, in the order of the bytes of a panel
   int n_chains = 0;
   int chains_per_run = 1;
   int n_runs = 0;
@@ -42,6 +43,8 @@ inline Chains make_chains(const PackedWeights& weights, int chains_per_run) {
   Chains chains;
   chains.n_blocks = static_cast<int>(cut.n_blocks);
   chains.n_lanes = cut.n_lanes;
+  chains.n_even = chains.n_blocks / chains.n_lanes;
+  chains.n_odd = chains.n_blocks % chains.n_lanes;
   chains.last_len = cut.last_len;
   chains.last_place = static_cast<int>(cut.place(cut.n_blocks - 1));
   chains.chains_per_run = chains_per_run;
@@ -80,18 +83,26 @@ __device__ inline Run run_at(const Chains& chains, int run) {
 }
 
 struct Chain {
-  int place;   // of its first block, in the order of the bytes of a panel
+  int leaf, lane;
   int column;  // of its first block, in column order; the next one is n_lanes further
   int n_blocks;
 };
 
+__device__ inline Chain chain_at(const Chains& chains, int leaf, int lane) {
+  return {leaf, lane, leaf * chains.n_blocks + lane, chains.n_even + (lane < chains.n_odd ? 1 : 0)};
+}
 __device__ inline Chain chain_at(const Chains& chains, int chain) {
-  const int leaf = chain / chains.n_lanes;
-  const int lane = chain % chains.n_lanes;
-  const int n_even = chains.n_blocks / chains.n_lanes;  // blocks of a lane; the first n_odd have
-  const int n_odd = chains.n_blocks % chains.n_lanes;   // one more
-  return {leaf * chains.n_blocks + lane * n_even + (lane < n_odd ? lane : n_odd),
-          leaf * chains.n_blocks + lane, n_even + (lane < n_odd ? 1 : 0)};
+  return chain_at(chains, chain / chains.n_lanes, chain % chains.n_lanes);
+}
+__device__ inline Chain chain_after(const Chains& chains, const Chain& chain) {
+  const bool is_last_lane = chain.lane + 1 == chains.n_lanes;
+  return chain_at(chains, chain.leaf + is_last_lane, is_last_lane ? 0 : chain.lane + 1);
+}
+
+// The place of a chain's first block, in the order of the bytes of a panel.
+__device__ inline int place_of(const Chains& chains, const Chain& chain) {
+  return chain.leaf * chains.n_blocks + chain.lane * chains.n_even +
+         (chain.lane < chains.n_odd ? chain.lane : chains.n_odd);
 }
 
 // Sums of a run that wait for their right neighbour: level l holds the sum of 2^l chains. They are

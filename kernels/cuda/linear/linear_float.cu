@@ -60,11 +60,10 @@ __device__ __forceinline__ void sum_run(const LinearParams& p, const Run& run,
     const Chain chain = chain_at(chains, run.first_chain + i);
 #pragma unroll
     for (float& sum : acc) sum = 0.0f;
-    const int leaf = chain.column / chains.n_blocks;
-    const int64_t of_leaf = leaf * p.leaf_k;
-    for (int b = 0; b < chain.n_blocks; ++b) {
-      const int place = chain.place + b - leaf * chains.n_blocks;
-      const int block = chain.column + b * chains.n_lanes - leaf * chains.n_blocks;
+    const int64_t of_leaf = chain.leaf * p.leaf_k;
+    int place = place_of(chains, chain) - chain.leaf * chains.n_blocks;
+    int block = chain.lane;  // both in the leaf
+    for (int b = 0; b < chain.n_blocks; ++b, ++place, block += chains.n_lanes) {
       const int n_missing = place > chains.last_place ? kBlockLen - chains.last_len : 0;
       const int n = block == chains.n_blocks - 1 ? chains.last_len : kBlockLen;
       add_values<kType>(values + (of_leaf + place * kBlockLen - n_missing) * kLanesPerSlot,

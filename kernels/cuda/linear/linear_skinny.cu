@@ -18,12 +18,12 @@ constexpr int kWarps = 8;
 template <int kTiles>
 constexpr int kBlocksPerSm = kTiles == 1 ? 3 : 2;
 
-// The reads of one warp lane: weights of the run, activations of its tokens. Tokens beyond the last
-// are read as the last one; nobody uses their sums.
+// What one warp lane reads next: the weights of the run, the activations of its tokens. Tokens
+// beyond the last are read as the last one; nobody uses their sums.
 template <WeightType kType, int kTiles>
 struct Sources {
-  const std::byte* block;         // of the next block
-  const int8_t* q[kTiles];        // of token g of each tile, at k = 8t
+  const std::byte* block;
+  const int8_t* q[kTiles];        // of token g of each tile, at k = 8t of the block
   const float* scale[kTiles][2];  // of tokens 2t and 2t + 1 of each tile
   const float* sum[kTiles][2];
 
@@ -44,31 +44,43 @@ struct Sources {
       }
     }
   }
+
+  __device__ __forceinline__ void skip_columns(int n) {
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      q[i] += n * kBlockLen;
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        scale[i][e] += n;
+        if constexpr (has_min(kType)) sum[i][e] += n;
+      }
+    }
+  }
 };
 
-// Adds the next kDepth blocks of a chain, whose loads are in flight together. `column`: of the
-// first; the others follow `step` apart.
-template <WeightType kType, int kTiles, int kDepth>
-__device__ __forceinline__ void add_blocks(Sources<kType, kTiles>& from, int column, int step,
-                                           int lane, float (&acc)[4 * kTiles]) {
+// Adds the next kDepth blocks of a chain, whose loads are in flight together. kStep: columns from
+// one to the next.
+template <WeightType kType, int kTiles, int kStep, int kDepth>
+__device__ __forceinline__ void add_blocks(Sources<kType, kTiles>& from, int lane,
+                                           float (&acc)[4 * kTiles]) {
   LaneBlock<kType> w[kDepth];
   FragmentB x[kDepth][kTiles];
   float x_scale[kDepth][kTiles][2], x_sum[kDepth][kTiles][2];
 #pragma unroll
   for (int u = 0; u < kDepth; ++u) {
     w[u] = LaneBlock<kType>(from.block + u * fragment_layout(kType).bytes, lane);
-    const int c = column + u * step;
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
-      x[u][i] = *reinterpret_cast<const FragmentB*>(from.q[i] + int64_t{c} * kBlockLen);
+      x[u][i] = *reinterpret_cast<const FragmentB*>(from.q[i] + u * kStep * kBlockLen);
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
-        x_scale[u][i][e] = from.scale[i][e][c];
-        if constexpr (has_min(kType)) x_sum[u][i][e] = from.sum[i][e][c];
+        x_scale[u][i][e] = from.scale[i][e][u * kStep];
+        if constexpr (has_min(kType)) x_sum[u][i][e] = from.sum[i][e][u * kStep];
       }
     }
   }
   from.block += kDepth * fragment_layout(kType).bytes;
+  from.skip_columns(kDepth * kStep);
 #pragma unroll
   for (int u = 0; u < kDepth; ++u) {
     const FragmentA a = w[u].fragment();
@@ -79,32 +91,32 @@ __device__ __forceinline__ void add_blocks(Sources<kType, kTiles>& from, int col
   }
 }
 
-// The sum of a run for 16 rows and 8 * kTiles tokens.
-template <WeightType kType, int kTiles>
+// The sum of a run for 16 rows and 8 * kTiles tokens. kStep: lanes of a leaf.
+template <WeightType kType, int kTiles, int kStep>
 __device__ __forceinline__ void sum_run(const LinearParams& p, const Run& run, int panel,
                                         int first_token, int lane, float (&acc)[4 * kTiles]) {
   constexpr int kDepth = kTiles == 1 ? 4 : 2;
-  const std::byte* first_block =
-      p.weights + panel * p.bytes_per_panel +
-      int64_t{chain_at(p.chains, run.first_chain).place} * fragment_layout(kType).bytes;
-  Sources<kType, kTiles> from(p, first_block, first_token, lane);
-  const int step = p.chains.n_lanes;
+  Chain chain = chain_at(p.chains, run.first_chain);
+  Sources<kType, kTiles> from(p,
+                              p.weights + panel * p.bytes_per_panel +
+                                  int64_t{place_of(p.chains, chain)} * fragment_layout(kType).bytes,
+                              first_token, lane);
+  from.skip_columns(chain.column);
   PendingSums<4 * kTiles> pending;
   for (int i = 0; i < run.n_chains; ++i) {
-    const Chain chain = chain_at(p.chains, run.first_chain + i);
 #pragma unroll
     for (float& sum : acc) sum = 0.0f;
-    int column = chain.column;
     int n_left = chain.n_blocks;
 #pragma unroll 1
-    for (; n_left >= kDepth; n_left -= kDepth, column += kDepth * step) {
-      add_blocks<kType, kTiles, kDepth>(from, column, step, lane, acc);
+    for (; n_left >= kDepth; n_left -= kDepth) {
+      add_blocks<kType, kTiles, kStep, kDepth>(from, lane, acc);
     }
 #pragma unroll 1
-    for (; n_left > 0; --n_left, column += step) {
-      add_blocks<kType, kTiles, 1>(from, column, step, lane, acc);
-    }
+    for (; n_left > 0; --n_left) add_blocks<kType, kTiles, kStep, 1>(from, lane, acc);
     pending.join(i, i + 1 == run.n_chains, acc);
+    const Chain next = chain_after(p.chains, chain);
+    from.skip_columns(next.column - (chain.column + chain.n_blocks * kStep));
+    chain = next;
   }
 }
 
@@ -121,7 +133,12 @@ __global__ void __launch_bounds__(kWarps* kWarpSize, kBlocksPerSm<kTiles>)
   const int run = warp % p.units_per_panel;
   if (panel < p.n_panels && run < p.chains.n_runs) {
     float acc[4 * kTiles];
-    sum_run<kType, kTiles>(p, run_at(p.chains, run), panel, first_token, lane, acc);
+    const Run mine = run_at(p.chains, run);
+    if (p.chains.n_lanes == 1) {
+      sum_run<kType, kTiles, 1>(p, mine, panel, first_token, lane, acc);
+    } else {
+      sum_run<kType, kTiles, kNumLanes>(p, mine, panel, first_token, lane, acc);
+    }
 #pragma unroll
     for (int i = 0; i < 4 * kTiles; ++i) {
       const int token = i / 4 * 8 + lane % 4 * 2 + i % 2;

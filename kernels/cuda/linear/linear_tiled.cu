@@ -1,8 +1,8 @@
-// Linear with quantised weights for many tokens. A CUDA block of 8 warps computes 256 rows x 32
-// tokens or 128 rows x 64 tokens; a warp computes 32 x 32 of them as 2 x 4 results of the tensor
-// cores. The 32-value blocks of the run of chains (chains.cuh) pass through a ring in shared
-// memory, filled by cp.async kStages - 1 blocks ahead. Where rows and tokens alone would leave SMs
-// idle, the runs are spread over CUDA blocks; a second kernel then adds their sums.
+// Linear with quantised weights for many tokens. Eight warps of a CUDA block compute 256 rows x 32
+// tokens or 128 rows x 64 tokens, each 32 x 32 of them as 2 x 4 results of the tensor cores. A
+// ninth warp copies the 32-value blocks of the run of chains (chains.cuh) to a ring in shared
+// memory by cp.async, kStages - 1 blocks ahead. Where rows and tokens alone would leave SMs idle,
+// the runs are spread over CUDA blocks; a second kernel then adds their sums.
 //
 //   step      stage 0    stage 1    stage 2    stage 3
 //     0       multiply   arriving   arriving   started     one barrier a step: what was copied for
@@ -15,7 +15,8 @@
 namespace lockstep::cuda {
 namespace {
 
-constexpr int kThreads = 8 * kWarpSize;
+constexpr int kTileWarps = 8;
+constexpr int kThreads = (kTileWarps + 1) * kWarpSize;
 constexpr int kWarpTile = 32;  // rows, and tokens, of a warp
 constexpr int kStages = 4;
 constexpr int kChunk = 16;  // bytes of one copy
@@ -23,11 +24,10 @@ constexpr int kChunk = 16;  // bytes of one copy
 template <WeightType kType, int kRowWarps>
 struct Shape {
   static constexpr int kPanels = kRowWarps * kWarpTile / kPanelRows;
-  static constexpr int kTokens = kThreads / kWarpSize / kRowWarps * kWarpTile;
+  static constexpr int kTokens = kTileWarps / kRowWarps * kWarpTile;
   static constexpr int kBlockBytes = fragment_layout(kType).bytes;
   static constexpr int kChunksPerBlock = kBlockBytes / kChunk;
   static constexpr int kChunks = kPanels * kChunksPerBlock;
-  static constexpr int kCopies = (kChunks + kThreads - 1) / kThreads;  // of weights, per thread
 
   // One block of K: its weights, and its activations. In each 32 tokens, place 8i + c of q holds
   // column c of tile i, which is token 8 * (c / 2) + 2i + c % 2. So lane 4g + t, with columns 2t
@@ -44,69 +44,83 @@ __device__ __forceinline__ int token_of_place(int place) {
   return place / kWarpTile * kWarpTile + column / 2 * 8 + place % kWarpTile / 8 * 2 + column % 2;
 }
 
-// What one thread copies for every block of the run, in the order of the bytes of a panel.
+// The warp that fills the ring: block after block of the run, in the order of the bytes of a panel.
 template <class S, WeightType kType>
 class Loader {
  public:
   __device__ Loader(const LinearParams& p, const Run& run, int first_panel, int first_token)
-      : chains_(p.chains), chain_idx_(run.first_chain), chain_(chain_at(p.chains, chain_idx_)) {
-    const int thread = static_cast<int>(threadIdx.x);
+      : chains_(p.chains),
+        lane_(static_cast<int>(threadIdx.x) % kWarpSize),
+        chain_(chain_at(p.chains, run.first_chain)) {
+    const int64_t first_byte = int64_t{place_of(chains_, chain_)} * S::kBlockBytes;
 #pragma unroll
-    for (int i = 0; i < S::kCopies; ++i) {
-      const int chunk = thread + i * kThreads;
+    for (int i = 0; i < kWeightCopies; ++i) {
+      const int chunk = lane_ + i * kWarpSize;
       int panel = first_panel + chunk / S::kChunksPerBlock;
       if (panel >= p.n_panels) panel = p.n_panels - 1;  // read again; its sums are dropped
-      weights_[i] = p.weights + panel * p.bytes_per_panel + int64_t{chain_.place} * S::kBlockBytes +
-                    chunk % S::kChunksPerBlock * kChunk;
+      weights_[i] =
+          p.weights + panel * p.bytes_per_panel + first_byte + chunk % S::kChunksPerBlock * kChunk;
     }
-    // The first 2 * kTokens threads copy the halves of a token's q, the next kTokens a scale each,
-    // the next, of types with a minimum, a sum each.
-    const bool is_q = thread < 2 * S::kTokens;
-    const int of_floats = thread - 2 * S::kTokens;
-    int token = first_token + (is_q ? token_of_place(thread / 2) : of_floats % S::kTokens);
-    if (token >= p.n_tokens) token = p.n_tokens - 1;
-    if (is_q) {
-      acts_ = reinterpret_cast<const std::byte*>(p.q + token * p.q_stride + thread % 2 * kChunk);
-      act_bytes_ = kChunk;
-    } else if (of_floats < S::kTokens) {
-      acts_ = reinterpret_cast<const std::byte*>(p.scale + token * p.scale_stride);
-      act_bytes_ = sizeof(float);
-    } else if (has_min(kType) && of_floats < 2 * S::kTokens) {
-      acts_ = reinterpret_cast<const std::byte*>(p.sum + token * p.sum_stride);
-      act_bytes_ = sizeof(float);
+    const auto token = [&](int i) {
+      return static_cast<int64_t>(first_token + i < p.n_tokens ? first_token + i : p.n_tokens - 1);
+    };
+#pragma unroll
+    for (int i = 0; i < kQCopies; ++i) {  // two lanes copy the 32 values of a token
+      q_[i] = p.q + token(token_of_place((lane_ + i * kWarpSize) / 2)) * p.q_stride +
+              lane_ % 2 * kChunk;
+    }
+#pragma unroll
+    for (int i = 0; i < kScaleCopies; ++i) {
+      const int64_t of_lane = token(lane_ + i * kWarpSize);
+      scale_[i] = p.scale + of_lane * p.scale_stride;
+      if constexpr (has_min(kType)) sum_[i] = p.sum + of_lane * p.sum_stride;
     }
   }
 
   // Starts the copies of the next block.
   __device__ __forceinline__ void start(typename S::Stage& stage) {
-    const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
-    for (int i = 0; i < S::kCopies; ++i) {
-      const int chunk = thread + i * kThreads;
-      if (S::kChunks % kThreads == 0 || i + 1 < S::kCopies || chunk < S::kChunks) {
+    for (int i = 0; i < kWeightCopies; ++i) {
+      const int chunk = lane_ + i * kWarpSize;
+      if ((i + 1) * kWarpSize <= S::kChunks || chunk < S::kChunks) {
         copy_async<kChunk>(stage.weights + chunk * kChunk, weights_[i]);
       }
       weights_[i] += S::kBlockBytes;
     }
-    const int column = chain_.column;
-    if (act_bytes_ == kChunk) {
-      copy_async<kChunk>(stage.q + thread * kChunk, acts_ + int64_t{column} * kBlockLen);
-    } else if (act_bytes_ != 0) {
-      copy_async<sizeof(float)>(stage.scales + (thread - 2 * S::kTokens),
-                                acts_ + int64_t{column} * int64_t{sizeof(float)});
+#pragma unroll
+    for (int i = 0; i < kQCopies; ++i) {
+      copy_async<kChunk>(stage.q + (lane_ + i * kWarpSize) * kChunk,
+                         q_[i] + int64_t{chain_.column} * kBlockLen);
+    }
+#pragma unroll
+    for (int i = 0; i < kScaleCopies; ++i) {
+      float* to = stage.scales + lane_ + i * kWarpSize;
+      copy_async<sizeof(float)>(to, scale_[i] + chain_.column);
+      if constexpr (has_min(kType)) {
+        copy_async<sizeof(float)>(to + S::kTokens, sum_[i] + chain_.column);
+      }
     }
     chain_.column += chains_.n_lanes;
-    if (--chain_.n_blocks == 0) chain_ = chain_at(chains_, ++chain_idx_);
+    if (--chain_.n_blocks == 0) chain_ = chain_after(chains_, chain_);
   }
 
  private:
+  static constexpr int kWeightCopies = (S::kChunks + kWarpSize - 1) / kWarpSize;
+  static constexpr int kQCopies = 2 * S::kTokens / kWarpSize;
+  static constexpr int kScaleCopies = S::kTokens / kWarpSize;
+
   const Chains& chains_;
-  int chain_idx_;
+  const int lane_;
   Chain chain_;  // what is left of it
-  const std::byte* weights_[S::kCopies];
-  const std::byte* acts_ = nullptr;  // of column 0
-  int act_bytes_ = 0;                // of a copy; 0 = this thread copies no activations
+  const std::byte* weights_[kWeightCopies];
+  const int8_t* q_[kQCopies];  // of column 0, as the next ones
+  const float* scale_[kScaleCopies];
+  const float* sum_[kScaleCopies];
 };
+
+// The barrier of a step. The loader and the other warps call it from loops of their own, as often
+// as the run has blocks; the hardware counts the warps that have arrived.
+__device__ __forceinline__ void meet() { __syncthreads(); }
 
 // Adds one block of K to the sums of a warp: [row tile][token tile][4].
 template <class S, WeightType kType>
@@ -136,6 +150,12 @@ __device__ __forceinline__ void multiply(const typename S::Stage& stage, int row
   }
 }
 
+__device__ __forceinline__ int n_blocks_of(const Chains& chains, const Run& run) {
+  const Chain last = chain_at(chains, run.first_chain + run.n_chains - 1);
+  return place_of(chains, last) + last.n_blocks -
+         place_of(chains, chain_at(chains, run.first_chain));
+}
+
 // One run of 32 * kRowWarps rows. blockIdx: (token tile, row tile, run).
 template <WeightType kType, int kRowWarps>
 __global__ void __launch_bounds__(kThreads, 2) tiled(const __grid_constant__ LinearParams p) {
@@ -148,29 +168,34 @@ __global__ void __launch_bounds__(kThreads, 2) tiled(const __grid_constant__ Lin
   const int first_panel = static_cast<int>(blockIdx.y) * S::kPanels;
   const Run run = run_at(p.chains, static_cast<int>(blockIdx.z));
 
-  const int last_chain = run.first_chain + run.n_chains - 1;
-  const Chain last = chain_at(p.chains, last_chain);
-  int n_to_load = last.place + last.n_blocks - chain_at(p.chains, run.first_chain).place;
-  Loader<S, kType> loader(p, run, first_panel, first_token);
-#pragma unroll
-  for (int stage = 0; stage < kStages - 1; ++stage) {
-    if (n_to_load-- > 0) loader.start(ring[stage]);
-    commit_copies();
+  if (warp == kTileWarps) {
+    Loader<S, kType> loader(p, run, first_panel, first_token);
+    const int n_blocks = n_blocks_of(p.chains, run);
+    for (int b = 0; b < kStages - 1; ++b) {
+      if (b < n_blocks) loader.start(ring[b]);
+      commit_copies();
+    }
+#pragma unroll 1
+    for (unsigned b = 0; b < static_cast<unsigned>(n_blocks); ++b) {
+      wait_for_copies<kStages - 2>();
+      meet();
+      const unsigned next = b + kStages - 1;
+      if (next < static_cast<unsigned>(n_blocks)) loader.start(ring[next % kStages]);
+      commit_copies();
+    }
+    return;
   }
 
   float acc[32];
   PendingSums<32> pending;
-  int stage = 0;
-  for (int i = 0; i < run.n_chains; ++i) {
-    const int n_blocks = chain_at(p.chains, run.first_chain + i).n_blocks;
+  Chain chain = chain_at(p.chains, run.first_chain);
+  unsigned stage = 0;
+  for (int i = 0; i < run.n_chains; ++i, chain = chain_after(p.chains, chain)) {
 #pragma unroll
     for (float& sum : acc) sum = 0.0f;
 #pragma unroll 1
-    for (int b = 0; b < n_blocks; ++b) {
-      wait_for_copies<kStages - 2>();
-      __syncthreads();  // this stage is there for all, and all have left the one before
-      if (n_to_load-- > 0) loader.start(ring[(stage + kStages - 1) % kStages]);
-      commit_copies();
+    for (int b = 0; b < chain.n_blocks; ++b) {
+      meet();
       multiply<S, kType>(ring[stage], row_warp, token_warp, lane, acc);
       stage = (stage + 1) % kStages;
     }
