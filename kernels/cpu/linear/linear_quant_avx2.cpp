@@ -16,7 +16,7 @@ namespace {
 constexpr int kMaxTokens = 4;
 constexpr int kHalves = 2;
 constexpr int kHalfRows = kPanelRows / kHalves;
-constexpr int64_t kPrefetchBytes = 2048;  // ahead of the current block, for a single token
+constexpr int64_t kPrefetchBytes = 4096;  // ahead of the current block
 
 [[gnu::always_inline]] inline __m256i load(const std::byte* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
@@ -83,6 +83,13 @@ template <WeightType kType>
   return isum;
 }
 
+template <WeightType kType>
+[[gnu::always_inline]] inline void prefetch(const std::byte* block) {
+  for (int i = 0; i < block_layout(kType).bytes; i += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(block + i + kPrefetchBytes), _MM_HINT_T0);
+  }
+}
+
 // Eight rows of a panel and a group of tokens: as much as 16 registers hold.
 template <WeightType kType, int kTokens>
 struct HalfGroup {
@@ -120,6 +127,8 @@ struct HalfGroup {
         sum.of[t] = _mm256_fmadd_ps(min, x_sum, sum.of[t]);
       }
     }
+    // The other half and later groups of tokens find the panel in the cache.
+    if (kTokens > 1 && half == 0 && first_token == 0) prefetch<kType>(weights);
     return weights + kLayout.bytes;
   }
 
@@ -142,9 +151,7 @@ struct WholeGroup {
 
   [[gnu::always_inline]] const std::byte* add_block(const std::byte* weights, int64_t block,
                                                     int n_values, Sum& sum) const {
-    for (int i = 0; i < Half::kLayout.bytes; i += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(weights + i + kPrefetchBytes), _MM_HINT_T0);
-    }
+    prefetch<kType>(weights);
     Half{job, first_token, 0}.add_block(weights, block, n_values, sum.of[0]);
     return Half{job, first_token, 1}.add_block(weights, block, n_values, sum.of[1]);
   }
