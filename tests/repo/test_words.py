@@ -38,7 +38,7 @@ ELSEWHERE = re.compile(r"\b(DESIGN|ACCEPTANCE|STYLE|review)\.md|\(DESIGN\b|ACCEP
 # A leaf of the order of sums, a lane of a leaf or of a warp.
 NUMERICS = re.compile(
     r"kernels/|parallel/|node/model/(weights|rank|forward)/|clients/cli/inspect\.cpp|bench/gpu/"
-    r"|docs/(numerics|glossary)\.md|docs/decisions/\d+-[a-z-]*leaf|ARCHITECTURE\.md"
+    r"|docs/(numerics|glossary)\.md|docs/decisions/\d+-[a-z-]*(leaf|lanes)|ARCHITECTURE\.md"
     r"|tests/(unit/(kernels|parallel|model)|bits|cuda_emulation|nccl_emulation|reference)/"
     r"|tests/repo/rooms\.py")
 # The noun. "leaves" alone may be the verb.
