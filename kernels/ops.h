@@ -13,6 +13,7 @@
 #include <span>
 
 #include "common/threads/progress.h"
+#include "kernels/copies.h"
 #include "kernels/layout/leaves.h"
 #include "kernels/layout/packed_weights.h"
 #include "kernels/view.h"
@@ -229,13 +230,19 @@ const char* to_string(Isa isa);
 std::span<const Isa> available_isas();
 Isa best_isa();  // the last of available_isas()
 
-// Stream: an in-order queue of ops on one device, and the only way to run an op. One rank thread
-// owns and uses it. A CPU stream runs each op on its own team of threads before launch() returns.
+// Stream: an in-order queue of ops and copies on one device, and the only way to run an op. One
+// rank thread owns and uses it. A CPU stream runs each op on its own team of threads before
+// launch() returns, and its copies are done when they return.
 class Stream {
  public:
   virtual ~Stream() = default;
   virtual const char* name() const = 0;  // "cpu/avx2"
-  virtual void wait() = 0;               // blocks until all launched ops are done
+  virtual void wait() = 0;               // blocks until all that is queued is done
+
+  virtual void copy_to_device(const CopyArgs& copy) = 0;
+  virtual void copy_to_host(const CopyArgs& copy) = 0;
+  virtual void fill(const FillArgs& args) = 0;
+  virtual std::unique_ptr<Event> make_event() = 0;
 
   virtual void launch(const EmbedArgs&) = 0;
   virtual void launch(const RmsNormArgs&) = 0;

@@ -1,5 +1,7 @@
 #include "kernels/cpu/cpu_stream.h"
 
+#include <cstring>
+
 #include "common/check.h"
 #include "kernels/cpu/team/float_mode.h"
 
@@ -12,6 +14,14 @@ bool has(Isa isa) {
   }
   return false;
 }
+
+// All that a CPU stream queues is done at once.
+class PastEvent final : public Event {
+ public:
+  void record() override {}
+  bool is_done() const override { return true; }
+  void wait() const override {}
+};
 
 }  // namespace
 
@@ -32,6 +42,28 @@ void CpuStream::run(CpuOps::Op<Args> op, const Args& args) {
   op(args, team_);
   team_.progress(0).bump();
 }
+
+void CpuStream::copy_to_device(const CopyArgs& copy) {
+  for (int64_t row = 0; row < copy.n_rows; ++row) {
+    std::memcpy(copy.device + row * copy.device_stride, copy.host + row * copy.host_stride,
+                static_cast<size_t>(copy.row_bytes));
+  }
+}
+
+void CpuStream::copy_to_host(const CopyArgs& copy) {
+  for (int64_t row = 0; row < copy.n_rows; ++row) {
+    std::memcpy(copy.host + row * copy.host_stride, copy.device + row * copy.device_stride,
+                static_cast<size_t>(copy.row_bytes));
+  }
+}
+
+void CpuStream::fill(const FillArgs& args) {
+  for (int64_t row = 0; row < args.n_rows; ++row) {
+    std::memset(args.data + row * args.stride, args.value, static_cast<size_t>(args.row_bytes));
+  }
+}
+
+std::unique_ptr<Event> CpuStream::make_event() { return std::make_unique<PastEvent>(); }
 
 void CpuStream::launch(const EmbedArgs& args) { run(ops_.embed, args); }
 void CpuStream::launch(const RmsNormArgs& args) { run(ops_.rms_norm, args); }

@@ -18,6 +18,11 @@ class CpuStream final : public Stream {
   const char* name() const override { return name_.c_str(); }
   void wait() override {}
 
+  void copy_to_device(const CopyArgs& copy) override;
+  void copy_to_host(const CopyArgs& copy) override;
+  void fill(const FillArgs& args) override;
+  std::unique_ptr<Event> make_event() override;
+
   void launch(const EmbedArgs& args) override;
   void launch(const RmsNormArgs& args) override;
   void launch(const QuantizeArgs& args) override;

@@ -11,14 +11,14 @@
 namespace lockstep {
 namespace {
 
-class Event {
+class TimedEvent {
  public:
-  Event() { CUDA_CHECK(cudaEventCreate(&event_)); }
-  ~Event() { CUDA_CHECK(cudaEventDestroy(event_)); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
+  TimedEvent() { CUDA_CHECK(cudaEventCreate(&event_)); }
+  ~TimedEvent() { CUDA_CHECK(cudaEventDestroy(event_)); }
+  TimedEvent(const TimedEvent&) = delete;
+  TimedEvent& operator=(const TimedEvent&) = delete;
   void record(cudaStream_t stream) { CUDA_CHECK(cudaEventRecord(event_, stream)); }
-  double milliseconds_since(const Event& start) const {
+  double milliseconds_since(const TimedEvent& start) const {
     float ms = 0.0f;
     CUDA_CHECK(cudaEventSynchronize(event_));
     CUDA_CHECK(cudaEventElapsedTime(&ms, start.event_, event_));
@@ -66,7 +66,7 @@ double lockstep_cuda_time(Stream& stream, const std::function<void()>& launches,
     for (int i = 0; i < n_runs; ++i) launches();
   });
   graph.launch(handle);  // warm-up
-  Event start, end;
+  TimedEvent start, end;
   start.record(handle);
   graph.launch(handle);
   end.record(handle);

@@ -33,6 +33,32 @@ void leave_behind(LeftBehind left) {
   all.push_back(std::move(left));
 }
 
+class CudaEvent final : public Event {
+ public:
+  explicit CudaEvent(const CudaStream& stream) : stream_(stream) {
+    stream_.on_device();
+    CUDA_CHECK(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
+  }
+  ~CudaEvent() override { CUDA_CHECK(cudaEventDestroy(event_)); }
+  CudaEvent(const CudaEvent&) = delete;
+  CudaEvent& operator=(const CudaEvent&) = delete;
+
+  void record() override { CUDA_CHECK(cudaEventRecord(event_, stream_.on_device())); }
+  bool is_done() const override {
+    const cudaError_t state = cudaEventQuery(event_);
+    if (state == cudaErrorNotReady) return false;
+    CUDA_CHECK(state);
+    return true;
+  }
+  void wait() const override { CUDA_CHECK(cudaEventSynchronize(event_)); }
+
+ private:
+  const CudaStream& stream_;
+  cudaEvent_t event_ = nullptr;
+};
+
+size_t as_size(int64_t n) { return static_cast<size_t>(n); }
+
 [[noreturn]] void no_kernel(const char* op) {
   check_failed(__FILE__, __LINE__, "CUDA has no kernel for this yet", op);
 }
@@ -81,6 +107,39 @@ cudaStream_t CudaStream::on_device() const {
 AttentionScratch CudaStream::scratch() const {
   return {attention_scratch_.as<float>(), attention_scratch_.bytes() / int64_t{sizeof(float)}};
 }
+
+void CudaStream::copy_to_device(const CopyArgs& copy) {
+  if (copy.n_rows == 1) {
+    CUDA_CHECK(cudaMemcpyAsync(copy.device, copy.host, as_size(copy.row_bytes),
+                               cudaMemcpyHostToDevice, on_device()));
+  } else {
+    CUDA_CHECK(cudaMemcpy2DAsync(copy.device, as_size(copy.device_stride), copy.host,
+                                 as_size(copy.host_stride), as_size(copy.row_bytes),
+                                 as_size(copy.n_rows), cudaMemcpyHostToDevice, on_device()));
+  }
+}
+
+void CudaStream::copy_to_host(const CopyArgs& copy) {
+  if (copy.n_rows == 1) {
+    CUDA_CHECK(cudaMemcpyAsync(copy.host, copy.device, as_size(copy.row_bytes),
+                               cudaMemcpyDeviceToHost, on_device()));
+  } else {
+    CUDA_CHECK(cudaMemcpy2DAsync(copy.host, as_size(copy.host_stride), copy.device,
+                                 as_size(copy.device_stride), as_size(copy.row_bytes),
+                                 as_size(copy.n_rows), cudaMemcpyDeviceToHost, on_device()));
+  }
+}
+
+void CudaStream::fill(const FillArgs& args) {
+  if (args.n_rows == 1) {
+    CUDA_CHECK(cudaMemsetAsync(args.data, args.value, as_size(args.row_bytes), on_device()));
+  } else {
+    CUDA_CHECK(cudaMemset2DAsync(args.data, as_size(args.stride), args.value,
+                                 as_size(args.row_bytes), as_size(args.n_rows), on_device()));
+  }
+}
+
+std::unique_ptr<Event> CudaStream::make_event() { return std::make_unique<CudaEvent>(*this); }
 
 void CudaStream::launch(const RmsNormArgs& args) { rms_norm(args, on_device()); }
 void CudaStream::launch(const AddRmsNormArgs& args) { add_rms_norm(args, on_device()); }

@@ -28,6 +28,12 @@ class CudaStream final : public Stream {
 
   const char* name() const override { return name_.c_str(); }
   void wait() override;
+
+  void copy_to_device(const CopyArgs& copy) override;
+  void copy_to_host(const CopyArgs& copy) override;
+  void fill(const FillArgs& args) override;
+  std::unique_ptr<Event> make_event() override;
+
   // The CUDA stream, for code that queues work behind the ops: collectives, timers. Also makes the
   // stream's device the current device of the calling thread, which CUDA requires for a launch.
   cudaStream_t on_device() const;

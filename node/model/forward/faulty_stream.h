@@ -38,6 +38,11 @@ class FaultyStream final : public Stream {
   const char* name() const override { return stream_->name(); }
   void wait() override { stream_->wait(); }
 
+  void copy_to_device(const CopyArgs& copy) override { stream_->copy_to_device(copy); }
+  void copy_to_host(const CopyArgs& copy) override { stream_->copy_to_host(copy); }
+  void fill(const FillArgs& args) override { stream_->fill(args); }
+  std::unique_ptr<Event> make_event() override { return stream_->make_event(); }
+
   void launch(const CopyBlocksArgs& args) override;
   void launch(const FiniteRowsArgs& args) override;
   void launch(const RopeStoreArgs& args) override;
