@@ -18,10 +18,19 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual const std::string& name() const = 0;  // "cuda:0 NVIDIA H100 80GB HBM3"
+  // Whether the device's memory is ordinary memory of this process, as a CPU's is.
+  virtual bool is_host() const = 0;
 
-  // 256-byte aligned, not zeroed. Throws std::bad_alloc when no memory is left.
-  virtual std::byte* allocate(int64_t n_bytes) = 0;
-  virtual void release(std::byte* data) = 0;
+  // At least 256-byte aligned; the contents are undefined. Throws std::bad_alloc when no memory is
+  // left. Memory for weights may get larger pages.
+  virtual std::byte* allocate(int64_t n_bytes, MemoryTag tag) = 0;
+  virtual void release(std::byte* data, int64_t n_bytes) = 0;  // n_bytes: as allocated
+  // Host memory that streams copy to and from: page-locked where that makes a difference. Throws
+  // std::bad_alloc.
+  virtual std::byte* allocate_host(int64_t n_bytes) = 0;
+  virtual void release_host(std::byte* data, int64_t n_bytes) = 0;
+  // Bytes that allocate() can still give, about; 0 = unknown.
+  virtual int64_t free_bytes() const = 0;
 
   // Both return when the bytes have arrived. Neither is ordered with streams: the caller must
   // wait() for a stream that uses the memory first.
@@ -32,14 +41,18 @@ class Device {
   virtual std::unique_ptr<Stream> make_stream(const StreamLimits& limits, MemoryLedger& ledger) = 0;
 };
 
+// The CPU as a device, whose memory is the process's own. Its streams have the options' threads and
+// instruction set, and the limits that make_stream() is given. Any thread.
+std::unique_ptr<Device> make_cpu_device(const CpuStreamOptions& options);
+
 // Memory of a device, booked in a ledger; the destructor releases both. Device and ledger must
-// outlive the buffer.
+// outlive the buffer. Without bytes there is no memory, and data() is null.
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
   DeviceBuffer(Device& device, MemoryLedger& ledger, MemoryTag tag, int64_t n_bytes)
       : device_(&device),
-        data_(device.allocate(n_bytes)),
+        data_(n_bytes > 0 ? device.allocate(n_bytes, tag) : nullptr),
         n_bytes_(n_bytes),
         reservation_(ledger, tag, n_bytes) {}
   DeviceBuffer(DeviceBuffer&& other) noexcept { *this = std::move(other); }
@@ -51,7 +64,7 @@ class DeviceBuffer {
     return *this;
   }
   ~DeviceBuffer() {
-    if (device_ != nullptr) device_->release(data_);
+    if (data_ != nullptr) device_->release(data_, n_bytes_);
   }
 
   std::byte* data() const { return data_; }
@@ -60,6 +73,37 @@ class DeviceBuffer {
   T* as() const {
     return reinterpret_cast<T*>(data_);
   }
+
+ private:
+  Device* device_ = nullptr;
+  std::byte* data_ = nullptr;
+  int64_t n_bytes_ = 0;
+  Reservation reservation_;
+};
+
+// Host memory for the copies of a device's streams, booked like a DeviceBuffer.
+class HostBuffer {
+ public:
+  HostBuffer() = default;
+  HostBuffer(Device& device, MemoryLedger& ledger, MemoryTag tag, int64_t n_bytes)
+      : device_(&device),
+        data_(n_bytes > 0 ? device.allocate_host(n_bytes) : nullptr),
+        n_bytes_(n_bytes),
+        reservation_(ledger, tag, n_bytes) {}
+  HostBuffer(HostBuffer&& other) noexcept { *this = std::move(other); }
+  HostBuffer& operator=(HostBuffer&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    std::swap(n_bytes_, other.n_bytes_);
+    std::swap(reservation_, other.reservation_);
+    return *this;
+  }
+  ~HostBuffer() {
+    if (data_ != nullptr) device_->release_host(data_, n_bytes_);
+  }
+
+  std::byte* data() const { return data_; }
+  int64_t bytes() const { return n_bytes_; }
 
  private:
   Device* device_ = nullptr;

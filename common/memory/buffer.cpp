@@ -9,16 +9,22 @@
 
 namespace lockstep {
 
-Buffer::Buffer(MemoryLedger& ledger, MemoryTag tag, int64_t bytes) : bytes_(round_up(bytes, 64)) {
-  if (bytes_ == 0) return;
-  void* p = ::mmap(nullptr, static_cast<size_t>(bytes_), PROT_READ | PROT_WRITE,
+std::byte* map_pages(int64_t n_bytes, MemoryTag tag) {
+  void* p = ::mmap(nullptr, static_cast<size_t>(n_bytes), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) throw std::bad_alloc();
-  data_ = static_cast<std::byte*>(p);
   // Weights are read completely for every token, so large pages avoid a TLB miss every 4 KiB.
   // Memory that is touched only in part gets no large pages, because they would increase resident
   // memory.
-  if (tag == MemoryTag::kWeights) ::madvise(p, static_cast<size_t>(bytes_), MADV_HUGEPAGE);
+  if (tag == MemoryTag::kWeights) ::madvise(p, static_cast<size_t>(n_bytes), MADV_HUGEPAGE);
+  return static_cast<std::byte*>(p);
+}
+
+void unmap_pages(std::byte* data, int64_t n_bytes) { ::munmap(data, static_cast<size_t>(n_bytes)); }
+
+Buffer::Buffer(MemoryLedger& ledger, MemoryTag tag, int64_t bytes) : bytes_(round_up(bytes, 64)) {
+  if (bytes_ == 0) return;
+  data_ = map_pages(bytes_, tag);
   reservation_ = Reservation(ledger, tag, bytes_);
 }
 
@@ -32,7 +38,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 }
 
 Buffer::~Buffer() {
-  if (data_ != nullptr) ::munmap(data_, static_cast<size_t>(bytes_));
+  if (data_ != nullptr) unmap_pages(data_, bytes_);
 }
 
 }  // namespace lockstep

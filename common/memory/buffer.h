@@ -9,6 +9,11 @@
 
 namespace lockstep {
 
+// Maps n_bytes (above 0) of zeroed pages. The kernel gives them memory on first touch; pages for
+// weights are large ones where it can. Throws std::bad_alloc.
+std::byte* map_pages(int64_t n_bytes, MemoryTag tag);
+void unmap_pages(std::byte* data, int64_t n_bytes);
+
 class Buffer {
  public:
   Buffer() = default;

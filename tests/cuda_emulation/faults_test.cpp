@@ -208,8 +208,8 @@ TEST(CudaStreamDeathTest, WeightsThatAWideLoadCannotReadAreRefused) {
 TEST(CudaDevice, MoreMemoryThanThereIsIsAnAnswer) {
   const std::unique_ptr<Device> device = cuda::open_device(3);
   EXPECT_EQ(device->name(), "cuda:3 emulated GPU 3");
-  EXPECT_THROW(device->allocate(int64_t{1} << 40), std::bad_alloc);
-  device->release(device->allocate(1000));
+  EXPECT_THROW(device->allocate(int64_t{1} << 40, MemoryTag::kKv), std::bad_alloc);
+  device->release(device->allocate(1000, MemoryTag::kKv), 1000);
 }
 
 TEST(CudaDevice, AStreamBooksItsScratchAndHasNoneWithoutAttention) {
@@ -228,7 +228,7 @@ TEST(CudaDevice, AnyThreadMayUseADeviceAndNoneTouchesAnother) {
   MemoryLedger ledger;
   std::unique_ptr<Device> device = cuda::open_device(3);
   std::unique_ptr<Stream> stream = device->make_stream({.head_dim = 32}, ledger);
-  std::byte* memory = device->allocate(1000);
+  std::byte* memory = device->allocate(1000, MemoryTag::kKv);
   Rows rows;
   auto side = std::make_unique<DeviceSide>(*device, *stream);
   const AttentionArgs args = rows.args(*side);
@@ -240,7 +240,7 @@ TEST(CudaDevice, AnyThreadMayUseADeviceAndNoneTouchesAnother) {
     EXPECT_EQ(cuda_emulation::devices_used(), std::vector<int>{3});
   }).join();
   std::thread([&] {
-    device->release(memory);
+    device->release(memory, 1000);
     side.reset();
     stream.reset();
     EXPECT_EQ(cuda_emulation::devices_used(), std::vector<int>{3});

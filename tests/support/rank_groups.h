@@ -11,7 +11,6 @@
 
 #include "common/load_error.h"
 #include "parallel/nccl/nccl_group.h"
-#include "tests/support/host_device.h"
 #include "tests/support/paths.h"
 
 namespace lockstep::testing {
@@ -41,7 +40,7 @@ class InProcessKind final : public GroupKind {
     for (auto& communicator :
          make_local_group(n_ranks, {.tick = deadline / 10, .n_ticks = 10, .progress = {}})) {
       auto ledger = std::make_unique<MemoryLedger>();
-      auto device = std::make_unique<HostDevice>();
+      auto device = make_cpu_device({.isa = Isa::kReference, .limits = {}});
       auto stream = device->make_stream({}, *ledger);
       ranks.push_back(
           {std::move(ledger), std::move(device), std::move(stream), std::move(communicator)});

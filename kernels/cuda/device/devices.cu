@@ -18,21 +18,35 @@ class CudaDevice final : public Device {
 
   const std::string& name() const override { return name_; }
 
-  std::byte* allocate(int64_t n_bytes) override {
+  bool is_host() const override { return false; }
+
+  std::byte* allocate(int64_t n_bytes, MemoryTag /*tag*/) override {
     CUDA_CHECK(cudaSetDevice(idx_));
     void* data = nullptr;
-    const cudaError_t error = cudaMalloc(&data, static_cast<size_t>(n_bytes));
-    if (error == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // clears the error, which is not fatal
-      throw std::bad_alloc();
-    }
-    CUDA_CHECK(error);
-    return static_cast<std::byte*>(data);
+    return checked(cudaMalloc(&data, static_cast<size_t>(n_bytes)), data);
   }
 
-  void release(std::byte* data) override {
+  void release(std::byte* data, int64_t /*n_bytes*/) override {
     CUDA_CHECK(cudaSetDevice(idx_));
     CUDA_CHECK(cudaFree(data));
+  }
+
+  std::byte* allocate_host(int64_t n_bytes) override {
+    CUDA_CHECK(cudaSetDevice(idx_));
+    void* data = nullptr;
+    return checked(cudaMallocHost(&data, static_cast<size_t>(n_bytes)), data);
+  }
+
+  void release_host(std::byte* data, int64_t /*n_bytes*/) override {
+    CUDA_CHECK(cudaSetDevice(idx_));
+    CUDA_CHECK(cudaFreeHost(data));
+  }
+
+  int64_t free_bytes() const override {
+    CUDA_CHECK(cudaSetDevice(idx_));
+    size_t n_free = 0, n_total = 0;
+    CUDA_CHECK(cudaMemGetInfo(&n_free, &n_total));
+    return static_cast<int64_t>(n_free);
   }
 
   void upload(void* device_data, const void* host_data, int64_t n_bytes) override {
@@ -47,6 +61,15 @@ class CudaDevice final : public Device {
   }
 
  private:
+  // The memory that a call has allocated. (`data` is a reference: the call runs first.)
+  static std::byte* checked(cudaError_t error, void*& data) {
+    if (error == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // clears the error, which is not fatal
+      throw std::bad_alloc();
+    }
+    CUDA_CHECK(error);
+    return static_cast<std::byte*>(data);
+  }
   void copy(void* to, const void* from, int64_t n_bytes, cudaMemcpyKind kind) const {
     CUDA_CHECK(cudaSetDevice(idx_));
     CUDA_CHECK(cudaMemcpy(to, from, static_cast<size_t>(n_bytes), kind));

@@ -20,16 +20,19 @@ BlockStoreShape kv_shape(const ModelConfig& model, const RankShard& shard,
           .tag = config.kv_cache ? MemoryTag::kKv : MemoryTag::kActivations};
 }
 
-CpuStreamOptions stream_options(const ModelConfig& model, const RankShard& shard,
-                                const RankGroupConfig& config,
-                                std::span<ProgressCounter> progress) {
+CpuStreamOptions cpu_options(const RankGroupConfig& config, std::span<ProgressCounter> progress) {
   return {.isa = config.isa,
           .n_threads = config.threads_per_rank,
           .n_threads_in_process = config.n_ranks * config.threads_per_rank,
-          .limits = {.max_tokens = config.limits.max_tokens,
-                     .max_dim = std::max(model.shape.hidden_dim, shard.n_ffn),
-                     .head_dim = model.shape.head_dim},
+          .limits = {},
           .progress = progress};
+}
+
+StreamLimits stream_limits(const ModelConfig& model, const RankShard& shard,
+                           const RankGroupConfig& config) {
+  return {.max_tokens = config.limits.max_tokens,
+          .max_dim = std::max(model.shape.hidden_dim, shard.n_ffn),
+          .head_dim = model.shape.head_dim};
 }
 
 }  // namespace
@@ -39,10 +42,10 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
     : rank_(rank),
       config_(config),
       progress_(progress.front()),
+      device_(config.devices->open(rank, cpu_options(config, progress))),
       stream_(with_fault_points(
-          make_cpu_stream(stream_options(file.config(), plan.ranks[static_cast<size_t>(rank)],
-                                         config, progress),
-                          ledger),
+          device_->make_stream(
+              stream_limits(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
           {.limits = config.limits,
            .n_layers = file.config().n_layers,
            .is_last_rank = rank == config.n_ranks - 1,

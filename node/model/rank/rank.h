@@ -1,6 +1,6 @@
-// Rank: one tensor-parallel rank. Owns its shard of the weights, its KV bytes, its workspace, its
-// stream and the forward pass over them. Built and used on the rank's own thread, so that memory is
-// first touched by the thread that reads it (NUMA).
+// Rank: one tensor-parallel rank. Owns its device and stream, its shard of the weights, its KV
+// bytes, its workspace and the forward pass over them. Built and used on the rank's own thread, so
+// that memory is first touched by the thread that reads it (NUMA).
 #pragma once
 
 #include <memory>
@@ -10,6 +10,7 @@
 
 #include "common/memory/ledger.h"
 #include "common/threads/progress.h"
+#include "kernels/device.h"
 #include "node/kv/block_store.h"
 #include "node/kv/host/host_block_store.h"
 #include "node/model/forward/faulty_stream.h"
@@ -62,7 +63,8 @@ class Rank {
   const int rank_;
   const RankGroupConfig& config_;
   ProgressCounter& progress_;
-  std::unique_ptr<RankStream> stream_;
+  const std::unique_ptr<Device> device_;
+  const std::unique_ptr<RankStream> stream_;
   LoadedWeights loaded_;
   BlockStore kv_;
   std::optional<HostBlockStore> host_kv_;  // set if there is a host tier

@@ -1,4 +1,3 @@
-#include "kernels/kv_layout.h"
 #include "node/model/rank/rank_group.h"
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "common/log.h"
 #include "common/threads/progress.h"
 #include "common/threads/threads.h"
+#include "kernels/kv_layout.h"
 #include "node/model/rank/rank.h"
 #include "node/model/weights/rope_table.h"
 
@@ -188,11 +188,12 @@ void RankGroup::Impl::stop_ranks() {
 }
 
 void RankGroup::Impl::make_communicators() {
-  communicators = make_local_group(config.n_ranks,
-                                   {.tick = config.watch_tick,
-                                    .n_ticks = config.collective_ticks,
-                                    .progress = [this] { return sum_of(progress); }},
-                                   config.n_ranks * config.threads_per_rank);
+  communicators =
+      value_or_throw(config.devices->make_group(config.n_ranks,
+                                                {.tick = config.watch_tick,
+                                                 .n_ticks = config.collective_ticks,
+                                                 .progress = [this] { return sum_of(progress); }},
+                                                config.n_ranks * config.threads_per_rank));
 }
 
 void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {

@@ -16,11 +16,14 @@
 #include "node/model/rank/rank_settings.h"
 #include "node/step/executor.h"
 #include "node/step/step_plan.h"
+#include "parallel/devices/device_provider.h"
 
 namespace lockstep {
 
 struct RankGroupConfig {
-  int n_ranks = 1;           // --tensor-parallel-size
+  std::shared_ptr<const DeviceProvider> devices = cpu_devices();  // --device
+  std::string why_cpu;  // what --device auto lacked for cuda; empty if it had all or was not asked
+  int n_ranks = 1;      // --tensor-parallel-size
   int threads_per_rank = 1;  // --threads-per-rank
   Isa isa = best_isa();
   DType kv_dtype = DType::kK16V8;

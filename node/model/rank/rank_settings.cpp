@@ -24,6 +24,7 @@ RankSettings rank_settings(const RankGroupConfig& config) {
       number("max_num_batched_tokens", limits.max_tokens),
       number("tensor_parallel_size", config.n_ranks),
       number("threads_per_rank", config.threads_per_rank),
+      {"device", config.devices->kind()},
       {"isa", std::string(to_string(config.isa))},
   };
 }

@@ -32,6 +32,9 @@ NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSin
       template_(std::move(checked.chat_template)),
       sampling_defaults_(std::move(checked.sampling_defaults)),
       ranks_config_(std::move(checked.ranks)) {
+  if (!ranks_config_.why_cpu.empty()) {
+    log(LogLevel::kInfo, "device is auto, and the model runs on the CPU: " + ranks_config_.why_cpu);
+  }
   EngineConfig engine_config = std::move(checked.engine);
   ranks_ = std::make_unique<RankGroup>(*checked.file, ranks_config_, ledger_);
   check_engine_settings(engine_config, ranks_config_, *ranks_);

@@ -42,6 +42,7 @@ NodeConfig with_defaults(NodeConfig config, const RankGroupConfig& ranks) {
   config.max_num_queued_tokens = queued_tokens(config, ranks.limits);
   config.threads_per_rank = ranks.threads_per_rank;
   config.kv_cache_dtype = kv_dtype_name(ranks.kv_dtype);
+  config.device = ranks.devices->kind();
   return config;
 }
 

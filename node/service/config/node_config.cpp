@@ -11,6 +11,7 @@
 #include "common/text/utf8.h"
 #include "node/engine/sequence/context_cut.h"
 #include "node/model/kv_dtype.h"
+#include "node/service/config/device_choice.h"
 #include "node/service/config/kv_pool_size.h"
 
 namespace lockstep {
@@ -100,6 +101,9 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   require_range("threads_per_rank", config.threads_per_rank, 0, kMaxThreads);
   require_range("verbosity", config.verbosity, 0, 3);
   RankGroupConfig ranks;
+  DeviceChoice choice = choose_devices(config);
+  ranks.devices = std::move(choice.devices);
+  ranks.why_cpu = std::move(choice.why_cpu);
   ranks.n_ranks = static_cast<int>(config.tensor_parallel_size);
   ranks.threads_per_rank = config.threads_per_rank > 0
                                ? static_cast<int>(config.threads_per_rank)

@@ -23,6 +23,8 @@ struct NodeConfig {
   std::string listen = "tcp://127.0.0.1:5556";
   std::string admin = "127.0.0.1:0";
   std::string events, events_replay;
+  std::string device = "auto";
+  std::string cuda_module, nccl_library;
   int64_t tensor_parallel_size = 1;
   int64_t threads_per_rank = 0;
   int64_t num_kv_blocks = 0;
@@ -58,6 +60,17 @@ struct NodeConfig {
     v(served_model_name, "served_model_name", "",
       "Name under which requests address the model. An empty name stands for the file's name "
       "without .gguf.");
+    v.group("Device");
+    v(device, "device", "auto|cpu|cuda",
+      "Where the model runs: on the CPU, or on GPUs, one for each rank. auto takes the GPUs if "
+      "there "
+      "are enough, and the CPU otherwise.");
+    v(cuda_module, "cuda_module", "FILE",
+      "File of the CUDA module; for tests. An empty name stands for liblockstep_cuda.so beside the "
+      "program.");
+    v(nccl_library, "nccl_library", "FILE",
+      "File of the NCCL library, which several GPUs need; for tests. An empty name stands for "
+      "libnccl.so.2 where the system finds it.");
     v.group("Parallelism");
     v(tensor_parallel_size, "tensor_parallel_size", "ranks",
       "Number of ranks that share the model's weights.");

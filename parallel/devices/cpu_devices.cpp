@@ -1,0 +1,27 @@
+#include "parallel/devices/device_provider.h"
+
+namespace lockstep {
+namespace {
+
+class CpuDevices final : public DeviceProvider {
+ public:
+  const char* kind() const override { return "cpu"; }
+
+  std::unique_ptr<Device> open(int /*rank*/, const CpuStreamOptions& cpu) const override {
+    return make_cpu_device(cpu);
+  }
+
+  Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
+                           int n_threads_in_process) const override {
+    return make_local_group(n_ranks, timeout, n_threads_in_process);
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const DeviceProvider> cpu_devices() {
+  static const auto devices = std::make_shared<const CpuDevices>();
+  return devices;
+}
+
+}  // namespace lockstep

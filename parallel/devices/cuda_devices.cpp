@@ -1,0 +1,63 @@
+#include <utility>
+
+#include "common/log.h"
+#include "kernels/cuda_module.h"
+#include "parallel/devices/device_provider.h"
+#include "parallel/nccl/nccl_group.h"
+
+namespace lockstep {
+namespace {
+
+class CudaDevices final : public DeviceProvider {
+ public:
+  // device_idxs: [at least n_ranks]. nccl: null with one rank.
+  CudaDevices(CudaModule module, std::vector<int> device_idxs, std::unique_ptr<NcclLibrary> nccl)
+      : module_(module), device_idxs_(std::move(device_idxs)), nccl_(std::move(nccl)) {}
+
+  const char* kind() const override { return "cuda"; }
+
+  std::unique_ptr<Device> open(int rank, const CpuStreamOptions& /*cpu*/) const override {
+    return module_.open(device_idxs_[static_cast<size_t>(rank)]);
+  }
+
+  Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
+                           int n_threads_in_process) const override {
+    if (n_ranks == 1) return make_local_group(n_ranks, timeout, n_threads_in_process);
+    return make_nccl_group(*nccl_, std::span(device_idxs_).first(static_cast<size_t>(n_ranks)),
+                           {.call = timeout.tick * timeout.n_ticks});
+  }
+
+ private:
+  // constant after construction
+  const CudaModule module_;
+  const std::vector<int> device_idxs_;
+  const std::unique_ptr<NcclLibrary> nccl_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const DeviceProvider>> cuda_devices(const CudaFiles& files, int n_ranks) {
+  TRY(const CudaModule module,
+      CudaModule::load(files.module.empty() ? CudaModule::default_path()
+                                            : std::filesystem::path(files.module)));
+  std::string why_none;
+  std::vector<int> device_idxs;
+  for (const CudaDeviceInfo& device : module.devices(why_none)) device_idxs.push_back(device.idx);
+  if (device_idxs.empty()) {
+    return Error{ErrorCode::kNotFound, str("no GPU: ", why_none, " (", module.versions(), ")"), {}};
+  }
+  if (std::ssize(device_idxs) < n_ranks) {
+    return Error{
+        ErrorCode::kNotFound,
+        str(n_ranks, " ranks need as many GPUs, and this process sees ", device_idxs.size()),
+        {}};
+  }
+  std::unique_ptr<NcclLibrary> nccl;
+  if (n_ranks > 1) {
+    TRY(nccl, open_nccl(module, files.nccl_library));
+  }
+  return std::shared_ptr<const DeviceProvider>(
+      std::make_shared<CudaDevices>(module, std::move(device_idxs), std::move(nccl)));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,42 @@
+// DeviceProvider: the devices of a node's ranks, and the groups in which the ranks exchange values.
+// Ranks on CPUs share the memory of the process; on GPUs, rank r has the r-th device that the
+// process sees. Immutable; any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "kernels/device.h"
+#include "parallel/communicator.h"
+
+namespace lockstep {
+
+class DeviceProvider {
+ public:
+  virtual ~DeviceProvider() = default;
+  virtual const char* kind() const = 0;  // "cpu", "cuda"
+
+  // Opens the device of one rank. `cpu`: instruction set, threads and progress counters of the
+  // rank; a GPU uses none of them. Throws std::bad_alloc.
+  virtual std::unique_ptr<Device> open(int rank, const CpuStreamOptions& cpu) const = 0;
+
+  // Makes a group of ranks 0 … n_ranks - 1, whose streams are those of their devices. See
+  // make_local_group() for the parameters.
+  using Group = std::vector<std::unique_ptr<Communicator>>;
+  virtual Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
+                                   int n_threads_in_process) const = 0;
+};
+
+std::shared_ptr<const DeviceProvider> cpu_devices();
+
+struct CudaFiles {
+  std::string module;        // empty = CudaModule::default_path()
+  std::string nccl_library;  // empty = the loader's search for libnccl.so.2
+};
+// Loads the CUDA module, and NCCL if there are several ranks. The error names what is missing: the
+// module, a driver, a GPU for each rank, or NCCL.
+Result<std::shared_ptr<const DeviceProvider>> cuda_devices(const CudaFiles& files, int n_ranks);
+
+}  // namespace lockstep
