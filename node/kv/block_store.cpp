@@ -1,6 +1,5 @@
 #include "node/kv/block_store.h"
 
-#include <cstring>
 #include <new>
 
 #include "common/check.h"
@@ -17,10 +16,10 @@ int64_t layer_block_bytes(const BlockStoreShape& shape) {
   return kv_block_bytes(shape.dtype, shape.block_size, shape.n_kv_heads, shape.head_dim);
 }
 
-Buffer take(const BlockStoreShape& shape, MemoryLedger& ledger) {
+DeviceBuffer take(const BlockStoreShape& shape, Device& device, MemoryLedger& ledger) {
   const int64_t bytes = kv_bytes_per_block(shape) * shape.n_blocks;
   try {
-    return Buffer(ledger, shape.tag, bytes);
+    return DeviceBuffer(device, ledger, shape.tag, bytes);
   } catch (const std::bad_alloc&) {
     throw LoadError(str("no memory for ", shape.n_blocks, " KV blocks of ",
                         kv_bytes_per_block(shape), " bytes (", bytes, " in all)"));
@@ -33,12 +32,12 @@ int64_t kv_bytes_per_block(const BlockStoreShape& shape) {
   return layer_block_bytes(shape) * shape.n_layers;
 }
 
-BlockStore::BlockStore(const BlockStoreShape& shape, MemoryLedger& ledger)
-    : shape_(shape), block_bytes_(layer_block_bytes(shape)), buffer_(take(shape, ledger)) {}
+BlockStore::BlockStore(const BlockStoreShape& shape, Device& device, MemoryLedger& ledger)
+    : shape_(shape), block_bytes_(layer_block_bytes(shape)), buffer_(take(shape, device, ledger)) {}
 
 KvPages BlockStore::pages(int layer) const {
   CHECK(layer >= 0 && layer < shape_.n_layers);
-  return {.data = buffer_.data() + static_cast<int64_t>(layer) * shape_.n_blocks * block_bytes_,
+  return {.data = buffer_.data() + layer * layer_stride(),
           .dtype = shape_.dtype,
           .n_blocks = shape_.n_blocks,
           .block_bytes = block_bytes_,
@@ -47,19 +46,26 @@ KvPages BlockStore::pages(int layer) const {
           .head_dim = shape_.head_dim};
 }
 
-std::span<std::byte> BlockStore::bytes_of(BlockId block, int layer) {
+std::byte* BlockStore::at(BlockId block) const {
   CHECK(raw(block) >= 0 && raw(block) < shape_.n_blocks);
-  CHECK(layer >= 0 && layer < shape_.n_layers);
-  const int64_t idx = static_cast<int64_t>(layer) * shape_.n_blocks + raw(block);
-  return {buffer_.data() + idx * block_bytes_, static_cast<size_t>(block_bytes_)};
+  return buffer_.data() + raw(block) * block_bytes_;
 }
 
-void BlockStore::fill_with_nan(BlockId block) {
-  const int n_layers = fault(Fault::kClearLayerZero) ? 1 : shape_.n_layers;
-  for (int layer = 0; layer < n_layers; ++layer) {
-    const std::span<std::byte> bytes = bytes_of(block, layer);
-    std::memset(bytes.data(), 0xFF, bytes.size());
-  }
+CopyArgs BlockStore::copy_of(BlockId block, std::byte* host) const {
+  return {.device = at(block),
+          .host = host,
+          .row_bytes = block_bytes_,
+          .n_rows = shape_.n_layers,
+          .device_stride = layer_stride(),
+          .host_stride = block_bytes_};
+}
+
+void BlockStore::fill_with_nan(BlockId block, Stream& stream) {
+  stream.fill({.data = at(block),
+               .value = 0xFF,
+               .row_bytes = block_bytes_,
+               .n_rows = fault(Fault::kClearLayerZero) ? 1 : shape_.n_layers,
+               .stride = layer_stride()});
 }
 
 }  // namespace lockstep

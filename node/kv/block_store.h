@@ -1,17 +1,16 @@
-// BlockStore: the bytes of one rank's KV blocks, all layers, in one allocation made at start. Maps
-// a block id to memory and knows nothing of sequences or references. On every rank one id names the
-// rank's own shard of the block (its KV heads). Used by that rank's thread.
+// BlockStore: the bytes of one rank's KV blocks, all layers, in one allocation on the rank's
+// device, made at start. Maps a block id to memory and knows nothing of sequences or references. On
+// every rank one id names the rank's own shard of the block (its KV heads). Used by that rank's
+// thread.
 //
 //   | layer 0: block 0 | block 1 | … | layer 1: block 0 | block 1 | … |
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "common/ids.h"
-#include "common/memory/buffer.h"
-#include "kernels/ops.h"
+#include "kernels/device.h"
 
 namespace lockstep {
 
@@ -31,20 +30,24 @@ int64_t kv_bytes_per_block(const BlockStoreShape& shape);
 class BlockStore {
  public:
   // Throws LoadError naming the sizes if the memory cannot be allocated.
-  BlockStore(const BlockStoreShape& shape, MemoryLedger& ledger);
+  BlockStore(const BlockStoreShape& shape, Device& device, MemoryLedger& ledger);
 
   KvPages pages(int layer) const;
-  // The bytes of one layer of a block.
-  std::span<std::byte> bytes_of(BlockId block, int layer);
+  // The copy of a block between the device and `host`, where its layers follow each other.
+  CopyArgs copy_of(BlockId block, std::byte* host) const;
   // Sets all bits of the block in every layer, which is a NaN in each dtype (q8_0: in the scales).
-  void fill_with_nan(BlockId block);
+  void fill_with_nan(BlockId block, Stream& stream);
   int64_t bytes() const { return buffer_.bytes(); }
   const BlockStoreShape& shape() const { return shape_; }
 
  private:
+  int64_t layer_stride() const { return shape_.n_blocks * block_bytes_; }  // bytes
+  // Where the block lies in layer 0.
+  std::byte* at(BlockId block) const;
+
   BlockStoreShape shape_;
   int64_t block_bytes_;  // of one layer
-  Buffer buffer_;
+  DeviceBuffer buffer_;
 };
 
 }  // namespace lockstep

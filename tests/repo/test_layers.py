@@ -35,8 +35,9 @@ ALLOWED = {
     "clients/cli": {"common", "common/service", "wire", "clients/cpp", "node/text", "node/kv",
                     "node/model", "node/engine", "node/service", "coordinator"},
 }
-# The one class of node/kv that knows bytes, and with them the kernels.
-EXTRA = {"node/kv/block_store.h": {"kernels"}, "node/kv/block_store.cpp": {"kernels"}}
+# The two classes of node/kv that know bytes, and with them the kernels.
+EXTRA = {f"node/kv/{name}.{suffix}": {"kernels"}
+         for name in ("block_store", "host/host_block_store") for suffix in ("h", "cpp")}
 # Built with the standard library (and CUDA) alone.
 STD_ONLY = ("common", "kernels", "parallel", "node/kv", "node/step", "node/engine")
 LIBRARIES = re.compile(

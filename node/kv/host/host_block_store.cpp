@@ -1,6 +1,5 @@
 #include "node/kv/host/host_block_store.h"
 
-#include <cstring>
 #include <new>
 
 #include "common/check.h"
@@ -12,9 +11,9 @@
 namespace lockstep {
 namespace {
 
-Buffer take(int32_t n_blocks, int64_t block_bytes, MemoryLedger& ledger) {
+HostBuffer take(int32_t n_blocks, int64_t block_bytes, Device& device, MemoryLedger& ledger) {
   try {
-    return Buffer(ledger, MemoryTag::kKvHost, n_blocks * block_bytes);
+    return HostBuffer(device, ledger, MemoryTag::kKvHost, n_blocks * block_bytes);
   } catch (const std::bad_alloc&) {
     throw LoadError(str("no host memory for ", n_blocks, " KV blocks of ", block_bytes, " bytes (",
                         n_blocks * block_bytes, " in all)"));
@@ -23,11 +22,13 @@ Buffer take(int32_t n_blocks, int64_t block_bytes, MemoryLedger& ledger) {
 
 }  // namespace
 
-HostBlockStore::HostBlockStore(int32_t n_blocks, BlockStore& device, MemoryLedger& ledger)
-    : device_(device),
-      block_bytes_(kv_bytes_per_block(device.shape())),
+HostBlockStore::HostBlockStore(int32_t n_blocks, const BlockStore& kv, Device& device,
+                               Stream& stream, MemoryLedger& ledger)
+    : kv_(kv),
+      stream_(stream),
+      block_bytes_(kv_bytes_per_block(kv.shape())),
       n_blocks_(n_blocks),
-      buffer_(take(n_blocks, block_bytes_, ledger)),
+      buffer_(take(n_blocks, block_bytes_, device, ledger)),
       checksums_(static_cast<size_t>(n_blocks)) {}
 
 std::span<std::byte> HostBlockStore::bytes_of(HostBlockId block) {
@@ -36,12 +37,8 @@ std::span<std::byte> HostBlockStore::bytes_of(HostBlockId block) {
 }
 
 void HostBlockStore::store(BlockId from, HostBlockId to, uint64_t tag) {
-  std::byte* at = bytes_of(to).data();
-  for (int layer = 0; layer < device_.shape().n_layers; ++layer) {
-    const std::span<const std::byte> part = device_.bytes_of(from, layer);
-    std::memcpy(at, part.data(), part.size());
-    at += part.size();
-  }
+  stream_.copy_to_host(kv_.copy_of(from, bytes_of(to).data()));
+  stream_.wait();
   checksums_[static_cast<size_t>(raw(to))] = hash64(bytes_of(to), tag);
 }
 
@@ -51,12 +48,7 @@ bool HostBlockStore::load(HostBlockId from, uint64_t tag, BlockId to) {
   if (!fault(Fault::kHostNotVerified) &&
       hash64(bytes, tag) != checksums_[static_cast<size_t>(raw(from))])
     return false;
-  const std::byte* at = bytes.data();
-  for (int layer = 0; layer < device_.shape().n_layers; ++layer) {
-    const std::span<std::byte> part = device_.bytes_of(to, layer);
-    std::memcpy(part.data(), at, part.size());
-    at += part.size();
-  }
+  stream_.copy_to_device(kv_.copy_of(to, bytes.data()));
   return true;
 }
 

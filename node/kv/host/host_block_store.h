@@ -1,7 +1,8 @@
 // HostBlockStore: the bytes of one rank's host blocks. A host block holds what one KV block of that
 // rank held in all layers; the store keeps a checksum over those bytes and the tag they were stored
 // under. load() verifies the checksum first, so a flipped bit, or a block with other content, is
-// found before anything is computed from it. Used by that rank's thread.
+// found before anything is computed from it. Copies go through the rank's stream. Used by that
+// rank's thread.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +10,18 @@
 #include <vector>
 
 #include "common/ids.h"
-#include "common/memory/buffer.h"
+#include "kernels/device.h"
 #include "node/kv/block_store.h"
 
 namespace lockstep {
 
 class HostBlockStore {
  public:
-  // Allocates n_blocks host blocks for the blocks of `device`, which must outlive the store. Throws
-  // LoadError naming the sizes if the memory cannot be allocated.
-  HostBlockStore(int32_t n_blocks, BlockStore& device, MemoryLedger& ledger);
+  // Allocates n_blocks host blocks for the blocks of `kv` on `device`. References must outlive the
+  // store; `stream` is one of the device. Throws LoadError naming the sizes if the memory cannot be
+  // allocated.
+  HostBlockStore(int32_t n_blocks, const BlockStore& kv, Device& device, Stream& stream,
+                 MemoryLedger& ledger);
 
   void store(BlockId from, HostBlockId to, uint64_t tag);
   // Returns false and writes nothing if the host block is not what was stored under this tag.
@@ -28,10 +31,11 @@ class HostBlockStore {
   std::span<std::byte> bytes_of(HostBlockId block);
 
  private:
-  BlockStore& device_;
+  const BlockStore& kv_;
+  Stream& stream_;
   int64_t block_bytes_;  // of all layers
   int32_t n_blocks_;
-  Buffer buffer_;
+  HostBuffer buffer_;
   std::vector<uint64_t> checksums_;  // [n_blocks], hash64 of the bytes and the tag
 };
 

@@ -52,10 +52,11 @@ Acts ActsBuffer::acts(int64_t n_tokens, int64_t k) const {
 }
 
 Workspace::Workspace(const ModelConfig& model, const ShardPlan& plan, int rank,
-                     const RankWeights& weights, const StepLimits& limits, MemoryLedger& ledger) {
+                     const RankWeights& weights, const StepLimits& limits, Device& device,
+                     MemoryLedger& ledger) {
   Arena counter;
   lay_out(counter, model, plan, rank, weights, limits);
-  memory = Buffer(ledger, MemoryTag::kActivations, counter.bytes());
+  memory = DeviceBuffer(device, ledger, MemoryTag::kActivations, counter.bytes());
   Arena arena(memory.data());
   lay_out(arena, model, plan, rank, weights, limits);
 }

@@ -1,6 +1,6 @@
-// Workspace: the memory of one rank's activations, sized once from StepLimits; no step allocates.
-// Attention, feed-forward and the output head are never live at the same time and share memory.
-// Used by the rank's thread.
+// Workspace: the memory of one rank's activations on its device, sized once from StepLimits; no
+// step allocates. Attention, feed-forward and the output head are never live at the same time and
+// share memory. Used by the rank's thread.
 //
 //   | token_ids | residual … partials (all phases) | attention: qkv, attended |
 //   |           |                                  | FFN: gate_up, gated      |
@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "common/memory/buffer.h"
+#include "kernels/device.h"
 #include "node/model/model_config.h"
 #include "node/model/weights/arena.h"
 #include "node/model/weights/weights.h"
@@ -30,9 +30,9 @@ struct ActsBuffer {
 
 struct Workspace {
   Workspace(const ModelConfig& model, const ShardPlan& plan, int rank, const RankWeights& weights,
-            const StepLimits& limits, MemoryLedger& ledger);
+            const StepLimits& limits, Device& device, MemoryLedger& ledger);
 
-  Buffer memory;
+  DeviceBuffer memory;
   // [max_seqs, max_model_len + 1], by seq_slot; kept from step to step
   int32_t* token_ids = nullptr;
 

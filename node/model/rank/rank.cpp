@@ -38,7 +38,7 @@ StreamLimits stream_limits(const ModelConfig& model, const RankShard& shard,
 }  // namespace
 
 Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
-           const View& cos_sin, std::span<ProgressCounter> progress, MemoryLedger& ledger)
+           const RopeTable& rope, std::span<ProgressCounter> progress, MemoryLedger& ledger)
     : rank_(rank),
       config_(config),
       progress_(progress.front()),
@@ -50,13 +50,14 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
            .n_layers = file.config().n_layers,
            .is_last_rank = rank == config.n_ranks - 1,
            .timeout = config.watch_tick * config.collective_ticks})),
-      loaded_(load_weights(file, plan, rank, ledger)),
-      kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
-      workspace_(file.config(), plan, rank, loaded_.weights, config.limits, ledger),
+      rope_(rope, *device_, ledger),
+      loaded_(load_weights(file, plan, rank, *device_, *stream_, ledger)),
+      kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), *device_, ledger),
+      workspace_(file.config(), plan, rank, loaded_.weights, config.limits, *device_, ledger),
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
-                   cos_sin, *stream_) {
+                   rope_.cos_sin(), *stream_) {
   if (config.limits.n_host_kv_blocks > 0) {
-    host_kv_.emplace(config.limits.n_host_kv_blocks, kv_, ledger);
+    host_kv_.emplace(config.limits.n_host_kv_blocks, kv_, *device_, *stream_, ledger);
   }
 }
 
@@ -88,7 +89,7 @@ RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> 
                              Communicator& communicator) {
   store_in_host(plan);
   for (BlockId block : nan_blocks) {
-    kv_.fill_with_nan(block);
+    kv_.fill_with_nan(block, *stream_);
     progress_.bump();
   }
   if (std::vector<HostBlockId> bad = load_from_host(plan); !bad.empty()) {

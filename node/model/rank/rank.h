@@ -18,6 +18,7 @@
 #include "node/model/forward/workspace.h"
 #include "node/model/rank/rank_group.h"
 #include "node/model/weights/fingerprint.h"
+#include "node/model/weights/rope_table.h"
 #include "node/model/weights/weights.h"
 #include "node/step/executor.h"
 
@@ -36,7 +37,7 @@ class Rank {
   // References must outlive the object. `progress` has a counter for each of the rank's threads,
   // the rank thread's first. Throws LoadError.
   Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
-       const View& cos_sin, std::span<ProgressCounter> progress, MemoryLedger& ledger);
+       const RopeTable& rope, std::span<ProgressCounter> progress, MemoryLedger& ledger);
 
   // Runs one plan. Never throws: a failure is in the outcome, with this rank and the op in its
   // message, and aborts the other ranks' collectives. --sanitize-kv: nan_blocks are filled with NaN
@@ -65,6 +66,7 @@ class Rank {
   ProgressCounter& progress_;
   const std::unique_ptr<Device> device_;
   const std::unique_ptr<RankStream> stream_;
+  const DeviceRopeTable rope_;
   LoadedWeights loaded_;
   BlockStore kv_;
   std::optional<HostBlockStore> host_kv_;  // set if there is a host tier

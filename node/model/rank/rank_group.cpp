@@ -223,7 +223,7 @@ std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file
   const auto n_threads = static_cast<size_t>(config.threads_per_rank);
   try {
     rank = std::make_unique<Rank>(
-        file, plan, idx, rank_configs[static_cast<size_t>(idx)], rope.cos_sin(),
+        file, plan, idx, rank_configs[static_cast<size_t>(idx)], rope,
         std::span(progress).subspan(static_cast<size_t>(idx) * n_threads, n_threads), ledger);
   } catch (const std::bad_alloc&) {
     failure = std::make_exception_ptr(

@@ -41,4 +41,13 @@ RopeTable::RopeTable(const ModelConfig& model, int64_t n_positions, MemoryLedger
 
 View RopeTable::cos_sin() const { return view(values_.as<float>(), {n_positions_, n_pairs_, 2}); }
 
+DeviceRopeTable::DeviceRopeTable(const RopeTable& table, Device& device, MemoryLedger& ledger)
+    : cos_sin_(table.cos_sin()) {
+  if (device.is_host()) return;
+  const int64_t n_bytes = cos_sin_.n_rows() * cos_sin_.row_size() * int64_t{sizeof(float)};
+  copy_ = DeviceBuffer(device, ledger, MemoryTag::kOther, n_bytes);
+  device.upload(copy_.data(), cos_sin_.data, n_bytes);
+  cos_sin_.data = copy_.data();
+}
+
 }  // namespace lockstep

@@ -22,9 +22,6 @@ int64_t rows_per_chunk(const Tensor& tensor) {
   return std::max<int64_t>(1, kChunkBytes / tensor.row_bytes());
 }
 
-// PackedWeights is a view for readers. Its memory belongs to the arena, which the loader fills.
-std::byte* writable(const PackedWeights& dst) { return const_cast<std::byte*>(dst.data); }
-
 float widen(WeightType type, const std::byte* value) {
   uint16_t half;
   float single;
@@ -43,7 +40,7 @@ float widen(WeightType type, const std::byte* value) {
 
 }  // namespace
 
-void WeightLoader::load_rows(const RowSlice& slice, const PackedWeights& dst, int64_t dst_row) {
+void WeightLoader::load_rows(const RowSlice& slice, PanelPacker& dst) {
   const Tensor& tensor = *slice.tensor;
   CHECK_EQ(slice.first % slice.unit_rows, 0);
   const int64_t row_bytes = tensor.row_bytes();
@@ -54,7 +51,7 @@ void WeightLoader::load_rows(const RowSlice& slice, const PackedWeights& dst, in
     const std::byte* source = tensor.data + row * row_bytes;
     const std::span bytes(source, static_cast<size_t>(n * row_bytes));
     inspect(tensor, bytes, hasher_);
-    pack_rows(dst, writable(dst), dst_row + row - slice.first, n, source, row_bytes);
+    dst.append(n, source, row_bytes);
     file_.release(source, n * row_bytes);
     if (row + n == unit_end) finish_unit(tensor, row / slice.unit_rows, hasher_);
     row += n;
@@ -62,11 +59,12 @@ void WeightLoader::load_rows(const RowSlice& slice, const PackedWeights& dst, in
   file_.check_unchanged();
 }
 
-void WeightLoader::load_columns(const Tensor& tensor, const PackedWeights& dst) {
+void WeightLoader::load_columns(const Tensor& tensor, PanelPacker& dst) {
+  const LeafRange leaves = dst.matrix().leaves;
   const int64_t row_bytes = tensor.row_bytes();
-  const int64_t leaf_bytes = source_row_bytes(tensor.type, dst.leaf_k());
-  const int64_t first_byte = dst.leaves.first * leaf_bytes;
-  const auto n_leaves = static_cast<size_t>(dst.leaves.n);
+  const int64_t leaf_bytes = source_row_bytes(tensor.type, dst.matrix().leaf_k());
+  const int64_t first_byte = leaves.first * leaf_bytes;
+  const auto n_leaves = static_cast<size_t>(leaves.n);
   if (leaf_hashers_.size() < n_leaves) leaf_hashers_.resize(n_leaves);
   for (int64_t row = 0; row < tensor.n_rows;) {
     const int64_t n = std::min(tensor.n_rows - row, rows_per_chunk(tensor));
@@ -77,12 +75,12 @@ void WeightLoader::load_columns(const Tensor& tensor, const PackedWeights& dst) 
         inspect(tensor, {leaf, static_cast<size_t>(leaf_bytes)}, leaf_hashers_[l]);
       }
     }
-    pack_rows(dst, writable(dst), row, n, source + first_byte, row_bytes);
+    dst.append(n, source + first_byte, row_bytes);
     file_.release(source, n * row_bytes);
     row += n;
   }
   for (size_t l = 0; l < n_leaves; ++l) {
-    finish_unit(tensor, dst.leaves.first + static_cast<int64_t>(l), leaf_hashers_[l]);
+    finish_unit(tensor, leaves.first + static_cast<int64_t>(l), leaf_hashers_[l]);
   }
   file_.check_unchanged();
 }

@@ -3,7 +3,8 @@
 //
 // A slice is read in pieces of a few hundred kB. Each piece is hashed, searched for NaN and
 // infinity, repacked, and its pages of the file are released (ModelFile::release). So the peak of
-// memory while loading is what stays resident plus one piece. Throws LoadError naming tensor and
+// memory while loading is what stays resident plus one piece, and for a GPU the buffers of the
+// WeightWriter. Throws LoadError naming tensor and
 // offset for a NaN or an infinity, and naming the file if the file changed meanwhile.
 #pragma once
 
@@ -14,6 +15,7 @@
 
 #include "node/model/model_file.h"
 #include "node/model/weights/fingerprint.h"
+#include "node/model/weights/panel_packer.h"
 
 namespace lockstep {
 
@@ -29,11 +31,11 @@ class WeightLoader {
  public:
   explicit WeightLoader(const ModelFile& file) : file_(file) {}
 
-  // Packs a slice of rows, with all columns, into rows [dst_row, dst_row + slice.n) of dst.
-  void load_rows(const RowSlice& slice, const PackedWeights& dst, int64_t dst_row);
-  // Packs all rows of the columns that dst.leaves covers. Every leaf is a unit.
-  void load_columns(const Tensor& tensor, const PackedWeights& dst);
-  // Copies a slice of a vector, widened to f32. Every unit_rows values are a unit.
+  // Packs a slice of rows, with all columns, as the next rows of dst.
+  void load_rows(const RowSlice& slice, PanelPacker& dst);
+  // Packs all rows of the columns that the matrix's leaves cover. Every leaf is a unit.
+  void load_columns(const Tensor& tensor, PanelPacker& dst);
+  // Copies a slice of a vector, widened to f32, to host memory. Every unit_rows values are a unit.
   void load_vector(const RowSlice& slice, float* dst);
 
   std::vector<UnitDigest> take_digests() { return std::move(digests_); }

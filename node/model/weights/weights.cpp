@@ -23,13 +23,14 @@ struct RowsOf {
 class Assembler {
  public:
   Assembler(const ModelFile& file, const ShardPlan& plan, int rank, Arena arena,
-            WeightLoader* loader)
+            WeightLoader* loader, WeightWriter* writer)
       : file_(file),
         model_(file.config()),
         shape_(model_.shape),
         shard_(plan.ranks[static_cast<size_t>(rank)]),
         arena_(arena),
-        loader_(loader) {}
+        loader_(loader),
+        writer_(writer) {}
 
   void assemble(RankWeights& out) {
     const Tensor& embedding = file_.require("token_embd.weight", shape_.vocab_size, hidden());
@@ -114,25 +115,23 @@ class Assembler {
     PackedWeights dst{.type = type, .n_rows = n_rows, .k = hidden(), .leaves = {}};
     dst.data = arena_.take(packed_bytes(type, n_rows, dst.k));
     if (loader_ == nullptr) return dst;
-    int64_t row = 0;
-    for (const RowsOf& rows : tensors) {
-      loader_->load_rows(rows.weight, dst, row);
-      row += rows.weight.n;
-    }
+    PanelPacker packer(dst, *writer_);
+    for (const RowsOf& rows : tensors) loader_->load_rows(rows.weight, packer);
     return dst;
   }
 
   View bias_part(std::span<const RowsOf> tensors, int64_t n_rows) {
     if (tensors.front().bias == nullptr) return {};
-    auto* dst = arena_.take_array<float>(n_rows);
-    const View bias = view(dst, {n_rows});
+    const View bias = view(arena_.take_array<float>(n_rows), {n_rows});
     if (loader_ == nullptr) return bias;
+    float* values = begin_vector(bias);
     for (const RowsOf& rows : tensors) {
       RowSlice slice = rows.weight;
       slice.tensor = rows.bias;
-      loader_->load_vector(slice, dst);
-      dst += slice.n;
+      loader_->load_vector(slice, values);
+      values += slice.n;
     }
+    writer_->commit();
     return bias;
   }
 
@@ -143,7 +142,10 @@ class Assembler {
                       .k = k / leaves.n_total * leaves.n,
                       .leaves = leaves};
     dst.data = arena_.take(packed_bytes(dst.type, dst.n_rows, dst.k));
-    if (loader_ != nullptr) loader_->load_columns(tensor, dst);
+    if (loader_ != nullptr) {
+      PanelPacker packer(dst, *writer_);
+      loader_->load_columns(tensor, packer);
+    }
     Matrix matrix;
     matrix.parts.push_back({dst, {}, 0});
     return matrix;
@@ -151,9 +153,16 @@ class Assembler {
 
   View norm(const std::string& name) {
     const Tensor& tensor = file_.require(name, 1, hidden());
-    auto* dst = arena_.take_array<float>(hidden());
-    if (loader_ != nullptr) loader_->load_vector({&tensor, 0, hidden(), hidden()}, dst);
-    return view(dst, {hidden()});
+    const View weight = view(arena_.take_array<float>(hidden()), {hidden()});
+    if (loader_ == nullptr) return weight;
+    loader_->load_vector({&tensor, 0, hidden(), hidden()}, begin_vector(weight));
+    writer_->commit();
+    return weight;
+  }
+
+  float* begin_vector(const View& to) {
+    return reinterpret_cast<float*>(writer_->begin(
+        static_cast<std::byte*>(to.data), to.n_rows() * static_cast<int64_t>(sizeof(float))));
   }
 
   const ModelFile& file_;
@@ -161,7 +170,8 @@ class Assembler {
   const ModelShape& shape_;
   const RankShard& shard_;
   Arena arena_;
-  WeightLoader* loader_;  // null while only counting
+  WeightLoader* loader_;  // null while only counting, like the next
+  WeightWriter* writer_;
 };
 
 bool any_part(const Matrix& matrix, bool quantized) {
@@ -176,16 +186,17 @@ bool any_part(const Matrix& matrix, bool quantized) {
 bool Matrix::reads_f32() const { return any_part(*this, false); }
 bool Matrix::reads_quantized() const { return any_part(*this, true); }
 
-LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank,
-                           MemoryLedger& ledger) {
+LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank, Device& device,
+                           Stream& stream, MemoryLedger& ledger) {
   RankWeights counted;
-  Assembler counter(file, plan, rank, Arena(), nullptr);
+  Assembler counter(file, plan, rank, Arena(), nullptr, nullptr);
   counter.assemble(counted);
 
   LoadedWeights loaded;
-  loaded.weights.memory = Buffer(ledger, MemoryTag::kWeights, counter.bytes());
+  loaded.weights.memory = DeviceBuffer(device, ledger, MemoryTag::kWeights, counter.bytes());
   WeightLoader loader(file);
-  Assembler assembler(file, plan, rank, Arena(loaded.weights.memory.data()), &loader);
+  WeightWriter writer(device, stream, ledger);
+  Assembler assembler(file, plan, rank, Arena(loaded.weights.memory.data()), &loader, &writer);
   assembler.assemble(loaded.weights);
   CHECK_EQ(assembler.bytes(), counter.bytes());
   loaded.digests = loader.take_digests();

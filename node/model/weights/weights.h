@@ -1,12 +1,12 @@
 // RankWeights: the one immutable copy of one rank's shard of a model, packed for the kernels, in
-// one allocation. Norms and biases are f32. Read by that rank's thread for all sequences.
+// one allocation on the rank's device. Norms and biases are f32. Read by that rank's thread for all
+// sequences.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "common/memory/buffer.h"
-#include "kernels/ops.h"
+#include "kernels/device.h"
 #include "node/model/model_file.h"
 #include "node/model/weights/fingerprint.h"
 #include "parallel/shard_plan.h"
@@ -39,7 +39,7 @@ struct LayerWeights {
 };
 
 struct RankWeights {
-  Buffer memory;
+  DeviceBuffer memory;
   PackedWeights embedding;  // this rank's rows of the vocabulary
   Matrix head;              // likewise; the embedding itself if the model ties the two
   View output_norm;         // [hidden_dim]
@@ -51,8 +51,9 @@ struct LoadedWeights {
   std::vector<UnitDigest> digests;
 };
 
-// Reads the shard that `rank` owns and nothing else. Throws LoadError naming the tensor.
-LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank,
-                           MemoryLedger& ledger);
+// Reads the shard that `rank` owns, and nothing else, into memory of `device`, whose stream brings
+// it there. Throws LoadError naming the tensor.
+LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank, Device& device,
+                           Stream& stream, MemoryLedger& ledger);
 
 }  // namespace lockstep

@@ -8,6 +8,7 @@
 
 #include "common/load_error.h"
 #include "kernels/kv_layout.h"
+#include "tests/support/cpu_device.h"
 
 namespace lockstep {
 namespace {
@@ -21,7 +22,7 @@ constexpr BlockStoreShape kShape{.dtype = DType::kF16,
 
 TEST(BlockStore, PagesDescribeTheShape) {
   MemoryLedger ledger;
-  const BlockStore store(kShape, ledger);
+  const BlockStore store(kShape, testing::cpu_device(), ledger);
   const KvPages pages = store.pages(1);
   EXPECT_EQ(pages.dtype, DType::kF16);
   EXPECT_EQ(pages.n_blocks, 5);
@@ -33,12 +34,12 @@ TEST(BlockStore, PagesDescribeTheShape) {
 
 TEST(BlockStore, NanFillsOneBlockOfEveryLayerAndNothingElse) {
   MemoryLedger ledger;
-  BlockStore store(kShape, ledger);
+  BlockStore store(kShape, testing::cpu_device(), ledger);
   for (int layer = 0; layer < kShape.n_layers; ++layer) {
     const KvPages pages = store.pages(layer);
     std::memset(pages.data, 1, static_cast<size_t>(pages.n_blocks * pages.block_bytes));
   }
-  store.fill_with_nan(BlockId{3});
+  store.fill_with_nan(BlockId{3}, testing::cpu_stream());
   for (int layer = 0; layer < kShape.n_layers; ++layer) {
     const KvPages pages = store.pages(layer);
     for (int64_t i = 0; i < pages.n_blocks * pages.block_bytes; ++i) {
@@ -49,7 +50,7 @@ TEST(BlockStore, NanFillsOneBlockOfEveryLayerAndNothingElse) {
 
 TEST(BlockStore, EveryBlockOfEveryLayerHasItsOwnBytes) {
   MemoryLedger ledger;
-  const BlockStore store(kShape, ledger);
+  const BlockStore store(kShape, testing::cpu_device(), ledger);
   int mark = 0;
   for (int layer = 0; layer < kShape.n_layers; ++layer) {
     const KvPages pages = store.pages(layer);
@@ -71,7 +72,7 @@ TEST(BlockStore, EveryBlockOfEveryLayerHasItsOwnBytes) {
 TEST(BlockStore, ItsBytesAreBookedAndReturned) {
   MemoryLedger ledger;
   {
-    const BlockStore store(kShape, ledger);
+    const BlockStore store(kShape, testing::cpu_device(), ledger);
     EXPECT_EQ(store.bytes(), kv_bytes_per_block(kShape) * 5);
     EXPECT_EQ(ledger.bytes(MemoryTag::kKv), store.bytes());
   }
@@ -85,7 +86,7 @@ TEST(BlockStore, MoreThanTheMachineHasIsALoadErrorWithTheNumbers) {
   huge.n_blocks = 2000000000;
   huge.n_kv_heads = 64;
   try {
-    const BlockStore store(huge, ledger);
+    const BlockStore store(huge, testing::cpu_device(), ledger);
     FAIL() << "took " << store.bytes() << " bytes";
   } catch (const LoadError& error) {
     EXPECT_NE(std::string(error.what()).find("2000000000 KV blocks"), std::string::npos);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "common/load_error.h"
+#include "tests/support/cpu_device.h"
 #include "tests/support/random.h"
 
 namespace lockstep::testing {
@@ -22,31 +23,26 @@ class HostBlockStoreTest : public ::testing::Test {
  protected:
   void fill(BlockId block, uint64_t seed) {
     SeededRandom random(seed);
-    for (int layer = 0; layer < kShape.n_layers; ++layer) {
-      for (std::byte& byte : device_.bytes_of(block, layer)) {
-        byte = static_cast<std::byte>(random.integer(0, 255));
-      }
-    }
+    std::vector<std::byte> bytes(static_cast<size_t>(kv_bytes_per_block(kShape)));
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.integer(0, 255));
+    cpu_stream().copy_to_device(kv_.copy_of(block, bytes.data()));
   }
   std::vector<std::byte> content(BlockId block) {
-    std::vector<std::byte> all;
-    for (int layer = 0; layer < kShape.n_layers; ++layer) {
-      const auto part = device_.bytes_of(block, layer);
-      all.insert(all.end(), part.begin(), part.end());
-    }
+    std::vector<std::byte> all(static_cast<size_t>(kv_bytes_per_block(kShape)));
+    cpu_stream().copy_to_host(kv_.copy_of(block, all.data()));
     return all;
   }
 
   MemoryLedger ledger_;
-  BlockStore device_{kShape, ledger_};
-  HostBlockStore host_{3, device_, ledger_};
+  BlockStore kv_{kShape, cpu_device(), ledger_};
+  HostBlockStore host_{3, kv_, cpu_device(), cpu_stream(), ledger_};
 };
 
 TEST_F(HostBlockStoreTest, WhatWasStoredComesBackIntoAnotherBlock) {
   fill(BlockId{1}, 1);
   const std::vector<std::byte> stored = content(BlockId{1});
   host_.store(BlockId{1}, HostBlockId{2}, 77);
-  device_.fill_with_nan(BlockId{1});
+  kv_.fill_with_nan(BlockId{1}, cpu_stream());
   ASSERT_TRUE(host_.load(HostBlockId{2}, 77, BlockId{4}));
   EXPECT_EQ(content(BlockId{4}), stored);
   ASSERT_TRUE(host_.load(HostBlockId{2}, 77, BlockId{0}));  // a block can be loaded repeatedly
@@ -82,9 +78,9 @@ TEST_F(HostBlockStoreTest, ItsBytesAreBookedAndTooManyAreRefusedWithTheNumbers) 
   EXPECT_EQ(ledger_.bytes(MemoryTag::kKvHost), 3 * kv_bytes_per_block(kShape));
   BlockStore wide(
       {.n_layers = 8, .n_blocks = 1, .block_size = 256, .n_kv_heads = 64, .head_dim = 256},
-      ledger_);
+      cpu_device(), ledger_);
   try {
-    const HostBlockStore huge(INT32_MAX, wide, ledger_);
+    const HostBlockStore huge(INT32_MAX, wide, cpu_device(), cpu_stream(), ledger_);
     FAIL() << "took more than an address space";
   } catch (const LoadError& error) {
     EXPECT_NE(std::string(error.what()).find("2147483647 KV blocks"), std::string::npos);

@@ -10,6 +10,7 @@
 #include "kernels/layout/fp16.h"
 #include "kernels/layout/quant.h"
 #include "node/model/weights/weights.h"
+#include "tests/support/cpu_device.h"
 #include "tests/support/fake_model_file.h"
 
 namespace lockstep {
@@ -46,7 +47,7 @@ std::vector<std::string> refusals(const FakeModelFile& file, int n_ranks) {
   for (int rank = 0; rank < n_ranks; ++rank) {
     MemoryLedger ledger;
     try {
-      load_weights(file, plan, rank, ledger);
+      load_weights(file, plan, rank, testing::cpu_device(), testing::cpu_stream(), ledger);
     } catch (const LoadError& error) {
       said.emplace_back(error.what());
     }

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "common/load_error.h"
+#include "tests/support/cpu_device.h"
 #include "tests/support/fake_model_file.h"
 
 namespace lockstep {
@@ -23,7 +24,10 @@ ShardPlan plan_of(const FakeModelFile& file, int n_ranks) {
 std::vector<LoadedWeights> load_all(const FakeModelFile& file, int n_ranks, MemoryLedger& ledger) {
   const ShardPlan plan = plan_of(file, n_ranks);
   std::vector<LoadedWeights> ranks;
-  for (int r = 0; r < n_ranks; ++r) ranks.push_back(load_weights(file, plan, r, ledger));
+  for (int r = 0; r < n_ranks; ++r) {
+    ranks.push_back(
+        load_weights(file, plan, r, testing::cpu_device(), testing::cpu_stream(), ledger));
+  }
   return ranks;
 }
 
