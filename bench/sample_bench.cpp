@@ -11,6 +11,7 @@
 
 #include "common/memory/ledger.h"
 #include "kernels/ops.h"
+#include "kernels/sampling.h"
 
 namespace lockstep {
 namespace {
@@ -38,22 +39,22 @@ void run(benchmark::State& state, Isa isa, SamplingRow row) {
   for (int32_t& id : history) id = static_cast<int32_t>(random() % source.size());
   std::vector<int32_t> top_ids(kMaxTopLogprobs);
   std::vector<float> top_logprobs(kMaxTopLogprobs);
-  std::vector<std::byte> scratch(static_cast<size_t>(sample_scratch_bytes(vocab_size)));
   int32_t id = 0;
   float logprob = 0.0f;
   uint8_t finite = 0;
   SampleArgs args;
   args.logits = view(logits.data(), {1, vocab_size});
-  args.rows = {&row, 1};
+  args.rows = &row;
+  args.banned = view<int32_t>(nullptr, {0});
+  args.needs = needs_of({&row, 1});
   args.token_ids = view(history.data(), {1, 4096});
   args.ids = view(&id, {1});
   args.logprobs = view(&logprob, {1});
   args.top_ids = view(top_ids.data(), {1, kMaxTopLogprobs});
   args.top_logprobs = view(top_logprobs.data(), {1, kMaxTopLogprobs});
   args.finite = view(&finite, {1});
-  args.scratch = scratch;
   MemoryLedger ledger;
-  const auto stream = make_cpu_stream({.isa = isa, .limits = {}}, ledger);
+  const auto stream = make_cpu_stream({.isa = isa, .limits = {.vocab_size = vocab_size}}, ledger);
   const bool changes_logits = row.repetition_penalty != 1.0f;
   for (auto _ : state) {
     if (changes_logits) std::copy(source.begin(), source.end(), logits.begin());

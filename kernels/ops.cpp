@@ -226,9 +226,11 @@ void finite_rows(const FiniteRowsArgs& args, Stream& stream) {
 }
 
 void sample(const SampleArgs& args, Stream& stream) {
-  const int64_t n_rows = static_cast<int64_t>(args.rows.size());
-  const int64_t vocab_size = extent(args.logits, 2, 1);
+  const int64_t n_rows = extent(args.logits, 2, 0);
+  const int64_t vocab_size = args.logits.shape[1];
+  CHECK(args.rows != nullptr || n_rows == 0);
   expect_f32(args.logits, {n_rows, vocab_size});
+  expect_i32(args.banned, {extent(args.banned, 1, 0)});
   const int64_t n_slots = extent(args.token_ids, 2, 0);
   expect_i32(args.token_ids, {n_slots, args.token_ids.shape[1]});
   expect_i32(args.ids, {n_rows});
@@ -236,7 +238,6 @@ void sample(const SampleArgs& args, Stream& stream) {
   expect_i32(args.top_ids, {n_rows, kMaxTopLogprobs});
   expect_f32(args.top_logprobs, {n_rows, kMaxTopLogprobs});
   expect(args.finite, DType::kU8, {n_rows});
-  CHECK(static_cast<int64_t>(args.scratch.size()) >= sample_scratch_bytes(vocab_size));
   stream.launch(args);
 }
 

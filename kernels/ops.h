@@ -205,22 +205,29 @@ struct SamplingRow {
 };
 inline constexpr int kMaxTopLogprobs = 20;
 
+// What the rows of a sample() need, of all rows together. The rows are in device memory, so the
+// host, which wrote them, passes it.
+struct SampleNeeds {
+  bool sorted_ids = false;  // a row has top-k or top-p
+  bool logprobs = false;    // a row wants log-probabilities
+  bool penalties = false;   // a row has penalties or banned ids
+};
+
 // Samples one token per row (docs/numerics.md section 5): penalties, temperature, min-p, top-k,
 // top-p, draw; ties go to the lowest id. The token is written to ids[i] and to
 // token_ids[seq_slot, n_known]. Log-probabilities are those of the raw logits.
 struct SampleArgs {
   View logits;                        // [n_rows, vocab_size] f32; scratch afterwards
-  std::span<const SamplingRow> rows;  // [n_rows]
-  std::span<const int32_t> banned;    // stop ids that are banned before min_tokens, of all rows
-  View token_ids;                     // [n_slots, max_model_len + 1] i32
-  View ids;                           // [n_rows] i32, out
-  View logprobs;                      // [n_rows] f32, out: log-probability of the sampled id
-  View top_ids;                       // [n_rows, kMaxTopLogprobs] i32, out
-  View top_logprobs;                  // [n_rows, kMaxTopLogprobs] f32, out
-  View finite;                        // [n_rows] u8, out: 0 = a logit of the row is NaN or Inf
-  std::span<std::byte> scratch;       // at least sample_scratch_bytes(vocab_size)
+  const SamplingRow* rows = nullptr;  // [n_rows], in device memory
+  View banned;        // [n_banned] i32: stop ids that are banned before min_tokens, of all rows
+  SampleNeeds needs;  // of the rows
+  View token_ids;     // [n_slots, max_model_len + 1] i32
+  View ids;           // [n_rows] i32, out
+  View logprobs;      // [n_rows] f32, out: log-probability of the sampled id
+  View top_ids;       // [n_rows, kMaxTopLogprobs] i32, out
+  View top_logprobs;  // [n_rows, kMaxTopLogprobs] f32, out
+  View finite;        // [n_rows] u8, out: 0 = a logit of the row is NaN or Inf
 };
-int64_t sample_scratch_bytes(int64_t vocab_size);
 
 // The instruction sets that a CPU stream can use. kReference runs kernels/reference/, the contract
 // of docs/numerics.md in scalar code.
@@ -262,9 +269,11 @@ class Stream {
 
 // The sizes of the largest ops that a stream will run. Its scratch is allocated for them once.
 struct StreamLimits {
-  int64_t max_tokens = 0;  // rows of attention
-  int64_t max_dim = 0;     // values in a row of rms_norm, add_rms_norm and silu_mul
-  int head_dim = 0;        // head_dim of attention
+  int64_t max_tokens = 0;   // rows of attention
+  int64_t max_dim = 0;      // values in a row of rms_norm, add_rms_norm and silu_mul
+  int head_dim = 0;         // head_dim of attention
+  int64_t max_samples = 0;  // rows of sample
+  int64_t vocab_size = 0;   // values in a row of sample
 };
 
 struct CpuStreamOptions {

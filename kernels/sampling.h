@@ -21,15 +21,13 @@ inline void check_row(const SampleArgs& args, const SamplingRow& row) {
   CHECK(row.seq_slot >= 0 && row.seq_slot < args.token_ids.n_rows());
   CHECK(row.n_known >= 0 && row.n_known < args.token_ids.shape[1]);
   CHECK(row.banned_first >= 0 && row.n_banned >= 0);
-  CHECK(row.n_banned == 0 ||
-        int64_t{row.banned_first} + row.n_banned <= static_cast<int64_t>(args.banned.size()));
+  CHECK(row.n_banned == 0 || int64_t{row.banned_first} + row.n_banned <= args.banned.n_rows());
 }
 
 // The ids that the row must not sample yet.
 inline std::span<const int32_t> banned_of(const SampleArgs& args, const SamplingRow& row) {
   if (row.min_tokens_left <= 0 || row.n_banned == 0) return {};
-  return args.banned.subspan(static_cast<size_t>(row.banned_first),
-                             static_cast<size_t>(row.n_banned));
+  return {args.banned.row<int32_t>(row.banned_first), static_cast<size_t>(row.n_banned)};
 }
 
 // The logit z after the row's penalties. The result is finite for any penalties, so that a
@@ -52,6 +50,16 @@ inline bool has_top_k(const SamplingRow& row, int64_t vocab_size) {
   return row.top_k > 0 && row.top_k < vocab_size;
 }
 inline bool has_top_p(const SamplingRow& row) { return row.top_p < 1.0f; }
+
+inline SampleNeeds needs_of(std::span<const SamplingRow> rows) {
+  SampleNeeds needs;
+  for (const SamplingRow& row : rows) {
+    needs.sorted_ids = needs.sorted_ids || row.top_k > 0 || has_top_p(row);
+    needs.logprobs = needs.logprobs || row.n_logprobs >= 0;
+    needs.penalties = needs.penalties || has_penalties(row) || row.n_banned > 0;
+  }
+  return needs;
+}
 
 // The smallest x = (z - top) / temperature that min-p keeps.
 inline float least_kept_x(const SamplingRow& row) {

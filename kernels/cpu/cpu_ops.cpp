@@ -22,8 +22,9 @@ ScratchBytes no_scratch_bytes(const StreamLimits& /*limits*/) { return {}; }
 ScratchBytes portable_scratch_bytes(const StreamLimits& limits) {
   const ScratchBytes attention = attention_scratch_bytes(limits);
   const ScratchBytes elementwise = elementwise_scratch_bytes(limits);
-  return {std::max(attention.shared, elementwise.shared),
-          std::max(attention.per_thread, elementwise.per_thread)};
+  const ScratchBytes sample = sample_scratch_bytes(limits);
+  return {std::max({attention.shared, elementwise.shared, sample.shared}),
+          std::max({attention.per_thread, elementwise.per_thread, sample.per_thread})};
 }
 
 CpuOps reference_ops() {

@@ -21,7 +21,7 @@ class RowSampler {
   RowSampler(const SampleArgs& args, int64_t index)
       : args_(args),
         index_(index),
-        row_(args.rows[static_cast<size_t>(index)]),
+        row_(args.rows[index]),
         vocab_size_(args.logits.shape[1]),
         raw_(args.logits.row<float>(index), args.logits.row<float>(index) + vocab_size_),
         z_(raw_),

@@ -28,6 +28,8 @@ struct Layout {
     copies_from = take(h.n_copies);
     copies_to = take(h.n_copies);
     sample_rows = take(h.n_samples);
+    sample_seq_slots = take(h.n_samples);
+    sample_positions = take(h.n_samples);
     sampling = end;
     end += static_cast<size_t>(h.n_samples) * sizeof(SamplingRow);
     banned = take(h.n_banned);
@@ -52,7 +54,8 @@ struct Layout {
   size_t end = sizeof(StepPlanHeader);
   size_t tokens, positions, seq_of_token, seq_slots, slot_mapping;
   size_t block_tables, copies_from, copies_to;
-  size_t sample_rows, sampling, banned, cached_ids, cached_seq_slots, cached_positions;
+  size_t sample_rows, sample_seq_slots, sample_positions, sampling, banned;
+  size_t cached_ids, cached_seq_slots, cached_positions;
   size_t stores_from, stores_to, store_tags, loads_from, loads_to, load_tags;
 };
 
@@ -130,6 +133,12 @@ std::span<const int32_t> StepPlanView::copies_to() const {
 std::span<const int32_t> StepPlanView::sample_rows() const {
   return section<int32_t>(bytes_, Layout(header()).sample_rows, header().n_samples);
 }
+std::span<const int32_t> StepPlanView::sample_seq_slots() const {
+  return section<int32_t>(bytes_, Layout(header()).sample_seq_slots, header().n_samples);
+}
+std::span<const int32_t> StepPlanView::sample_positions() const {
+  return section<int32_t>(bytes_, Layout(header()).sample_positions, header().n_samples);
+}
 std::span<const SamplingRow> StepPlanView::sampling() const {
   return section<SamplingRow>(bytes_, Layout(header()).sampling, header().n_samples);
 }
@@ -173,7 +182,9 @@ StepPlanBuilder::StepPlanBuilder(const StepLimits& limits) : limits_(limits) {
   const auto max_seqs = static_cast<size_t>(limits.max_seqs);
   block_tables_.reserve(max_seqs * static_cast<size_t>(limits.max_blocks_per_seq()));
   for (auto* list : {&copies_from_, &copies_to_}) list->reserve(max_seqs);
-  sample_tokens_.reserve(static_cast<size_t>(limits.max_samples));
+  for (auto* list : {&sample_tokens_, &sample_seq_slots_, &sample_positions_}) {
+    list->reserve(static_cast<size_t>(limits.max_samples));
+  }
   sampling_.reserve(static_cast<size_t>(limits.max_samples));
   banned_.reserve(static_cast<size_t>(limits.max_banned));
   for (auto* list : {&cached_ids_, &cached_seq_slots_, &cached_positions_}) {
@@ -192,8 +203,9 @@ void StepPlanBuilder::begin(uint64_t step) {
   header_.step = step;
   for (auto* list :
        {&tokens_, &positions_, &seq_of_token_, &seq_slots_, &slot_mapping_, &block_tables_,
-        &copies_from_, &copies_to_, &sample_tokens_, &banned_, &cached_ids_, &cached_seq_slots_,
-        &cached_positions_, &stores_from_, &stores_to_, &loads_from_, &loads_to_}) {
+        &copies_from_, &copies_to_, &sample_tokens_, &sample_seq_slots_, &sample_positions_,
+        &banned_, &cached_ids_, &cached_seq_slots_, &cached_positions_, &stores_from_, &stores_to_,
+        &loads_from_, &loads_to_}) {
     list->clear();
   }
   for (auto* list : {&store_tags_, &load_tags_}) list->clear();
@@ -235,6 +247,8 @@ void StepPlanBuilder::add_sample(const SamplingRow& row, std::span<const int32_t
   CHECK(n_tokens() >= 1 && header_.n_samples < limits_.max_samples);
   CHECK(banned_.size() + banned.size() <= static_cast<size_t>(limits_.max_banned));
   sample_tokens_.push_back(n_tokens() - 1);
+  sample_seq_slots_.push_back(row.seq_slot);
+  sample_positions_.push_back(row.n_known);
   sampling_.push_back(row);
   sampling_.back().banned_first = static_cast<int32_t>(banned_.size());
   sampling_.back().n_banned = static_cast<int32_t>(banned.size());
@@ -294,6 +308,8 @@ std::span<const std::byte> StepPlanBuilder::finish() {
   put(bytes_, layout.copies_from, copies_from_);
   put(bytes_, layout.copies_to, copies_to_);
   put(bytes_, layout.sample_rows, sample_tokens_);
+  put(bytes_, layout.sample_seq_slots, sample_seq_slots_);
+  put(bytes_, layout.sample_positions, sample_positions_);
   put(bytes_, layout.sampling, sampling_);
   put(bytes_, layout.banned, banned_);
   put(bytes_, layout.cached_ids, cached_ids_);

@@ -8,7 +8,8 @@
 //   | header                                                                     |
 //   | tokens | positions | seq_of_token | seq_slots | slot_mapping               |
 //   | block_tables | copies_from | copies_to                                     |
-//   | sample_rows | sampling rows | banned ids                                 |
+//   | sample_rows | sample_seq_slots | sample_positions                        |
+//   | sampling rows | banned ids                                               |
 //   | cached_ids | cached_seq_slots | cached_positions                           |
 //   | stores_from | stores_to | store_tags | loads_from | loads_to | load_tags   |
 //
@@ -71,6 +72,7 @@ class StepPlanView {
  public:
   explicit StepPlanView(std::span<const std::byte> bytes);
 
+  std::span<const std::byte> bytes() const { return bytes_; }
   const StepPlanHeader& header() const;
   std::span<const int32_t> tokens() const;        // [n_tokens], -1 = read from token_ids
   std::span<const int32_t> positions() const;     // [n_tokens]
@@ -81,7 +83,10 @@ class StepPlanView {
   std::span<const int32_t> copies_from() const;   // [n_copies], block ids
   std::span<const int32_t> copies_to() const;     // [n_copies], block ids
   std::span<const int32_t> sample_rows() const;   // [n_samples], index into tokens
-  std::span<const SamplingRow> sampling() const;  // [n_samples]
+  // Where the sampled ids are written: the seq_slot and n_known of each sampling row.
+  std::span<const int32_t> sample_seq_slots() const;  // [n_samples], row of token_ids
+  std::span<const int32_t> sample_positions() const;  // [n_samples]
+  std::span<const SamplingRow> sampling() const;      // [n_samples]
   std::span<const int32_t> banned() const;
   // Tokens before a chunk that no row computes, because they have keys and values already, and that
   // token_ids lacks: they are copied into token_ids so that penalties see them. They are a cached
@@ -138,7 +143,7 @@ class StepPlanBuilder {
   std::vector<int32_t> copies_from_, copies_to_;
   std::vector<int32_t> stores_from_, stores_to_, loads_from_, loads_to_;
   std::vector<uint64_t> store_tags_, load_tags_;
-  std::vector<int32_t> sample_tokens_, banned_;
+  std::vector<int32_t> sample_tokens_, sample_seq_slots_, sample_positions_, banned_;
   std::vector<int32_t> cached_ids_, cached_seq_slots_, cached_positions_;
   std::vector<SamplingRow> sampling_;
   std::vector<std::byte> bytes_;

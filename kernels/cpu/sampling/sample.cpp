@@ -25,7 +25,7 @@ constexpr int64_t kAlignment = 64;
 constexpr int64_t aligned(int64_t n_bytes) { return round_up(n_bytes, kAlignment); }
 constexpr int64_t n_chunks(int64_t vocab_size) { return ceil_div(vocab_size, kSampleChunk); }
 
-// The part of SampleArgs::scratch that one row uses.
+// The part of the shared scratch that one row uses.
 struct Area {
   std::span<uint64_t> keys;     // [vocab_size + chunk] candidates
   std::span<int32_t> counts;    // [vocab_size] in the output; shares the memory of `keys`
@@ -53,7 +53,7 @@ class RowSampler {
       : args_(args),
         scan_(scan),
         index_(index),
-        row_(args.rows[static_cast<size_t>(index)]),
+        row_(args.rows[index]),
         area_(area),
         z_(args.logits.row<float>(index), static_cast<size_t>(args.logits.shape[1])) {
     check_row(args, row_);
@@ -245,10 +245,10 @@ class RowSampler {
 void run(const SampleArgs& args, const SampleScan& scan, ThreadTeam& team) {
   const int64_t n_rows = args.logits.n_rows();
   const int64_t vocab_size = args.logits.shape[1];
-  CHECK_EQ(reinterpret_cast<uintptr_t>(args.scratch.data()) % alignof(uint64_t), 0u);
+  std::byte* const scratch = team.shared_scratch(kAreas * Area::bytes(vocab_size));
   const int n_areas = static_cast<int>(std::min<int64_t>({n_rows, kAreas, team.n_threads()}));
   team.run(n_areas, [&](int index, int thread) {
-    const Area area(args.scratch.data() + index * Area::bytes(vocab_size), vocab_size);
+    const Area area(scratch + index * Area::bytes(vocab_size), vocab_size);
     for (int64_t row = index; row < n_rows; row += n_areas) {
       RowSampler(args, scan, row, area).run();
       team.progress(thread).bump();
@@ -258,7 +258,9 @@ void run(const SampleArgs& args, const SampleScan& scan, ThreadTeam& team) {
 
 }  // namespace
 
-int64_t sample_scratch_bytes(int64_t vocab_size) { return kAreas * Area::bytes(vocab_size); }
+ScratchBytes sample_scratch_bytes(const StreamLimits& limits) {
+  return {.shared = kAreas * Area::bytes(limits.vocab_size), .per_thread = 0};
+}
 
 constinit const SampleScan kSampleScanPortable = simd::Scan<simd::Portable>::table();
 

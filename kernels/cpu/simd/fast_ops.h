@@ -9,6 +9,7 @@ namespace lockstep {
 
 ScratchBytes attention_scratch_bytes(const StreamLimits& limits);
 ScratchBytes elementwise_scratch_bytes(const StreamLimits& limits);
+ScratchBytes sample_scratch_bytes(const StreamLimits& limits);
 
 void rms_norm_portable(const RmsNormArgs& args, ThreadTeam& team);
 void rms_norm_avx2(const RmsNormArgs& args, ThreadTeam& team);

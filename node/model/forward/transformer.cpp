@@ -18,10 +18,6 @@ std::vector<Subtree> one_leaf_per_rank(size_t n_ranks) {
   return layout;
 }
 
-View vector_of(std::span<const int32_t> values) {
-  return view(values.data(), {static_cast<int64_t>(values.size())});
-}
-
 // A view of `n_heads` heads of each row of a wider matrix, beginning at `first`.
 View heads_of(float* first, int64_t n_tokens, int64_t n_heads, int64_t head_dim, int64_t stride) {
   View v = view(first, {n_tokens, n_heads, head_dim});
@@ -70,51 +66,40 @@ Transformer::Transformer(const ModelConfig& model, const ShardPlan& plan, int ra
   for (const RankShard& r : plan.ranks) n_vocab_.push_back(r.n_vocab);
 }
 
-CommResult Transformer::run(const StepPlanView& plan, Communicator& communicator,
+CommResult Transformer::run(const StepInputs& inputs, Communicator& communicator,
                             const LogitsHook& on_logits) {
-  const StepPlanHeader& header = plan.header();
-  CHECK(header.n_tokens <= limits_.max_tokens && header.n_samples <= limits_.max_samples);
+  CHECK(inputs.n_tokens <= limits_.max_tokens && inputs.n_samples <= limits_.max_samples);
   communicator_ = &communicator;
-  in_ = {.n_tokens = header.n_tokens,
-         .n_samples = header.n_samples,
-         .n_copies = header.n_copies,
-         .copies_from = vector_of(plan.copies_from()),
-         .copies_to = vector_of(plan.copies_to()),
-         .positions = vector_of(plan.positions()),
-         .seq_of_token = vector_of(plan.seq_of_token()),
-         .slot_mapping = vector_of(plan.slot_mapping()),
-         .block_tables = view(plan.block_tables().data(), {header.n_seqs, header.max_blocks}),
-         .sample_rows = vector_of(plan.sample_rows())};
+  in_ = inputs;
   if (in_.n_tokens == 0) return CommResult::kOk;
   std::fill_n(ws_.kv_finite, in_.n_tokens, uint8_t{1});
 
   layer_ = -1;
-  if (auto r = embed_tokens(plan); r != CommResult::kOk) return r;
+  if (auto r = embed_tokens(); r != CommResult::kOk) return r;
   for (layer_ = 0; layer_ < model_.n_layers; ++layer_) {
     if (auto r = run_layer(layer_); r != CommResult::kOk) return r;
   }
   layer_ = -1;
-  return in_.n_samples == 0 ? CommResult::kOk : run_head(plan, on_logits);
+  return in_.n_samples == 0 ? CommResult::kOk : run_head(on_logits);
 }
 
 // resolve_tokens() writes known ids to token_ids; its other output is not used here.
-void Transformer::write_cached_token_ids(const StepPlanView& plan) {
-  const int64_t n = plan.header().n_cached;
-  if (n == 0) return;
-  resolve_tokens({.ids = vector_of(plan.cached_ids()),
-                  .seq_slots = vector_of(plan.cached_seq_slots()),
-                  .positions = vector_of(plan.cached_positions()),
+void Transformer::write_cached_token_ids() {
+  if (in_.n_cached == 0) return;
+  resolve_tokens({.ids = in_.cached_ids,
+                  .seq_slots = in_.cached_seq_slots,
+                  .positions = in_.cached_positions,
                   .token_ids = token_ids(),
-                  .tokens = view(ws_.cached_tokens, {n})},
+                  .tokens = view(ws_.cached_tokens, {in_.n_cached})},
                  stream_);
 }
 
-CommResult Transformer::embed_tokens(const StepPlanView& plan) {
+CommResult Transformer::embed_tokens() {
   at("token resolution");
-  write_cached_token_ids(plan);
+  write_cached_token_ids();
   const View tokens = view(ws_.tokens, {in_.n_tokens});
-  resolve_tokens({.ids = vector_of(plan.tokens()),
-                  .seq_slots = vector_of(plan.seq_slots()),
+  resolve_tokens({.ids = in_.tokens,
+                  .seq_slots = in_.seq_slots,
                   .positions = in_.positions,
                   .token_ids = token_ids(),
                   .tokens = tokens},
@@ -234,7 +219,7 @@ CommResult Transformer::feed_forward(const LayerWeights& layer, const View& resi
   return add_product(layer.down, gated, ffn_tree_, residual, next_norm);
 }
 
-CommResult Transformer::run_head(const StepPlanView& plan, const LogitsHook& on_logits) {
+CommResult Transformer::run_head(const LogitsHook& on_logits) {
   at("output head");
   const int64_t n = in_.n_samples;
   const Acts normed = ws_.normed.acts(n, hidden_);
@@ -253,51 +238,45 @@ CommResult Transformer::run_head(const StepPlanView& plan, const LogitsHook& on_
   if (communicator_->rank() == 0 && on_logits) {
     at("logits hook");
     stream_.wait();
-    on_logits(plan.header().step, {ws_.logits, static_cast<size_t>(n * model_.shape.vocab_size)});
+    on_logits(in_.step, {ws_.logits, static_cast<size_t>(n * model_.shape.vocab_size)});
   }
-  return sample_rows(plan, logits);
+  return sample_rows(logits);
 }
 
 // Rank 0 samples and broadcasts the ids, so that token_ids stays equal on all ranks.
-CommResult Transformer::sample_rows(const StepPlanView& plan, const View& logits) {
+CommResult Transformer::sample_rows(const View& logits) {
   at("sampling");
   const int64_t n = in_.n_samples;
   const View ids = view(ws_.ids, {n});
   if (communicator_->rank() == 0) {
     sample({.logits = logits,
-            .rows = plan.sampling(),
-            .banned = plan.banned(),
+            .rows = in_.sampling,
+            .banned = in_.banned,
+            .needs = in_.needs,
             .token_ids = token_ids(),
             .ids = ids,
             .logprobs = view(ws_.logprobs, {n}),
             .top_ids = view(ws_.top_ids, {n, kMaxTopLogprobs}),
             .top_logprobs = view(ws_.top_logprobs, {n, kMaxTopLogprobs}),
-            .finite = view(ws_.finite, {n}),
-            .scratch = {ws_.sample_scratch,
-                        static_cast<size_t>(sample_scratch_bytes(model_.shape.vocab_size))}},
+            .finite = view(ws_.finite, {n})},
            stream_);
   }
   if (plan_.ranks.size() > 1) {
     if (auto r = communicator_->broadcast(ids, 0, stream_); r != CommResult::kOk) return r;
-    if (communicator_->rank() != 0) record_samples(plan);
+    if (communicator_->rank() != 0) record_samples();
   }
   stream_.wait();
   return CommResult::kOk;
 }
 
 // On ranks other than 0: resolve_tokens() writes the sampled ids to token_ids.
-void Transformer::record_samples(const StepPlanView& plan) {
-  const std::span<const SamplingRow> rows = plan.sampling();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    ws_.sample_seq_slots[i] = rows[i].seq_slot;
-    ws_.sample_positions[i] = rows[i].n_known;
-  }
-  const int64_t n = in_.n_samples;
-  resolve_tokens({.ids = view(ws_.ids, {n}),
-                  .seq_slots = view(ws_.sample_seq_slots, {n}),
-                  .positions = view(ws_.sample_positions, {n}),
+void Transformer::record_samples() {
+  const View ids = view(ws_.ids, {in_.n_samples});
+  resolve_tokens({.ids = ids,
+                  .seq_slots = in_.sample_seq_slots,
+                  .positions = in_.sample_positions,
                   .token_ids = token_ids(),
-                  .tokens = view(ws_.ids, {n})},
+                  .tokens = ids},
                  stream_);
 }
 

@@ -18,9 +18,9 @@
 #include <vector>
 
 #include "node/kv/block_store.h"
+#include "node/model/forward/step_inputs.h"
 #include "node/model/forward/workspace.h"
 #include "node/model/weights/weights.h"
-#include "node/step/step_plan.h"
 #include "parallel/communicator.h"
 
 namespace lockstep {
@@ -37,21 +37,12 @@ class Transformer {
 
   // Runs one step. A result other than kOk means that a collective failed and the step has no
   // result. on_logits, if set, is called on rank 0. The samples are in the workspace of rank 0.
-  CommResult run(const StepPlanView& plan, Communicator& communicator, const LogitsHook& on_logits);
+  CommResult run(const StepInputs& inputs, Communicator& communicator, const LogitsHook& on_logits);
 
   // The current or last op, for messages: "layer 3, attention".
   std::string where() const;
 
  private:
-  // What the ops read of the current plan.
-  struct Inputs {
-    int64_t n_tokens = 0;
-    int64_t n_samples = 0;
-    int64_t n_copies = 0;
-    View copies_from, copies_to;
-    View positions, seq_of_token, slot_mapping, block_tables, sample_rows;
-  };
-
   // The layout of a sum over all ranks: each rank computes its subtrees, and every rank then
   // finishes the tree (docs/numerics.md).
   struct Tree {
@@ -61,16 +52,16 @@ class Transformer {
   };
 
   // Copies the plan's cached_ids, which no row computes, into token_ids for the penalties.
-  void write_cached_token_ids(const StepPlanView& plan);
-  CommResult embed_tokens(const StepPlanView& plan);
+  void write_cached_token_ids();
+  CommResult embed_tokens();
   CommResult run_layer(int idx);
   void attend(int idx, const LayerWeights& layer);
   CommResult project_attention(const LayerWeights& layer, const View& attended,
                                const View& residual);
   CommResult feed_forward(const LayerWeights& layer, const View& residual, const View& next_norm);
-  CommResult run_head(const StepPlanView& plan, const LogitsHook& on_logits);
-  CommResult sample_rows(const StepPlanView& plan, const View& logits);
-  void record_samples(const StepPlanView& plan);
+  CommResult run_head(const LogitsHook& on_logits);
+  CommResult sample_rows(const View& logits);
+  void record_samples();
 
   // out = x W^T; the parts of `matrix` are side by side in rows of `stride` values.
   void multiply(const Matrix& matrix, const Acts& x, int64_t n_tokens, float* out, int64_t stride);
@@ -104,7 +95,7 @@ class Transformer {
 
   Stream& stream_;
   Communicator* communicator_ = nullptr;  // of the current step
-  Inputs in_;
+  StepInputs in_;                         // likewise
   const char* op_ = "start";
   int layer_ = -1;  // -1 outside the layers
 };

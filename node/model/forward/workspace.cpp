@@ -109,9 +109,6 @@ void Workspace::lay_out(Arena& arena, const ModelConfig& model, const ShardPlan&
   top_ids = arena.take_array<int32_t>(n_samples * kMaxTopLogprobs);
   top_logprobs = arena.take_array<float>(n_samples * kMaxTopLogprobs);
   finite = arena.take_array<uint8_t>(n_samples);
-  sample_seq_slots = arena.take_array<int32_t>(n_samples);
-  sample_positions = arena.take_array<int32_t>(n_samples);
-  sample_scratch = arena.take(sample_scratch_bytes(model.shape.vocab_size));
 }
 
 }  // namespace lockstep

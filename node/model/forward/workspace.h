@@ -57,17 +57,14 @@ struct Workspace {
   ActsBuffer gated;          // [rows, n_ffn]
 
   // output head
-  float* logits_slice = nullptr;        // [max_samples, max_vocab]; null with one rank
-  float* gathered_logits = nullptr;     // [n_ranks, max_samples, max_vocab]; null with one rank
-  float* logits = nullptr;              // [max_samples, vocab_size]
-  int32_t* ids = nullptr;               // [max_samples]
-  float* logprobs = nullptr;            // [max_samples]
-  int32_t* top_ids = nullptr;           // [max_samples, kMaxTopLogprobs]
-  float* top_logprobs = nullptr;        // [max_samples, kMaxTopLogprobs]
-  uint8_t* finite = nullptr;            // [max_samples]
-  int32_t* sample_seq_slots = nullptr;  // [max_samples], rows of token_ids
-  int32_t* sample_positions = nullptr;  // [max_samples]
-  std::byte* sample_scratch = nullptr;  // [sample_scratch_bytes(vocab_size)]
+  float* logits_slice = nullptr;     // [max_samples, max_vocab]; null with one rank
+  float* gathered_logits = nullptr;  // [n_ranks, max_samples, max_vocab]; null with one rank
+  float* logits = nullptr;           // [max_samples, vocab_size]
+  int32_t* ids = nullptr;            // [max_samples]
+  float* logprobs = nullptr;         // [max_samples]
+  int32_t* top_ids = nullptr;        // [max_samples, kMaxTopLogprobs]
+  float* top_logprobs = nullptr;     // [max_samples, kMaxTopLogprobs]
+  uint8_t* finite = nullptr;         // [max_samples]
 
  private:
   void lay_out(Arena& arena, const ModelConfig& model, const ShardPlan& plan, int rank,

@@ -32,7 +32,9 @@ StreamLimits stream_limits(const ModelConfig& model, const RankShard& shard,
                            const RankGroupConfig& config) {
   return {.max_tokens = config.limits.max_tokens,
           .max_dim = std::max(model.shape.hidden_dim, shard.n_ffn),
-          .head_dim = model.shape.head_dim};
+          .head_dim = model.shape.head_dim,
+          .max_samples = config.limits.max_samples,
+          .vocab_size = model.shape.vocab_size};
 }
 
 }  // namespace
@@ -56,6 +58,10 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
       workspace_(file.config(), plan, rank, loaded_.weights, config.limits, *device_, ledger),
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
                    rope_.cos_sin(), *stream_) {
+  for (MirroredBuffer& slot : plans_) {
+    slot = MirroredBuffer(*device_, ledger, MemoryTag::kActivations,
+                          static_cast<int64_t>(step_plan_bytes(config.limits)));
+  }
   if (config.limits.n_host_kv_blocks > 0) {
     host_kv_.emplace(config.limits.n_host_kv_blocks, kv_, *device_, *stream_, ledger);
   }
@@ -102,8 +108,16 @@ RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> 
     return outcome;
   }
   begin_plan(plan, *stream_);
-  const CommResult result = transformer_.run(plan, communicator, config_.on_logits);
+  const CommResult result = transformer_.run(upload(plan), communicator, config_.on_logits);
   return result == CommResult::kOk ? RankOutcome{} : comm_failed(result, transformer_.where());
+}
+
+StepInputs Rank::upload(const StepPlanView& plan) {
+  const MirroredBuffer& slot = plans_[n_run_++ % plans_.size()];
+  const std::span<const std::byte> bytes = plan.bytes();
+  std::ranges::copy(bytes, slot.on_host());
+  slot.upload(std::ssize(bytes), *stream_);
+  return {plan, slot.on_device()};
 }
 
 void Rank::store_in_host(const StepPlanView& plan) {

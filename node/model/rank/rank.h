@@ -3,6 +3,7 @@
 // that memory is first touched by the thread that reads it (NUMA).
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "common/memory/ledger.h"
 #include "common/threads/progress.h"
 #include "kernels/device.h"
+#include "kernels/mirrored_buffer.h"
 #include "node/kv/block_store.h"
 #include "node/kv/host/host_block_store.h"
 #include "node/model/forward/faulty_stream.h"
@@ -56,6 +58,8 @@ class Rank {
  private:
   RankOutcome run_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
                          Communicator& communicator);
+  // Copies the plan to the device, for the ops of its step.
+  StepInputs upload(const StepPlanView& plan);
   void store_in_host(const StepPlanView& plan);
   std::vector<HostBlockId> load_from_host(const StepPlanView& plan);
   RankOutcome failed(StepStatus status, const std::string& where, const std::string& cause) const;
@@ -71,6 +75,8 @@ class Rank {
   BlockStore kv_;
   std::optional<HostBlockStore> host_kv_;  // set if there is a host tier
   Workspace workspace_;
+  std::array<MirroredBuffer, kMaxStepsInFlight> plans_;  // the plans of the steps in flight
+  uint64_t n_run_ = 0;                                   // plans
   Transformer transformer_;
 };
 

@@ -27,7 +27,6 @@ namespace lockstep {
 
 namespace {
 
-constexpr int kMaxInFlight = 2;   // steps: one runs while the engine plans the next
 constexpr int kIdleSpins = 1000;  // tens of microseconds, in which the engine submits the next step
 
 ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
@@ -116,7 +115,7 @@ struct RankGroup::Impl {
   bool wait_for_plan(uint64_t n_run);
   void run_step(Rank& rank, int idx, InFlight& step);
   void make_communicators();
-  InFlight& slot(uint64_t n) { return ring[n % kMaxInFlight]; }
+  InFlight& slot(uint64_t n) { return ring[n % kMaxStepsInFlight]; }
 
   // constant after construction
   const RankGroupConfig config;
@@ -134,7 +133,7 @@ struct RankGroup::Impl {
   // written by the engine thread while every rank is idle
   std::vector<std::unique_ptr<Communicator>> communicators;
 
-  std::array<InFlight, kMaxInFlight> ring;
+  std::array<InFlight, kMaxStepsInFlight> ring;
   uint64_t n_answered = 0;               // engine thread only
   std::vector<BlockId> nan_blocks;       // for the next plan; engine thread only
   std::atomic<uint64_t> n_submitted{0};  // written by the engine thread
@@ -277,7 +276,7 @@ RankGroup::~RankGroup() = default;
 void RankGroup::submit(std::span<const std::byte> plan) {
   Impl& group = *impl_;
   const uint64_t n = group.n_submitted.load(std::memory_order_relaxed);
-  CHECK(n - group.n_answered < kMaxInFlight);
+  CHECK(n - group.n_answered < kMaxStepsInFlight);
   InFlight& step = group.slot(n);
   CHECK(plan.size() <= step.plan.size());
   std::memcpy(step.plan.data(), plan.data(), plan.size());
@@ -295,7 +294,7 @@ void RankGroup::submit(std::span<const std::byte> plan) {
   group.work.notify_all();
 }
 
-int RankGroup::max_steps_in_flight() const { return kMaxInFlight; }
+int RankGroup::max_steps_in_flight() const { return kMaxStepsInFlight; }
 
 void RankGroup::fill_with_nan(std::span<const BlockId> blocks) {
   impl_->nan_blocks.insert(impl_->nan_blocks.end(), blocks.begin(), blocks.end());

@@ -41,6 +41,8 @@ struct RankGroupConfig {
   std::function<void(uint64_t step, std::span<const float> logits)> on_logits;
 };
 
+inline constexpr int kMaxStepsInFlight = 2;  // one runs while the engine plans the next
+
 class RankGroup final : public Executor {
  public:
   // Loads the model (each rank reads its own shard) and starts the rank threads. Throws LoadError;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
+#include "kernels/sampling.h"
 #include "tests/support/equal_bits.h"
 #include "tests/support/random.h"
 
@@ -60,18 +61,17 @@ struct SampleBatch {
     out.top_ids.assign(rows.size() * kMaxTopLogprobs, -9);
     out.top_logprobs.assign(out.top_ids.size(), -9.0f);
     out.finite.assign(rows.size(), 9);
-    std::vector<std::byte> scratch(static_cast<size_t>(sample_scratch_bytes(vocab_size)));
     SampleArgs args;
     args.logits = view(scratch_logits.data(), {n, vocab_size});
-    args.rows = rows;
-    args.banned = banned;
+    args.rows = rows.data();
+    args.banned = view(banned.data(), {static_cast<int64_t>(banned.size())});
+    args.needs = needs_of(rows);
     args.token_ids = view(out.token_ids.data(), {n, max_model_len});
     args.ids = view(out.ids.data(), {n});
     args.logprobs = view(out.logprobs.data(), {n});
     args.top_ids = view(out.top_ids.data(), {n, kMaxTopLogprobs});
     args.top_logprobs = view(out.top_logprobs.data(), {n, kMaxTopLogprobs});
     args.finite = view(out.finite.data(), {n});
-    args.scratch = scratch;
     sample(args, stream);
     return out;
   }
