@@ -245,6 +245,8 @@ class Stream {
   virtual ~Stream() = default;
   virtual const char* name() const = 0;  // "cpu/avx2"
   virtual void wait() = 0;               // blocks until all that is queued is done
+  // The stream itself, for code that needs its type, where this one only decorates another.
+  virtual Stream& innermost() { return *this; }
 
   virtual void copy_to_device(const CopyArgs& copy) = 0;
   virtual void copy_to_host(const CopyArgs& copy) = 0;

@@ -38,6 +38,9 @@ class Communicator {
   // step with the digest of its plan.
   [[nodiscard]] virtual CommResult agree(uint64_t value) = 0;
   [[nodiscard]] virtual CommResult barrier() = 0;
+  // Returns kOk while what is queued on this rank's stream can still be done, and otherwise why it
+  // cannot. To be polled while the rank waits for its stream.
+  [[nodiscard]] virtual CommResult check() = 0;
   // Makes every pending and every later call of every rank fail. Any thread.
   virtual void abort() = 0;
 };

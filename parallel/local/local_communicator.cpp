@@ -94,6 +94,10 @@ class LocalCommunicator final : public Communicator {
     return finish(true);
   }
 
+  CommResult check() override {
+    return group_->barrier.aborted() ? CommResult::kAborted : CommResult::kOk;
+  }
+
   void abort() override { group_->barrier.abort(); }
 
  private:

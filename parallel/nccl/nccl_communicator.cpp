@@ -29,7 +29,7 @@ void pause(steady_clock::time_point polling_since) {
 }
 
 cudaStream_t queue_of(Stream& stream) {
-  auto* queue = dynamic_cast<cuda::CudaStream*>(&stream);
+  auto* queue = dynamic_cast<cuda::CudaStream*>(&stream.innermost());
   CHECK(queue != nullptr);
   return queue->on_device();
 }
@@ -164,6 +164,13 @@ CommResult NcclCommunicator::exchange_values(uint64_t mine, TimePoint until) {
                              sizeof mine * static_cast<size_t>(size_), cudaMemcpyDeviceToHost,
                              values_->stream()));
   return wait_done(values_->stream(), until);
+}
+
+CommResult NcclCommunicator::check() {
+  if (const CommResult entered = enter(); entered != CommResult::kOk) return entered;
+  const ncclResult_t state = handle_.state();
+  const bool is_well = state == ncclSuccess || state == ncclInProgress;
+  return is_well ? CommResult::kOk : fail_of_nccl(state);
 }
 
 CommResult NcclCommunicator::enter() {

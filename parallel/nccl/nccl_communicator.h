@@ -46,6 +46,7 @@ class NcclCommunicator final : public Communicator {
   CommResult broadcast(const View& data, int root, Stream& stream) override;
   CommResult agree(uint64_t value) override;
   CommResult barrier() override;
+  CommResult check() override;
   void abort() override { *aborted_ = true; }
 
  private:

@@ -42,9 +42,14 @@ struct Cell {
 
 class CacheMatrix {
  public:
-  CacheMatrix() : CacheMatrix(std::make_shared<FakeModelFile>(nine_heads().spec)) {}
-  explicit CacheMatrix(std::shared_ptr<const ModelFile> model)
-      : model_(std::move(model)), prompt_(random_prompt(46, vocab_size(), 3)) {
+  explicit CacheMatrix(std::shared_ptr<const DeviceProvider> devices = cpu_devices())
+      : CacheMatrix(std::make_shared<FakeModelFile>(nine_heads().spec), std::move(devices)) {}
+  // The cells run on `devices`; the transcripts that they must give are the CPU's.
+  explicit CacheMatrix(std::shared_ptr<const ModelFile> model,
+                       std::shared_ptr<const DeviceProvider> devices = cpu_devices())
+      : model_(std::move(model)),
+        devices_(std::move(devices)),
+        prompt_(random_prompt(46, vocab_size(), 3)) {
     Node node(*model_, {.prefix_cache = false});
     for (uint64_t seed : kSeeds) {
       node.ask(seed, prompt_, sampled(seed, kOutputs));
@@ -92,7 +97,9 @@ class CacheMatrix {
 
   void expect_the_transcript(const Cell& cell) const {
     SCOPED_TRACE(cell.name());
-    Node node(*model_, setting_of(cell));
+    Setting setting = setting_of(cell);
+    setting.devices = devices_;
+    Node node(*model_, setting);
     prepare(node, cell);
     for (int round = 0; round < 2; ++round) {
       uint64_t first_id = 10 + 10 * static_cast<uint64_t>(round);
@@ -183,6 +190,7 @@ class CacheMatrix {
   }
 
   const std::shared_ptr<const ModelFile> model_;
+  const std::shared_ptr<const DeviceProvider> devices_;
   const Ids prompt_;
   std::vector<Answer> truth_;  // [seeds]
 };

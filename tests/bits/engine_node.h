@@ -23,6 +23,7 @@
 namespace lockstep::testing {
 
 struct Setting {
+  std::shared_ptr<const DeviceProvider> devices = cpu_devices();
   int n_ranks = 1;
   int32_t block_size = 16;
   int32_t chunk = 64;  // max_num_batched_tokens
@@ -126,6 +127,7 @@ class Node final : public EngineSink {
 
   static RankGroupConfig config_of(const Setting& setting) {
     RankGroupConfig config;
+    config.devices = setting.devices;
     config.n_ranks = setting.n_ranks;
     config.threads_per_rank = 1;
     config.kv_dtype = setting.kv_dtype;

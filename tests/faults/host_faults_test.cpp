@@ -4,6 +4,7 @@
 
 #include "common/fault_points.h"
 #include "tests/bits/engine_node.h"
+#include "tests/support/lazy_device.h"
 
 namespace lockstep::testing {
 namespace {
@@ -12,10 +13,14 @@ constexpr int32_t kOutputs = 6;
 constexpr uint64_t kPrompts = 4;
 
 // Four prompts in turns, in a pool for one and a half: each has been evicted when it comes back.
-class HostFaults : public ::testing::TestWithParam<int> {
+class HostFaults : public ::testing::TestWithParam<RankSetup> {
  protected:
   Setting setting() const {
-    return {.n_ranks = GetParam(), .chunk = 64, .n_kv_blocks = 12, .n_host_kv_blocks = 64};
+    return {.devices = devices_of(GetParam().kind),
+            .n_ranks = GetParam().n_ranks,
+            .chunk = 64,
+            .n_kv_blocks = 12,
+            .n_host_kv_blocks = 64};
   }
   void ask_in_turns(Node& node) const {
     for (uint64_t id = 0; id < 3 * kPrompts; ++id) {
@@ -42,7 +47,8 @@ class HostFaults : public ::testing::TestWithParam<int> {
   const NamedSpec model = nine_heads();
   std::vector<Answer> expected;
 };
-INSTANTIATE_TEST_SUITE_P(Ranks, HostFaults, ::testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(Ranks, HostFaults, ::testing::ValuesIn(rank_setups()),
+                         [](const auto& info) { return name_of(info.param); });
 
 TEST_P(HostFaults, WhatComesBackIsWhatWasStored) {
   Node node(model, setting());

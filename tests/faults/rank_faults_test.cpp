@@ -6,6 +6,7 @@
 
 #include "common/fault_points.h"
 #include "tests/bits/engine_node.h"
+#include "tests/support/lazy_device.h"
 
 namespace lockstep::testing {
 namespace {
@@ -35,10 +36,14 @@ void expect_idle(const Node& node) {
   EXPECT_EQ(s.n_invariant_violations(), 0u);
 }
 
-class RankFaults : public ::testing::TestWithParam<int> {
+class RankFaults : public ::testing::TestWithParam<RankSetup> {
  protected:
   Setting setting() const {
-    return {.n_ranks = GetParam(), .chunk = 24, .n_kv_blocks = 40, .may_fail = true};
+    return {.devices = devices_of(GetParam().kind),
+            .n_ranks = GetParam().n_ranks,
+            .chunk = 24,
+            .n_kv_blocks = 40,
+            .may_fail = true};
   }
   // The answers of a quiet node, and how many steps they took.
   void SetUp() override {
@@ -65,7 +70,8 @@ class RankFaults : public ::testing::TestWithParam<int> {
   std::vector<Answer> expected;
   uint64_t n_steps = 0;
 };
-INSTANTIATE_TEST_SUITE_P(Ranks, RankFaults, ::testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(Ranks, RankFaults, ::testing::ValuesIn(rank_setups()),
+                         [](const auto& info) { return name_of(info.param); });
 
 TEST_P(RankFaults, ARankThatThrowsOnceInAnyStepFailsNoRequest) {
   for (uint64_t step = 1; step <= n_steps; ++step) {
@@ -96,7 +102,8 @@ TEST_P(RankFaults, ARequestWhoseStepsKeepFailingLeavesNothingInTheCache) {
     }
     EXPECT_EQ(node.answer(50).reason, FinishReason::kError);
     EXPECT_THAT(node.answer(50).message, HasSubstr("fault point rank-throws"));
-    EXPECT_THAT(node.answer(50).message, HasSubstr("rank " + std::to_string(GetParam() - 1)));
+    EXPECT_THAT(node.answer(50).message,
+                HasSubstr("rank " + std::to_string(GetParam().n_ranks - 1)));
     EXPECT_EQ(node.snapshot().decode_failures.n_failed_of(DecodeFailureCause::kCompute), 1u);
     expect_idle(node);
     expect_answers_again(node);
@@ -122,7 +129,8 @@ TEST_P(RankFaults, AStalledRanksStepRunsAgainAndNoRequestFails) {
   expect_answers(node);
   const DecodeFailures failures = node.snapshot().decode_failures;
   // Alone it has no other rank that waits.
-  EXPECT_EQ(failures.n_retried_of(DecodeFailureCause::kCommunication), GetParam() == 1 ? 0u : 1u);
+  EXPECT_EQ(failures.n_retried_of(DecodeFailureCause::kCommunication),
+            GetParam().n_ranks == 1 ? 0u : 1u);
   expect_answers_again(node);
 }
 

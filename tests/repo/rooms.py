@@ -70,8 +70,8 @@ MANY = {
     "coordinator/requests": ("The two ends of a request's way, and what routes hold of it.",
                              "cluster_client forwarder reply_queue request_dispatcher"),
     "kernels": ("The interface of the ops, which every back end implements.",
-                "cuda_module device index_checks kv_layout math ops philox quantized_row "
-                "sampling view"),
+                "cuda_module device index_checks kv_layout math mirrored_buffer ops "
+                "philox quantized_row sampling view"),
     "kernels/cpu/simd": ("One set of vector operations, a header for each instruction set.",
                          "fast_ops simd_avx2 simd_avx512 simd_math simd_portable"),
     "kernels/cuda/device": ("What every .cu file needs of CUDA, for the host or for the device.",

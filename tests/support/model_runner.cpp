@@ -13,6 +13,7 @@ namespace lockstep::testing {
 
 RankGroupConfig ModelRunner::group_config(const RunnerOptions& options, ModelRunner* runner) {
   RankGroupConfig config;
+  config.devices = options.devices;
   config.n_ranks = options.n_ranks;
   config.threads_per_rank = options.threads_per_rank;
   config.isa = options.isa;

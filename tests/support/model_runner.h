@@ -13,6 +13,7 @@
 namespace lockstep::testing {
 
 struct RunnerOptions {
+  std::shared_ptr<const DeviceProvider> devices = cpu_devices();
   int n_ranks = 1;
   int threads_per_rank = 1;
   Isa isa = best_isa();

@@ -1,5 +1,6 @@
 #include "node/kv/host/host_block_store.h"
 
+#include <algorithm>
 #include <new>
 
 #include "common/check.h"
@@ -38,11 +39,28 @@ std::span<std::byte> HostBlockStore::bytes_of(HostBlockId block) {
 
 void HostBlockStore::store(BlockId from, HostBlockId to, uint64_t tag) {
   stream_.copy_to_host(kv_.copy_of(from, bytes_of(to).data()));
-  stream_.wait();
-  checksums_[static_cast<size_t>(raw(to))] = hash64(bytes_of(to), tag);
+  pending_.push_back({to, tag});
+}
+
+void HostBlockStore::finish_stores(uint64_t n) {
+  if (n <= n_finished_) return;
+  const auto end = pending_.begin() + static_cast<ptrdiff_t>(n - n_finished_);
+  for (auto store = pending_.begin(); store != end; ++store) {
+    checksums_[static_cast<size_t>(raw(store->block))] = hash64(bytes_of(store->block), store->tag);
+  }
+  pending_.erase(pending_.begin(), end);
+  n_finished_ = n;
+}
+
+bool HostBlockStore::is_pending(HostBlockId block) const {
+  return std::ranges::any_of(pending_, [&](const Pending& store) { return store.block == block; });
 }
 
 bool HostBlockStore::load(HostBlockId from, uint64_t tag, BlockId to) {
+  if (is_pending(from)) {
+    stream_.wait();
+    finish_stores(n_stored());
+  }
   const std::span<std::byte> bytes = bytes_of(from);
   if (fault(Fault::kHostBitFlip)) bytes.front() ^= std::byte{1};
   if (!fault(Fault::kHostNotVerified) &&

@@ -23,20 +23,34 @@ class HostBlockStore {
   HostBlockStore(int32_t n_blocks, const BlockStore& kv, Device& device, Stream& stream,
                  MemoryLedger& ledger);
 
+  // Queues the copy of a block to host memory. finish_stores() computes its checksum.
   void store(BlockId from, HostBlockId to, uint64_t tag);
-  // Returns false and writes nothing if the host block is not what was stored under this tag.
+  uint64_t n_stored() const { return n_finished_ + pending_.size(); }  // ever
+  // Computes the checksums of the first n of all stores ever queued. Their copies must be done.
+  void finish_stores(uint64_t n);
+  // Queues the copy of a host block to the device. Returns false and queues nothing if the host
+  // block is not what was stored under this tag. Waits for the stream if the store of that block is
+  // not finished.
   [[nodiscard]] bool load(HostBlockId from, uint64_t tag, BlockId to);
 
   // The bytes of a host block, layer after layer.
   std::span<std::byte> bytes_of(HostBlockId block);
 
  private:
+  struct Pending {
+    HostBlockId block{};
+    uint64_t tag = 0;
+  };
+  bool is_pending(HostBlockId block) const;
+
   const BlockStore& kv_;
   Stream& stream_;
   int64_t block_bytes_;  // of all layers
   int32_t n_blocks_;
   HostBuffer buffer_;
   std::vector<uint64_t> checksums_;  // [n_blocks], hash64 of the bytes and the tag
+  std::vector<Pending> pending_;     // stores without checksum, oldest first
+  uint64_t n_finished_ = 0;          // stores
 };
 
 }  // namespace lockstep

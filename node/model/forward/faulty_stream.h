@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/fault_points.h"
-#include "kernels/ops.h"
+#include "kernels/mirrored_buffer.h"
 #include "node/step/step_plan.h"
 
 namespace lockstep {
@@ -25,18 +25,17 @@ struct FaultyStreamOptions {
 
 #ifdef LOCKSTEP_FAULT_POINTS
 
-// Some effects write to Views from the host, and the NCCL communicator needs the type of a CUDA
-// stream: only a CPU stream can be wrapped.
 class FaultyStream final : public Stream {
  public:
-  FaultyStream(std::unique_ptr<Stream> stream, const FaultyStreamOptions& options)
-      : stream_(std::move(stream)), options_(options) {}
+  // `stream` is one of `device`, which must outlive the object.
+  FaultyStream(std::unique_ptr<Stream> stream, Device& device, const FaultyStreamOptions& options);
 
   // Called before the forward pass of the plan, which must outlive the pass.
   void begin(const StepPlanView& plan);
 
   const char* name() const override { return stream_->name(); }
   void wait() override { stream_->wait(); }
+  Stream& innermost() override { return stream_->innermost(); }
 
   void copy_to_device(const CopyArgs& copy) override { stream_->copy_to_device(copy); }
   void copy_to_host(const CopyArgs& copy) override { stream_->copy_to_host(copy); }
@@ -60,11 +59,13 @@ class FaultyStream final : public Stream {
   void launch(const SampleArgs& args) override { stream_->launch(args); }
 
  private:
+  void fill_with_nan(float* row, int64_t n);
   void change_positions(const StepPlanView& plan);
   void see_old_rows(const StepPlanView& plan);
   void throw_or_stall() const;
   bool is_last_layer() const { return layer_ == options_.n_layers - 1; }
 
+  MemoryLedger ledger_;  // of this object's own memory
   const std::unique_ptr<Stream> stream_;
   const FaultyStreamOptions options_;
 
@@ -73,17 +74,17 @@ class FaultyStream final : public Stream {
   std::span<const int32_t> sample_rows_;  // [n_samples]
   // A layer begins with the check of its keys and values, its only finite_rows(); -1 before that.
   int layer_ = -1;
-  bool changes_positions_ = false;                // false: the next two are not used
-  std::vector<int32_t> rotated_by_, seen_up_to_;  // [n_tokens]
+  bool changes_positions_ = false;          // false: the next two are not used
+  MirroredBuffer rotated_by_, seen_up_to_;  // [max_tokens] i32
 
   std::vector<int32_t> lengths_, left_over_;  // [max_seqs], by seq_slot; of all plans
 };
 
 using RankStream = FaultyStream;
 
-inline std::unique_ptr<RankStream> with_fault_points(std::unique_ptr<Stream> stream,
+inline std::unique_ptr<RankStream> with_fault_points(std::unique_ptr<Stream> stream, Device& device,
                                                      const FaultyStreamOptions& options) {
-  return std::make_unique<FaultyStream>(std::move(stream), options);
+  return std::make_unique<FaultyStream>(std::move(stream), device, options);
 }
 inline void begin_plan(const StepPlanView& plan, RankStream& stream) { stream.begin(plan); }
 
@@ -91,7 +92,7 @@ inline void begin_plan(const StepPlanView& plan, RankStream& stream) { stream.be
 
 using RankStream = Stream;
 
-inline std::unique_ptr<RankStream> with_fault_points(std::unique_ptr<Stream> stream,
+inline std::unique_ptr<RankStream> with_fault_points(std::unique_ptr<Stream> stream, Device&,
                                                      const FaultyStreamOptions&) {
   return stream;
 }

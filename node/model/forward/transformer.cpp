@@ -66,18 +66,21 @@ Transformer::Transformer(const ModelConfig& model, const ShardPlan& plan, int ra
   for (const RankShard& r : plan.ranks) n_vocab_.push_back(r.n_vocab);
 }
 
-CommResult Transformer::run(const StepInputs& inputs, Communicator& communicator,
+CommResult Transformer::run(const StepInputs& inputs, StepSlot& slot, Communicator& communicator,
                             const LogitsHook& on_logits) {
   CHECK(inputs.n_tokens <= limits_.max_tokens && inputs.n_samples <= limits_.max_samples);
   communicator_ = &communicator;
   in_ = inputs;
+  out_ = slot.outputs();
   if (in_.n_tokens == 0) return CommResult::kOk;
-  std::fill_n(ws_.kv_finite, in_.n_tokens, uint8_t{1});
-
   layer_ = -1;
+  stream_.fill({.data = reinterpret_cast<std::byte*>(out_.kv_finite),
+                .value = 1,
+                .row_bytes = in_.n_tokens});
   if (auto r = embed_tokens(); r != CommResult::kOk) return r;
   for (layer_ = 0; layer_ < model_.n_layers; ++layer_) {
     if (auto r = run_layer(layer_); r != CommResult::kOk) return r;
+    slot.layer_launched(layer_);
   }
   layer_ = -1;
   return in_.n_samples == 0 ? CommResult::kOk : run_head(on_logits);
@@ -163,7 +166,7 @@ void Transformer::attend(int idx, const LayerWeights& layer) {
   const KvPages pages = kv_.pages(idx);
   finite_rows({.x = columns_of(k, n, 2 * kv_dim_, stride),
                .limit = kv_finite_limit(pages.dtype),
-               .finite = view(ws_.kv_finite, {n})},
+               .finite = view(out_.kv_finite, {n})},
               stream_);
 
   at("rope");
@@ -237,8 +240,7 @@ CommResult Transformer::run_head(const LogitsHook& on_logits) {
   }
   if (communicator_->rank() == 0 && on_logits) {
     at("logits hook");
-    stream_.wait();
-    on_logits(in_.step, {ws_.logits, static_cast<size_t>(n * model_.shape.vocab_size)});
+    on_logits(in_.step, logits);
   }
   return sample_rows(logits);
 }
@@ -247,7 +249,7 @@ CommResult Transformer::run_head(const LogitsHook& on_logits) {
 CommResult Transformer::sample_rows(const View& logits) {
   at("sampling");
   const int64_t n = in_.n_samples;
-  const View ids = view(ws_.ids, {n});
+  const View ids = view(out_.ids, {n});
   if (communicator_->rank() == 0) {
     sample({.logits = logits,
             .rows = in_.sampling,
@@ -255,23 +257,22 @@ CommResult Transformer::sample_rows(const View& logits) {
             .needs = in_.needs,
             .token_ids = token_ids(),
             .ids = ids,
-            .logprobs = view(ws_.logprobs, {n}),
-            .top_ids = view(ws_.top_ids, {n, kMaxTopLogprobs}),
-            .top_logprobs = view(ws_.top_logprobs, {n, kMaxTopLogprobs}),
-            .finite = view(ws_.finite, {n})},
+            .logprobs = view(out_.logprobs, {n}),
+            .top_ids = view(out_.top_ids, {n, kMaxTopLogprobs}),
+            .top_logprobs = view(out_.top_logprobs, {n, kMaxTopLogprobs}),
+            .finite = view(out_.finite, {n})},
            stream_);
   }
   if (plan_.ranks.size() > 1) {
     if (auto r = communicator_->broadcast(ids, 0, stream_); r != CommResult::kOk) return r;
     if (communicator_->rank() != 0) record_samples();
   }
-  stream_.wait();
   return CommResult::kOk;
 }
 
 // On ranks other than 0: resolve_tokens() writes the sampled ids to token_ids.
 void Transformer::record_samples() {
-  const View ids = view(ws_.ids, {in_.n_samples});
+  const View ids = view(out_.ids, {in_.n_samples});
   resolve_tokens({.ids = ids,
                   .seq_slots = in_.sample_seq_slots,
                   .positions = in_.sample_positions,

@@ -1,6 +1,6 @@
 // Transformer: the forward pass of one rank, written once against ops.h and driven by ModelConfig.
 // A model family adds fields to ModelConfig, not code paths here. Owns no memory: weights,
-// activations and KV blocks belong to the Rank. Runs one StepPlan at a time on the rank's thread:
+// activations and KV blocks belong to the Rank. Queues one StepPlan at a time on the rank's stream:
 //
 //   resolve tokens, embed, norm
 //   each layer: qkv, check of k and v, copies of blocks, rope and store, attention, o, + norm,
@@ -18,15 +18,16 @@
 #include <vector>
 
 #include "node/kv/block_store.h"
-#include "node/model/forward/step_inputs.h"
+#include "node/model/forward/step_slot.h"
 #include "node/model/forward/workspace.h"
 #include "node/model/weights/weights.h"
 #include "parallel/communicator.h"
 
 namespace lockstep {
 
-// Receives the raw logits of a step's samples, [n_samples, vocab_size], before sampling.
-using LogitsHook = std::function<void(uint64_t step, std::span<const float> logits)>;
+// Receives the raw logits of a step's samples, [n_samples, vocab_size] f32 in device memory, when
+// the stream may not have written them yet.
+using LogitsHook = std::function<void(uint64_t step, const View& logits)>;
 
 class Transformer {
  public:
@@ -35,9 +36,11 @@ class Transformer {
               const RankWeights& weights, Workspace& workspace, const BlockStore& kv,
               const View& cos_sin, Stream& stream);
 
-  // Runs one step. A result other than kOk means that a collective failed and the step has no
-  // result. on_logits, if set, is called on rank 0. The samples are in the workspace of rank 0.
-  CommResult run(const StepInputs& inputs, Communicator& communicator, const LogitsHook& on_logits);
+  // Queues one step, whose plan `slot` has uploaded as `inputs`. A result other than kOk means that
+  // a collective failed and the step has no result. on_logits, if set, is called on rank 0. The
+  // outputs are in the slot's device memory; those of the samples on rank 0 only.
+  CommResult run(const StepInputs& inputs, StepSlot& slot, Communicator& communicator,
+                 const LogitsHook& on_logits);
 
   // The current or last op, for messages: "layer 3, attention".
   std::string where() const;
@@ -95,6 +98,7 @@ class Transformer {
 
   Stream& stream_;
   Communicator* communicator_ = nullptr;  // of the current step
+  ForwardOutputs out_;                    // likewise
   StepInputs in_;                         // likewise
   const char* op_ = "start";
   int layer_ = -1;  // -1 outside the layers

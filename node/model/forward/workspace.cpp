@@ -78,7 +78,6 @@ void Workspace::lay_out(Arena& arena, const ModelConfig& model, const ShardPlan&
   token_ids = arena.take_array<int32_t>(int64_t{limits.max_seqs} * (limits.max_model_len + 1));
   tokens = arena.take_array<int32_t>(n_tokens);
   cached_tokens = arena.take_array<int32_t>(limits.max_cached_tokens());
-  kv_finite = arena.take_array<uint8_t>(n_tokens);
   residual = arena.take_array<float>(n_tokens * hidden);
   sampled_residual = arena.take_array<float>(n_samples * hidden);
   normed = take_acts(arena, n_rows, hidden, any_after_norm(weights, f32),
@@ -104,11 +103,6 @@ void Workspace::lay_out(Arena& arena, const ModelConfig& model, const ShardPlan&
     gathered_logits = arena.take_array<float>(n_ranks * n_samples * plan.max_vocab);
   }
   logits = arena.take_array<float>(n_samples * model.shape.vocab_size);
-  ids = arena.take_array<int32_t>(n_samples);
-  logprobs = arena.take_array<float>(n_samples);
-  top_ids = arena.take_array<int32_t>(n_samples * kMaxTopLogprobs);
-  top_logprobs = arena.take_array<float>(n_samples * kMaxTopLogprobs);
-  finite = arena.take_array<uint8_t>(n_samples);
 }
 
 }  // namespace lockstep

@@ -4,7 +4,7 @@
 //
 //   | token_ids | residual … partials (all phases) | attention: qkv, attended |
 //   |           |                                  | FFN: gate_up, gated      |
-//   |           |                                  | head: logits, samples    |
+//   |           |                                  | head: logits             |
 #pragma once
 
 #include <cstdint>
@@ -37,10 +37,9 @@ struct Workspace {
   int32_t* token_ids = nullptr;
 
   // all phases; `rows` = max(max_tokens, max_samples)
-  int32_t* tokens = nullptr;         // [max_tokens]
-  int32_t* cached_tokens = nullptr;  // [max_cached_tokens]; written and never read
-  uint8_t* kv_finite = nullptr;      // [max_tokens]; 1 = the row's k and v are finite in all layers
-  float* residual = nullptr;         // [max_tokens, hidden_dim]
+  int32_t* tokens = nullptr;          // [max_tokens]
+  int32_t* cached_tokens = nullptr;   // [max_cached_tokens]; written and never read
+  float* residual = nullptr;          // [max_tokens, hidden_dim]
   float* sampled_residual = nullptr;  // [max_samples, hidden_dim]
   ActsBuffer normed;                  // [rows, hidden_dim]
   float* partials = nullptr;          // [max_subtrees, rows, hidden_dim]
@@ -60,11 +59,6 @@ struct Workspace {
   float* logits_slice = nullptr;     // [max_samples, max_vocab]; null with one rank
   float* gathered_logits = nullptr;  // [n_ranks, max_samples, max_vocab]; null with one rank
   float* logits = nullptr;           // [max_samples, vocab_size]
-  int32_t* ids = nullptr;            // [max_samples]
-  float* logprobs = nullptr;         // [max_samples]
-  int32_t* top_ids = nullptr;        // [max_samples, kMaxTopLogprobs]
-  float* top_logprobs = nullptr;     // [max_samples, kMaxTopLogprobs]
-  uint8_t* finite = nullptr;         // [max_samples]
 
  private:
   void lay_out(Arena& arena, const ModelConfig& model, const ShardPlan& plan, int rank,

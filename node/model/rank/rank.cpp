@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <tuple>
 
 #include "common/log.h"
 
@@ -48,6 +49,7 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
       stream_(with_fault_points(
           device_->make_stream(
               stream_limits(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
+          *device_,
           {.limits = config.limits,
            .n_layers = file.config().n_layers,
            .is_last_rank = rank == config.n_ranks - 1,
@@ -57,18 +59,34 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
       kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), *device_, ledger),
       workspace_(file.config(), plan, rank, loaded_.weights, config.limits, *device_, ledger),
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
-                   rope_.cos_sin(), *stream_) {
-  for (MirroredBuffer& slot : plans_) {
-    slot = MirroredBuffer(*device_, ledger, MemoryTag::kActivations,
-                          static_cast<int64_t>(step_plan_bytes(config.limits)));
+                   rope_.cos_sin(), *stream_),
+      on_logits_(logits_hook()) {
+  for (std::unique_ptr<StepSlot>& slot : slots_) {
+    slot = std::make_unique<StepSlot>(config.limits, file.config().n_layers, *device_, *stream_,
+                                      ledger);
   }
   if (config.limits.n_host_kv_blocks > 0) {
     host_kv_.emplace(config.limits.n_host_kv_blocks, kv_, *device_, *stream_, ledger);
   }
 }
 
-RankOutcome Rank::run(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
-                      Communicator& communicator) {
+int Rank::max_unfinished() const { return device_->is_host() ? 1 : kMaxStepsInFlight; }
+
+bool Rank::enqueue(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
+                   Communicator& communicator) {
+  CHECK(n_queued_ - n_finished_ < static_cast<uint64_t>(max_unfinished()));
+  Unfinished& step = unfinished_[n_queued_ % unfinished_.size()];
+  step.plan = plan;
+  step.communicator = &communicator;
+  step.n_layers_done = 0;
+  step.outcome = launch(plan, nan_blocks, communicator);
+  step.n_stored = host_kv_ ? host_kv_->n_stored() : 0;
+  ++n_queued_;
+  return step.outcome.status == StepStatus::kOk;
+}
+
+RankOutcome Rank::launch(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
+                         Communicator& communicator) {
   try {
     const uint64_t digest = step_plan_digest(plan);
     if (digest != StepPlanView(plan).header().digest) {
@@ -80,7 +98,7 @@ RankOutcome Rank::run(std::span<const std::byte> plan, std::span<const BlockId> 
       return failed(StepStatus::kPlanMismatch, "plan", "the ranks were handed different plans");
     }
     if (result != CommResult::kOk) return comm_failed(result, "plan");
-    return run_agreed(StepPlanView(plan), nan_blocks, communicator);
+    return launch_agreed(StepPlanView(plan), nan_blocks, communicator);
   } catch (const std::exception& error) {
     communicator.abort();
     return failed(StepStatus::kRankFailed, transformer_.where(), error.what());
@@ -91,8 +109,8 @@ RankOutcome Rank::run(std::span<const std::byte> plan, std::span<const BlockId> 
 }
 
 // Evicted blocks are stored in host memory before anything overwrites them.
-RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
-                             Communicator& communicator) {
+RankOutcome Rank::launch_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
+                                Communicator& communicator) {
   store_in_host(plan);
   for (BlockId block : nan_blocks) {
     kv_.fill_with_nan(block, *stream_);
@@ -108,16 +126,58 @@ RankOutcome Rank::run_agreed(const StepPlanView& plan, std::span<const BlockId> 
     return outcome;
   }
   begin_plan(plan, *stream_);
-  const CommResult result = transformer_.run(upload(plan), communicator, config_.on_logits);
-  return result == CommResult::kOk ? RankOutcome{} : comm_failed(result, transformer_.where());
+  StepSlot& slot = slot_of(n_queued_);
+  const CommResult result = transformer_.run(slot.upload(plan), slot, communicator, on_logits_);
+  if (result != CommResult::kOk) return comm_failed(result, transformer_.where());
+  slot.download();
+  return {};
 }
 
-StepInputs Rank::upload(const StepPlanView& plan) {
-  const MirroredBuffer& slot = plans_[n_run_++ % plans_.size()];
-  const std::span<const std::byte> bytes = plan.bytes();
-  std::ranges::copy(bytes, slot.on_host());
-  slot.upload(std::ssize(bytes), *stream_);
-  return {plan, slot.on_device()};
+bool Rank::is_over() {
+  Unfinished& step = oldest();
+  if (step.outcome.status != StepStatus::kOk || slot_of(n_finished_).is_done()) return true;
+  note_progress(step);
+  const CommResult result = step.communicator->check();
+  if (result == CommResult::kOk) return false;
+  step.outcome = comm_failed(result, str("layer ", step.n_layers_done, " on the device"));
+  return true;
+}
+
+void Rank::note_progress(Unfinished& step) {
+  for (const int n = slot_of(n_finished_).layers_done(); step.n_layers_done < n;) {
+    ++step.n_layers_done;
+    progress_.bump();
+  }
+}
+
+RankOutcome Rank::finish(StepResult* samples, std::span<uint8_t> kv_finite) {
+  Unfinished& step = oldest();
+  if (step.outcome.status != StepStatus::kOk) {
+    // What is queued of the step must not meet the next one. check() ends this rank's part of the
+    // collectives, which would keep the stream waiting.
+    std::ignore = step.communicator->check();
+    stream_->wait();
+  } else {
+    const StepPlanView plan(step.plan);
+    const ForwardOutputs& outputs = slot_of(n_finished_).host_outputs();
+    if (samples != nullptr) read_samples(plan.header(), outputs, *samples);
+    read_kv_finite(plan, outputs, kv_finite);
+  }
+  if (host_kv_) host_kv_->finish_stores(step.n_stored);
+  progress_.bump();
+  ++n_finished_;
+  return std::move(step.outcome);
+}
+
+// A hook that waits for the logits and passes them on from host memory.
+LogitsHook Rank::logits_hook() {
+  if (!config_.on_logits) return {};
+  return [this](uint64_t step, const View& logits) {
+    stream_->wait();
+    std::vector<float> values(static_cast<size_t>(logits.n_rows() * logits.row_size()));
+    device_->download(values.data(), logits.data, std::ssize(values) * int64_t{sizeof(float)});
+    config_.on_logits(step, values);
+  };
 }
 
 void Rank::store_in_host(const StepPlanView& plan) {
@@ -153,21 +213,23 @@ RankOutcome Rank::comm_failed(CommResult result, const std::string& where) const
   return outcome;
 }
 
-void Rank::read_samples(const StepPlanHeader& header, StepResult& result) const {
+void Rank::read_samples(const StepPlanHeader& header, const ForwardOutputs& outputs,
+                        StepResult& result) const {
   const auto n = static_cast<size_t>(header.n_samples);
-  std::copy_n(workspace_.ids, n, result.ids.begin());
-  std::copy_n(workspace_.logprobs, n, result.logprobs.begin());
-  std::copy_n(workspace_.finite, n, result.finite.begin());
+  std::copy_n(outputs.ids, n, result.ids.begin());
+  std::copy_n(outputs.logprobs, n, result.logprobs.begin());
+  std::copy_n(outputs.finite, n, result.finite.begin());
   for (size_t i = 0; i < n * kMaxTopLogprobs; ++i) {
-    result.top[i] = {workspace_.top_ids[i], workspace_.top_logprobs[i]};
+    result.top[i] = {outputs.top_ids[i], outputs.top_logprobs[i]};
   }
 }
 
-void Rank::read_kv_finite(const StepPlanView& plan, std::span<uint8_t> kv_finite) const {
+void Rank::read_kv_finite(const StepPlanView& plan, const ForwardOutputs& outputs,
+                          std::span<uint8_t> kv_finite) const {
   const std::span<const int32_t> owner = plan.seq_of_token();
   std::ranges::fill(kv_finite, uint8_t{1});
   for (size_t row = 0; row < owner.size(); ++row) {
-    kv_finite[static_cast<size_t>(owner[row])] &= workspace_.kv_finite[row];
+    kv_finite[static_cast<size_t>(owner[row])] &= outputs.kv_finite[row];
   }
 }
 

@@ -12,7 +12,6 @@
 #include "common/memory/ledger.h"
 #include "common/threads/progress.h"
 #include "kernels/device.h"
-#include "kernels/mirrored_buffer.h"
 #include "node/kv/block_store.h"
 #include "node/kv/host/host_block_store.h"
 #include "node/model/forward/faulty_stream.h"
@@ -41,25 +40,50 @@ class Rank {
   Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
        const RopeTable& rope, std::span<ProgressCounter> progress, MemoryLedger& ledger);
 
-  // Runs one plan. Never throws: a failure is in the outcome, with this rank and the op in its
-  // message, and aborts the other ranks' collectives. --sanitize-kv: nan_blocks are filled with NaN
-  // after the plan's stores to host memory and before anything else.
-  RankOutcome run(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
-                  Communicator& communicator);
-  // Copies the samples of the last plan into `result`, whose arrays must be large enough. Rank 0
-  // only.
-  void read_samples(const StepPlanHeader& header, StepResult& result) const;
-  // StepResult::kv_finite of the last plan, for this rank's heads. kv_finite: [at least n_seqs].
-  void read_kv_finite(const StepPlanView& plan, std::span<uint8_t> kv_finite) const;
+  // Queues one plan on the rank's stream; a CPU has computed the step when it returns. Never
+  // throws: a failure is in the outcome that finish() returns, with this rank and the op in its
+  // message, and aborts the other ranks' collectives. Returns false if the step has failed already.
+  // --sanitize-kv: nan_blocks are filled with NaN after the plan's stores to host memory and before
+  // anything else. Plan and communicator must outlive the step.
+  [[nodiscard]] bool enqueue(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
+                             Communicator& communicator);
+  // The most steps that may be queued and not finished. 1 on a CPU, where a second one would only
+  // delay the results of the first.
+  int max_unfinished() const;
+  // Whether the oldest unfinished step is done, has failed or cannot be done any more. To be polled
+  // until it is true.
+  bool is_over();
+  // Ends the oldest unfinished step, which is over. After success it copies the samples into
+  // `samples`, unless that is null (as on ranks other than 0), and StepResult::kv_finite of this
+  // rank's heads into kv_finite [at least n_seqs].
+  RankOutcome finish(StepResult* samples, std::span<uint8_t> kv_finite);
 
   const char* backend() const { return stream_->name(); }
   std::vector<UnitDigest> take_digests() { return std::move(loaded_.digests); }
 
  private:
-  RankOutcome run_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
-                         Communicator& communicator);
-  // Copies the plan to the device, for the ops of its step.
-  StepInputs upload(const StepPlanView& plan);
+  // A step between enqueue() and finish().
+  struct Unfinished {
+    std::span<const std::byte> plan;
+    Communicator* communicator = nullptr;
+    RankOutcome outcome;    // of what is known so far
+    uint64_t n_stored = 0;  // HostBlockStore::n_stored() when the step's stores were queued
+    int n_layers_done = 0;
+  };
+
+  RankOutcome launch(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
+                     Communicator& communicator);
+  RankOutcome launch_agreed(const StepPlanView& plan, std::span<const BlockId> nan_blocks,
+                            Communicator& communicator);
+  StepSlot& slot_of(uint64_t step) { return *slots_[step % slots_.size()]; }
+  Unfinished& oldest() { return unfinished_[n_finished_ % unfinished_.size()]; }
+  // Advances the progress counter for each layer that the device has done since the last call.
+  void note_progress(Unfinished& step);
+  LogitsHook logits_hook();
+  void read_samples(const StepPlanHeader& header, const ForwardOutputs& outputs,
+                    StepResult& result) const;
+  void read_kv_finite(const StepPlanView& plan, const ForwardOutputs& outputs,
+                      std::span<uint8_t> kv_finite) const;
   void store_in_host(const StepPlanView& plan);
   std::vector<HostBlockId> load_from_host(const StepPlanView& plan);
   RankOutcome failed(StepStatus status, const std::string& where, const std::string& cause) const;
@@ -75,9 +99,13 @@ class Rank {
   BlockStore kv_;
   std::optional<HostBlockStore> host_kv_;  // set if there is a host tier
   Workspace workspace_;
-  std::array<MirroredBuffer, kMaxStepsInFlight> plans_;  // the plans of the steps in flight
-  uint64_t n_run_ = 0;                                   // plans
   Transformer transformer_;
+  const LogitsHook on_logits_;  // empty unless the configuration has one
+
+  std::array<std::unique_ptr<StepSlot>, kMaxStepsInFlight> slots_;  // by number of the step
+  std::array<Unfinished, kMaxStepsInFlight> unfinished_;            // likewise
+  uint64_t n_queued_ = 0;                                           // steps
+  uint64_t n_finished_ = 0;
 };
 
 }  // namespace lockstep

@@ -44,7 +44,9 @@ struct InFlight {
   StepResult result;
   std::vector<RankOutcome> outcomes;            // [n_ranks]
   std::vector<std::vector<uint8_t>> kv_finite;  // [n_ranks, max_seqs], one row a rank
-  int n_done = 0;                               // guarded by the group's mutex
+  // [n_ranks]; 1 = the rank did not queue the plan, since a step before it had failed
+  std::vector<uint8_t> is_skipped;
+  int n_done = 0;  // guarded by the group's mutex
 };
 
 int severity(StepStatus status) {
@@ -112,8 +114,11 @@ struct RankGroup::Impl {
   void stop_ranks();
   void run_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
   std::unique_ptr<Rank> build_rank(int rank, const ModelFile& file, MemoryLedger& ledger);
-  bool wait_for_plan(uint64_t n_run);
-  void run_step(Rank& rank, int idx, InFlight& step);
+  void run_plans(Rank& rank, int idx);
+  bool has_plan(uint64_t n) const { return n_submitted.load(std::memory_order_acquire) > n; }
+  bool wait_for_plan(uint64_t n);
+  void enqueue(Rank& rank, int idx, InFlight& step);
+  void finish(Rank& rank, int idx, InFlight& step);
   void make_communicators();
   InFlight& slot(uint64_t n) { return ring[n % kMaxStepsInFlight]; }
 
@@ -162,6 +167,7 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
   for (InFlight& step : ring) {
     step.plan.resize(step_plan_bytes(config.limits));
     step.outcomes.resize(plan.ranks.size());
+    step.is_skipped.resize(plan.ranks.size());
     step.result.resize(config.limits.max_samples, config.limits.max_seqs);
     step.kv_finite.assign(plan.ranks.size(), step.result.kv_finite);
   }
@@ -211,8 +217,24 @@ void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
 void RankGroup::Impl::run_rank(int idx, const ModelFile& file, MemoryLedger& ledger) {
   std::fesetenv(FE_DFL_ENV);  // denormals on, round to nearest; the stream's team inherits it
   const std::unique_ptr<Rank> rank = build_rank(idx, file, ledger);
-  if (rank == nullptr) return;
-  for (uint64_t n_run = 0; wait_for_plan(n_run); ++n_run) run_step(*rank, idx, slot(n_run));
+  if (rank != nullptr) run_plans(*rank, idx);
+}
+
+// Queues each plan as soon as the rank may have one more unfinished step, and finishes the steps in
+// order.
+void RankGroup::Impl::run_plans(Rank& rank, int idx) {
+  const auto depth = static_cast<uint64_t>(rank.max_unfinished());
+  uint64_t n_queued = 0, n_finished = 0;
+  for (;;) {
+    if (n_queued == n_finished && !wait_for_plan(n_queued)) return;
+    if (n_queued - n_finished < depth && has_plan(n_queued)) {
+      enqueue(rank, idx, slot(n_queued++));
+    } else if (slot(n_finished).is_skipped[static_cast<size_t>(idx)] != 0 || rank.is_over()) {
+      finish(rank, idx, slot(n_finished++));
+    } else {
+      std::this_thread::yield();
+    }
+  }
 }
 
 std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file,
@@ -243,29 +265,34 @@ std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file
 
 // Returns false when the group is being destroyed and no plan is left to run. Every rank runs every
 // submitted plan, because the other ranks wait for it.
-bool RankGroup::Impl::wait_for_plan(uint64_t n_run) {
+bool RankGroup::Impl::wait_for_plan(uint64_t n) {
   for (int i = 0; i < kIdleSpins; ++i) {
-    if (n_submitted.load(std::memory_order_acquire) > n_run) return true;
+    if (has_plan(n)) return true;
     std::this_thread::yield();
   }
   std::unique_lock lock(mutex);
-  work.wait(lock, [&] { return n_submitted > n_run || stopping; });
-  return n_submitted > n_run;
+  work.wait(lock, [&] { return n_submitted > n || stopping; });
+  return n_submitted > n;
 }
 
-void RankGroup::Impl::run_step(Rank& rank, int idx, InFlight& step) {
-  const std::span<const std::byte> bytes(step.plan.data(), step.n_bytes);
-  RankOutcome outcome =
-      broken ? RankOutcome{.status = StepStatus::kCommFailed, .message = "a step before it failed"}
-             : rank.run(bytes, step.nan_blocks, *communicators[static_cast<size_t>(idx)]);
-  if (outcome.status != StepStatus::kOk) {
+void RankGroup::Impl::enqueue(Rank& rank, int idx, InFlight& step) {
+  const auto i = static_cast<size_t>(idx);
+  step.is_skipped[i] = broken ? 1 : 0;
+  if (step.is_skipped[i] != 0) return;
+  if (!rank.enqueue({step.plan.data(), step.n_bytes}, step.nan_blocks, *communicators[i])) {
     broken = true;
-  } else {
-    if (idx == 0) rank.read_samples(StepPlanView(bytes).header(), step.result);
-    rank.read_kv_finite(StepPlanView(bytes), step.kv_finite[static_cast<size_t>(idx)]);
   }
+}
+
+void RankGroup::Impl::finish(Rank& rank, int idx, InFlight& step) {
+  const auto i = static_cast<size_t>(idx);
+  RankOutcome outcome =
+      step.is_skipped[i] != 0
+          ? RankOutcome{.status = StepStatus::kCommFailed, .message = "a step before it failed"}
+          : rank.finish(idx == 0 ? &step.result : nullptr, step.kv_finite[i]);
+  if (outcome.status != StepStatus::kOk) broken = true;
   std::lock_guard lock(mutex);
-  step.outcomes[static_cast<size_t>(idx)] = std::move(outcome);
+  step.outcomes[i] = std::move(outcome);
   if (++step.n_done == config.n_ranks) done.notify_all();
 }
 

@@ -33,6 +33,11 @@ class HostBlockStoreTest : public ::testing::Test {
     return all;
   }
 
+  void store(BlockId from, HostBlockId to, uint64_t tag) {
+    host_.store(from, to, tag);
+    host_.finish_stores(host_.n_stored());
+  }
+
   MemoryLedger ledger_;
   BlockStore kv_{kShape, cpu_device(), ledger_};
   HostBlockStore host_{3, kv_, cpu_device(), cpu_stream(), ledger_};
@@ -41,7 +46,7 @@ class HostBlockStoreTest : public ::testing::Test {
 TEST_F(HostBlockStoreTest, WhatWasStoredComesBackIntoAnotherBlock) {
   fill(BlockId{1}, 1);
   const std::vector<std::byte> stored = content(BlockId{1});
-  host_.store(BlockId{1}, HostBlockId{2}, 77);
+  store(BlockId{1}, HostBlockId{2}, 77);
   kv_.fill_with_nan(BlockId{1}, cpu_stream());
   ASSERT_TRUE(host_.load(HostBlockId{2}, 77, BlockId{4}));
   EXPECT_EQ(content(BlockId{4}), stored);
@@ -53,7 +58,7 @@ TEST_F(HostBlockStoreTest, EachBitThatFlipsIsFoundAndNothingIsWritten) {
   fill(BlockId{1}, 2);
   fill(BlockId{3}, 3);
   const std::vector<std::byte> before = content(BlockId{3});
-  host_.store(BlockId{1}, HostBlockId{0}, 5);
+  store(BlockId{1}, HostBlockId{0}, 5);
   const std::span<std::byte> bytes = host_.bytes_of(HostBlockId{0});
   for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     const auto mask = static_cast<std::byte>(1 << bit % 8);
@@ -66,12 +71,27 @@ TEST_F(HostBlockStoreTest, EachBitThatFlipsIsFoundAndNothingIsWritten) {
 }
 
 TEST_F(HostBlockStoreTest, WhatWasStoredUnderAnotherTagIsNotLoaded) {
-  host_.store(BlockId{1}, HostBlockId{0}, 5);
+  store(BlockId{1}, HostBlockId{0}, 5);
   EXPECT_FALSE(host_.load(HostBlockId{0}, 6, BlockId{3}));
   EXPECT_FALSE(host_.load(HostBlockId{1}, 5, BlockId{3}));  // never stored
-  host_.store(BlockId{2}, HostBlockId{0}, 6);
+  store(BlockId{2}, HostBlockId{0}, 6);
   EXPECT_FALSE(host_.load(HostBlockId{0}, 5, BlockId{3}));
   EXPECT_TRUE(host_.load(HostBlockId{0}, 6, BlockId{3}));
+}
+
+TEST_F(HostBlockStoreTest, AStoreThatIsNotFinishedIsFinishedByALoadOfItsBlock) {
+  fill(BlockId{1}, 1);
+  fill(BlockId{2}, 2);
+  host_.store(BlockId{1}, HostBlockId{0}, 5);
+  host_.store(BlockId{2}, HostBlockId{1}, 6);
+  ASSERT_EQ(host_.n_stored(), 2u);
+  host_.finish_stores(1);
+  ASSERT_TRUE(host_.load(HostBlockId{1}, 6, BlockId{3}));
+  EXPECT_EQ(content(BlockId{3}), content(BlockId{2}));
+  ASSERT_TRUE(host_.load(HostBlockId{0}, 5, BlockId{4}));
+  EXPECT_EQ(content(BlockId{4}), content(BlockId{1}));
+  host_.finish_stores(2);  // has nothing left to do
+  EXPECT_EQ(host_.n_stored(), 2u);
 }
 
 TEST_F(HostBlockStoreTest, ItsBytesAreBookedAndTooManyAreRefusedWithTheNumbers) {

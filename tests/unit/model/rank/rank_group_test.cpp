@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "common/load_error.h"
+#include "tests/support/lazy_device.h"
 #include "tests/unit/model/rank_group_driver.h"
 
 namespace lockstep::testing {
@@ -64,12 +65,20 @@ TEST(RankGroup, AStepIsProgressAndItsAbsenceIsNone) {
   EXPECT_GT(driver.group.progress(), idle + 10);
 }
 
-class RankGroupOf : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Ranks, RankGroupOf, ::testing::Values(1, 2));
+class RankGroupOf : public ::testing::TestWithParam<RankSetup> {
+ protected:
+  static RankGroupConfig config_of_setup() {
+    RankGroupConfig config = config_of(GetParam().n_ranks);
+    config.devices = devices_of(GetParam().kind);
+    return config;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Ranks, RankGroupOf, ::testing::ValuesIn(rank_setups()),
+                         [](const auto& info) { return name_of(info.param); });
 
 TEST_P(RankGroupOf, AStepSamplesOneTokenARow) {
   const FakeModelFile file({});
-  RankGroupDriver driver(file, config_of(GetParam()));
+  RankGroupDriver driver(file, config_of_setup());
   const StepResult& result = driver.run(0, kPrompt);
   EXPECT_EQ(result.status, StepStatus::kOk) << result.message;
   EXPECT_EQ(result.step, 1u);
@@ -84,11 +93,11 @@ TEST_P(RankGroupOf, AStepSamplesOneTokenARow) {
 
 TEST_P(RankGroupOf, AStepWithoutSamplesOnlyFillsTheCache) {
   const FakeModelFile file({});
-  RankGroupDriver whole(file, config_of(GetParam()));
+  RankGroupDriver whole(file, config_of_setup());
   const int32_t expected = whole.run(0, kPrompt).ids[0];
 
-  RankGroupDriver split(file, config_of(GetParam()));
-  StepPlanBuilder builder(config_of(GetParam()).limits);
+  RankGroupDriver split(file, config_of_setup());
+  StepPlanBuilder builder(config_of_setup().limits);
   builder.begin(1);
   const std::array<BlockId, 1> blocks{BlockId{0}};
   builder.add_sequence(0, 0, std::span(kPrompt).first(3), blocks);
@@ -100,11 +109,11 @@ TEST_P(RankGroupOf, AStepWithoutSamplesOnlyFillsTheCache) {
 // The second step is submitted before the first has a result, so its token is in token_ids only.
 TEST_P(RankGroupOf, AStepInFlightReadsTheTokenThatTheOneBeforeItSampled) {
   const FakeModelFile file({});
-  RankGroupDriver one_by_one(file, config_of(GetParam()));
+  RankGroupDriver one_by_one(file, config_of_setup());
   Ids expected{one_by_one.run(0, kPrompt).ids[0]};
   for (int i = 0; i < 9; ++i) expected.push_back(one_by_one.run(5 + i, {expected.back()}).ids[0]);
 
-  RankGroupDriver pipelined(file, config_of(GetParam()));
+  RankGroupDriver pipelined(file, config_of_setup());
   ASSERT_EQ(pipelined.group.max_steps_in_flight(), 2);
   Ids actual;
   pipelined.group.submit(pipelined.plan(0, kPrompt));
@@ -119,7 +128,7 @@ TEST_P(RankGroupOf, AStepInFlightReadsTheTokenThatTheOneBeforeItSampled) {
 
 TEST_P(RankGroupOf, ARankThatThrowsIsBlamedAndTheNextStepRuns) {
   const FakeModelFile file({});
-  RankGroupConfig config = config_of(GetParam());
+  RankGroupConfig config = config_of_setup();
   std::atomic<bool> throws{false};
   config.on_logits = [&](uint64_t, std::span<const float>) {
     if (throws) throw std::runtime_error("the hook gave up");
@@ -138,7 +147,7 @@ TEST_P(RankGroupOf, ARankThatThrowsIsBlamedAndTheNextStepRuns) {
 
 TEST_P(RankGroupOf, AStepBehindAFailedOneDoesNotRun) {
   const FakeModelFile file({});
-  RankGroupConfig config = config_of(GetParam());
+  RankGroupConfig config = config_of_setup();
   std::atomic<int> n_hooked{0};
   std::atomic<bool> go{false};
   config.on_logits = [&](uint64_t, std::span<const float>) {
@@ -157,7 +166,7 @@ TEST_P(RankGroupOf, AStepBehindAFailedOneDoesNotRun) {
 
 TEST_P(RankGroupOf, APlanThatLostABitIsNotRun) {
   const FakeModelFile file({});
-  RankGroupConfig config = config_of(GetParam());
+  RankGroupConfig config = config_of_setup();
   std::atomic<int> n_hooked{0};
   config.on_logits = [&](uint64_t, std::span<const float>) { ++n_hooked; };
   RankGroupDriver driver(file, config);
@@ -178,7 +187,7 @@ TEST_P(RankGroupOf, LogitsThatAreNotFiniteAreReportedForTheirRow) {
   for (size_t at = 0; at < norm.size(); at += sizeof kLargest) {
     std::memcpy(norm.data() + at, &kLargest, sizeof kLargest);
   }
-  RankGroupDriver driver(file, config_of(GetParam()));
+  RankGroupDriver driver(file, config_of_setup());
   EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk);
   EXPECT_EQ(driver.result.finite[0], 0);
 }
