@@ -1,6 +1,8 @@
 // Communicator: the collectives of tensor-parallel ranks. One object per rank, used by that rank's
-// thread only. Every rank of a group must make the same calls in the same order. Every call has a
-// timeout. Once one call has failed, the group is aborted and all later calls fail at once.
+// thread only. Every rank of a group must make the same calls in the same order. Collectives of
+// Views are queued on the rank's stream, as ops are; between CPUs they are done on return. Every
+// wait has a timeout. Once one call has failed, the group is aborted and all later calls fail at
+// once.
 #pragma once
 
 #include <chrono>
@@ -32,14 +34,16 @@ class Communicator {
   // mine: [n, ...] f32 or i32; all: [size() * n, ...] of the same type.
   [[nodiscard]] virtual CommResult all_gather(const View& mine, const View& all,
                                               Stream& stream) = 0;
-  // Copies `data` of the root into `data` of every rank (dense).
+  // Copies `data` of the root into `data` of every rank (dense). kOk of the two means queued: the
+  // values are there when the stream has passed the call and check() still gives kOk.
   [[nodiscard]] virtual CommResult broadcast(const View& data, int root, Stream& stream) = 0;
   // Checks that every rank gives the same value; otherwise every rank gets kMismatch. Used before a
   // step with the digest of its plan.
   [[nodiscard]] virtual CommResult agree(uint64_t value) = 0;
   [[nodiscard]] virtual CommResult barrier() = 0;
   // Returns kOk while what is queued on this rank's stream can still be done, and otherwise why it
-  // cannot. To be polled while the rank waits for its stream.
+  // cannot: kTimeout if no rank has made progress for the group's timeout. To be polled while the
+  // rank waits for its stream. After a failure, collectives no longer hold up the stream.
   [[nodiscard]] virtual CommResult check() = 0;
   // Makes every pending and every later call of every rank fail. Any thread.
   virtual void abort() = 0;

@@ -1,8 +1,10 @@
+#include <span>
 #include <utility>
 
 #include "common/log.h"
 #include "kernels/cuda_module.h"
 #include "parallel/devices/device_provider.h"
+#include "parallel/devices/host_agreed.h"
 #include "parallel/nccl/nccl_group.h"
 
 namespace lockstep {
@@ -22,9 +24,12 @@ class CudaDevices final : public DeviceProvider {
 
   Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
                            int n_threads_in_process) const override {
-    if (n_ranks == 1) return make_local_group(n_ranks, timeout, n_threads_in_process);
-    return make_nccl_group(*nccl_, std::span(device_idxs_).first(static_cast<size_t>(n_ranks)),
-                           {.call = timeout.tick * timeout.n_ticks});
+    Group host = make_local_group(n_ranks, timeout, n_threads_in_process);
+    if (n_ranks == 1) return host;
+    TRY(Group gpus,
+        make_nccl_group(*nccl_, std::span(device_idxs_).first(static_cast<size_t>(n_ranks)),
+                        {.call = timeout.tick * timeout.n_ticks}, timeout.progress));
+    return make_host_agreed(std::move(gpus), std::move(host));
   }
 
  private:

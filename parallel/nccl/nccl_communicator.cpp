@@ -78,6 +78,7 @@ NcclCommunicator::NcclCommunicator(const NcclApi& api, const NcclRank& rank)
       device_idx_(rank.device_idx),
       deadline_(rank.deadlines.call),
       aborted_(rank.aborted ? rank.aborted : std::make_shared<std::atomic<bool>>(false)),
+      progress_(rank.progress),
       log_(rank.log),
       values_(std::make_shared<NcclValues>()),
       handle_(api_, rank, values_) {
@@ -112,10 +113,8 @@ CommResult NcclCommunicator::all_gather(const View& mine, const View& all, Strea
   if (const CommResult result = enter(); result != CommResult::kOk) return result;
   const ncclResult_t issued =
       api_.all_gather(mine.data, all.data, static_cast<size_t>(n), ncclInt32, handle_.get(), queue);
-  if (const CommResult result = wait_queued(issued, until); result != CommResult::kOk) {
-    return result;
-  }
-  return wait_done(queue, until);
+  stall_.emplace(kStallTicks);
+  return wait_queued(issued, until);
 }
 
 CommResult NcclCommunicator::broadcast(const View& data, int root, Stream& stream) {
@@ -126,10 +125,8 @@ CommResult NcclCommunicator::broadcast(const View& data, int root, Stream& strea
   if (const CommResult result = enter(); result != CommResult::kOk) return result;
   const ncclResult_t issued = api_.broadcast(data.data, data.data, static_cast<size_t>(n),
                                              ncclInt32, root, handle_.get(), queue);
-  if (const CommResult result = wait_queued(issued, until); result != CommResult::kOk) {
-    return result;
-  }
-  return wait_done(queue, until);
+  stall_.emplace(kStallTicks);
+  return wait_queued(issued, until);
 }
 
 CommResult NcclCommunicator::agree(uint64_t value) {
@@ -169,8 +166,15 @@ CommResult NcclCommunicator::exchange_values(uint64_t mine, TimePoint until) {
 CommResult NcclCommunicator::check() {
   if (const CommResult entered = enter(); entered != CommResult::kOk) return entered;
   const ncclResult_t state = handle_.state();
-  const bool is_well = state == ncclSuccess || state == ncclInProgress;
-  return is_well ? CommResult::kOk : fail_of_nccl(state);
+  if (state != ncclSuccess && state != ncclInProgress) return fail_of_nccl(state);
+  return is_stalled() ? fail(CommResult::kTimeout) : CommResult::kOk;
+}
+
+bool NcclCommunicator::is_stalled() {
+  const TimePoint now = steady_clock::now();
+  if (now - last_tick_ < deadline_ / kStallTicks) return false;
+  last_tick_ = now;
+  return stall_ && stall_->tick(true, progress_ ? progress_() : 0);
 }
 
 CommResult NcclCommunicator::enter() {

@@ -3,11 +3,11 @@
 // tree of docs/numerics.md. Instead every rank gathers all partials, and the op that reads them
 // finishes the tree.
 //
-// Every call is queued on its stream and polled until it is done, its deadline passes or the group
-// is aborted. This has three costs: the host waits until the device has caught up, no step can be
-// queued ahead of a collective, and NCCL starts a thread for each call of a non-blocking
-// communicator (groupLaunchNonBlocking in its group.cc). A step captured in a graph has none of
-// them.
+// A collective of Views is queued on the rank's stream behind its ops, and the host goes on as soon
+// as NCCL has taken it; check() looks whether it can still be done. agree() and barrier() have a
+// stream of their own and are polled until they are done, their deadline passes or the group is
+// aborted. NCCL starts a thread for each call of a non-blocking communicator
+// (groupLaunchNonBlocking in its group.cc); a step captured in a graph has no such cost.
 //
 // NCCL allows one thread inside a communicator. So abort() only sets the flag that the ranks of
 // this process share; the owner of each communicator polls the flag and ends its own part. Ranks of
@@ -18,9 +18,12 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "common/threads/stall_watch.h"
 #include "parallel/nccl/nccl_handle.h"
 #include "parallel/nccl/nccl_values.h"
 
@@ -51,6 +54,7 @@ class NcclCommunicator final : public Communicator {
 
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
+  static constexpr int kStallTicks = 10;  // a deadline_ of them
 
   CommResult form(const NcclRank& rank);
   TimePoint call_deadline() const { return std::chrono::steady_clock::now() + deadline_; }
@@ -66,6 +70,9 @@ class NcclCommunicator final : public Communicator {
   CommResult fail(CommResult why);
   CommResult fail_of_nccl(ncclResult_t error);
 
+  // Whether no rank has made progress for deadline_, by ticks that check() counts.
+  bool is_stalled();
+
   // constant after construction
   const NcclApi api_;
   const int rank_;
@@ -73,10 +80,13 @@ class NcclCommunicator final : public Communicator {
   const int device_idx_;
   const std::chrono::milliseconds deadline_;
   const std::shared_ptr<std::atomic<bool>> aborted_;  // see NcclRank
+  const std::function<uint64_t()> progress_;
   void (*const log_)(LogLevel, std::string_view);
 
   const std::shared_ptr<NcclValues> values_;
   NcclHandle handle_;
+  std::optional<StallWatch> stall_;  // since the last call that was queued
+  std::chrono::steady_clock::time_point last_tick_{};
   bool disagreed_ = false;  // after a mismatch, every later call fails
   std::string failure_;     // NCCL's message, if NCCL has failed
 };

@@ -21,15 +21,16 @@ Result<std::unique_ptr<NcclLibrary>> open_nccl(const CudaModule& module, const s
   return library;
 }
 
-Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_group(const NcclLibrary& library,
-                                                                   std::span<const int> device_idxs,
-                                                                   const NcclDeadlines& deadlines) {
+Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_group(
+    const NcclLibrary& library, std::span<const int> device_idxs, const NcclDeadlines& deadlines,
+    std::function<uint64_t()> progress) {
   CHECK(!device_idxs.empty());
   TRY(const NcclGroupId id, library.make_group_id());
   NcclRank member{.group_id = id,
                   .size = static_cast<int>(device_idxs.size()),
                   .deadlines = deadlines,
-                  .aborted = std::make_shared<std::atomic<bool>>(false)};
+                  .aborted = std::make_shared<std::atomic<bool>>(false),
+                  .progress = std::move(progress)};
   std::vector<std::optional<Result<std::unique_ptr<Communicator>>>> joined(device_idxs.size());
   std::vector<std::thread> threads;
   const auto join_all = [&threads] {

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,7 +29,9 @@ struct NcclGroupId {
 
 struct NcclDeadlines {
   std::chrono::milliseconds join{60'000};  // until all ranks have joined and run every collective
-  std::chrono::milliseconds call{10'000};  // of each call of communicator.h
+  // Of agree() and barrier(), and of NCCL for queueing a call. Also how long check() waits for
+  // progress.
+  std::chrono::milliseconds call{10'000};
   // For NCCL to end a communicator. A call that fails takes up to this long in addition.
   std::chrono::milliseconds close{2'000};
 };
@@ -41,6 +44,8 @@ struct NcclRank {
   // A rank that fails or aborts sets this flag; ranks that wait read it. The ranks of one process
   // share it. Ranks of other processes see an error of NCCL or their own deadline instead.
   std::shared_ptr<std::atomic<bool>> aborted{};
+  // Moves while any rank works; called on the rank's thread. Empty = it never moves.
+  std::function<uint64_t()> progress{};
   // Receives NCCL's message when NCCL fails. This is the log function of the program, because the
   // module has a log sink of its own.
   void (*log)(LogLevel, std::string_view) = lockstep::log;
@@ -62,10 +67,10 @@ class NcclLibrary {
 Result<std::unique_ptr<NcclLibrary>> open_nccl(const CudaModule& module, const std::string& path);
 
 // Makes a group whose ranks are all in this process, each with its own device. Returns when the
-// group has formed.
-Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_group(const NcclLibrary& library,
-                                                                   std::span<const int> device_idxs,
-                                                                   const NcclDeadlines& deadlines);
+// group has formed. progress: see NcclRank.
+Result<std::vector<std::unique_ptr<Communicator>>> make_nccl_group(
+    const NcclLibrary& library, std::span<const int> device_idxs, const NcclDeadlines& deadlines,
+    std::function<uint64_t()> progress = {});
 
 // --- Export of the module, if it was built with nccl.h. ---
 // Sets `library`, or sets `error` to the reason why it cannot.

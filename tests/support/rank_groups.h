@@ -23,6 +23,20 @@ struct TestRank {
   std::unique_ptr<Communicator> communicator;
 };
 
+// The result of a collective that a call has queued: waits until the rank's stream has passed it or
+// cannot pass it any more.
+inline CommResult wait_done(TestRank& rank, CommResult queued) {
+  if (queued != CommResult::kOk) return queued;
+  const std::unique_ptr<Event> passed = rank.stream->make_event();
+  passed->record();
+  while (!passed->is_done()) {
+    const CommResult state = rank.communicator->check();
+    if (state != CommResult::kOk) return state;
+    std::this_thread::yield();
+  }
+  return CommResult::kOk;
+}
+
 class GroupKind {
  public:
   virtual ~GroupKind() = default;

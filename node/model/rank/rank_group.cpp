@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cfenv>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -27,6 +28,7 @@ namespace lockstep {
 
 namespace {
 
+constexpr int kExitNoGroup = 70;  // EX_SOFTWARE of sysexits.h
 constexpr int kIdleSpins = 1000;  // tens of microseconds, in which the engine submits the next step
 
 ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
@@ -119,7 +121,8 @@ struct RankGroup::Impl {
   bool wait_for_plan(uint64_t n);
   void enqueue(Rank& rank, int idx, InFlight& step);
   void finish(Rank& rank, int idx, InFlight& step);
-  void make_communicators();
+  Result<DeviceProvider::Group> make_group();
+  void replace_communicators();
   InFlight& slot(uint64_t n) { return ring[n % kMaxStepsInFlight]; }
 
   // constant after construction
@@ -171,7 +174,7 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
     step.result.resize(config.limits.max_samples, config.limits.max_seqs);
     step.kv_finite.assign(plan.ranks.size(), step.result.kv_finite);
   }
-  make_communicators();
+  communicators = value_or_throw(make_group());
   try {
     start_ranks(file, ledger);
   } catch (...) {
@@ -192,13 +195,24 @@ void RankGroup::Impl::stop_ranks() {
   threads.clear();
 }
 
-void RankGroup::Impl::make_communicators() {
-  communicators =
-      value_or_throw(config.devices->make_group(config.n_ranks,
-                                                {.tick = config.watch_tick,
-                                                 .n_ticks = config.collective_ticks,
-                                                 .progress = [this] { return sum_of(progress); }},
-                                                config.n_ranks * config.threads_per_rank));
+Result<DeviceProvider::Group> RankGroup::Impl::make_group() {
+  return config.devices->make_group(config.n_ranks,
+                                    {.tick = config.watch_tick,
+                                     .n_ticks = config.collective_ticks,
+                                     .progress = [this] { return sum_of(progress); }},
+                                    config.n_ranks * config.threads_per_rank);
+}
+
+// Every rank is idle. The streams of a node whose ranks cannot meet again continue elsewhere.
+void RankGroup::Impl::replace_communicators() {
+  communicators.clear();  // first, since a group holds memory of the devices
+  Result<DeviceProvider::Group> group = make_group();
+  if (!group) {
+    log(LogLevel::kError,
+        str("the ranks cannot form a group again: ", group.error().message, "; exiting"));
+    std::_Exit(kExitNoGroup);
+  }
+  communicators = std::move(group).value();
 }
 
 void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
@@ -348,8 +362,7 @@ void RankGroup::wait_result(StepResult& result) {
   }
   result = step.result;  // no allocation once result's arrays have their size
   if (group.broken && group.n_answered == group.n_submitted) {
-    // Every rank is idle, so the communicators, which were aborted, can be replaced.
-    group.make_communicators();
+    group.replace_communicators();
     group.broken = false;
   }
 }

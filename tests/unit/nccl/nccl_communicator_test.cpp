@@ -24,6 +24,7 @@ using ::testing::Each;
 using testing::EmulatedNccl;
 using ::testing::HasSubstr;
 using testing::TestRank;
+using testing::wait_done;
 
 // Of nccl.h, which tests do without.
 constexpr int kNcclSystemError = 2;
@@ -234,11 +235,12 @@ TEST_F(NcclCommunicatorTest, ACollectiveThatNeverReachesTheStreamIsATimeout) {
 TEST_F(NcclCommunicatorTest, EveryKindOfCallHasTheDeadline) {
   const auto gather = [](TestRank& rank) {
     DeviceValues<float> mine(*rank.device, 4), all(*rank.device, 8);
-    return rank.communicator->all_gather(mine.as_view(), all.as_view(), *rank.stream);
+    return wait_done(rank,
+                     rank.communicator->all_gather(mine.as_view(), all.as_view(), *rank.stream));
   };
   const auto broadcast = [](TestRank& rank) {
     DeviceValues<float> data(*rank.device, 4);
-    return rank.communicator->broadcast(data.as_view(), 1, *rank.stream);
+    return wait_done(rank, rank.communicator->broadcast(data.as_view(), 1, *rank.stream));
   };
   const auto agree = [](TestRank& rank) { return rank.communicator->agree(1); };
   const auto barrier = [](TestRank& rank) { return rank.communicator->barrier(); };
@@ -327,7 +329,8 @@ TEST_F(NcclCommunicatorTest, AnAbortThatNeverReturnsHoldsUpNoStream) {
   const auto device = nccl_.module().open(0);
   DeviceValues<float> mine(*device, 4), all(*device, 8);  // that NCCL may write to, till it returns
   nccl_.set({.rank = 0, .abort_never_returns = true});
-  EXPECT_EQ(ranks[0].communicator->all_gather(mine.as_view(), all.as_view(), *ranks[0].stream),
+  EXPECT_EQ(wait_done(ranks[0], ranks[0].communicator->all_gather(mine.as_view(), all.as_view(),
+                                                                  *ranks[0].stream)),
             CommResult::kTimeout);
   EXPECT_TRUE(ends_soon(ranks));
   EXPECT_EQ(nccl_.stats().n_live, 1);

@@ -22,6 +22,7 @@ using testing::all_group_kinds;
 using testing::DeviceValues;
 using testing::GroupKind;
 using testing::TestRank;
+using testing::wait_done;
 
 constexpr milliseconds kPatient{20000};
 
@@ -72,9 +73,9 @@ TEST_P(CommunicatorOf, GathersInRankOrder) {
       DeviceValues<float> mine(*rank.device, 2 * n), all(*rank.device, 2 * n * n_ranks());
       mine.fill(static_cast<float>(comm.rank() + 1));
       all.fill(-1.0f);
-      ASSERT_EQ(comm.all_gather(view(mine.data(), {2, n}), view(all.data(), {2 * n_ranks(), n}),
-                                *rank.stream),
-                CommResult::kOk);
+      const CommResult queued = comm.all_gather(view(mine.data(), {2, n}),
+                                                view(all.data(), {2 * n_ranks(), n}), *rank.stream);
+      ASSERT_EQ(wait_done(rank, queued), CommResult::kOk);
       const std::vector<float> gathered = all.get();
       for (size_t i = 0; i < gathered.size(); ++i) {
         const auto owner = static_cast<int64_t>(i) / (2 * n);
@@ -92,7 +93,8 @@ TEST_P(CommunicatorOf, GathersEveryBit) {
     mine.set(bits);
     View from = view(reinterpret_cast<float*>(mine.data()), {4});
     View to = view(reinterpret_cast<float*>(all.data()), {4 * n_ranks()});
-    ASSERT_EQ(rank.communicator->all_gather(from, to, *rank.stream), CommResult::kOk);
+    ASSERT_EQ(wait_done(rank, rank.communicator->all_gather(from, to, *rank.stream)),
+              CommResult::kOk);
     const std::vector<uint32_t> gathered = all.get();
     for (size_t i = 0; i < gathered.size(); ++i) EXPECT_EQ(gathered[i], bits[i % 4]) << i;
   });
@@ -106,7 +108,8 @@ TEST_P(CommunicatorOf, AFinishedGatherNoLongerReadsTheSender) {
       DeviceValues<int32_t> mine(*rank.device, n), all(*rank.device, n * n_ranks());
       for (int round = 0; round < 50; ++round) {
         mine.fill(round * 100 + comm.rank());
-        ASSERT_EQ(comm.all_gather(mine.as_view(), all.as_view(), *rank.stream), CommResult::kOk);
+        ASSERT_EQ(wait_done(rank, comm.all_gather(mine.as_view(), all.as_view(), *rank.stream)),
+                  CommResult::kOk);
         const std::vector<int32_t> gathered = all.get();
         for (size_t i = 0; i < gathered.size(); ++i) {
           const auto owner = static_cast<int32_t>(static_cast<int64_t>(i) / n);
@@ -123,7 +126,7 @@ TEST_P(CommunicatorOf, BroadcastsFromAnyRoot) {
       DeviceValues<int32_t> data(*rank.device, n);
       for (int root = 0; root < n_ranks(); ++root) {
         data.fill(rank.communicator->rank());
-        ASSERT_EQ(rank.communicator->broadcast(data.as_view(), root, *rank.stream),
+        ASSERT_EQ(wait_done(rank, rank.communicator->broadcast(data.as_view(), root, *rank.stream)),
                   CommResult::kOk);
         EXPECT_EQ(data.get(), std::vector<int32_t>(static_cast<size_t>(n), root));
       }
@@ -194,7 +197,8 @@ TEST_P(CommunicatorOfSeveral, ALateRankFindsTheGroupAborted) {
   on_ranks(milliseconds(30), [&](TestRank& rank) {
     DeviceValues<float> mine(*rank.device, 4), all(*rank.device, 4 * n_ranks());
     const auto gather = [&] {
-      return rank.communicator->all_gather(mine.as_view(), all.as_view(), *rank.stream);
+      return wait_done(rank,
+                       rank.communicator->all_gather(mine.as_view(), all.as_view(), *rank.stream));
     };
     if (rank.communicator->rank() == 0) {
       EXPECT_EQ(gather(), CommResult::kTimeout);
@@ -216,7 +220,7 @@ TEST_P(CommunicatorOfSeveral, AbortWakesEveryWaiter) {
       return;
     }
     DeviceValues<int32_t> data(*rank.device, 3);
-    EXPECT_EQ(rank.communicator->broadcast(data.as_view(), absent, *rank.stream),
+    EXPECT_EQ(wait_done(rank, rank.communicator->broadcast(data.as_view(), absent, *rank.stream)),
               CommResult::kAborted);
     EXPECT_EQ(rank.communicator->agree(1), CommResult::kAborted);
   });
