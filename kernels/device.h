@@ -54,7 +54,8 @@ class DeviceBuffer {
       : device_(&device),
         data_(n_bytes > 0 ? device.allocate(n_bytes, tag) : nullptr),
         n_bytes_(n_bytes),
-        reservation_(ledger, tag, n_bytes) {}
+        reservation_(ledger, tag, n_bytes,
+                     device.is_host() ? MemoryPlace::kHost : MemoryPlace::kDevice) {}
   DeviceBuffer(DeviceBuffer&& other) noexcept { *this = std::move(other); }
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
     std::swap(device_, other.device_);

@@ -160,12 +160,30 @@ void add_events(SnapshotFamilies& out, const BlockEventCounts& n) {
               n.n_batches_dropped);
 }
 
-void add_memory(SnapshotFamilies& out, const MemoryLedger& ledger) {
-  out.begin("memory_bytes", "Bytes held now, by what for.", MetricType::Gauge);
-  for (size_t tag = 0; tag < kNumMemoryTags; ++tag) {
-    const auto t = static_cast<MemoryTag>(tag);
-    out.add(static_cast<double>(ledger.bytes(t)), {{"tag", std::string(to_string(t))}});
+// A row for each rank and place that holds bytes under the tag, and one without a rank for what the
+// ranks do not hold, if that is all.
+void add_memory(SnapshotFamilies& out, const MemoryLedger& ledger, MemoryTag tag) {
+  const auto add = [&](int64_t n_bytes, MemoryPlace place, std::string rank) {
+    out.add(static_cast<double>(n_bytes), {{"tag", std::string(to_string(tag))},
+                                           {"place", std::string(to_string(place))},
+                                           {"rank", std::move(rank)}});
+  };
+  int64_t n_bytes_left = ledger.bytes(tag);
+  const std::vector<const MemoryLedger*> ranks = ledger.ranks();
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    for (const MemoryPlace place : {MemoryPlace::kHost, MemoryPlace::kDevice}) {
+      const int64_t n_bytes = ranks[rank]->bytes(tag, place);
+      if (n_bytes > 0) add(n_bytes, place, std::to_string(rank));
+      n_bytes_left -= n_bytes;
+    }
   }
+  if (n_bytes_left > 0 || ledger.bytes(tag) == 0) add(n_bytes_left, MemoryPlace::kHost, "");
+}
+
+void add_memory(SnapshotFamilies& out, const MemoryLedger& ledger) {
+  out.begin("memory_bytes", "Bytes held now, by what for, where, and by which rank.",
+            MetricType::Gauge);
+  for (size_t tag = 0; tag < kNumMemoryTags; ++tag) add_memory(out, ledger, MemoryTag(tag));
 }
 
 void add_facts(SnapshotFamilies& out, const NodeFacts& facts) {

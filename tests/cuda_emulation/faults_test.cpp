@@ -9,6 +9,7 @@
 #include "bench/gpu/paged_data.h"
 #include "common/units.h"
 #include "kernels/cuda/attention/spans.cuh"
+#include "kernels/cuda/device/cuda_check.h"
 #include "kernels/cuda/device/devices.h"
 #include "kernels/cuda/device/launches.h"
 #include "tests/cuda_emulation/emulator.h"
@@ -245,6 +246,12 @@ TEST(CudaDevice, AnyThreadMayUseADeviceAndNoneTouchesAnother) {
     stream.reset();
     EXPECT_EQ(cuda_emulation::devices_used(), std::vector<int>{3});
   }).join();
+}
+
+TEST(CudaDevice, AnErrorEndsTheProcessWithOneLineAndExitCode70) {
+  EXPECT_EXIT(CUDA_CHECK(cudaSetDevice(99)), ::testing::ExitedWithCode(70),
+              "^CUDA error: invalid device ordinal \\(cudaSetDevice\\(99\\) at [^ ]*:[0-9]+\\); "
+              "exiting\n$");
 }
 
 TEST(CudaDevice, ALaunchToAStreamOfAnotherDeviceIsReported) {

@@ -1,16 +1,33 @@
-// CUDA_CHECK: ends the process, with place and reason, on an error of the driver or the device.
-// After start-up such an error cannot be recovered from in the process that gets it, because it
-// sticks to the process's CUDA context.
+// CUDA_CHECK: ends the process on an error of the driver or the device, with one line that gives
+// reason and place, and with exit code 70 (EX_SOFTWARE of sysexits.h), like the watchdog. After
+// start-up such an error cannot be recovered from in the process that gets it, because it sticks to
+// the process's CUDA context. The node's streams continue on other nodes.
 #pragma once
 
 #include <cuda_runtime.h>
 
+#include <cstdio>
+#include <cstdlib>
+
 #include "common/check.h"
 
-#define CUDA_CHECK(call)                                                      \
-  do {                                                                        \
-    const cudaError_t cuda_error_ = (call);                                   \
-    if (cuda_error_ != cudaSuccess) [[unlikely]]                              \
-      ::lockstep::check_failed(__FILE__, __LINE__, #call,                     \
-                               std::string(cudaGetErrorString(cuda_error_))); \
+namespace lockstep::cuda {
+
+inline constexpr int kExitDeviceError = 70;
+
+// Runs no destructors: those of streams and buffers would wait for the device.
+[[noreturn]] inline void device_failed(const char* file, int line, const char* call,
+                                       const char* reason) {
+  std::fprintf(stderr, "CUDA error: %s (%s at %s:%d); exiting\n", reason, call, file, line);
+  std::fflush(stderr);
+  std::_Exit(kExitDeviceError);
+}
+
+}  // namespace lockstep::cuda
+
+#define CUDA_CHECK(call)                                                                           \
+  do {                                                                                             \
+    const cudaError_t cuda_error_ = (call);                                                        \
+    if (cuda_error_ != cudaSuccess) [[unlikely]]                                                   \
+      ::lockstep::cuda::device_failed(__FILE__, __LINE__, #call, cudaGetErrorString(cuda_error_)); \
   } while (false)

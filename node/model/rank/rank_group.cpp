@@ -217,8 +217,9 @@ void RankGroup::Impl::replace_communicators() {
 
 void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
   for (int rank = 0; rank < config.n_ranks; ++rank) {
-    threads.push_back(start_thread(str("rank ", rank),
-                                   [this, rank, &file, &ledger] { run_rank(rank, file, ledger); }));
+    MemoryLedger& of_rank = ledger.of_rank(rank);
+    threads.push_back(start_thread(
+        str("rank ", rank), [this, rank, &file, &of_rank] { run_rank(rank, file, of_rank); }));
   }
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return n_ready == config.n_ranks; });

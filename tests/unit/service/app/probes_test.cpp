@@ -110,7 +110,22 @@ TEST(NodeProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
         "cause=\"plan_mismatch\",outcome=\"failed\""})
     EXPECT_TRUE(page.has(std::string("decode_failures_total{") + labels + "} 0")) << labels;
   for (const char* tag : {"weights", "kv", "activations", "load", "text", "wire", "other"})
-    EXPECT_TRUE(page.has(std::string("memory_bytes{tag=\"") + tag + "\"} 0"));
+    EXPECT_TRUE(
+        page.has(std::string("memory_bytes{tag=\"") + tag + "\",place=\"host\",rank=\"\"} 0"))
+        << page.probes.text();
+}
+
+TEST(NodeProbes, MemoryIsShownByTagPlaceAndRank) {
+  Page page;
+  page.attach();
+  MemoryLedger& rank = page.ledger.of_rank(1);
+  const Reservation weights(rank, MemoryTag::kWeights, 700, MemoryPlace::kDevice);
+  const Reservation staging(rank, MemoryTag::kLoad, 30);
+  const Reservation own(page.ledger, MemoryTag::kLoad, 5);
+  EXPECT_TRUE(page.has("memory_bytes{tag=\"weights\",place=\"device\",rank=\"1\"} 700"));
+  EXPECT_TRUE(page.has("memory_bytes{tag=\"load\",place=\"host\",rank=\"1\"} 30"));
+  EXPECT_TRUE(page.has("memory_bytes{tag=\"load\",place=\"host\",rank=\"\"} 5"));
+  EXPECT_FALSE(page.has("memory_bytes{tag=\"weights\",place=\"host\"")) << page.probes.text();
 }
 
 TEST(NodeProbes, BeforeTheModelIsLoadedThereIsNoEngineToShow) {

@@ -386,7 +386,7 @@ TEST(NodeServer, MetricsCountWhatHappened) {
         "lockstep_kv_blocks{tier=\"device\",state=\"free\"} 64",
         "lockstep_decode_failures_total{cause=\"nonfinite\",outcome=\"failed\"} 0",
         "lockstep_time_to_first_token_seconds_count 1", "lockstep_inter_token_seconds_count 4",
-        "lockstep_memory_bytes{tag=\"kv\"}", "lockstep_build_info{version="}) {
+        "lockstep_memory_bytes{tag=\"kv\",", "lockstep_build_info{version="}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << " is not in\n" << text;
   }
 }
