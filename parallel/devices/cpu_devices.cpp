@@ -11,6 +11,8 @@ class CpuDevices final : public DeviceProvider {
     return make_cpu_device(cpu);
   }
 
+  std::optional<int64_t> free_device_bytes(int /*n_ranks*/) const override { return {}; }
+
   Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
                            int n_threads_in_process) const override {
     return make_local_group(n_ranks, timeout, n_threads_in_process);

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -20,6 +22,14 @@ class CudaDevices final : public DeviceProvider {
 
   std::unique_ptr<Device> open(int rank, const CpuStreamOptions& /*cpu*/) const override {
     return module_.open(device_idxs_[static_cast<size_t>(rank)]);
+  }
+
+  std::optional<int64_t> free_device_bytes(int n_ranks) const override {
+    int64_t least = std::numeric_limits<int64_t>::max();
+    for (int rank = 0; rank < n_ranks; ++rank) {
+      least = std::min(least, open(rank, {})->free_bytes());
+    }
+    return least;
   }
 
   Result<Group> make_group(int n_ranks, const StallTimeout& timeout,

@@ -128,6 +128,7 @@ class LazyDevices final : public DeviceProvider {
   std::unique_ptr<Device> open(int /*rank*/, const CpuStreamOptions& cpu) const override {
     return std::make_unique<LazyDevice>(cpu);
   }
+  std::optional<int64_t> free_device_bytes(int /*n_ranks*/) const override { return {}; }
   Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
                            int n_threads_in_process) const override {
     return make_local_group(n_ranks, timeout, n_threads_in_process);

@@ -53,12 +53,17 @@ Acts ActsBuffer::acts(int64_t n_tokens, int64_t k) const {
 
 Workspace::Workspace(const ModelConfig& model, const ShardPlan& plan, int rank,
                      const RankWeights& weights, const StepLimits& limits, Device& device,
-                     MemoryLedger& ledger) {
-  Arena counter;
-  lay_out(counter, model, plan, rank, weights, limits);
-  memory = DeviceBuffer(device, ledger, MemoryTag::kActivations, counter.bytes());
+                     MemoryLedger& ledger)
+    : memory(device, ledger, MemoryTag::kActivations, bytes(model, plan, rank, weights, limits)) {
   Arena arena(memory.data());
   lay_out(arena, model, plan, rank, weights, limits);
+}
+
+int64_t Workspace::bytes(const ModelConfig& model, const ShardPlan& plan, int rank,
+                         const RankWeights& weights, const StepLimits& limits) {
+  Arena counter;
+  Workspace().lay_out(counter, model, plan, rank, weights, limits);
+  return counter.bytes();
 }
 
 void Workspace::lay_out(Arena& arena, const ModelConfig& model, const ShardPlan& plan, int rank,

@@ -31,6 +31,9 @@ struct ActsBuffer {
 struct Workspace {
   Workspace(const ModelConfig& model, const ShardPlan& plan, int rank, const RankWeights& weights,
             const StepLimits& limits, Device& device, MemoryLedger& ledger);
+  // The bytes that the constructor allocates.
+  static int64_t bytes(const ModelConfig& model, const ShardPlan& plan, int rank,
+                       const RankWeights& weights, const StepLimits& limits);
 
   DeviceBuffer memory;
   // [max_seqs, max_model_len + 1], by seq_slot; kept from step to step
@@ -61,6 +64,7 @@ struct Workspace {
   float* logits = nullptr;           // [max_samples, vocab_size]
 
  private:
+  Workspace() = default;
   void lay_out(Arena& arena, const ModelConfig& model, const ShardPlan& plan, int rank,
                const RankWeights& weights, const StepLimits& limits);
 };

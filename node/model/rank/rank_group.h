@@ -70,4 +70,9 @@ class RankGroup final : public Executor {
 // Bytes of one KV block over all layers, on the rank with the most KV heads.
 int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config);
 
+// Bytes of device memory for weights, activations and tables, without KV blocks and without the
+// scratch of the stream: the most that any rank takes. Throws LoadError naming the tensor that is
+// missing.
+int64_t device_bytes_beside_kv(const ModelFile& file, const RankGroupConfig& config);
+
 }  // namespace lockstep

@@ -8,18 +8,15 @@
 #include "common/check.h"
 
 namespace lockstep {
-namespace {
 
-int64_t bytes_of(int64_t n_positions, int64_t n_pairs) {
-  return n_positions * n_pairs * 2 * static_cast<int64_t>(sizeof(float));
+int64_t RopeTable::bytes(const ModelConfig& model, int64_t n_positions) {
+  return n_positions * (model.n_rot / 2) * 2 * static_cast<int64_t>(sizeof(float));
 }
-
-}  // namespace
 
 RopeTable::RopeTable(const ModelConfig& model, int64_t n_positions, MemoryLedger& ledger)
     : n_positions_(n_positions),
       n_pairs_(model.n_rot / 2),
-      values_(ledger, MemoryTag::kOther, bytes_of(n_positions, n_pairs_)) {
+      values_(ledger, MemoryTag::kOther, bytes(model, n_positions)) {
   const auto n_pairs = static_cast<size_t>(n_pairs_);
   CHECK(model.rope_freq_divisors.empty() || model.rope_freq_divisors.size() == n_pairs);
   std::vector<double> inv_freq(n_pairs);

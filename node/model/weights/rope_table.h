@@ -16,6 +16,9 @@ class RopeTable {
   // The ledger must outlive the table.
   RopeTable(const ModelConfig& model, int64_t n_positions, MemoryLedger& ledger);
 
+  // The bytes of such a table.
+  static int64_t bytes(const ModelConfig& model, int64_t n_positions);
+
   View cos_sin() const;  // [n_positions, n_rot / 2, 2] f32
 
  private:

@@ -186,19 +186,27 @@ bool any_part(const Matrix& matrix, bool quantized) {
 bool Matrix::reads_f32() const { return any_part(*this, false); }
 bool Matrix::reads_quantized() const { return any_part(*this, true); }
 
+RankWeights lay_out_weights(const ModelFile& file, const ShardPlan& plan, int rank,
+                            int64_t& n_bytes) {
+  RankWeights layout;
+  Assembler counter(file, plan, rank, Arena(), nullptr, nullptr);
+  counter.assemble(layout);
+  n_bytes = counter.bytes();
+  return layout;
+}
+
 LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank, Device& device,
                            Stream& stream, MemoryLedger& ledger) {
-  RankWeights counted;
-  Assembler counter(file, plan, rank, Arena(), nullptr, nullptr);
-  counter.assemble(counted);
+  int64_t n_bytes = 0;
+  lay_out_weights(file, plan, rank, n_bytes);
 
   LoadedWeights loaded;
-  loaded.weights.memory = DeviceBuffer(device, ledger, MemoryTag::kWeights, counter.bytes());
+  loaded.weights.memory = DeviceBuffer(device, ledger, MemoryTag::kWeights, n_bytes);
   WeightLoader loader(file);
   WeightWriter writer(device, stream, ledger);
   Assembler assembler(file, plan, rank, Arena(loaded.weights.memory.data()), &loader, &writer);
   assembler.assemble(loaded.weights);
-  CHECK_EQ(assembler.bytes(), counter.bytes());
+  CHECK_EQ(assembler.bytes(), n_bytes);
   loaded.digests = loader.take_digests();
   return loaded;
 }

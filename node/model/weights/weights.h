@@ -51,6 +51,11 @@ struct LoadedWeights {
   std::vector<UnitDigest> digests;
 };
 
+// The layout of the shard that `rank` owns, without memory, and its bytes. Throws LoadError naming
+// the tensor.
+RankWeights lay_out_weights(const ModelFile& file, const ShardPlan& plan, int rank,
+                            int64_t& n_bytes);
+
 // Reads the shard that `rank` owns, and nothing else, into memory of `device`, whose stream brings
 // it there. Throws LoadError naming the tensor.
 LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int rank, Device& device,

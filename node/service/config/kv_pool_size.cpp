@@ -49,6 +49,10 @@ int32_t blocks_in(int64_t memory_bytes, const KvPoolFacts& facts, const std::str
 }
 
 int32_t default_blocks(const KvPoolFacts& facts) {
+  if (facts.is_on_devices) {
+    return blocks_in(facts.memory_bytes_free / 10 * 9, facts,
+                     str("90 % of the ", facts.memory_bytes_free, " free bytes of the devices"));
+  }
   const int64_t wanted = std::min(4 * int64_t{facts.max_blocks_per_seq}, kMaxBlocks);
   if (facts.memory_bytes_free == 0) return static_cast<int32_t>(wanted);
   return static_cast<int32_t>(

@@ -16,10 +16,12 @@ struct KvPoolSetting {
 struct KvPoolFacts {
   int64_t block_bytes = 0;         // of one block, on all ranks together
   int32_t max_blocks_per_seq = 0;  // of a sequence of max_model_len
-  int64_t memory_bytes_free = 0;   // 0 = unknown
+  int64_t memory_bytes_free = 0;   // of all ranks' devices together; 0 = unknown
+  bool is_on_devices = false;      // the memory is of devices, and nothing else uses it
 };
 
-// The default holds 4 sequences of max_model_len, in at most a quarter of the free memory. Throws
+// The default holds 4 sequences of max_model_len, in at most a quarter of the free memory. On
+// devices it is 90 % of the free memory; the rest is for collectives and the scratch of ops. Throws
 // LoadError: for two given switches it names both values, for a pool of no block the numbers.
 int32_t kv_pool_blocks(const KvPoolSetting& setting, const KvPoolFacts& facts);
 

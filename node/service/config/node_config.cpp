@@ -31,6 +31,14 @@ EvictionPolicy parse_policy(const std::string& name) {
   throw LoadError(str("eviction_policy: '", name, "' is not one of ", kEvictionPolicyNames));
 }
 
+// What is left of a device's free bytes beside weights and activations.
+int64_t free_for_kv(int64_t n_free, const ModelFile& file, const RankGroupConfig& ranks) {
+  const int64_t n_taken = device_bytes_beside_kv(file, ranks);
+  if (n_taken < n_free) return n_free - n_taken;
+  throw LoadError(str("device: ", ranks.devices->kind(), ": each rank needs ", n_taken,
+                      " bytes for weights and activations, and its device has ", n_free, " free"));
+}
+
 int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
                           const RankGroupConfig& ranks, const Machine& machine) {
   const KvPoolSetting setting{config.num_kv_blocks, config.kv_cache_memory_bytes,
@@ -39,6 +47,10 @@ int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
   facts.block_bytes = kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks;
   facts.max_blocks_per_seq = ranks.limits.max_blocks_per_seq();
   facts.memory_bytes_free = machine.available_memory();
+  if (const auto n_free = ranks.devices->free_device_bytes(ranks.n_ranks)) {
+    facts.is_on_devices = true;
+    facts.memory_bytes_free = free_for_kv(*n_free, file, ranks) * ranks.n_ranks;
+  }
   return kv_pool_blocks(setting, facts);
 }
 

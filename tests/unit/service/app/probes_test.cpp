@@ -125,7 +125,8 @@ TEST(NodeProbes, MemoryIsShownByTagPlaceAndRank) {
   EXPECT_TRUE(page.has("memory_bytes{tag=\"weights\",place=\"device\",rank=\"1\"} 700"));
   EXPECT_TRUE(page.has("memory_bytes{tag=\"load\",place=\"host\",rank=\"1\"} 30"));
   EXPECT_TRUE(page.has("memory_bytes{tag=\"load\",place=\"host\",rank=\"\"} 5"));
-  EXPECT_FALSE(page.has("memory_bytes{tag=\"weights\",place=\"host\"")) << page.probes.text();
+  EXPECT_FALSE(page.has("memory_bytes{tag=\"weights\",place=\"host\",rank=\"\"} 0"))
+      << page.probes.text();
 }
 
 TEST(NodeProbes, BeforeTheModelIsLoadedThereIsNoEngineToShow) {

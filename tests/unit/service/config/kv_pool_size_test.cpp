@@ -29,6 +29,17 @@ TEST(KvPoolSize, FourSequencesButAtMostAQuarterOfTheFreeMemory) {
   EXPECT_EQ(kv_pool_blocks({}, facts), 1);
 }
 
+TEST(KvPoolSize, OnDevicesItIsNineTenthsOfWhatIsFree) {
+  KvPoolFacts facts = kFacts;
+  facts.is_on_devices = true;
+  facts.memory_bytes_free = 1'000'000;
+  EXPECT_EQ(kv_pool_blocks({}, facts), 900);
+  EXPECT_EQ(kv_pool_blocks({.n_blocks = 7}, facts), 7);
+  facts.memory_bytes_free = 1000;
+  EXPECT_EQ(refused({}, facts),
+            "90 % of the 1000 free bytes of the devices holds no KV block; one takes 1000 bytes");
+}
+
 TEST(KvPoolSize, IsGivenInBlocksBytesOrAsAFraction) {
   KvPoolFacts facts = kFacts;
   facts.memory_bytes_free = 100'000;
