@@ -6,12 +6,13 @@ namespace {
 class CpuDevices final : public DeviceProvider {
  public:
   const char* kind() const override { return "cpu"; }
+  bool is_host() const override { return true; }
 
   std::unique_ptr<Device> open(int /*rank*/, const CpuStreamOptions& cpu) const override {
     return make_cpu_device(cpu);
   }
 
-  std::optional<int64_t> free_device_bytes(int /*n_ranks*/) const override { return {}; }
+  int64_t free_device_bytes(int /*n_ranks*/) const override { return 0; }
 
   Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
                            int n_threads_in_process) const override {

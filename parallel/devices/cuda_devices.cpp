@@ -19,12 +19,13 @@ class CudaDevices final : public DeviceProvider {
       : module_(module), device_idxs_(std::move(device_idxs)), nccl_(std::move(nccl)) {}
 
   const char* kind() const override { return "cuda"; }
+  bool is_host() const override { return false; }
 
   std::unique_ptr<Device> open(int rank, const CpuStreamOptions& /*cpu*/) const override {
     return module_.open(device_idxs_[static_cast<size_t>(rank)]);
   }
 
-  std::optional<int64_t> free_device_bytes(int n_ranks) const override {
+  int64_t free_device_bytes(int n_ranks) const override {
     int64_t least = std::numeric_limits<int64_t>::max();
     for (int rank = 0; rank < n_ranks; ++rank) {
       least = std::min(least, open(rank, {})->free_bytes());

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,14 +17,16 @@ class DeviceProvider {
  public:
   virtual ~DeviceProvider() = default;
   virtual const char* kind() const = 0;  // "cpu", "cuda"
+  // Device::is_host() of its devices. If not, a rank can queue a step while one before it runs.
+  virtual bool is_host() const = 0;
 
   // Opens the device of one rank. `cpu`: instruction set, threads and progress counters of the
   // rank; a GPU uses none of them. Throws std::bad_alloc.
   virtual std::unique_ptr<Device> open(int rank, const CpuStreamOptions& cpu) const = 0;
 
-  // Bytes that the devices of ranks 0 … n_ranks - 1 can still give, each: the least of them. Empty
-  // if the devices have no memory of their own.
-  virtual std::optional<int64_t> free_device_bytes(int n_ranks) const = 0;
+  // Bytes that each of the devices of ranks 0 … n_ranks - 1 can still give. 0 = unknown, or the
+  // devices have no memory of their own.
+  virtual int64_t free_device_bytes(int n_ranks) const = 0;
 
   // Makes a group of ranks 0 … n_ranks - 1, whose streams are those of their devices. See
   // make_local_group() for the parameters.

@@ -125,10 +125,11 @@ class LazyDevice final : public Device {
 class LazyDevices final : public DeviceProvider {
  public:
   const char* kind() const override { return "lazy"; }
+  bool is_host() const override { return false; }
   std::unique_ptr<Device> open(int /*rank*/, const CpuStreamOptions& cpu) const override {
     return std::make_unique<LazyDevice>(cpu);
   }
-  std::optional<int64_t> free_device_bytes(int /*n_ranks*/) const override { return {}; }
+  int64_t free_device_bytes(int /*n_ranks*/) const override { return 0; }
   Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
                            int n_threads_in_process) const override {
     return make_local_group(n_ranks, timeout, n_threads_in_process);

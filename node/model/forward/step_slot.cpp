@@ -17,6 +17,10 @@ StepSlot::StepSlot(const StepLimits& limits, int n_layers, Device& device, Strea
   }
 }
 
+int64_t StepSlot::bytes(const StepLimits& limits) {
+  return static_cast<int64_t>(step_plan_bytes(limits)) + ForwardOutputs::bytes(limits);
+}
+
 StepInputs StepSlot::upload(const StepPlanView& plan) {
   n_launched_ = n_done_ = 0;
   const std::span<const std::byte> bytes = plan.bytes();

@@ -16,6 +16,8 @@ class StepSlot {
   // References must outlive the slot; `stream` is one of `device`. Throws std::bad_alloc.
   StepSlot(const StepLimits& limits, int n_layers, Device& device, Stream& stream,
            MemoryLedger& ledger);
+  // The device memory of a slot.
+  static int64_t bytes(const StepLimits& limits);
 
   // Queues the copy of the plan to the device. The slot keeps the bytes.
   StepInputs upload(const StepPlanView& plan);

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "common/load_error.h"
-#include "node/model/forward/forward_outputs.h"
+#include "node/model/forward/transformer.h"
 #include "node/model/forward/workspace.h"
 #include "node/model/rank/rank_group.h"
 #include "node/model/weights/rope_table.h"
@@ -15,9 +15,7 @@ int64_t bytes_of_rank(const ModelFile& file, const ShardPlan& plan, int rank,
   int64_t n_bytes = 0;
   const RankWeights layout = lay_out_weights(file, plan, rank, n_bytes);
   n_bytes += Workspace::bytes(file.config(), plan, rank, layout, limits);
-  const int64_t of_step =
-      static_cast<int64_t>(step_plan_bytes(limits)) + ForwardOutputs::bytes(limits);
-  return n_bytes + kMaxStepsInFlight * of_step +
+  return n_bytes + kMaxStepsInFlight * StepSlot::bytes(limits) +
          RopeTable::bytes(file.config(), limits.max_model_len);
 }
 

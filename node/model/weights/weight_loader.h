@@ -4,8 +4,8 @@
 // A slice is read in pieces of a few hundred kB. Each piece is hashed, searched for NaN and
 // infinity, repacked, and its pages of the file are released (ModelFile::release). So the peak of
 // memory while loading is what stays resident plus one piece, and for a GPU the buffers of the
-// WeightWriter. Throws LoadError naming tensor and
-// offset for a NaN or an infinity, and naming the file if the file changed meanwhile.
+// WeightWriter. Throws LoadError naming tensor and offset for a NaN or an infinity, and naming the
+// file if the file changed meanwhile.
 #pragma once
 
 #include <cstddef>

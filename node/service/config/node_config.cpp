@@ -47,9 +47,9 @@ int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
   facts.block_bytes = kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks;
   facts.max_blocks_per_seq = ranks.limits.max_blocks_per_seq();
   facts.memory_bytes_free = machine.available_memory();
-  if (const auto n_free = ranks.devices->free_device_bytes(ranks.n_ranks)) {
+  if (const int64_t n_free = ranks.devices->free_device_bytes(ranks.n_ranks); n_free > 0) {
     facts.is_on_devices = true;
-    facts.memory_bytes_free = free_for_kv(*n_free, file, ranks) * ranks.n_ranks;
+    facts.memory_bytes_free = free_for_kv(n_free, file, ranks) * ranks.n_ranks;
   }
   return kv_pool_blocks(setting, facts);
 }
@@ -150,6 +150,7 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
   EngineConfig engine;
   engine.limits = ranks.limits;
   engine.n_kv_blocks = ranks.n_kv_blocks;
+  if (!ranks.devices->is_host()) engine.max_steps_in_flight = kMaxStepsInFlight;
   engine.max_queued_requests = static_cast<int32_t>(config.max_num_queued_reqs);
   engine.max_queued_tokens = queued_tokens(config, ranks.limits);
   engine.tenants = resolve_tenants(config.tenants, ranks.n_kv_blocks);
