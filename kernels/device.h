@@ -20,6 +20,8 @@ class Device {
   virtual const std::string& name() const = 0;  // "cuda:0 NVIDIA H100 80GB HBM3"
   // Whether the device's memory is ordinary memory of this process, as a CPU's is.
   virtual bool is_host() const = 0;
+  // The layout in which the device's ops read quantised weights.
+  virtual PackedLayout weight_layout() const = 0;
 
   // At least 256-byte aligned; the contents are undefined. Throws std::bad_alloc when no memory is
   // left. Memory for weights may get larger pages.

@@ -16,6 +16,7 @@ class CpuDevice final : public Device {
 
   const std::string& name() const override { return name_; }
   bool is_host() const override { return true; }
+  PackedLayout weight_layout() const override { return PackedLayout::kRows; }
 
   std::byte* allocate(int64_t n_bytes, MemoryTag tag) override { return map_pages(n_bytes, tag); }
   void release(std::byte* data, int64_t n_bytes) override { unmap_pages(data, n_bytes); }

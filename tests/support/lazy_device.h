@@ -96,6 +96,7 @@ class LazyDevice final : public Device {
 
   const std::string& name() const override { return name_; }
   bool is_host() const override { return false; }
+  PackedLayout weight_layout() const override { return cpu_->weight_layout(); }
   std::byte* allocate(int64_t n_bytes, MemoryTag tag) override {
     std::byte* data = cpu_->allocate(n_bytes, tag);
     std::memset(data, 0xFF, static_cast<size_t>(n_bytes));

@@ -19,6 +19,7 @@ class CudaDevice final : public Device {
   const std::string& name() const override { return name_; }
 
   bool is_host() const override { return false; }
+  PackedLayout weight_layout() const override { return PackedLayout::kFragments; }
 
   std::byte* allocate(int64_t n_bytes, MemoryTag /*tag*/) override {
     CUDA_CHECK(cudaSetDevice(idx_));

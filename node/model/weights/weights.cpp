@@ -22,12 +22,13 @@ struct RowsOf {
 // arena that only counts, then over the allocated one.
 class Assembler {
  public:
-  Assembler(const ModelFile& file, const ShardPlan& plan, int rank, Arena arena,
-            WeightLoader* loader, WeightWriter* writer)
+  Assembler(const ModelFile& file, const ShardPlan& plan, int rank, PackedLayout layout,
+            Arena arena, WeightLoader* loader, WeightWriter* writer)
       : file_(file),
         model_(file.config()),
         shape_(model_.shape),
         shard_(plan.ranks[static_cast<size_t>(rank)]),
+        layout_(layout),
         arena_(arena),
         loader_(loader),
         writer_(writer) {}
@@ -112,7 +113,8 @@ class Assembler {
   }
 
   PackedWeights row_part(std::span<const RowsOf> tensors, WeightType type, int64_t n_rows) {
-    PackedWeights dst{.type = type, .n_rows = n_rows, .k = hidden(), .leaves = {}};
+    PackedWeights dst{
+        .type = type, .n_rows = n_rows, .k = hidden(), .leaves = {}, .layout = layout_};
     dst.data = arena_.take(packed_bytes(type, n_rows, dst.k));
     if (loader_ == nullptr) return dst;
     PanelPacker packer(dst, *writer_);
@@ -140,7 +142,8 @@ class Assembler {
     PackedWeights dst{.type = tensor.type,
                       .n_rows = hidden(),
                       .k = k / leaves.n_total * leaves.n,
-                      .leaves = leaves};
+                      .leaves = leaves,
+                      .layout = layout_};
     dst.data = arena_.take(packed_bytes(dst.type, dst.n_rows, dst.k));
     if (loader_ != nullptr) {
       PanelPacker packer(dst, *writer_);
@@ -169,6 +172,7 @@ class Assembler {
   const ModelConfig& model_;
   const ModelShape& shape_;
   const RankShard& shard_;
+  const PackedLayout layout_;  // of the quantised matrices
   Arena arena_;
   WeightLoader* loader_;  // null while only counting, like the next
   WeightWriter* writer_;
@@ -189,7 +193,7 @@ bool Matrix::reads_quantized() const { return any_part(*this, true); }
 RankWeights lay_out_weights(const ModelFile& file, const ShardPlan& plan, int rank,
                             int64_t& n_bytes) {
   RankWeights layout;
-  Assembler counter(file, plan, rank, Arena(), nullptr, nullptr);
+  Assembler counter(file, plan, rank, PackedLayout::kRows, Arena(), nullptr, nullptr);
   counter.assemble(layout);
   n_bytes = counter.bytes();
   return layout;
@@ -204,7 +208,8 @@ LoadedWeights load_weights(const ModelFile& file, const ShardPlan& plan, int ran
   loaded.weights.memory = DeviceBuffer(device, ledger, MemoryTag::kWeights, n_bytes);
   WeightLoader loader(file);
   WeightWriter writer(device, stream, ledger);
-  Assembler assembler(file, plan, rank, Arena(loaded.weights.memory.data()), &loader, &writer);
+  Assembler assembler(file, plan, rank, device.weight_layout(), Arena(loaded.weights.memory.data()),
+                      &loader, &writer);
   assembler.assemble(loaded.weights);
   CHECK_EQ(assembler.bytes(), n_bytes);
   loaded.digests = loader.take_digests();
