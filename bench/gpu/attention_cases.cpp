@@ -17,6 +17,7 @@ struct AttentionCase {
   std::vector<Chunk> chunks;  // one per sequence
   int64_t window = 0;
   Values values = Values::kRandom;
+  int64_t nan_from = INT64_MAX;  // keys and values from this position on are NaN
 
   std::string text() const {
     std::string text = shape.text() + ", positions";
@@ -25,7 +26,9 @@ struct AttentionCase {
     }
     return text + (window > 0 ? ", window " + std::to_string(window) : "") +
            (values == Values::kLargest ? ", largest sums" : "") +
-           (values == Values::kBroken ? ", broken values" : "");
+           (values == Values::kBroken ? ", broken values" : "") +
+           (values == Values::kSmall ? ", small values" : "") +
+           (nan_from < INT64_MAX ? ", NaN from " + std::to_string(nan_from) : "");
   }
 };
 
@@ -41,7 +44,8 @@ std::vector<Output> run(const AttentionCase& c, Side& side) {
   std::vector<int32_t> positions, seqs;
   for (int64_t seq = 0; seq < std::ssize(c.chunks); ++seq) {
     const Chunk& chunk = c.chunks[static_cast<size_t>(seq)];
-    for (int64_t t = 0; t < chunk.end; ++t) cache.fill(random, seq, t, c.values);
+    for (int64_t t = 0; t < chunk.end; ++t)
+      cache.fill(random, seq, t, t < c.nan_from ? c.values : Values::kNan);
     for (int64_t t = chunk.first; t < chunk.end; ++t) {
       positions.push_back(static_cast<int32_t>(t));
       seqs.push_back(static_cast<int32_t>(seq));
@@ -88,6 +92,8 @@ std::vector<BitCase> attention_cases(Sizes sizes) {
     cases.push_back({seed++, {dtype, 16, 1, 20, 32}, {{5, 6}}});     // more heads than a CUDA block
     cases.push_back({seed++, {dtype, 16, 1, 4, 64}, {{510, 515}}});  // rows end in different spans
     cases.push_back({seed++, {dtype, 16, 2, 2, 64}, {{140, 142}, {90, 91}}, 0, Values::kBroken});
+    cases.push_back({seed++, {dtype, 16, 1, 1, 32}, {{66, 67}}, 0, Values::kSmall});
+    cases.push_back({seed++, {dtype, 16, 1, 2, 32}, {{60, 70}}, 0, Values::kRandom, 65});
   }
   cases.push_back(
       {seed++, {DType::kF16, 64, 1, 2, 32}, {{16450, 16451}}});  // more spans than lanes

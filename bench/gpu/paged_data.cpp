@@ -52,6 +52,12 @@ std::vector<float> values_of(Random& random, Values values, int64_t n) {
     case Values::kLargest:  // of one sign more often than not, so that few products cancel
       for (float& v : x) v = random.integer(0, 99) == 0 ? -1.5f : 1.5f;
       break;
+    case Values::kSmall:
+      for (float& v : x) v = v * 0x1p-94f;
+      break;
+    case Values::kNan:
+      x.back() = std::numeric_limits<float>::quiet_NaN();
+      break;
     case Values::kBroken: {
       const auto at = static_cast<size_t>(random.integer(0, n - 1));
       const int64_t kind = random.integer(0, 40);

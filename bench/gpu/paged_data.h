@@ -24,7 +24,9 @@ struct PagedShape {
 enum class Values {
   kRandom,
   kLargest,  // all of one magnitude, which gives the largest sums of whole numbers
-  kBroken,   // NaN, Inf, zeros and values too small for a scale among random ones
+  kSmall,    // so small that no weight of a whole-number value has a scale
+  kNan,
+  kBroken,  // NaN, Inf, zeros and values too small for a scale among random ones
 };
 std::vector<float> values_of(Random& random, Values values, int64_t n);
 
