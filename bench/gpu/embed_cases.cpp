@@ -13,10 +13,12 @@ struct EmbedCase {
   int64_t n_rows, leaf_k;
   int n_leaves = 1;
   float scale = 1.0f;
+  PackedLayout layout = PackedLayout::kRows;
 
   std::string text() const {
     return std::string(to_string(type)) + ", " + std::to_string(n_rows) + " rows of " +
-           std::to_string(n_leaves) + " x " + std::to_string(leaf_k);
+           std::to_string(n_leaves) + " x " + std::to_string(leaf_k) +
+           (layout == PackedLayout::kFragments ? ", fragments" : "");
   }
 };
 
@@ -47,6 +49,7 @@ std::vector<std::byte> random_rows(Random& random, WeightType type, int64_t n_va
 std::vector<Output> run(const EmbedCase& c, Side& side) {
   Random random(c.seed);
   PackedWeights table{c.type, c.n_rows, c.leaf_k * c.n_leaves, {c.n_leaves, 0, c.n_leaves}, {}};
+  table.layout = c.layout;
   const std::vector<std::byte> rows = random_rows(random, c.type, c.n_rows * table.k);
   std::vector<std::byte> packed(static_cast<size_t>(packed_bytes(c.type, c.n_rows, table.k)));
   pack_rows(table, packed.data(), 0, c.n_rows, rows.data(), source_row_bytes(c.type, table.k));
@@ -76,7 +79,10 @@ std::vector<BitCase> embed_cases(Sizes sizes) {
     cases.push_back({seed++, t, 21, 96, 1, 3.5f});
     cases.push_back({seed++, t, 3, 69 * kBlockLen});  // uneven lanes
     cases.push_back({seed++, t, 17, 64, 3});
-    if (!is_quantized(t)) {
+    if (is_quantized(t)) {
+      cases.push_back({seed++, t, 21, 96, 1, 3.5f, PackedLayout::kFragments});
+      cases.push_back({seed++, t, 3, 69 * kBlockLen, 1, 1.0f, PackedLayout::kFragments});
+    } else {
       cases.push_back({seed++, t, 5, 50, 2});
       cases.push_back({seed++, t, 2, 66 * kBlockLen + 7});  // 16 lanes; the last block is short
     }

@@ -1,10 +1,11 @@
 // Embedding: dequantised rows of a packed table (docs/numerics.md section 3). A warp takes one
-// block of 32 values of one token, a value per warp lane. The 16 rows of a panel lie side by side
-// (kernels/layout/packed_layout.h), so one row is a word of 4 values in every 64 bytes.
+// block of 32 values of one token, a value per warp lane. The table may have either layout of
+// packed weights, since an output head can be the same matrix.
 #include "kernels/cuda/device/device_math.cuh"
 #include "kernels/cuda/device/float16.cuh"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/launches.h"
+#include "kernels/layout/fragment_layout.h"
 #include "kernels/layout/packed_layout.h"
 
 namespace lockstep::cuda {
@@ -18,6 +19,7 @@ struct EmbedParams {
   int64_t first_row = 0, n_rows = 0;  // of this rank
   const std::byte* table = nullptr;
   int64_t bytes_per_panel = 0;
+  PackedLayout layout = PackedLayout::kRows;
   int k = 0;
   int leaf_k = 0;
   int n_blocks = 0;  // blocks of a leaf
@@ -48,25 +50,42 @@ __device__ inline float float_value(const std::byte* values, int i) {
   return type == WeightType::kF16 ? f16_value(bits) : bf16_value(bits);
 }
 
-// Value k of one row of a block of a panel.
+__device__ inline float f16_at(const std::byte* data) {
+  return f16_value(*reinterpret_cast<const unsigned short*>(data));
+}
+
+// A quantised weight, its offset subtracted, with its scale and minimum.
+struct Weight {
+  int q;
+  float scale, min;
+};
+
+// Value k of one row of a block in PackedLayout::kRows.
 template <WeightType type>
-__device__ inline float quantized_value(const std::byte* block, int row, int k) {
+__device__ inline Weight weight_in_rows(const std::byte* block, int row, int k) {
   constexpr BlockLayout kLayout = block_layout(type);
   const auto byte_at = [&](int64_t i) { return static_cast<int>(block[i]); };
-  const auto f16_at = [&](int64_t i) {
-    return f16_value(reinterpret_cast<const unsigned short*>(block + i)[row]);
-  };
+  Weight w{0, f16_at(block + 2 * row), 0.0f};
+  if constexpr (has_min(type)) w.min = f16_at(block + kLayout.min + 2 * row);
   if constexpr (type == WeightType::kQ8_0) {
-    const int q = byte_at(kLayout.quants + 4 * kPanelRows * (k / 4) + 4 * row + k % 4);
-    return f16_at(0) * static_cast<float>(static_cast<int8_t>(q));
+    w.q = static_cast<int8_t>(byte_at(kLayout.quants + 4 * kPanelRows * (k / 4) + 4 * row + k % 4));
+  } else {
+    const int nibbles = byte_at(kLayout.quants + 4 * kPanelRows * (k % 16 / 4) + 4 * row + k % 4);
+    w.q = k < 16 ? nibbles & 15 : nibbles >> 4;
+    if constexpr (has_high_bits(type)) {
+      w.q |= (byte_at(kLayout.high + 4 * row + k % 4) >> (k / 4) & 1) << 4;
+    }
+    w.q -= quant_offset(type);
   }
-  int q = byte_at(kLayout.quants + 4 * kPanelRows * (k % 16 / 4) + 4 * row + k % 4);
-  q = k < 16 ? q & 15 : q >> 4;
-  if constexpr (has_high_bits(type)) {
-    q |= (byte_at(kLayout.high + 4 * row + k % 4) >> (k / 4) & 1) << 4;
-  }
-  const float value = static_cast<float>(q - quant_offset(type));
-  return has_min(type) ? fmaf(f16_at(0), value, f16_at(kLayout.min)) : f16_at(0) * value;
+  return w;
+}
+
+template <WeightType type>
+__device__ inline Weight weight_in_fragments(const std::byte* block, int row, int k) {
+  Weight w{fragment_quant(type, reinterpret_cast<const uint8_t*>(block), row, k),
+           f16_at(block + fragment_scale(type, row)), 0.0f};
+  if constexpr (has_min(type)) w.min = f16_at(block + fragment_min(type, row));
+  return w;
 }
 
 // Grid: token, run of kWarps blocks of values.
@@ -89,7 +108,11 @@ __global__ void __launch_bounds__(kThreads) embed_rows(const __grid_constant__ E
                             static_cast<int64_t>(values) * kBytesPerValue;
     const int panel_row = static_cast<int>(row % kPanelRows);
     if constexpr (is_quantized(type)) {
-      y = quantized_value<type>(data, panel_row, lane);
+      const Weight w = p.layout == PackedLayout::kRows
+                           ? weight_in_rows<type>(data, panel_row, lane)
+                           : weight_in_fragments<type>(data, panel_row, lane);
+      const auto q = static_cast<float>(w.q);
+      y = has_min(type) ? fmaf(w.scale, q, w.min) : w.scale * q;
     } else {
       y = float_value<type>(data, lane * kPanelRows + panel_row);
     }
@@ -129,6 +152,7 @@ void embed(const EmbedArgs& args, cudaStream_t stream) {
   p.first_row = args.first_row;
   p.n_rows = args.table.n_rows;
   p.table = args.table.data;
+  p.layout = args.table.layout;
   p.bytes_per_panel = panel_bytes(args.table.type, args.table.k);
   p.k = static_cast<int>(args.table.k);
   p.leaf_k = static_cast<int>(args.table.leaf_k());
