@@ -14,17 +14,17 @@ namespace {
 cudaError_t allocate(Place place, void** data, size_t n_bytes) {
   use_device();
   *data = allocate(place, current_device(), n_bytes);
-  return *data == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  return *data == nullptr ? cudaErrorMemoryAllocation : status();
 }
 
 cudaError_t free_when_idle(Place place, void* data) {
   use_device();
-  if (data == nullptr) return cudaSuccess;
+  if (data == nullptr) return status();
   const auto allocation = allocation_of(data, 0);
   if (!allocation || allocation->place != place) return cudaErrorInvalidValue;
   count(&Counters::n_synchronizes);
   wait_for_device(allocation->device);
-  return release(place, data) ? cudaSuccess : cudaErrorInvalidValue;
+  return release(place, data) ? status() : cudaErrorInvalidValue;
 }
 
 // Rows of bytes in memory: of a copy's one end, or of a memset.
@@ -81,25 +81,25 @@ cudaError_t copy_async(const Copy& copy, cudaMemcpyKind kind, cudaStream_t strea
   if (error != cudaSuccess || copy.to.extent() == 0) return error;
   if (copy.from.place() == Place::kPageable) {
     enqueue_staged(copy, stream);
-    return cudaSuccess;
+    return status();
   }
   enqueue(stream, copy);
   if (copy.to.place() == Place::kPageable) {
     count(&Counters::n_blocking_copies);
     wait_for(end_of(stream));
   }
-  return cudaSuccess;
+  return status();
 }
 
 cudaError_t set_async(const Rows& rows, int value, cudaStream_t stream) {
   use_device();
   if (!rows.is_valid()) return cudaErrorInvalidPitchValue;
-  if (rows.extent() == 0) return cudaSuccess;
+  if (rows.extent() == 0) return status();
   if (rows.place() != Place::kDevice) return cudaErrorInvalidValue;
   enqueue(stream, [=] {
     for (size_t i = 0; i < rows.n; ++i) std::memset(rows.row(i), value, rows.width);
   });
-  return cudaSuccess;
+  return status();
 }
 
 }  // namespace
@@ -125,7 +125,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const size_t used = allocated_bytes(current_device());
   *total = platform().device_bytes;
   *free = *total > used ? *total - used : 0;
-  return cudaSuccess;
+  return status();
 }
 
 // In the default stream, as CUDA does; streams that do not block are not waited for.
@@ -137,7 +137,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t n_bytes, cudaMemcpyKin
   count(&Counters::n_blocking_copies);
   enqueue(nullptr, copy);
   wait_for(end_of(nullptr));
-  return cudaSuccess;
+  return status();
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n_bytes, cudaMemcpyKind kind,

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "cuda_runtime.h"
 #include "tests/cuda_emulation/work_queue.h"
@@ -13,6 +14,11 @@ namespace lockstep::cuda_emulation {
 int current_device();
 // What every call does that needs a context.
 void use_device();
+
+// cudaErrorLaunchFailure if a kernel's fault has ended the current device.
+cudaError_t status();
+// Whether there is such a file; not if the path is empty.
+bool exists(const std::string& path);
 
 // nullptr is the default stream of the current device.
 int device_of(cudaStream_t stream);

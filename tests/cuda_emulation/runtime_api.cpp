@@ -1,4 +1,6 @@
 // The emulated devices and launches of kernels on them.
+#include <unistd.h>
+
 #include <cstdio>
 #include <set>
 
@@ -9,7 +11,6 @@
 namespace lockstep::cuda_emulation {
 namespace {
 
-constexpr int kDevices = 8;
 constexpr int kSms = 2;  // so few that small cases fill them as well as not
 thread_local int current = 0;
 thread_local std::set<int> used_devices;
@@ -18,7 +19,8 @@ std::string text(dim3 n) {
   return std::to_string(n.x) + " x " + std::to_string(n.y) + " x " + std::to_string(n.z);
 }
 
-void check_launch(const cudaLaunchConfig_t& config) {
+// Throws KernelFault for what a device would refuse.
+void check_config(const cudaLaunchConfig_t& config) {
   const auto [x, y, z] = config.gridDim;
   if (x == 0 || y == 0 || z == 0) throw KernelFault("launched a grid without blocks");
   if (x > INT32_MAX || y > 65535 || z > 65535) {
@@ -35,10 +37,23 @@ void check_launch(const cudaLaunchConfig_t& config) {
   }
 }
 
+cudaError_t check_launch(const cudaLaunchConfig_t& config) {
+  try {
+    check_config(config);
+    return cudaSuccess;
+  } catch (const KernelFault& fault) {
+    if (!platform().faults_are_errors) throw;
+    std::fprintf(stderr, "emulated CUDA: device %d: %s\n", current, fault.what());
+    return cudaErrorInvalidConfiguration;
+  }
+}
+
 }  // namespace
 
 int current_device() { return current; }
 void use_device() { used_devices.insert(current); }
+cudaError_t status() { return has_failed(current) ? cudaErrorLaunchFailure : cudaSuccess; }
+bool exists(const std::string& path) { return !path.empty() && access(path.c_str(), F_OK) == 0; }
 std::vector<int> devices_used() { return {used_devices.begin(), used_devices.end()}; }
 
 }  // namespace lockstep::cuda_emulation
@@ -47,12 +62,13 @@ using namespace lockstep::cuda_emulation;
 
 cudaError_t cuda_emulation_launch(const cudaLaunchConfig_t& config, std::function<void()> work) {
   use_device();
-  check_launch(config);
+  if (const cudaError_t error = check_launch(config); error != cudaSuccess) return error;
   count(&Counters::n_launches);
   enqueue(config.stream, [grid = config.gridDim, block = config.blockDim, body = std::move(work)] {
+    if (exists(platform().fault_file)) throw KernelFault("a fault, as the test wanted");
     run_grid(grid, block, body);
   });
-  return cudaSuccess;
+  return status();
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -65,12 +81,18 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "out of memory";
     case cudaErrorInvalidPitchValue:
       return "invalid pitch argument";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle:
       return "invalid resource handle";
     case cudaErrorNotReady:
       return "device not ready";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
     case cudaErrorNotSupported:
       return "operation not supported";
   }
@@ -78,8 +100,8 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaGetDeviceCount(int* n) {
-  *n = kDevices;
-  return cudaSuccess;
+  *n = platform().n_devices;
+  return *n > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
@@ -94,7 +116,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr /*attribute*/, int
 }
 
 cudaError_t cudaSetDevice(int device) {
-  if (device < 0 || device >= kDevices) return cudaErrorInvalidDevice;
+  if (device < 0 || device >= platform().n_devices) return cudaErrorInvalidDevice;
   current = device;
   return cudaSuccess;
 }
@@ -103,10 +125,10 @@ cudaError_t cudaDeviceSynchronize() {
   use_device();
   count(&Counters::n_synchronizes);
   wait_for_device(current);
-  return cudaSuccess;
+  return status();
 }
 
-cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaGetLastError() { return status(); }
 
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = 13000;

@@ -17,9 +17,11 @@ namespace lockstep::cuda_emulation {
 namespace {
 
 struct EmulatedStream : cuda_emulation_stream {
-  std::shared_ptr<WorkQueue> queue = std::make_shared<WorkQueue>();
+  std::shared_ptr<WorkQueue> queue;
 
-  explicit EmulatedStream(int of_device) : cuda_emulation_stream{of_device, &push_work} {
+  explicit EmulatedStream(int of_device)
+      : cuda_emulation_stream{of_device, &push_work},
+        queue(std::make_shared<WorkQueue>(of_device)) {
     add_queue(of_device, queue);
   }
   static void push_work(cuda_emulation_stream& stream, std::function<bool()> work) {
@@ -47,6 +49,11 @@ bool is_done(const QueuePosition& position) {
   return position.queue == nullptr || position.queue->run_to(position.n);
 }
 
+cudaError_t query(const QueuePosition& position) {
+  const bool done = is_done(position);
+  return status() != cudaSuccess || done ? status() : cudaErrorNotReady;
+}
+
 }  // namespace
 
 int device_of(cudaStream_t stream) { return stream_of(stream).device; }
@@ -60,6 +67,7 @@ QueuePosition end_of(cudaStream_t stream) {
 
 void enqueue(cudaStream_t stream, std::function<void()> work) {
   stream_of(stream).run([work = std::move(work)] {
+    if (exists(platform().hang_file)) return false;
     work();
     return true;
   });
@@ -73,7 +81,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   use_device();
   if (flags != cudaStreamNonBlocking) return cudaErrorNotSupported;
   *stream = new EmulatedStream(current_device());
-  return cudaSuccess;
+  return status();
 }
 
 // A device would end the work of a stream that is destroyed, at its leisure.
@@ -81,27 +89,27 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   use_device();
   is_done(end_of(stream));
   delete &static_cast<EmulatedStream&>(*stream);
-  return cudaSuccess;
+  return status();
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   use_device();
   count(&Counters::n_synchronizes);
   wait_for(end_of(stream));
-  return cudaSuccess;
+  return status();
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   use_device();
   count(&Counters::n_stream_queries);
-  return is_done(end_of(stream)) ? cudaSuccess : cudaErrorNotReady;
+  return query(end_of(stream));
 }
 
 // The stream of the event goes on when the waiting one is run: a device would run both.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
   use_device();
   stream_of(stream).run([recorded = event->recorded] { return is_done(recorded); });
-  return cudaSuccess;
+  return status();
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
@@ -111,31 +119,31 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned /*flags*/) {
   use_device();
   *event = new cuda_emulation_event{current_device(), {}};
-  return cudaSuccess;
+  return status();
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   use_device();
   delete event;
-  return cudaSuccess;
+  return status();
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   use_device();
   if (event->device != device_of(stream)) return cudaErrorInvalidResourceHandle;
   event->recorded = end_of(stream);
-  return cudaSuccess;
+  return status();
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   use_device();
   count(&Counters::n_event_queries);
-  return is_done(event->recorded) ? cudaSuccess : cudaErrorNotReady;
+  return query(event->recorded);
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   use_device();
   count(&Counters::n_synchronizes);
   wait_for(event->recorded);
-  return cudaSuccess;
+  return status();
 }

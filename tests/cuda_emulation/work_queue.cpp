@@ -1,13 +1,36 @@
 #include "tests/cuda_emulation/work_queue.h"
 
+#include <chrono>
+#include <cstdio>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "tests/cuda_emulation/device_memory.h"
+#include "tests/cuda_emulation/emulator.h"
+#include "tests/cuda_emulation/platform.h"
 
 namespace lockstep::cuda_emulation {
+namespace {
+
+// A thread that waits for another rank's leaves it the core.
+constexpr int kEagerTries = 200;
+constexpr std::chrono::microseconds kPause{50};
+
+std::mutex mutex;
+// guarded by mutex
+std::map<int, std::vector<std::weak_ptr<WorkQueue>>> queues;  // of each device
+std::set<int> failed;                                         // devices
+
+void fail(int device, const KernelFault& fault) {
+  const std::lock_guard lock(mutex);
+  failed.insert(device);
+  std::fprintf(stderr, "emulated CUDA: device %d: %s\n", device, fault.what());
+}
+
+}  // namespace
 
 void WorkQueue::push(std::function<bool()> work) {
   const std::lock_guard lock(mutex_);
@@ -22,12 +45,18 @@ uint64_t WorkQueue::n_pushed() const {
 
 bool WorkQueue::run_to(uint64_t n) {
   std::unique_lock lock(mutex_);
+  if (has_failed(device_) && !runs_) drop_all();
   if (n_done_ >= n || runs_) return n_done_ >= n;
   const DeviceAccess access;
   while (n_done_ < n && !runs_) {
     if (!run_front(lock)) break;
   }
   return n_done_ >= n;
+}
+
+void WorkQueue::drop_all() {
+  work_.clear();
+  n_done_ = n_pushed_;
 }
 
 // Whether the front piece of work is done.
@@ -38,12 +67,13 @@ bool WorkQueue::run_front(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   try {
     done = front();
-  } catch (...) {
+  } catch (const KernelFault& fault) {
     lock.lock();
     runs_ = false;
-    work_.clear();
-    n_done_ = n_pushed_;
-    throw;
+    drop_all();
+    if (!platform().faults_are_errors) throw;
+    fail(device_, fault);
+    return true;
   }
   lock.lock();
   runs_ = false;
@@ -56,15 +86,24 @@ bool WorkQueue::run_front(std::unique_lock<std::mutex>& lock) {
 
 void wait_for(const QueuePosition& position) {
   if (position.queue == nullptr) return;
-  while (!position.queue->run_to(position.n)) std::this_thread::yield();
+  for (int n_tries = 0; !position.queue->run_to(position.n); ++n_tries) {
+    if (n_tries < kEagerTries) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kPause);
+    }
+  }
 }
 
-namespace {
+bool has_failed(int device) {
+  const std::lock_guard lock(mutex);
+  return failed.contains(device);
+}
 
-std::mutex mutex;
-std::map<int, std::vector<std::weak_ptr<WorkQueue>>> queues;  // of each device; guarded by mutex
-
-}  // namespace
+void repair_devices() {
+  const std::lock_guard lock(mutex);
+  failed.clear();
+}
 
 void add_queue(int device, const std::shared_ptr<WorkQueue>& queue) {
   const std::lock_guard lock(mutex);
@@ -73,14 +112,14 @@ void add_queue(int device, const std::shared_ptr<WorkQueue>& queue) {
 }
 
 void wait_for_device(int device) {
-  std::vector<QueuePosition> all;
+  std::vector<std::weak_ptr<WorkQueue>> all;
   {
     const std::lock_guard lock(mutex);
-    for (const auto& known : queues[device]) {
-      if (auto queue = known.lock()) all.push_back({queue, queue->n_pushed()});
-    }
+    all = queues[device];
   }
-  for (const QueuePosition& position : all) wait_for(position);
+  for (const auto& known : all) {
+    if (const auto queue = known.lock()) wait_for({queue, queue->n_pushed()});
+  }
 }
 
 }  // namespace lockstep::cuda_emulation

@@ -19,19 +19,23 @@ struct QueuePosition {
 
 class WorkQueue {
  public:
+  explicit WorkQueue(int device) : device_(device) {}
   // See cuda_emulation_stream::run.
   void push(std::function<bool()> work);
   // The number of pieces of work that were ever queued.
   uint64_t n_pushed() const;
 
   // Runs work up to position n. Returns whether all of it is done: if not, a piece of it waits for
-  // something, or another thread is running it. What a piece of work throws is thrown, and the work
-  // behind it is dropped, as a device runs nothing more after a fault.
+  // something, or another thread is running it. When a piece of work throws a KernelFault, the work
+  // behind it is dropped, as a device runs nothing more after a fault; the fault is thrown, or the
+  // device has failed (Platform::faults_are_errors). A device that has failed drops all work.
   bool run_to(uint64_t n);
 
  private:
+  void drop_all();
   bool run_front(std::unique_lock<std::mutex>& lock);
 
+  const int device_;
   mutable std::mutex mutex_;
   // guarded by mutex_
   std::deque<std::function<bool()>> work_;
@@ -39,6 +43,10 @@ class WorkQueue {
   uint64_t n_done_ = 0;
   bool runs_ = false;  // a thread is inside work_.front(), without the mutex
 };
+
+// Whether a fault has ended the device.
+bool has_failed(int device);
+void repair_devices();
 
 // Runs the queue up to there, as often as it takes.
 void wait_for(const QueuePosition& position);

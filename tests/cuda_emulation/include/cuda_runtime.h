@@ -98,10 +98,13 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidPitchValue = 12,
+  cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
+  cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801
 };
 enum cudaMemcpyKind {
@@ -181,7 +184,8 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream = nullptr;
 };
 
-// Queues `work` on the stream. Throws KernelFault for what a device would refuse to launch.
+// Queues `work` on the stream. What a device would refuse to launch is a KernelFault, or an error
+// (Platform::faults_are_errors).
 cudaError_t cuda_emulation_launch(const cudaLaunchConfig_t& config, std::function<void()> work);
 
 template <class... Parameters, class... Arguments>
