@@ -60,18 +60,17 @@ struct NodeConfig {
     v(served_model_name, "served_model_name", "",
       "Name under which requests address the model. An empty name stands for the file's name "
       "without .gguf.");
-    v.group("Device");
-    v(device, "device", "auto|cpu|cuda",
-      "Where the model runs: on the CPU, or on GPUs, one for each rank. auto takes the GPUs if "
-      "there "
-      "are enough, and the CPU otherwise.");
-    v(cuda_module, "cuda_module", "FILE",
-      "File of the CUDA module; for tests. An empty name stands for liblockstep_cuda.so beside the "
-      "program.");
-    v(nccl_library, "nccl_library", "FILE",
-      "File of the NCCL library, which several GPUs need; for tests. An empty name stands for "
-      "libnccl.so.2 where the system finds it.");
     v.group("Parallelism");
+    v(device, "device", "auto|cpu|cuda",
+      "Devices that the model runs on. With auto, these are GPUs if there is one for each rank, "
+      "and "
+      "otherwise the CPU.");
+    v(cuda_module, "cuda_module", "PATH",
+      "File of the CUDA module, for tests. An empty path stands for liblockstep_cuda.so beside the "
+      "program.");
+    v(nccl_library, "nccl_library", "PATH",
+      "File of the NCCL library, for tests. An empty path stands for libnccl.so.2 where the system "
+      "finds it.");
     v(tensor_parallel_size, "tensor_parallel_size", "ranks",
       "Number of ranks that share the model's weights.");
     v(threads_per_rank, "threads_per_rank", "threads",
