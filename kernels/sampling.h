@@ -32,7 +32,7 @@ inline std::span<const int32_t> banned_of(const SampleArgs& args, const Sampling
 
 // The logit z after the row's penalties. The result is finite for any penalties, so that a
 // request's parameters cannot make its row look like one with broken logits.
-inline float penalise(float z, int32_t count_in_output, const SamplingRow& row) {
+constexpr float penalise(float z, int32_t count_in_output, const SamplingRow& row) {
   z = z > 0.0f ? z / row.repetition_penalty : z * row.repetition_penalty;
   if (count_in_output > 0) {
     z = z - row.frequency_penalty * static_cast<float>(count_in_output);
@@ -42,14 +42,14 @@ inline float penalise(float z, int32_t count_in_output, const SamplingRow& row) 
   return z < FLT_MAX ? z : FLT_MAX;
 }
 
-inline bool has_penalties(const SamplingRow& row) {
+constexpr bool has_penalties(const SamplingRow& row) {
   return row.repetition_penalty != 1.0f || row.presence_penalty != 0.0f ||
          row.frequency_penalty != 0.0f;
 }
-inline bool has_top_k(const SamplingRow& row, int64_t vocab_size) {
+constexpr bool has_top_k(const SamplingRow& row, int64_t vocab_size) {
   return row.top_k > 0 && row.top_k < vocab_size;
 }
-inline bool has_top_p(const SamplingRow& row) { return row.top_p < 1.0f; }
+constexpr bool has_top_p(const SamplingRow& row) { return row.top_p < 1.0f; }
 
 inline SampleNeeds needs_of(std::span<const SamplingRow> rows) {
   SampleNeeds needs;

@@ -27,6 +27,7 @@ std::vector<BitCase> row_cases(Sizes sizes);
 std::vector<BitCase> linear_cases(Sizes sizes);
 std::vector<BitCase> rope_cases(Sizes sizes);
 std::vector<BitCase> attention_cases(Sizes sizes);
+std::vector<BitCase> sample_cases(Sizes sizes);
 std::vector<BitCase> all_bit_cases(Sizes sizes);
 
 }  // namespace lockstep::gpu_check

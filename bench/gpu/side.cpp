@@ -43,7 +43,7 @@ ReferenceSide::ReferenceSide()
 
 void* DeviceSide::place(void* data, int64_t n_bytes) {
   buffers_.emplace_back(device_, ledger_, MemoryTag::kOther, n_bytes);
-  device_.upload(buffers_.back().data(), data, n_bytes);
+  if (n_bytes > 0) device_.upload(buffers_.back().data(), data, n_bytes);
   return buffers_.back().data();
 }
 

@@ -264,7 +264,7 @@ __device__ inline void weigh_tile(const AttentionParams& p, WholeShared& shared,
   }
 #pragma unroll
   for (int r = 0; r < kRowsOfThread; ++r) {
-    float m = __int_as_float(static_cast<int>(0xff800000));  // -Inf
+    float m = -kInfinity;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       float& s = score[i / 2][2 * r + i % 2];

@@ -7,6 +7,7 @@
 namespace lockstep::cuda {
 
 inline constexpr unsigned kAllLanes = 0xffffffffu;
+inline constexpr float kInfinity = __builtin_inff();
 
 // A strided sum (docs/numerics.md section 0) is cut into chunks of this many values.
 inline constexpr int kSumChunk = 1024;
@@ -33,6 +34,24 @@ __device__ inline float contract_exp(float x) {
   p = fmaf(p, r * r, r);
   const float power_of_two = __int_as_float((static_cast<int>(n) + 127) << 23);
   return (p + 1.0f) * power_of_two;
+}
+
+// log of docs/numerics.md section 3, of a positive, finite and normal x.
+__device__ inline float contract_log(float x) {
+  const int bits = __float_as_int(x);
+  const int exponent = (bits - 0x3f3504f3) >> 23;
+  const float e = static_cast<float>(exponent);
+  const float f = __int_as_float(bits - exponent * (1 << 23)) - 1.0f;
+  const float s = f / (2.0f + f);
+  const float z = s * s;
+  float q = 0x1.e2fdd2p-3f;
+  q = fmaf(q, z, 0x1.2438a8p-2f);
+  q = fmaf(q, z, 0x1.999a7cp-2f);
+  q = fmaf(q, z, 0x1.555554p-1f);
+  const float half_square = 0.5f * f * f;
+  const float t = s * fmaf(q, z, half_square);
+  const float u = fmaf(e, 0x1.7f7d1cp-20f, t);
+  return fmaf(e, 0x1.62e4p-1f, f - (half_square - u));
 }
 
 // NaN if either is.

@@ -34,5 +34,8 @@ void concat_columns(const ConcatColumnsArgs& args, cudaStream_t stream);
 void resolve_tokens(const ResolveTokensArgs& args, cudaStream_t stream);
 void copy_blocks(const CopyBlocksArgs& args, cudaStream_t stream);
 void finite_rows(const FiniteRowsArgs& args, cudaStream_t stream);
+void sample(const SampleArgs& args, const StreamScratch& scratch, cudaStream_t stream);
+// Floats of scratch that sample() needs at least.
+int64_t sample_scratch_floats(int64_t vocab_size);
 
 }  // namespace lockstep::cuda

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -12,7 +13,7 @@
 namespace lockstep::cuda {
 namespace {
 
-constexpr int64_t kAttentionScratchBytes = 32_MiB;
+constexpr int64_t kScratchBytes = 32_MiB;
 
 // The longest wait of the destructor. Queued work takes milliseconds; only a collective whose abort
 // hangs takes longer.
@@ -59,19 +60,16 @@ class CudaEvent final : public Event {
 
 size_t as_size(int64_t n) { return static_cast<size_t>(n); }
 
-[[noreturn]] void no_kernel(const char* op) {
-  check_failed(__FILE__, __LINE__, "CUDA has no kernel for this yet", op);
-}
-
 }  // namespace
 
 CudaStream::CudaStream(Device& device, int device_idx, const StreamLimits& limits,
                        MemoryLedger& ledger)
     : device_idx_(device_idx), name_("cuda:" + std::to_string(device_idx)) {
   CHECK(limits.head_dim <= kMaxHeadDim);
-  if (limits.head_dim > 0) {
-    attention_scratch_ =
-        DeviceBuffer(device, ledger, MemoryTag::kActivations, kAttentionScratchBytes);
+  if (limits.head_dim > 0 || limits.vocab_size > 0) {
+    const int64_t sample_bytes = sample_scratch_floats(limits.vocab_size) * int64_t{sizeof(float)};
+    scratch_ = DeviceBuffer(device, ledger, MemoryTag::kActivations,
+                            std::max(kScratchBytes, sample_bytes));
   }
   CUDA_CHECK(cudaSetDevice(device_idx_));
   CUDA_CHECK(cudaDeviceGetAttribute(&n_sms_, cudaDevAttrMultiProcessorCount, device_idx_));
@@ -82,7 +80,7 @@ CudaStream::~CudaStream() {
   if (idle_before(std::chrono::steady_clock::now() + kLongestEnd)) {
     CUDA_CHECK(cudaStreamDestroy(stream_));
   } else {
-    leave_behind({stream_, std::move(attention_scratch_)});
+    leave_behind({stream_, std::move(scratch_)});
   }
 }
 
@@ -105,7 +103,7 @@ cudaStream_t CudaStream::on_device() const {
 
 // The ops run one after another, so they share it.
 AttentionScratch CudaStream::scratch() const {
-  return {attention_scratch_.as<float>(), attention_scratch_.bytes() / int64_t{sizeof(float)}};
+  return {scratch_.as<float>(), scratch_.bytes() / int64_t{sizeof(float)}};
 }
 
 void CudaStream::copy_to_device(const CopyArgs& copy) {
@@ -157,6 +155,6 @@ void CudaStream::launch(const ConcatColumnsArgs& args) { concat_columns(args, on
 void CudaStream::launch(const ResolveTokensArgs& args) { resolve_tokens(args, on_device()); }
 void CudaStream::launch(const CopyBlocksArgs& args) { copy_blocks(args, on_device()); }
 void CudaStream::launch(const FiniteRowsArgs& args) { finite_rows(args, on_device()); }
-void CudaStream::launch(const SampleArgs& /*args*/) { no_kernel("sample"); }
+void CudaStream::launch(const SampleArgs& args) { sample(args, scratch(), on_device()); }
 
 }  // namespace lockstep::cuda

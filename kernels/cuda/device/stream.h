@@ -1,6 +1,5 @@
-// CudaStream: the ops of one GPU, queued in order; wait() returns when all of them are done. An op
-// that has no CUDA kernel yet ends the process when it is launched (CUDA does not serve models in
-// this version). Used by one thread at a time, which need not be the one that created it.
+// CudaStream: the ops of one GPU, queued in order; wait() returns when all of them are done. Used
+// by one thread at a time, which need not be the one that created it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -63,7 +62,7 @@ class CudaStream final : public Stream {
   int n_sms_ = 0;
   cudaStream_t stream_ = nullptr;
 
-  DeviceBuffer attention_scratch_;
+  DeviceBuffer scratch_;
 };
 
 }  // namespace lockstep::cuda

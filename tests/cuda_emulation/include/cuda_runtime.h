@@ -89,6 +89,12 @@ inline int __dp4a(int a, int b, int c) {
   return c;
 }
 
+// A thread is not interrupted between two calls of the emulator.
+inline int atomicAdd(int* to, int value) { return std::exchange(*to, *to + value); }
+inline int atomicExch(int* to, int value) { return std::exchange(*to, value); }
+inline int atomicMax(int* to, int value) { return std::exchange(*to, value > *to ? value : *to); }
+inline int atomicMin(int* to, int value) { return std::exchange(*to, value < *to ? value : *to); }
+
 inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
 
