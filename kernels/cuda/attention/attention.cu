@@ -113,7 +113,7 @@ AttentionParams params_of(const AttentionArgs& args) {
 
 }  // namespace
 
-void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaStream_t stream) {
+void attention(const AttentionArgs& args, const StreamScratch& scratch, cudaStream_t stream) {
   AttentionParams p = params_of(args);
   CHECK(p.kv.head_dim <= kMaxHeadDim);
   const int64_t n_rows = args.q.n_rows();

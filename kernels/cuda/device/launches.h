@@ -12,13 +12,11 @@
 
 namespace lockstep::cuda {
 
-// Device memory of a stream for what the first kernel of attention passes to the second.
-struct AttentionScratch {
+// Device memory of a stream for what one kernel of an op passes to the next.
+struct StreamScratch {
   float* data = nullptr;
   int64_t n_floats = 0;
 };
-// The same for linear().
-using StreamScratch = AttentionScratch;
 
 void embed(const EmbedArgs& args, cudaStream_t stream);
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
@@ -27,7 +25,7 @@ void add_rms_norm(const AddRmsNormArgs& args, cudaStream_t stream);
 // n_sms: number of multiprocessors of the device, which a grid should fill.
 void linear(const LinearArgs& args, const StreamScratch& scratch, int n_sms, cudaStream_t stream);
 void rope_store(const RopeStoreArgs& args, cudaStream_t stream);
-void attention(const AttentionArgs& args, const AttentionScratch& scratch, cudaStream_t stream);
+void attention(const AttentionArgs& args, const StreamScratch& scratch, cudaStream_t stream);
 void silu_mul(const SiluMulArgs& args, cudaStream_t stream);
 void gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
 void concat_columns(const ConcatColumnsArgs& args, cudaStream_t stream);

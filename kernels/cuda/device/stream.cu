@@ -102,7 +102,7 @@ cudaStream_t CudaStream::on_device() const {
 }
 
 // The ops run one after another, so they share it.
-AttentionScratch CudaStream::scratch() const {
+StreamScratch CudaStream::scratch() const {
   return {scratch_.as<float>(), scratch_.bytes() / int64_t{sizeof(float)}};
 }
 

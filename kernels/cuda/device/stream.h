@@ -53,7 +53,7 @@ class CudaStream final : public Stream {
   void launch(const SampleArgs& args) override;
 
  private:
-  AttentionScratch scratch() const;
+  StreamScratch scratch() const;
   bool idle_before(std::chrono::steady_clock::time_point until) const;
 
   // constant after construction
