@@ -35,10 +35,10 @@ def free_port():
 class Process:
     """One child whose output goes to a file; ended with SIGTERM, then SIGKILL."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, env=()):
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         self.child = subprocess.Popen([str(c) for c in command], stdout=self.log, stderr=self.log,
-                                      stdin=subprocess.DEVNULL)
+                                      stdin=subprocess.DEVNULL, env=os.environ | dict(env))
 
     def output(self):
         return pathlib.Path(self.log.name).read_text()
@@ -125,16 +125,19 @@ def answers(port, path="/readyz"):
 class Cluster:
     """A coordinator with its nodes. Attributes: http, zmq, admin, nodes, node_admins."""
 
-    def __init__(self, model, nodes=1, node_flags=(), coordinator_flags=("--seed", "1")):
+    def __init__(self, model, nodes=1, node_flags=(), coordinator_flags=("--seed", "1"),
+                 node_env=()):
         self.http, self.admin = free_port(), free_port()
         self.zmq = f"tcp://127.0.0.1:{free_port()}"
         self.nodes, self.node_admins, links = [], [], []
+        self.node_commands, self.node_env = [], node_env
         for _ in range(nodes):
             port, admin = free_port(), free_port()
-            self.nodes.append(Process(BIN / "lockstep-node", model, "--listen",
-                                      f"tcp://127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
-                                      "--served-model-name", "m", *node_flags))
             self.node_admins.append(admin)
+            self.node_commands.append((BIN / "lockstep-node", model, "--listen",
+                                       f"tcp://127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
+                                       "--served-model-name", "m", *node_flags))
+            self.nodes.append(Process(*self.node_commands[-1], env=node_env))
             links += ["--node", f"tcp://127.0.0.1:{port}"]
         self.coordinator = Process(BIN / "lockstep-coordinator", "--http", f"127.0.0.1:{self.http}",
                                    "--zmq", self.zmq, "--admin", f"127.0.0.1:{self.admin}", *links,
@@ -148,6 +151,9 @@ class Cluster:
                 self.admin, "lockstep_coordinator_nodes", state="ready") == len(self.nodes)
         wait_for(ready, 60, "cluster ready")
         return self
+
+    def restart_node(self, idx):
+        self.nodes[idx] = Process(*self.node_commands[idx], env=self.node_env)
 
     def stop(self):
         return [process.stop() for process in [self.coordinator, *self.nodes]]
