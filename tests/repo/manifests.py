@@ -1,4 +1,4 @@
-"""The base of deploy/k8s as kubectl renders it, for the tests that read it."""
+"""deploy/k8s as kubectl renders it, for the tests that read it."""
 
 import os
 import pathlib
@@ -10,6 +10,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE = ROOT / "deploy" / "k8s" / "base"
+GPU = ROOT / "deploy" / "k8s" / "overlays" / "gpu"
 BIN = pathlib.Path(os.environ["LOCKSTEP_BIN"])
 TINY = pathlib.Path(os.environ["LOCKSTEP_TINY_MODELS"])
 TOOLS = pathlib.Path(sys.executable).parent  # tests/run.sh installs them into its venv
@@ -23,7 +24,7 @@ def run(*command):
     return done.returncode, done.stdout
 
 
-def render(folder=BASE):
+def render(folder):
     code, out = run(TOOLS / "kubectl", "kustomize", folder)
     assert code == 0, out
     return out
@@ -40,10 +41,10 @@ def quantity(text):
 
 
 class Base:
-    """The rendered documents, by kind and component."""
+    """The rendered documents of the base, or of an overlay of it, by kind and component."""
 
-    def __init__(self):
-        self.text = render()
+    def __init__(self, folder=BASE):
+        self.text = render(folder)
         self.documents = list(yaml.safe_load_all(self.text))
 
     def all(self, kind):

@@ -1,5 +1,5 @@
-"""deploy/k8s/base: what kubectl renders is valid, and its parts agree with each other and with the
-binaries. Nothing here talks to a cluster."""
+"""deploy/k8s, the base and its overlay for GPUs: what kubectl renders is valid, and its parts agree
+with each other and with the binaries. Nothing here talks to a cluster."""
 
 import copy
 import re
@@ -9,21 +9,31 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from manifests import (BASE, BIN, ROOT, TINY, TOOLS, WORKLOADS, Base, component, quantity, render,
-                       run)
+from manifests import (BASE, BIN, GPU, ROOT, TINY, TOOLS, WORKLOADS, Base, component, quantity,
+                       render, run)
 
-BASE_DOCUMENTS = Base()
+RENDERED = {"base": Base(BASE), "gpu": Base(GPU)}
 KUBERNETES = "1.37"
 MODEL = TINY / "tiny-9-f32.gguf"
 # Maps whose keys are names of ours, so that no schema can know them.
 FREE_KEYS = {"labels", "matchLabels", "data", "limits", "requests"}
 
+GPUS = "nvidia.com/gpu"
+# The emulated devices and NCCL, which the tests build where there is an nccl.h.
+EMULATED = [BIN.parent / "tests" / "libemulated_cuda_module.so",
+            BIN.parent / "tests" / "emulated_nccl" / "libnccl.so.2"]
+
 both = pytest.mark.parametrize("which", WORKLOADS)
 
 
+@pytest.fixture(params=RENDERED)
+def base(request):
+    return RENDERED[request.param]
+
+
 @pytest.fixture
-def base():
-    return BASE_DOCUMENTS
+def gpu():
+    return RENDERED["gpu"]
 
 
 def validate(text, folder):
@@ -80,6 +90,11 @@ def effective(base, which, folder):
     return yaml.safe_load(out)
 
 
+def check(settings, *flags):
+    """(exit code, output) of a node's --check of a settings file, with a small model."""
+    return run(BIN / "lockstep-node", "--config", settings, "--model", MODEL, *flags, "--check")
+
+
 def port_of(address):
     return int(address.rsplit(":", 1)[1])
 
@@ -87,37 +102,49 @@ def port_of(address):
 # Schemas
 
 
-def test_the_base_renders_and_passes_strict_validation(base, tmp_path):
+def test_it_renders_and_passes_strict_validation(base, tmp_path):
     code, out = validate(base.text, tmp_path)
     assert code == 0 and out.count("passed") == len(base.documents), out
 
 
-@pytest.mark.parametrize("kind", sorted({d["kind"] for d in BASE_DOCUMENTS.documents}))
-def test_every_misspelt_field_is_refused(base, kind):
-    for document in base.all(kind):
+def kinds(rendered, known=()):
+    return sorted({d["kind"] for d in rendered.documents if d not in known})
+
+
+@pytest.mark.parametrize("rendered, kind", [
+    *(("base", kind) for kind in kinds(RENDERED["base"])),
+    *(("gpu", kind) for kind in kinds(RENDERED["gpu"], RENDERED["base"].documents))])
+def test_every_misspelt_field_is_refused(rendered, kind):
+    for document in RENDERED[rendered].all(kind):
         assert is_valid(document)
         paths = [p for p in fields(document) if p not in {("apiVersion",), ("kind",)}]
         assert paths
         assert [p for p in paths if is_valid(misspelt(document, p))] == []
 
 
-@pytest.mark.parametrize("name, field", [("node.yaml", "readinessProbe:"),
-                                         ("coordinator.yaml", "maxUnavailable:"),
-                                         ("network-policy.yaml", "policyTypes:")])
-def test_a_misspelt_field_in_the_sources_is_refused(tmp_path, name, field):
-    copied = shutil.copytree(BASE, tmp_path / "base")
+@pytest.fixture
+def copied(tmp_path):
+    """All of deploy/k8s, to break."""
+    return shutil.copytree(BASE.parent, tmp_path / "k8s")
+
+
+@pytest.mark.parametrize("name, field", [
+    ("base/node.yaml", "readinessProbe:"), ("base/coordinator.yaml", "maxUnavailable:"),
+    ("base/network-policy.yaml", "policyTypes:"), ("overlays/gpu/node.yaml", "tolerations:"),
+    ("overlays/gpu/node.yaml", "sizeLimit:"), ("overlays/gpu/node.yaml", "limits:")])
+def test_a_misspelt_field_in_the_sources_is_refused(copied, tmp_path, name, field):
     source = copied / name
     assert field in source.read_text()
     source.write_text(source.read_text().replace(field, field[:-1] + "s:"))
-    code, out = validate(render(copied), tmp_path)
+    code, out = validate(render((copied / name).parent), tmp_path)
     assert code != 0 and field[:-1] + "s" in out
 
 
-def test_a_misspelt_field_of_the_kustomization_is_refused(tmp_path):
-    copied = shutil.copytree(BASE, tmp_path / "base")
-    source = copied / "kustomization.yaml"
+@pytest.mark.parametrize("folder", ["base", "overlays/gpu"])
+def test_a_misspelt_field_of_the_kustomization_is_refused(copied, folder):
+    source = copied / folder / "kustomization.yaml"
     source.write_text(source.read_text().replace("configMapGenerator:", "configMapGenerators:"))
-    code, out = run(TOOLS / "kubectl", "kustomize", copied)
+    code, out = run(TOOLS / "kubectl", "kustomize", copied / folder)
     assert code != 0 and "configMapGenerators" in out
 
 
@@ -189,10 +216,23 @@ def test_coordinators_know_every_pod_of_the_stateful_set_and_no_other(base, tmp_
 
 @both
 def test_the_binaries_accept_the_settings(base, which, tmp_path):
-    model = ["--model", MODEL] if which == "node" else []
-    code, out = run(BIN / f"lockstep-{which}", "--config", base.write_settings(which, tmp_path),
-                    *model, "--check")
-    assert (code, out) == (0, "ok\n")
+    settings = base.write_settings(which, tmp_path)
+    if which == "coordinator":
+        result = run(BIN / "lockstep-coordinator", "--config", settings, "--check")
+    elif base is RENDERED["gpu"]:
+        if not all(file.exists() for file in EMULATED):
+            return  # the next test shows that the node reads the setting
+        module, nccl = EMULATED
+        result = check(settings, "--cuda-module", module, "--nccl-library", nccl)
+    else:
+        result = check(settings)
+    assert result == (0, "ok\n")
+
+
+def test_a_node_of_the_gpu_overlay_does_not_start_without_the_module(gpu, tmp_path):
+    code, out = check(gpu.write_settings("node", tmp_path), "--cuda-module", tmp_path / "none.so")
+    assert (code, out) == (
+        2, f"lockstep-node: device: cuda: no CUDA module at {tmp_path}/none.so\n")
 
 
 @both
@@ -200,7 +240,8 @@ def test_pods_read_the_settings_and_the_model_where_they_are_mounted(base, which
     container, spec = base.container(which), base.pod(which)["spec"]
     mounts = {m["name"]: m for m in container["volumeMounts"]}
     volumes = {v["name"]: v for v in spec["volumes"]}
-    assert mounts.keys() == volumes.keys() and all(m["readOnly"] for m in mounts.values())
+    assert mounts.keys() == volumes.keys()
+    assert all(m["readOnly"] for name, m in mounts.items() if name != "shm")
     assert container["command"] == [f"lockstep-{which}"]
     assert container["args"] == ["--config", f"{mounts['config']['mountPath']}/{which}.yaml"]
     generated = base.get("ConfigMap", which)["metadata"]["name"]
@@ -215,7 +256,8 @@ def test_pods_read_the_settings_and_the_model_where_they_are_mounted(base, which
 @both
 def test_the_image_is_of_this_version(base, which):
     version = re.search(r"project\(lockstep VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text())
-    assert base.container(which)["image"] == f"lockstep:{version.group(1)}"
+    suffix = "-cuda" if base is RENDERED["gpu"] and which == "node" else ""
+    assert base.container(which)["image"] == f"lockstep:{version.group(1)}{suffix}"
 
 
 # Life of a pod
@@ -260,16 +302,71 @@ def test_settings_fit_the_limits_of_the_pod(base, which, tmp_path):
     resources = base.container(which)["resources"]
     requests, limits = ({k: quantity(v) for k, v in resources[r].items()}
                         for r in ("requests", "limits"))
-    assert requests.keys() == limits.keys() == {"cpu", "memory"}
+    # Kubernetes requests as many GPUs as the limit says; another number would be refused.
+    assert requests.keys() == limits.keys() - {GPUS} == {"cpu", "memory"}
     assert requests["memory"] == limits["memory"] and requests["cpu"] <= limits["cpu"]
     settings = effective(base, which, tmp_path)
     if which == "node":
         threads = settings["tensor_parallel_size"] * settings["threads_per_rank"]
-        assert 0 < threads < requests["cpu"] and settings["num_kv_blocks"] > 0
+        assert 0 < threads < requests["cpu"]
+        # On GPUs the default is what they have free.
+        assert (settings["num_kv_blocks"] > 0) == (base is not RENDERED["gpu"])
     else:
         bodies = settings["max_connections"] * settings["max_body_bytes"]
         assert bodies <= limits["memory"] / 2
         assert settings["max_inflight_bytes"] <= limits["memory"] / 4
+
+
+# The overlay for GPUs
+
+
+def test_a_node_has_a_rank_for_each_gpu_of_its_pod(gpu, tmp_path):
+    settings = effective(gpu, "node", tmp_path)
+    limits = gpu.container("node")["resources"]["limits"]
+    assert settings["device"] == "cuda"
+    assert settings["tensor_parallel_size"] == quantity(limits[GPUS]) > 1
+    assert GPUS not in gpu.container("coordinator")["resources"]["limits"]
+
+
+def test_ranks_share_memory_that_the_pod_has(gpu):
+    spec, container = gpu.pod("node")["spec"], gpu.container("node")
+    (mount,) = [m for m in container["volumeMounts"] if m["mountPath"] == "/dev/shm"]
+    assert not mount.get("readOnly")
+    (volume,) = [v for v in spec["volumes"] if v["name"] == mount["name"]]
+    assert volume["emptyDir"].keys() == {"medium", "sizeLimit"}
+    assert volume["emptyDir"]["medium"] == "Memory"
+    limit = quantity(container["resources"]["limits"]["memory"])
+    assert 64 << 20 < quantity(volume["emptyDir"]["sizeLimit"]) <= limit / 4
+
+
+def test_the_gpu_overlay_changes_the_nodes_only(gpu):
+    """And of these what it must; so a change of the base reaches it."""
+    def unchanged(rendered, kind, which):
+        document = copy.deepcopy(rendered.get(kind, which))
+        if (kind, which) == ("ConfigMap", "node"):
+            document["metadata"].pop("name")
+            document.pop("data")
+        elif (kind, which) == ("StatefulSet", "node"):
+            spec = document["spec"]["template"]["spec"]
+            spec.pop("tolerations", None)
+            (container,) = spec["containers"]
+            container.pop("image"), container.pop("resources")
+            for parent, key in ((container, "volumeMounts"), (spec, "volumes")):
+                parent[key] = [v for v in parent[key] if v["name"] not in ("shm", "config")]
+        return document
+
+    base = RENDERED["base"]
+    objects = [(d["kind"], component(d)) for d in base.documents]
+    assert objects == [(d["kind"], component(d)) for d in gpu.documents]
+    for kind, which in {o for o in objects if o != ("Service", "coordinator")}:
+        assert unchanged(gpu, kind, which) == unchanged(base, kind, which), (kind, which)
+    assert gpu.all("Service") == base.all("Service")
+
+
+def test_the_settings_of_the_gpu_overlay_are_the_bases_but_for_the_devices(gpu, tmp_path):
+    theirs, ours = (effective(rendered, "node", tmp_path) for rendered in (RENDERED["base"], gpu))
+    assert {name for name in ours if ours[name] != theirs[name]} == {
+        "device", "tensor_parallel_size", "threads_per_rank", "num_kv_blocks"}
 
 
 # Which pods reach which ports
