@@ -18,6 +18,8 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual const std::string& name() const = 0;  // "cuda:0 NVIDIA H100 80GB HBM3"
+  // The address by which the driver's tools know a GPU, "0000:65:00.0"; empty for a CPU.
+  virtual std::string pci_bus_id() const { return {}; }
   // Whether the device's memory is ordinary memory of this process, as a CPU's is.
   virtual bool is_host() const = 0;
   // The layout in which the device's ops read quantised weights.

@@ -115,6 +115,12 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr /*attribute*/, int
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetPCIBusId(char* text, int n_bytes, int device) {
+  if (device < 0 || device >= platform().n_devices) return cudaErrorInvalidDevice;
+  std::snprintf(text, static_cast<size_t>(n_bytes), "0000:%02x:00.0", device + 1);
+  return cudaSuccess;
+}
+
 cudaError_t cudaSetDevice(int device) {
   if (device < 0 || device >= platform().n_devices) return cudaErrorInvalidDevice;
   current = device;

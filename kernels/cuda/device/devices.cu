@@ -21,6 +21,12 @@ class CudaDevice final : public Device {
   bool is_host() const override { return false; }
   PackedLayout weight_layout() const override { return PackedLayout::kFragments; }
 
+  std::string pci_bus_id() const override {
+    char text[32] = {};
+    CUDA_CHECK(cudaDeviceGetPCIBusId(text, sizeof text, idx_));
+    return text;
+  }
+
   std::byte* allocate(int64_t n_bytes, MemoryTag /*tag*/) override {
     CUDA_CHECK(cudaSetDevice(idx_));
     void* data = nullptr;

@@ -139,6 +139,7 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int* n);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
+cudaError_t cudaDeviceGetPCIBusId(char* text, int n_bytes, int device);
 cudaError_t cudaSetDevice(int device);  // of this OS thread
 cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaGetLastError();
