@@ -49,7 +49,7 @@ FEW = {
     "node/text/stream": "stream_decoder",
     "node/text/tokenizer": "pre_tokenizer tokenizer",
     "parallel": "communicator dense_view shard_plan",
-    "parallel/devices": "device_provider",
+    "parallel/devices": "device_monitor device_provider",
     "parallel/nccl": "nccl_group",
     "wire": "limits messages",
     "wire/zmq": "endpoint socket zmq_loop",
