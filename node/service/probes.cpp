@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 #include "common/error_code.h"
 #include "common/version.h"
@@ -186,6 +188,29 @@ void add_memory(SnapshotFamilies& out, const MemoryLedger& ledger) {
   for (size_t tag = 0; tag < kNumMemoryTags; ++tag) add_memory(out, ledger, MemoryTag(tag));
 }
 
+// A family without a row would still have its lines of help.
+void add_devices(SnapshotFamilies& out, const NodeProbes::DeviceStates& states) {
+  if (states.empty()) return;
+  out.begin("device_free_bytes", "Bytes of a rank's device that nothing has allocated.",
+            MetricType::Gauge);
+  for (size_t rank = 0; rank < states.size(); ++rank) {
+    out.add(static_cast<double>(states[rank].free_bytes), {{"rank", std::to_string(rank)}});
+  }
+  if (std::none_of(states.begin(), states.end(), [](const auto& s) { return s.errors; })) return;
+  out.begin("device_errors_total",
+            "Errors of a rank's device since its driver was loaded or it was reset, by kind.",
+            MetricType::Counter);
+  for (size_t rank = 0; rank < states.size(); ++rank) {
+    const std::optional<EccErrors>& errors = states[rank].errors;
+    if (!errors) continue;
+    const auto add = [&](uint64_t n, const char* kind) {
+      out.add(static_cast<double>(n), {{"rank", std::to_string(rank)}, {"kind", kind}});
+    };
+    add(errors->corrected, "ecc_corrected");
+    add(errors->uncorrected, "ecc_uncorrected");
+  }
+}
+
 void add_facts(SnapshotFamilies& out, const NodeFacts& facts) {
   out.begin("model_info", "The model served; always 1.", MetricType::Gauge);
   out.add(1,
@@ -206,6 +231,7 @@ struct NodeProbes::Impl {
     std::function<EngineSnapshot()> snapshot;
     const MemoryLedger* ledger;
     const BlockEventLog* events;
+    std::function<DeviceStates()> devices;
   };
 
   Impl() {
@@ -272,9 +298,11 @@ void NodeProbes::events_replayed(std::string_view kind) {
 }
 
 void NodeProbes::attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot,
-                        const MemoryLedger& ledger, const BlockEventLog* events) {
+                        const MemoryLedger& ledger, const BlockEventLog* events,
+                        std::function<DeviceStates()> devices) {
   std::lock_guard lock(impl_->mutex);
-  impl_->source = Impl::Source{std::move(facts), std::move(snapshot), &ledger, events};
+  impl_->source =
+      Impl::Source{std::move(facts), std::move(snapshot), &ledger, events, std::move(devices)};
 }
 
 std::string NodeProbes::text() const {
@@ -288,6 +316,7 @@ std::string NodeProbes::text() const {
       const BlockEventLog* events = impl_->source->events;
       add_events(extra, events != nullptr ? events->counts() : BlockEventCounts());
       add_memory(extra, *impl_->source->ledger);
+      if (impl_->source->devices) add_devices(extra, impl_->source->devices());
       for (MetricFamily& family : extra.take()) families.push_back(std::move(family));
     }
   }

@@ -7,11 +7,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/clock.h"
 #include "common/memory/ledger.h"
 #include "node/engine/core/engine.h"
 #include "node/kv/report/block_event_log.h"
+#include "parallel/devices/device_monitor.h"
 
 namespace lockstep {
 
@@ -38,10 +40,13 @@ class NodeProbes {
   void bad_message();
   void events_replayed(std::string_view kind);  // "replay" or "snapshot"
 
-  // Call once the model is loaded. `snapshot`, the ledger and the events (null: not published) are
-  // read on the thread that calls text(), and must outlive the last such call.
+  using DeviceStates = std::vector<DeviceState>;  // by rank
+  // Call once the model is loaded. `snapshot`, the ledger, the events (null: not published) and
+  // `devices` (null: CPUs) are read on the thread that calls text(), by one call at a time, and
+  // must outlive the last such call.
   void attach(NodeFacts facts, std::function<EngineSnapshot()> snapshot, const MemoryLedger& ledger,
-              const BlockEventLog* events = nullptr);
+              const BlockEventLog* events = nullptr,
+              std::function<DeviceStates()> devices = nullptr);
 
   std::string text() const;  // Prometheus text format 0.0.4
 

@@ -125,9 +125,12 @@ void NodeApp::serve(const NodeConfig& config) {
   server_config.events = config.events;
   server_config.events_replay = config.events_replay;
   server_ = value_or_throw(NodeServer::make(*model_, mailbox_, probes_, clock_, server_config));
+  const RankGroupConfig& ranks = engine_->ranks_config();
+  device_monitor_ = std::make_unique<DeviceMonitor>(*ranks.devices, ranks.n_ranks);
   probes_.attach(
       {model_->name, model_->backend, model_->fingerprint},
-      [this] { return engine_->engine().snapshot(); }, engine_->ledger(), model_->block_events);
+      [this] { return engine_->engine().snapshot(); }, engine_->ledger(), model_->block_events,
+      [this] { return device_monitor_->states(); });
   cache_page_ = std::make_unique<CachePage>(*model_, clock_, config.inspect_text);
   engine_->engine().start();  // first, because accepted requests must reach their end
   server_->start();

@@ -55,6 +55,7 @@ class NodeApp {
   NodeProbes probes_;
   EventMailbox mailbox_{clock_};
   std::unique_ptr<NodeEngine> engine_;
+  std::unique_ptr<DeviceMonitor> device_monitor_;
   std::optional<ServedModel> model_;
   std::unique_ptr<NodeServer> server_;
   std::unique_ptr<CachePage> cache_page_;

@@ -11,7 +11,8 @@ namespace {
 struct Page {
   void attach() {
     probes.attach(
-        {"m", "cpu", "f00d"}, [this] { return snapshot; }, ledger);
+        {"m", "cpu", "f00d"}, [this] { return snapshot; }, ledger, nullptr,
+        [this] { return devices; });
   }
   bool has(const std::string& line) const {
     return probes.text().find("lockstep_" + line + "\n") != std::string::npos;
@@ -19,6 +20,7 @@ struct Page {
 
   EngineSnapshot snapshot;
   MemoryLedger ledger;
+  NodeProbes::DeviceStates devices;
   NodeProbes probes;
 };
 
@@ -127,6 +129,27 @@ TEST(NodeProbes, MemoryIsShownByTagPlaceAndRank) {
   EXPECT_TRUE(page.has("memory_bytes{tag=\"load\",place=\"host\",rank=\"\"} 5"));
   EXPECT_FALSE(page.has("memory_bytes{tag=\"weights\",place=\"host\",rank=\"\"} 0"))
       << page.probes.text();
+}
+
+TEST(NodeProbes, EachRankHasTheFreeBytesAndTheErrorsOfItsDevice) {
+  Page page;
+  page.attach();
+  page.devices = {{.free_bytes = 1000, .errors = EccErrors{.corrected = 3, .uncorrected = 1}},
+                  {.free_bytes = 900, .errors = std::nullopt}};
+  EXPECT_TRUE(page.has("device_free_bytes{rank=\"0\"} 1000")) << page.probes.text();
+  EXPECT_TRUE(page.has("device_free_bytes{rank=\"1\"} 900"));
+  EXPECT_TRUE(page.has("device_errors_total{rank=\"0\",kind=\"ecc_corrected\"} 3"));
+  EXPECT_TRUE(page.has("device_errors_total{rank=\"0\",kind=\"ecc_uncorrected\"} 1"));
+  EXPECT_EQ(page.probes.text().find("device_errors_total{rank=\"1\""), std::string::npos);
+}
+
+TEST(NodeProbes, WhatNoDeviceHasIsNotOnThePage) {
+  Page page;
+  page.attach();
+  EXPECT_EQ(page.probes.text().find("lockstep_device_"), std::string::npos) << "on CPUs";
+  page.devices = {{.free_bytes = 1000, .errors = std::nullopt}};
+  EXPECT_NE(page.probes.text().find("lockstep_device_free_bytes"), std::string::npos);
+  EXPECT_EQ(page.probes.text().find("lockstep_device_errors_total"), std::string::npos);
 }
 
 TEST(NodeProbes, BeforeTheModelIsLoadedThereIsNoEngineToShow) {
