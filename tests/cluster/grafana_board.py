@@ -19,6 +19,19 @@ def panels(board):
     return [inner for panel in board["panels"] for inner in [panel, *panel.get("panels", [])]]
 
 
+def row(board, title):
+    """The board with the panels of this row only, its variables included."""
+    rows = [i for i, panel in enumerate(board["panels"]) if panel["type"] == "row"]
+    begin = next(i for i in rows if board["panels"][i]["title"] == title)
+    end = min((i for i in rows if i > begin), default=len(board["panels"]))
+    return dict(board, panels=board["panels"][begin:end])
+
+
+def without_row(board, title):
+    left_out = row(board, title)["panels"]
+    return dict(board, panels=[panel for panel in board["panels"] if panel not in left_out])
+
+
 def variables(board):
     return [v for v in board["templating"]["list"] if v["type"] == "query"]
 

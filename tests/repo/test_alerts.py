@@ -15,6 +15,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 
 CRITICAL = "labels:\n          severity: critical\n          "
 COUNTED = '(increase(lockstep_decode_failures_total{outcome="failed"}[10m])) > 0\n        labels'
+UNCORRECTED = 'max_over_time(lockstep_device_errors_total{kind="ecc_uncorrected"}[10m])'
 LOST = "(increase(lockstep_coordinator_requests_lost_total[10m])) > 0"
 
 # What the cases must notice in alerts.yml: {alert: {mutation: (text, what it becomes)}}.
@@ -91,6 +92,26 @@ MUTATIONS = {
         "it takes too long": ("for: 10m", "for: 30m"),
         "no number in the text": ("have {{ $value }} different", "have different"),
     },
+    "LockstepDeviceErrors": {
+        "a misspelt counter": ("lockstep_device_errors_total", "lockstep_device_error_total"),
+        "a corrected error is one": ('lockstep_device_errors_total{kind="ecc_uncorrected"}',
+                                     "lockstep_device_errors_total"),
+        "only corrected errors are": ('kind="ecc_uncorrected"', 'kind="ecc_corrected"'),
+        "from the second error on": (UNCORRECTED + " > 0", UNCORRECTED + " > 1"),
+        "a device without errors has some": (UNCORRECTED + " > 0", UNCORRECTED + " >= 0"),
+        "over while the node restarts": (UNCORRECTED, UNCORRECTED.replace("max_over_time(", "(")
+                                         .replace("[10m]", "")),
+        "an error of before the node is none": (UNCORRECTED, UNCORRECTED.replace(
+            "max_over_time", "increase")),
+        "over too soon": (UNCORRECTED, UNCORRECTED.replace("10m", "1m")),
+        "over late": (UNCORRECTED, UNCORRECTED.replace("10m", "30m")),
+        "said late": (UNCORRECTED + " > 0", UNCORRECTED + " > 0\n        for: 1m"),
+        "which rank is summed away": (UNCORRECTED, f"max by (namespace, instance) ({UNCORRECTED})"),
+        "less severe": (UNCORRECTED + " > 0\n        labels:\n          severity: critical",
+                        UNCORRECTED + " > 0\n        labels:\n          severity: warning"),
+        "no number in the text": ("ECC found {{ $value }} error(s)", "ECC found errors"),
+        "no rank in the text": ("of rank {{ $labels.rank }} of", "of"),
+    },
 }
 
 
@@ -113,7 +134,7 @@ def replace(file, old, new):
 
 def test_the_configuration_is_valid():
     code, said = promtool("check", "config", "prometheus.yml", cwd=PROMETHEUS)
-    assert code == 0 and "SUCCESS: 6 rules found" in said, said
+    assert code == 0 and "SUCCESS: 7 rules found" in said, said
 
 
 @pytest.mark.parametrize("old, new", [("scrape_interval", "scrape_intervall"),
@@ -129,8 +150,9 @@ def test_the_rules_are_valid_and_say_what_to_do():
     assert code == 0, said
     rules = [rule for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
              for rule in group["rules"]]
-    assert {rule["alert"] for rule in rules} == {"LockstepDecodeFailures", "LockstepFingerprintsDiffer",
-                                                 "LockstepKvPressure", "LockstepNodeGone"}
+    assert {rule["alert"] for rule in rules} == {
+        "LockstepDecodeFailures", "LockstepDeviceErrors", "LockstepFingerprintsDiffer",
+        "LockstepKvPressure", "LockstepNodeGone"}
     for rule in rules:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert 10 < len(rule["annotations"]["summary"]) < 120
