@@ -30,6 +30,14 @@ bool loses_streams(NodeTable::Change change) {
          change == NodeTable::Change::kForeign;
 }
 
+// Empty if the message is none of tokens. The tokens of a batch are those of one process.
+std::optional<uint64_t> epoch_of_tokens(const wire::Message& message) {
+  if (const auto* tokens = std::get_if<wire::Tokens>(&message)) return tokens->epoch;
+  const auto* batch = std::get_if<wire::TokensBatch>(&message);
+  if (batch == nullptr || batch->items.empty()) return std::nullopt;
+  return batch->items.front().epoch;
+}
+
 // The prefix keeps the keys of ZeroMQ peers distinct from those of HTTP requests.
 std::string key_of_peer(const std::string& peer) { return "zmq:" + peer; }
 
@@ -174,7 +182,9 @@ void ZmqFrontend::on_node_bytes(NodeId node, wire::Incoming& incoming) {
     forwarder_.on_heartbeat(node);
     publish_changes();
   } else {
-    apply(node, nodes_.on_other_message(node));
+    if (const std::optional<uint64_t> epoch = epoch_of_tokens(*message)) {
+      apply(node, nodes_.on_tokens(node, *epoch));
+    }
     forwarder_.on_node_message(node, std::move(*message));
     drop_unreachable();
   }

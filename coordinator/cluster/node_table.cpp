@@ -67,13 +67,7 @@ NodeTable::Change NodeTable::on_foreign_welcome(NodeId id, const wire::Welcome& 
 // the node restarted and has received a hello that was already on its way; the welcome follows.
 NodeTable::Change NodeTable::on_heartbeat(NodeId id, const wire::Heartbeat& heartbeat) {
   if (!node(id).is_present()) return Change::kNone;
-  if (heartbeat.epoch != node(id).welcome->epoch) {
-    Node& node = edit(id);
-    node.state = NodeState::kConnecting;
-    node.load = {};
-    membership_changed();
-    return Change::kLost;
-  }
+  if (heartbeat.epoch != node(id).welcome->epoch) return lose(id);
   const bool was_stalled = node(id).stalled;
   const bool was_draining = node(id).load.draining;
   const bool stalled = is_stalled(id, heartbeat);
@@ -98,8 +92,19 @@ bool NodeTable::is_stalled(NodeId id, const wire::Heartbeat& heartbeat) {
                                              : timeouts_.stalled_heartbeats_by_step);
 }
 
-NodeTable::Change NodeTable::on_other_message(NodeId id) {
-  return node(id).is_present() ? record_message(id) : Change::kNone;
+// A node that restarted may have received a request before any hello. Tokens of an earlier epoch
+// are what is left of a connection that broke; epochs grow with the time of a node's start.
+NodeTable::Change NodeTable::on_tokens(NodeId id, uint64_t epoch) {
+  if (!node(id).is_present() || epoch < node(id).welcome->epoch) return Change::kNone;
+  return epoch == node(id).welcome->epoch ? record_message(id) : lose(id);
+}
+
+NodeTable::Change NodeTable::lose(NodeId id) {
+  Node& node = edit(id);
+  node.state = NodeState::kConnecting;
+  node.load = {};
+  membership_changed();
+  return Change::kLost;
 }
 
 NodeTable::Change NodeTable::record_message(NodeId id) {

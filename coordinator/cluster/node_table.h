@@ -10,9 +10,9 @@
 //
 // Hello: the coordinator sends a hello to every node that is not kReady, every `hello_interval`.
 //
-// Restart: a welcome or heartbeat with another epoch means that the node restarted. A welcome with
-// `new_peer` means that the connection to the node broke in between. In both cases the node's
-// streams for this coordinator are lost.
+// Restart: a welcome or heartbeat with another epoch, or tokens of a later one, mean that the node
+// restarted. A welcome with `new_peer` means that the connection to the node broke in between. In
+// both cases the node's streams for this coordinator are lost.
 //
 // Stall: a ready node is stalled while it has work and its heartbeats show no progress. The table
 // counts heartbeats, not time: a stopped node process sends none, and heartbeats that waited while
@@ -62,7 +62,9 @@ class NodeTable {
   };
   Change on_welcome(NodeId id, const wire::Welcome& welcome);
   Change on_heartbeat(NodeId id, const wire::Heartbeat& heartbeat);
-  Change on_other_message(NodeId id);
+  // `epoch`: that of the tokens. Messages without an epoch say nothing about a node: a process
+  // that restarted may have sent them.
+  Change on_tokens(NodeId id, uint64_t epoch);
 
   // Moves silent nodes to kSuspect and kDead, and returns those that became dead. Must be called
   // several times per `timeouts.suspect`.
@@ -97,6 +99,7 @@ class NodeTable {
   Node& edit(NodeId id);
   void membership_changed();
   Change on_foreign_welcome(NodeId id, const wire::Welcome& welcome);
+  Change lose(NodeId id);
   bool is_stalled(NodeId id, const wire::Heartbeat& heartbeat);
   Change record_message(NodeId id);
   void discount_own_pause(Clock::TimePoint now);

@@ -130,6 +130,26 @@ def test_a_dead_node_ends_its_streams_and_the_other_serves():
         assert ok >= 10
 
 
+def test_a_node_that_restarts_under_traffic_is_noticed():
+    """The new process answers requests that were meant for the old one, so it is never silent."""
+    with cluster(MODEL, node_flags=["--max-model-len", "256"]) as c:
+        ask = {"model": "m", "prompt": [1, 2, 3], "max_tokens": 4, "temperature": 0,
+               "ignore_eos": True, "return_token_ids": True}
+        before = request(c.http, "POST", "/v1/completions", ask)[1]["choices"]
+        c.nodes[0].child.kill()
+        c.nodes[0].child.wait()
+        c.restart_node(0)
+
+        def answers_again():
+            status, answer = request(c.http, "POST", "/v1/completions", ask)
+            if status != 200:
+                return False
+            assert answer["choices"] == before, answer
+            return True
+
+        wait_for(answers_again, 60, "the node to be back")
+
+
 def test_settings_files_in_configs_are_valid():
     configs = pathlib.Path(__file__).resolve().parents[2] / "configs"
     code, err = run(BIN / "lockstep-node", MODEL, "--config", configs / "node.yaml", "--check")

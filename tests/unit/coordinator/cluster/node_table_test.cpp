@@ -116,10 +116,10 @@ TEST_F(NodeTableTest, AWordHeardDuringOurAbsenceIsNotOfTheFuture) {
   EXPECT_EQ(watch(milliseconds(2000)), std::vector<NodeId>{a_});
 }
 
-TEST_F(NodeTableTest, AnyMessageOfASuspectShowsThatItLives) {
+TEST_F(NodeTableTest, TokensOfASuspectShowThatItLives) {
   table_.on_welcome(a_, welcome(7));
   watch(milliseconds(1000));
-  EXPECT_EQ(table_.on_other_message(a_), Change::kReady);
+  EXPECT_EQ(table_.on_tokens(a_, 7), Change::kReady);
   EXPECT_EQ(state(), NodeState::kReady);
   watch(milliseconds(1000));
   EXPECT_EQ(table_.on_heartbeat(a_, heartbeat(7)), Change::kReady);
@@ -130,7 +130,7 @@ TEST_F(NodeTableTest, TheDeadComeBackOnlyByAWelcome) {
   table_.on_welcome(a_, welcome(7));
   watch(milliseconds(2000));
   EXPECT_EQ(table_.on_heartbeat(a_, heartbeat(7)), Change::kNone);
-  EXPECT_EQ(table_.on_other_message(a_), Change::kNone);
+  EXPECT_EQ(table_.on_tokens(a_, 7), Change::kNone);
   EXPECT_EQ(state(), NodeState::kDead);
   EXPECT_EQ(table_.on_welcome(a_, welcome(7)), Change::kReady);
   EXPECT_EQ(state(), NodeState::kReady);
@@ -159,6 +159,17 @@ TEST_F(NodeTableTest, AHeartbeatOfAnotherEpochMeansThatTheStreamsAreLost) {
   EXPECT_EQ(table_.on_heartbeat(a_, heartbeat(8)), Change::kLost);
   EXPECT_EQ(state(), NodeState::kConnecting);
   EXPECT_EQ(table_.due_for_hello(), (std::vector<NodeId>{a_, b_}));
+}
+
+// A process that restarted gets requests before any hello, and with traffic it is never silent.
+TEST_F(NodeTableTest, TokensOfALaterEpochMeanThatTheNodeRestarted) {
+  table_.on_welcome(a_, welcome(7));
+  EXPECT_EQ(table_.on_tokens(a_, 6), Change::kNone) << "what is left of a connection that broke";
+  EXPECT_EQ(table_.node(a_).state, NodeState::kReady);
+  EXPECT_EQ(table_.on_tokens(a_, 8), Change::kLost);
+  EXPECT_EQ(table_.node(a_).state, NodeState::kConnecting);
+  EXPECT_EQ(table_.on_tokens(a_, 8), Change::kNone);
+  EXPECT_EQ(table_.on_welcome(a_, welcome(8)), Change::kReady);
 }
 
 TEST_F(NodeTableTest, ANodeThatIsNotReadyGetsAHelloEveryQuarterSecond) {
@@ -254,7 +265,7 @@ TEST_F(NodeTableTest, WhatSaysNothingNewChangesNothing) {
   const uint64_t version = table_.version(), membership = table_.membership();
   for (int i = 0; i < 10; ++i) {
     table_.on_heartbeat(a_, heartbeat(7));
-    table_.on_other_message(b_);
+    table_.on_tokens(b_, 7);
     watch(milliseconds(50));
   }
   EXPECT_EQ(table_.version(), version);
