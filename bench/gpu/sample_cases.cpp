@@ -189,13 +189,41 @@ std::vector<Output> run_flat(int64_t vocab_size, Side& side) {
   return batch.run(side);
 }
 
+// Draws at the ends of what can be drawn.
+std::vector<Output> run_ends(Side& side) {
+  constexpr int64_t kVocab = 300;
+  Random random(7);
+  Batch batch{kVocab, {}, {}, {}, {}};
+  SamplingRow row;
+  row.seed = 1;
+  row.output_idx = 8'418'514;  // random_unit() is the largest below 1
+  for (int i = 0; i < 12; ++i) {
+    // The sum of the chunk can be more than that of its weights id by id, and no id is reached.
+    std::vector<float> z = logits_of(random, kVocab, false);
+    std::fill(z.end() - 5, z.end(), -2000.0f);  // weight 0
+    row.temperature = i < 8 ? 3.0f : 1.0f;
+    row.top_k = i < 8 ? 0 : 20;
+    batch.add(z, row);
+  }
+  // Min-p removes all ids behind the 128 of the first batch.
+  std::vector<float> z(kVocab, -50.0f);
+  for (size_t i = 0; i < 128; ++i) z[2 * i] = random.normal(0.1f);
+  row.min_p = 0.1f;
+  row.top_k = 299;
+  batch.add(z, row);
+  row.top_p = 0.5f;
+  row.output_idx = 0;
+  batch.add(z, row);
+  return batch.run(side);
+}
+
 // More chunks of 1024 ids than a warp has lanes.
 std::vector<Output> run_wide(Side& side) {
   constexpr int64_t kVocab = 52'000;
   Random random(6);
   Batch batch{kVocab, {}, {}, {}, {}};
   SamplingRow row;
-  row.n_logprobs = 3;
+  row.n_logprobs = 20;
   batch.add(logits_of(random, kVocab, false), row);
   row.top_k = 5;
   batch.add(logits_of(random, kVocab, false), row);
@@ -215,6 +243,7 @@ std::vector<BitCase> sample_cases(Sizes sizes) {
   }
   add("extremes", run_extreme);
   add("every id banned", run_all_banned);
+  add("ends", run_ends);
   add("flat rows", run_flat, int64_t{3400});
   add("more chunks than lanes", run_wide);
   if (sizes == Sizes::kLarge) {

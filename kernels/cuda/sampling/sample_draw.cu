@@ -152,8 +152,9 @@ struct Draw {
     return n_keys;
   }
 
-  // The place of the first id up to `last` whose running sum is_there; `last` if there is none.
-  // Batch `loaded` is loaded, and then the one of the place.
+  // The place of the first id up to `last` whose running sum is_there. There is one, since what is
+  // looked for is at most the sum of all: top_p and the random number are below 1. So the last
+  // batch may have no id that takes part. Batch `loaded` is loaded, and then the one of the place.
   template <class Fn>
   __device__ Place find(const Place& last, int& loaded, const Fn& is_there) const {
     int batch = 0;
@@ -185,7 +186,6 @@ struct Draw {
       from = shared.best.keys[n_keys - 1] + 1;
     }
     int loaded = last.batch;
-    if (last.i < 0) last = {last.batch - 1, batch_size(last.batch - 1) - 1};
     if (top_k && top_p) {
       const float enough_of_k = row.row.top_p * total;
       last = find(last, loaded, [&](float sum) { return sum >= enough_of_k; });
