@@ -26,7 +26,7 @@ constexpr int kThreads = kWarps * kWarpSize;
 constexpr int kRows = 16;         // query rows of a CUDA block
 constexpr int kRowsOfThread = 2;  // g and g + 8
 constexpr int kMaxBlocks = kMaxHeadDim / kBlockLen;
-constexpr int kBlocksAtOnce = 4;  // blocks of 32 dims whose keys a thread loads together
+constexpr int kBlocksAtOnce = 2;  // blocks of 32 dims whose keys a thread loads together
 constexpr int kDimsOfWarps = kWarps * kBlockLen;
 constexpr int kValueSteps = kTileKeys / 16;
 constexpr int kPadding = 8;  // halves behind a row in shared memory, against bank conflicts
@@ -87,25 +87,33 @@ struct KeyWords {
   uint32_t of[2][kBlocksAtOnce][4];
 };
 
-// Loads 0 for keys outside the range and dims behind the last.
+// The place of a key, or that of another one where the key is outside the range. What is then
+// computed from the other key is masked.
+__device__ inline KeyPlace place_near(const KeyPlace* places, const Keys& range, int key) {
+  return places[(range.has(key) ? key : range.begin) % kSpanKeys];
+}
+
+// Behind the last dim another one is loaded, which the query's zeros drop.
 __device__ inline void load_keys(const AttentionParams& p, const KeyPlace* places, int kv_head,
                                  int tile_begin, const Keys& range, int first_block,
                                  KeyWords& words) {
+  const int last_pair = p.kv.head_dim / 2 - 1;
+  const uint32_t* pairs[2];
 #pragma unroll
   for (int j = 0; j < 2; ++j) {
     const int key = tile_begin + 32 * j + 8 * warp_idx() + lane_g();
-    const bool there = range.has(key);
-    const KeyPlace place = there ? places[key % kSpanKeys] : KeyPlace{0, 0};
-    const auto* pairs =
-        reinterpret_cast<const uint32_t*>(whole_plane(p.kv, place.block, kv_head).k) + place.slot;
+    const KeyPlace place = place_near(places, range, key);
+    const std::byte* k = whole_plane(p.kv, place.block, kv_head).k;
+    pairs[j] = reinterpret_cast<const uint32_t*>(k) + place.slot;
+  }
 #pragma unroll
-    for (int b = 0; b < kBlocksAtOnce; ++b) {
+  for (int b = 0; b < kBlocksAtOnce; ++b) {
 #pragma unroll
-      for (int w = 0; w < 4; ++w) {
-        const int pair = (first_block + b) * (kBlockLen / 2) + 4 * w + lane_t();
-        const bool wanted = there && 2 * pair < p.kv.head_dim;
-        words.of[j][b][w] = wanted ? __ldg(pairs + pair * p.kv.block_size) : 0;
-      }
+    for (int w = 0; w < 4; ++w) {
+      const int pair = (first_block + b) * (kBlockLen / 2) + 4 * w + lane_t();
+      const int at = (pair < last_pair ? pair : last_pair) * p.kv.block_size;
+      words.of[0][b][w] = __ldg(pairs[0] + at);
+      words.of[1][b][w] = __ldg(pairs[1] + at);
     }
   }
 }
@@ -119,7 +127,7 @@ __device__ inline void score_tile(const AttentionParams& p, const WholeShared& s
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int key = tile_begin + i / 2 * 32 + 8 * warp_idx() + 2 * lane_t() + i % 2;
-    const KeyPlace place = shared.places[(range.has(key) ? key : range.begin) % kSpanKeys];
+    const KeyPlace place = place_near(shared.places, range, key);
     k_scales[i / 2][i % 2] = whole_plane(p.kv, place.block, kv_head).k_scales + place.slot;
     score[0][i] = score[1][i] = 0.0f;
   }
@@ -159,38 +167,35 @@ struct ValueWords {
   uint32_t of[kGroups][kValueSteps][4][kWords];
 };
 
-// Loads 0 for keys outside the range and dims behind the last.
+// Behind the last dim other ones are loaded, whose sums are dropped.
 template <int kGroups, int kWords>
 __device__ inline void load_values(const AttentionParams& p, const KeyPlace* places, int kv_head,
                                    int tile_begin, const Keys& range,
                                    ValueWords<kGroups, kWords>& words) {
+  const int head_dim = p.kv.head_dim;
 #pragma unroll
   for (int step = 0; step < kValueSteps; ++step) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int key = tile_begin + 16 * step + 2 * lane_t() + i / 2 * 8 + i % 2;
-      const bool there = range.has(key);
-      const KeyPlace place = there ? places[key % kSpanKeys] : KeyPlace{0, 0};
+      const KeyPlace place = place_near(places, range, key);
       const std::byte* values =
-          whole_plane(p.kv, place.block, kv_head).v + place.slot * p.kv.head_dim * kWords;
+          whole_plane(p.kv, place.block, kv_head).v + place.slot * head_dim * kWords;
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
-        const int d = group * kDimsOfWarps + warp_idx() * kBlockLen + 4 * lane_g();
+        const int wanted = group * kDimsOfWarps + warp_idx() * kBlockLen + 4 * lane_g();
+        const int d = wanted < head_dim ? wanted : 0;
         auto& to = words.of[group][step][i];
         // Pairs of dims are aligned; four dims are if head_dim is a multiple of 4.
+        const int next = d + 2 < head_dim ? 2 : 0;
         if constexpr (kWords == 2) {
-          const auto* pairs = reinterpret_cast<const uint32_t*>(values) + d / 2;
-#pragma unroll
-          for (int w = 0; w < 2; ++w) {
-            to[w] = there && d + 2 * w < p.kv.head_dim ? __ldg(pairs + w) : 0;
-          }
-        } else if (p.kv.head_dim % 4 == 0) {
-          const bool wanted = there && d < p.kv.head_dim;
-          to[0] = wanted ? __ldg(reinterpret_cast<const uint32_t*>(values + d)) : 0;
+          to[0] = __ldg(reinterpret_cast<const uint32_t*>(values) + d / 2);
+          to[1] = __ldg(reinterpret_cast<const uint32_t*>(values) + (d + next) / 2);
+        } else if (head_dim % 4 == 0) {
+          to[0] = __ldg(reinterpret_cast<const uint32_t*>(values + d));
         } else {
-          const auto* pairs = reinterpret_cast<const uint16_t*>(values + d);
-          const uint32_t low = there && d < p.kv.head_dim ? __ldg(pairs) : 0;
-          const uint32_t high = there && d + 2 < p.kv.head_dim ? __ldg(pairs + 1) : 0;
+          const uint32_t low = __ldg(reinterpret_cast<const uint16_t*>(values + d));
+          const uint32_t high = __ldg(reinterpret_cast<const uint16_t*>(values + d + next));
           to[0] = low | high << 16;
         }
       }
@@ -259,7 +264,7 @@ __device__ inline void weigh_tile(const AttentionParams& p, WholeShared& shared,
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int key = key_of(i / 2, i % 2);
-    const KeyPlace place = shared.places[(range.has(key) ? key : range.begin) % kSpanKeys];
+    const KeyPlace place = place_near(shared.places, range, key);
     v_scale[i / 2][i % 2] = __ldg(whole_plane(p.kv, place.block, kv_head).v_scales + place.slot);
   }
 #pragma unroll
@@ -335,10 +340,10 @@ __device__ void attend(const AttentionParams& p, WholeShared& shared, const Quer
   float o[kGroups][4][4];
   for (int tile_begin = range.begin / kTileKeys * kTileKeys; tile_begin < range.end;
        tile_begin += kTileKeys) {
-    ValueWords<kGroups, kWords> values;
-    load_values(p, shared.places, kv_head, tile_begin, range, values);
     float score[2][4];
     score_tile(p, shared, kv_head, tile_begin, range, score);
+    ValueWords<kGroups, kWords> values;  // in flight while the scores become weights
+    load_values(p, shared.places, kv_head, tile_begin, range, values);
     TileWeights tile;
     weigh_tile(p, shared, kv_head, tile_begin, range, seen, score, tile);
 
@@ -406,7 +411,7 @@ struct WholeParams {
 
 // Grid: span of the pass, (KV head, run of kRows of its query heads), run of rows of the step.
 template <int kGroups, int kWords>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kGroups == 1 ? 3 : 2)
     attend_span(const __grid_constant__ WholeParams params) {
   __shared__ WholeShared shared;
   const AttentionParams& p = params.attention;

@@ -1,8 +1,7 @@
 // Residual, RMSNorm and int8 in one kernel; a CUDA block takes one row.
 //   1. all threads: residual += the tree over the partials (rms_norm: nothing to add)
-//   2. all warps:   the strided sum of the squares, each warp one chunk of 1024 values at a time,
-//   in
-//                   32 lanes, one per warp lane (docs/numerics.md sections 0 and 3)
+//   2. all warps:   the strided sum of the squares (docs/numerics.md sections 0 and 3); each warp
+//                   adds chunks of 1024 values, whose 32 lanes are the warp lanes
 //   3. all warps:   normalise and quantise, each warp one block of 32 values at a time
 // Each step reads the row again, from the caches to which it was just written.
 #include "kernels/cuda/device/launches.h"
