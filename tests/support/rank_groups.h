@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/load_error.h"
+#include "parallel/devices/host_agreed.h"
 #include "parallel/nccl/nccl_group.h"
 #include "tests/support/paths.h"
 
@@ -63,7 +64,7 @@ class InProcessKind final : public GroupKind {
   }
 };
 
-class NcclKind final : public GroupKind {
+class NcclKind : public GroupKind {
  public:
   NcclKind(std::string name, CudaModule module, std::unique_ptr<NcclLibrary> library)
       : name_(std::move(name)), module_(module), library_(std::move(library)) {
@@ -77,7 +78,8 @@ class NcclKind final : public GroupKind {
   int max_ranks() const override { return static_cast<int>(device_idxs_.size()); }
   std::vector<TestRank> make(int n_ranks, std::chrono::milliseconds deadline) const override {
     const std::vector<int> idxs(device_idxs_.begin(), device_idxs_.begin() + n_ranks);
-    auto group = value_or_throw(make_nccl_group(*library_, idxs, {.call = deadline}));
+    auto group =
+        complete(value_or_throw(make_nccl_group(*library_, idxs, {.call = deadline})), deadline);
     std::vector<TestRank> ranks;
     for (size_t r = 0; r < group.size(); ++r) {
       auto ledger = std::make_unique<MemoryLedger>();
@@ -90,11 +92,32 @@ class NcclKind final : public GroupKind {
   }
 
  private:
+  using Group = std::vector<std::unique_ptr<Communicator>>;
+  virtual Group complete(Group group, std::chrono::milliseconds /*deadline*/) const {
+    return group;
+  }
+
   // constant after construction
   const std::string name_;
   const CudaModule module_;
   const std::unique_ptr<NcclLibrary> library_;
   std::vector<int> device_idxs_;
+};
+
+// NCCL between the devices, and host memory for agree() and barrier(): what a node's ranks have.
+class HostAgreedKind final : public NcclKind {
+ public:
+  using NcclKind::NcclKind;
+
+ private:
+  std::vector<std::unique_ptr<Communicator>> complete(
+      std::vector<std::unique_ptr<Communicator>> group,
+      std::chrono::milliseconds deadline) const override {
+    const auto n_ranks = static_cast<int>(group.size());
+    return make_host_agreed(
+        std::move(group),
+        make_local_group(n_ranks, {.tick = deadline / 10, .n_ticks = 10, .progress = {}}));
+  }
 };
 
 // The path of the real NCCL, if it was found; otherwise the dynamic loader searches for it.
@@ -131,6 +154,9 @@ inline const std::vector<std::unique_ptr<GroupKind>>& all_group_kinds() {
     auto module = value_or_throw(CudaModule::load(LOCKSTEP_EMULATED_CUDA));
     auto library = value_or_throw(open_nccl(module, LOCKSTEP_EMULATED_NCCL));
     found.push_back(std::make_unique<NcclKind>("emulated_nccl", module, std::move(library)));
+    library = value_or_throw(open_nccl(module, LOCKSTEP_EMULATED_NCCL));
+    found.push_back(
+        std::make_unique<HostAgreedKind>("emulated_host_agreed", module, std::move(library)));
 #endif
     std::string why_none;
     if (auto real = nccl_on_real_devices(why_none)) found.push_back(std::move(real));
