@@ -236,7 +236,8 @@ TEST(CudaDevice, AnyThreadMayUseADeviceAndNoneTouchesAnother) {
 
 TEST(CudaDevice, AnErrorEndsTheProcessWithOneLineAndExitCode70) {
   EXPECT_EXIT(CUDA_CHECK(cudaSetDevice(99)), ::testing::ExitedWithCode(70),
-              "^CUDA error: invalid device ordinal \\(cudaSetDevice\\(99\\) at [^ ]*:[0-9]+\\); "
+              "^CUDA error on cuda:[0-9]+: invalid device ordinal \\(cudaSetDevice\\(99\\) at [^ "
+              "]*:[0-9]+\\); "
               "exiting\n$");
 }
 
