@@ -121,6 +121,11 @@ cudaError_t cudaDeviceGetPCIBusId(char* text, int n_bytes, int device) {
   return cudaSuccess;
 }
 
+cudaError_t cudaGetDevice(int* device) {
+  *device = current;
+  return cudaSuccess;
+}
+
 cudaError_t cudaSetDevice(int device) {
   if (device < 0 || device >= platform().n_devices) return cudaErrorInvalidDevice;
   current = device;

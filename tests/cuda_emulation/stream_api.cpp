@@ -1,4 +1,5 @@
 // Streams and events of the emulated devices.
+#include <chrono>
 #include <map>
 #include <mutex>
 
@@ -11,6 +12,7 @@
 struct cuda_emulation_event {
   int device = 0;
   lockstep::cuda_emulation::QueuePosition recorded;
+  std::shared_ptr<std::chrono::steady_clock::time_point> time;  // nullptr: it has none
 };
 
 namespace lockstep::cuda_emulation {
@@ -116,9 +118,12 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
   return cudaEventCreateWithFlags(event, cudaEventDefault);
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned /*flags*/) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   use_device();
-  *event = new cuda_emulation_event{current_device(), {}};
+  *event = new cuda_emulation_event{current_device(), {}, {}};
+  if ((flags & cudaEventDisableTiming) == 0) {
+    (*event)->time = std::make_shared<std::chrono::steady_clock::time_point>();
+  }
   return status();
 }
 
@@ -131,6 +136,12 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   use_device();
   if (event->device != device_of(stream)) return cudaErrorInvalidResourceHandle;
+  if (event->time != nullptr) {
+    stream_of(stream).run([time = event->time] {
+      *time = std::chrono::steady_clock::now();
+      return true;
+    });
+  }
   event->recorded = end_of(stream);
   return status();
 }
@@ -145,5 +156,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   use_device();
   count(&Counters::n_synchronizes);
   wait_for(event->recorded);
+  return status();
+}
+
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
+  use_device();
+  if (start->time == nullptr || end->time == nullptr) return cudaErrorInvalidResourceHandle;
+  if (!is_done(start->recorded) || !is_done(end->recorded)) return cudaErrorNotReady;
+  *ms = std::chrono::duration<float, std::milli>(*end->time - *start->time).count();
   return status();
 }
