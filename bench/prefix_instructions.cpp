@@ -43,15 +43,13 @@ class InlineExecutor final : public Executor {
         plan_(*make_shard_plan(file.config().shape, 1)),
         rope_(file.config(), config_.limits.max_model_len, ledger_),
         communicators_(make_local_group(1, {})),
-        rank_(file, plan_, 0, config_, rope_.cos_sin(), progress_, ledger_) {
+        rank_(file, plan_, 0, config_, rope_, progress_, ledger_) {
     result_.resize(config_.limits.max_samples, config_.limits.max_seqs);
   }
   void submit(std::span<const std::byte> plan) override {
-    const RankOutcome outcome = rank_.run(plan, {}, *communicators_.front());
-    CHECK(outcome.status == StepStatus::kOk);
+    CHECK(rank_.enqueue(plan, {}, *communicators_.front()) && rank_.is_over());
+    const RankOutcome outcome = rank_.finish(&result_, result_.kv_finite);
     const StepPlanHeader& header = StepPlanView(plan).header();
-    rank_.read_samples(header, result_);
-    rank_.read_kv_finite(StepPlanView(plan), result_.kv_finite);
     result_.step = header.step;
     result_.n_samples = header.n_samples;
     result_.status = outcome.status;

@@ -24,6 +24,7 @@ ENUMERATORS = {
     "WeightType": "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1".split(),
     "DType": "F32 F16 BF16 I32 U8 Q8_0 K16V8 K16V16".split(),
 }
+NOT_SERVING = "lockstep::gpu_bench::"  # kernels/cuda/bench, which measures the GPU itself
 COLUMNS = ("registers", "shared", "stack", "loop", "tensor")
 
 HEADER = """# Resources of the CUDA kernels
@@ -116,6 +117,7 @@ def measure(module):
     usage = re.findall(r"Function (\S+?):?\s+REG:(\d+) STACK:(\d+) SHARED:(\d+)",
                        dump(module, "-res-usage"))
     names = readable([symbol for symbol, *_ in usage])
+    usage = [kernel for kernel in usage if not names[kernel[0]].startswith(NOT_SERVING)]
     code = instructions_of(dump(module, "-sass"))
     kernels = {names[symbol]: (int(registers), int(shared), int(stack), *inner_loop(code[symbol]))
                for symbol, registers, stack, shared in usage}

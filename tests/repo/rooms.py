@@ -75,7 +75,8 @@ MANY = {
     "kernels/cpu/simd": ("One set of vector operations, a header for each instruction set.",
                          "fast_ops simd_avx2 simd_avx512 simd_math simd_portable"),
     "kernels/cuda/device": ("What every .cu file needs of CUDA, for the host or for the device.",
-                            "async_copy cuda_check device_math float16 launch launches mma stream"),
+                            "async_copy cuda_check device_math export float16 launch launches "
+                            "mma stream"),
     "kernels/layout": ("The bytes of weights, which loader and back ends must agree on.",
                        "finite_weights fp16 fragment_layout leaves packed_layout packed_weights quant"),
     "node/engine/sequence": ("The state of a request, which the other rooms of the engine act on.",

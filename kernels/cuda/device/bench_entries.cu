@@ -59,6 +59,7 @@ cudaStream_t handle_of(Stream& stream) {
 
 LOCKSTEP_EXPORT CudaTime lockstep_cuda_time;
 LOCKSTEP_EXPORT CudaCopy lockstep_cuda_copy;
+LOCKSTEP_EXPORT CudaMultiprocessors lockstep_cuda_multiprocessors;
 
 double lockstep_cuda_time(Stream& stream, const std::function<void()>& launches, int n_runs) {
   const cudaStream_t handle = handle_of(stream);
@@ -76,6 +77,14 @@ double lockstep_cuda_time(Stream& stream, const std::function<void()>& launches,
 void lockstep_cuda_copy(Stream& stream, void* to, const void* from, int64_t n_bytes) {
   CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<size_t>(n_bytes), cudaMemcpyDeviceToDevice,
                              handle_of(stream)));
+}
+
+int lockstep_cuda_multiprocessors(Stream& stream) {
+  handle_of(stream);  // makes its device the current one
+  int device = 0, n = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device));
+  return n;
 }
 
 }  // namespace lockstep

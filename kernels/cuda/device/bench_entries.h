@@ -15,4 +15,7 @@ using CudaTime = double(Stream& stream, const std::function<void()>& launches, i
 // "lockstep_cuda_copy": queues a plain copy from device memory to device memory.
 using CudaCopy = void(Stream& stream, void* to, const void* from, int64_t n_bytes);
 
+// "lockstep_cuda_multiprocessors": of the stream's device.
+using CudaMultiprocessors = int(Stream& stream);
+
 }  // namespace lockstep
