@@ -106,6 +106,11 @@ std::vector<BitCase> attention_cases(Sizes sizes) {
     cases.push_back({seed++, {DType::kF16, 16, 3, 3, 64}, {{0, 300}}});
     cases.push_back({seed++, {DType::kQ8_0, 16, 8, 4, 128}, {{2000, 2001}}});
     cases.push_back({seed++, {DType::kBF16, 16, 2, 6, 128}, {{500, 520}, {40, 41}}, 256});
+    for (const DType dtype : {DType::kK16V8, DType::kK16V16}) {
+      cases.push_back({seed++, {dtype, 16, 8, 4, 128}, {{3999, 4000}, {17, 18}, {1023, 1280}}});
+      cases.push_back({seed++, {dtype, 16, 2, 6, 128}, {{700, 1000}}, 256});
+      cases.push_back({seed++, {dtype, 16, 1, 1, 256}, {{8000, 8001}}, 0, Values::kLargest});
+    }
   }
   std::vector<BitCase> list;
   for (const AttentionCase& c : cases) {

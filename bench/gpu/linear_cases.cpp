@@ -75,11 +75,12 @@ struct Activations {
     for (uint8_t& v : q) v = static_cast<uint8_t>(random.integer(-127, 127));
     scale = random.activations(n_tokens * n_blocks);
     sum = random.activations(n_tokens * n_blocks);
-    q_sum.resize(scale.size());
     // A block that held a NaN.
     const int64_t broken = random.integer(0, n_tokens * n_blocks - 1);
     std::fill_n(&q[static_cast<size_t>(broken * kBlockLen)], kBlockLen, uint8_t{0});
     scale[static_cast<size_t>(broken)] = sum[static_cast<size_t>(broken)] = std::nanf("");
+    q_sum.resize(scale.size());
+    for (size_t i = 0; i < q.size(); ++i) q_sum[i / kBlockLen] += static_cast<int8_t>(q[i]);
     return {{},
             {side.in(q, {n_tokens, k}), side.in(scale, {n_tokens, n_blocks}),
              side.in(sum, {n_tokens, n_blocks}), side.in(q_sum, {n_tokens, n_blocks})}};
@@ -123,7 +124,7 @@ void add(std::vector<BitCase>& list, const std::vector<LinearCase>& cases, Weigh
 
 std::vector<BitCase> linear_cases(Sizes sizes) {
   // The same for all quantised types: from one token to more than a tile of them.
-  const std::vector<LinearCase> every_type = {
+  std::vector<LinearCase> every_type = {
       {1, 1, 32, {1, 0, 1}, 1},
       {2, 40, 576, {1, 0, 1}, 1, true, 5},
       {3, 33, 192, {3, 0, 3}, 9},            // two tiles of 8 tokens
@@ -154,6 +155,9 @@ std::vector<BitCase> linear_cases(Sizes sizes) {
       {36, 270, 64, {1, 0, 1}, 8},
   };
   if (sizes == Sizes::kLarge) {
+    every_type.push_back({7, 2048, 1536, {1, 0, 1}, 1});   // qkv of a 1.5B model
+    every_type.push_back({8, 1536, 1120, {8, 0, 8}, 64});  // its down projection
+    every_type.push_back({9, 1536, 256, {6, 0, 6}, 300, true});
     q8_0.push_back({40, 4096, 512, {8, 0, 8}, 1});   // attention output of an 8B model
     q8_0.push_back({41, 6144, 4096, {1, 0, 1}, 1});  // its qkv
     q8_0.push_back({42, 4096, 1792, {8, 2, 6}, 3});  // its down projection, 6 of 8 leaves

@@ -9,10 +9,14 @@
 
 namespace lockstep::gpu_check {
 
-std::string PagedShape::text() const {
+const char* name_of(DType dtype) {
   constexpr const char* kNames[] = {"f32", "f16", "bf16", "i32", "u8", "q8_0", "k16v8", "k16v16"};
-  return std::string(kNames[static_cast<int>(dtype)]) + ", block " + std::to_string(block_size) +
-         ", heads " + std::to_string(n_heads()) + "/" + std::to_string(n_kv_heads) + " x " +
+  return kNames[static_cast<size_t>(dtype)];
+}
+
+std::string PagedShape::text() const {
+  return std::string(name_of(dtype)) + ", block " + std::to_string(block_size) + ", heads " +
+         std::to_string(n_heads()) + "/" + std::to_string(n_kv_heads) + " x " +
          std::to_string(head_dim);
 }
 

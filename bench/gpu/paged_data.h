@@ -10,6 +10,8 @@
 
 namespace lockstep::gpu_check {
 
+const char* name_of(DType dtype);  // "f16"
+
 struct PagedShape {
   DType dtype = DType::kF16;
   int block_size = 16;

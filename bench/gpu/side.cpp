@@ -1,5 +1,7 @@
 #include "bench/gpu/side.h"
 
+#include "kernels/kv_layout.h"
+
 namespace lockstep::gpu_check {
 namespace {
 
@@ -38,8 +40,17 @@ std::vector<Output> Side::outputs() {
   return outputs;
 }
 
-ReferenceSide::ReferenceSide()
-    : stream_(make_cpu_stream({.isa = Isa::kReference, .n_threads = 1, .limits = {}}, ledger_)) {}
+// The scratch is for the largest of the cases.
+CpuSide::CpuSide(Isa isa, int n_threads)
+    : stream_(make_cpu_stream({.isa = isa,
+                               .n_threads = n_threads,
+                               .n_threads_in_process = n_threads,
+                               .limits = {.max_tokens = 4096,
+                                          .max_dim = 1 << 18,
+                                          .head_dim = kMaxHeadDim,
+                                          .max_samples = 64,
+                                          .vocab_size = 1 << 18}},
+                              ledger_)) {}
 
 void* DeviceSide::place(void* data, int64_t n_bytes) {
   buffers_.emplace_back(device_, ledger_, MemoryTag::kOther, n_bytes);

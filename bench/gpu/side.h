@@ -1,6 +1,7 @@
-// Side: the place where a case of bit_cases.h runs: the reference on the host, or a back end on a
-// device. For each side, a case makes its data from its seed, places it, launches its ops and names
-// its outputs. The outputs of the two sides are then compared bit for bit.
+// Side: the place where a case of bit_cases.h runs: the reference on the host, another CPU back
+// end, or a back end on a device. For each side, a case makes its data from its seed, places it,
+// launches its ops and names its outputs. The outputs of the two sides are then compared bit for
+// bit.
 #pragma once
 
 #include <cstddef>
@@ -90,9 +91,9 @@ class Side {
   std::vector<Wanted> wanted_;
 };
 
-class ReferenceSide final : public Side {
+class CpuSide : public Side {
  public:
-  ReferenceSide();
+  CpuSide(Isa isa, int n_threads);
   using Side::place;
   Stream& stream() override { return *stream_; }
   PackedLayout packed_layout() const override { return PackedLayout::kRows; }
@@ -106,6 +107,12 @@ class ReferenceSide final : public Side {
  private:
   MemoryLedger ledger_;
   std::unique_ptr<Stream> stream_;
+};
+
+// The contract itself, in scalar code.
+class ReferenceSide final : public CpuSide {
+ public:
+  ReferenceSide() : CpuSide(Isa::kReference, 1) {}
 };
 
 // A side on a device. Several sides may use the stream, one after another.
