@@ -49,42 +49,6 @@ def test_the_module_shows_its_entries_and_hides_the_rest():
         assert [name for name in shown if not name.startswith("lockstep_")] == []
 
 
-def test_the_gpu_check_says_so_where_there_is_no_gpu():
-    run = subprocess.run([str(BIN / "lockstep-gpu-check")], capture_output=True, text=True)
-    if run.returncode == 2:
-        assert re.search(r"^(no GPU: |no CUDA module at )\S", run.stdout, re.M), run.stdout
-    else:
-        assert run.returncode == 0 and "every bit is the reference's" in run.stdout, run.stdout
-
-
-def gpu_check(*arguments):
-    return subprocess.run([str(BIN / "lockstep-gpu-check"), *map(str, arguments)],
-                          capture_output=True, text=True)
-
-
-def test_the_gpu_check_takes_nothing_but_a_missing_gpu_for_one(tmp_path):
-    """A module that is there and cannot be used is an error."""
-    run = gpu_check("--module", tmp_path / "none.so")
-    assert (run.returncode, run.stdout) == (2, f"no CUDA module at {tmp_path}/none.so\n")
-    broken = tmp_path / "broken.so"
-    broken.write_bytes(b"no library")
-    run = gpu_check("--module", broken)
-    assert run.returncode == 1 and run.stdout.startswith("CUDA module: "), run.stdout
-
-
-def test_the_gpu_check_names_a_report_that_it_cannot_write(tmp_path):
-    for emulated in (BUILD / "tests").glob("libemulated_cuda_module.so"):
-        run = gpu_check("--module", emulated, "--json", tmp_path / "no" / "x.json")
-        assert run.returncode == 1
-        assert f"cannot write {tmp_path}/no/x.json: No such file" in run.stdout
-
-
-def test_the_gpu_check_refuses_what_it_does_not_know():
-    run = subprocess.run([str(BIN / "lockstep-gpu-check"), "--jsn", "x"], capture_output=True,
-                         text=True)
-    assert run.returncode == 64 and run.stderr.startswith("usage:")
-
-
 def test_the_kernels_call_no_libm_transcendentals():
     """The order and rounding of exp and log are the contract's, not the C library's."""
     library = BUILD / "kernels" / "liblockstep_kernels.a"

@@ -1,5 +1,4 @@
-"""CMake and gpu_check.sh on a machine with and without a CUDA compiler. The tests configure,
-and build nothing."""
+"""CMake on a machine with and without a CUDA compiler. The tests configure, and build nothing."""
 
 import os
 import pathlib
@@ -125,20 +124,3 @@ def test_without_nccl_h_the_communicator_is_left_out_and_one_line_says_so(tmp_pa
     said = [line for line in output.splitlines() if "nccl.h" in line]
     assert said == ["-- no nccl.h; building without the NCCL communicator"]
     assert "nccl_test" not in targets(tmp_path)
-
-
-def gpu_check(*arguments, **environment):
-    return subprocess.run([str(ROOT / "deploy" / "gpu_check.sh"), *arguments], capture_output=True,
-                          text=True, env=dict(os.environ, **environment))
-
-
-def test_the_gpu_check_script_says_how_it_is_used(tmp_path):
-    for arguments in (("--help",), ("-j",), ("a.json", "b.json")):
-        run = gpu_check(*arguments)
-        assert (run.returncode, run.stdout) == (1, "")
-        assert run.stderr == "error: usage: deploy/gpu_check.sh [JSON FILE]\n"
-
-
-def test_the_gpu_check_script_builds_nothing_without_nvcc(tmp_path):
-    run = gpu_check(str(tmp_path / "x.json"), PATH=path_without("nvcc", tmp_path))
-    assert (run.returncode, run.stderr) == (1, "error: nvcc is not on PATH\n")
