@@ -47,7 +47,8 @@ rm -f "$lines"
 json() {
   local separator="{"
   while [ $# -gt 0 ]; do
-    printf '%s"%s": "%s"' "$separator" "$1" "$(tr -d '\\"' <<<"$2" | tr '\n\t' '  ' | sed 's/ *$//')"
+    printf '%s"%s": "%s"' "$separator" "$1" \
+      "$(tr -d '\\"' <<<"$2" | tr '\n\t' '  ' | sed 's/ *$//')"
     separator=", "
     shift 2
   done
@@ -63,24 +64,35 @@ fact() {
 # last_line STAGE STATUS SUMMARY: of a stage that did not write its own.
 last_line() {
   echo "$2: $3"
-  json stage "$1" status "$2" summary "$3" | sed 's/}$/, "seconds": '"${stage_seconds:-0}}/" >>"$lines"
+  json stage "$1" status "$2" summary "$3" |
+    sed 's/}$/, "seconds": '"${stage_seconds:-0}}/" >>"$lines"
+}
+
+find_sanitizer() {
+  local name
+  for name in ${sanitizer:-compute-sanitizer /usr/local/cuda/bin/compute-sanitizer}; do
+    command -v "$name" && return 0
+  done
+  return 1
 }
 
 version_of() { timeout 3 "$@" 2>/dev/null | grep -oE '[0-9]+\.[0-9.]+' | head -n 1 || true; }
 
-probe_machine() {
+# smi NAME: state and clocks of the GPUs.
+smi() {
   local fields=name,driver_version,memory.total,memory.used,clocks.sm,clocks.max.sm,clocks.mem
   fields+=,temperature.gpu,power.draw,power.limit,compute_mode,mig.mode.current
-  if command -v nvidia-smi >/dev/null; then
-    fact nvidia-smi "$(timeout 4 nvidia-smi --query-gpu=$fields --format=csv 2>&1 || true)"
-  else
-    fact nvidia-smi "not found"
-  fi
+  command -v nvidia-smi >/dev/null || { fact "$1" "not found"; return 0; }
+  fact "$1" "$(timeout 4 nvidia-smi --query-gpu=$fields --format=csv 2>&1 || true)"
+}
+
+probe_machine() {
+  smi nvidia-smi
   fact processors "$(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
   fact memory "$(sed -n 's/^MemTotal: *//p' /proc/meminfo)"
   fact tools "nvcc $(version_of nvcc --version), cmake $(version_of cmake --version), ninja \
 $(version_of ninja --version), g++ $(version_of g++ --version), glibc $(version_of ldd --version)"
-  fact compute-sanitizer "$(command -v "${sanitizer:-compute-sanitizer}" || echo "not found")"
+  fact compute-sanitizer "$(find_sanitizer || echo "not found")"
 }
 
 # The folders in which Python wheels keep NCCL and cuBLASLt, if there are any.
@@ -173,7 +185,7 @@ sanitize() {
 # meet in shared memory.
 sanitizer_stage() {
   local begin=$SECONDS end=$((SECONDS + $2)) all=0 op
-  sanitizer=$(command -v "${sanitizer:-compute-sanitizer}" || true)
+  sanitizer=$(find_sanitizer || true)
   if [ -z "$sanitizer" ]; then last_line "$1" skipped "no compute-sanitizer"; return 0; fi
   sanitize memcheck $(($2 * 2 / 5)) "" || all=1
   for op in attention linear add_rms_norm rms_norm; do
@@ -201,6 +213,7 @@ stage bits 60 run_stage
 stage carriers 10 run_stage
 stage ceilings 25 run_stage
 stage rates 60 run_stage
+[ "$no_gpu" = 1 ] || [ -n "$probe_only" ] || smi "nvidia-smi after the rates"
 stage models 60 run_stage
 stage nccl 30 run_stage
 stage sanitizer 50 sanitizer_stage

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What deploy/gpu_check.sh found: the table it ends with, the file it leaves, and the GPU section of
-docs/performance.md.
+"""What deploy/gpu_check.sh found: the table it ends with, the file it leaves, and the GPU section
+of docs/performance.md.
 
     report.py table LINES            prints a row for each stage
     report.py collect LINES FOLDER   writes FOLDER/DATE-DEVICE.json and prints its path
@@ -118,9 +118,9 @@ def linear_tables(rates):
 
 def section(found):
     if found is None:
-        return ["**No CUDA kernel has run on a GPU yet.** In the tests they run on an emulated one,",
-                "which shows bits and not time. On a machine with a GPU and nvcc, this command checks",
-                "the bits there, measures, and writes this section:", "",
+        return ["**No CUDA kernel has run on a GPU yet.** In the tests they run on an emulated",
+                "one, which shows bits and not time. On a machine with a GPU and nvcc, this command",
+                "checks the bits there, measures, and writes this section:", "",
                 "```sh", "deploy/gpu_check.sh && python3 bench/gpu/report.py docs", "```"]
     name, run = found
     facts = run["facts"]
@@ -142,8 +142,8 @@ def section(found):
         lines += markdown_table(["", "rate"], ceilings)
     rates = results_of(run, "rates")
     if rates:
-        lines += ["", "One launch of each kernel, in a graph; the bytes are those that it must read",
-                  "and write.", ""] + linear_tables(rates)
+        lines += ["", "One launch of each kernel, in a graph; the bytes are those that it must",
+                  "read and write.", ""] + linear_tables(rates)
         others = [[r["op"], r["what"], f"{r['us']:.1f} µs", f"{r['gb_per_s']:.0f} GB/s"]
                   for r in rates if not r["op"].startswith("linear ")]
         lines += markdown_table(["op", "shape", "time", "rate"], others)

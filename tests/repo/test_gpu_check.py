@@ -43,7 +43,7 @@ def statuses(folder):
 
 
 def fake_sanitizer(folder, command, report):
-    """Runs a command, "$@" being that of the program, and then reports as compute-sanitizer does."""
+    """Runs a command, "$@" being the program's, and then reports as compute-sanitizer does."""
     path = folder / "compute-sanitizer"
     path.write_text(f"""#!/bin/bash
 while [[ "$1" == --* ]]; do shift 2; done
