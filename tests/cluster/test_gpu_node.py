@@ -12,8 +12,8 @@ import pytest
 from processes import (BIN, TINY, Cluster, Process, answers, cluster, free_port, metric,
                        request, stream, total, wait_for)
 
-MODULE, NCCL = os.environ.get("LOCKSTEP_EMULATED_CUDA", ""), os.environ.get("LOCKSTEP_EMULATED_NCCL", "")
-pytestmark = pytest.mark.skipif(not MODULE, reason="the emulated CUDA module is not built here")
+MODULE = BIN.parent / "tests" / "libemulated_cuda_module.so"
+NCCL = BIN.parent / "tests" / "emulated_nccl" / "libnccl.so.2"
 
 MODEL = TINY / "tiny-9-q8_0.gguf"
 FLAGS = ("--max-model-len=256", "--num-kv-blocks=64", "--max-num-seqs=4")
