@@ -63,7 +63,7 @@ class NcclLibrary {
   virtual Result<std::unique_ptr<Communicator>> join(const NcclRank& rank) const = 0;
 };
 
-// Tries `path` first if it is not empty, then the loader's own search for libnccl.so.2.
+// An empty path stands for libnccl.so.2, for which the loader searches.
 Result<std::unique_ptr<NcclLibrary>> open_nccl(const CudaModule& module, const std::string& path);
 
 // Makes a group whose ranks are all in this process, each with its own device. Returns when the

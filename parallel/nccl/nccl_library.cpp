@@ -1,6 +1,5 @@
 // The NCCL library that the CUDA module has opened, and the module's export for it.
 #include <cstring>
-#include <vector>
 
 #include "parallel/nccl/nccl_communicator.h"
 
@@ -37,9 +36,8 @@ extern "C" __attribute__((visibility("default"))) NcclOpenLibrary lockstep_open_
 
 void lockstep_open_nccl(const std::string& path, std::unique_ptr<NcclLibrary>& library,
                         Error& error) {
-  std::vector<std::string> names{"libnccl.so.2"};
-  if (!path.empty()) names.insert(names.begin(), path);
-  auto api = NcclApi::load(names);
+  const std::string name = path.empty() ? "libnccl.so.2" : path;
+  auto api = NcclApi::load({&name, 1});
   if (api) {
     library = std::make_unique<OpenNcclLibrary>(*api);
   } else {

@@ -236,7 +236,7 @@ def refused(*flags, env=()):
      ["device: cuda", "3 ranks", "2"]),
     ((*ON_GPUS[:2], "--nccl-library=/nowhere/libnccl.so.2", "--tensor-parallel-size=2"), {},
      ["device: cuda", "NCCL", "/nowhere/libnccl.so.2"]),
-    (ON_GPUS, {"LOCKSTEP_EMULATION_MEMORY_MIB": "1"}, ["memory"]),
+    (ON_GPUS, {"LOCKSTEP_EMULATION_MEMORY_MIB": "1"}, ["device: cuda", "1048576 free"]),
     (("--device=gpu",), {}, ["device: 'gpu'", "auto, cpu, cuda"]),
 ])
 def test_what_cuda_lacks_is_one_line_and_exit_code_2(flags, env, parts):

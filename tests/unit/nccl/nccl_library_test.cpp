@@ -30,9 +30,11 @@ TEST(NcclLibrary, IsFoundByItsNameAloneWhereTheLoaderKnowsIt) {
   EXPECT_EQ((*library)->version(), "2.28.9");
 }
 
-TEST(NcclLibrary, APathThatDoesNotExistIsNamedUnlessTheNameFindsIt) {
+TEST(NcclLibrary, APathThatDoesNotExistIsNamedAndNoOtherLibraryTaken) {
   EmulatedNccl nccl;
-  EXPECT_TRUE(open_nccl(nccl.module(), "/nonexistent/libnccl.so.2").has_value());
+  const auto library = open_nccl(nccl.module(), "/nonexistent/libnccl.so.2");
+  ASSERT_FALSE(library.has_value());
+  EXPECT_NE(library.error().message.find("/nonexistent/libnccl.so.2"), std::string::npos);
 }
 
 TEST(NcclLibrary, EveryMissingFunctionIsNamed) {
