@@ -32,15 +32,15 @@ NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSin
       template_(std::move(checked.chat_template)),
       sampling_defaults_(std::move(checked.sampling_defaults)),
       ranks_config_(std::move(checked.ranks)) {
-  if (!ranks_config_.why_cpu.empty()) {
-    log(LogLevel::kInfo, "device is auto, and the model runs on the CPU: " + ranks_config_.why_cpu);
-  }
   EngineConfig engine_config = std::move(checked.engine);
   ranks_ = std::make_unique<RankGroup>(*checked.file, ranks_config_, ledger_);
   check_engine_settings(engine_config, ranks_config_, *ranks_);
   if (!config.events.empty()) block_events_ = std::make_unique<BlockEventLog>();
   engine_config.block_events = block_events_.get();
   engine_ = std::make_unique<Engine>(engine_config, *ranks_, *tokenizer_, clock_, sink);
+  if (!ranks_config_.why_cpu.empty()) {
+    log(LogLevel::kInfo, "device is auto, and the model runs on the CPU: " + ranks_config_.why_cpu);
+  }
   log(LogLevel::kInfo,
       str("model ready name=", name_, " backend=", ranks_->backend_name(),
           " max_model_len=", max_model_len(), " kv_blocks=", ranks_config_.n_kv_blocks,
