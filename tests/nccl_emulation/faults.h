@@ -34,7 +34,7 @@ struct Stats {
   int n_broadcasts = 0;
   int n_aborted = 0;
   int n_state_polls = 0;  // calls of ncclCommGetAsyncError
-  int n_intrusions = 0;  // calls on a communicator while another thread was inside it
+  int n_intrusions = 0;   // calls on a communicator while another thread was inside it
 };
 
 using SetFaults = void(const Faults& faults);  // "nccl_emulation_set_faults"

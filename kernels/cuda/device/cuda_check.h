@@ -1,7 +1,7 @@
 // CUDA_CHECK: ends the process on an error of the driver or the device, with one line that gives
-// device, reason and place, and with exit code 70 (EX_SOFTWARE of sysexits.h), like the watchdog. After
-// start-up such an error cannot be recovered from in the process that gets it, because it sticks to
-// the process's CUDA context. The node's streams continue on other nodes.
+// device, reason and place, and with exit code 70 (EX_SOFTWARE of sysexits.h), like the watchdog.
+// After start-up such an error cannot be recovered from in the process that gets it, because it
+// sticks to the process's CUDA context. The node's streams continue on other nodes.
 #pragma once
 
 #include <cuda_runtime.h>
