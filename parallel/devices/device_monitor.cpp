@@ -19,6 +19,7 @@ DeviceMonitor::DeviceMonitor(const DeviceProvider& devices, int n_ranks,
 
 std::vector<DeviceState> DeviceMonitor::states() const {
   std::vector<DeviceState> states;
+  states.reserve(devices_.size());
   for (const auto& device : devices_) {
     states.push_back({.free_bytes = device->free_bytes(), .errors = errors_of(*device)});
   }
