@@ -127,7 +127,11 @@ find_program() {
   [ -z "$probe_only" ] || { fact program "none; it would be built"; return 0; }
   command -v nvcc >/dev/null || die "nvcc is not on PATH"
   say "building for the GPU"
-  build gpu-check lockstep-gpu-check lockstep_cuda -- ${python:+"-DLOCKSTEP_PYTHON=$python"}
+  # For the GPU that is here; without one, for the architectures of the preset.
+  local architecture
+  architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d '. ' || true)
+  build gpu-check lockstep-gpu-check lockstep_cuda -- ${python:+"-DLOCKSTEP_PYTHON=$python"} \
+    ${architecture:+"-DCMAKE_CUDA_ARCHITECTURES=$architecture"}
   echo "$digest" >"$build_dir/bin/sources.txt"
   git -C "$root_dir" describe --always --dirty --abbrev=12 >"$build_dir/bin/commit.txt" \
     2>/dev/null || true
@@ -188,7 +192,7 @@ sanitizer_stage() {
   sanitizer=$(find_sanitizer || true)
   if [ -z "$sanitizer" ]; then last_line "$1" skipped "no compute-sanitizer"; return 0; fi
   sanitize memcheck $(($2 * 2 / 5)) "" || all=1
-  for op in attention linear add_rms_norm rms_norm; do
+  for op in attention linear sample add_rms_norm rms_norm; do
     [ $((end - SECONDS)) -lt 5 ] || sanitize racecheck $(((end - SECONDS) / 2)) "$op" || all=1
   done
   stage_seconds=$((SECONDS - begin))

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <limits>
 #include <span>
+#include <stdexcept>
 #include <utility>
 
+#include "common/load_error.h"
 #include "common/log.h"
 #include "kernels/cuda_module.h"
 #include "parallel/devices/device_provider.h"
@@ -22,9 +24,12 @@ class CudaDevices final : public DeviceProvider {
   bool is_host() const override { return false; }
 
   std::unique_ptr<Device> open(int rank, const CpuStreamOptions& /*cpu*/) const override {
-    return module_.open(device_idxs_[static_cast<size_t>(rank)]);
+    try {
+      return module_.open(device_idxs_[static_cast<size_t>(rank)]);
+    } catch (const std::runtime_error& error) {
+      throw LoadError(str("device: cuda: ", error.what()));
+    }
   }
-
   int64_t free_device_bytes(int n_ranks) const override {
     int64_t least = std::numeric_limits<int64_t>::max();
     for (int rank = 0; rank < n_ranks; ++rank) {

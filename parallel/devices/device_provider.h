@@ -21,11 +21,11 @@ class DeviceProvider {
   virtual bool is_host() const = 0;
 
   // Opens the device of one rank. `cpu`: instruction set, threads and progress counters of the
-  // rank; a GPU uses none of them. Throws std::bad_alloc.
+  // rank; a GPU uses none of them. Throws std::bad_alloc, and LoadError if a GPU cannot be used.
   virtual std::unique_ptr<Device> open(int rank, const CpuStreamOptions& cpu) const = 0;
 
-  // Bytes that each of the devices of ranks 0 … n_ranks - 1 can still give. 0 = unknown, or the
-  // devices have no memory of their own.
+  // Bytes that each of the devices of ranks 0 … n_ranks - 1 can still give; 0 if they have no
+  // memory of their own. Throws as open() does.
   virtual int64_t free_device_bytes(int n_ranks) const = 0;
 
   // Makes a group of ranks 0 … n_ranks - 1, whose streams are those of their devices. See
@@ -39,7 +39,7 @@ std::shared_ptr<const DeviceProvider> cpu_devices();
 
 struct CudaFiles {
   std::string module;        // empty = CudaModule::default_path()
-  std::string nccl_library;  // empty = the loader's search for libnccl.so.2
+  std::string nccl_library;  // empty = libnccl.so.2, for which the loader searches
 };
 // Loads the CUDA module, and NCCL if there are several ranks. The error names what is missing: the
 // module, a driver, a GPU for each rank, or NCCL.

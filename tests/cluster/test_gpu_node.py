@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import os
 import subprocess
-import time
 
 import pytest
 
@@ -104,6 +103,8 @@ def test_a_client_that_hangs_up_leaves_no_trace(cpu, two_gpus):
     events = stream(two_gpus.http, "/v1/completions", body)
     next(events)
     events.close()
+    wait_for(lambda: metric(two_gpus.node_admins[0], "lockstep_requests_total",
+                            outcome="cancelled") == 1, 60, "the request to be cancelled")
     wait_for(lambda: two_gpus.blocks_in_use() == 0, 60, "blocks of the request to come back")
     expect_equal(two_gpus, cpu, prompt_of(50, 4))
 
@@ -156,16 +157,24 @@ def test_the_switches_of_the_kv_cache_give_the_cpus_tokens(cpu, flag):
 # Failures
 
 
+def retried(c):
+    """Steps that were run again. With two in flight, the first to end may not be the one that threw."""
+    return sum(metric(c.node_admins[0], "lockstep_decode_failures_total", cause=cause,
+                      outcome="retried") for cause in ("compute", "communication"))
+
+
 def test_a_rank_that_throws_fails_no_request(cpu):
     with on_gpus("--fault=rank-throws=3..3", ranks=2) as gpu:
         expect_equal(gpu, cpu, prompt_of(20, 9))
         expect_equal(gpu, cpu, prompt_of(20, 10))
+        assert retried(gpu) > 0
 
 
 def test_a_rank_that_hangs_fails_no_request(cpu):
     with on_gpus("--fault=rank-stalls=3..3", ranks=2) as gpu:
         expect_equal(gpu, cpu, prompt_of(20, 11))
         expect_equal(gpu, cpu, prompt_of(20, 12))
+        assert retried(gpu) > 0
 
 
 def test_a_restarted_node_answers_as_before(cpu):
@@ -221,12 +230,11 @@ def with_error(events):
 
 
 def refused(*flags, env=()):
-    """(exit code, standard error, seconds) of a node that is to refuse to start."""
-    started = time.monotonic()
+    """(exit code, lines on standard error) of a node that is to refuse to start."""
     done = subprocess.run([BIN / "lockstep-node", MODEL, "--listen=tcp://127.0.0.1:0", *FLAGS, *flags],
                           capture_output=True, text=True, timeout=120,
                           env=os.environ | LAZY | dict(env))
-    return done.returncode, done.stderr.splitlines(), time.monotonic() - started
+    return done.returncode, done.stderr.splitlines()
 
 
 @pytest.mark.parametrize("flags, env, parts", [
@@ -240,18 +248,24 @@ def refused(*flags, env=()):
     (("--device=gpu",), {}, ["device: 'gpu'", "auto, cpu, cuda"]),
 ])
 def test_what_cuda_lacks_is_one_line_and_exit_code_2(flags, env, parts):
-    code, lines, _ = refused(*flags, env=env)
+    code, lines = refused(*flags, env=env)
     assert code == 2 and len(lines) == 1, lines
     assert [part for part in parts if part not in lines[0]] == [], lines
 
 
-def test_auto_takes_the_cpu_and_says_so_once():
-    node = Process(BIN / "lockstep-node", MODEL, "--device=auto", "--cuda-module=/nowhere/module.so",
-                   f"--listen=tcp://127.0.0.1:{free_port()}", f"--admin=127.0.0.1:{(admin := free_port())}",
-                   *FLAGS)
+@pytest.mark.parametrize("module, env, reason", [
+    ("/nowhere/module.so", {}, "/nowhere/module.so"),
+    (MODULE, {"LOCKSTEP_EMULATION_MEMORY_MIB": "1"}, "1048576 free"),
+])
+def test_auto_takes_the_cpu_and_says_so_once(module, env, reason):
+    admin = free_port()
+    node = Process(BIN / "lockstep-node", MODEL, "--device=auto", f"--cuda-module={module}",
+                   f"--listen=tcp://127.0.0.1:{free_port()}", f"--admin=127.0.0.1:{admin}", *FLAGS,
+                   env=LAZY | env)
     try:
         wait_for(lambda: answers(admin), 60, "the node to be ready")
-        lines = [line for line in node.output().splitlines() if "/nowhere/module.so" in line]
-        assert len(lines) == 1 and "CPU" in lines[0], node.output()
+        lines = [line for line in node.output().splitlines() if reason in line]
+        assert len(lines) == 1 and "the model runs on the CPU" in lines[0], node.output()
+        assert "backend=cpu/" in node.output()
     finally:
         node.stop()

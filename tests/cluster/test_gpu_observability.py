@@ -103,7 +103,7 @@ def test_the_memory_of_a_rank_is_on_its_device_and_what_is_free_is_the_rest(watc
     assert free.keys() == held.keys()
     for rank, by_tag in held.items():
         assert by_tag["weights"] > 0 and by_tag["kv"] > 0 and by_tag["activations"] > 0, by_tag
-        # Nothing is taken without an account but the scratch of ops and of collectives.
+        # Nothing is taken without an account but what collectives take.
         unaccounted = DEVICE_BYTES - free[rank] - sum(by_tag.values())
         assert 0 <= unaccounted < 16 << 20
 

@@ -34,7 +34,7 @@ struct Rows {
   size_t width;  // bytes
   size_t n;
 
-  bool is_valid() const { return n == 1 || pitch >= width; }
+  bool is_valid() const { return n == 1 || (pitch >= width && pitch <= 0x7fffffff); }
   size_t extent() const { return width == 0 || n == 0 ? 0 : (n - 1) * pitch + width; }
   std::byte* row(size_t i) const {
     return static_cast<std::byte*>(const_cast<void*>(data)) + i * pitch;

@@ -9,6 +9,7 @@
 #include "node/model/weights/rope_table.h"
 #include "node/step/step_plan.h"
 #include "tests/cuda_node/emulated_gpus.h"
+#include "tests/support/emulated_nccl.h"
 #include "tests/unit/model/rank_group_driver.h"
 
 namespace lockstep::testing {
@@ -26,6 +27,8 @@ TEST_P(Enqueue, AsksNothingOfTheDevice) {
   const FakeModelFile file(spec);
   RankGroupConfig config = config_of(n_ranks);
   config.devices = emulated_gpus(n_ranks);
+  const EmulatedNccl nccl;
+  nccl.set({.n_polls = 0});  // it queues a collective when it is called
   const ShardPlan shards = *make_shard_plan(file.config().shape, n_ranks);
   MemoryLedger ledger;
   const RopeTable rope(file.config(), config.limits.max_model_len, ledger);
@@ -69,9 +72,11 @@ TEST_P(Enqueue, AsksNothingOfTheDevice) {
   }
   all.arrive_and_wait();
   const cuda_emulation::Counters before = emulation_counters();
+  const int n_state_polls = nccl.stats().n_state_polls;
   all.arrive_and_wait();
   all.arrive_and_wait();
   const cuda_emulation::Counters asked = emulation_counters() - before;
+  EXPECT_EQ(nccl.stats().n_state_polls, n_state_polls);
   all.arrive_and_wait();
   threads.clear();
   EXPECT_EQ(asked.n_synchronizes, 0u);

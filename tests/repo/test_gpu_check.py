@@ -106,7 +106,7 @@ def test_a_run_that_is_cut_short_leaves_what_it_had(tmp_path):
     assert last["status"] == "cut short" and all("us" in result for result in results)
 
 
-def test_a_probe_takes_seconds_and_builds_nothing(tmp_path):
+def test_a_probe_says_what_the_machine_has(tmp_path):
     ran = on_emulated_gpu(tmp_path, "--probe")
     assert ran.returncode == 0 and statuses(tmp_path) == {"probe": "ok"}
     for fact in ("nvidia-smi: ", "processors: ", "tools: nvcc ", "device 0: emulated GPU 0, "):

@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include <new>
+#include <stdexcept>
 
 #include "kernels/cuda/device/cuda_check.h"
 #include "kernels/cuda/device/devices.h"
@@ -13,7 +14,10 @@ class CudaDevice final : public Device {
  public:
   explicit CudaDevice(const CudaDeviceInfo& info)
       : idx_(info.idx), name_("cuda:" + std::to_string(info.idx) + " " + info.name) {
-    CUDA_CHECK(cudaSetDevice(idx_));
+    // Makes the context, for which a full GPU or another process's exclusive one has no room.
+    if (const cudaError_t error = cudaSetDevice(idx_); error != cudaSuccess) {
+      throw std::runtime_error(name_ + " cannot be used: " + cudaGetErrorString(error));
+    }
   }
 
   const std::string& name() const override { return name_; }

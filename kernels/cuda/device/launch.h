@@ -17,7 +17,7 @@ inline constexpr unsigned kMaxGridRows = 65535;  // CUDA's limit for y and z of 
 template <class Params>
 void launch(void (*kernel)(Params), dim3 grid, int n_threads, cudaStream_t stream,
             const Params& params) {
-  if (grid.x == 0 || grid.y == 0) return;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   CHECK(grid.y <= kMaxGridRows && grid.z <= kMaxGridRows);
   cudaLaunchConfig_t config{};
   config.gridDim = grid;

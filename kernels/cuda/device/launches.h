@@ -1,9 +1,9 @@
 // One function per op with a CUDA kernel. It turns the arguments of ops.h, which have passed the
 // checks of ops.cpp, into a launch on a stream, and returns before the device has done the work.
 //
-// An op lives in <op>.cu: the kernel, the plain struct of its parameters (a kernel's parameters are
-// copied to the device, so the Views are taken apart first), and the function declared here.
-// tests/cuda_emulation compiles the same files for the CPU.
+// An op lives in a file of its room: the kernel, the plain struct of its parameters (a kernel's
+// parameters are copied to the device, so the Views are taken apart first), and the function
+// declared here. tests/cuda_emulation compiles the same files for the CPU.
 #pragma once
 
 #include <cuda_runtime.h>

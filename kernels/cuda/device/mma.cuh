@@ -30,7 +30,8 @@ struct alignas(8) FragmentB {
 // d = a b + c with signed bytes, and `c` in every element of C. The sum must fit 32 bits.
 __device__ __forceinline__ void mma_s8(int (&d)[4], const FragmentA& a, const FragmentB& b, int c) {
 #ifdef __CUDACC__
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
       "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%10,%10,%10,%10};"
       : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
       : "r"(a.words[0]), "r"(a.words[1]), "r"(a.words[2]), "r"(a.words[3]), "r"(b.words[0]),
@@ -44,7 +45,8 @@ __device__ __forceinline__ void mma_s8(int (&d)[4], const FragmentA& a, const Fr
 // numbers while the magnitudes of d and of the products add up to less than 2^24.
 __device__ __forceinline__ void mma_f16(float (&d)[4], const FragmentA& a, const FragmentB& b) {
 #ifdef __CUDACC__
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
       "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a.words[0]), "r"(a.words[1]), "r"(a.words[2]), "r"(a.words[3]), "r"(b.words[0]),

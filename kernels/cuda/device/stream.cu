@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -60,6 +61,25 @@ class CudaEvent final : public Event {
 
 size_t as_size(int64_t n) { return static_cast<size_t>(n); }
 
+// Whether rows can be copied or filled by one call: CUDA's limit of a pitch is 2^31 - 1 bytes, and
+// the layers of a large KV pool lie further apart.
+bool is_2d(int64_t n_rows, int64_t stride) {
+  return n_rows > 1 && stride <= std::numeric_limits<int32_t>::max();
+}
+
+void copy_rows(std::byte* to, int64_t to_stride, const std::byte* from, int64_t from_stride,
+               int64_t row_bytes, int64_t n_rows, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (is_2d(n_rows, std::max(to_stride, from_stride))) {
+    CUDA_CHECK(cudaMemcpy2DAsync(to, as_size(to_stride), from, as_size(from_stride),
+                                 as_size(row_bytes), as_size(n_rows), kind, stream));
+    return;
+  }
+  for (int64_t row = 0; row < n_rows; ++row) {
+    CUDA_CHECK(cudaMemcpyAsync(to + row * to_stride, from + row * from_stride, as_size(row_bytes),
+                               kind, stream));
+  }
+}
+
 }  // namespace
 
 CudaStream::CudaStream(Device& device, int device_idx, const StreamLimits& limits,
@@ -107,33 +127,25 @@ StreamScratch CudaStream::scratch() const {
 }
 
 void CudaStream::copy_to_device(const CopyArgs& copy) {
-  if (copy.n_rows == 1) {
-    CUDA_CHECK(cudaMemcpyAsync(copy.device, copy.host, as_size(copy.row_bytes),
-                               cudaMemcpyHostToDevice, on_device()));
-  } else {
-    CUDA_CHECK(cudaMemcpy2DAsync(copy.device, as_size(copy.device_stride), copy.host,
-                                 as_size(copy.host_stride), as_size(copy.row_bytes),
-                                 as_size(copy.n_rows), cudaMemcpyHostToDevice, on_device()));
-  }
+  copy_rows(copy.device, copy.device_stride, copy.host, copy.host_stride, copy.row_bytes,
+            copy.n_rows, cudaMemcpyHostToDevice, on_device());
 }
 
 void CudaStream::copy_to_host(const CopyArgs& copy) {
-  if (copy.n_rows == 1) {
-    CUDA_CHECK(cudaMemcpyAsync(copy.host, copy.device, as_size(copy.row_bytes),
-                               cudaMemcpyDeviceToHost, on_device()));
-  } else {
-    CUDA_CHECK(cudaMemcpy2DAsync(copy.host, as_size(copy.host_stride), copy.device,
-                                 as_size(copy.device_stride), as_size(copy.row_bytes),
-                                 as_size(copy.n_rows), cudaMemcpyDeviceToHost, on_device()));
-  }
+  copy_rows(copy.host, copy.host_stride, copy.device, copy.device_stride, copy.row_bytes,
+            copy.n_rows, cudaMemcpyDeviceToHost, on_device());
 }
 
 void CudaStream::fill(const FillArgs& args) {
-  if (args.n_rows == 1) {
-    CUDA_CHECK(cudaMemsetAsync(args.data, args.value, as_size(args.row_bytes), on_device()));
-  } else {
+  const cudaStream_t stream = on_device();
+  if (is_2d(args.n_rows, args.stride)) {
     CUDA_CHECK(cudaMemset2DAsync(args.data, as_size(args.stride), args.value,
-                                 as_size(args.row_bytes), as_size(args.n_rows), on_device()));
+                                 as_size(args.row_bytes), as_size(args.n_rows), stream));
+    return;
+  }
+  for (int64_t row = 0; row < args.n_rows; ++row) {
+    CUDA_CHECK(cudaMemsetAsync(args.data + row * args.stride, args.value, as_size(args.row_bytes),
+                               stream));
   }
 }
 

@@ -18,6 +18,7 @@ struct DrawShared {
   int n_summed;  // terms that were summed
   float sum;     // the last running sum
   int found;
+  int first_sum[2];
   // Of every batch of sorted ids so far: where it begins, and the running sum at its end.
   uint64_t batch_from[kMaxBatches];
   float batch_sums[kMaxBatches];
@@ -53,16 +54,18 @@ __device__ void sum_in_order(DrawShared& shared, int n, float before, float enou
 }
 
 // The first i in [0, n) for which is_there(sums[i]), which holds for all later ones as well; n - 1
-// if it holds for none.
+// if it holds for none. Two searches in a row have different results: a slow warp may read the one
+// while a fast warp writes the other.
 template <class Fn>
-__device__ int first_sum(DrawShared& shared, int n, const Fn& is_there) {
-  if (threadIdx.x == 0) shared.found = n - 1;
+__device__ int first_sum(DrawShared& shared, int n, int result, const Fn& is_there) {
+  int& first = shared.first_sum[result];
+  if (threadIdx.x == 0) first = n - 1;
   __syncthreads();  // the default is written
   for (int i = static_cast<int>(threadIdx.x); i < n; i += kDrawThreads) {
-    if (is_there(shared.sums[i]) && (i == 0 || !is_there(shared.sums[i - 1]))) shared.found = i;
+    if (is_there(shared.sums[i]) && (i == 0 || !is_there(shared.sums[i - 1]))) first = i;
   }
   __syncthreads();  // the result is written
-  return shared.found;
+  return first;
 }
 
 // The tree of neighbours over n <= kMaxSampleChunks values.
@@ -110,7 +113,7 @@ struct Draw {
 
   __device__ int by_id() const {
     const float target = unit() * sum_by_id();
-    const int chunk = first_sum(shared, p.n_chunks, [&](float sum) { return sum > target; });
+    const int chunk = first_sum(shared, p.n_chunks, 0, [&](float sum) { return sum > target; });
     const float before = chunk == 0 ? 0.0f : shared.sums[chunk - 1];
     __syncthreads();  // every thread has read the sum before the chunk
     const int first = chunk * kSampleChunk;
@@ -122,7 +125,7 @@ struct Draw {
     }
     sum_in_order(shared, n, before, kInfinity);
     if (shared.sum > target) {
-      return first + first_sum(shared, n, [&](float sum) { return sum > target; });
+      return first + first_sum(shared, n, 1, [&](float sum) { return sum > target; });
     }
     return first + largest(last);
   }
@@ -156,13 +159,13 @@ struct Draw {
   // looked for is at most the sum of all: top_p and the random number are below 1. So the last
   // batch may have no id that takes part. Batch `loaded` is loaded, and then the one of the place.
   template <class Fn>
-  __device__ Place find(const Place& last, int& loaded, const Fn& is_there) const {
+  __device__ Place find(const Place& last, int& loaded, int result, const Fn& is_there) const {
     int batch = 0;
     while (batch < last.batch && !is_there(shared.batch_sums[batch])) ++batch;
     if (batch != loaded) load(batch, kBatch, kInfinity);
     loaded = batch;
     const int n = batch == last.batch ? last.i + 1 : batch_size(batch);
-    return {batch, first_sum(shared, n, is_there)};
+    return {batch, first_sum(shared, n, result, is_there)};
   }
 
   __device__ int sorted() const {
@@ -188,11 +191,11 @@ struct Draw {
     int loaded = last.batch;
     if (top_k && top_p) {
       const float enough_of_k = row.row.top_p * total;
-      last = find(last, loaded, [&](float sum) { return sum >= enough_of_k; });
+      last = find(last, loaded, 0, [&](float sum) { return sum >= enough_of_k; });
       total = shared.sums[last.i];
     }
     const float target = unit() * total;
-    const Place place = find(last, loaded, [&](float sum) { return sum > target; });
+    const Place place = find(last, loaded, 1, [&](float sum) { return sum > target; });
     return id_of_key(shared.best.keys[place.i]);
   }
 };

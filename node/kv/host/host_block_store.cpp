@@ -30,7 +30,8 @@ HostBlockStore::HostBlockStore(int32_t n_blocks, const BlockStore& kv, Device& d
       block_bytes_(kv_bytes_per_block(kv.shape())),
       n_blocks_(n_blocks),
       buffer_(take(n_blocks, block_bytes_, device, ledger)),
-      checksums_(static_cast<size_t>(n_blocks)) {}
+      checksums_(static_cast<size_t>(n_blocks)),
+      n_pending_(static_cast<size_t>(n_blocks)) {}
 
 std::span<std::byte> HostBlockStore::bytes_of(HostBlockId block) {
   CHECK(raw(block) >= 0 && raw(block) < n_blocks_);
@@ -40,24 +41,23 @@ std::span<std::byte> HostBlockStore::bytes_of(HostBlockId block) {
 void HostBlockStore::store(BlockId from, HostBlockId to, uint64_t tag) {
   stream_.copy_to_host(kv_.copy_of(from, bytes_of(to).data()));
   pending_.push_back({to, tag});
+  ++n_pending_[static_cast<size_t>(raw(to))];
 }
 
 void HostBlockStore::finish_stores(uint64_t n) {
   if (n <= n_finished_) return;
   const auto end = pending_.begin() + static_cast<ptrdiff_t>(n - n_finished_);
   for (auto store = pending_.begin(); store != end; ++store) {
-    checksums_[static_cast<size_t>(raw(store->block))] = hash64(bytes_of(store->block), store->tag);
+    const auto block = static_cast<size_t>(raw(store->block));
+    checksums_[block] = hash64(bytes_of(store->block), store->tag);
+    --n_pending_[block];
   }
   pending_.erase(pending_.begin(), end);
   n_finished_ = n;
 }
 
-bool HostBlockStore::is_pending(HostBlockId block) const {
-  return std::ranges::any_of(pending_, [&](const Pending& store) { return store.block == block; });
-}
-
 bool HostBlockStore::load(HostBlockId from, uint64_t tag, BlockId to) {
-  if (is_pending(from)) {
+  if (n_pending_[static_cast<size_t>(raw(from))] != 0) {
     stream_.wait();
     finish_stores(n_stored());
   }

@@ -41,7 +41,6 @@ class HostBlockStore {
     HostBlockId block{};
     uint64_t tag = 0;
   };
-  bool is_pending(HostBlockId block) const;
 
   const BlockStore& kv_;
   Stream& stream_;
@@ -50,6 +49,7 @@ class HostBlockStore {
   HostBuffer buffer_;
   std::vector<uint64_t> checksums_;  // [n_blocks], hash64 of the bytes and the tag
   std::vector<Pending> pending_;     // stores without checksum, oldest first
+  std::vector<uint32_t> n_pending_;  // [n_blocks], stores of each block in pending_
   uint64_t n_finished_ = 0;          // stores
 };
 

@@ -135,10 +135,13 @@ RankOutcome Rank::launch_agreed(const StepPlanView& plan, std::span<const BlockI
 
 bool Rank::is_over() {
   Unfinished& step = oldest();
-  if (step.outcome.status != StepStatus::kOk || slot_of(n_finished_).is_done()) return true;
+  if (step.outcome.status != StepStatus::kOk) return true;
+  const bool is_done = slot_of(n_finished_).is_done();
+  if (is_done && device_->is_host()) return true;
   note_progress(step);
+  // Also if the step is done: the collectives of a group that was aborted end without their values.
   const CommResult result = step.communicator->check();
-  if (result == CommResult::kOk) return false;
+  if (result == CommResult::kOk) return is_done;
   step.outcome = comm_failed(result, str("layer ", step.n_layers_done, " on the device"));
   return true;
 }

@@ -30,6 +30,8 @@ namespace {
 
 constexpr int kExitNoGroup = 70;  // EX_SOFTWARE of sysexits.h
 constexpr int kIdleSpins = 1000;  // tens of microseconds, in which the engine submits the next step
+// How long a rank sleeps before it looks at its device again, after so many looks.
+constexpr std::chrono::microseconds kBetweenLooks{20};
 
 ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
   Result<ShardPlan> plan = make_shard_plan(model.shape, n_ranks);
@@ -205,14 +207,20 @@ Result<DeviceProvider::Group> RankGroup::Impl::make_group() {
 
 // Every rank is idle. The streams of a node whose ranks cannot meet again continue elsewhere.
 void RankGroup::Impl::replace_communicators() {
-  communicators.clear();  // first, since a group holds memory of the devices
-  Result<DeviceProvider::Group> group = make_group();
-  if (!group) {
-    log(LogLevel::kError,
-        str("the ranks cannot form a group again: ", group.error().message, "; exiting"));
-    std::_Exit(kExitNoGroup);
+  std::string why_not;
+  try {
+    communicators.clear();  // first, since a group holds memory of the devices
+    Result<DeviceProvider::Group> group = make_group();
+    if (group) {
+      communicators = std::move(group).value();
+      return;
+    }
+    why_not = group.error().message;
+  } catch (const std::exception& error) {
+    why_not = error.what();
   }
-  communicators = std::move(group).value();
+  log(LogLevel::kError, str("the ranks cannot form a group again: ", why_not, "; exiting"));
+  std::_Exit(kExitNoGroup);
 }
 
 void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
@@ -240,15 +248,20 @@ void RankGroup::Impl::run_rank(int idx, const ModelFile& file, MemoryLedger& led
 void RankGroup::Impl::run_plans(Rank& rank, int idx) {
   const auto depth = static_cast<uint64_t>(rank.max_unfinished());
   uint64_t n_queued = 0, n_finished = 0;
-  for (;;) {
+  for (int n_looks = 0;; ++n_looks) {
     if (n_queued == n_finished && !wait_for_plan(n_queued)) return;
     if (n_queued - n_finished < depth && has_plan(n_queued)) {
       enqueue(rank, idx, slot(n_queued++));
     } else if (slot(n_finished).is_skipped[static_cast<size_t>(idx)] != 0 || rank.is_over()) {
       finish(rank, idx, slot(n_finished++));
+    } else if (n_looks > kIdleSpins) {
+      std::this_thread::sleep_for(kBetweenLooks);
+      continue;
     } else {
       std::this_thread::yield();
+      continue;
     }
+    n_looks = 0;
   }
 }
 

@@ -47,11 +47,25 @@ int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
   facts.block_bytes = kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks;
   facts.max_blocks_per_seq = ranks.limits.max_blocks_per_seq();
   facts.memory_bytes_free = machine.available_memory();
-  if (const int64_t n_free = ranks.devices->free_device_bytes(ranks.n_ranks); n_free > 0) {
+  if (!ranks.devices->is_host()) {
     facts.is_on_devices = true;
-    facts.memory_bytes_free = free_for_kv(n_free, file, ranks) * ranks.n_ranks;
+    facts.memory_bytes_free =
+        free_for_kv(ranks.devices->free_device_bytes(ranks.n_ranks), file, ranks) * ranks.n_ranks;
   }
   return kv_pool_blocks(setting, facts);
+}
+
+// With `auto`, the CPU takes a model for which the GPUs have no room.
+void resolve_kv_pool(const NodeConfig& config, const ModelFile& file, const Machine& machine,
+                     RankGroupConfig& ranks) {
+  try {
+    ranks.n_kv_blocks = resolve_kv_blocks(config, file, ranks, machine);
+  } catch (const LoadError& error) {
+    if (config.device != "auto" || ranks.devices->is_host()) throw;
+    ranks.devices = cpu_devices();
+    ranks.why_cpu = error.what();
+    ranks.n_kv_blocks = resolve_kv_blocks(config, file, ranks, machine);
+  }
 }
 
 // The host tier keeps blocks that the prefix cache evicts, so it needs that cache.
@@ -123,8 +137,11 @@ RankGroupConfig resolve_rank_config(const NodeConfig& config, const ModelFile& f
   ranks.kv_dtype = kv_dtype_of(config.kv_cache_dtype, file);
   ranks.limits = resolve_limits(config, file);
   ranks.kv_cache = config.kv_cache;
-  ranks.n_kv_blocks = config.kv_cache ? resolve_kv_blocks(config, file, ranks, machine)
-                                      : ranks.limits.max_blocks_per_seq();
+  if (config.kv_cache) {
+    resolve_kv_pool(config, file, machine, ranks);
+  } else {
+    ranks.n_kv_blocks = ranks.limits.max_blocks_per_seq();
+  }
   check_host_tier(config);
   ranks.limits.n_host_kv_blocks = host_kv_blocks(
       config.host_kv_bytes, kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks);
