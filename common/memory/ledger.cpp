@@ -36,6 +36,7 @@ MemoryLedger& MemoryLedger::of_rank(int rank) {
 std::vector<const MemoryLedger*> MemoryLedger::ranks() const {
   std::lock_guard lock(mutex_);
   std::vector<const MemoryLedger*> ranks;
+  ranks.reserve(ranks_.size());
   for (const auto& rank : ranks_) ranks.push_back(rank.get());
   return ranks;
 }

@@ -46,6 +46,7 @@ std::vector<std::unique_ptr<Communicator>> make_host_agreed(
     std::vector<std::unique_ptr<Communicator>> host) {
   CHECK_EQ(gpus.size(), host.size());
   std::vector<std::unique_ptr<Communicator>> group;
+  group.reserve(gpus.size());
   for (size_t rank = 0; rank < gpus.size(); ++rank) {
     group.push_back(std::make_unique<HostAgreed>(std::move(gpus[rank]), std::move(host[rank])));
   }

@@ -176,8 +176,8 @@ class WholeKeys {
       S::interleave(a + d, b + d, pairs + 2 * d);
     }
     for (; d < rows_.kv.head_dim; ++d) {
-      pairs[2 * d] = a[d];
-      pairs[2 * d + 1] = b[d];
+      pairs[2 * d] = a[d];      // NOLINT(bugprone-signed-char-misuse): a number
+      pairs[2 * d + 1] = b[d];  // NOLINT(bugprone-signed-char-misuse)
     }
   }
 

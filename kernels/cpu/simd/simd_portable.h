@@ -51,8 +51,8 @@ struct Portable {
   }
   // Writes (a[0], b[0]), (a[1], b[1]), …: kWidth pairs.
   static void interleave(const int8_t* a, const int8_t* b, int16_t* pairs) {
-    pairs[0] = *a;
-    pairs[1] = *b;
+    pairs[0] = *a;  // NOLINT(bugprone-signed-char-misuse): a number
+    pairs[1] = *b;  // NOLINT(bugprone-signed-char-misuse)
   }
   static void interleave(const int16_t* a, const int16_t* b, int16_t* pairs) {
     pairs[0] = *a;
