@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 
+from search_path import path_without
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -31,21 +33,6 @@ def targets(folder):
     out = subprocess.run(["ninja", "-C", str(folder), "-t", "targets", "all"], capture_output=True,
                          text=True, check=True)
     return out.stdout
-
-
-def path_without(program, tmp_path):
-    """PATH, with a folder of links to everything else in the place of each that has the program."""
-    folders = []
-    for i, folder in enumerate(map(pathlib.Path, os.environ["PATH"].split(os.pathsep))):
-        if (folder / program).exists():
-            links = tmp_path / f"path{i}"
-            links.mkdir()
-            for entry in folder.iterdir():
-                if entry.name != program:
-                    (links / entry.name).symlink_to(entry)
-            folder = links
-        folders.append(str(folder))
-    return os.pathsep.join(folders)
 
 
 def test_without_nvcc_the_rest_is_built_and_one_line_says_so(tmp_path):

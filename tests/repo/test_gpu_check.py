@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+from search_path import path_without
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["LOCKSTEP_BIN"])
 PROGRAM = BIN / "lockstep-gpu-check"
@@ -147,21 +149,6 @@ def test_unknown_arguments_are_refused():
         ran = script(*arguments)
         assert ran.returncode == 1 and ran.stdout == ""
         assert ran.stderr.startswith("error: usage: deploy/gpu_check.sh [--probe]"), ran.stderr
-
-
-def path_without(program, tmp_path):
-    """PATH, with a folder of links to everything else in the place of each that has the program."""
-    folders = []
-    for i, folder in enumerate(map(pathlib.Path, os.environ["PATH"].split(os.pathsep))):
-        if (folder / program).exists():
-            links = tmp_path / f"path{i}"
-            links.mkdir()
-            for entry in folder.iterdir():
-                if entry.name != program:
-                    (links / entry.name).symlink_to(entry)
-            folder = links
-        folders.append(str(folder))
-    return os.pathsep.join(folders)
 
 
 def test_nothing_is_built_without_nvcc(tmp_path):
