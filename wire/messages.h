@@ -31,6 +31,13 @@ struct CacheRetention {
   friend bool operator==(const CacheRetention&, const CacheRetention&) = default;
 };
 
+// The output of one choice that the client already has.
+struct EmittedChoice {
+  std::vector<int32_t> ids;                  // all of the choice's output tokens so far
+  std::optional<std::string> finish_reason;  // "stop" or "length" if the choice has ended
+  friend bool operator==(const EmittedChoice&, const EmittedChoice&) = default;
+};
+
 // A generation request. Its fields have the names of the HTTP API, without nesting. Exactly one of
 // prompt_text, prompt_ids, messages is set. On the wire, prompt_text and prompt_ids are both named
 // `prompt`: a string or an array of ids. `messages` is an array of maps.
@@ -69,6 +76,10 @@ struct Generate {
   bool return_token_ids = false;
   int64_t logprobs = -1;           // -1: none; 0: the sampled token's; n: the n best as well
   bool add_special_tokens = true;  // for a text prompt: the tokens that the tokenizer adds
+  // [n], or empty if nothing was emitted. The node continues each choice behind these tokens. Sent
+  // to nodes; a coordinator refuses it from a client.
+  std::vector<EmittedChoice> emitted;
+  uint32_t attempt = 0;  // runs of the request before this one; repeated in Tokens::attempt
   friend bool operator==(const Generate&, const Generate&) = default;
 };
 
@@ -98,9 +109,9 @@ struct Tokens {
   uint32_t choice = 0;
   uint32_t first_index = 0;  // number of the choice's ids that were sent before
   std::vector<int32_t> ids;
-  std::string text;      // the text of this message only
-  uint64_t epoch = 0;    // of the node process, as in Welcome
-  uint32_t attempt = 0;  // runs of the request before this one; 0 until exact resume exists
+  std::string text;                          // the text of this message only
+  uint64_t epoch = 0;                        // of the node process, as in Welcome
+  uint32_t attempt = 0;                      // as in Generate
   std::vector<TokenLogprobs> logprobs;       // [ids.size()] if requested
   std::optional<std::string> finish_reason;  // "stop", "length", "cancelled", "error"
   std::optional<std::string> stop_string;    // the stop string that ended the choice, if one did

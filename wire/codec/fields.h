@@ -36,6 +36,15 @@ struct Fields<CacheRetention> {
 };
 
 template <>
+struct Fields<EmittedChoice> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("ids", m.ids);
+    v.field("finish_reason", m.finish_reason);
+  }
+};
+
+template <>
 struct Fields<Generate> {
   template <class V, class M>
   static void visit(V& v, M& m) {
@@ -69,6 +78,8 @@ struct Fields<Generate> {
     v.field("return_token_ids", m.return_token_ids);
     v.field("logprobs", m.logprobs);
     v.field("add_special_tokens", m.add_special_tokens);
+    v.field("emitted", m.emitted);
+    v.field("attempt", m.attempt);
   }
 };
 

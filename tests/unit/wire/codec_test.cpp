@@ -88,6 +88,8 @@ TEST(Codec, GenerateKeepsItsValues) {
   ASSERT_TRUE(m.cache_retention);
   EXPECT_EQ(m.cache_retention->priority, 80);
   EXPECT_EQ(m.cache_retention->seconds, 60);
+  EXPECT_EQ(m.emitted, full_generate().emitted);
+  EXPECT_EQ(m.attempt, 2u);
 }
 
 TEST(Codec, PromptIsATextOrAListOfIds) {
@@ -167,9 +169,32 @@ TEST(Codec, GoldenBytesOfACacheSalt) {
   const size_t at = with.find(field);
   ASSERT_NE(at, std::string::npos);
   with.erase(at, field.size());
-  ASSERT_EQ(with.substr(0, 3), from_hex("de 0011")) << "a map of 17";
-  with[2] = 0x10;
+  ASSERT_EQ(with.substr(0, 3), from_hex("de 0012")) << "a map of 18";
+  with[2] = 0x11;
   EXPECT_EQ(with, without);
+}
+
+// `emitted` is encoded only if there is some; `attempt` is always encoded.
+TEST(Codec, GoldenBytesOfEmittedChoices) {
+  Generate m;
+  m.request_id = "a1";
+  m.model = "m";
+  m.prompt_text = "hi";
+  const std::string attempt = from_hex("a7 617474656d7074");
+  const std::string none = encode(m);
+  EXPECT_EQ(none.find("emitted"), std::string::npos);
+  EXPECT_EQ(none.substr(none.size() - 9), attempt + from_hex("00"));
+  m.emitted = {{{5, 300}, std::nullopt}, {{}, std::nullopt}, {{7}, "stop"}};
+  m.attempt = 1;
+  const std::string golden = from_hex(
+      "a7 656d6974746564 93"
+      "81 a3 696473 92 05 cd 012c"
+      "81 a3 696473 90"
+      "82 a3 696473 91 07 ad 66696e6973685f726561736f6e a4 73746f70");
+  const std::string some = encode(m);
+  ASSERT_GE(some.size(), golden.size() + 9);
+  EXPECT_EQ(some.substr(some.size() - 9), attempt + from_hex("01"));
+  EXPECT_EQ(some.substr(some.size() - 9 - golden.size(), golden.size()), golden);
 }
 
 // `progress` is the last field of the map, and it is 0 if a node leaves it out.
