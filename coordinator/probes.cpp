@@ -36,6 +36,10 @@ const Histogram::BucketBoundaries kEndToEnd = {.01, .04, .1,  .3,  .5,  .8,  1, 
 constexpr std::array<std::string_view, 7> kOutcomes = {
     "stop",    "length", "cancelled", "disconnected", "decode_failed", "deadline_exceeded",
     "internal"};
+constexpr std::array kRequestStates = {"queued", "placed", "running", "resuming"};
+constexpr std::array kLossCauses = {"lost", "stall", "drain", "gap"};
+constexpr std::array kResumeOutcomes = {"resumed", "failed", "abandoned"};
+constexpr std::array kWastes = {"zombie", "disconnected", "ended", "duplicate", "replay", "attach"};
 constexpr std::array kRefusals = {ErrorCode::kInvalidRequest, ErrorCode::kModelNotFound,
                                   ErrorCode::kConflict, ErrorCode::kOverloaded,
                                   ErrorCode::kNoNodeReady};
@@ -59,15 +63,33 @@ struct CoordinatorProbes::Metrics {
                         "them at the one before")),
         http(counters("http_responses_total", "HTTP responses, by status")),
         prompt(counters("prompt_tokens_total", "Prompt tokens of finished requests, by source")),
-        running(gauge("requests_running", "Requests at the nodes now").Add({})),
+        running(gauge("requests_running", "Requests that have not ended").Add({})),
+        states(gauge("requests", "Requests that have not ended, by state")),
         node_states(gauge("nodes", "Nodes by state")),
         fingerprints(prometheus::BuildGauge()
                          .Name("lockstep_model_fingerprints")
                          .Help("Different fingerprints among the nodes that serve a model")
                          .Register(*registry)),
+        resumes(prometheus::BuildCounter()
+                    .Name("lockstep_stream_resumes_total")
+                    .Help("Streams that left their node, by cause, and what became of them")
+                    .Register(*registry)),
+        wasted(prometheus::BuildCounter()
+                   .Name("lockstep_wasted_tokens_total")
+                   .Help("Tokens that nodes sampled and clients did not get, by cause")
+                   .Register(*registry)),
+        resume_seconds(prometheus::BuildHistogram()
+                           .Name("lockstep_resume_seconds")
+                           .Help("From the loss of a stream's node to its next output")
+                           .Register(*registry)
+                           .Add({}, kFirstToken)),
         generated(counters("generation_tokens_total", "Tokens sent to clients").Add({})),
         stale(counters("stale_tokens_total", "Token messages dropped as duplicates or zombies")
                   .Add({})),
+        false_suspicions(counters("false_suspicions_total",
+                                  "Nodes given up for their silence that came back as the same "
+                                  "process")
+                             .Add({})),
         lost(counters("requests_lost_total", "Requests that ended because their node was lost")
                  .Add({})),
         ttft(histogram("time_to_first_token_seconds", "Dispatch to first token", kFirstToken)),
@@ -75,7 +97,13 @@ struct CoordinatorProbes::Metrics {
         e2e(histogram("request_seconds", "Dispatch to the final message", kEndToEnd)) {
     for (std::string_view outcome : kOutcomes) outcomes.Add({{"outcome", std::string(outcome)}});
     for (ErrorCode code : kRefusals) refusals.Add({{"code", std::string(to_string(code))}});
-    for (const char* reason : {"refused", "lost"}) resent.Add({{"reason", reason}});
+    for (const char* state : kRequestStates) states.Add({{"state", state}});
+    for (const char* cause : kLossCauses) {
+      for (const char* outcome : kResumeOutcomes)
+        resumes.Add({{"cause", cause}, {"outcome", outcome}});
+    }
+    for (const char* cause : kWastes) wasted.Add({{"cause", cause}});
+    for (const char* reason : {"refused", "lost", "waited"}) resent.Add({{"reason", reason}});
     for (const char* source : {"computed", "cached"}) prompt.Add({{"source", source}});
   }
 
@@ -103,8 +131,10 @@ struct CoordinatorProbes::Metrics {
   const std::shared_ptr<prometheus::Registry> registry;
   prometheus::Family<Counter>&outcomes, &refusals, &resent, &http, &prompt;
   Gauge& running;
-  prometheus::Family<Gauge>&node_states, &fingerprints;
-  Counter &generated, &stale, &lost;
+  prometheus::Family<Gauge>&states, &node_states, &fingerprints;
+  prometheus::Family<Counter>&resumes, &wasted;
+  Histogram& resume_seconds;
+  Counter &generated, &stale, &false_suspicions, &lost;
   Histogram &ttft, &itl, &e2e;
 };
 
@@ -112,10 +142,20 @@ CoordinatorProbes::CoordinatorProbes(std::shared_ptr<prometheus::Registry> regis
     : metrics_(std::make_unique<Metrics>(std::move(registry))) {}
 CoordinatorProbes::~CoordinatorProbes() = default;
 
-void CoordinatorProbes::request_started() { metrics_->running.Increment(); }
+void CoordinatorProbes::request_started(std::string_view state) {
+  metrics_->running.Increment();
+  metrics_->states.Add({{"state", std::string(state)}}).Increment();
+}
 
-void CoordinatorProbes::request_finished(std::string_view outcome, Duration end_to_end) {
+void CoordinatorProbes::request_moved(std::string_view from_state, std::string_view to_state) {
+  metrics_->states.Add({{"state", std::string(from_state)}}).Decrement();
+  metrics_->states.Add({{"state", std::string(to_state)}}).Increment();
+}
+
+void CoordinatorProbes::request_finished(std::string_view outcome, std::string_view state,
+                                         Duration end_to_end) {
   metrics_->running.Decrement();
+  metrics_->states.Add({{"state", std::string(state)}}).Decrement();
   metrics_->outcomes.Add({{"outcome", outcome_label(outcome)}}).Increment();
   metrics_->e2e.Observe(seconds(end_to_end));
 }
@@ -128,6 +168,17 @@ void CoordinatorProbes::request_lost() { metrics_->lost.Increment(); }
 
 void CoordinatorProbes::request_resent(std::string_view reason) {
   metrics_->resent.Add({{"reason", std::string(reason)}}).Increment();
+}
+
+void CoordinatorProbes::stream_resumed(std::string_view cause, std::string_view outcome,
+                                       Duration duration) {
+  metrics_->resumes.Add({{"cause", std::string(cause)}, {"outcome", std::string(outcome)}})
+      .Increment();
+  if (outcome == "resumed") metrics_->resume_seconds.Observe(seconds(duration));
+}
+
+void CoordinatorProbes::wasted_tokens(std::string_view cause, uint64_t n_tokens) {
+  metrics_->wasted.Add({{"cause", std::string(cause)}}).Increment(static_cast<double>(n_tokens));
 }
 
 void CoordinatorProbes::usage(uint64_t prompt_tokens, uint64_t cached_tokens) {
@@ -157,6 +208,11 @@ void CoordinatorProbes::http_response(int status) {
 
 void CoordinatorProbes::model_fingerprints(std::string_view model, int64_t n) {
   metrics_->fingerprints.Add({{"model", std::string(model)}}).Set(static_cast<double>(n));
+}
+
+void CoordinatorProbes::false_suspicions(uint64_t n) {
+  Counter& counter = metrics_->false_suspicions;
+  counter.Increment(static_cast<double>(n) - counter.Value());
 }
 
 void CoordinatorProbes::nodes(std::string_view state, int64_t n) {

@@ -19,16 +19,23 @@ class CoordinatorProbes {
   ~CoordinatorProbes();
 
   using Duration = std::chrono::steady_clock::duration;
-  void request_started();
+  // `state`: the request's state (coordinator/requests/request_state.h).
+  void request_started(std::string_view state);
+  void request_moved(std::string_view from_state, std::string_view to_state);
   // `outcome`: a finish_reason, an error code, or "disconnected".
-  void request_finished(std::string_view outcome, Duration end_to_end);
+  void request_finished(std::string_view outcome, std::string_view state, Duration end_to_end);
   void request_refused(std::string_view error_code);
   // The request's node died, restarted or was disconnected. request_finished() counts the request
   // too.
   void request_lost();
-  // The request was sent to another node. `reason` is what happened at the previous node: "refused"
-  // or "lost".
+  // The request was sent to another node before it had output. `reason` is what happened at the
+  // previous node: "refused" or "lost"; "waited" if there was none.
   void request_resent(std::string_view reason);
+  // A stream left its node. `cause`: a LossCause; `outcome`: "resumed", "failed" or "abandoned"
+  // (by the client); `duration`: from the loss to the next output or to the end.
+  void stream_resumed(std::string_view cause, std::string_view outcome, Duration duration);
+  // `n_tokens` that a node sampled did not reach the client. `cause`: a Waste.
+  void wasted_tokens(std::string_view cause, uint64_t n_tokens);
   void usage(uint64_t prompt_tokens, uint64_t cached_tokens);
   void first_token(Duration since_start);
   // `n_tokens` tokens arrived `gap` after the previous ones.
@@ -37,6 +44,8 @@ class CoordinatorProbes {
   void stale_tokens_dropped();
   void http_response(int status);
   void nodes(std::string_view state, int64_t n);
+  // Total number of nodes that were given up for their silence and came back as the same process.
+  void false_suspicions(uint64_t n);
   // Number of different fingerprints among the nodes that serve `model`.
   void model_fingerprints(std::string_view model, int64_t n);
 

@@ -105,6 +105,8 @@ Status check_numbers(const CoordinatorConfig& config) {
                           {"write_timeout_ms", config.write_timeout_ms, 1, kMaxMilliseconds},
                           {"keep_alive_ms", config.keep_alive_ms, 1, kMaxMilliseconds},
                           {"request_timeout_ms", config.request_timeout_ms, 1, kMaxMilliseconds},
+                          {"queue_timeout_ms", config.queue_timeout_ms, 0, kMaxMilliseconds},
+                          {"resume_timeout_ms", config.resume_timeout_ms, 0, kMaxMilliseconds},
                           {"drain_timeout_ms", config.drain_timeout_ms, 1, kMaxMilliseconds},
                           {"node_suspect_ms", config.node_suspect_ms, 1, kMaxMilliseconds},
                           {"node_dead_ms", config.node_dead_ms, 1, kMaxMilliseconds},
@@ -168,6 +170,8 @@ ZmqFrontendConfig zmq_frontend_config(const CoordinatorConfig& config, RoutingPo
   frontend.forwarder.seed = seed_of(config);
   frontend.forwarder.max_inflight = static_cast<size_t>(config.max_inflight);
   frontend.forwarder.request_timeout = milliseconds(config.request_timeout_ms);
+  frontend.forwarder.queue_timeout = milliseconds(config.queue_timeout_ms);
+  frontend.forwarder.resume_timeout = milliseconds(config.resume_timeout_ms);
   return frontend;
 }
 

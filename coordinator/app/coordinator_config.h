@@ -34,6 +34,8 @@ struct CoordinatorConfig {
   int64_t write_timeout_ms = 30'000;
   int64_t keep_alive_ms = 15'000;
   int64_t request_timeout_ms = 3'600'000;
+  int64_t queue_timeout_ms = 5'000;
+  int64_t resume_timeout_ms = 30'000;
   int64_t drain_timeout_ms = 300'000;
   int64_t node_suspect_ms = 750;
   int64_t node_dead_ms = 2'000;
@@ -52,7 +54,8 @@ struct CoordinatorConfig {
       "Policy that picks the node that gets a request.");
     v(node_suspect_ms, "node_suspect_ms", "ms",
       "Silence of a node in ms after which new requests go to other nodes.");
-    v(node_dead_ms, "node_dead_ms", "ms", "Silence of a node in ms after which its streams end.");
+    v(node_dead_ms, "node_dead_ms", "ms",
+      "Silence of a node in ms after which its streams continue at other nodes.");
     v.group("Sampling and text");
     v(seed, "seed", "",
       "Seed of every request that brings none. Without it, each such request gets a random seed.");
@@ -80,6 +83,10 @@ struct CoordinatorConfig {
       "Silence of a stream in ms after which a comment is sent to keep it alive.");
     v(request_timeout_ms, "request_timeout_ms", "ms",
       "Time in ms that a request may take from its dispatch to its last token.");
+    v(queue_timeout_ms, "queue_timeout_ms", "ms",
+      "Time in ms that a new request waits for a node when none takes it. 0 refuses it at once.");
+    v(resume_timeout_ms, "resume_timeout_ms", "ms",
+      "Time in ms that a stream whose node is lost waits for another node.");
     v(drain_timeout_ms, "drain_timeout_ms", "ms",
       "Time in ms that running requests have to finish after SIGTERM.");
   }

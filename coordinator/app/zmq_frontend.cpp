@@ -84,8 +84,11 @@ Status ZmqFrontend::open_sockets() {
     if (Status status = socket.connect(config_.node_endpoints[i]); !status) return status.error();
     socket.set_linger(kCloseLinger);
     const NodeId node{i};
+    TRY(wire::Socket monitor, socket.watch_disconnects(context_));
     node_sockets_.push_back(loop_.add(
         std::move(socket), [this, node](wire::Incoming& in) { on_node_bytes(node, in); }));
+    loop_.add(std::move(monitor),
+              [this, node](wire::Incoming&) { apply(node, nodes_.on_disconnected(node)); });
   }
   if (!config_.zmq_endpoint.empty()) {
     TRY(wire::Socket socket, wire::Socket::make(context_, wire::SocketKind::kRouter));
@@ -272,7 +275,7 @@ void ZmqFrontend::tick() {
     if (send(node, wire::Hello{})) nodes_.on_hello_sent(node);
   }
   for (const std::string& line : unreached_.tick(nodes_.nodes())) log(LogLevel::kWarning, line);
-  forwarder_.expire();
+  forwarder_.tick();
   drop_unreachable();
   publish_changes();
 }
@@ -306,6 +309,7 @@ void ZmqFrontend::publish_membership() {
       n += std::string_view(state_name(*node)) == state ? 1 : 0;
     probes_.nodes(state, n);
   }
+  probes_.false_suspicions(nodes_.n_false_deaths());
   for (const std::string& line : fingerprints_.look(nodes_.groups())) log(LogLevel::kWarning, line);
   for (const auto& [model, n] : fingerprints_.counts())
     probes_.model_fingerprints(model, static_cast<int64_t>(n));

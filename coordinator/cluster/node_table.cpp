@@ -35,6 +35,7 @@ NodeTable::Change NodeTable::on_welcome(NodeId id, const wire::Welcome& welcome)
   const bool was_present = node(id).is_present();
   const bool is_new_epoch = node(id).welcome->epoch != welcome.epoch;
   const bool was_ready = node(id).state == NodeState::kReady;
+  if (node(id).state == NodeState::kDead && !is_new_epoch) ++n_false_deaths_;
   Entry& entry = entries_[raw(id)];
   entry.last_message = clock_.now();
   entry.foreign_version = 0;
@@ -97,6 +98,10 @@ bool NodeTable::is_stalled(NodeId id, const wire::Heartbeat& heartbeat) {
 NodeTable::Change NodeTable::on_tokens(NodeId id, uint64_t epoch) {
   if (!node(id).is_present() || epoch < node(id).welcome->epoch) return Change::kNone;
   return epoch == node(id).welcome->epoch ? record_message(id) : lose(id);
+}
+
+NodeTable::Change NodeTable::on_disconnected(NodeId id) {
+  return node(id).is_present() ? lose(id) : Change::kNone;
 }
 
 NodeTable::Change NodeTable::lose(NodeId id) {

@@ -8,6 +8,9 @@
 //                                  ├────────────────────────────┘                    │
 //                                  └──────────────────── welcome ────────────────────┘
 //
+// Disconnect: a connection that breaks makes a present node kConnecting at once. A process that was
+// killed is noticed in this way; silence is how a lost host or a stopped process is noticed.
+//
 // Hello: the coordinator sends a hello to every node that is not kReady, every `hello_interval`.
 //
 // Restart: a welcome or heartbeat with another epoch, or tokens of a later one, mean that the node
@@ -56,7 +59,8 @@ class NodeTable {
     kNone,
     kReady,      // the node may get work now
     kRestarted,  // a new epoch or connection: as kReady, and all streams of the old one are lost
-    kLost,       // the node restarted and its welcome is still to come: streams lost, no new work
+    kLost,       // the node restarted or was disconnected, and its welcome is still to come:
+                 // streams lost, no new work
     kStalled,    // the node has work and makes no progress: new work goes to other nodes
     kForeign,    // the node uses another protocol version: no work; returned once
   };
@@ -65,6 +69,9 @@ class NodeTable {
   // `epoch`: that of the tokens. Messages without an epoch say nothing about a node: a process
   // that restarted may have sent them.
   Change on_tokens(NodeId id, uint64_t epoch);
+  // The connection to the node broke. The node cancels the streams of a connection that broke, so
+  // they are lost whether or not the process still runs.
+  Change on_disconnected(NodeId id);
 
   // Moves silent nodes to kSuspect and kDead, and returns those that became dead. Must be called
   // several times per `timeouts.suspect`.
@@ -81,6 +88,9 @@ class NodeTable {
   bool knows_model(const std::string& model) const;
   // The first model of the first node that is present; nullptr when no node is present.
   const std::string* default_model() const;
+
+  // Nodes that were given up as dead for their silence and came back as the same process.
+  uint64_t n_false_deaths() const { return n_false_deaths_; }
 
   // Grows with every change of a Node, including a heartbeat whose values differ from the last.
   uint64_t version() const { return version_; }
@@ -114,6 +124,7 @@ class NodeTable {
   uint64_t version_ = 0;
   uint64_t membership_ = 0;
   uint64_t n_joined_ = 0;
+  uint64_t n_false_deaths_ = 0;
   Clock::TimePoint last_expire_;
 };
 

@@ -32,7 +32,11 @@ wire::Message with_id(ClientRequest request, const std::string& id) {
 bool is_same_request(ClientRequest request, const ClientRequest& original) {
   const auto* first = std::get_if<wire::Generate>(&original);
   auto* again = std::get_if<wire::Generate>(&request);
-  if (first != nullptr && again != nullptr && !again->seed) again->seed = first->seed;
+  if (first != nullptr && again != nullptr) {
+    if (!again->seed) again->seed = first->seed;
+    again->emitted = first->emitted;
+    again->attempt = first->attempt;
+  }
   set_model_if_empty(request, model_of(original));
   return request == original;
 }

@@ -37,8 +37,9 @@ int64_t most_tokens(const Node& node, const std::string& model) {
   return pool > 0 ? std::min(context, pool) : context;
 }
 
-bool contains(const std::vector<NodeId>& nodes, NodeId node) {
-  return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+template <class T>
+bool contains(const std::vector<T>& all, const T& wanted) {
+  return std::find(all.begin(), all.end(), wanted) != all.end();
 }
 
 }  // namespace
@@ -78,7 +79,8 @@ std::optional<NodeId> Placement::choose(const Inflight& request,
   for (const auto& node : nodes_.nodes()) {
     if (!may_run(*node, request) || !node->takes_work()) continue;
     if (some_have_room && !has_room(*node, request)) continue;
-    if (contains(request.tried, node->id) || contains(passed_over, node->id)) continue;
+    const TriedNode present{node->id, node->welcome->epoch};
+    if (contains(request.tried, present) || contains(passed_over, node->id)) continue;
     const Preference preference = node->stalled                        ? kStalled
                                   : node->state == NodeState::kSuspect ? kSuspect
                                                                        : kReady;

@@ -1,10 +1,10 @@
 // Placement: chooses the node that a request is sent to next. Sends nothing. I/O thread only.
 //
 // A candidate serves the request's model with the request's fingerprint, takes work and was not
-// tried for this request before. Its context and its KV pool are long enough, as far as known. If
-// no node's are long enough, length is ignored, so that one node can refuse the request with its
-// numbers. Ready nodes are preferred, then suspect nodes, then stalled nodes: a late answer is
-// better than a refusal.
+// tried for this request in this round; a node that restarted counts as another node. Its context
+// and its KV pool are long enough, as far as known. If no node's are long enough, length is
+// ignored, so that one node can refuse the request with its numbers. Ready nodes are preferred,
+// then suspect nodes, then stalled nodes: a late answer is better than a refusal.
 #pragma once
 
 #include <cstdint>

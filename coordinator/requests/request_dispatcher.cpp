@@ -24,6 +24,10 @@ RequestDispatcher::RequestDispatcher(Forwarder& forwarder, std::function<Cluster
 
 void RequestDispatcher::on_message(const Client& client, wire::Message message) {
   if (auto* generate = std::get_if<wire::Generate>(&message)) {
+    if (!generate->emitted.empty())
+      return client.replies->deliver(ErrorReply{
+          generate->request_id, ErrorCode::kInvalidRequest,
+          "only a coordinator sends 'emitted'; a client resumes with 'attach'", "emitted"});
     forwarder_.submit(client, std::move(*generate));
   } else if (auto* tokenize = std::get_if<wire::Tokenize>(&message)) {
     forwarder_.submit(client, std::move(*tokenize));

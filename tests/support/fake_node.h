@@ -84,14 +84,22 @@ class FakeNode {
     tokens.ids = {static_cast<int32_t>(index)};
     tokens.text = "t" + std::to_string(index) + " ";
     tokens.epoch = epoch;
+    tokens.attempt = request.attempt;
     return tokens;
   }
-  // Sends accepted, `n_tokens` tokens ("t0 t1 …") for every choice, and done.
+  // The index of the choice's first output that its client does not have.
+  static uint32_t first_index(const wire::Generate& request, uint32_t choice) {
+    if (request.emitted.empty()) return 0;
+    return static_cast<uint32_t>(request.emitted[choice].ids.size());
+  }
+  // Sends accepted, `n_tokens` tokens ("t0 t1 …") for every choice behind what was emitted, and
+  // done.
   static Script answer(uint32_t n_tokens) {
     return [n_tokens](const wire::Generate& request) {
       std::vector<wire::Message> out = {accept(request)};
       for (uint32_t i = 0; i < n_tokens; ++i) {
         for (uint32_t choice = 0; choice < request.n; ++choice) {
+          if (i < first_index(request, choice)) continue;
           wire::Tokens tokens = piece(request, choice, i);
           if (i + 1 == n_tokens) tokens.finish_reason = "length";
           out.push_back(tokens);
@@ -102,11 +110,12 @@ class FakeNode {
       return out;
     };
   }
-  // Sends accepted and `n_tokens` tokens, and nothing more.
+  // Sends accepted and `n_tokens` tokens behind what was emitted, and nothing more.
   static Script hang_after(uint32_t n_tokens) {
     return [n_tokens](const wire::Generate& request) {
       std::vector<wire::Message> out = {accept(request)};
-      for (uint32_t i = 0; i < n_tokens; ++i) out.push_back(piece(request, 0, i));
+      const uint32_t first = first_index(request, 0);
+      for (uint32_t i = first; i < first + n_tokens; ++i) out.push_back(piece(request, 0, i));
       return out;
     };
   }

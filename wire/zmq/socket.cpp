@@ -1,6 +1,7 @@
 #include "wire/zmq/socket.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 #include "common/host_port.h"
@@ -43,6 +44,8 @@ zmq::socket_type type_of(SocketKind kind) {
       return zmq::socket_type::router;
     case SocketKind::kPublisher:
       return zmq::socket_type::pub;
+    case SocketKind::kMonitor:
+      return zmq::socket_type::pair;
     default:
       return zmq::socket_type::dealer;
   }
@@ -152,6 +155,16 @@ Result<bool> Socket::wait_readable(std::chrono::milliseconds timeout) {
 }
 Result<bool> Socket::wait_writable(std::chrono::milliseconds timeout) {
   return wait_for(ZMQ_POLLOUT, timeout);
+}
+
+Result<Socket> Socket::watch_disconnects(Context& context) {
+  static std::atomic<uint64_t> n_monitors{0};
+  const std::string address = "inproc://disconnects-" + std::to_string(n_monitors++);
+  if (zmq_socket_monitor(socket_.handle(), address.c_str(), ZMQ_EVENT_DISCONNECTED) != 0)
+    return zmq_failure("cannot watch the connections of a ZeroMQ socket", zmq_errno());
+  TRY(Socket monitor, make(context, SocketKind::kMonitor));
+  TRY([[maybe_unused]] const Ok connected, monitor.connect(address));
+  return monitor;
 }
 
 void Socket::set_linger(std::chrono::milliseconds linger) {

@@ -27,7 +27,8 @@ class Context {
   zmq::context_t context_;
 };
 
-enum class SocketKind { kRouter, kDealer, kPublisher };
+// kMonitor: receives the events of another socket (Socket::watch_disconnects).
+enum class SocketKind { kRouter, kDealer, kPublisher, kMonitor };
 
 struct SocketOptions {
   // Maximum of messages queued per peer, in each direction. When the queue is full, send() returns
@@ -78,6 +79,11 @@ class Socket {
   // Waits until the socket can be read (or written); returns false after `timeout`.
   Result<bool> wait_readable(std::chrono::milliseconds timeout);
   Result<bool> wait_writable(std::chrono::milliseconds timeout);
+
+  // Returns a socket that receives one message each time a connection of this socket breaks: the
+  // peer's process ended, the network cut it, or the peer's pings stayed out for heartbeat_timeout.
+  // The contents of the message say nothing more. To be called at most once.
+  Result<Socket> watch_disconnects(Context& context);
 
   // Maximum time that closing takes to deliver queued messages; 0 unless set.
   void set_linger(std::chrono::milliseconds linger);

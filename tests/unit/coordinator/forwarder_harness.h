@@ -62,7 +62,8 @@ class FakeReplies final : public ReplySink {
 
 class ForwarderTest : public ::testing::Test {
  protected:
-  ForwarderTest() { make({}); }
+  // A request that loses its node and finds no other one ends at once.
+  ForwarderTest() { make({.resume_timeout = milliseconds{0}}); }
 
   void make(ForwarderConfig config, RoutingPolicy policy = RoutingPolicy::kRoundRobin) {
     forwarder_.emplace(nodes_, Router(policy), links_, clock_, probes_, config);
@@ -98,6 +99,7 @@ class ForwarderTest : public ::testing::Test {
               uint32_t choice = 0, uint32_t node = 0) {
     wire::Tokens message;
     message.request_id = upstream();
+    message.attempt = links_.all<wire::Generate>().back().attempt;
     message.choice = choice;
     message.first_index = first_index;
     message.ids = std::move(ids);

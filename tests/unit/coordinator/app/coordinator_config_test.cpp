@@ -23,6 +23,8 @@ const testing::AcceptedExtremes kAccepted = {
     {"write_timeout_ms", "----"},
     {"keep_alive_ms", "----"},
     {"request_timeout_ms", "----"},
+    {"queue_timeout_ms", "--+-"},
+    {"resume_timeout_ms", "--+-"},
     {"drain_timeout_ms", "----"},
     {"node_suspect_ms", "----"},
     {"node_dead_ms", "----"},

@@ -40,10 +40,10 @@ TEST(CoordinatorProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
 
 TEST(CoordinatorProbes, AnOutcomeThatANodeMadeUpIsOther) {
   Page page;
-  page.probes.request_started();
-  page.probes.request_finished("made_up", std::chrono::milliseconds{5});
-  page.probes.request_started();
-  page.probes.request_finished("decode_failed", std::chrono::milliseconds{5});
+  page.probes.request_started("queued");
+  page.probes.request_finished("made_up", "queued", std::chrono::milliseconds{5});
+  page.probes.request_started("queued");
+  page.probes.request_finished("decode_failed", "queued", std::chrono::milliseconds{5});
   EXPECT_TRUE(page.has("requests_total{outcome=\"other\"} 1")) << page.text();
   EXPECT_TRUE(page.has("requests_total{outcome=\"decode_failed\"} 1")) << page.text();
   EXPECT_TRUE(page.has("requests_running 0")) << page.text();

@@ -292,5 +292,27 @@ TEST_F(NodeTableTest, ANodeOfAnotherVersionGetsNoWork) {
   EXPECT_FALSE(table_.node(a_).takes_work());
 }
 
+TEST_F(NodeTableTest, ANodeWhoseConnectionBreaksIsLostAtOnce) {
+  EXPECT_EQ(table_.on_disconnected(a_), Change::kNone) << "it was not there";
+  table_.on_welcome(a_, welcome(7));
+  EXPECT_EQ(table_.on_disconnected(a_), Change::kLost);
+  EXPECT_EQ(state(), NodeState::kConnecting);
+  EXPECT_EQ(table_.on_disconnected(a_), Change::kNone);
+  EXPECT_EQ(table_.due_for_hello().front(), a_);
+  EXPECT_EQ(table_.on_welcome(a_, welcome(7)), Change::kReady);
+  EXPECT_EQ(table_.n_false_deaths(), 0u);
+}
+
+TEST_F(NodeTableTest, ASilentNodeThatComesBackWasSuspectedWrongly) {
+  table_.on_welcome(a_, welcome(7));
+  watch(milliseconds(2000));
+  ASSERT_EQ(state(), NodeState::kDead);
+  table_.on_welcome(a_, welcome(8));
+  EXPECT_EQ(table_.n_false_deaths(), 0u) << "it restarted";
+  watch(milliseconds(2000));
+  table_.on_welcome(a_, welcome(8));
+  EXPECT_EQ(table_.n_false_deaths(), 1u);
+}
+
 }  // namespace
 }  // namespace lockstep

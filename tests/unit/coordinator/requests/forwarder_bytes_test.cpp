@@ -58,7 +58,7 @@ TEST_F(ForwarderBytes, EveryEndGivesItsBytesBack) {
       {"timeout",
        [&] {
          clock_.advance(milliseconds(1001));
-         forwarder_->expire();
+         forwarder_->tick();
        }},
       {"shutdown", [&] { forwarder_->end_everything(); }},
   };

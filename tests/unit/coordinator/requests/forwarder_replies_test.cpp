@@ -55,21 +55,21 @@ TEST_F(ForwarderTest, DuplicatesAndZombiesAreDropped) {
   EXPECT_EQ(replies_->all<wire::Tokens>().size(), 2u);
 }
 
-TEST_F(ForwarderTest, AGapEndsTheRequestAndStopsTheNode) {
+TEST_F(ForwarderTest, WithoutAnotherNodeAGapEndsTheRequestAndStopsTheNode) {
   node_is_ready(0);
   forwarder_->submit(client(), generate());
   tokens({1}, 0);
   tokens({3}, 2);
-  EXPECT_EQ(only_error().code, ErrorCode::kInternal);
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
   EXPECT_EQ(links_.all<wire::Cancel>().size(), 1u);
   EXPECT_EQ(forwarder_->n_inflight(), 0u);
 }
 
-TEST_F(ForwarderTest, AChoiceThatDoesNotExistEndsTheRequest) {
+TEST_F(ForwarderTest, AChoiceThatDoesNotExistIsAsBadAsAGap) {
   node_is_ready(0);
   forwarder_->submit(client(), generate("r", 2));
   tokens({1}, 0, 1, 2);
-  EXPECT_EQ(only_error().code, ErrorCode::kInternal);
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
 }
 
 TEST_F(ForwarderTest, ANodesErrorIsTheFinalMessage) {

@@ -60,13 +60,14 @@ TEST_F(ForwarderResendTest, TokenizingGoesElsewhereToo) {
   request.model = "m";
   request.prompt = "Hi";
   forwarder_->submit(client(), request);
-  const std::string id = links_.all<wire::Tokenize>()[0].request_id;
-  forwarder_->on_node_message(NodeId{0}, wire::ErrorReply{id, ErrorCode::kOverloaded, "no", ""});
+  const auto last_id = [&] { return links_.all<wire::Tokenize>().back().request_id; };
+  forwarder_->on_node_message(NodeId{0},
+                              wire::ErrorReply{last_id(), ErrorCode::kOverloaded, "no", ""});
   ASSERT_EQ(links_.all<wire::Tokenize>().size(), 2u);
   lose(1);
   ASSERT_EQ(links_.all<wire::Tokenize>().size(), 3u);
   EXPECT_EQ(links_.last_node(), NodeId{2});
-  forwarder_->on_node_message(NodeId{2}, wire::Tokenized{id, {1}, {}, 2048});
+  forwarder_->on_node_message(NodeId{2}, wire::Tokenized{last_id(), {1}, {}, 2048});
   EXPECT_EQ(replies_->n_final_messages(), 1u);
 }
 
@@ -77,15 +78,15 @@ TEST_F(ForwarderResendTest, AMistakeOfTheRequestIsNotTriedAgain) {
   EXPECT_EQ(nodes_asked().size(), 1u);
 }
 
-TEST_F(ForwarderResendTest, WhatHadOutputIsNotStartedAnew) {
+TEST_F(ForwarderResendTest, AStreamThatItsNodeEndsWithAnErrorHasEnded) {
   forwarder_->submit(client(), generate("refused"));
   tokens({1}, 0);
   error(0, ErrorCode::kOverloaded, "the client did not read");
   EXPECT_EQ(only_error().code, ErrorCode::kOverloaded);
   replies_->got.clear();
-  forwarder_->submit(client(), generate("lost"));
+  forwarder_->submit(client(), generate("failed"));
   tokens({1}, 0, 1, 0, 1);
-  lose(1);
+  error(1, ErrorCode::kDecodeFailed, "NaN");
   EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
   EXPECT_EQ(nodes_asked().size(), 2u);
 }
@@ -106,13 +107,17 @@ TEST_F(ForwarderResendTest, WhatALostNodeHadNotBegunRunsElsewhere) {
   EXPECT_TRUE(page_has("requests_lost_total 0")) << "nothing is lost";
 }
 
-TEST_F(ForwarderResendTest, ARestartedNodeDoesNotGetTheSameRequestAgain) {
+TEST_F(ForwarderResendTest, ARestartedNodeIsAnotherNode) {
   forwarder_->submit(client(), generate());
   links_.cut_off[1] = links_.cut_off[2] = true;
+  forwarder_->on_node_lost(NodeId{0});
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed)
+      << "the same process does not get it again";
+  EXPECT_EQ(nodes_asked(), std::vector<uint32_t>{0});
+  forwarder_->submit(client(), generate());
   node_is_ready(0, 2);
   forwarder_->on_node_lost(NodeId{0});
-  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
-  EXPECT_EQ(nodes_asked(), std::vector<uint32_t>{0});
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 0, 0}));
 }
 
 TEST_F(ForwarderResendTest, ARequestThatTookTwoNodesWithItGetsNoThird) {
@@ -158,10 +163,15 @@ TEST_F(ForwarderResendTest, WhatANodeCancelsByItselfIsNotTheClientsDoing) {
   EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1})) << "it had no output: another runs it";
   EXPECT_TRUE(replies_->got.empty());
   tokens({7}, 0, 1, 0, 1);
+  end.request_id = upstream();
+  end.attempt = 1;
   end.first_index = 1;
   forwarder_->on_node_message(NodeId{1}, end);
   forwarder_->on_node_message(NodeId{1}, wire::Done{upstream(), "cancelled", {}});
-  EXPECT_EQ(only_error().code, ErrorCode::kNoNodeReady);
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1, 2})) << "it had output: it is resumed";
+  EXPECT_EQ(links_.all<wire::Generate>().back().emitted,
+            (std::vector<wire::EmittedChoice>{{{7}, {}, {}}}));
+  EXPECT_EQ(replies_->n_final_messages(), 0u);
   for (const wire::Tokens& got : replies_->all<wire::Tokens>())
     EXPECT_FALSE(got.finish_reason.has_value());
 }

@@ -157,20 +157,47 @@ TEST(ZmqClients, RequestsSpreadOverTheNodes) {
   second.wait_request(1);
 }
 
-TEST(ZmqClients, ADeadNodeEndsItsStreamsWhileTheOthersGoOn) {
+// A node that is killed is noticed by its connection: long before the time that a silent node has.
+TEST(ZmqClients, ADeadNodesStreamsContinueAtAnotherWhileTheOthersGoOn) {
   FakeNode dying(FakeNode::hang_after(1)), living(FakeNode::hang_after(1));
   CoordinatorConfig config;
-  config.node_suspect_ms = 300;
-  config.node_dead_ms = 600;
+  config.node_suspect_ms = 300'000;
+  config.node_dead_ms = 600'000;
   CoordinatorHarness coordinator({&dying, &living}, config);
   WirePeer client(coordinator.app().zmq_endpoint());
   client.send(generate("a"));
   client.send(generate("b"));
   for (int i = 0; i < 2; ++i) client.expect<wire::Tokens>();
   dying.die();
+  const auto resumed = client.expect<wire::Tokens>();
+  EXPECT_EQ(resumed.first_index, 1u);
+  EXPECT_EQ(resumed.attempt, 1u);
+  EXPECT_EQ(living.wait_request(1).emitted, (std::vector<wire::EmittedChoice>{{{0}, {}, {}}}));
+  for (size_t i : {0, 1})
+    living.say(wire::Done{living.wait_request(i).request_id, "stop", {1, 0, 1}});
+  for (int i = 0; i < 2; ++i) client.expect<wire::Done>();
+}
+
+TEST(ZmqClients, AStreamWithoutAnotherNodeEndsAfterItsTime) {
+  FakeNode dying(FakeNode::hang_after(1));
+  CoordinatorConfig config;
+  config.resume_timeout_ms = 100;
+  CoordinatorHarness coordinator({&dying}, config);
+  WirePeer client(coordinator.app().zmq_endpoint());
+  client.send(generate("a"));
+  client.expect<wire::Tokens>();
+  dying.die();
   EXPECT_EQ(client.expect<wire::ErrorReply>().code, ErrorCode::kDecodeFailed);
-  living.say(wire::Done{living.wait_request(0).request_id, "stop", {1, 0, 1}});
-  client.expect<wire::Done>();
+}
+
+TEST(ZmqClients, OnlyACoordinatorSaysWhatWasEmitted) {
+  FakeNode node;
+  CoordinatorHarness coordinator({&node});
+  WirePeer client(coordinator.app().zmq_endpoint());
+  wire::Generate request = generate("a");
+  request.emitted = {{{1}, {}, {}}};
+  client.send(request);
+  EXPECT_EQ(client.expect<wire::ErrorReply>().param, "emitted");
 }
 
 }  // namespace

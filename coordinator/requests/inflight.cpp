@@ -1,0 +1,47 @@
+#include "coordinator/requests/inflight.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace lockstep {
+
+size_t Inflight::n_outputs() const {
+  return std::accumulate(
+      choices.begin(), choices.end(), size_t{0},
+      [](size_t n, const ChoiceProgress& choice) { return n + choice.ids.size(); });
+}
+
+bool Inflight::has_finished() const {
+  return is_generate() && std::all_of(choices.begin(), choices.end(),
+                                      [](const auto& c) { return c.finish_reason.has_value(); });
+}
+
+TokenOrder token_order(const Inflight& request, const wire::Tokens& tokens) {
+  if (tokens.epoch != request.node_epoch || tokens.attempt != request.attempt)
+    return TokenOrder::kStale;
+  if (tokens.choice >= request.choices.size()) return TokenOrder::kBroken;
+  const ChoiceProgress& choice = request.choices[tokens.choice];
+  if (choice.finish_reason) return TokenOrder::kStale;
+  const size_t n_received = choice.ids.size();
+  if (tokens.first_index == n_received) return TokenOrder::kNext;
+  const bool is_repeat = size_t{tokens.first_index} + tokens.ids.size() <= n_received;
+  return is_repeat ? TokenOrder::kStale : TokenOrder::kBroken;
+}
+
+std::vector<wire::EmittedChoice> emitted_of(const Inflight& request) {
+  const bool has_none =
+      std::all_of(request.choices.begin(), request.choices.end(), [](const ChoiceProgress& choice) {
+        return choice.ids.empty() && choice.n_skipped == 0 && !choice.finish_reason;
+      });
+  std::vector<wire::EmittedChoice> emitted;
+  if (has_none) return emitted;
+  for (const ChoiceProgress& choice : request.choices) {
+    wire::EmittedChoice& one = emitted.emplace_back();
+    one.ids = choice.ids;
+    one.finish_reason = choice.finish_reason;
+    if (choice.n_skipped > choice.ids.size()) one.count = choice.n_skipped;
+  }
+  return emitted;
+}
+
+}  // namespace lockstep
