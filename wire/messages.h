@@ -93,6 +93,9 @@ struct Accepted {
   std::string resume_token;               // always empty: exact resume does not exist yet
   std::vector<int32_t> prompt_token_ids;  // set if return_token_ids
   uint64_t prompt_tokens = 0;
+  // The request's limit of output tokens per choice, or the node's if the request has none. A
+  // resume must repeat it: nodes of one fingerprint may have room for different lengths.
+  uint64_t max_tokens = 0;
 };
 
 struct TopLogprob {

@@ -41,13 +41,13 @@ TimePoint run_batch(const BenchCase& c, int max_tokens, int32_t vocab_size, Engi
   if (!engine.post([ready = all_in.get_future().share()](EngineCore&) { ready.wait(); })) {
     throw LoadError("the engine takes no task");
   }
-  std::vector<Status> taken;
+  std::vector<Result<int32_t>> taken;
   taken.reserve(requests.size());
   for (GenerationRequest& request : requests) taken.push_back(engine.submit(std::move(request)));
   const TimePoint start = std::chrono::steady_clock::now();
   all_in.set_value();
-  for (const Status& status : taken) {
-    if (!status) throw LoadError(status.error().message);
+  for (const Result<int32_t>& submitted : taken) {
+    if (!submitted) throw LoadError(submitted.error().message);
   }
   sink.wait_all();
   if (!sink.failure().empty()) throw LoadError("a request failed: " + sink.failure());

@@ -59,7 +59,7 @@ class LocalGenerator final : public Generator {
     apply(options, request.sampling);
     const uint64_t n_prompt = request.prompt.size();
     const auto start = std::chrono::steady_clock::now();
-    TRY([[maybe_unused]] const Ok submitted, node_.engine().submit(std::move(request)));
+    TRY([[maybe_unused]] const int32_t max_tokens, node_.engine().submit(std::move(request)));
     return collect(start, n_prompt, on_text);
   }
 

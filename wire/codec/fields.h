@@ -93,6 +93,7 @@ struct Fields<Accepted> {
     v.field("resume_token", m.resume_token);
     v.field("prompt_token_ids", m.prompt_token_ids);
     v.required("prompt_tokens", m.prompt_tokens);
+    v.field("max_tokens", m.max_tokens);
   }
 };
 

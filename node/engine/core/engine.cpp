@@ -146,14 +146,16 @@ void Engine::stop() {
   }
 }
 
-Status Engine::submit(GenerationRequest request) {
+Result<int32_t> Engine::submit(GenerationRequest request) {
   Status accepted = impl_->admission.check(request);
+  const int32_t max_tokens = request.sampling.max_tokens;
   if (accepted) {
     accepted = impl_->mailbox.post(
         std::make_unique<LiveRequest>(std::move(request), impl_->config.limits.max_model_len));
   }
-  if (!accepted) ++impl_->n_rejected;
-  return accepted;
+  if (accepted) return max_tokens;
+  ++impl_->n_rejected;
+  return accepted.error();
 }
 
 void Engine::cancel(RequestId id) { impl_->mailbox.post_cancel(id); }

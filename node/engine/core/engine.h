@@ -80,9 +80,9 @@ class Engine {
   // RequestEnd, also if start() was never called.
   void stop();
 
-  // Checks the request (Admission::check) and queues it. On success exactly one RequestEnd follows;
-  // on an Error none.
-  Status submit(GenerationRequest request);
+  // Checks the request (Admission::check) and queues it. Returns its max_tokens. On success exactly
+  // one RequestEnd follows; on an Error none.
+  Result<int32_t> submit(GenerationRequest request);
   // Ignores unknown ids. The request's blocks are released within one step.
   void cancel(RequestId id);
   // Has the engine thread run the task between two turns; the task should take well under a step's

@@ -104,8 +104,9 @@ void RequestServer::submit(RequestId id, const wire::Generate& request, Generati
   if (request.return_token_ids) accepted.prompt_token_ids = *prompt;
   wanted.id = id;
   wanted.prompt = std::move(prompt).value();
-  const Status submitted = model_.engine.submit(std::move(wanted));
-  if (!submitted) return give_up(submitted.error());
+  const Result<int32_t> max_tokens = model_.engine.submit(std::move(wanted));
+  if (!max_tokens) return give_up(max_tokens.error());
+  accepted.max_tokens = static_cast<uint64_t>(*max_tokens);
   live->submitted = true;
   send_queue_.send(peer, accepted);
 }

@@ -74,7 +74,7 @@ inline NodeDescription full_description() {
 inline std::vector<Message> one_of_each() {
   return {
       full_generate(),
-      Accepted{"r-1", 77, "token", {1, 2, 3}, 3},
+      Accepted{"r-1", 77, "token", {1, 2, 3}, 3, 64},
       full_tokens(),
       TokensBatch{{full_tokens(), full_tokens()}},
       Done{"r-1", "length", {10, 8, 20}, CacheReceipt{"evicted", 8, 9, 1.5}},

@@ -91,7 +91,7 @@ TEST_P(EngineTest, ServesAndSleepsAndServesAgain) {
 
 TEST_P(EngineTest, RefusesWithoutAFinalMessage) {
   Running r(config());
-  const Status refused = r.engine.submit(request_of(1, {}, 5));
+  const Result<int32_t> refused = r.engine.submit(request_of(1, {}, 5));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidRequest);
   EXPECT_EQ(r.engine.submit(request_of(2, {1}, 1000)).error().code,
@@ -109,7 +109,7 @@ TEST_P(EngineTest, AFullQueueIsOverloadedWithTheNumbers) {
   c.max_queued_requests = 3;
   Running r(c, /*start=*/false);
   for (uint64_t id = 0; id < 3; ++id) ASSERT_TRUE(r.engine.submit(request_of(id, {1}, 2)));
-  const Status refused = r.engine.submit(request_of(3, {1}, 2));
+  const Result<int32_t> refused = r.engine.submit(request_of(3, {1}, 2));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
   EXPECT_THAT(refused.error().message, HasSubstr("3 requests are waiting, the queue holds 3"));
@@ -146,7 +146,7 @@ TEST_P(EngineTest, ALiveIdIsAConflictAndAnEndedOneIsFree) {
   Running r(config(), /*start=*/false);
   ASSERT_TRUE(r.engine.submit(request_of(1, {1}, 2)));
   EXPECT_EQ(r.engine.submit(request_of(1, {1}, 2)).error().code, ErrorCode::kConflict);
-  Status again = Error{};
+  Result<int32_t> again = Error{};
   std::once_flag once;
   r.sink.after = [&](const EventBatch& batch) {
     if (batch.ends.empty()) return;
