@@ -46,6 +46,8 @@ struct EngineSnapshot {
   uint64_t n_context_shifts = 0;      // full contexts that were cut
   uint64_t n_tokens_after_shift = 0;  // tokens computed again after a context shift
   uint64_t n_tokens_not_loaded = 0;   // tokens computed because a load from host memory failed
+  // Tokens that resumed choices computed again: emitted ones, and those sampled again as proof.
+  uint64_t n_resumed_tokens = 0;
   uint64_t n_prompt_tokens = 0, n_cached_tokens = 0, n_output_tokens = 0;
   uint64_t n_lookup_tokens = 0, n_hit_tokens = 0;  // looked up in the prefix cache, and found
   uint64_t n_accepted = 0, n_stopped = 0, n_length = 0, n_cancelled = 0, n_failed = 0;

@@ -20,7 +20,7 @@ int32_t count_cached(const ScheduledChunk& chunk) {
   const Sequence& sequence = *chunk.sequence;
   if (fault(Fault::kCachedFromProcessed)) return sequence.n_prompt() - chunk.n_tokens;
   if (fault(Fault::kCachedFromPast)) return sequence.n_lost() - chunk.n_tokens;
-  return sequence.n_cached();
+  return sequence.n_cached_of_prompt();
 }
 
 }  // namespace
@@ -73,7 +73,8 @@ void EngineCore::accept(std::unique_ptr<LiveRequest> request) {
     request->retained_until = clock_.now() + retention->duration;
   }
   for (Choice& choice : request->choices) {
-    start_output(choice, tokenizer_);
+    if (!choice.sequence.is_open()) continue;  // it ended at another node
+    start_output(choice, tokenizer_, scheduler_.config().n_keep, block_size_);
     scheduler_.enqueue(choice.sequence);
   }
   requests_.add(std::move(request));
@@ -186,13 +187,22 @@ void EngineCore::count_admission(const ScheduledChunk& chunk) {
   }
   if (!chunk.is_new) {
     if (kv_cache_) count_recomputed(sequence);
-  } else if (sequence.choice() == 0) {
+    return;
+  }
+  if (sequence.is_resumed()) count_resumed(sequence);
+  if (sequence.choice() == sequence.owner().lead_choice) {
     const auto n_cached = static_cast<uint64_t>(count_cached(chunk));
     counters_.n_prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
     counters_.n_cached_tokens += n_cached;
     sequence.owner().usage.cached_tokens = n_cached;
     note_admission(sequence);
   }
+}
+
+// Counts the emitted tokens that are computed here because the prefix cache lacks them.
+void EngineCore::count_resumed(const Sequence& sequence) {
+  const int32_t n_there = std::max(sequence.n_cached(), sequence.n_prompt_known());
+  counters_.n_resumed_tokens += static_cast<uint64_t>(std::max(sequence.n_known() - n_there, 0));
 }
 
 void EngineCore::count_recomputed(const Sequence& sequence) {
@@ -313,6 +323,9 @@ void EngineCore::continue_sequence(Sequence& sequence) {
 }
 
 void EngineCore::take_sample(Choice& choice, size_t row) {
+  const std::span<const int32_t> emitted = emitted_ids(choice.sequence);
+  const auto index = static_cast<size_t>(choice.sequence.n_outputs());
+  if (index < emitted.size()) return prove(choice, emitted[index], result_.ids[row]);
   const SampledToken token = {
       .id = result_.ids[row],
       .logprob = result_.logprobs[row],
@@ -321,6 +334,13 @@ void EngineCore::take_sample(Choice& choice, size_t row) {
   ++counters_.n_output_tokens;
   const auto reason = add_output(choice, token, tokenizer_, events_);
   if (reason) requests_.end_choice(choice, *reason);
+}
+
+// The client already has this token: it is compared instead of delivered.
+void EngineCore::prove(Choice& choice, int32_t emitted, int32_t sampled) {
+  ++counters_.n_resumed_tokens;
+  if (sampled == emitted) return repeat_output(choice, sampled, tokenizer_);
+  recovery_.resume_failed(choice.sequence, emitted, sampled);
 }
 
 void EngineCore::deliver_events() {

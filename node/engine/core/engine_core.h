@@ -70,6 +70,7 @@ class EngineCore {
  private:
   void submit_step(Schedule& schedule);
   void count_admission(const ScheduledChunk& chunk);
+  void count_resumed(const Sequence& sequence);
   void count_recomputed(const Sequence& sequence);
   void plan(Schedule& schedule);
   void note_admission(Sequence& sequence);
@@ -83,6 +84,7 @@ class EngineCore {
   void finish_chunk(const ScheduledChunk& chunk, size_t seq, size_t sample_idx);
   void continue_sequence(Sequence& sequence);
   void take_sample(Choice& choice, size_t row);
+  void prove(Choice& choice, int32_t emitted, int32_t sampled);
   void fail_first_waiting();
 
   void note_violation(int rule);

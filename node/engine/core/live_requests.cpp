@@ -1,5 +1,7 @@
 #include "node/engine/core/live_requests.h"
 
+#include <algorithm>
+
 #include "common/check.h"
 #include "common/log.h"
 
@@ -11,9 +13,11 @@ LiveRequests::LiveRequests(Scheduler& scheduler, FailureRecovery& recovery, Even
 
 void LiveRequests::add(std::unique_ptr<LiveRequest> request) {
   const RequestId id = request->request.id;
-  if (request->request.deadline) deadlines_.emplace(*request->request.deadline, id);
+  LiveRequest& added = *request;
+  if (added.request.deadline) deadlines_.emplace(*added.request.deadline, id);
   const bool is_new = live_.emplace(id, std::move(request)).second;
   CHECK(is_new);
+  if (added.n_choices_open == 0) end_request(added, added.first_reason, ErrorCode::kInternal);
 }
 
 void LiveRequests::end_choice(Choice& choice, FinishReason reason) {
@@ -64,8 +68,9 @@ void LiveRequests::end_open_choices(LiveRequest& request, FinishReason reason) {
   for (Choice& choice : request.choices) {
     const Sequence& sequence = choice.sequence;
     if (!sequence.is_open()) continue;
-    events_.begin_choice(request.request.id, sequence.choice(),
-                         static_cast<uint32_t>(sequence.n_outputs()));
+    const size_t n_sent =
+        std::max(emitted_ids(sequence).size(), static_cast<size_t>(sequence.n_outputs()));
+    events_.begin_choice(request.request.id, sequence.choice(), static_cast<uint32_t>(n_sent));
     events_.end_choice(reason);
     retire(choice, reason);
   }

@@ -27,7 +27,7 @@ class LiveRequests {
   LiveRequests(Scheduler& scheduler, FailureRecovery& recovery, EventBuffer& events,
                const Clock& clock);
 
-  // The id must not be live (CHECK).
+  // The id must not be live (CHECK). A request whose choices have all ended elsewhere ends at once.
   void add(std::unique_ptr<LiveRequest> request);
   // Some live request; null if there is none.
   const LiveRequest* any() const { return live_.empty() ? nullptr : live_.begin()->second.get(); }

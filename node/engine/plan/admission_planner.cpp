@@ -178,6 +178,7 @@ bool AdmissionPlanner::defer(Sequence& sequence) {
 // sequence would save.
 int32_t AdmissionPlanner::n_blocks_worth_waiting_for(const Sequence& other, int32_t n_computed,
                                                      const Sequence& sequence) const {
+  if (sequence.n_cuts() > 0) return 0;  // its context does not begin with its prompt
   const int32_t block_size = scheduler_.limits().block_size;
   const auto n_useful = static_cast<size_t>((sequence.n_prompt() - 1) / block_size);
   std::span<const uint64_t> wanted = sequence.owner().prefix.blocks;
@@ -189,7 +190,9 @@ int32_t AdmissionPlanner::n_blocks_worth_waiting_for(const Sequence& other, int3
   const auto n_saved = static_cast<int32_t>(end - next) * block_size;
   const auto n_blocks = static_cast<int32_t>(end);
   const int32_t n_left = n_blocks * block_size - n_computed;
-  const bool is_worth_it = n_saved > 0 && other.n_outputs() == 0 && n_left <= 2 * n_saved;
+  const bool is_at_prompt =
+      other.n_outputs() == 0 || (other.is_resumed() && other.n_cuts() == 0 && n_left > 0);
+  const bool is_worth_it = n_saved > 0 && is_at_prompt && n_left <= 2 * n_saved;
   return is_worth_it ? n_blocks : 0;
 }
 

@@ -37,7 +37,7 @@ CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
   CacheReceipt receipt;
   const LiveRequest& request = sequence.owner();
   if (!request.takes_part_in_cache) return receipt;
-  receipt.n_matched = sequence.n_cached();
+  receipt.n_matched = sequence.n_cached_of_prompt();
   const int32_t block_size = scheduler.limits().block_size;
   // Only full blocks count as reusable, although tokens of one more may match a cached block.
   const int32_t n_reusable = (sequence.n_prompt() - 1) / block_size * block_size;

@@ -11,7 +11,7 @@ namespace lockstep {
 class Scheduler;
 class Sequence;
 
-// `sequence` is the request's choice 0 and has just been admitted for the first time.
+// `sequence` is the request's lead choice and has just been admitted for the first time.
 CacheReceipt explain_match(const Sequence& sequence, const Scheduler& scheduler,
                            const CacheHistory& history, Clock::TimePoint now);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "node/engine/queue/emitted_check.h"
 #include "node/kv/pool/block_table.h"
 
 namespace lockstep {
@@ -71,7 +72,8 @@ Status Admission::check(GenerationRequest& request) const {
   TRY([[maybe_unused]] Ok ids, check_ids(request));
   // A small vocabulary may have fewer tokens than log-probabilities were requested.
   request.sampling.n_logprobs = std::min(request.sampling.n_logprobs, tokenizer_.vocab_size());
-  return check_length(request);
+  TRY([[maybe_unused]] Ok length, check_length(request));
+  return check_emitted(request, tokenizer_);
 }
 
 Status Admission::check_ids(const GenerationRequest& request) const {

@@ -57,10 +57,10 @@ void WaitingQueue::erase(Sequence& sequence) {
   shortest_[tenant_of(sequence)].erase(&sequence);
 }
 
-// The first choice stands for its request; a requeued one no longer counts as new.
+// The lead choice stands for its request; a requeued one no longer counts as new.
 void WaitingQueue::count(const Sequence& sequence, int sign) {
   n_sequences_ += sign;
-  if (sequence.choice() != 0 || !sequence.is_new()) return;
+  if (sequence.choice() != sequence.owner().lead_choice || !sequence.is_new()) return;
   n_new_requests_ += sign;
   n_new_tokens_ += sign * int64_t{sequence.n_prompt()};
 }

@@ -13,13 +13,14 @@
 namespace lockstep {
 
 enum class DecodeFailureCause : uint8_t {
-  kNonfinite,      // a row's logits held a NaN or an Inf
-  kCompute,        // a rank threw
-  kCommunication,  // a collective timed out or was aborted
-  kPlanMismatch,   // ranks had different plans, or a result belonged to another step
-  kHostMemory,     // a host KV block was not what had been stored; never fails a request
+  kNonfinite,       // a row's logits held a NaN or an Inf
+  kCompute,         // a rank threw
+  kCommunication,   // a collective timed out or was aborted
+  kPlanMismatch,    // ranks had different plans, or a result belonged to another step
+  kHostMemory,      // a host KV block was not what had been stored; never fails a request
+  kResumeMismatch,  // a resumed output was not sampled as it was emitted; never retried
 };
-inline constexpr size_t kNumDecodeFailureCauses = 5;
+inline constexpr size_t kNumDecodeFailureCauses = 6;
 
 struct DecodeFailures {
   using Counters = std::array<uint64_t, kNumDecodeFailureCauses>;  // by cause
@@ -42,7 +43,7 @@ struct DecodeFailures {
 
 constexpr std::string_view to_string(DecodeFailureCause cause) {
   constexpr std::array<std::string_view, kNumDecodeFailureCauses> kNames = {
-      "nonfinite", "compute", "communication", "plan_mismatch", "host_memory"};
+      "nonfinite", "compute", "communication", "plan_mismatch", "host_memory", "resume_mismatch"};
   return kNames[static_cast<size_t>(cause)];
 }
 

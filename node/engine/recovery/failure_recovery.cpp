@@ -71,6 +71,15 @@ void FailureRecovery::row_failed(const Sequence& sequence) {
   fail_request_(sequence.owner(), non_finite_message(sequence));
 }
 
+void FailureRecovery::resume_failed(const Sequence& sequence, int32_t emitted, int32_t sampled) {
+  const std::string message =
+      str("resume mismatch: output token ", sequence.n_outputs(), " of choice ", sequence.choice(),
+          " was emitted as ", emitted, " and is sampled here as ", sampled);
+  log(LogLevel::kError, message);
+  failures_.failed(DecodeFailureCause::kResumeMismatch);
+  fail_request_(sequence.owner(), message);
+}
+
 void FailureRecovery::step_succeeded() {
   if (is_recovering()) bisection_.succeeded();
 }

@@ -33,14 +33,17 @@ class FailureRecovery {
   // Ends a request with kDecodeFailed and this message; calls forget() for its sequences.
   using FailRequest = std::function<void(LiveRequest&, std::string message)>;
 
-  // The clock must outlive this object. step_failed() calls both functions, row_failed() the
-  // second.
+  // The clock must outlive this object. step_failed() calls both functions, row_failed() and
+  // resume_failed() the second.
   FailureRecovery(const Clock& clock, UndoSteps undo_steps, FailRequest fail_request);
 
   // A step of these sequences failed; `result` may be overwritten while the steps are undone.
   void step_failed(const StepResult& result, std::vector<Sequence*> sequences);
   // The logits of the sequence's next token held a NaN or an Inf: its request fails.
   void row_failed(const Sequence& sequence);
+  // The sequence's next token is one that its client already has, `emitted`, but another one was
+  // sampled: its request fails.
+  void resume_failed(const Sequence& sequence, int32_t emitted, int32_t sampled);
   void step_succeeded();
   // The sequence has ended, for any reason.
   void forget(const Sequence& sequence);

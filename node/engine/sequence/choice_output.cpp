@@ -17,12 +17,6 @@ bool ends_choice(int32_t id, int32_t n_outputs, const SamplingParams& params,
   return contains(params.stop_token_ids, id);
 }
 
-// Stop strings are searched for after min_tokens outputs, from the next character boundary on.
-void watch_for_stops(Choice& choice, const SamplingParams& params) {
-  if (choice.sequence.n_outputs() < params.min_tokens || !choice.decoder.holds_nothing()) return;
-  choice.decoder.watch_for_stops();
-}
-
 void add_token(const SampledToken& token, const SamplingParams& params, EventBuffer& events) {
   events.add_id(token.id);
   if (params.n_logprobs < 0) return;
@@ -32,9 +26,49 @@ void add_token(const SampledToken& token, const SamplingParams& params, EventBuf
 
 }  // namespace
 
-void start_output(Choice& choice, const Tokenizer& tokenizer) {
+void start_text(StreamDecoder& decoder, const SamplingParams& params, const Tokenizer& tokenizer) {
+  decoder.start(tokenizer, params.stop, /*watches_for_stops=*/params.min_tokens == 0);
+}
+
+std::optional<OutputEnd> decode_output(StreamDecoder& decoder, int32_t id, int32_t n_outputs,
+                                       const SamplingParams& params, const Tokenizer& tokenizer,
+                                       std::string& text) {
+  if (ends_choice(id, n_outputs, params, tokenizer)) {
+    decoder.finish(text);
+    return OutputEnd{.reason = FinishReason::kStop, .stop_token = id};
+  }
+  const int stop = decoder.push(id, text);
+  if (stop >= 0) return OutputEnd{.reason = FinishReason::kStop, .stop_string = stop};
+  if (n_outputs == params.max_tokens) {
+    decoder.finish(text);
+    return OutputEnd{.reason = FinishReason::kLength};
+  }
+  // Stop strings are searched for after min_tokens outputs, from the next character boundary on.
+  if (!decoder.watches_for_stops() && n_outputs >= params.min_tokens && decoder.holds_nothing()) {
+    decoder.watch_for_stops();
+  }
+  return std::nullopt;
+}
+
+void start_output(Choice& choice, const Tokenizer& tokenizer, int32_t n_keep, int32_t block_size) {
   const SamplingParams& params = choice.sequence.owner().request.sampling;
-  choice.decoder.start(tokenizer, params.stop, /*watches_for_stops=*/params.min_tokens == 0);
+  start_text(choice.decoder, params, tokenizer);
+  std::span<const int32_t> outputs = emitted_ids(choice.sequence);
+  outputs = outputs.first(outputs.size() - std::min(outputs.size(), kResumeProof));
+  std::string text;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    text.clear();
+    decode_output(choice.decoder, outputs[i], static_cast<int32_t>(i) + 1, params, tokenizer, text);
+  }
+  choice.sequence.resume(outputs, n_keep, block_size);
+}
+
+void repeat_output(Choice& choice, int32_t id, const Tokenizer& tokenizer) {
+  Sequence& sequence = choice.sequence;
+  std::string text;
+  sequence.append_output(id);
+  decode_output(choice.decoder, id, sequence.n_outputs(), sequence.owner().request.sampling,
+                tokenizer, text);
 }
 
 std::optional<FinishReason> add_output(Choice& choice, const SampledToken& token,
@@ -46,24 +80,14 @@ std::optional<FinishReason> add_output(Choice& choice, const SampledToken& token
   add_token(token, params, events);
   sequence.append_output(token.id);
 
-  const int32_t n_outputs = sequence.n_outputs();
-  if (ends_choice(token.id, n_outputs, params, tokenizer)) {
-    choice.decoder.finish(events.text());
-    events.end_choice(FinishReason::kStop, {}, token.id);
-    return FinishReason::kStop;
-  }
-  const int stop = choice.decoder.push(token.id, events.text());
-  if (stop >= 0) {
-    events.end_choice(FinishReason::kStop, params.stop.strings[static_cast<size_t>(stop)]);
-    return FinishReason::kStop;
-  }
-  if (n_outputs == params.max_tokens) {
-    choice.decoder.finish(events.text());
-    events.end_choice(FinishReason::kLength);
-    return FinishReason::kLength;
-  }
-  if (!choice.decoder.watches_for_stops()) watch_for_stops(choice, params);
-  return std::nullopt;
+  const std::optional<OutputEnd> end = decode_output(choice.decoder, token.id, sequence.n_outputs(),
+                                                     params, tokenizer, events.text());
+  if (!end) return std::nullopt;
+  const std::string_view stop_string =
+      end->stop_string < 0 ? std::string_view()
+                           : params.stop.strings[static_cast<size_t>(end->stop_string)];
+  events.end_choice(end->reason, stop_string, end->stop_token);
+  return end->reason;
 }
 
 }  // namespace lockstep

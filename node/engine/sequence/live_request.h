@@ -33,6 +33,10 @@ struct LiveRequest {
     }
     n_choices_open = n_choices_held = n;
     usage.prompt_tokens = request.prompt.size();
+    for (size_t i = 0; i < request.emitted.size(); ++i) take_emitted(i);
+    while (lead_choice + 1 < choices.size() && !choices[lead_choice].sequence.is_open()) {
+      ++lead_choice;
+    }
   }
   LiveRequest(const LiveRequest&) = delete;
   LiveRequest& operator=(const LiveRequest&) = delete;
@@ -42,13 +46,32 @@ struct LiveRequest {
   PrefixHashes prefix;                // of the prompt, if takes_part_in_cache
   std::vector<Choice> choices;        // [n]
   Clock::TimePoint retained_until{};  // only if the request asks for retention
+  uint32_t lead_choice = 0;           // the first one that runs; all before it ended elsewhere
   int32_t n_choices_open = 0;         // choices that have not ended
   int32_t n_choices_held = 0;         // choices that still hold a slot, blocks or a queue entry
   Usage usage;
-  std::optional<CacheReceipt> cache;                // of choice 0, once it is admitted
+  std::optional<CacheReceipt> cache;                // of the lead choice, once it is admitted
   FinishReason first_reason = FinishReason::kStop;  // of choice 0, once it has ended
   std::string message;                              // why the request failed
+
+ private:
+  // A choice that has ended elsewhere does not run.
+  void take_emitted(size_t choice) {
+    const EmittedOutput& output = request.emitted[choice];
+    usage.completion_tokens += output.ids.size();
+    if (!output.finished) return;
+    choices[choice].sequence.release();
+    --n_choices_open;
+    --n_choices_held;
+    if (choice == 0) first_reason = *output.finished;
+  }
 };
+
+// The output tokens of the sequence's choice that the client already has.
+inline std::span<const int32_t> emitted_ids(const Sequence& sequence) {
+  const std::vector<EmittedOutput>& emitted = sequence.owner().request.emitted;
+  return emitted.empty() ? std::span<const int32_t>() : emitted[sequence.choice()].ids;
+}
 
 // The index of the sequence's tenant in EngineConfig::tenants.
 inline size_t tenant_of(const Sequence& sequence) {

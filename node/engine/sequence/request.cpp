@@ -16,4 +16,12 @@ std::string_view to_string(FinishReason reason) {
   return "?";
 }
 
+std::optional<FinishReason> finish_reason_from_string(std::string_view name) {
+  for (const FinishReason reason : {FinishReason::kStop, FinishReason::kLength,
+                                    FinishReason::kCancelled, FinishReason::kError}) {
+    if (to_string(reason) == name) return reason;
+  }
+  return std::nullopt;
+}
+
 }  // namespace lockstep

@@ -46,6 +46,21 @@ struct CacheRetention {
   std::chrono::seconds duration{0};
 };
 
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
+std::string_view to_string(FinishReason reason);
+// The reason with this name; nothing if there is none.
+std::optional<FinishReason> finish_reason_from_string(std::string_view name);
+
+// The output of one choice that the client already has, from a node that ran the request before.
+struct EmittedOutput {
+  std::vector<int32_t> ids;                   // all of the choice's output tokens so far
+  std::optional<FinishReason> finished = {};  // kStop or kLength if the choice has ended
+};
+
+// A resumed choice samples so many of its last emitted tokens again, as proof that its output goes
+// on as it began.
+inline constexpr size_t kResumeProof = 8;
+
 struct GenerationRequest {
   RequestId id{};
   std::vector<int32_t> prompt;
@@ -55,15 +70,13 @@ struct GenerationRequest {
   // A request that has not ended by then ends with kDeadlineExceeded.
   std::optional<Clock::TimePoint> deadline = {};
   std::optional<CacheRetention> retention = {};
+  std::vector<EmittedOutput> emitted = {};  // [n], or empty if nothing was emitted
 };
-
-enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
-std::string_view to_string(FinishReason reason);
 
 struct Usage {
   uint64_t prompt_tokens = 0;      // counted once, whatever n is
   uint64_t cached_tokens = 0;      // prompt tokens read from the prefix cache
-  uint64_t completion_tokens = 0;  // over all choices
+  uint64_t completion_tokens = 0;  // over all choices, emitted ones included
 };
 
 // One choice's output from one step. The spans point into the EventBatch.
@@ -86,7 +99,7 @@ struct RequestEnd {
   // Of choice 0, unless the request as a whole was cancelled or failed.
   FinishReason reason = FinishReason::kStop;
   Usage usage;
-  std::optional<CacheReceipt> cache;       // of choice 0, if it was admitted
+  std::optional<CacheReceipt> cache;       // of the first choice that ran, if one did
   ErrorCode error = ErrorCode::kInternal;  // valid when reason is kError
   std::string_view message;
 };

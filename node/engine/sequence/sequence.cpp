@@ -64,11 +64,28 @@ void Sequence::transition(SeqState to) {
 }
 
 std::span<const int32_t> Sequence::tokens() const {
-  return is_new() ? std::span(owner_->request.prompt) : std::span(tokens_);
+  return tokens_.empty() ? std::span(owner_->request.prompt) : std::span(tokens_);
 }
 
 const PrefixHashes& Sequence::prefix() const {
   return n_outputs_ > 0 && is_waiting() ? prefix_ : owner_->prefix;
+}
+
+void Sequence::resume(std::span<const int32_t> outputs, int32_t n_keep, int32_t block_size) {
+  CHECK(is_waiting() && tokens_.empty());
+  if (outputs.empty()) return;
+  start_context();
+  for (const int32_t token : outputs) {
+    append_output(token);
+    if (is_full()) drop(context_cut(n_known(), n_prompt_known_, n_keep));
+  }
+  requeue_reason_ = RequeueReason::kResumed;
+  hash_context(block_size);
+}
+
+void Sequence::start_context() {
+  const std::vector<int32_t>& prompt = owner_->request.prompt;
+  tokens_.assign(prompt.begin(), prompt.end());
 }
 
 void Sequence::admit(SeqSlot slot, BlockTable table, PrefixChain chain, int32_t n_cached,
@@ -80,11 +97,9 @@ void Sequence::admit(SeqSlot slot, BlockTable table, PrefixChain chain, int32_t 
   partial_ = std::move(partial);
   host_ = std::move(host);
   first_own_block_ = static_cast<size_t>(table_.n_blocks());
-  if (is_new()) {
-    const std::vector<int32_t>& prompt = owner_->request.prompt;
-    tokens_.reserve(static_cast<size_t>(n_tokens_max_));
-    tokens_.assign(prompt.begin(), prompt.end());
-  }
+  tokens_.reserve(static_cast<size_t>(n_tokens_max_));
+  if (tokens_.empty()) start_context();
+  was_admitted_ = true;
   n_prefill_ = n_known();
   n_cached_ = n_computed_ = n_cached;
   CHECK(n_cached < n_prefill_);
@@ -132,6 +147,12 @@ void Sequence::requeue(RequeueReason reason, int32_t block_size) {
 }
 
 void Sequence::cut(const ContextCut& cut, int32_t block_size) {
+  drop(cut);
+  requeue(RequeueReason::kCut, block_size);
+  n_lost_ -= cut.n_dropped;
+}
+
+void Sequence::drop(const ContextCut& cut) {
   CHECK(cut.n_kept >= 0 && cut.n_dropped > 0 && cut.n_kept + cut.n_dropped < n_known());
   const auto first = tokens_.begin() + cut.n_kept;
   tokens_.erase(first, first + cut.n_dropped);
@@ -139,8 +160,6 @@ void Sequence::cut(const ContextCut& cut, int32_t block_size) {
   n_tokens_max_ =
       length_limit(n_known(), owner_->request.sampling.max_tokens - n_outputs_, max_context_);
   ++n_cuts_;
-  requeue(RequeueReason::kCut, block_size);
-  n_lost_ -= cut.n_dropped;
 }
 
 void Sequence::hash_context(int32_t block_size) {

@@ -30,6 +30,7 @@
 // chunk is a decode of one token.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -51,12 +52,13 @@ inline constexpr int kNSeqStates = 5;
 std::string_view to_string(SeqState state);
 bool is_legal_transition(SeqState from, SeqState to);
 
-// Why an admitted sequence was put back into the waiting queue.
+// Why a sequence whose context is more than its prompt was put into the waiting queue.
 enum class RequeueReason : uint8_t {
   kRestart,     // without a KV cache, each output token needs a pass over the whole context
   kPreempted,   // other sequences needed its blocks
   kCut,         // its context was full and was cut
   kLoadFailed,  // a block that it was to load was no longer in host memory
+  kResumed,     // it ran at another node before and is new here
 };
 
 class Sequence {
@@ -75,7 +77,8 @@ class Sequence {
   bool is_open() const { return is_waiting() || is_running(); }  // the choice has not ended
 
   int32_t n_prompt() const { return n_prompt_; }
-  // The context so far. Before the first admission it is the request's prompt, not a copy.
+  // The context so far. Before the first admission it is the request's prompt, not a copy, unless
+  // the sequence is resumed.
   int32_t n_known() const { return static_cast<int32_t>(tokens().size()); }
   std::span<const int32_t> tokens() const;  // [n_known]
   // How many of the context's tokens belong to the prompt; they come first.
@@ -86,6 +89,10 @@ class Sequence {
   int32_t n_computed() const { return n_computed_; }  // with keys and values, cached ones included
   // Tokens that the last admission found in the prefix cache, in host memory included.
   int32_t n_cached() const { return n_cached_; }
+  // Those of them that belong to the prompt; fewer than n_prompt.
+  int32_t n_cached_of_prompt() const {
+    return std::min({n_cached_, n_prompt_known_, n_prompt_ - 1});
+  }
   int32_t n_inflight() const { return n_inflight_; }
   int32_t n_samples_inflight() const { return n_samples_inflight_; }
   int32_t next_position() const { return n_computed_ + n_inflight_; }  // the next one to plan
@@ -117,15 +124,21 @@ class Sequence {
   void arrive(uint64_t arrival) { arrival_ = arrival; }
   // How often the sequence was preempted: it lost its blocks to other sequences.
   int32_t n_preemptions() const { return n_preemptions_; }
-  // Of the last requeue: its reason, and how many tokens of the kept context had keys and values.
+  // Of the last requeue, or of the resume: its reason, and how many tokens of the kept context had
+  // keys and values.
   RequeueReason requeue_reason() const { return requeue_reason_; }
   int32_t n_lost() const { return n_lost_; }
+  // The sequence has outputs of another node and was never requeued here.
+  bool is_resumed() const { return requeue_reason_ == RequeueReason::kResumed; }
   // The sequence has never been admitted.
-  bool is_new() const { return tokens_.empty(); }
+  bool is_new() const { return !was_admitted_; }
   // Hashes by which an admission now would look the sequence up in the prefix cache, if the request
   // uses the cache: of the context for a waiting sequence with outputs, else of the prompt.
   const PrefixHashes& prefix() const;
 
+  // Gives a new sequence outputs that another node sampled. Context shifts (n_keep: as in
+  // EngineConfig) cut the context where they did there. block_size: of the hashes in prefix().
+  void resume(std::span<const int32_t> outputs, int32_t n_keep, int32_t block_size);
   // Admits the sequence: it holds `slot` and a started block table. The table's blocks hold the
   // first n_cached tokens, some only once the first chunk has run: either the first own blocks are
   // loaded from `host`, or the first own block receives a copy of the first tokens of `partial`.
@@ -164,6 +177,8 @@ class Sequence {
 
  private:
   void transition(SeqState to);
+  void start_context();
+  void drop(const ContextCut& cut);
   void return_slot_and_blocks();
   void hash_context(int32_t block_size);
 
@@ -182,7 +197,7 @@ class Sequence {
   BlockRef partial_;
   std::vector<HostPin> host_;
   size_t first_own_block_ = 0;
-  PrefixHashes prefix_;  // of the context, once requeued with outputs
+  PrefixHashes prefix_;  // of the context, once requeued or resumed with outputs
   uint64_t arrival_ = 0;
   int32_t n_steps_deferred_ = 0;
   uint64_t deferred_at_ = 0;
@@ -194,7 +209,8 @@ class Sequence {
   bool has_token_ids_ = false;
   int32_t n_prefill_ = 0;
   int32_t n_cached_ = 0;
-  std::vector<int32_t> tokens_;  // empty until the first admission
+  bool was_admitted_ = false;
+  std::vector<int32_t> tokens_;  // empty until the first admission, unless resumed
   int32_t n_outputs_ = 0;
   int32_t n_computed_ = 0;
   int32_t n_inflight_ = 0;
