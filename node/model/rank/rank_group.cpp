@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cfenv>
 #include <condition_variable>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -21,6 +20,7 @@
 #include "common/threads/progress.h"
 #include "common/threads/threads.h"
 #include "kernels/kv_layout.h"
+#include "node/model/rank/communicator_group.h"
 #include "node/model/rank/rank.h"
 #include "node/model/weights/rope_table.h"
 
@@ -28,7 +28,6 @@ namespace lockstep {
 
 namespace {
 
-constexpr int kExitNoGroup = 70;  // EX_SOFTWARE of sysexits.h
 constexpr int kIdleSpins = 1000;  // tens of microseconds, in which the engine submits the next step
 // How long a rank sleeps before it looks at its device again, after so many looks.
 constexpr std::chrono::microseconds kBetweenLooks{20};
@@ -123,8 +122,6 @@ struct RankGroup::Impl {
   bool wait_for_plan(uint64_t n);
   void enqueue(Rank& rank, int idx, InFlight& step);
   void finish(Rank& rank, int idx, InFlight& step);
-  Result<DeviceProvider::Group> make_group();
-  void replace_communicators();
   InFlight& slot(uint64_t n) { return ring[n % kMaxStepsInFlight]; }
 
   // constant after construction
@@ -140,8 +137,7 @@ struct RankGroup::Impl {
   // [n_ranks * threads_per_rank], one a thread
   std::vector<ProgressCounter> progress;
 
-  // written by the engine thread while every rank is idle
-  std::vector<std::unique_ptr<Communicator>> communicators;
+  CommunicatorGroup communicators;
 
   std::array<InFlight, kMaxStepsInFlight> ring;
   uint64_t n_answered = 0;               // engine thread only
@@ -168,7 +164,8 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
       model(file.config()),
       plan(shard_or_throw(model, config.n_ranks)),
       rope(model, config.limits.max_model_len, ledger),
-      progress(static_cast<size_t>(config.n_ranks) * static_cast<size_t>(config.threads_per_rank)) {
+      progress(static_cast<size_t>(config.n_ranks) * static_cast<size_t>(config.threads_per_rank)),
+      communicators(config, [this] { return sum_of(progress); }) {
   for (InFlight& step : ring) {
     step.plan.resize(step_plan_bytes(config.limits));
     step.outcomes.resize(plan.ranks.size());
@@ -176,7 +173,6 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
     step.result.resize(config.limits.max_samples, config.limits.max_seqs);
     step.kv_finite.assign(plan.ranks.size(), step.result.kv_finite);
   }
-  communicators = value_or_throw(make_group());
   try {
     start_ranks(file, ledger);
   } catch (...) {
@@ -195,32 +191,6 @@ void RankGroup::Impl::stop_ranks() {
   work.notify_all();
   for (std::thread& thread : threads) thread.join();
   threads.clear();
-}
-
-Result<DeviceProvider::Group> RankGroup::Impl::make_group() {
-  return config.devices->make_group(config.n_ranks,
-                                    {.tick = config.watch_tick,
-                                     .n_ticks = config.collective_ticks,
-                                     .progress = [this] { return sum_of(progress); }},
-                                    config.n_ranks * config.threads_per_rank);
-}
-
-// Every rank is idle. The streams of a node whose ranks cannot meet again continue elsewhere.
-void RankGroup::Impl::replace_communicators() {
-  std::string why_not;
-  try {
-    communicators.clear();  // first, since a group holds memory of the devices
-    Result<DeviceProvider::Group> group = make_group();
-    if (group) {
-      communicators = std::move(group).value();
-      return;
-    }
-    why_not = group.error().message;
-  } catch (const std::exception& error) {
-    why_not = error.what();
-  }
-  log(LogLevel::kError, str("the ranks cannot form a group again: ", why_not, "; exiting"));
-  std::_Exit(kExitNoGroup);
 }
 
 void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
@@ -307,7 +277,7 @@ void RankGroup::Impl::enqueue(Rank& rank, int idx, InFlight& step) {
   const auto i = static_cast<size_t>(idx);
   step.is_skipped[i] = broken ? 1 : 0;
   if (step.is_skipped[i] != 0) return;
-  if (!rank.enqueue({step.plan.data(), step.n_bytes}, step.nan_blocks, *communicators[i])) {
+  if (!rank.enqueue({step.plan.data(), step.n_bytes}, step.nan_blocks, communicators.of_rank(i))) {
     broken = true;
   }
 }
@@ -376,7 +346,7 @@ void RankGroup::wait_result(StepResult& result) {
   }
   result = step.result;  // no allocation once result's arrays have their size
   if (group.broken && group.n_answered == group.n_submitted) {
-    group.replace_communicators();
+    group.communicators.replace();
     group.broken = false;
   }
 }
