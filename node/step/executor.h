@@ -66,7 +66,8 @@ class Executor {
   // Blocks until the oldest submitted step is done.
   virtual void wait_result(StepResult& result) = 0;
   // Any thread. Grows several times a second while a step makes progress, however long the step
-  // takes; does not change while no step runs or all ranks hang.
+  // takes, and with every call while ranks meet again after a failed step, until the deadline for
+  // that. Does not change while no step runs or all ranks hang.
   virtual uint64_t progress() const { return 0; }
 };
 

@@ -47,6 +47,12 @@ class CudaDevices final : public DeviceProvider {
                         {.call = timeout.tick * timeout.n_ticks}, timeout.progress));
     return make_host_agreed(std::move(gpus), std::move(host));
   }
+  std::chrono::milliseconds longest_forming(int n_ranks) const override {
+    const NcclDeadlines deadlines;
+    // The communicators end one after another, and a group that does not form ends as well.
+    return n_ranks == 1 ? std::chrono::milliseconds{0}
+                        : deadlines.join + 2 * (n_ranks + 1) * deadlines.close;
+  }
 
  private:
   // constant after construction

@@ -3,6 +3,7 @@
 // process sees. Immutable; any thread.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ class DeviceProvider {
   using Group = std::vector<std::unique_ptr<Communicator>>;
   virtual Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
                                    int n_threads_in_process) const = 0;
+  // The longest that the end of one group of n_ranks and make_group() for the next may take,
+  // whether or not it succeeds. Zero: both only need memory.
+  virtual std::chrono::milliseconds longest_forming(int /*n_ranks*/) const { return {}; }
 };
 
 std::shared_ptr<const DeviceProvider> cpu_devices();

@@ -137,6 +137,7 @@ struct RankGroup::Impl {
   // [n_ranks * threads_per_rank], one a thread
   std::vector<ProgressCounter> progress;
 
+  const SteadyClock clock;
   CommunicatorGroup communicators;
 
   std::array<InFlight, kMaxStepsInFlight> ring;
@@ -165,7 +166,7 @@ RankGroup::Impl::Impl(const ModelFile& file, const RankGroupConfig& group_config
       plan(shard_or_throw(model, config.n_ranks)),
       rope(model, config.limits.max_model_len, ledger),
       progress(static_cast<size_t>(config.n_ranks) * static_cast<size_t>(config.threads_per_rank)),
-      communicators(config, [this] { return sum_of(progress); }) {
+      communicators(config, clock, [this] { return sum_of(progress); }) {
   for (InFlight& step : ring) {
     step.plan.resize(step_plan_bytes(config.limits));
     step.outcomes.resize(plan.ranks.size());
@@ -351,7 +352,9 @@ void RankGroup::wait_result(StepResult& result) {
   }
 }
 
-uint64_t RankGroup::progress() const { return sum_of(impl_->progress); }
+uint64_t RankGroup::progress() const {
+  return sum_of(impl_->progress) + impl_->communicators.progress();
+}
 
 const ModelConfig& RankGroup::model() const { return impl_->model; }
 
