@@ -82,8 +82,11 @@ class NullExecutor final : public Executor {
   void wait_result(StepResult& result) override {
     ASSERT_GT(n_unanswered_, 0);
     wait_while_held();
-    const StepPlanView view = plan_of(n_submitted_ - static_cast<uint64_t>(n_unanswered_));
-    run(view, result);
+    const uint64_t number = n_submitted_ - static_cast<uint64_t>(n_unanswered_);
+    if (fails_before_rotten_load && n_unanswered_ > 1 && loads_rotten_block(plan_of(number + 1))) {
+      fail_next_step = true;
+    }
+    run(plan_of(number), result);
     --n_unanswered_;
   }
 
@@ -122,6 +125,8 @@ class NullExecutor final : public Executor {
     return slot.token == token && slot.position == position;
   }
   bool fail_next_step = false;  // the next step that runs fails
+  // A step fails if the next one, which loads rotten host blocks, is in flight as well.
+  bool fails_before_rotten_load = false;
 
   // Called with every plan, on the engine's thread.
   std::function<void(const StepPlanView&)> on_submit;
@@ -214,6 +219,11 @@ class NullExecutor final : public Executor {
     }
     if (!result.bad_host_blocks.empty()) result.status = StepStatus::kBadHostBlock;
     return result.bad_host_blocks.empty();
+  }
+
+  bool loads_rotten_block(const StepPlanView& plan) const {
+    return std::ranges::any_of(plan.loads_from(),
+                               [this](int32_t from) { return rotten_host_blocks.contains(from); });
   }
 
   void copy_blocks(const StepPlanView& plan) {

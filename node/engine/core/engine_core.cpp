@@ -44,7 +44,7 @@ EngineCore::EngineCore(const EngineConfig& config, Executor& executor, const Tok
       scheduler_(config, pool_, cache_),
       writer_(config.limits, tokenizer),
       recovery_(
-          clock, [this](std::span<const HostBlockId> bad) { undo_steps(bad); },
+          clock, [this] { undo_steps(); },
           [this](LiveRequest& request, std::string message) {
             requests_.fail(request, ErrorCode::kDecodeFailed, std::move(message));
           }),
@@ -236,10 +236,16 @@ void EngineCore::finish_step() {
   }
 }
 
-// The step of result_ failed.
-void EngineCore::undo_steps(std::span<const HostBlockId> bad) {
+// The step of result_ failed. See FailureRecovery::UndoSteps.
+void EngineCore::undo_steps() {
+  std::vector<HostBlockId> bad = result_.bad_host_blocks;
   undo(schedule_of(result_.step));
-  while (n_in_flight_ > 0) undo(wait_step());
+  while (n_in_flight_ > 0) {
+    undo(wait_step());
+    if (result_.bad_host_blocks.empty()) continue;
+    log(LogLevel::kWarning, str("step ", result_.step, " failed too: ", result_.message));
+    bad.insert(bad.end(), result_.bad_host_blocks.begin(), result_.bad_host_blocks.end());
+  }
   scheduler_.quarantine(bad);
   scheduler_.requeue_failed_loads();
 }

@@ -77,7 +77,7 @@ class EngineCore {
   void note_loads(const Sequence& sequence);
   void finish_step();
   const Schedule& wait_step();
-  void undo_steps(std::span<const HostBlockId> bad);
+  void undo_steps();
   void undo(const Schedule& schedule);
   int max_in_flight() const { return static_cast<int>(schedules_.size()); }
   void check_result(const Schedule& schedule);

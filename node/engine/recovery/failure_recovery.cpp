@@ -30,9 +30,9 @@ void FailureRecovery::step_failed(const StepResult& result, std::vector<Sequence
   const StepStatus status = result.status;
   const std::string message = step_message(result);
   log(LogLevel::kWarning, message);
-  const std::vector<HostBlockId> bad = result.bad_host_blocks;
-  undo_steps_(bad);
-  if (!bad.empty()) {  // the sequences that load them are not to blame
+  const bool has_bad_host_blocks = !result.bad_host_blocks.empty();
+  undo_steps_();
+  if (has_bad_host_blocks) {  // the sequences that load them are not to blame
     if (is_recovering()) bisection_.repeat();
     failures_.retried(cause_of(status));
   } else if (!is_recovering()) {

@@ -27,9 +27,9 @@ struct LiveRequest;
 
 class FailureRecovery {
  public:
-  // Undoes the step that failed and all later ones, so that none is in flight, and takes these host
-  // blocks, whose content was wrong, out of use.
-  using UndoSteps = std::function<void(std::span<const HostBlockId> bad)>;
+  // Undoes the step that failed and all later ones, so that none is in flight, and takes the host
+  // blocks that any of them names as bad out of use.
+  using UndoSteps = std::function<void()>;
   // Ends a request with kDecodeFailed and this message; calls forget() for its sequences.
   using FailRequest = std::function<void(LiveRequest&, std::string message)>;
 

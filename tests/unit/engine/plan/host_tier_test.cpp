@@ -90,6 +90,31 @@ TEST_P(HostTierEngine, WhatIsNotWhatWasStoredIsComputedAnewAndFailsNoRequest) {
   EXPECT_EQ(s.n_host_blocks[static_cast<size_t>(HostBlockState::kPinned)], 0);
 }
 
+// A step fails while the one behind it, which is undone with it, has found bad blocks.
+TEST_P(HostTierEngine, BadBlocksAreQuarantinedWhicheverStepFailsWithThem) {
+  const EngineConfig config = tiered_config(GetParam());
+  NullExecutor::Options options = executor_options(config);
+  options.fail_status = StepStatus::kCommFailed;
+  CoreHarness h(config, options);
+  ASSERT_TRUE(h.accept(request_of(1, counting(1, 22), 5)));
+  h.run();
+  fill_with_strangers(h, 100);
+  for (int32_t block = 0; block < 64; ++block) h.executor.rotten_host_blocks.insert(block);
+  h.executor.fails_before_rotten_load = true;
+  ASSERT_TRUE(h.accept(request_of(3, counting(60, 6), 9)));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(h.turn());  // it decodes
+  GenerationRequest again = request_of(2, counting(1, 22), 5);
+  again.sampling.seed = 1;
+  ASSERT_TRUE(h.accept(std::move(again)));
+  while (h.core.snapshot().decode_failures.n_retried_in_all() == 0) ASSERT_TRUE(h.turn());
+  EXPECT_EQ(h.core.snapshot().n_host_bad, 5u);
+  h.run();
+  EXPECT_EQ(h.choice(2), h.choice(1));
+  EXPECT_EQ(h.choice(3).ids.size(), 9u);
+  EXPECT_EQ(h.core.snapshot().decode_failures.n_retried_in_all(), 1u) << "no block is loaded again";
+  EXPECT_EQ(h.core.snapshot().n_failed, 0u);
+}
+
 TEST_P(HostTierEngine, WhatAFailedStepWasToStoreIsForgotten) {
   const auto run = [&](uint64_t fail_step, int& n_stores_failed) {
     const EngineConfig config = tiered_config(GetParam());
