@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <cstring>
+#include <exception>
 #include <future>
 #include <thread>
 #include <utility>
@@ -50,15 +51,22 @@ void NcclHandle::abort() {
 }
 
 void NcclHandle::end(decltype(&ncclCommAbort) end) {
-  std::promise<void> returned;
-  const std::future<void> has_returned = returned.get_future();
-  std::thread ender([returned = std::move(returned), end, device_idx = device_idx_,
-                     memory = memory_, comm = std::exchange(comm_, nullptr)]() mutable {
+  auto last_call = [end, device_idx = device_idx_, memory = memory_,
+                    comm = std::exchange(comm_, nullptr)]() mutable {
     cudaSetDevice(device_idx);
     end(comm);
     memory.reset();
-    returned.set_value();
-  });
+  };
+  std::thread ender;
+  std::future<void> has_returned;
+  try {
+    std::packaged_task<void()> task(last_call);
+    has_returned = task.get_future();
+    ender = std::thread(std::move(task));
+  } catch (const std::exception&) {  // the system has no thread or no memory to give
+    last_call();
+    return;
+  }
   // A thread that hangs with its device is leaked; every other one is joined.
   if (has_returned.wait_for(close_deadline_) == std::future_status::ready) {
     ender.join();

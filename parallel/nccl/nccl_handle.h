@@ -1,6 +1,6 @@
 // NcclHandle: the ncclComm_t of one rank. Two threads never use it at once, since NCCL allows only
-// one inside a communicator. No wait is without end: a call that does not return in time is leaked
-// with its thread.
+// one inside a communicator. No wait is without end, unless the system has no thread left: a call
+// that does not return in time is leaked with its thread.
 #pragma once
 
 #include <chrono>
@@ -37,7 +37,9 @@ class NcclHandle {
 
  private:
   // Makes NCCL's last call on a thread of its own. If the call does not return in time, the thread
-  // and the memory are leaked (aborts that hang until the process ends are known).
+  // and the memory are leaked (aborts that hang until the process ends are known). If the system
+  // refuses the thread, the caller makes the call: without it the device would keep waiting, and a
+  // call that hangs is found by the watchdog.
   void end(decltype(&ncclCommAbort) end);
 
   // constant after construction

@@ -2,11 +2,13 @@
 // NCCL that fails, hangs or is slow. Over the emulated NCCL, which is told what to do wrong.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <future>
 #include <mutex>
 #include <numeric>
+#include <system_error>
 #include <thread>
 
 #include "tests/support/device_values.h"
@@ -287,6 +289,40 @@ TEST_F(NcclCommunicatorTest, AProcessThatNcclDoesNotTellHasItsDeadline) {
 }
 
 // --- The end ---
+
+// While it lives, the system refuses every new thread: no address space has room for its stack.
+class NoMoreThreads {
+ public:
+  NoMoreThreads() {
+    pthread_attr_init(&before_);
+    CHECK_EQ(pthread_getattr_default_np(&before_), 0);
+    pthread_attr_t huge;
+    pthread_attr_init(&huge);
+    CHECK_EQ(pthread_attr_setstacksize(&huge, size_t{1} << 60), 0);
+    CHECK_EQ(pthread_setattr_default_np(&huge), 0);
+    pthread_attr_destroy(&huge);
+  }
+  ~NoMoreThreads() {
+    pthread_setattr_default_np(&before_);
+    pthread_attr_destroy(&before_);
+  }
+  NoMoreThreads(const NoMoreThreads&) = delete;
+  NoMoreThreads& operator=(const NoMoreThreads&) = delete;
+
+ private:
+  pthread_attr_t before_{};
+};
+
+TEST_F(NcclCommunicatorTest, AGroupEndsEvenIfTheSystemRefusesTheThreadForIt) {
+  auto healthy = make(2, kPatient), aborted = make(2, kPatient);
+  aborted[0].communicator->abort();
+  const NoMoreThreads refusing;
+  EXPECT_THROW(std::thread([] {}).join(), std::system_error);
+  healthy.clear();
+  aborted.clear();
+  EXPECT_EQ(nccl_.stats().n_destroyed, 2);
+  EXPECT_EQ(nccl_.stats().n_aborted, 2);
+}
 
 TEST_F(NcclCommunicatorTest, AHealthyGroupIsFinalizedNotAborted) {
   make(3, kPatient).clear();
