@@ -1,9 +1,11 @@
 // LazyDevice: a device in this process's memory that behaves like a GPU as far as the host can see.
 // Its memory is filled with ones, copies move the bytes, and its stream runs nothing when it is
 // queued: an op runs when the stream is waited for, or bit by bit while an event is polled. Host
-// code that reads or writes too early therefore computes something else.
+// code that reads or writes too early therefore computes something else. While lazy_devices_hang,
+// nothing runs.
 #pragma once
 
+#include <atomic>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -15,6 +17,8 @@
 #include "parallel/devices/device_provider.h"
 
 namespace lockstep::testing {
+
+inline std::atomic<bool> lazy_devices_hang{false};
 
 class LazyStream final : public Stream {
  public:
@@ -80,7 +84,7 @@ class LazyStream final : public Stream {
   }
   void put(std::function<void()> work) { queue_.push_back(std::move(work)); }
   bool run_next() {
-    if (queue_.empty()) return false;
+    if (queue_.empty() || lazy_devices_hang) return false;
     queue_.front()();
     queue_.pop_front();
     return true;

@@ -57,7 +57,7 @@ void HostBlockStore::finish_stores(uint64_t n) {
 }
 
 bool HostBlockStore::load(HostBlockId from, uint64_t tag, BlockId to) {
-  if (n_pending_[static_cast<size_t>(raw(from))] != 0) {
+  if (is_pending(from)) {
     stream_.wait();
     finish_stores(n_stored());
   }

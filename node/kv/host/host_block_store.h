@@ -28,9 +28,13 @@ class HostBlockStore {
   uint64_t n_stored() const { return n_finished_ + pending_.size(); }  // ever
   // Computes the checksums of the first n of all stores ever queued. Their copies must be done.
   void finish_stores(uint64_t n);
+  // Whether a store of the block is not finished.
+  bool is_pending(HostBlockId block) const {
+    return n_pending_[static_cast<size_t>(raw(block))] != 0;
+  }
   // Queues the copy of a host block to the device. Returns false and queues nothing if the host
-  // block is not what was stored under this tag. Waits for the stream if the store of that block is
-  // not finished.
+  // block is not what was stored under this tag. Waits for the stream if is_pending(): a caller
+  // whose stream may hang waits in its own way first, and finishes the stores.
   [[nodiscard]] bool load(HostBlockId from, uint64_t tag, BlockId to);
 
   // The bytes of a host block, layer after layer.

@@ -22,7 +22,6 @@ int64_t StepSlot::bytes(const StepLimits& limits) {
 }
 
 StepInputs StepSlot::upload(const StepPlanView& plan) {
-  n_launched_ = n_done_ = 0;
   const std::span<const std::byte> bytes = plan.bytes();
   std::ranges::copy(bytes, plan_.on_host());
   plan_.upload(std::ssize(bytes), stream_);

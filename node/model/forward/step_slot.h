@@ -1,5 +1,5 @@
 // StepSlot: the memory and the events of one step in flight on one rank. A slot is used again when
-// its step is finished. Used by the rank's thread.
+// its step is finished and the slot is cleared. Used by the rank's thread.
 #pragma once
 
 #include <memory>
@@ -19,6 +19,8 @@ class StepSlot {
   // The device memory of a slot.
   static int64_t bytes(const StepLimits& limits);
 
+  // Forgets the layers of the step, which is over, so that the slot can be used again.
+  void clear() { n_launched_ = n_done_ = 0; }
   // Queues the copy of the plan to the device. The slot keeps the bytes.
   StepInputs upload(const StepPlanView& plan);
   const ForwardOutputs& outputs() const { return outputs_; }  // for ops
@@ -32,6 +34,8 @@ class StepSlot {
   const ForwardOutputs& host_outputs() const { return host_outputs_; }
   // The number of launched layers that are done. A CPU, which is done when it returns, counts none.
   int layers_done();
+  // The launched layers that are not done as far as layers_done() has seen; asks no device.
+  int layers_queued() const { return n_launched_ - n_done_; }
 
  private:
   Stream& stream_;

@@ -67,7 +67,7 @@ Transformer::Transformer(const ModelConfig& model, const ShardPlan& plan, int ra
 }
 
 CommResult Transformer::run(const StepInputs& inputs, StepSlot& slot, Communicator& communicator,
-                            const LogitsHook& on_logits) {
+                            const LayerGate& before_layer, const LogitsHook& on_logits) {
   CHECK(inputs.n_tokens <= limits_.max_tokens && inputs.n_samples <= limits_.max_samples);
   communicator_ = &communicator;
   in_ = inputs;
@@ -79,6 +79,7 @@ CommResult Transformer::run(const StepInputs& inputs, StepSlot& slot, Communicat
                 .row_bytes = in_.n_tokens});
   if (auto r = embed_tokens(); r != CommResult::kOk) return r;
   for (layer_ = 0; layer_ < model_.n_layers; ++layer_) {
+    if (auto r = before_layer(); r != CommResult::kOk) return r;
     if (auto r = run_layer(layer_); r != CommResult::kOk) return r;
     slot.layer_launched(layer_);
   }

@@ -29,6 +29,9 @@ namespace lockstep {
 // the stream may not have written them yet.
 using LogitsHook = std::function<void(uint64_t step, const View& logits)>;
 
+// Is called before each layer is queued, and may wait. The step ends if it does not return kOk.
+using LayerGate = std::function<CommResult()>;
+
 class Transformer {
  public:
   // References must outlive the object. cos_sin: of a RopeTable with every position of the limits.
@@ -37,10 +40,10 @@ class Transformer {
               const View& cos_sin, Stream& stream);
 
   // Queues one step, whose plan `slot` has uploaded as `inputs`. A result other than kOk means that
-  // a collective failed and the step has no result. on_logits, if set, is called on rank 0. The
-  // outputs are in the slot's device memory; those of the samples on rank 0 only.
+  // a collective or before_layer failed and the step has no result. on_logits, if set, is called on
+  // rank 0. The outputs are in the slot's device memory; those of the samples on rank 0 only.
   CommResult run(const StepInputs& inputs, StepSlot& slot, Communicator& communicator,
-                 const LogitsHook& on_logits);
+                 const LayerGate& before_layer, const LogitsHook& on_logits);
 
   // The current or last op, for messages: "layer 3, attention".
   std::string where() const;

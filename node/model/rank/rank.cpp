@@ -1,7 +1,9 @@
 #include "node/model/rank/rank.h"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
+#include <thread>
 #include <tuple>
 
 #include "common/log.h"
@@ -9,6 +11,13 @@
 namespace lockstep {
 
 namespace {
+
+// The most layers that are queued on a device and not done, of all steps. A queue takes about a
+// thousand launches, and a layer is some twenty; the launch beyond that waits inside the driver.
+constexpr int kMaxQueuedLayers = 32;
+
+constexpr int kEagerLooks = 1000;  // some hundred microseconds, before a wait sleeps between looks
+constexpr std::chrono::microseconds kBetweenLooks{20};
 
 BlockStoreShape kv_shape(const ModelConfig& model, const RankShard& shard,
                          const RankGroupConfig& config) {
@@ -57,6 +66,7 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
       rope_(rope, *device_, ledger),
       loaded_(load_weights(file, plan, rank, *device_, *stream_, ledger)),
       kv_(kv_shape(file.config(), plan.ranks[static_cast<size_t>(rank)], config), *device_, ledger),
+      passed_(stream_->make_event()),
       workspace_(file.config(), plan, rank, loaded_.weights, config.limits, *device_, ledger),
       transformer_(file.config(), plan, rank, config.limits, loaded_.weights, workspace_, kv_,
                    rope_.cos_sin(), *stream_),
@@ -116,7 +126,12 @@ RankOutcome Rank::launch_agreed(const StepPlanView& plan, std::span<const BlockI
     kv_.fill_with_nan(block, *stream_);
     progress_.bump();
   }
-  if (std::vector<HostBlockId> bad = load_from_host(plan); !bad.empty()) {
+  std::vector<HostBlockId> bad;
+  if (const CommResult waited = load_from_host(plan, communicator, bad);
+      waited != CommResult::kOk) {
+    return comm_failed(waited, "load from host memory");
+  }
+  if (!bad.empty()) {
     communicator.abort();
     RankOutcome outcome =
         failed(StepStatus::kBadHostBlock, "load from host memory",
@@ -127,7 +142,10 @@ RankOutcome Rank::launch_agreed(const StepPlanView& plan, std::span<const BlockI
   }
   begin_plan(plan, *stream_);
   StepSlot& slot = slot_of(n_queued_);
-  const CommResult result = transformer_.run(slot.upload(plan), slot, communicator, on_logits_);
+  const CommResult result = transformer_.run(
+      slot.upload(plan), slot, communicator,
+      [&] { return wait_until([this] { return has_room_for_layer(); }, communicator); },
+      on_logits_);
   if (result != CommResult::kOk) return comm_failed(result, transformer_.where());
   slot.download();
   return {};
@@ -153,6 +171,31 @@ void Rank::note_progress(Unfinished& step) {
   }
 }
 
+CommResult Rank::wait_until(const std::function<bool()>& is_true, Communicator& communicator) {
+  for (int n_looks = 0; !is_true(); ++n_looks) {
+    note_progress(oldest());
+    if (const CommResult result = communicator.check(); result != CommResult::kOk) return result;
+    if (n_looks < kEagerLooks) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kBetweenLooks);
+    }
+  }
+  return CommResult::kOk;
+}
+
+// Asks the device only if the layers that it was not seen to have done are too many.
+bool Rank::has_room_for_layer() {
+  const auto n_queued = [this] {
+    int n = 0;
+    for (const auto& slot : slots_) n += slot->layers_queued();
+    return n;
+  };
+  if (n_queued() < kMaxQueuedLayers) return true;
+  for (const auto& slot : slots_) slot->layers_done();
+  return n_queued() < kMaxQueuedLayers;
+}
+
 RankOutcome Rank::finish(StepResult* samples, std::span<uint8_t> kv_finite) {
   Unfinished& step = oldest();
   if (step.outcome.status != StepStatus::kOk) {
@@ -168,6 +211,7 @@ RankOutcome Rank::finish(StepResult* samples, std::span<uint8_t> kv_finite) {
   }
   if (host_kv_) host_kv_->finish_stores(step.n_stored);
   progress_.bump();
+  slot_of(n_finished_).clear();
   ++n_finished_;
   return std::move(step.outcome);
 }
@@ -191,17 +235,22 @@ void Rank::store_in_host(const StepPlanView& plan) {
   }
 }
 
-// Returns the host blocks that fail verification.
-std::vector<HostBlockId> Rank::load_from_host(const StepPlanView& plan) {
-  std::vector<HostBlockId> bad;
+CommResult Rank::load_from_host(const StepPlanView& plan, Communicator& communicator,
+                                std::vector<HostBlockId>& bad) {
   for (size_t i = 0; i < plan.loads_from().size(); ++i) {
     const HostBlockId from{plan.loads_from()[i]};
+    if (host_kv_->is_pending(from)) {
+      passed_->record();
+      const CommResult waited = wait_until([this] { return passed_->is_done(); }, communicator);
+      if (waited != CommResult::kOk) return waited;
+      host_kv_->finish_stores(host_kv_->n_stored());
+    }
     if (!host_kv_->load(from, plan.load_tags()[i], BlockId{plan.loads_to()[i]})) {
       bad.push_back(from);
     }
     progress_.bump();
   }
-  return bad;
+  return CommResult::kOk;
 }
 
 RankOutcome Rank::failed(StepStatus status, const std::string& where,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -79,13 +80,19 @@ class Rank {
   Unfinished& oldest() { return unfinished_[n_finished_ % unfinished_.size()]; }
   // Advances the progress counter for each layer that the device has done since the last call.
   void note_progress(Unfinished& step);
+  // Waits for the device while the communicator says that what is queued can still be done. A wait
+  // inside the driver would notice a rank that is gone only with the watchdog.
+  CommResult wait_until(const std::function<bool()>& is_true, Communicator& communicator);
+  bool has_room_for_layer();
   LogitsHook logits_hook();
   void read_samples(const StepPlanHeader& header, const ForwardOutputs& outputs,
                     StepResult& result) const;
   void read_kv_finite(const StepPlanView& plan, const ForwardOutputs& outputs,
                       std::span<uint8_t> kv_finite) const;
   void store_in_host(const StepPlanView& plan);
-  std::vector<HostBlockId> load_from_host(const StepPlanView& plan);
+  // Adds the host blocks that fail verification to `bad`.
+  CommResult load_from_host(const StepPlanView& plan, Communicator& communicator,
+                            std::vector<HostBlockId>& bad);
   RankOutcome failed(StepStatus status, const std::string& where, const std::string& cause) const;
   RankOutcome comm_failed(CommResult result, const std::string& where) const;
 
@@ -98,6 +105,7 @@ class Rank {
   LoadedWeights loaded_;
   BlockStore kv_;
   std::optional<HostBlockStore> host_kv_;  // set if there is a host tier
+  const std::unique_ptr<Event> passed_;    // for waits
   Workspace workspace_;
   Transformer transformer_;
   const LogitsHook on_logits_;  // empty unless the configuration has one
