@@ -23,15 +23,17 @@ HostBuffer take(int32_t n_blocks, int64_t block_bytes, Device& device, MemoryLed
 
 }  // namespace
 
-HostBlockStore::HostBlockStore(int32_t n_blocks, const BlockStore& kv, Device& device,
-                               Stream& stream, MemoryLedger& ledger)
+HostBlockStore::HostBlockStore(int32_t n_blocks, int32_t max_pending, const BlockStore& kv,
+                               Device& device, Stream& stream, MemoryLedger& ledger)
     : kv_(kv),
       stream_(stream),
       block_bytes_(kv_bytes_per_block(kv.shape())),
       n_blocks_(n_blocks),
       buffer_(take(n_blocks, block_bytes_, device, ledger)),
       checksums_(static_cast<size_t>(n_blocks)),
-      n_pending_(static_cast<size_t>(n_blocks)) {}
+      n_pending_(static_cast<size_t>(n_blocks)) {
+  pending_.reserve(static_cast<size_t>(max_pending));
+}
 
 std::span<std::byte> HostBlockStore::bytes_of(HostBlockId block) {
   CHECK(raw(block) >= 0 && raw(block) < n_blocks_);

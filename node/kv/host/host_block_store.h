@@ -17,11 +17,12 @@ namespace lockstep {
 
 class HostBlockStore {
  public:
-  // Allocates n_blocks host blocks for the blocks of `kv` on `device`. References must outlive the
-  // store; `stream` is one of the device. Throws LoadError naming the sizes if the memory cannot be
+  // Allocates n_blocks host blocks for the blocks of `kv` on `device`, and the bookkeeping of
+  // max_pending stores that are queued and not finished. References must outlive the store;
+  // `stream` is one of the device. Throws LoadError naming the sizes if the memory cannot be
   // allocated.
-  HostBlockStore(int32_t n_blocks, const BlockStore& kv, Device& device, Stream& stream,
-                 MemoryLedger& ledger);
+  HostBlockStore(int32_t n_blocks, int32_t max_pending, const BlockStore& kv, Device& device,
+                 Stream& stream, MemoryLedger& ledger);
 
   // Queues the copy of a block to host memory. finish_stores() computes its checksum.
   void store(BlockId from, HostBlockId to, uint64_t tag);

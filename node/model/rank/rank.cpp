@@ -76,7 +76,9 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
                                       ledger);
   }
   if (config.limits.n_host_kv_blocks > 0) {
-    host_kv_.emplace(config.limits.n_host_kv_blocks, kv_, *device_, *stream_, ledger);
+    host_kv_.emplace(config.limits.n_host_kv_blocks,
+                     max_unfinished() * config.limits.max_transfers(), kv_, *device_, *stream_,
+                     ledger);
   }
 }
 
@@ -209,11 +211,17 @@ RankOutcome Rank::finish(StepResult* samples, std::span<uint8_t> kv_finite) {
     if (samples != nullptr) read_samples(plan.header(), outputs, *samples);
     read_kv_finite(plan, outputs, kv_finite);
   }
-  if (host_kv_) host_kv_->finish_stores(step.n_stored);
+  n_stored_ = step.n_stored;
   progress_.bump();
   slot_of(n_finished_).clear();
   ++n_finished_;
   return std::move(step.outcome);
+}
+
+void Rank::finish_stores() {
+  if (!host_kv_) return;
+  host_kv_->finish_stores(n_stored_);
+  progress_.bump();
 }
 
 // A hook that waits for the logits and passes them on from host memory.

@@ -58,6 +58,9 @@ class Rank {
   // `samples`, unless that is null (as on ranks other than 0), and StepResult::kv_finite of this
   // rank's heads into kv_finite [at least n_seqs].
   RankOutcome finish(StepResult* samples, std::span<uint8_t> kv_finite);
+  // Computes the checksums of the blocks that finished steps have stored in host memory. To be
+  // called after finish(), when the result is delivered: no result depends on them, only a load.
+  void finish_stores();
 
   const char* backend() const { return stream_->name(); }
   std::vector<UnitDigest> take_digests() { return std::move(loaded_.digests); }
@@ -114,6 +117,7 @@ class Rank {
   std::array<Unfinished, kMaxStepsInFlight> unfinished_;            // likewise
   uint64_t n_queued_ = 0;                                           // steps
   uint64_t n_finished_ = 0;
+  uint64_t n_stored_ = 0;  // HostBlockStore::n_stored() of the last finished step
 };
 
 }  // namespace lockstep

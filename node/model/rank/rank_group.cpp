@@ -290,9 +290,12 @@ void RankGroup::Impl::finish(Rank& rank, int idx, InFlight& step) {
           ? RankOutcome{.status = StepStatus::kCommFailed, .message = "a step before it failed"}
           : rank.finish(idx == 0 ? &step.result : nullptr, step.kv_finite[i]);
   if (outcome.status != StepStatus::kOk) broken = true;
-  std::lock_guard lock(mutex);
-  step.outcomes[i] = std::move(outcome);
-  if (++step.n_done == config.n_ranks) done.notify_all();
+  {
+    std::lock_guard lock(mutex);
+    step.outcomes[i] = std::move(outcome);
+    if (++step.n_done == config.n_ranks) done.notify_all();
+  }
+  rank.finish_stores();
 }
 
 RankGroup::RankGroup(const ModelFile& file, const RankGroupConfig& config, MemoryLedger& ledger)

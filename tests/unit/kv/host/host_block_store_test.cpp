@@ -40,7 +40,7 @@ class HostBlockStoreTest : public ::testing::Test {
 
   MemoryLedger ledger_;
   BlockStore kv_{kShape, cpu_device(), ledger_};
-  HostBlockStore host_{3, kv_, cpu_device(), cpu_stream(), ledger_};
+  HostBlockStore host_{3, 8, kv_, cpu_device(), cpu_stream(), ledger_};
 };
 
 TEST_F(HostBlockStoreTest, WhatWasStoredComesBackIntoAnotherBlock) {
@@ -100,7 +100,7 @@ TEST_F(HostBlockStoreTest, ItsBytesAreBookedAndTooManyAreRefusedWithTheNumbers) 
       {.n_layers = 8, .n_blocks = 1, .block_size = 256, .n_kv_heads = 64, .head_dim = 256},
       cpu_device(), ledger_);
   try {
-    const HostBlockStore huge(INT32_MAX, wide, cpu_device(), cpu_stream(), ledger_);
+    const HostBlockStore huge(INT32_MAX, 8, wide, cpu_device(), cpu_stream(), ledger_);
     FAIL() << "took more than an address space";
   } catch (const LoadError& error) {
     EXPECT_NE(std::string(error.what()).find("2147483647 KV blocks"), std::string::npos);

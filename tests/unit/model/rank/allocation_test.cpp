@@ -78,6 +78,35 @@ TEST_P(StepAllocation, AWarmStepTakesNoMemoryOnAnyThread) {
   EXPECT_EQ(testing::n_allocations.exchange(0), 0);
 }
 
+// The first stores come when all else is warm, as many as a step may have.
+TEST(StepAllocation, StoresInHostMemoryTakeNone) {
+  const testing::FakeModelFile file({});
+  RankGroupConfig config;
+  config.limits = {.max_tokens = 32, .max_seqs = 4, .max_samples = 4, .max_model_len = 128};
+  config.limits.n_host_kv_blocks = 16;
+  config.n_kv_blocks = 8;
+  ASSERT_EQ(config.limits.max_transfers(), 8);
+  MemoryLedger ledger;
+  RankGroup group(file, config, ledger);
+  StepPlanBuilder builder(config.limits);
+  StepResult result;
+  for (uint64_t step = 1; step <= 8; ++step) {
+    if (step == 5) testing::is_counting_all_threads = true;
+    const std::array<BlockId, 1> blocks{BlockId{0}};
+    const std::array<int32_t, 4> tokens{1, 2, 3, 4};
+    builder.begin(step);
+    builder.add_sequence(0, 0, tokens, blocks);
+    for (int32_t i = 0; step >= 5 && i < config.limits.max_transfers(); ++i) {
+      builder.add_store(BlockId{i}, HostBlockId{i}, step);
+    }
+    group.submit(builder.finish());
+    group.wait_result(result);
+    ASSERT_EQ(result.status, StepStatus::kOk) << result.message;
+  }
+  testing::is_counting_all_threads = false;
+  EXPECT_EQ(testing::n_allocations.exchange(0), 0);
+}
+
 TEST(AllocationCounter, Counts) {
   testing::is_counting_all_threads = true;
   ::operator delete(::operator new(1));  // unlike `delete new int`, never optimised away

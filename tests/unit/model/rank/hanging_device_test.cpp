@@ -131,5 +131,21 @@ TEST_F(HangingDevice, ALoadOfABlockThatIsNotStoredYetGivesWhatWasStored) {
   EXPECT_EQ(finish().status, StepStatus::kOk);
 }
 
+// The result need not wait for checksums: finish() leaves them to finish_stores().
+TEST_F(HangingDevice, AStepIsFinishedBeforeItsStoresAre) {
+  const auto stores =
+      plan([](StepPlanBuilder& builder) { builder.add_store(BlockId{3}, HostBlockId{1}, 7); });
+  const auto loads =
+      plan([](StepPlanBuilder& builder) { builder.add_load(HostBlockId{1}, BlockId{2}, 7); });
+  ASSERT_TRUE(enqueue(stores));
+  EXPECT_EQ(finish().status, StepStatus::kOk);
+  lazy_devices_hang = true;
+  EXPECT_FALSE(enqueue(loads)) << "it waits for a store that is not finished";
+  EXPECT_EQ(finish().status, StepStatus::kCommFailed);
+  rank_->finish_stores();
+  EXPECT_TRUE(enqueue(loads)) << "it has nothing to wait for";
+  EXPECT_EQ(finish().status, StepStatus::kCommFailed) << "it hangs";
+}
+
 }  // namespace
 }  // namespace lockstep::testing
