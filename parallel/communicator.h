@@ -1,8 +1,8 @@
 // Communicator: the collectives of tensor-parallel ranks. One object per rank, used by that rank's
 // thread only. Every rank of a group must make the same calls in the same order. Collectives of
 // Views are queued on the rank's stream, as ops are; between CPUs they are done on return. Every
-// wait has a timeout. Once one call has failed, the group is aborted and all later calls fail at
-// once.
+// wait has a timeout. Once one call has failed, all_true() excepted, the group is aborted and all
+// later calls fail at once.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ enum class CommResult : uint8_t {
   kOk,
   kTimeout,   // another rank did not arrive in time
   kAborted,   // this or another rank has aborted the group
-  kMismatch,  // the ranks gave different values to agree()
+  kMismatch,  // the ranks gave different values to agree(), or one gave false to all_true()
 };
 const char* to_string(CommResult result);
 
@@ -40,6 +40,9 @@ class Communicator {
   // Checks that every rank gives the same value; otherwise every rank gets kMismatch. Used before a
   // step with the digest of its plan.
   [[nodiscard]] virtual CommResult agree(uint64_t value) = 0;
+  // Checks that every rank gives true; otherwise every rank gets kMismatch, after which the group,
+  // unlike after any other failure, works as before.
+  [[nodiscard]] virtual CommResult all_true(bool mine) = 0;
   [[nodiscard]] virtual CommResult barrier() = 0;
   // Returns kOk while what is queued on this rank's stream can still be done, and otherwise why it
   // cannot: kTimeout if no rank has made progress for the group's timeout. To be polled while the

@@ -22,6 +22,10 @@ class HostAgreed final : public Communicator {
     return both(gpus_->broadcast(data, root, stream));
   }
   CommResult agree(uint64_t value) override { return both(host_->agree(value)); }
+  CommResult all_true(bool mine) override {
+    const CommResult result = host_->all_true(mine);
+    return result == CommResult::kMismatch ? result : both(result);
+  }
   CommResult barrier() override { return both(host_->barrier()); }
   CommResult check() override { return both(gpus_->check()); }
   void abort() override {

@@ -1,6 +1,6 @@
 // make_host_agreed: communicators of ranks that are threads of this process, each with a GPU. The
-// values of Views go from GPU to GPU; those of agree() and barrier() stay in host memory, so that
-// neither waits for a stream.
+// values of Views go from GPU to GPU; those of agree(), all_true() and barrier() stay in host
+// memory, so that none of them waits for a stream.
 #pragma once
 
 #include "parallel/communicator.h"

@@ -89,6 +89,15 @@ class LocalCommunicator final : public Communicator {
     return finish(true);
   }
 
+  CommResult all_true(bool mine) override {
+    my_offer() = {nullptr, 0, mine ? uint64_t{1} : uint64_t{0}};
+    if (auto met = meet(); met != CommResult::kOk) return met;
+    bool all = true;
+    for (int r = 0; r < n_ranks_; ++r) all = all && offer_of(r).value == 1;
+    const CommResult finished = finish(true);
+    return all ? finished : CommResult::kMismatch;
+  }
+
   CommResult barrier() override {
     if (auto met = meet(); met != CommResult::kOk) return met;
     return finish(true);

@@ -143,6 +143,17 @@ CommResult NcclCommunicator::agree(uint64_t value) {
   return CommResult::kMismatch;
 }
 
+CommResult NcclCommunicator::all_true(bool mine) {
+  if (const CommResult met = exchange_values(mine ? 1 : 0, call_deadline());
+      met != CommResult::kOk) {
+    return met;
+  }
+  const uint64_t* values = values_->host();
+  return std::all_of(values, values + size_, [](uint64_t v) { return v == 1; })
+             ? CommResult::kOk
+             : CommResult::kMismatch;
+}
+
 CommResult NcclCommunicator::barrier() { return exchange_values(0, call_deadline()); }
 
 // On return, values_->host() has the value of every rank.

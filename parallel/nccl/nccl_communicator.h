@@ -4,9 +4,9 @@
 // finishes the tree.
 //
 // A collective of Views is queued on the rank's stream behind its ops, and the host goes on as soon
-// as NCCL has taken it; check() looks whether it can still be done. agree() and barrier() have a
-// stream of their own and are polled until they are done, their deadline passes or the group is
-// aborted. NCCL starts a thread for each call of a non-blocking communicator
+// as NCCL has taken it; check() looks whether it can still be done. agree(), all_true() and
+// barrier() have a stream of their own and are polled until they are done, their deadline passes or
+// the group is aborted. NCCL starts a thread for each call of a non-blocking communicator
 // (groupLaunchNonBlocking in its group.cc); a step captured in a graph has no such cost.
 //
 // NCCL allows one thread inside a communicator. So abort() only sets the flag that the ranks of
@@ -48,6 +48,7 @@ class NcclCommunicator final : public Communicator {
   CommResult all_gather(const View& mine, const View& all, Stream& stream) override;
   CommResult broadcast(const View& data, int root, Stream& stream) override;
   CommResult agree(uint64_t value) override;
+  CommResult all_true(bool mine) override;
   CommResult barrier() override;
   CommResult check() override;
   void abort() override { *aborted_ = true; }

@@ -46,6 +46,7 @@ class SharedGpu final : public Communicator {
     return host_->barrier();
   }
   CommResult agree(uint64_t value) override { return host_->agree(value); }
+  CommResult all_true(bool mine) override { return host_->all_true(mine); }
   CommResult barrier() override { return host_->barrier(); }
   CommResult check() override { return host_->check(); }
   void abort() override { host_->abort(); }

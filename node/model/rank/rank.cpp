@@ -133,14 +133,12 @@ RankOutcome Rank::launch_agreed(const StepPlanView& plan, std::span<const BlockI
       waited != CommResult::kOk) {
     return comm_failed(waited, "load from host memory");
   }
-  if (!bad.empty()) {
-    communicator.abort();
-    RankOutcome outcome =
-        failed(StepStatus::kBadHostBlock, "load from host memory",
-               str(bad.size(), " blocks, host block ", raw(bad.front()),
-                   " the first, do not match the checksums that they were stored with"));
-    outcome.bad_host_blocks = std::move(bad);
-    return outcome;
+  // Every rank loads blocks or none does, so all of them meet here. The step ends on all ranks
+  // without an abort, which would also end the step before it.
+  if (!plan.loads_from().empty()) {
+    const CommResult verified = communicator.all_true(bad.empty());
+    if (verified == CommResult::kMismatch) return bad_host_blocks(std::move(bad));
+    if (verified != CommResult::kOk) return comm_failed(verified, "load from host memory");
   }
   begin_plan(plan, *stream_);
   StepSlot& slot = slot_of(n_queued_);
@@ -265,6 +263,18 @@ RankOutcome Rank::failed(StepStatus status, const std::string& where,
                          const std::string& cause) const {
   return {
       .status = status, .message = str("rank ", rank_, ", ", where, ": ", cause), .is_cause = true};
+}
+
+// `bad`: of this rank; empty if only other ranks have some.
+RankOutcome Rank::bad_host_blocks(std::vector<HostBlockId> bad) const {
+  RankOutcome outcome = failed(
+      StepStatus::kBadHostBlock, "load from host memory",
+      bad.empty() ? "another rank has bad blocks"
+                  : str(bad.size(), " blocks, host block ", raw(bad.front()),
+                        " the first, do not match the checksums that they were stored with"));
+  outcome.is_cause = !bad.empty();
+  outcome.bad_host_blocks = std::move(bad);
+  return outcome;
 }
 
 RankOutcome Rank::comm_failed(CommResult result, const std::string& where) const {

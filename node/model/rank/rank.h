@@ -43,7 +43,9 @@ class Rank {
 
   // Queues one plan on the rank's stream; a CPU has computed the step when it returns. Never
   // throws: a failure is in the outcome that finish() returns, with this rank and the op in its
-  // message, and aborts the other ranks' collectives. Returns false if the step has failed already.
+  // message, and aborts the other ranks' collectives, and so the steps that still run. A step with
+  // a bad host block fails on every rank alike and aborts nothing. Returns false if the step has
+  // failed already.
   // --sanitize-kv: nan_blocks are filled with NaN after the plan's stores to host memory and before
   // anything else. Plan and communicator must outlive the step.
   [[nodiscard]] bool enqueue(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,
@@ -97,6 +99,7 @@ class Rank {
   CommResult load_from_host(const StepPlanView& plan, Communicator& communicator,
                             std::vector<HostBlockId>& bad);
   RankOutcome failed(StepStatus status, const std::string& where, const std::string& cause) const;
+  RankOutcome bad_host_blocks(std::vector<HostBlockId> bad) const;
   RankOutcome comm_failed(CommResult result, const std::string& where) const;
 
   const int rank_;

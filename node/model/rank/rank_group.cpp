@@ -87,6 +87,16 @@ const RankOutcome& worst(const std::vector<RankOutcome>& outcomes) {
                            });
 }
 
+// Whether the step failed on a rank in such a way that the rank aborted the group.
+bool aborts_group(const InFlight& step) {
+  for (size_t rank = 0; rank < step.outcomes.size(); ++rank) {
+    const StepStatus status = step.outcomes[rank].status;
+    if (status == StepStatus::kOk || status == StepStatus::kBadHostBlock) continue;
+    if (step.is_skipped[rank] == 0) return true;
+  }
+  return false;
+}
+
 std::vector<RankGroupConfig> per_rank_configs(const RankGroupConfig& config) {
   std::vector<RankGroupConfig> configs(static_cast<size_t>(config.n_ranks), config);
   for (int rank = 0; config.on_rank_config && rank < config.n_ranks; ++rank) {
@@ -142,6 +152,7 @@ struct RankGroup::Impl {
 
   std::array<InFlight, kMaxStepsInFlight> ring;
   uint64_t n_answered = 0;               // engine thread only
+  bool is_aborted = false;               // the communicators are; engine thread only
   std::vector<BlockId> nan_blocks;       // for the next plan; engine thread only
   std::atomic<uint64_t> n_submitted{0};  // written by the engine thread
   std::atomic<bool> stopping{false};
@@ -349,8 +360,9 @@ void RankGroup::wait_result(StepResult& result) {
                                        of_rank.bad_host_blocks.end());
   }
   result = step.result;  // no allocation once result's arrays have their size
+  group.is_aborted = group.is_aborted || aborts_group(step);
   if (group.broken && group.n_answered == group.n_submitted) {
-    group.communicators.replace();
+    if (std::exchange(group.is_aborted, false)) group.communicators.replace();
     group.broken = false;
   }
 }

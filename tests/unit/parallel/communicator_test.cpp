@@ -154,6 +154,22 @@ TEST_P(CommunicatorOf, EqualValuesAgree) {
   });
 }
 
+// A group whose ranks differ in it goes on.
+TEST_P(CommunicatorOf, AllIsTrueOnlyIfItIsOnEveryRank) {
+  on_ranks(kPatient, [&](TestRank& rank) {
+    for (int round = 0; round < 3; ++round) {
+      EXPECT_EQ(rank.communicator->all_true(true), CommResult::kOk);
+      for (int odd_one = 0; odd_one < n_ranks(); ++odd_one) {
+        EXPECT_EQ(rank.communicator->all_true(rank.communicator->rank() != odd_one),
+                  CommResult::kMismatch);
+      }
+      EXPECT_EQ(rank.communicator->all_true(false), CommResult::kMismatch);
+      EXPECT_EQ(rank.communicator->agree(7), CommResult::kOk);
+      EXPECT_EQ(rank.communicator->check(), CommResult::kOk);
+    }
+  });
+}
+
 TEST_P(CommunicatorOf, NothingIsAcceptedAfterAnAbort) {
   on_ranks(kPatient, [&](TestRank& rank) {
     rank.communicator->abort();
@@ -161,6 +177,7 @@ TEST_P(CommunicatorOf, NothingIsAcceptedAfterAnAbort) {
     DeviceValues<float> data(*rank.device, 4);
     EXPECT_EQ(rank.communicator->barrier(), CommResult::kAborted);
     EXPECT_EQ(rank.communicator->agree(1), CommResult::kAborted);
+    EXPECT_EQ(rank.communicator->all_true(true), CommResult::kAborted);
     EXPECT_EQ(rank.communicator->broadcast(data.as_view(), 0, *rank.stream), CommResult::kAborted);
   });
 }

@@ -24,6 +24,7 @@ class ImpatientCommunicator final : public Communicator {
   CommResult all_gather(const View&, const View&, Stream&) override { return CommResult::kOk; }
   CommResult broadcast(const View&, int, Stream&) override { return CommResult::kOk; }
   CommResult agree(uint64_t) override { return CommResult::kOk; }
+  CommResult all_true(bool mine) override { return mine ? CommResult::kOk : CommResult::kMismatch; }
   CommResult barrier() override { return CommResult::kOk; }
   CommResult check() override {
     return lazy_devices_hang && ++n_checks > kMaxChecks ? CommResult::kTimeout : CommResult::kOk;

@@ -164,6 +164,53 @@ TEST_P(RankGroupOf, AStepBehindAFailedOneDoesNotRun) {
   EXPECT_EQ(driver.run(0, kPrompt).status, StepStatus::kOk);
 }
 
+// Counts the groups that are made on other devices.
+class CountedGroups final : public DeviceProvider {
+ public:
+  explicit CountedGroups(std::shared_ptr<const DeviceProvider> devices)
+      : devices_(std::move(devices)) {}
+  const char* kind() const override { return devices_->kind(); }
+  bool is_host() const override { return devices_->is_host(); }
+  std::unique_ptr<Device> open(int rank, const CpuStreamOptions& cpu) const override {
+    return devices_->open(rank, cpu);
+  }
+  int64_t free_device_bytes(int n_ranks) const override {
+    return devices_->free_device_bytes(n_ranks);
+  }
+  Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
+                           int n_threads_in_process) const override {
+    ++n_made;
+    return devices_->make_group(n_ranks, timeout, n_threads_in_process);
+  }
+
+  mutable int n_made = 0;
+
+ private:
+  const std::shared_ptr<const DeviceProvider> devices_;
+};
+
+TEST_P(RankGroupOf, ABadHostBlockFailsItsStepAndLeavesTheGroupAsItIs) {
+  const FakeModelFile file({});
+  RankGroupConfig config = config_of_setup();
+  config.limits.n_host_kv_blocks = 4;
+  const auto devices = std::make_shared<CountedGroups>(config.devices);
+  config.devices = devices;
+  RankGroupDriver driver(file, config);
+  StepPlanBuilder builder(config.limits);
+  builder.begin(2);
+  const std::array<BlockId, 1> blocks{BlockId{5}};
+  builder.add_sequence(1, 0, kPrompt, blocks);
+  builder.add_load(HostBlockId{3}, BlockId{6}, 7);  // was never stored
+  driver.group.submit(driver.plan(0, kPrompt));
+  driver.group.submit(builder.finish());
+  EXPECT_EQ(driver.wait().status, StepStatus::kOk) << driver.result.message;
+  EXPECT_EQ(driver.wait().status, StepStatus::kBadHostBlock);
+  EXPECT_EQ(driver.result.bad_host_blocks,
+            std::vector<HostBlockId>(static_cast<size_t>(GetParam().n_ranks), HostBlockId{3}));
+  EXPECT_EQ(driver.run(5, {7}).status, StepStatus::kOk) << driver.result.message;
+  EXPECT_EQ(devices->n_made, 1);
+}
+
 TEST_P(RankGroupOf, APlanThatLostABitIsNotRun) {
   const FakeModelFile file({});
   RankGroupConfig config = config_of_setup();
