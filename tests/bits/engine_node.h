@@ -82,8 +82,11 @@ class Node final : public EngineSink {
                                          ranks_, tokenizer_, clock_, *this);
   }
 
-  void ask(uint64_t id, const Ids& prompt, const SamplingParams& sampling) {
+  // `emitted`: the output that the one choice has already, if the request is resumed.
+  void ask(uint64_t id, const Ids& prompt, const SamplingParams& sampling,
+           const Ids& emitted = {}) {
     GenerationRequest request{RequestId{id}, prompt, sampling};
+    if (!emitted.empty()) request.emitted = {{.ids = emitted}};
     const Admission admission(config_.limits, config_.n_kv_blocks, tokenizer_, {},
                               core_->scheduler().config().context_shift);
     ASSERT_TRUE(admission.check(request));

@@ -10,7 +10,7 @@
 namespace lockstep::testing {
 namespace {
 
-constexpr int32_t kStop = FakeTokenizer::kFirstWord;  // "stop", "st", "op", "he", "llo", " END", …
+constexpr int32_t kStop = FakeTokenizer::kFirstWord;  // seven more follow
 
 // Requests whose text often holds back characters or the beginning of a stop string.
 GenerationRequest random_request(SeededRandom& random, uint64_t id, bool context_shift) {

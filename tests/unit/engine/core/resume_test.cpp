@@ -80,6 +80,26 @@ TEST_P(ResumeTest, AStopStringThatStraddlesTheSeamEndsTheChoice) {
   EXPECT_EQ(h.choice(1).ids, (std::vector<int32_t>{kHe, kSt, kOp}));
 }
 
+// The string begins before the tokens that are sampled as proof.
+TEST_P(ResumeTest, AStopStringOfMoreTokensThanTheProofEndsTheChoice) {
+  const std::string letters = "abcdefghijkl";
+  std::vector<int32_t> script(letters.begin(), letters.end());
+  script.insert(script.begin(), kHe);
+  for (size_t n = 1; n < script.size(); ++n) {
+    GenerationRequest request =
+        resumed_request({script.begin(), script.begin() + static_cast<ptrdiff_t>(n)});
+    request.sampling.stop.strings = {letters};
+    CoreHarness h(config_, saying(script));
+    h.sink.choices[{RequestId{1}, 0}].ids = request.emitted[0].ids;
+    h.sink.choices[{RequestId{1}, 0}].text = "he";
+    ASSERT_TRUE(h.accept(request));
+    h.run();
+    EXPECT_EQ(h.choice(1).text, "he") << n;
+    EXPECT_EQ(h.choice(1).stop_string, letters);
+    EXPECT_EQ(h.choice(1).ids, script);
+  }
+}
+
 TEST_P(ResumeTest, ATokenThatIsSampledOtherwiseEndsTheRequestAndNothingOfItIsSent) {
   for (const size_t wrong : {0u, 3u, 7u, 11u}) {
     const UndisturbedRun run(config_, executor_options(config_), request_of(1, {1, 2, 3}, 20));
