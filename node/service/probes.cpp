@@ -70,7 +70,7 @@ void add_host_blocks(SnapshotFamilies& out,
   }
 }
 
-// A row with a NaN or Inf fails at once, so that cause has no retries.
+// A row with a NaN or Inf fails at once, and so does a resume; these causes have no retries.
 void add_decode_failures(SnapshotFamilies& out, const DecodeFailures& failures) {
   out.begin("decode_failures_total",
             "Failures while decoding, by cause: steps rolled back and retried, requests failed.",
@@ -81,7 +81,9 @@ void add_decode_failures(SnapshotFamilies& out, const DecodeFailures& failures) 
       out.add(static_cast<double>(n),
               {{"cause", std::string(to_string(cause))}, {"outcome", outcome}});
     };
-    if (cause != DecodeFailureCause::kNonfinite) add("retried", failures.n_retried[i]);
+    const bool fails_at_once =
+        cause == DecodeFailureCause::kNonfinite || cause == DecodeFailureCause::kResumeMismatch;
+    if (!fails_at_once) add("retried", failures.n_retried[i]);
     add("failed", failures.n_failed[i]);
   }
 }
@@ -144,6 +146,10 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.add(static_cast<double>(s.n_recomputed_tokens), {{"cause", "preemption"}});
   out.add(static_cast<double>(s.n_tokens_after_shift), {{"cause", "context_shift"}});
   out.add(static_cast<double>(s.n_tokens_not_loaded), {{"cause", "host_memory"}});
+  out.add(static_cast<double>(s.n_resumed_tokens), {{"cause", "resume"}});
+  out.counter("resume_mismatches_total",
+              "Requests that failed because a resumed output was not sampled as it was emitted.",
+              s.decode_failures.n_failed_of(DecodeFailureCause::kResumeMismatch));
   out.counter("context_shifts_total",
               "Contexts that were full and went on with a part of their tokens.",
               s.n_context_shifts);

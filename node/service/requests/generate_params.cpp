@@ -70,6 +70,23 @@ CacheRetention retention_of(const wire::CacheRetention& wanted, FieldChecks& che
   return out;
 }
 
+// The engine checks the ids.
+std::vector<EmittedOutput> emitted_outputs(const std::vector<wire::EmittedChoice>& emitted,
+                                           FieldChecks& checks) {
+  std::vector<EmittedOutput> out;
+  out.reserve(emitted.size());
+  for (const wire::EmittedChoice& choice : emitted) {
+    EmittedOutput& output = out.emplace_back(EmittedOutput{.ids = choice.ids});
+    if (!choice.finish_reason) continue;
+    output.finished = finish_reason_from_string(*choice.finish_reason);
+    if (output.finished == FinishReason::kStop || output.finished == FinishReason::kLength)
+      continue;
+    const std::string field = str("emitted[", out.size() - 1, "].finish_reason");
+    checks.refuse(field.c_str(), "must be \"stop\" or \"length\"");
+  }
+  return out;
+}
+
 std::vector<ChatMessage> chat_messages(const std::vector<wire::ChatMessage>& messages) {
   std::vector<ChatMessage> out;
   out.reserve(messages.size());
@@ -176,6 +193,8 @@ Result<GenerationRequest> generation_request(const wire::Generate& request,
                                  "deadline_ms", *request.deadline_ms, wire::kDeadlineMsRange)};
   }
   if (request.cache_retention) out.retention = retention_of(*request.cache_retention, checks);
+  out.emitted = emitted_outputs(request.emitted, checks);
+  if (!out.emitted.empty() && !request.seed) checks.refuse("seed", "is required with emitted");
   if (checks.error()) return *checks.error();
   return out;
 }

@@ -18,6 +18,7 @@ struct PeerRequest {
   RequestId id{};
   std::string peer;
   std::string request_id;  // the peer's
+  uint32_t attempt = 0;    // repeated in the request's tokens
   bool submitted = false;  // to the engine; if false, the prompt is still being encoded
   bool muted = false;      // its peer reads too slowly: no more tokens, then an error
   Clock::TimePoint arrived;

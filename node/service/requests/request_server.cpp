@@ -64,7 +64,7 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
   if (const Status length = check_text_length(model_, request); !length) {
     return refuse(peer, request.request_id, length.error());
   }
-  const PeerRequest* live =
+  PeerRequest* live =
       live_.add(peer, request.request_id, static_cast<size_t>(wanted->sampling.n), now);
   if (live == nullptr) {
     return refuse(peer, request.request_id,
@@ -72,6 +72,7 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
                    "request_id '" + request.request_id + "' is that of a request still running",
                    "request_id"});
   }
+  live->attempt = request.attempt;
   const RequestId id = live->id;
   const std::string request_id = request.request_id;
   const size_t n_bytes = prompt_text_bytes(request);
@@ -182,7 +183,7 @@ void RequestServer::observe(PeerRequest& request, const ChoiceEvent& event, Cloc
   auto& last = request.last_token[event.choice];
   if (last) {
     probes_.next_tokens(at - *last, event.ids.size());
-  } else {
+  } else if (event.first_index == 0) {  // a resumed choice had its first token elsewhere
     probes_.first_token(at - request.arrived);
   }
   last = at;
@@ -196,6 +197,7 @@ wire::Tokens RequestServer::to_wire(const PeerRequest& request, const ChoiceEven
   tokens.ids.assign(event.ids.begin(), event.ids.end());
   tokens.text = event.text;
   tokens.epoch = model_.epoch;
+  tokens.attempt = request.attempt;
   const auto bytes = [this](int32_t id) {
     return std::string(model_.tokenizer.token_bytes(id, true));
   };

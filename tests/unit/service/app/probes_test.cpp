@@ -91,6 +91,16 @@ TEST(NodeProbes, AFailureHasACauseAndWhatCameOfIt) {
   EXPECT_TRUE(page.has("decode_failures_total{cause=\"nonfinite\",outcome=\"failed\"} 1"));
 }
 
+TEST(NodeProbes, AResumeIsCountedApart) {
+  Page page;
+  page.attach();
+  page.snapshot.decode_failures.failed(DecodeFailureCause::kResumeMismatch);
+  page.snapshot.n_resumed_tokens = 20;
+  EXPECT_TRUE(page.has("resume_mismatches_total 1"));
+  EXPECT_TRUE(page.has("decode_failures_total{cause=\"resume_mismatch\",outcome=\"failed\"} 1"));
+  EXPECT_TRUE(page.has("recomputed_tokens_total{cause=\"resume\"} 20"));
+}
+
 TEST(NodeProbes, ANodeWithoutAPoolUsesNothingOfIt) {
   Page page;
   page.attach();
@@ -109,7 +119,8 @@ TEST(NodeProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
        {"cause=\"nonfinite\",outcome=\"failed\"", "cause=\"compute\",outcome=\"retried\"",
         "cause=\"compute\",outcome=\"failed\"", "cause=\"communication\",outcome=\"retried\"",
         "cause=\"communication\",outcome=\"failed\"", "cause=\"plan_mismatch\",outcome=\"retried\"",
-        "cause=\"plan_mismatch\",outcome=\"failed\""})
+        "cause=\"plan_mismatch\",outcome=\"failed\"",
+        "cause=\"resume_mismatch\",outcome=\"failed\""})
     EXPECT_TRUE(page.has(std::string("decode_failures_total{") + labels + "} 0")) << labels;
   for (const char* tag : {"weights", "kv", "activations", "load", "text", "wire", "other"})
     EXPECT_TRUE(

@@ -196,6 +196,30 @@ TEST(GenerateParams, StopStringsAndIdsHaveASize) {
   EXPECT_TRUE(sampling_params(m, 1));
 }
 
+TEST(GenerateParams, AResumeNeedsASeedAndFinishReasonsThatAnOutputCanHave) {
+  wire::Generate m = request();
+  m.seed = 5;
+  m.n = 2;
+  m.emitted = {{{1, 2}, std::nullopt}, {{3}, "stop"}};
+  const Result<GenerationRequest> wanted = generation_request(m, {}, 1, {});
+  ASSERT_TRUE(wanted);
+  ASSERT_EQ(wanted->emitted.size(), 2u);
+  EXPECT_EQ(wanted->emitted[0].ids, (std::vector<int32_t>{1, 2}));
+  EXPECT_FALSE(wanted->emitted[0].finished);
+  EXPECT_EQ(wanted->emitted[1].finished, FinishReason::kStop);
+  for (const char* reason : {"error", "cancelled", "", "stopped"}) {
+    m.emitted[1].finish_reason = reason;
+    const Result<GenerationRequest> refused = generation_request(m, {}, 1, {});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().param, "emitted[1].finish_reason");
+  }
+  m.emitted[1].finish_reason = "length";
+  m.seed.reset();
+  const Result<GenerationRequest> refused = generation_request(m, {}, 1, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().param, "seed");
+}
+
 TEST(GenerateParams, EveryPartOfAMessageCountsAsTextToRead) {
   wire::Generate m = request();
   m.prompt_text = "12345";

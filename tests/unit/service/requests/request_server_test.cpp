@@ -129,6 +129,35 @@ TEST_F(RequestServerTest, ASlowReaderGetsNoGapButAnError) {
   }
 }
 
+TEST_F(RequestServerTest, AResumedRequestGoesOnWhereItStoppedWithTheNumberOfItsAttempt) {
+  wire::Generate request = NodeHarness::request("r", 30);
+  server_->generate("p", request);
+  run_to_the_end();
+  testing::ChoiceOutput whole;
+  for (const auto& tokens : sent<wire::Tokens>()) testing::add_tokens(whole, tokens);
+  ASSERT_EQ(whole.ids.size(), 30u);
+  EXPECT_EQ(sent<wire::Accepted>()[0].max_tokens, 30u);
+  for (const size_t n : {0u, 1u, 20u, 30u}) {
+    sent_.clear();
+    testing::ChoiceOutput output;
+    output.ids.assign(whole.ids.begin(), whole.ids.begin() + static_cast<ptrdiff_t>(n));
+    request.emitted = {{output.ids, std::nullopt}};
+    if (n == 30) request.emitted[0].finish_reason = "length";
+    request.attempt = 4;
+    server_->generate("p", request);
+    run_to_the_end();
+    for (const auto& tokens : sent<wire::Tokens>()) {
+      EXPECT_EQ(tokens.attempt, 4u);
+      testing::add_tokens(output, tokens);
+    }
+    EXPECT_FALSE(output.has_gap);
+    EXPECT_EQ(output.ids, whole.ids);
+    ASSERT_EQ(sent<wire::Done>().size(), 1u);
+    EXPECT_EQ(sent<wire::Done>()[0].reason, "length");
+    EXPECT_EQ(sent<wire::Done>()[0].usage.completion_tokens, 30u);
+  }
+}
+
 // The text takes no place in the queue: the only one is taken already.
 TEST_F(RequestServerTest, LongTextIsRefusedByItsBytesBeforeItWaitsToBeTokenised) {
   ASSERT_TRUE(worker_.run(1 << 20, 0, [] { return [] {}; }));
