@@ -41,8 +41,7 @@ std::optional<OutputEnd> decode_output(StreamDecoder& decoder, int32_t id, int32
 // Prepares a choice for its first output token, or, if it is resumed, for the first of those that
 // are sampled as proof: the sequence and the decoder take what was emitted before, without events.
 // n_keep, block_size: as in Sequence::resume().
-void start_output(Choice& choice, const Tokenizer& tokenizer, int32_t n_keep = 0,
-                  int32_t block_size = 1);
+void start_output(Choice& choice, const Tokenizer& tokenizer, int32_t n_keep, int32_t block_size);
 
 // Appends a token that the client already has to the choice's sequence. There is no event.
 void repeat_output(Choice& choice, int32_t id, const Tokenizer& tokenizer);
