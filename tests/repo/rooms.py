@@ -57,8 +57,8 @@ FEW = {
 # room -> what holds its headers together where more than three are open, and those headers.
 MANY = {
     "common": ("Words of every layer, each of which stands alone: ids, units, errors, the clock.",
-               "check clock error_code fault_points hash64 host_port ids load_error log machine ranges "
-               "result sampling_ranges seed_source units version"),
+               "check clock error_code fault_points hash64 host_port ids load_error log machine "
+               "prefix_hash ranges result sampling_ranges seed_source units version"),
     "common/service/http": ("The HTTP session of every port, its values, and the admin port.",
                             "admin_http http_guard http_message http_reply http_session url"),
     "common/threads": ("The few ways in which threads meet or are watched, one header each.",

@@ -4,20 +4,8 @@
 #include <bit>
 
 #include "common/check.h"
-#include "common/hash64.h"
 
 namespace lockstep {
-uint64_t prefix_hash(const PrefixKey& key) {
-  uint64_t hash = mix64(key.salt.size() + 1);
-  for (char c : key.salt) hash = mix64(hash ^ static_cast<unsigned char>(c));
-  return hash;
-}
-
-uint64_t prefix_hash(uint64_t parent, std::span<const int32_t> block_tokens) {
-  uint64_t hash = parent;
-  for (int32_t token : block_tokens) hash = mix64(hash + static_cast<uint32_t>(token) + 1);
-  return hash;
-}
 
 PrefixIndex::PrefixIndex(int32_t n_blocks, int32_t block_size) : block_size_(block_size) {
   CHECK(n_blocks >= 0 && block_size > 0);

@@ -19,9 +19,11 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/ids.h"
+#include "common/prefix_hash.h"
 #include "node/kv/index/block_events.h"
 
 namespace lockstep {
@@ -33,10 +35,10 @@ struct PrefixKey {
   friend bool operator<(const PrefixKey& a, const PrefixKey& b) { return a.salt < b.salt; }
 };
 
-// The hash of a prefix that ends with a block is chained: first the key is hashed, then each block
-// with the hash of the prefix before it.
-uint64_t prefix_hash(const PrefixKey& key);
-uint64_t prefix_hash(uint64_t parent, std::span<const int32_t> block_tokens);
+// The hash that the chain of a key's blocks begins with.
+inline uint64_t prefix_hash(const PrefixKey& key) {
+  return prefix_hash(std::string_view(key.salt));
+}
 
 class PrefixIndex {
  public:
