@@ -5,10 +5,6 @@
 namespace lockstep::wire {
 namespace {
 
-// vLLM's name for the memory that attention reads. Its readers look for this name, so CPU nodes use
-// it too.
-constexpr std::string_view kMedium = "GPU";
-constexpr size_t kBatchElements = 4;  // time, events, data-parallel rank, epoch
 constexpr size_t kSequenceBytes = 8;
 
 void write_hashes(MsgpackWriter& out, std::span<const uint64_t> hashes) {
@@ -36,7 +32,7 @@ void write_extra_keys(MsgpackWriter& out, const KvBlocksStored& blocks) {
 
 KvEventWriter::KvEventWriter(std::string& out, double unix_seconds, uint64_t epoch, size_t n_events)
     : out_(out), epoch_(epoch), n_left_(n_events) {
-  out_.array(kBatchElements);
+  out_.array(kKvBatchElements);
   out_.real(unix_seconds);
   out_.array(n_events);
 }
@@ -46,7 +42,7 @@ void KvEventWriter::stored(const KvBlocksStored& blocks) {
   const bool has_salt = !blocks.parent && !blocks.salt.empty();
   out_.map(has_salt ? 10 : 9);
   out_.text("type");
-  out_.text("BlockStored");
+  out_.text(kKvStored);
   write_hashes(out_, blocks.hashes);
   out_.text("parent_block_hash");
   blocks.parent ? out_.integer(*blocks.parent) : out_.nil();
@@ -58,7 +54,7 @@ void KvEventWriter::stored(const KvBlocksStored& blocks) {
   out_.text("lora_id");
   out_.nil();
   out_.text("medium");
-  out_.text(kMedium);
+  out_.text(kKvMedium);
   out_.text("lora_name");
   out_.nil();
   if (has_salt) write_extra_keys(out_, blocks);
@@ -70,10 +66,10 @@ void KvEventWriter::removed(std::span<const uint64_t> hashes) {
   CHECK(n_left_-- > 0);
   out_.map(4);
   out_.text("type");
-  out_.text("BlockRemoved");
+  out_.text(kKvRemoved);
   write_hashes(out_, hashes);
   out_.text("medium");
-  out_.text(kMedium);
+  out_.text(kKvMedium);
   out_.text("group_idx");
   out_.integer(int64_t{0});
 }
@@ -82,7 +78,7 @@ void KvEventWriter::cleared() {
   CHECK(n_left_-- > 0);
   out_.map(1);
   out_.text("type");
-  out_.text("AllBlocksCleared");
+  out_.text(kKvCleared);
 }
 
 void KvEventWriter::finish() {
@@ -103,6 +99,17 @@ std::optional<uint64_t> decode_kv_sequence(std::string_view frame) {
   uint64_t seq = 0;
   for (char c : frame) seq = seq << 8 | static_cast<unsigned char>(c);
   return seq;
+}
+
+std::optional<KvEventMessage> read_kv_frames(std::span<const std::string_view> frames) {
+  const bool is_answer = frames.size() == 4 && frames[0].empty();
+  if (is_answer) frames = frames.subspan(1);
+  if (frames.size() != 3) return std::nullopt;
+  const std::optional<uint64_t> seq = decode_kv_sequence(frames[1]);
+  if (!seq) return std::nullopt;
+  const bool is_end = *seq == kKvEnd;
+  if (is_end && !(is_answer && frames[0].empty() && frames[2].empty())) return std::nullopt;
+  return KvEventMessage{.topic = frames[0], .seq = *seq, .batch = frames[2], .is_end = is_end};
 }
 
 }  // namespace lockstep::wire

@@ -9,9 +9,6 @@
 namespace lockstep {
 namespace {
 
-// Eight bytes like a sequence number, with a value that no node reaches.
-constexpr std::string_view kSnapshot = "snapshot";
-constexpr uint64_t kEnd = ~uint64_t{0};  // -1
 constexpr size_t kMaxSnapshotPeers = 64;
 
 double unix_seconds() {
@@ -121,7 +118,7 @@ void EventPublisher::keep(Batch batch) {
 void EventPublisher::on_request(const wire::Incoming& incoming) {
   publish();  // the requested events may still be in the log
   if (!incoming.body.empty()) return probes_.bad_message();
-  if (incoming.second == kSnapshot) {
+  if (incoming.second == wire::kKvSnapshotRequest) {
     probes_.events_replayed("snapshot");
     if (waiting_.size() < kMaxSnapshotPeers) waiting_.push_back(incoming.peer);
     return ask_snapshot();
@@ -178,6 +175,6 @@ bool EventPublisher::send(const std::string& peer, std::string_view topic, uint6
   return sent && *sent == wire::SendResult::kSent;
 }
 
-void EventPublisher::send_end(const std::string& peer) { send(peer, "", kEnd, ""); }
+void EventPublisher::send_end(const std::string& peer) { send(peer, "", wire::kKvEnd, ""); }
 
 }  // namespace lockstep
