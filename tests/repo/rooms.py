@@ -93,6 +93,6 @@ MANY = {
     "node/text/jinja/values": ("The values of the template language and their texts.",
                                "letter_case nesting number_text strings unicode value"),
     "wire/codec": ("Steps from bytes to fields and back, for MessagePack and JSON.",
-                   "codec field_reader kv_events scan sendable"),
+                   "codec field_reader kv_event_batch kv_events scan sendable"),
 }
 OPEN = FEW | {room: headers for room, (_, headers) in MANY.items()}
