@@ -34,6 +34,7 @@ bool is_same_request(ClientRequest request, const ClientRequest& original) {
   auto* again = std::get_if<wire::Generate>(&request);
   if (first != nullptr && again != nullptr) {
     if (!again->seed) again->seed = first->seed;
+    if (!again->max_tokens) again->max_tokens = first->max_tokens;
     again->emitted = first->emitted;
     again->attempt = first->attempt;
   }

@@ -19,7 +19,7 @@ void set_model_if_empty(ClientRequest& request, const std::string& model);
 wire::Message with_id(ClientRequest request, const std::string& id);
 
 // True if a client that sends `original` again could send `request`. Fields that the client leaves
-// out both times are filled in in `original` only: the seed and the model. What the client has of
+// out both times are filled in in `original` only: the seed, max_tokens and the model. What the client has of
 // the output (`emitted`) and `attempt` may differ.
 bool is_same_request(ClientRequest request, const ClientRequest& original);
 

@@ -174,6 +174,10 @@ void Forwarder::on_unreadable(NodeId node, const std::string& upstream_id, const
 void Forwarder::on_accepted(Inflight& request, wire::Accepted message) {
   if (!request.is_generate() || request.state == RequestState::kRunning) return;
   request.n_prompt_tokens = message.prompt_tokens;
+  // The next node may have room for another number of outputs.
+  auto& generate = std::get<wire::Generate>(request.request);
+  if (!generate.max_tokens && message.max_tokens > 0)
+    generate.max_tokens = static_cast<int64_t>(message.max_tokens);
   lifecycle_.accept(request);
   if (request.announced) return;
   request.announced = true;

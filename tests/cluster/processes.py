@@ -126,7 +126,8 @@ class Cluster:
     """A coordinator with its nodes. Attributes: http, zmq, admin, nodes, node_admins."""
 
     def __init__(self, model, nodes=1, node_flags=(), coordinator_flags=("--seed", "1"),
-                 node_env=()):
+                 node_env=(), link=lambda port: port):
+        """link(port of a node): the port at which the coordinator connects to the node."""
         self.http, self.admin = free_port(), free_port()
         self.zmq = f"tcp://127.0.0.1:{free_port()}"
         self.nodes, self.node_admins, links = [], [], []
@@ -138,7 +139,7 @@ class Cluster:
                                        f"tcp://127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
                                        "--served-model-name", "m", *node_flags))
             self.nodes.append(Process(*self.node_commands[-1], env=node_env))
-            links += ["--node", f"tcp://127.0.0.1:{port}"]
+            links += ["--node", f"tcp://127.0.0.1:{link(port)}"]
         self.coordinator = Process(BIN / "lockstep-coordinator", "--http", f"127.0.0.1:{self.http}",
                                    "--zmq", self.zmq, "--admin", f"127.0.0.1:{self.admin}", *links,
                                    *coordinator_flags)

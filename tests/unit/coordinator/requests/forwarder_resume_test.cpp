@@ -93,6 +93,19 @@ TEST_F(ForwarderResumeTest, AStreamContinuesAtAnotherNodeBehindWhatItsClientHas)
   EXPECT_TRUE(page_has("requests_lost_total 0"));
 }
 
+TEST_F(ForwarderResumeTest, TheNextNodeGetsTheLimitThatTheFirstOneSet) {
+  forwarder_->submit(client(), generate());
+  wire::Accepted accepted{upstream(), 5, "", {}, 2};
+  accepted.max_tokens = 30;
+  forwarder_->on_node_message(NodeId{0}, accepted);
+  output(0, {7}, 0);
+  lose(0);
+  EXPECT_EQ(links_.all<wire::Generate>()[0].max_tokens, std::nullopt);
+  EXPECT_EQ(links_.all<wire::Generate>()[1].max_tokens, 30);
+  forwarder_->submit(client(), generate());  // resent by its client
+  EXPECT_EQ(replies_->n_final_messages(), 0u);
+}
+
 TEST_F(ForwarderResumeTest, TheNodeThatWasGivenUpIsCancelledAndItsTokensAreDropped) {
   forwarder_->submit(client(), generate());
   accept(0);
