@@ -14,6 +14,12 @@ class LoadError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// One that less would cure: the memory of the machine or of a device does not suffice.
+class OutOfMemory : public LoadError {
+ public:
+  using LoadError::LoadError;
+};
+
 template <class T>
 T value_or_throw(Result<T> result) {
   if (!result) throw LoadError(result.error().message);

@@ -43,6 +43,8 @@ class Device {
 
   // The device and the ledger must outlive the stream. Throws std::bad_alloc.
   virtual std::unique_ptr<Stream> make_stream(const StreamLimits& limits, MemoryLedger& ledger) = 0;
+  // Bytes of allocate() that make_stream() takes; 0 for a CPU, whose streams have other memory.
+  virtual int64_t scratch_bytes(const StreamLimits& /*limits*/) const { return 0; }
 };
 
 // The CPU as a device, whose memory is the process's own. Its streams have the options' threads and

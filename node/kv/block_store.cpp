@@ -21,7 +21,7 @@ DeviceBuffer take(const BlockStoreShape& shape, Device& device, MemoryLedger& le
   try {
     return DeviceBuffer(device, ledger, shape.tag, bytes);
   } catch (const std::bad_alloc&) {
-    throw LoadError(str("no memory for ", shape.n_blocks, " KV blocks of ",
+    throw OutOfMemory(str("no memory for ", shape.n_blocks, " KV blocks of ",
                         kv_bytes_per_block(shape), " bytes (", bytes, " in all)"));
   }
 }

@@ -29,7 +29,7 @@ int64_t kv_bytes_per_block(const BlockStoreShape& shape);
 
 class BlockStore {
  public:
-  // Throws LoadError naming the sizes if the memory cannot be allocated.
+  // Throws OutOfMemory naming the sizes if the memory cannot be allocated.
   BlockStore(const BlockStoreShape& shape, Device& device, MemoryLedger& ledger);
 
   KvPages pages(int layer) const;

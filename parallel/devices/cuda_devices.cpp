@@ -6,6 +6,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
+#include "common/units.h"
 #include "kernels/cuda_module.h"
 #include "parallel/devices/device_provider.h"
 #include "parallel/devices/host_agreed.h"
@@ -13,6 +14,12 @@
 
 namespace lockstep {
 namespace {
+
+// CUDA loads the code of a kernel when it is first launched, and gives memory in pieces of 2 MiB.
+constexpr int64_t kReservedForCuda = 64_MiB;
+// NCCL allocates its buffers when a group forms: some MiB for each channel and each peer. How many
+// there are depends on the machine, and NCCL does not say beforehand.
+constexpr int64_t kReservedForNccl = 512_MiB;
 
 class CudaDevices final : public DeviceProvider {
  public:
@@ -36,6 +43,10 @@ class CudaDevices final : public DeviceProvider {
       least = std::min(least, open(rank, {})->free_bytes());
     }
     return least;
+  }
+
+  int64_t reserved_bytes(int n_ranks) const override {
+    return kReservedForCuda + (n_ranks > 1 ? kReservedForNccl : 0);
   }
 
   Result<Group> make_group(int n_ranks, const StallTimeout& timeout,

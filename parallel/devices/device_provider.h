@@ -29,6 +29,10 @@ class DeviceProvider {
   // memory of their own. Throws as open() does.
   virtual int64_t free_device_bytes(int n_ranks) const = 0;
 
+  // Bytes of each device that must stay free for what its driver and the library of the group
+  // allocate by themselves, an allowance; 0 if they have no memory of their own.
+  virtual int64_t reserved_bytes(int /*n_ranks*/) const { return 0; }
+
   // Makes a group of ranks 0 … n_ranks - 1, whose streams are those of their devices. See
   // make_local_group() for the parameters.
   using Group = std::vector<std::unique_ptr<Communicator>>;

@@ -245,12 +245,22 @@ def refused(*flags, env=()):
     ((*ON_GPUS[:2], "--nccl-library=/nowhere/libnccl.so.2", "--tensor-parallel-size=2"), {},
      ["device: cuda", "NCCL", "/nowhere/libnccl.so.2"]),
     (ON_GPUS, {"LOCKSTEP_EMULATION_MEMORY_MIB": "1"}, ["device: cuda", "1048576 free"]),
+    ((*ON_GPUS, "--num-kv-blocks=1000000"), {},
+     ["num_kv_blocks: 1000000", "1073741824 bytes free", "for weights", "for activations",
+      "for scratch of ops", "reserved for CUDA and NCCL", "left for them"]),
     (("--device=gpu",), {}, ["device: 'gpu'", "auto, cpu, cuda"]),
 ])
 def test_what_cuda_lacks_is_one_line_and_exit_code_2(flags, env, parts):
     code, lines = refused(*flags, env=env)
     assert code == 2 and len(lines) == 1, lines
     assert [part for part in parts if part not in lines[0]] == [], lines
+
+
+def test_the_kv_pool_may_take_all_that_the_rest_leaves(cpu):
+    flags = (*ON_GPUS, "--max-model-len=256", "--max-num-seqs=4", "--kv-cache-memory-fraction=1")
+    with cluster(MODEL, node_flags=flags, node_env=LAZY | {"LOCKSTEP_EMULATION_MEMORY_MIB": "160"}) as c:
+        assert choices(ask(c, prompt_of(20))) == choices(ask(cpu, prompt_of(20)))
+        assert metric(c.node_admins[0], "lockstep_device_free_bytes", rank=0) < 66 << 20
 
 
 @pytest.mark.parametrize("module, env, reason", [

@@ -70,6 +70,9 @@ class CudaDevice final : public Device {
   std::unique_ptr<Stream> make_stream(const StreamLimits& limits, MemoryLedger& ledger) override {
     return std::make_unique<CudaStream>(*this, idx_, limits, ledger);
   }
+  int64_t scratch_bytes(const StreamLimits& limits) const override {
+    return CudaStream::scratch_bytes(limits);
+  }
 
  private:
   // The memory that a call has allocated. (`data` is a reference: the call runs first.)

@@ -82,15 +82,16 @@ void copy_rows(std::byte* to, int64_t to_stride, const std::byte* from, int64_t 
 
 }  // namespace
 
+int64_t CudaStream::scratch_bytes(const StreamLimits& limits) {
+  if (limits.head_dim == 0 && limits.vocab_size == 0) return 0;
+  return std::max(kScratchBytes, sample_scratch_floats(limits.vocab_size) * int64_t{sizeof(float)});
+}
+
 CudaStream::CudaStream(Device& device, int device_idx, const StreamLimits& limits,
                        MemoryLedger& ledger)
     : device_idx_(device_idx), name_("cuda:" + std::to_string(device_idx)) {
   CHECK(limits.head_dim <= kMaxHeadDim);
-  if (limits.head_dim > 0 || limits.vocab_size > 0) {
-    const int64_t sample_bytes = sample_scratch_floats(limits.vocab_size) * int64_t{sizeof(float)};
-    scratch_ = DeviceBuffer(device, ledger, MemoryTag::kActivations,
-                            std::max(kScratchBytes, sample_bytes));
-  }
+  scratch_ = DeviceBuffer(device, ledger, MemoryTag::kActivations, scratch_bytes(limits));
   CUDA_CHECK(cudaSetDevice(device_idx_));
   CUDA_CHECK(cudaDeviceGetAttribute(&n_sms_, cudaDevAttrMultiProcessorCount, device_idx_));
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));

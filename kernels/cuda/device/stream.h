@@ -18,6 +18,8 @@ class CudaStream final : public Stream {
   // `device` must be the device with index device_idx. It and the ledger must outlive the stream.
   // Throws std::bad_alloc.
   CudaStream(Device& device, int device_idx, const StreamLimits& limits, MemoryLedger& ledger);
+  // Bytes of device memory that the constructor allocates.
+  static int64_t scratch_bytes(const StreamLimits& limits);
   // Waits for the queued ops, at most a second. A stream that is not idle then is leaked with its
   // scratch, which stays booked. (A device that hangs also blocks cudaFree, so a process with such
   // a device should end without freeing.)

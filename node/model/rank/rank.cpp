@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "common/log.h"
+#include "node/model/rank/rank_memory.h"
 
 namespace lockstep {
 
@@ -38,15 +39,6 @@ CpuStreamOptions cpu_options(const RankGroupConfig& config, std::span<ProgressCo
           .progress = progress};
 }
 
-StreamLimits stream_limits(const ModelConfig& model, const RankShard& shard,
-                           const RankGroupConfig& config) {
-  return {.max_tokens = config.limits.max_tokens,
-          .max_dim = std::max(model.shape.hidden_dim, shard.n_ffn),
-          .head_dim = model.shape.head_dim,
-          .max_samples = config.limits.max_samples,
-          .vocab_size = model.shape.vocab_size};
-}
-
 }  // namespace
 
 Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGroupConfig& config,
@@ -57,7 +49,8 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
       device_(config.devices->open(rank, cpu_options(config, progress))),
       stream_(with_fault_points(
           device_->make_stream(
-              stream_limits(file.config(), plan.ranks[static_cast<size_t>(rank)], config), ledger),
+              stream_limits(file.config(), plan.ranks[static_cast<size_t>(rank)], config.limits),
+              ledger),
           *device_,
           {.limits = config.limits,
            .n_layers = file.config().n_layers,

@@ -22,6 +22,7 @@
 #include "kernels/kv_layout.h"
 #include "node/model/rank/communicator_group.h"
 #include "node/model/rank/rank.h"
+#include "node/model/rank/rank_memory.h"
 #include "node/model/weights/rope_table.h"
 
 namespace lockstep {
@@ -251,14 +252,15 @@ std::unique_ptr<Rank> RankGroup::Impl::build_rank(int idx, const ModelFile& file
                                                   MemoryLedger& ledger) {
   std::unique_ptr<Rank> rank;
   std::exception_ptr failure;
+  const auto i = static_cast<size_t>(idx);
   const auto n_threads = static_cast<size_t>(config.threads_per_rank);
   try {
-    rank = std::make_unique<Rank>(
-        file, plan, idx, rank_configs[static_cast<size_t>(idx)], rope,
-        std::span(progress).subspan(static_cast<size_t>(idx) * n_threads, n_threads), ledger);
+    rank = std::make_unique<Rank>(file, plan, idx, rank_configs[i], rope,
+                                  std::span(progress).subspan(i * n_threads, n_threads), ledger);
   } catch (const std::bad_alloc&) {
-    failure = std::make_exception_ptr(
-        LoadError(str("rank ", idx, ": no memory for its weights and activations")));
+    failure = std::make_exception_ptr(out_of_memory(file, rank_configs[i], idx));
+  } catch (const OutOfMemory&) {
+    failure = std::make_exception_ptr(out_of_memory(file, rank_configs[i], idx));
   } catch (...) {
     failure = std::current_exception();
   }

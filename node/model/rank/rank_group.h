@@ -28,7 +28,8 @@ struct RankGroupConfig {
   Isa isa = best_isa();
   DType kv_dtype = DType::kK16V8;
   int32_t n_kv_blocks = 0;
-  bool kv_cache = true;  // false: the blocks are scratch memory of one forward pass
+  std::string kv_pool_setting;  // "num_kv_blocks: 64", for messages; empty = not known
+  bool kv_cache = true;         // false: the blocks are scratch memory of one forward pass
   StepLimits limits;
   // A rank that waits for the others in a collective aborts the step after collective_ticks ticks
   // of watch_tick in which no rank made progress. The watchdog has a longer timeout, after which it
@@ -69,10 +70,5 @@ class RankGroup final : public Executor {
 
 // Bytes of one KV block over all layers, on the rank with the most KV heads.
 int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig& config);
-
-// Bytes of device memory for weights, activations and tables, without KV blocks and without the
-// scratch of the stream: the most that any rank takes. Throws LoadError naming the tensor that is
-// missing.
-int64_t device_bytes_beside_kv(const ModelFile& file, const RankGroupConfig& config);
 
 }  // namespace lockstep

@@ -12,17 +12,23 @@ namespace {
 
 constexpr int64_t kMaxBlocks = int64_t{1} << 30;
 
-void refuse_contradiction(const KvPoolSetting& setting) {
-  std::vector<std::string> given;
-  if (setting.n_blocks != 0) given.push_back(str("num_kv_blocks: ", setting.n_blocks));
+// Each given setting with its value.
+std::vector<std::string> given(const KvPoolSetting& setting) {
+  std::vector<std::string> names;
+  if (setting.n_blocks != 0) names.push_back(str("num_kv_blocks: ", setting.n_blocks));
   if (setting.memory_bytes != 0) {
-    given.push_back(str("kv_cache_memory_bytes: ", setting.memory_bytes));
+    names.push_back(str("kv_cache_memory_bytes: ", setting.memory_bytes));
   }
   if (setting.memory_fraction != 0) {
-    given.push_back(str("kv_cache_memory_fraction: ", setting.memory_fraction));
+    names.push_back(str("kv_cache_memory_fraction: ", setting.memory_fraction));
   }
-  if (given.size() < 2) return;
-  throw LoadError(given[0] + " and " + given[1] + " both size the KV pool; give one of them");
+  return names;
+}
+
+void refuse_contradiction(const KvPoolSetting& setting) {
+  const std::vector<std::string> names = given(setting);
+  if (names.size() < 2) return;
+  throw LoadError(names[0] + " and " + names[1] + " both size the KV pool; give one of them");
 }
 
 void check_ranges(const KvPoolSetting& setting) {
@@ -60,6 +66,11 @@ int32_t default_blocks(const KvPoolFacts& facts) {
 }
 
 }  // namespace
+
+std::string to_string(const KvPoolSetting& setting) {
+  const std::vector<std::string> names = given(setting);
+  return names.empty() ? "num_kv_blocks: 0" : names.front();
+}
 
 int32_t kv_pool_blocks(const KvPoolSetting& setting, const KvPoolFacts& facts) {
   check_ranges(setting);

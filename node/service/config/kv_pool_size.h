@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace lockstep {
 
@@ -20,9 +21,13 @@ struct KvPoolFacts {
   bool is_on_devices = false;      // the memory is of devices, and nothing else uses it
 };
 
+// The given setting with its value, or that of the default: "num_kv_blocks: 0".
+std::string to_string(const KvPoolSetting& setting);
+
 // The default holds 4 sequences of max_model_len, in at most a quarter of the free memory. On
-// devices it is 90 % of the free memory; the rest is for collectives and the scratch of ops. Throws
-// LoadError: for two given switches it names both values, for a pool of no block the numbers.
+// devices it is 90 % of the free memory, since what CUDA and NCCL take by themselves is an
+// estimate. Throws LoadError: for two given switches it names both values, for a pool of no block
+// the numbers.
 int32_t kv_pool_blocks(const KvPoolSetting& setting, const KvPoolFacts& facts);
 
 // Returns the number of blocks, over all ranks, that so many bytes of host memory hold; 0 for 0

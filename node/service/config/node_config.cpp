@@ -11,6 +11,7 @@
 #include "common/text/utf8.h"
 #include "node/engine/sequence/context_cut.h"
 #include "node/model/kv_dtype.h"
+#include "node/model/rank/rank_memory.h"
 #include "node/service/config/device_choice.h"
 #include "node/service/config/kv_pool_size.h"
 
@@ -31,40 +32,54 @@ EvictionPolicy parse_policy(const std::string& name) {
   throw LoadError(str("eviction_policy: '", name, "' is not one of ", kEvictionPolicyNames));
 }
 
-// What is left of a device's free bytes beside weights and activations.
-int64_t free_for_kv(int64_t n_free, const ModelFile& file, const RankGroupConfig& ranks) {
-  const int64_t n_taken = device_bytes_beside_kv(file, ranks);
-  if (n_taken < n_free) return n_free - n_taken;
-  throw LoadError(str("device: ", ranks.devices->kind(), ": each rank needs ", n_taken,
-                      " bytes for weights and activations, and its device has ", n_free, " free"));
-}
-
-int32_t resolve_kv_blocks(const NodeConfig& config, const ModelFile& file,
-                          const RankGroupConfig& ranks, const Machine& machine) {
-  const KvPoolSetting setting{config.num_kv_blocks, config.kv_cache_memory_bytes,
-                              config.kv_cache_memory_fraction};
+KvPoolFacts kv_pool_facts(const ModelFile& file, const RankGroupConfig& ranks) {
   KvPoolFacts facts;
   facts.block_bytes = kv_block_bytes_per_rank(file.config(), ranks) * ranks.n_ranks;
   facts.max_blocks_per_seq = ranks.limits.max_blocks_per_seq();
-  facts.memory_bytes_free = machine.available_memory();
-  if (!ranks.devices->is_host()) {
-    facts.is_on_devices = true;
-    facts.memory_bytes_free =
-        free_for_kv(ranks.devices->free_device_bytes(ranks.n_ranks), file, ranks) * ranks.n_ranks;
+  return facts;
+}
+
+// Sets n_kv_blocks for ranks whose devices have memory of their own. The pool gets no byte of what
+// is reserved for CUDA and NCCL, unless its size is given as a number.
+void resolve_kv_blocks_of_devices(const KvPoolSetting& setting, const ModelFile& file,
+                                  RankGroupConfig& ranks) {
+  const int64_t n_free = ranks.devices->free_device_bytes(ranks.n_ranks);
+  RankMemory memory = largest_rank_memory(file, ranks);
+  if (memory.beside_kv() >= n_free) {
+    throw LoadError(str("device: ", ranks.devices->kind(), ": each rank needs ",
+                        text_beside_kv(memory), ", and its device has ", n_free, " free"));
   }
-  return kv_pool_blocks(setting, facts);
+  KvPoolFacts facts = kv_pool_facts(file, ranks);
+  facts.is_on_devices = true;
+  facts.memory_bytes_free = (n_free - memory.beside_kv()) * ranks.n_ranks;
+  ranks.n_kv_blocks = kv_pool_blocks(setting, facts);
+  memory.kv_blocks = ranks.n_kv_blocks * kv_block_bytes_per_rank(file.config(), ranks);
+  if (memory.kv_blocks + memory.beside_kv() - memory.reserved > n_free) {
+    throw LoadError(too_little_memory_text(ranks, memory, n_free));
+  }
+}
+
+void resolve_kv_blocks(const KvPoolSetting& setting, const ModelFile& file, const Machine& machine,
+                       RankGroupConfig& ranks) {
+  if (!ranks.devices->is_host()) return resolve_kv_blocks_of_devices(setting, file, ranks);
+  KvPoolFacts facts = kv_pool_facts(file, ranks);
+  facts.memory_bytes_free = machine.available_memory();
+  ranks.n_kv_blocks = kv_pool_blocks(setting, facts);
 }
 
 // With `auto`, the CPU takes a model for which the GPUs have no room.
 void resolve_kv_pool(const NodeConfig& config, const ModelFile& file, const Machine& machine,
                      RankGroupConfig& ranks) {
+  const KvPoolSetting setting{config.num_kv_blocks, config.kv_cache_memory_bytes,
+                              config.kv_cache_memory_fraction};
+  ranks.kv_pool_setting = to_string(setting);
   try {
-    ranks.n_kv_blocks = resolve_kv_blocks(config, file, ranks, machine);
+    resolve_kv_blocks(setting, file, machine, ranks);
   } catch (const LoadError& error) {
     if (config.device != "auto" || ranks.devices->is_host()) throw;
     ranks.devices = cpu_devices();
     ranks.why_cpu = error.what();
-    ranks.n_kv_blocks = resolve_kv_blocks(config, file, ranks, machine);
+    resolve_kv_blocks(setting, file, machine, ranks);
   }
 }
 

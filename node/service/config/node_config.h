@@ -80,14 +80,13 @@ struct NodeConfig {
     v(num_kv_blocks, "num_kv_blocks", "blocks",
       "Size of the KV pool in blocks. 0 makes room for 4 sequences of max_model_len, in at most a "
       "quarter of the memory that this process may still use; on GPUs, 0 takes 90 % of the memory "
-      "that weights and activations leave.");
+      "that weights, activations and a reserve for CUDA and NCCL leave.");
     v(kv_cache_memory_bytes, "kv_cache_memory_bytes", "bytes",
       "Size of the KV pool in bytes, over all ranks, instead of num_kv_blocks. 0 leaves it unset.");
     v(kv_cache_memory_fraction, "kv_cache_memory_fraction", "",
       "Size of the KV pool as a fraction (0 to 1) of the memory that this process may still use at "
-      "start, instead of num_kv_blocks; on GPUs, of what weights and activations leave. 0 leaves "
-      "it "
-      "unset.");
+      "start, instead of num_kv_blocks; on GPUs, of what weights, activations and a reserve for "
+      "CUDA and NCCL leave. 0 leaves it unset.");
     v(host_kv_bytes, "host_kv_bytes", "bytes",
       "Host memory in bytes, over all ranks, that keeps evicted KV blocks until they are loaded "
       "again. 0 keeps none.");
