@@ -45,9 +45,9 @@ Result<CudaModule> CudaModule::load(const std::filesystem::path& path) {
   return CudaModule(handle);
 }
 
-std::vector<CudaDeviceInfo> CudaModule::devices(std::string& why_none) const {
+std::vector<CudaDeviceInfo> CudaModule::devices(std::string& why_not) const {
   std::vector<CudaDeviceInfo> devices;
-  required<CudaListDevices>(handle_, "lockstep_cuda_list_devices")(devices, why_none);
+  required<CudaListDevices>(handle_, "lockstep_cuda_list_devices")(devices, why_not);
   return devices;
 }
 

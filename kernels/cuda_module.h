@@ -28,9 +28,9 @@ class CudaModule {
   // loaded or is of another build than this program.
   static Result<CudaModule> load(const std::filesystem::path& path = default_path());
 
-  // The devices that the module's kernels can run on. An empty list is not an error: `why_none`
-  // then gives the reason.
-  std::vector<CudaDeviceInfo> devices(std::string& why_none) const;
+  // The devices that the module has code for. An empty list is not an error. `why_not`: why there
+  // is no device, such as a missing driver, or why the module cannot use some of them; else empty.
+  std::vector<CudaDeviceInfo> devices(std::string& why_not) const;
   // device_idx must be the idx of one of devices(). Throws std::bad_alloc.
   std::unique_ptr<Device> open(int device_idx) const;
   // "driver 13.0, runtime 13.0". Driver 0.0 means that no driver is installed.
@@ -48,7 +48,7 @@ class CudaModule {
 
 // Digest of the headers that both sides compile, made by CMakeLists.txt.
 using CudaModuleAbi = const char*();
-using CudaListDevices = void(std::vector<CudaDeviceInfo>& devices, std::string& why_none);
+using CudaListDevices = void(std::vector<CudaDeviceInfo>& devices, std::string& why_not);
 using CudaOpenDevice = void(int device_idx, std::unique_ptr<Device>& device);
 using CudaVersions = void(std::string& versions);
 

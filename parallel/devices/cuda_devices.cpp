@@ -78,17 +78,17 @@ Result<std::shared_ptr<const DeviceProvider>> cuda_devices(const CudaFiles& file
   TRY(const CudaModule module,
       CudaModule::load(files.module.empty() ? CudaModule::default_path()
                                             : std::filesystem::path(files.module)));
-  std::string why_none;
+  std::string why_not;
   std::vector<int> device_idxs;
-  for (const CudaDeviceInfo& device : module.devices(why_none)) device_idxs.push_back(device.idx);
+  for (const CudaDeviceInfo& device : module.devices(why_not)) device_idxs.push_back(device.idx);
   if (device_idxs.empty()) {
-    return Error{ErrorCode::kNotFound, str("no GPU: ", why_none, " (", module.versions(), ")"), {}};
+    return Error{ErrorCode::kNotFound, str("no GPU: ", why_not, " (", module.versions(), ")"), {}};
   }
   if (std::ssize(device_idxs) < n_ranks) {
-    return Error{
-        ErrorCode::kNotFound,
-        str(n_ranks, " ranks need as many GPUs, and this process sees ", device_idxs.size()),
-        {}};
+    return Error{ErrorCode::kNotFound,
+                 str(n_ranks, " ranks need as many GPUs, and this process can use ",
+                     device_idxs.size(), why_not.empty() ? "" : ": ", why_not),
+                 {}};
   }
   std::unique_ptr<NcclLibrary> nccl;
   if (n_ranks > 1) {

@@ -245,6 +245,8 @@ def refused(*flags, env=()):
     ((*ON_GPUS[:2], "--nccl-library=/nowhere/libnccl.so.2", "--tensor-parallel-size=2"), {},
      ["device: cuda", "NCCL", "/nowhere/libnccl.so.2"]),
     (ON_GPUS, {"LOCKSTEP_EMULATION_MEMORY_MIB": "1"}, ["device: cuda", "1048576 free"]),
+    (ON_GPUS, {"LOCKSTEP_EMULATION_CAPABILITY": "80"},
+     ["device: cuda", "no code for cuda:0 emulated GPU 0 of compute capability 8.0", "9.0 and PTX of 9.0"]),
     ((*ON_GPUS, "--num-kv-blocks=1000000"), {},
      ["num_kv_blocks: 1000000", "1073741824 bytes free", "for weights", "for activations",
       "for scratch of ops", "reserved for CUDA and NCCL", "left for them"]),

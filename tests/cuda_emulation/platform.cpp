@@ -13,6 +13,7 @@ namespace lockstep::cuda_emulation {
 namespace {
 
 constexpr size_t kMib = size_t{1} << 20;
+constexpr size_t kMostCapability = 999;
 constexpr size_t kMostMib = size_t{1} << 20;  // a terabyte
 
 [[noreturn]] void refuse(const char* name, const std::string& value, const std::string& expected) {
@@ -74,6 +75,9 @@ Platform platform_of(const std::function<std::string(const char*)>& variable) {
   read("LOCKSTEP_EMULATION_DEVICES", [&](const char* name, const std::string& value) {
     platform.n_devices =
         static_cast<int>(number_of(name, value, static_cast<size_t>(platform.n_devices)));
+  });
+  read("LOCKSTEP_EMULATION_CAPABILITY", [&](const char* name, const std::string& value) {
+    platform.compute_version = static_cast<int>(number_of(name, value, kMostCapability));
   });
   read("LOCKSTEP_EMULATION_MEMORY_MIB", [&](const char* name, const std::string& value) {
     platform.device_bytes = number_of(name, value, kMostMib) * kMib;

@@ -20,6 +20,8 @@ struct Platform {
   bool guard = false;
   // LOCKSTEP_EMULATION_DEVICES: 0 to 8.
   int n_devices = 8;
+  // Compute capability of each device, 90 for 9.0. LOCKSTEP_EMULATION_CAPABILITY.
+  int compute_version = 90;
   // Memory of each device. What is allocated beyond it fails. LOCKSTEP_EMULATION_MEMORY_MIB.
   size_t device_bytes = size_t{1} << 30;
 

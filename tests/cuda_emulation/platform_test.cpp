@@ -35,6 +35,7 @@ TEST(Platform, TheEnvironmentSetsIt) {
   const Platform platform = with({{"LOCKSTEP_EMULATION", "lazy"},
                                   {"LOCKSTEP_EMULATION_GUARD", "on"},
                                   {"LOCKSTEP_EMULATION_DEVICES", "2"},
+                                  {"LOCKSTEP_EMULATION_CAPABILITY", "103"},
                                   {"LOCKSTEP_EMULATION_MEMORY_MIB", "64"},
                                   {"LOCKSTEP_EMULATION_FAULT_FILE", "/tmp/fault"},
                                   {"LOCKSTEP_EMULATION_HANG_FILE", "/tmp/hang"}});
@@ -42,6 +43,7 @@ TEST(Platform, TheEnvironmentSetsIt) {
   EXPECT_TRUE(platform.guard);
   EXPECT_TRUE(platform.faults_are_errors);
   EXPECT_EQ(platform.n_devices, 2);
+  EXPECT_EQ(platform.compute_version, 103);
   EXPECT_EQ(platform.device_bytes, size_t{64} << 20);
   EXPECT_EQ(platform.fault_file, "/tmp/fault");
   EXPECT_EQ(platform.hang_file, "/tmp/hang");

@@ -105,7 +105,8 @@ cudaError_t cudaGetDeviceCount(int* n) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  *properties = {{}, platform().device_bytes, 9, 0};
+  const int version = platform().compute_version;
+  *properties = {{}, platform().device_bytes, version / 10, version % 10};
   std::snprintf(properties->name, sizeof properties->name, "emulated GPU %d", device);
   return cudaSuccess;
 }

@@ -61,7 +61,7 @@ def test_with_nvcc_the_module_is_part_of_the_build(tmp_path):
 def test_architectures_that_are_no_numbers_are_refused_in_words(tmp_path):
     if shutil.which("nvcc") is None:
         return
-    for name in ("native", "all-major"):
+    for name in ("native", "all-major", "90a"):
         run = try_configure(tmp_path / name, "-DLOCKSTEP_GPU_CHECK_ONLY=ON",
                             f"-DCMAKE_CUDA_ARCHITECTURES={name}")
         assert run.returncode != 0

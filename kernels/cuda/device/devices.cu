@@ -3,6 +3,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "kernels/cuda/device/compiled_code.h"
 #include "kernels/cuda/device/cuda_check.h"
 #include "kernels/cuda/device/devices.h"
 #include "kernels/cuda/device/stream.h"
@@ -98,35 +99,40 @@ class CudaDevice final : public Device {
 
 }  // namespace
 
-std::vector<CudaDeviceInfo> list_devices(std::string& why_none) {
+std::vector<CudaDeviceInfo> list_devices(std::string& why_not) {
+  why_not.clear();
   int n = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&n); error != cudaSuccess) {
-    why_none = cudaGetErrorString(error);
+    why_not = cudaGetErrorString(error);
     return {};
   }
   std::vector<CudaDeviceInfo> devices;
+  std::string refused;
   for (int idx = 0; idx < n; ++idx) {
     cudaDeviceProp properties{};
     CUDA_CHECK(cudaGetDeviceProperties(&properties, idx));
     const int version = 10 * properties.major + properties.minor;
-    if (version < LOCKSTEP_CUDA_LOWEST) continue;
+    if (!has_code_for(LOCKSTEP_CUDA_CODE, version)) {
+      refused += (refused.empty() ? "" : ", ") + ("cuda:" + std::to_string(idx)) + " " +
+                 properties.name + " of compute capability " + text_of_version(version);
+      continue;
+    }
     devices.push_back(
         {idx, properties.name, version, static_cast<int64_t>(properties.totalGlobalMem)});
   }
-  if (devices.empty()) {
-    why_none = "none of " + std::to_string(n) + " devices has compute capability " +
-               std::to_string(LOCKSTEP_CUDA_LOWEST / 10) + "." +
-               std::to_string(LOCKSTEP_CUDA_LOWEST % 10);
+  if (!refused.empty()) {
+    why_not = "the CUDA module has no code for " + refused + "; it has code for " +
+              text_of_code(LOCKSTEP_CUDA_CODE);
   }
   return devices;
 }
 
 std::unique_ptr<Device> open_device(int idx) {
-  std::string why_none;
-  for (const CudaDeviceInfo& info : list_devices(why_none)) {
+  std::string why_not;
+  for (const CudaDeviceInfo& info : list_devices(why_not)) {
     if (info.idx == idx) return std::make_unique<CudaDevice>(info);
   }
-  check_failed(__FILE__, __LINE__, "no such CUDA device", std::to_string(idx) + " " + why_none);
+  check_failed(__FILE__, __LINE__, "no such CUDA device", std::to_string(idx) + " " + why_not);
 }
 
 }  // namespace lockstep::cuda

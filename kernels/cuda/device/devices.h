@@ -10,9 +10,8 @@
 
 namespace lockstep::cuda {
 
-// The devices that kernels/cuda is built for. If there are none, `why_none` gives the reason, such
-// as a missing driver.
-std::vector<CudaDeviceInfo> list_devices(std::string& why_none);
+// See CudaModule::devices().
+std::vector<CudaDeviceInfo> list_devices(std::string& why_not);
 
 // CHECKs that list_devices() has a device of this idx.
 std::unique_ptr<Device> open_device(int idx);

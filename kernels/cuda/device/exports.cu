@@ -20,8 +20,8 @@ LOCKSTEP_EXPORT CudaVersions lockstep_cuda_versions;
 
 const char* lockstep_cuda_abi() { return LOCKSTEP_CUDA_ABI; }
 
-void lockstep_cuda_list_devices(std::vector<CudaDeviceInfo>& devices, std::string& why_none) {
-  devices = cuda::list_devices(why_none);
+void lockstep_cuda_list_devices(std::vector<CudaDeviceInfo>& devices, std::string& why_not) {
+  devices = cuda::list_devices(why_not);
 }
 
 void lockstep_cuda_open_device(int device_idx, std::unique_ptr<Device>& device) {

@@ -61,7 +61,8 @@ class EmulatedModuleDeathTest : public ::testing::Test {
     setenv("LOCKSTEP_EMULATION", "lazy", 1);
   }
   ~EmulatedModuleDeathTest() override {
-    for (const char* name : {"", "_GUARD", "_DEVICES", "_MEMORY_MIB", "_FAULT_FILE"}) {
+    for (const char* name :
+         {"", "_GUARD", "_DEVICES", "_CAPABILITY", "_MEMORY_MIB", "_FAULT_FILE"}) {
       unsetenv((std::string("LOCKSTEP_EMULATION") + name).c_str());
     }
   }
@@ -107,6 +108,19 @@ TEST_F(EmulatedModuleDeathTest, ItHasTheDevicesAndTheMemoryThatAreAskedFor) {
       refused = true;
     }
     finish(devices.size() == 2 && devices[0].memory_bytes == 3 << 20 && refused);
+  };
+  EXPECT_EXIT(body(), kPasses, "");
+}
+
+TEST_F(EmulatedModuleDeathTest, DevicesThatItHasNoCodeForAreNamedWithTheirCapability) {
+  set("DEVICES", "1");
+  set("CAPABILITY", "89");
+  const auto body = [] {
+    std::string why_not;
+    finish(load().devices(why_not).empty() &&
+           why_not ==
+               "the CUDA module has no code for cuda:0 emulated GPU 0 of compute capability 8.9; "
+               "it has code for 9.0 and PTX of 9.0");
   };
   EXPECT_EXIT(body(), kPasses, "");
 }

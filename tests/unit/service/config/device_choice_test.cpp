@@ -73,7 +73,7 @@ TEST(DeviceChoice, AModuleWithDevicesIsTaken) {
 
 TEST(DeviceChoice, FewerGpusThanRanksAreRefusedWithTheNumbers) {
   EXPECT_EQ(refusal(emulated(9)),
-            "device: cuda: 9 ranks need as many GPUs, and this process sees 8");
+            "device: cuda: 9 ranks need as many GPUs, and this process can use 8");
 }
 #endif
 
