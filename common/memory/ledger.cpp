@@ -25,6 +25,11 @@ int64_t MemoryLedger::peak_bytes(MemoryTag tag) const {
   return peak_[static_cast<size_t>(tag)].load(std::memory_order_relaxed);
 }
 
+int64_t MemoryLedger::own_bytes(MemoryTag tag, MemoryPlace place) const {
+  return own_bytes_[static_cast<size_t>(place)][static_cast<size_t>(tag)].load(
+      std::memory_order_relaxed);
+}
+
 MemoryLedger& MemoryLedger::of_rank(int rank) {
   std::lock_guard lock(mutex_);
   while (ranks_.size() <= static_cast<size_t>(rank)) {
@@ -39,6 +44,12 @@ std::vector<const MemoryLedger*> MemoryLedger::ranks() const {
   ranks.reserve(ranks_.size());
   for (const auto& rank : ranks_) ranks.push_back(rank.get());
   return ranks;
+}
+
+void MemoryLedger::reserve(MemoryTag tag, MemoryPlace place, int64_t bytes) {
+  own_bytes_[static_cast<size_t>(place)][static_cast<size_t>(tag)].fetch_add(
+      bytes, std::memory_order_relaxed);
+  add(tag, place, bytes);
 }
 
 void MemoryLedger::add(MemoryTag tag, MemoryPlace place, int64_t bytes) {

@@ -42,6 +42,8 @@ class MemoryLedger {
   int64_t bytes(MemoryTag tag) const;
   int64_t bytes(MemoryTag tag, MemoryPlace place) const;
   int64_t peak_bytes(MemoryTag tag) const;
+  // Of bytes(tag, place), what no rank holds.
+  int64_t own_bytes(MemoryTag tag, MemoryPlace place) const;
 
   // The ledger of one rank, made by the first call; it lives as long as this one.
   MemoryLedger& of_rank(int rank);
@@ -51,11 +53,12 @@ class MemoryLedger {
  private:
   friend class Reservation;
   explicit MemoryLedger(MemoryLedger& whole) : whole_(&whole) {}
+  void reserve(MemoryTag tag, MemoryPlace place, int64_t bytes);
   void add(MemoryTag tag, MemoryPlace place, int64_t bytes);
 
   using ByTag = std::array<std::atomic<int64_t>, kNumMemoryTags>;
   MemoryLedger* const whole_ = nullptr;  // of a rank's ledger
-  std::array<ByTag, kNumMemoryPlaces> bytes_{};
+  std::array<ByTag, kNumMemoryPlaces> bytes_{}, own_bytes_{};
   ByTag peak_{};
 
   mutable std::mutex mutex_;
@@ -69,7 +72,7 @@ class Reservation {
   Reservation(MemoryLedger& ledger, MemoryTag tag, int64_t bytes,
               MemoryPlace place = MemoryPlace::kHost)
       : ledger_(&ledger), tag_(tag), place_(place), bytes_(bytes) {
-    ledger.add(tag, place, bytes);
+    ledger.reserve(tag, place, bytes);
   }
   Reservation(Reservation&& other) noexcept { *this = std::move(other); }
   Reservation& operator=(Reservation&& other) noexcept {
@@ -80,7 +83,7 @@ class Reservation {
     return *this;
   }
   ~Reservation() {
-    if (ledger_ != nullptr) ledger_->add(tag_, place_, -bytes_);
+    if (ledger_ != nullptr) ledger_->reserve(tag_, place_, -bytes_);
   }
 
  private:

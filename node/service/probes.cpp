@@ -7,6 +7,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -168,24 +169,33 @@ void add_events(SnapshotFamilies& out, const BlockEventCounts& n) {
               n.n_batches_dropped);
 }
 
-// A row for each rank and place that holds bytes under the tag, and one without a rank for what the
-// ranks do not hold, if that is all.
+// A row for each rank and place that holds bytes under the tag, a row of 0 for each rank that held
+// some, and a row without a rank for what no rank holds. A tag that nothing ever held has one row.
 void add_memory(SnapshotFamilies& out, const MemoryLedger& ledger, MemoryTag tag) {
-  const auto add = [&](int64_t n_bytes, MemoryPlace place, std::string rank) {
+  constexpr std::array kPlaces{MemoryPlace::kHost, MemoryPlace::kDevice};
+  bool has_row = false;
+  const auto add = [&](int64_t n_bytes, MemoryPlace place, const std::string& rank) {
+    has_row = true;
     out.add(static_cast<double>(n_bytes), {{"tag", std::string(to_string(tag))},
                                            {"place", std::string(to_string(place))},
-                                           {"rank", std::move(rank)}});
+                                           {"rank", rank}});
   };
-  int64_t n_bytes_left = ledger.bytes(tag);
   const std::vector<const MemoryLedger*> ranks = ledger.ranks();
-  for (size_t rank = 0; rank < ranks.size(); ++rank) {
-    for (const MemoryPlace place : {MemoryPlace::kHost, MemoryPlace::kDevice}) {
-      const int64_t n_bytes = ranks[rank]->bytes(tag, place);
-      if (n_bytes > 0) add(n_bytes, place, std::to_string(rank));
-      n_bytes_left -= n_bytes;
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    const std::string rank = std::to_string(i);
+    int64_t n_bytes = 0;
+    for (const MemoryPlace place : kPlaces) {
+      const int64_t n_bytes_there = ranks[i]->bytes(tag, place);
+      if (n_bytes_there > 0) add(n_bytes_there, place, rank);
+      n_bytes += n_bytes_there;
     }
+    if (n_bytes == 0 && ranks[i]->peak_bytes(tag) > 0) add(0, MemoryPlace::kHost, rank);
   }
-  if (n_bytes_left > 0 || ledger.bytes(tag) == 0) add(n_bytes_left, MemoryPlace::kHost, "");
+  for (const MemoryPlace place : kPlaces) {
+    const int64_t n_bytes = ledger.own_bytes(tag, place);
+    if (n_bytes > 0) add(n_bytes, place, "");
+  }
+  if (!has_row) add(0, MemoryPlace::kHost, "");
 }
 
 void add_memory(SnapshotFamilies& out, const MemoryLedger& ledger) {

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 
 namespace lockstep {
 namespace {
@@ -140,6 +142,31 @@ TEST(NodeProbes, MemoryIsShownByTagPlaceAndRank) {
   EXPECT_TRUE(page.has("memory_bytes{tag=\"load\",place=\"host\",rank=\"\"} 5"));
   EXPECT_FALSE(page.has("memory_bytes{tag=\"weights\",place=\"host\",rank=\"\"} 0"))
       << page.probes.text();
+}
+
+TEST(NodeProbes, WhatRanksReserveAndReturnIsNeverShownWithoutARank) {
+  Page page;
+  page.attach();
+  MemoryLedger& rank = page.ledger.of_rank(0);
+  const Reservation kv(rank, MemoryTag::kKv, 1, MemoryPlace::kDevice);
+  { const Reservation staging(rank, MemoryTag::kLoad, 30); }
+  std::atomic<bool> is_over{false};
+  std::thread other([&] {
+    while (!is_over) {
+      const Reservation more(rank, MemoryTag::kKv, 700, MemoryPlace::kDevice);
+    }
+  });
+  for (int i = 0; i < 300; ++i) {
+    const std::string text = page.probes.text();
+    for (const char* tag : {"kv", "load"}) {
+      EXPECT_EQ(text.find(std::string("tag=\"") + tag + "\",place=\"host\",rank=\"\""),
+                std::string::npos)
+          << text;
+    }
+  }
+  is_over = true;
+  other.join();
+  EXPECT_TRUE(page.has("memory_bytes{tag=\"load\",place=\"host\",rank=\"0\"} 0"));
 }
 
 TEST(NodeProbes, EachRankHasTheFreeBytesAndTheErrorsOfItsDevice) {
