@@ -258,6 +258,10 @@ def test_what_cuda_lacks_is_one_line_and_exit_code_2(flags, env, parts):
     assert [part for part in parts if part not in lines[0]] == [], lines
 
 
+def test_the_backend_is_named_after_the_device(two_gpus):
+    assert "backend=cuda/emulated GPU 0 x2 ranks " in two_gpus.nodes[0].output()
+
+
 def test_the_kv_pool_may_take_all_that_the_rest_leaves(cpu):
     flags = (*ON_GPUS, "--max-model-len=256", "--max-num-seqs=4", "--kv-cache-memory-fraction=1")
     with cluster(MODEL, node_flags=flags, node_env=LAZY | {"LOCKSTEP_EMULATION_MEMORY_MIB": "160"}) as c:

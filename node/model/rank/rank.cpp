@@ -75,6 +75,12 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
   }
 }
 
+std::string Rank::backend() const {
+  if (device_->is_host()) return str(stream_->name(), " x", config_.threads_per_rank, " threads");
+  const std::string& name = device_->name();  // "cuda:0 NVIDIA H200"
+  return str(config_.devices->kind(), "/", name.substr(name.find(' ') + 1));
+}
+
 int Rank::max_unfinished() const { return device_->is_host() ? 1 : kMaxStepsInFlight; }
 
 bool Rank::enqueue(std::span<const std::byte> plan, std::span<const BlockId> nan_blocks,

@@ -64,7 +64,8 @@ class Rank {
   // called after finish(), when the result is delivered: no result depends on them, only a load.
   void finish_stores();
 
-  const char* backend() const { return stream_->name(); }
+  // What computes: "cpu/avx2 x2 threads", "cuda/NVIDIA H200".
+  std::string backend() const;
   std::vector<UnitDigest> take_digests() { return std::move(loaded_.digests); }
 
  private:

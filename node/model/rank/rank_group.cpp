@@ -376,8 +376,7 @@ uint64_t RankGroup::progress() const {
 const ModelConfig& RankGroup::model() const { return impl_->model; }
 
 std::string RankGroup::backend_name() const {
-  return str(impl_->backend, " x", impl_->config.threads_per_rank, " threads x",
-             impl_->config.n_ranks, " ranks");
+  return str(impl_->backend, " x", impl_->config.n_ranks, " ranks");
 }
 
 const std::vector<RankSettings>& RankGroup::settings() const { return impl_->settings; }

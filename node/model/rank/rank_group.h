@@ -58,7 +58,8 @@ class RankGroup final : public Executor {
   uint64_t progress() const override;
 
   const ModelConfig& model() const;
-  std::string backend_name() const;                   // "cpu/avx2 x2 threads x2 ranks"
+  // "cpu/avx2 x2 threads x2 ranks", "cuda/NVIDIA H200 x2 ranks"
+  std::string backend_name() const;
   const std::vector<RankSettings>& settings() const;  // [n_ranks], in effect on each rank
   // See make_fingerprint().
   std::string numerics_fingerprint() const;

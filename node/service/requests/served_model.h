@@ -26,7 +26,7 @@ struct ServedModel {
       encode_chat;
   std::string name;                         // as requests give it
   std::string fingerprint;                  // RankGroup::numerics_fingerprint
-  std::string backend;                      // "cpu/avx2 x2 threads x2 ranks"
+  std::string backend;                      // RankGroup::backend_name()
   uint64_t created = 0;                     // seconds since 1970
   uint64_t epoch = 0;                       // differs after every restart of the node
   SamplingDefaults sampling_defaults = {};  // of requests that leave them out
