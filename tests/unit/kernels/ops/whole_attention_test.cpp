@@ -9,6 +9,7 @@
 #include "tests/support/equal_bits.h"
 #include "tests/support/test_stream.h"
 #include "tests/unit/kernels/attention_support.h"
+#include "tests/unit/kernels/exact_attention.h"
 
 namespace lockstep {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 using testing::attend;
 using testing::AttentionShape;
 using testing::equal_bits;
+using testing::exact_attention;
 using testing::make_stream;
 using testing::PagedCache;
 using testing::SeededRandom;
@@ -104,28 +106,17 @@ TEST_P(WholeAttention, ValuesOfZeroGiveZeroAndTinyOnesCountAsZero) {
   }
 }
 
-// softmax(q K / sqrt(head_dim)) V in double, of the values before any rounding, for every head of
-// the row at `position`.
+// exact_attention() of the values before any rounding, for every head of the row at `position`.
 std::vector<double> exact_row(const AttentionShape& s, const SequenceData& data, int64_t position) {
   const auto dim = static_cast<size_t>(s.head_dim);
+  const size_t n_seen = static_cast<size_t>(position + 1) * dim;
   std::vector<double> out;
   for (int head = 0; head < s.group; ++head) {
-    const float* q = data.q.data() + (position * s.group + head) * s.head_dim;
-    std::vector<double> sum(dim, 0.0), scores;
-    for (int64_t key = 0; key <= position; ++key) {
-      const float* k = data.k.data() + key * s.head_dim;
-      double score = 0;
-      for (size_t d = 0; d < dim; ++d) score += double{q[d]} * double{k[d]};
-      scores.push_back(score / std::sqrt(static_cast<double>(s.head_dim)));
-    }
-    const double max = *std::ranges::max_element(scores);
-    double weights = 0;
-    for (int64_t key = 0; key <= position; ++key) {
-      const double p = std::exp(scores[static_cast<size_t>(key)] - max);
-      weights += p;
-      for (size_t d = 0; d < dim; ++d) sum[d] += p * data.v[static_cast<size_t>(key) * dim + d];
-    }
-    for (const double v : sum) out.push_back(v / weights);
+    const size_t at = static_cast<size_t>(position * s.group + head) * dim;
+    const auto of_head =
+        exact_attention(std::span(data.q).subspan(at, dim), std::span(data.k).first(n_seen),
+                        std::span(data.v).first(n_seen));
+    out.insert(out.end(), of_head.begin(), of_head.end());
   }
   return out;
 }
