@@ -58,7 +58,9 @@ echo "========= {report}"
 
 
 def test_every_stage_runs_on_an_emulated_gpu(tmp_path):
-    sanitizer = fake_sanitizer(tmp_path, '"$@"', "ERROR SUMMARY: 0 errors")
+    # The stage `bits` has run all cases; the first one of each run tells whether the program was
+    # called rightly.
+    sanitizer = fake_sanitizer(tmp_path, '"$@" | head -n 2', "ERROR SUMMARY: 0 errors")
     ran = on_emulated_gpu(tmp_path, "--sanitizer", sanitizer)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = statuses(tmp_path)
@@ -79,6 +81,8 @@ def test_every_stage_runs_on_an_emulated_gpu(tmp_path):
     assert all(r["different"] == r["died"] == 0 and r["values"] > 0 for r in results["bits"])
     assert all(r["wrong_f16"] == r["wrong_bytes"] == 0 for r in results["carriers"])
     assert all(r["us"] > 0 for r in results["rates"])
+    assert results["sanitizer"][0]["what"] == "memcheck, all ops: 1 cases, 0 lines of reports"
+    assert all(r["what"].endswith(": 1 cases, 0 lines of reports") for r in results["sanitizer"])
     assert len(results["models"]) == 4 and all("result" in r for r in results["models"])
 
 
