@@ -106,10 +106,11 @@ struct Cluster {
   std::vector<std::vector<uint64_t>> prompts;
 };
 
-// The longest match of a prompt on every node. Other lookups come between two, so that the entries
-// are not in the CPU's nearer caches.
+// The longest match of a prompt on every node, to `resolution` blocks. Other lookups come between
+// two, so that the entries are not in the CPU's nearer caches.
 void lookup(benchmark::State& state) {
   const Cluster cluster(static_cast<size_t>(state.range(0)));
+  const auto resolution = static_cast<uint32_t>(state.range(1));
   std::mt19937_64 random(2);
   std::vector<double> us;
   size_t i = 0, n_found = 0;
@@ -117,7 +118,7 @@ void lookup(benchmark::State& state) {
     for (int n = 0; n < 20'000; ++n) n_found += cluster.index.contains(IndexSlot{0}, random());
     const auto& prompt = cluster.prompts[i++ % Cluster::kPrompts];
     const auto begin = std::chrono::steady_clock::now();
-    benchmark::DoNotOptimize(cluster.index.match(prompt));
+    benchmark::DoNotOptimize(cluster.index.match(prompt, ~SlotMask{0}, resolution));
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     state.SetIterationTime(took.count());
     us.push_back(took.count() * 1e6);
@@ -140,7 +141,14 @@ void hash_prompt(benchmark::State& state) {
 }
 
 BENCHMARK(decode_and_apply)->Arg(1)->Arg(4)->Arg(16);
-BENCHMARK(lookup)->Arg(1)->Arg(4)->Arg(64)->UseManualTime()->Iterations(4000);
+BENCHMARK(lookup)
+    ->ArgNames({"lengths", "resolution"})
+    ->Args({1, 1})
+    ->Args({4, 1})
+    ->Args({64, 1})
+    ->Args({64, 8})
+    ->UseManualTime()
+    ->Iterations(4000);
 BENCHMARK(hash_prompt);
 
 }  // namespace

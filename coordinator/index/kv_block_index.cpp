@@ -56,13 +56,15 @@ struct Range {
 // Galloping and binary search for all slots at once. Every slot is in exactly one range, so there
 // are at most kMaxSlots ranges. Each round halves them all; its hashes are prefetched together, so
 // that the CPU waits for memory once a round and not once a hash.
-KvBlockIndex::Matches KvBlockIndex::match(std::span<const uint64_t> chain, SlotMask among) const {
+KvBlockIndex::Matches KvBlockIndex::match(std::span<const uint64_t> chain, SlotMask among,
+                                          uint32_t resolution) const {
+  CHECK(resolution > 0);
   Matches matches{};
   std::array<std::array<Range, kMaxSlots>, 2> rounds;  // this one and the next
   std::array<size_t, 2> n_ranges{};
   const auto keep = [&](size_t round, const Range& range) {
     if (range.slots == 0) return;
-    if (range.low < range.high) {
+    if (range.high - range.low >= resolution) {
       rounds[round][n_ranges[round]++] = range;
       return;
     }

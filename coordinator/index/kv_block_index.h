@@ -52,9 +52,11 @@ class KvBlockIndex {
   // For each shown slot of `among` how many blocks of `chain` it holds, from the first on without a
   // gap; 0 for the others. Each hash of the chain is the parent of the next. Every slot must be
   // prefix-closed: with a block it holds the block's parent. Looks at about 2 · log2(chain) hashes
-  // for the longest match, and at log2(chain) for each other length.
+  // for the longest match, and at log2(chain) for each other length. With a `resolution` above 1
+  // numbers may be too small by less than it: 64 different lengths of a long chain then cost half.
   using Matches = std::array<uint32_t, kMaxSlots>;  // [slot]
-  Matches match(std::span<const uint64_t> chain, SlotMask among = ~SlotMask{0}) const;
+  Matches match(std::span<const uint64_t> chain, SlotMask among = ~SlotMask{0},
+                uint32_t resolution = 1) const;
 
   // Takes closed slots out of the next `n_tables` tables. Each table takes time for all its places.
   void sweep(size_t n_tables);

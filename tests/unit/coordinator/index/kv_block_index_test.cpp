@@ -44,6 +44,11 @@ TEST(KvBlockIndex, FindsTheLongestMatchOfEveryNode) {
     }
     const KvBlockIndex::Matches all = index.match(hashes);
     EXPECT_TRUE(std::ranges::equal(all, lengths));
+    const KvBlockIndex::Matches coarse = index.match(hashes, ~SlotMask{0}, /*resolution=*/8);
+    for (size_t s = 0; s < coarse.size(); ++s) {
+      EXPECT_LE(coarse[s], lengths[s]);
+      EXPECT_GT(coarse[s] + 8, lengths[s]);
+    }
     const KvBlockIndex::Matches two = index.match(hashes, 0b101);
     for (size_t s = 0; s < two.size(); ++s) {
       EXPECT_EQ(two[s], s == 0 || s == 2 ? lengths[s] : 0) << s;
