@@ -43,6 +43,14 @@ def is_ready(port, path):
         connection.close()
 
 
+def page(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path)
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return text
+
+
 @contextlib.contextmanager
 def lockstep(binary, model, *flags):
     """`lockstep serve`; the port of its HTTP server."""
@@ -58,6 +66,7 @@ class Answer:
     sent: float         # time.monotonic() when the request was sent
     times: list[float]  # of each event with text or tokens
     n_cached: int       # prompt tokens read from the cache, as the server says
+    text: str = ""
 
     @property
     def ttft(self):
@@ -80,6 +89,7 @@ def complete(port, body, on_token=lambda: None, over=None):
         if not line.startswith(b"data:") or line[5:].strip() == b"[DONE]":
             continue
         event = json.loads(line[5:])
+        answer.text += "".join(choice["text"] for choice in event.get("choices") or [])
         # The event with the finish_reason has no tokens.
         if any(choice["finish_reason"] is None for choice in event.get("choices") or []):
             answer.times.append(time.monotonic())

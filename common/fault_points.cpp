@@ -37,6 +37,11 @@ constexpr std::array<const char*, kNFaults> kNames = {
     "rank-configured-otherwise",
     "engine-configured-otherwise",
     "settings-not-compared",
+    "emitted-id-lost",
+    "emitted-id-twice",
+    "zombie-let-through",
+    "resume-index-from-zero",
+    "stop-cut-at-seam",
 };
 static_assert(kNames.back() != nullptr, "every fault has a name");
 

@@ -53,6 +53,12 @@ enum class Fault : uint8_t {
   kRankConfiguredOtherwise,    // by rank: a rank is configured with the opposite of --no-kv-cache
   kEngineConfiguredOtherwise,  // the engine is configured with the opposite of --no-kv-cache
   kSettingsNotCompared,        // the settings of engine and ranks are not compared
+  // Mutants of resuming a stream.
+  kEmittedIdLost,        // the next node does not get the last output that the client has
+  kEmittedIdTwice,       // the next node gets the last output that the client has twice
+  kZombieLetThrough,     // tokens of an earlier epoch or attempt are taken
+  kResumeIndexFromZero,  // a resumed choice draws the random numbers of its first outputs
+  kStopCutAtSeam,        // a resumed choice forgets text that may begin a stop string
   kCount,
 };
 inline constexpr int kNFaults = static_cast<int>(Fault::kCount);

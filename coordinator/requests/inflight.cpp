@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "common/fault_points.h"
+
 namespace lockstep {
 
 size_t Inflight::n_outputs() const {
@@ -17,8 +19,8 @@ bool Inflight::has_finished() const {
 }
 
 TokenOrder token_order(const Inflight& request, const wire::Tokens& tokens) {
-  if (tokens.epoch != request.node_epoch || tokens.attempt != request.attempt)
-    return TokenOrder::kStale;
+  const bool is_zombie = tokens.epoch != request.node_epoch || tokens.attempt != request.attempt;
+  if (is_zombie && !fault(Fault::kZombieLetThrough)) return TokenOrder::kStale;
   if (tokens.choice >= request.choices.size()) return TokenOrder::kBroken;
   const ChoiceProgress& choice = request.choices[tokens.choice];
   if (choice.finish_reason) return TokenOrder::kStale;
@@ -38,6 +40,8 @@ std::vector<wire::EmittedChoice> emitted_of(const Inflight& request) {
   for (const ChoiceProgress& choice : request.choices) {
     wire::EmittedChoice& one = emitted.emplace_back();
     one.ids = choice.ids;
+    if (!one.ids.empty() && fault(Fault::kEmittedIdLost)) one.ids.pop_back();
+    if (!one.ids.empty() && fault(Fault::kEmittedIdTwice)) one.ids.push_back(one.ids.back());
     one.finish_reason = choice.finish_reason;
     if (choice.n_skipped > choice.ids.size()) one.count = choice.n_skipped;
   }

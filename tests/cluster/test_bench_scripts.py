@@ -31,3 +31,12 @@ def test_what_host_memory_is_worth_is_measured():
     figures = json.loads(done.stdout)
     assert figures["tokens_loaded"] == 192 and figures["tokens_cached_without"] < 48
     assert figures["ttft_p50_ms_loaded"] > 0
+
+
+def test_the_pause_of_a_stream_that_loses_its_node_is_measured():
+    done = subprocess.run([sys.executable, BENCH / "resume_times.py", "--bin", BIN, "--model", SMOLLM2,
+                           "--rounds", "1", "--tokens", "40", "--at", "20"],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = dict(re.findall(r"^(\w+) .*: ([\d.]+) s", done.stdout, re.M))
+    assert list(found) == ["killed", "stopped", "drained"] and all(float(t) > 0 for t in found.values())

@@ -25,6 +25,8 @@ SamplingRow sampling_row(const Sequence& sequence, int32_t n_known) {
   row.n_logprobs = params.n_logprobs;
   row.seed = params.seed;
   row.output_idx = static_cast<uint32_t>(sequence.n_outputs() + n_known - sequence.n_known());
+  if (sequence.is_resumed() && fault(Fault::kResumeIndexFromZero))
+    row.output_idx -= static_cast<uint32_t>(sequence.n_outputs());
   row.choice = static_cast<uint32_t>(params.first_choice) + sequence.choice();
   row.seq_slot = raw(sequence.slot());
   row.n_prompt = sequence.n_prompt_known();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/fault_points.h"
+
 namespace lockstep {
 namespace {
 
@@ -60,6 +62,7 @@ void start_output(Choice& choice, const Tokenizer& tokenizer, int32_t n_keep, in
     text.clear();
     decode_output(choice.decoder, outputs[i], static_cast<int32_t>(i) + 1, params, tokenizer, text);
   }
+  if (fault(Fault::kStopCutAtSeam)) start_text(choice.decoder, params, tokenizer);
   choice.sequence.resume(outputs, n_keep, block_size);
 }
 
