@@ -90,12 +90,20 @@ struct Generate {
 struct Accepted {
   std::string request_id;
   uint64_t seed = 0;
-  std::string resume_token;               // always empty: exact resume does not exist yet
+  std::string resume_token;               // for Attach; empty from a node
   std::vector<int32_t> prompt_token_ids;  // set if return_token_ids
   uint64_t prompt_tokens = 0;
   // The request's limit of output tokens per choice, or the node's if the request has none. A
   // resume must repeat it: nodes of one fingerprint may have room for different lengths.
   uint64_t max_tokens = 0;
+  std::string fingerprint = {};  // of the nodes that may run the request; empty from a node
+};
+
+// A request that goes on, at any coordinator, after the client lost the connection to the one that
+// served it: the request as it was, and how much of its output the client has.
+struct Attach : Generate {
+  std::string resume_token;     // of the request's Accepted
+  std::vector<uint32_t> index;  // [n]: the number of each choice's ids that the client has
 };
 
 struct TopLogprob {
@@ -338,10 +346,11 @@ struct Description {
   std::vector<NodeDescription> nodes;
 };
 
-using Message = std::variant<Generate, Accepted, Tokens, TokensBatch, Done, ErrorReply, Cancel,
-                             StatusRequest, ModelsRequest, Models, Tokenize, Tokenized, Detokenize,
-                             Detokenized, Hello, Welcome, Heartbeat, ClusterStatus, ClearKvCache,
-                             KvCacheCleared, SlotsRequest, SlotList, DescribeRequest, Description>;
+using Message =
+    std::variant<Generate, Accepted, Tokens, TokensBatch, Done, ErrorReply, Cancel, StatusRequest,
+                 ModelsRequest, Models, Tokenize, Tokenized, Detokenize, Detokenized, Hello,
+                 Welcome, Heartbeat, ClusterStatus, ClearKvCache, KvCacheCleared, SlotsRequest,
+                 SlotList, DescribeRequest, Description, Attach>;
 
 // The `type` of each message on the wire, in the order of the variant.
 inline constexpr std::array<const char*, std::variant_size_v<Message>> kTypeNames = {
@@ -349,7 +358,7 @@ inline constexpr std::array<const char*, std::variant_size_v<Message>> kTypeName
     "error",    "cancel",    "status",         "list_models",    "models",
     "tokenize", "tokenized", "detokenize",     "detokenized",    "hello",
     "welcome",  "heartbeat", "cluster_status", "clear_kv_cache", "kv_cache_cleared",
-    "slots",    "slot_list", "describe",       "description"};
+    "slots",    "slot_list", "describe",       "description",    "attach"};
 
 inline const char* type_name(const Message& message) { return kTypeNames[message.index()]; }
 

@@ -43,6 +43,10 @@ Status check(const Generate& m) {
   return exactly_one(m.prompt_text || m.prompt_ids, m.messages.has_value());
 }
 template <>
+Status check(const Attach& m) {
+  return check<Generate>(m);
+}
+template <>
 Status check(const Tokenize& m) {
   return exactly_one(m.prompt.has_value(), m.messages.has_value());
 }

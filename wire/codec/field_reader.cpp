@@ -239,4 +239,9 @@ void FieldReader::read(const Json& value, std::vector<std::string>& out) {
   read_list(value, out, [this](const Json& item, std::string& into) { read(item, into); });
 }
 
+void FieldReader::read(const Json& value, std::vector<uint32_t>& out) {
+  if (value.is_number_integer()) return read(value, out.emplace_back());
+  read_list(value, out, [this](const Json& item, uint32_t& into) { read(item, into); });
+}
+
 }  // namespace lockstep::wire

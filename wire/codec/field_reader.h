@@ -103,6 +103,8 @@ class FieldReader {
   void read(const Json& value, ErrorCode& out);
   // A single string is read as a list of one, as in the HTTP field `stop`.
   void read(const Json& value, std::vector<std::string>& out);
+  // A single count is read as a list of one, as in the `index` of a request with one choice.
+  void read(const Json& value, std::vector<uint32_t>& out);
   void read_bytes(const Json& value, std::string& out);
 
   template <class T, std::enable_if_t<std::is_integral_v<T>, int> = 0>

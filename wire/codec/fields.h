@@ -85,6 +85,16 @@ struct Fields<Generate> {
 };
 
 template <>
+struct Fields<Attach> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    Fields<Generate>::visit(v, m);
+    v.required("resume_token", m.resume_token);
+    v.required("index", m.index);
+  }
+};
+
+template <>
 struct Fields<Accepted> {
   template <class V, class M>
   static void visit(V& v, M& m) {
@@ -94,6 +104,7 @@ struct Fields<Accepted> {
     v.field("prompt_token_ids", m.prompt_token_ids);
     v.required("prompt_tokens", m.prompt_tokens);
     v.field("max_tokens", m.max_tokens);
+    v.field("fingerprint", m.fingerprint);
   }
 };
 

@@ -197,6 +197,51 @@ TEST(Codec, GoldenBytesOfEmittedChoices) {
   EXPECT_EQ(some.substr(some.size() - 9 - golden.size(), golden.size()), golden);
 }
 
+// An attach is a generate with two more fields.
+TEST(Codec, GoldenBytesOfAnAttach) {
+  Attach m;
+  m.request_id = "a1";
+  m.model = "m";
+  m.prompt_text = "hi";
+  m.resume_token = "AQID";
+  m.index = {17, 300};
+  const std::string tail = from_hex(
+      "ac 726573756d655f746f6b656e a4 41514944"
+      "a5 696e646578 92 11 cd 012c");
+  const std::string frame = encode(m);
+  ASSERT_GE(frame.size(), tail.size());
+  EXPECT_EQ(frame.substr(frame.size() - tail.size()), tail);
+  nlohmann::json json = tree(frame), generate = tree(encode(static_cast<const Generate&>(m)));
+  EXPECT_EQ(json["type"], "attach");
+  for (const char* name : {"resume_token", "index"}) json.erase(name);
+  json["type"] = "generate";
+  EXPECT_EQ(json, generate);
+}
+
+TEST(Codec, OneIndexStandsForAListOfOne) {
+  nlohmann::json json = {{"v", 1},         {"type", "attach"}, {"request_id", "r"},  {"model", "m"},
+                         {"prompt", "hi"}, {"index", 17},      {"resume_token", "t"}};
+  const Result<Message> decoded = decode(packed(json));
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  EXPECT_EQ(std::get<Attach>(*decoded).index, std::vector<uint32_t>{17});
+  for (const nlohmann::json& bad :
+       {nlohmann::json(-1), nlohmann::json("17"), nlohmann::json(int64_t{1} << 32),
+        nlohmann::json::array({1.5})}) {
+    json["index"] = bad;
+    const Result<Message> refused = decode(packed(json));
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_TRUE(refused.error().param.starts_with("index")) << refused.error().param;
+  }
+}
+
+TEST(Codec, GoldenBytesOfAnAcceptedWithAToken) {
+  EXPECT_EQ(encode(Accepted{"a1", 7, "AQID", {}, 3, 64, "f0"}),
+            from_hex("88 a1 76 01 a4 74797065 a8 6163636570746564 aa 726571756573745f6964 a2 6131"
+                     "a4 73656564 07 ac 726573756d655f746f6b656e a4 41514944"
+                     "ad 70726f6d70745f746f6b656e73 03 aa 6d61785f746f6b656e73 40"
+                     "ab 66696e6765727072696e74 a2 6630"));
+}
+
 // `progress` is the last field of the map, and it is 0 if a node leaves it out.
 TEST(Codec, AHeartbeatEndsWithItsProgress) {
   Heartbeat m;

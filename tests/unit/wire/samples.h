@@ -44,6 +44,14 @@ inline Generate full_generate() {
   return m;
 }
 
+inline Attach full_attach() {
+  Attach m;
+  static_cast<Generate&>(m) = full_generate();
+  m.resume_token = "token";
+  m.index = {17, 0, 300};
+  return m;
+}
+
 inline Tokens full_tokens() {
   Tokens m;
   m.request_id = "r-1";
@@ -74,7 +82,7 @@ inline NodeDescription full_description() {
 inline std::vector<Message> one_of_each() {
   return {
       full_generate(),
-      Accepted{"r-1", 77, "token", {1, 2, 3}, 3, 64},
+      Accepted{"r-1", 77, "token", {1, 2, 3}, 3, 64, "abc"},
       full_tokens(),
       TokensBatch{{full_tokens(), full_tokens()}},
       Done{"r-1", "length", {10, 8, 20}, CacheReceipt{"evicted", 8, 9, 1.5}},
@@ -109,6 +117,7 @@ inline std::vector<Message> one_of_each() {
       SlotList{"c-2", {full_slot(), full_slot()}},
       DescribeRequest{"c-3"},
       Description{"c-3", {full_description()}},
+      full_attach(),
   };
 }
 
