@@ -44,6 +44,9 @@ constexpr std::array kRefusals = {ErrorCode::kInvalidRequest, ErrorCode::kModelN
                                   ErrorCode::kConflict, ErrorCode::kOverloaded,
                                   ErrorCode::kNoNodeReady};
 
+constexpr std::array<std::string_view, 6> kResumeFaults = {"malformed", "version",     "forged",
+                                                           "body",      "fingerprint", "position"};
+
 // Labels come from closed sets: an unknown outcome that a node sends is counted as "other".
 std::string outcome_label(std::string_view outcome) {
   const bool known = std::find(kOutcomes.begin(), kOutcomes.end(), outcome) != kOutcomes.end() ||
@@ -83,6 +86,10 @@ struct CoordinatorProbes::Metrics {
                            .Help("From the loss of a stream's node to its next output")
                            .Register(*registry)
                            .Add({}, kFirstToken)),
+        resume_refusals(prometheus::BuildCounter()
+                            .Name("lockstep_resume_tokens_refused_total")
+                            .Help("Resume tokens of clients that were refused, by reason")
+                            .Register(*registry)),
         generated(counters("generation_tokens_total", "Tokens sent to clients").Add({})),
         stale(counters("stale_tokens_total", "Token messages dropped as duplicates or zombies")
                   .Add({})),
@@ -104,6 +111,8 @@ struct CoordinatorProbes::Metrics {
     }
     for (const char* cause : kWastes) wasted.Add({{"cause", cause}});
     for (const char* reason : {"refused", "lost", "waited"}) resent.Add({{"reason", reason}});
+    for (std::string_view reason : kResumeFaults)
+      resume_refusals.Add({{"reason", std::string(reason)}});
     for (const char* source : {"computed", "cached"}) prompt.Add({{"source", source}});
   }
 
@@ -132,7 +141,7 @@ struct CoordinatorProbes::Metrics {
   prometheus::Family<Counter>&outcomes, &refusals, &resent, &http, &prompt;
   Gauge& running;
   prometheus::Family<Gauge>&states, &node_states, &fingerprints;
-  prometheus::Family<Counter>&resumes, &wasted;
+  prometheus::Family<Counter>&resumes, &wasted, &resume_refusals;
   Histogram& resume_seconds;
   Counter &generated, &stale, &false_suspicions, &lost;
   Histogram &ttft, &itl, &e2e;
@@ -179,6 +188,10 @@ void CoordinatorProbes::stream_resumed(std::string_view cause, std::string_view 
 
 void CoordinatorProbes::wasted_tokens(std::string_view cause, uint64_t n_tokens) {
   metrics_->wasted.Add({{"cause", std::string(cause)}}).Increment(static_cast<double>(n_tokens));
+}
+
+void CoordinatorProbes::resume_token_refused(std::string_view reason) {
+  metrics_->resume_refusals.Add({{"reason", std::string(reason)}}).Increment();
 }
 
 void CoordinatorProbes::usage(uint64_t prompt_tokens, uint64_t cached_tokens) {

@@ -36,6 +36,8 @@ class CoordinatorProbes {
   void stream_resumed(std::string_view cause, std::string_view outcome, Duration duration);
   // `n_tokens` that a node sampled did not reach the client. `cause`: a Waste.
   void wasted_tokens(std::string_view cause, uint64_t n_tokens);
+  // A client brought a resume token, or a position, that does not fit. `reason` is a ResumeFault.
+  void resume_token_refused(std::string_view reason);
   void usage(uint64_t prompt_tokens, uint64_t cached_tokens);
   void first_token(Duration since_start);
   // `n_tokens` tokens arrived `gap` after the previous ones.

@@ -59,4 +59,12 @@ const ModelGroup* find_group(const ModelGroups& groups, const std::string& model
   return found == groups.end() ? nullptr : &*found;
 }
 
+bool is_served(const ModelGroups& groups, const std::string& model,
+               const std::string& fingerprint) {
+  const ModelGroup* group = find_group(groups, model);
+  return group != nullptr &&
+         std::any_of(group->fingerprints.begin(), group->fingerprints.end(),
+                     [&](const FingerprintGroup& g) { return g.fingerprint == fingerprint; });
+}
+
 }  // namespace lockstep

@@ -39,5 +39,7 @@ using ModelGroups = std::vector<ModelGroup>;
 ModelGroups group_by_fingerprint(const NodeList& nodes);
 // nullptr when no node serves `model`.
 const ModelGroup* find_group(const ModelGroups& groups, const std::string& model);
+// Whether a node with this fingerprint serves `model`.
+bool is_served(const ModelGroups& groups, const std::string& model, const std::string& fingerprint);
 
 }  // namespace lockstep

@@ -40,17 +40,23 @@ Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, co
       seeds_(config_.seed) {}
 
 void Forwarder::submit(const Client& client, wire::Generate request) {
+  submit(client, std::move(request), "");
+}
+
+void Forwarder::submit(const Client& client, wire::Generate request,
+                       const std::string& required_fingerprint) {
   // Checked before memory for n choices is allocated.
   if (const Status n = check_range("n", request.n, kChoicesRange); !n)
     return refuse(client, request.request_id, n.error());
   const auto n_choices = static_cast<size_t>(request.n);
-  dispatch(client, std::move(request), n_choices);
+  dispatch(client, std::move(request), n_choices, required_fingerprint);
 }
 
-void Forwarder::submit(const Client& client, std::vector<wire::Generate> prompts) {
+void Forwarder::submit(const Client& client, std::vector<wire::Generate> prompts,
+                       const std::string& required_fingerprint) {
   const std::optional<uint64_t> wanted = prompts.front().seed;
   number_choices(prompts, wanted ? *wanted : seeds_.next());
-  for (wire::Generate& prompt : prompts) submit(client, std::move(prompt));
+  for (wire::Generate& prompt : prompts) submit(client, std::move(prompt), required_fingerprint);
 }
 
 void Forwarder::submit(const Client& client, wire::Tokenize request) {
@@ -73,7 +79,7 @@ bool Forwarder::answer_if_resent(const Client& client, ClientRequest& request) {
 }
 
 bool Forwarder::refuse_if_needed(const Client& client, const ClientRequest& request,
-                                 size_t n_choices) {
+                                 size_t n_choices, const std::string& required_fingerprint) {
   const std::string& model = model_of(request);
   const auto refused = [&](ErrorCode code, std::string message, std::string param) {
     refuse(client, id_of(request), {code, std::move(message), std::move(param)});
@@ -87,11 +93,21 @@ bool Forwarder::refuse_if_needed(const Client& client, const ClientRequest& requ
     return refused(ErrorCode::kNoNodeReady, "no node is ready", "");
   if (names_model && !nodes_.knows_model(model))
     return refused(ErrorCode::kModelNotFound, "the model '" + model + "' does not exist", "model");
+  if (!required_fingerprint.empty() && !is_served(nodes_.groups(), model, required_fingerprint)) {
+    probes_.resume_token_refused("fingerprint");
+    return refused(ErrorCode::kConflict,
+                   str("no node serves '", model, "' with the fingerprint ", required_fingerprint,
+                       ", with which this request began"),
+                   "resume_token");
+  }
   return false;
 }
 
-void Forwarder::dispatch(const Client& client, ClientRequest request, size_t n_choices) {
-  if (answer_if_resent(client, request) || refuse_if_needed(client, request, n_choices)) return;
+void Forwarder::dispatch(const Client& client, ClientRequest request, size_t n_choices,
+                         const std::string& required_fingerprint) {
+  if (answer_if_resent(client, request) ||
+      refuse_if_needed(client, request, n_choices, required_fingerprint))
+    return;
   // A tokenize or detokenize may leave the model out; then the first model that is served is meant.
   set_model_if_empty(request, *nodes_.default_model());
   if (auto* generate = std::get_if<wire::Generate>(&request); generate && !generate->seed)
@@ -101,7 +117,9 @@ void Forwarder::dispatch(const Client& client, ClientRequest request, size_t n_c
   auto entry = std::make_unique<Inflight>();
   entry->client = client;
   entry->request_id = id_of(request);
-  entry->fingerprint = find_group(nodes_.groups(), model_of(request))->serving().fingerprint;
+  entry->fingerprint = required_fingerprint.empty()
+                           ? find_group(nodes_.groups(), model_of(request))->serving().fingerprint
+                           : required_fingerprint;
   entry->n_tokens_at_least = tokens_at_least(request);
   entry->choices = choices_of(request, n_choices);
   entry->started = clock_.now();
@@ -182,6 +200,7 @@ void Forwarder::on_accepted(Inflight& request, wire::Accepted message) {
   if (request.announced) return;
   request.announced = true;
   message.request_id = request.request_id;
+  message.fingerprint = request.fingerprint;
   request.client.replies->deliver(std::move(message));
 }
 
@@ -213,7 +232,13 @@ void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
   }
   record_tokens(*request, message);
   const ChoiceProgress& choice = request->choices[message.choice];
-  if (choice.ids.size() <= choice.n_skipped && !message.finish_reason) return;
+  if (choice.ids.size() <= choice.n_skipped) {  // the client has these outputs
+    if (!message.finish_reason) return;
+    message.first_index += static_cast<uint32_t>(message.ids.size());
+    message.ids.clear();
+    message.text.clear();
+    message.logprobs.clear();
+  }
   lifecycle_.count_output(*request);
   message.request_id = request->request_id;
   request->client.replies->deliver(std::move(message));

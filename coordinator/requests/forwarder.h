@@ -43,8 +43,10 @@ class Forwarder {
   // conflict otherwise.
   void submit(const Client& client, wire::Generate request);
   // The prompts of one HTTP request, at least one; the messages differ only in the prompt and in
-  // their ids.
-  void submit(const Client& client, std::vector<wire::Generate> prompts);
+  // their ids. Only nodes with `required_fingerprint` run them, "" = that of new requests; if no
+  // node serves the model with it, they are refused as a conflict in the field "resume_token".
+  void submit(const Client& client, std::vector<wire::Generate> prompts,
+              const std::string& required_fingerprint = "");
   void submit(const Client& client, wire::Tokenize request);
   void submit(const Client& client, wire::Detokenize request);
   void cancel(const std::string& client_key, const std::string& request_id);
@@ -73,8 +75,12 @@ class Forwarder {
   void check_invariants() const { lifecycle_.table().check_invariants(); }
 
  private:
-  void dispatch(const Client& client, ClientRequest request, size_t n_choices);
-  bool refuse_if_needed(const Client& client, const ClientRequest& request, size_t n_choices);
+  void submit(const Client& client, wire::Generate request,
+              const std::string& required_fingerprint);
+  void dispatch(const Client& client, ClientRequest request, size_t n_choices,
+                const std::string& required_fingerprint = "");
+  bool refuse_if_needed(const Client& client, const ClientRequest& request, size_t n_choices,
+                        const std::string& required_fingerprint);
   bool answer_if_resent(const Client& client, ClientRequest& request);
   void refuse(const Client& client, const std::string& request_id, Error error);
 
