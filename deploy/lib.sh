@@ -12,7 +12,7 @@ model="$cache_dir/SmolLM2-135M-Instruct.Q4_1.gguf"
 build_packages=(g++ cmake ninja-build pkg-config python3 python3-venv ca-certificates
   libboost1.81-dev libzmq3-dev cppzmq-dev prometheus-cpp-dev libcurl4-openssl-dev zlib1g-dev
   libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libpcre2-dev
-  libxxhash-dev libutfcpp-dev)
+  libxxhash-dev libutfcpp-dev libsodium-dev)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev libboost-context1.81-dev git curl
   prometheus ccache)
 lint_packages=(clang-format-14 clang-tidy-19)

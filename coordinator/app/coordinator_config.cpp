@@ -191,6 +191,9 @@ Result<CoordinatorSettings> resolve(const CoordinatorConfig& config) {
   settings.http = http_config(config, std::move(http));
   settings.admin = std::move(admin);
   settings.frontend = zmq_frontend_config(config, policy);
+  if (!config.resume_key_file.empty()) {
+    TRY(settings.frontend.resume_key, ResumeKey::from_file(config.resume_key_file));
+  }
   settings.http.bytes = settings.frontend.forwarder.bytes =
       std::make_shared<ByteBudget>(static_cast<size_t>(config.max_inflight_bytes));
   settings.keep_alive = milliseconds(config.keep_alive_ms);

@@ -22,6 +22,7 @@ struct CoordinatorConfig {
   std::string admin = "127.0.0.1:0";
   std::vector<std::string> nodes;
   std::string policy = "round-robin";
+  std::string resume_key_file;
   std::optional<int64_t> seed;
   int64_t http_threads = 1;
   int64_t max_connections = 2048;
@@ -56,6 +57,10 @@ struct CoordinatorConfig {
       "Silence of a node in ms after which new requests go to other nodes.");
     v(node_dead_ms, "node_dead_ms", "ms",
       "Silence of a node in ms after which its streams continue at other nodes.");
+    v(resume_key_file, "resume_key_file", "FILE",
+      "File with a secret of 32 to 4096 bytes that all coordinators of the cluster read. A client "
+      "then goes on with its stream at another coordinator. Without it, a stream goes on at the "
+      "coordinator that began it only, for as long as that process lives.");
     v.group("Sampling and text");
     v(seed, "seed", "",
       "Seed of every request that brings none. Without it, each such request gets a random seed.");

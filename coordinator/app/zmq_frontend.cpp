@@ -65,11 +65,12 @@ Result<std::unique_ptr<ZmqFrontend>> ZmqFrontend::make(ZmqFrontendConfig config,
 
 ZmqFrontend::ZmqFrontend(ZmqFrontendConfig config, CoordinatorProbes& probes, const Clock& clock)
     : config_(std::move(config)),
+      resume_tokens_(config_.resume_key, probes),
       probes_(probes),
       clock_(clock),
       nodes_(config_.node_endpoints, clock_, config_.timeouts),
       forwarder_(nodes_, Router(config_.policy), *this, clock_, probes_, config_.forwarder),
-      dispatcher_(forwarder_, [this] { return present_view(); }),
+      dispatcher_(forwarder_, resume_tokens_, [this] { return present_view(); }),
       unreached_(
           kUnreached / kTick,
           [](const std::string& endpoint) { return why_unreached(endpoint, kConnectTimeout); },
@@ -139,8 +140,9 @@ bool ZmqFrontend::submit(Client client, wire::Message message) {
   return post({std::move(client), std::move(message)});
 }
 
-bool ZmqFrontend::submit(Client client, std::vector<wire::Generate> prompts) {
-  return post({std::move(client), std::move(prompts)});
+bool ZmqFrontend::submit(Client client, std::vector<wire::Generate> prompts,
+                         std::string required_fingerprint) {
+  return post({std::move(client), Prompts{std::move(prompts), std::move(required_fingerprint)}});
 }
 
 bool ZmqFrontend::post(Command command) {
@@ -256,8 +258,8 @@ void ZmqFrontend::drain_inbox() {
   for (Command& command : commands) {
     if (auto* message = std::get_if<wire::Message>(&command.content))
       dispatcher_.on_message(command.client, std::move(*message));
-    else if (auto* prompts = std::get_if<std::vector<wire::Generate>>(&command.content))
-      forwarder_.submit(command.client, std::move(*prompts));
+    else if (auto* request = std::get_if<Prompts>(&command.content))
+      forwarder_.submit(command.client, std::move(request->prompts), request->required_fingerprint);
     else
       forwarder_.drop_client(command.client.key);
   }

@@ -43,9 +43,11 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   void stop();
 
   bool submit(Client client, wire::Message message) override;
-  bool submit(Client client, std::vector<wire::Generate> prompts) override;
+  bool submit(Client client, std::vector<wire::Generate> prompts,
+              std::string required_fingerprint) override;
   void drop_client(std::string client_key) override;
   std::shared_ptr<const ClusterView> view() const override;
+  const ResumeTokens& resume_tokens() const override { return resume_tokens_; }
   // started(): the I/O thread has begun its work. alive(): it has run its timer within the last
   // kHungAfter, or has not begun yet. Any thread.
   bool started() const { return last_tick_.load() != Clock::TimePoint{}; }
@@ -54,10 +56,14 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   const std::string& zmq_endpoint() const { return zmq_endpoint_; }
 
  private:
+  struct Prompts {
+    std::vector<wire::Generate> prompts;
+    std::string required_fingerprint;
+  };
   struct Command {
     Client client;
     // monostate: the client disconnected
-    std::variant<std::monostate, wire::Message, std::vector<wire::Generate>> content;
+    std::variant<std::monostate, wire::Message, Prompts> content;
   };
   class ZmqReplySink;
   static constexpr std::chrono::seconds kHungAfter{5};
@@ -83,6 +89,7 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   bool running_ = false;
   // constant after start()
   const ZmqFrontendConfig config_;
+  const ResumeTokens resume_tokens_;
   CoordinatorProbes& probes_;
   const Clock& clock_;
   std::string zmq_endpoint_;

@@ -7,6 +7,7 @@
 
 #include "coordinator/cluster/node_table.h"
 #include "coordinator/requests/forwarder.h"
+#include "coordinator/resume/resume_key.h"
 #include "coordinator/route/router.h"
 
 namespace lockstep {
@@ -17,6 +18,7 @@ struct ZmqFrontendConfig {
   RoutingPolicy policy = RoutingPolicy::kRoundRobin;
   NodeTimeouts timeouts;
   ForwarderConfig forwarder;
+  ResumeKey resume_key = ResumeKey::random();
 };
 
 }  // namespace lockstep

@@ -41,7 +41,13 @@ inline void append_json(std::string_view json, std::string& out) {
   }
 }
 
-inline void append_event(std::string_view json, std::string& out) {
+// An empty `id` is left out.
+inline void append_event(std::string_view json, std::string& out, std::string_view id = {}) {
+  if (!id.empty()) {
+    out += "id: ";
+    out += id;
+    out += '\n';
+  }
   out += "data: ";
   append_json(json, out);
   out += "\n\n";

@@ -9,13 +9,14 @@
 namespace lockstep {
 
 void EventStream::take(const wire::Message& message) {
-  std::vector<std::string> chunks;
+  std::vector<StreamChunk> chunks;
   if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
     answer_.accepted(prompt_index(accepted->request_id), *accepted, chunks);
     seed_ = accepted->seed;
     --n_unaccepted_;
   } else if (const auto* tokens = std::get_if<wire::Tokens>(&message)) {
     answer_.tokens(prompt_index(tokens->request_id), *tokens, chunks);
+    if (!error_) error_ = answer_.position_error();
   } else if (const auto* done = std::get_if<wire::Done>(&message)) {
     answer_.done(*done);
     receipts_.done(*done);
@@ -24,14 +25,15 @@ void EventStream::take(const wire::Message& message) {
     if (!error_) error_ = Error{failed->code, failed->message, failed->param};
   }
   if (error_) return;
-  for (const std::string& chunk : chunks) sse::append_event(chunk, text_);
+  for (const StreamChunk& chunk : chunks) sse::append_event(chunk.json, text_, chunk.id);
 }
 
 // Messages may have arrived after the wait timed out; then their text is returned instead of a
 // comment.
 std::string EventStream::take_text(bool was_silent) {
   if (error_) sse::append_event(error_body(*error_), text_);
-  if (over()) {
+  const bool goes_on_elsewhere = error_ && error_->code == ErrorCode::kNoNodeReady;
+  if (over() && !goes_on_elsewhere) {
     if (const std::string receipt = receipts_.text(); !receipt.empty()) {
       sse::append_comment("x-cache-receipt: " + receipt, text_);
     }

@@ -15,8 +15,10 @@ namespace lockstep {
 
 class EventStream {
  public:
-  EventStream(const OpenAiRequest& request, AnswerHeader header)
-      : answer_(request, std::move(header)), n_unaccepted_(request.prompts.size()) {}
+  // `position`: what the client has of a stream that is resumed; of a new stream, nothing.
+  EventStream(const OpenAiRequest& request, AnswerHeader header, StreamPosition position = {})
+      : answer_(request, std::move(header), std::move(position)),
+        n_unaccepted_(request.prompts.size()) {}
 
   void take(const wire::Message& message);
 
@@ -27,10 +29,11 @@ class EventStream {
   const std::optional<Error>& error() const { return error_; }
   uint64_t seed() const { return seed_; }  // valid once accepted()
 
-  // Returns the text to send now; when over(), up to and including the last event. The cache
-  // receipt is known too late for a header, so it is sent as a comment before the last event. If
-  // there is no text and `was_silent`, the result is a keep-alive comment, so that proxies keep the
-  // connection open.
+  // Returns the text to send now; when over(), up to and including the last event. That is [DONE],
+  // unless the stream can go on elsewhere: because the coordinator shuts down, or no node is left.
+  // The cache receipt is known too late for a header, so it is sent as a comment before the last
+  // event. If there is no text and `was_silent`, the result is a keep-alive comment, so that
+  // proxies keep the connection open.
   std::string take_text(bool was_silent);
 
  private:

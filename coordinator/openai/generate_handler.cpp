@@ -13,8 +13,6 @@ namespace {
 namespace asio = boost::asio;
 using WaitResult = ReplyQueue::WaitResult;
 
-HttpHeaders seed_header(uint64_t seed) { return {{"X-Lockstep-Seed", std::to_string(seed)}}; }
-
 }  // namespace
 
 Status check_batch(size_t n_prompts, const std::string& model, const ClusterView& view) {
@@ -30,17 +28,18 @@ Status check_batch(size_t n_prompts, const std::string& model, const ClusterView
                "prompt"};
 }
 
-AnswerHeader GenerateHandler::header(OpenAiEndpoint endpoint) {
-  const bool is_chat = endpoint == OpenAiEndpoint::kChatCompletions;
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return {.id = ids_.make(is_chat ? "chatcmpl-" : "cmpl-"),
-          .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
+HttpHeaders GenerateHandler::headers(const Resumption& resumption) const {
+  HttpHeaders out = {{"X-Lockstep-Seed", std::to_string(resumption.token.seed)}};
+  if (!resumption.has_token) return out;
+  std::string token = cluster_.resume_tokens().seal(resumption.token);
+  if (!token.empty()) out.emplace_back("X-Resume-Token", std::move(token));
+  return out;
 }
 
 // Moves the prompts to the cluster, because they are long. `request` keeps everything that the
 // response needs.
-bool GenerateHandler::submit(OpenAiRequest& request, const std::string& client_key,
-                             const Queue& queue) {
+bool GenerateHandler::submit(OpenAiRequest& request, const std::string& required_fingerprint,
+                             const std::string& client_key, const Queue& queue) {
   std::vector<wire::Generate> prompts;
   prompts.reserve(request.prompts.size());
   for (wire::Generate& kept : request.prompts) {
@@ -53,7 +52,7 @@ bool GenerateHandler::submit(OpenAiRequest& request, const std::string& client_k
     sent.prompt_ids = std::move(ids);
     sent.messages = std::move(messages);
   }
-  return cluster_.submit({client_key, queue}, std::move(prompts));
+  return cluster_.submit({client_key, queue}, std::move(prompts), required_fingerprint);
 }
 
 asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpRequest& request,
@@ -73,10 +72,16 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpReque
     co_await reply.send(std::move(refusal));
     co_return;
   }
+  Result<Resumption> resumption = read_resumption(request, cluster_.resume_tokens(), *parsed);
+  if (!resumption) {
+    HttpResponse refusal = error_response(resumption.error());
+    co_await reply.send(std::move(refusal));
+    co_return;
+  }
   const std::string client_key = ids_.make("http:");
   const auto queue = std::make_shared<ReplyQueue>(reply.executor());
   CancelOnExit guard(cluster_, client_key);
-  if (!submit(*parsed, client_key, queue)) {
+  if (!submit(*parsed, resumption->required_fingerprint(), client_key, queue)) {
     HttpResponse refusal =
         error_response({ErrorCode::kOverloaded, "too many requests are waiting", ""});
     co_await reply.send(std::move(refusal));
@@ -86,16 +91,17 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpReque
   reply.watch_client(std::move(on_gone));
   bool complete = false;
   if (parsed->stream)
-    complete = co_await answer_stream(*parsed, queue, reply);
+    complete = co_await answer_stream(*parsed, std::move(*resumption), queue, reply);
   else
-    complete = co_await answer_whole(*parsed, queue, reply);
+    complete = co_await answer_whole(*parsed, std::move(*resumption), queue, reply);
   if (complete) guard.disarm();
 }
 
 // Returns true when every prompt has had its final message.
-asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request, Queue queue,
+asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request,
+                                                    Resumption resumption, Queue queue,
                                                     HttpReply& reply) {
-  WholeAnswer answer(request, header(request.endpoint));
+  WholeAnswer answer(request, resumption.header(request.endpoint));
   CacheReceipts receipts;
   HttpResponse response;
   while (!answer.complete()) {
@@ -104,7 +110,8 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
     for (const wire::Message& message : queue->take()) {
       if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
         answer.accepted(prompt_index(accepted->request_id), *accepted);
-        response.headers = seed_header(accepted->seed);
+        resumption.take(*accepted);
+        response.headers = headers(resumption);
       } else if (const auto* tokens = std::get_if<wire::Tokens>(&message)) {
         answer.tokens(prompt_index(tokens->request_id), *tokens);
       } else if (const auto* done = std::get_if<wire::Done>(&message)) {
@@ -126,14 +133,18 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
 
 // Until every prompt is accepted, an error is sent as a plain HTTP error. Then the status 200 is
 // sent, and a later error is sent as an event.
-asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& request, Queue queue,
+asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& request,
+                                                     Resumption resumption, Queue queue,
                                                      HttpReply& reply) {
-  EventStream stream(request, header(request.endpoint));
+  EventStream stream(request, resumption.header(request.endpoint), resumption.position);
   bool begun = false;
   while (!stream.over()) {
     const WaitResult waited = co_await queue->wait(keep_alive_);
     if (waited == WaitResult::kClientGone) co_return false;
-    for (const wire::Message& message : queue->take()) stream.take(message);
+    for (const wire::Message& message : queue->take()) {
+      if (const auto* accepted = std::get_if<wire::Accepted>(&message)) resumption.take(*accepted);
+      stream.take(message);
+    }
     if (!begun && !stream.accepted()) {
       if (!stream.error()) continue;
       HttpResponse refusal = error_response(*stream.error());
@@ -141,8 +152,8 @@ asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& reques
       co_return false;
     }
     if (!begun) {
-      HttpHeaders headers = seed_header(stream.seed());
-      begun = co_await reply.begin_events(std::move(headers));
+      HttpHeaders with_token = headers(resumption);
+      begun = co_await reply.begin_events(std::move(with_token));
       if (!begun) co_return false;
     }
     std::string text = stream.take_text(waited == WaitResult::kTimeout);

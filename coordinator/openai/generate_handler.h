@@ -12,6 +12,7 @@
 #include "coordinator/http/id_generator.h"
 #include "coordinator/openai/openai_request.h"
 #include "coordinator/openai/openai_response.h"
+#include "coordinator/openai/resumption.h"
 #include "coordinator/requests/cluster_client.h"
 #include "coordinator/requests/reply_queue.h"
 
@@ -29,12 +30,14 @@ class GenerateHandler {
  private:
   using Queue = std::shared_ptr<ReplyQueue>;
 
-  AnswerHeader header(OpenAiEndpoint endpoint);
-  bool submit(OpenAiRequest& request, const std::string& client_key, const Queue& queue);
-  boost::asio::awaitable<bool> answer_whole(const OpenAiRequest& request, Queue queue,
-                                            HttpReply& reply);
-  boost::asio::awaitable<bool> answer_stream(const OpenAiRequest& request, Queue queue,
-                                             HttpReply& reply);
+  bool submit(OpenAiRequest& request, const std::string& required_fingerprint,
+              const std::string& client_key, const Queue& queue);
+  // The headers of a response whose prompts are accepted: its seed and its resume token.
+  HttpHeaders headers(const Resumption& resumption) const;
+  boost::asio::awaitable<bool> answer_whole(const OpenAiRequest& request, Resumption resumption,
+                                            Queue queue, HttpReply& reply);
+  boost::asio::awaitable<bool> answer_stream(const OpenAiRequest& request, Resumption resumption,
+                                             Queue queue, HttpReply& reply);
 
   ClusterClient& cluster_;
   IdGenerator& ids_;

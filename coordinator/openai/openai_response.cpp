@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/log.h"
+
 namespace lockstep {
 namespace {
 
@@ -107,10 +109,23 @@ std::string WholeAnswer::body() const {
   return dump(out);
 }
 
-StreamedAnswer::StreamedAnswer(const OpenAiRequest& request, AnswerHeader header)
+bool needs_whole_output(const OpenAiRequest& request) {
+  return request.endpoint == OpenAiEndpoint::kCompletions && request.common().logprobs >= 0;
+}
+
+StreamedAnswer::StreamedAnswer(const OpenAiRequest& request, AnswerHeader header,
+                               StreamPosition position)
     : AnswerBase(request, std::move(header)),
-      offsets_(request.prompts.size() * static_cast<size_t>(request.common().n)),
-      prompt_ids_(request.prompts.size()) {}
+      position_(std::move(position)),
+      n_again_(request.prompts.size() * static_cast<size_t>(request.common().n)),
+      offsets_(n_again_.size()),
+      prompt_ids_(request.prompts.size()) {
+  position_.choices.resize(n_again_.size());
+  for (size_t i = 0; i < n_again_.size(); ++i) {
+    if (!is_chat()) position_.choices[i].begun = true;
+    if (needs_whole_output(request)) n_again_[i] = position_.choices[i].index;
+  }
+}
 
 ordered_json StreamedAnswer::chunk(ordered_json choice) const {
   ordered_json out = envelope(is_chat() ? "chat.completion.chunk" : "text_completion");
@@ -119,18 +134,34 @@ ordered_json StreamedAnswer::chunk(ordered_json choice) const {
   return out;
 }
 
+void StreamedAnswer::append(const ordered_json& json, std::vector<StreamChunk>& out) const {
+  const bool has_id = position_.choices.size() <= kMaxResumableChoices;
+  out.push_back({dump(json), has_id ? to_string(position_) : ""});
+}
+
+bool StreamedAnswer::has_output_of(size_t prompt_idx) const {
+  const auto first =
+      position_.choices.begin() + static_cast<std::ptrdiff_t>(choice_index(prompt_idx, 0));
+  return std::any_of(first, first + request_.common().n,
+                     [](const ChoicePosition& choice) { return choice.index > 0; });
+}
+
+// The prompt's ids are part of the first chunk of a chat, and of a completion's first chunk with
+// output.
 void StreamedAnswer::accepted(size_t prompt_idx, const wire::Accepted& accepted,
-                              std::vector<std::string>& out) {
-  prompt_ids_[prompt_idx] = accepted.prompt_token_ids;
+                              std::vector<StreamChunk>& out) {
+  if (!has_output_of(prompt_idx)) prompt_ids_[prompt_idx] = accepted.prompt_token_ids;
   if (!is_chat()) return;
   for (uint32_t c = 0; c < request_.common().n; ++c) {
+    const size_t index = choice_index(prompt_idx, c);
+    if (std::exchange(position_.choices[index].begun, true)) continue;
     ordered_json opening =
-        chunk({{"index", choice_index(prompt_idx, c)},
+        chunk({{"index", index},
                {"delta", {{"role", "assistant"}, {"content", ""}, {"refusal", nullptr}}},
                {"logprobs", nullptr},
                {"finish_reason", nullptr}});
-    if (wants_ids() && c == 0) opening["prompt_token_ids"] = prompt_ids_[prompt_idx];
-    out.push_back(dump(opening));
+    if (wants_ids() && c == 0) opening["prompt_token_ids"] = accepted.prompt_token_ids;
+    append(opening, out);
   }
 }
 
@@ -147,36 +178,65 @@ ordered_json StreamedAnswer::choice_json(size_t index, std::string_view text) co
   return choice;
 }
 
+// Whether the client has these ids of the choice already. A message is left out as a whole: its
+// text cannot be cut between two ids.
+bool StreamedAnswer::takes_again(size_t index, size_t n_ids) {
+  if (n_again_[index] == 0 || n_ids == 0) return false;
+  if (n_ids > n_again_[index])
+    position_error_ =
+        Error{ErrorCode::kInvalidRequest,
+              "last-event-id is not the id of an event of this response", "last-event-id"};
+  n_again_[index] -= static_cast<uint32_t>(std::min<size_t>(n_ids, n_again_[index]));
+  return true;
+}
+
 void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
-                            std::vector<std::string>& out) {
+                            std::vector<StreamChunk>& out) {
   const size_t index = choice_index(prompt_idx, tokens.choice);
+  ChoicePosition& position = position_.choices[index];
+  const bool is_again = takes_again(index, tokens.ids.size());
+  if (!position.finish_reason.empty() && !tokens.ids.empty() && !is_again)
+    position_error_ = Error{ErrorCode::kInvalidRequest,
+                            str("last-event-id says that choice ", index, " has ended with ",
+                                position.index, " ids, it has more"),
+                            "last-event-id"};
+  if (!is_again) position.index += static_cast<uint32_t>(tokens.ids.size());
+  ordered_json logprobs = nullptr;
+  if (!tokens.logprobs.empty()) logprobs = logprobs_json(tokens.logprobs, offsets_[index]);
   const bool has_output =
       !tokens.text.empty() || !tokens.logprobs.empty() || (wants_ids() && !tokens.ids.empty());
-  if (has_output) {  // else all text is held back: part of a character or of a stop string
+  // Without output, all text is held back: part of a character or of a stop string.
+  if (has_output && !is_again) {
     ordered_json choice = choice_json(index, tokens.text);
-    if (!tokens.logprobs.empty())
-      choice["logprobs"] = logprobs_json(tokens.logprobs, offsets_[index]);
+    if (!tokens.logprobs.empty()) choice["logprobs"] = std::move(logprobs);
     if (wants_ids()) {
       std::vector<int32_t> prompt_ids = std::exchange(prompt_ids_[prompt_idx], {});
       if (!is_chat() && !prompt_ids.empty()) choice["prompt_token_ids"] = prompt_ids;
       choice["token_ids"] = tokens.ids;
     }
-    out.push_back(dump(chunk(std::move(choice))));
+    append(chunk(std::move(choice)), out);
   }
   if (!tokens.finish_reason || !is_openai_reason(*tokens.finish_reason)) return;
+  if (n_again_[index] > 0)
+    position_error_ = Error{ErrorCode::kInvalidRequest,
+                            str("last-event-id says that choice ", index, " has ", position.index,
+                                " ids, it has ", position.index - n_again_[index]),
+                            "last-event-id"};
+  if (!position.finish_reason.empty()) return;  // the client has this chunk
+  position.finish_reason = *tokens.finish_reason;
   ordered_json last = choice_json(index, "");
   last["finish_reason"] = *tokens.finish_reason;
   last["stop_reason"] = stop_reason(tokens);
   if (wants_ids()) last["token_ids"] = ordered_json::array();
-  out.push_back(dump(chunk(std::move(last))));
+  append(chunk(std::move(last)), out);
 }
 
-void StreamedAnswer::finish(std::vector<std::string>& out) const {
-  if (!request_.include_usage) return;
+void StreamedAnswer::finish(std::vector<StreamChunk>& out) {
+  if (!request_.include_usage || std::exchange(position_.has_usage, true)) return;
   ordered_json last = envelope(is_chat() ? "chat.completion.chunk" : "text_completion");
   last["choices"] = ordered_json::array();
   last["usage"] = usage_json();
-  out.push_back(dump(last));
+  append(last, out);
 }
 
 }  // namespace lockstep

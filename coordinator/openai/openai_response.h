@@ -13,6 +13,7 @@
 #include "common/result.h"
 #include "coordinator/openai/openai_logprobs.h"
 #include "coordinator/openai/openai_request.h"
+#include "coordinator/resume/stream_position.h"
 #include "wire/messages.h"
 
 namespace lockstep {
@@ -76,26 +77,50 @@ class WholeAnswer : public AnswerBase {
   std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], if requested
 };
 
-// StreamedAnswer: the JSON texts of a stream's chunks, in the order to send them.
+// True if a chunk depends on the chunks of its choice before it: the text_offset of a completion's
+// log-probabilities counts the characters from the choice's beginning. A resumed stream then needs
+// the whole output from its node and leaves out what the client has. In all other streams, the node
+// leaves it out.
+bool needs_whole_output(const OpenAiRequest& request);
+
+// One event of a stream. `id` is the client's position once it has the chunk (stream_position.h);
+// empty if the response has too many choices to be resumed.
+struct StreamChunk {
+  std::string json;
+  std::string id;
+};
+
+// StreamedAnswer: the chunks of a stream, in the order to send them.
 class StreamedAnswer : public AnswerBase {
  public:
-  StreamedAnswer(const OpenAiRequest& request, AnswerHeader header);
+  // `position`: what the client has of a stream that is resumed; of a new stream, nothing.
+  StreamedAnswer(const OpenAiRequest& request, AnswerHeader header, StreamPosition position = {});
 
-  // Appends the chunk that opens each choice of the prompt; completions have no such chunks.
-  void accepted(size_t prompt_idx, const wire::Accepted& accepted, std::vector<std::string>& out);
+  // Appends the chunk that opens each choice of the prompt, unless the client has it; completions
+  // have no such chunks.
+  void accepted(size_t prompt_idx, const wire::Accepted& accepted, std::vector<StreamChunk>& out);
   // Appends a chunk with the new tokens and, at the end of a choice, a separate chunk with the
   // finish_reason and nothing else. A choice that ended as "error" or "cancelled" has no
   // finish_reason chunk.
-  void tokens(size_t prompt_idx, const wire::Tokens& tokens, std::vector<std::string>& out);
+  void tokens(size_t prompt_idx, const wire::Tokens& tokens, std::vector<StreamChunk>& out);
   // Appends the usage chunk, if requested. To be called once complete().
-  void finish(std::vector<std::string>& out) const;
+  void finish(std::vector<StreamChunk>& out);
+  // Set once the output shows that the client cannot have been at `position`.
+  const std::optional<Error>& position_error() const { return position_error_; }
 
  private:
   nlohmann::ordered_json chunk(nlohmann::ordered_json choice) const;
   nlohmann::ordered_json choice_json(size_t index, std::string_view text) const;
+  void append(const nlohmann::ordered_json& json, std::vector<StreamChunk>& out) const;
+  bool has_output_of(size_t prompt_idx) const;
+  bool takes_again(size_t index, size_t n_ids);
 
+  StreamPosition position_;                       // [n_prompts * n], of the client
+  std::vector<uint32_t> n_again_;                 // [n_prompts * n] ids that the client has and the
+                                                  // node sends again
   std::vector<TextOffset> offsets_;               // [n_prompts * n]
   std::vector<std::vector<int32_t>> prompt_ids_;  // [n_prompts], kept until they are sent
+  std::optional<Error> position_error_;
 };
 
 }  // namespace lockstep

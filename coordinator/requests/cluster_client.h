@@ -8,6 +8,7 @@
 
 #include "coordinator/cluster/cluster_view.h"
 #include "coordinator/requests/client.h"
+#include "coordinator/resume/resume_tokens.h"
 
 namespace lockstep {
 
@@ -17,11 +18,13 @@ class ClusterClient {
   // Returns false when too many messages are queued already; then nothing is delivered.
   virtual bool submit(Client client, wire::Message message) = 0;
   // Submits the prompts of one request, at least one. All prompts get the same seed, and their
-  // choices are numbered consecutively.
-  virtual bool submit(Client client, std::vector<wire::Generate> prompts) = 0;
+  // choices are numbered consecutively. `required_fingerprint`: as in Forwarder::submit.
+  virtual bool submit(Client client, std::vector<wire::Generate> prompts,
+                      std::string required_fingerprint) = 0;
   // Cancels the client's requests. Nothing more is delivered to the client.
   virtual void drop_client(std::string client_key) = 0;
   virtual std::shared_ptr<const ClusterView> view() const = 0;
+  virtual const ResumeTokens& resume_tokens() const = 0;
 };
 
 // Cancels the generations that an HTTP request started, unless disarm() was called because all of

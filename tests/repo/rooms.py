@@ -13,6 +13,7 @@ FEW = {
     "coordinator": "probes",
     "coordinator/app": "coordinator_app",
     "coordinator/openai": "api_routes",
+    "coordinator/resume": "resume_key resume_tokens stream_position",
     "coordinator/route": "router",
     "kernels/cpu/elementwise": "row_ops",
     "kernels/cpu/linear": "linear partials_tree",
@@ -94,6 +95,6 @@ MANY = {
     "node/text/jinja/values": ("The values of the template language and their texts.",
                                "letter_case nesting number_text strings unicode value"),
     "wire/codec": ("Steps from bytes to fields and back, for MessagePack and JSON.",
-                   "codec field_reader kv_event_batch kv_events scan sendable"),
+                   "codec field_reader fields kv_event_batch kv_events scan sendable"),
 }
 OPEN = FEW | {room: headers for room, (_, headers) in MANY.items()}

@@ -35,8 +35,10 @@ class CoordinatorHarness {
   uint16_t port() const { return parse_host_port(app_->http_address())->port; }
   uint16_t admin_port() const { return parse_host_port(app_->admin_address())->port; }
 
-  HttpAnswer post(const std::string& path, const std::string& body) const {
-    return HttpClient(port()).post_and_read(path, body);
+  // `headers`: further lines, each with its line end.
+  HttpAnswer post(const std::string& path, const std::string& body,
+                  const std::string& headers = "") const {
+    return HttpClient(port()).post_and_read(path, body, headers);
   }
   HttpAnswer get(const std::string& path) const { return HttpClient(port()).get(path); }
   std::string admin_metrics() const { return HttpClient(admin_port()).get("/metrics").body; }

@@ -23,8 +23,12 @@ class FakeNode {
   // Returns the messages that the node sends at once for a generate; say() can send more.
   using Script = std::function<std::vector<wire::Message>(const wire::Generate&)>;
 
-  explicit FakeNode(Script script = answer(3), std::string model = "tiny", uint64_t epoch = 1)
-      : script_(std::move(script)), model_(std::move(model)), epoch_(epoch) {
+  explicit FakeNode(Script script = answer(3), std::string model = "tiny", uint64_t epoch = 1,
+                    std::string fingerprint = "f")
+      : script_(std::move(script)),
+        model_(std::move(model)),
+        epoch_(epoch),
+        fingerprint_(std::move(fingerprint)) {
     Result<wire::Socket> socket = wire::Socket::make(context_, wire::SocketKind::kRouter);
     EXPECT_TRUE(socket);
     EXPECT_TRUE(socket->bind("tcp://127.0.0.1:0"));
@@ -143,6 +147,7 @@ class FakeNode {
       for (const wire::Message& reply : script_(*generate)) send(incoming.peer, reply);
       return;
     }
+    if (auto* attach = std::get_if<wire::Attach>(&*message)) return resume(incoming.peer, *attach);
     if (auto* cancel = std::get_if<wire::Cancel>(&*message)) {
       note([&] { cancels_.push_back(cancel->request_id); });
       return send(incoming.peer, wire::Done{cancel->request_id, "cancelled", {2, 0, 0}});
@@ -153,6 +158,21 @@ class FakeNode {
     if (auto* ids = std::get_if<wire::Detokenize>(&*message)) {
       const std::string letters(ids->tokens.begin(), ids->tokens.end());
       send(incoming.peer, wire::Detokenized{ids->request_id, letters});
+    }
+  }
+  // Stands in for a coordinator, which does not send what the client has.
+  void resume(const std::string& peer, wire::Attach& attach) {
+    wire::Generate request = std::move(attach);
+    for (uint32_t n : attach.index) request.emitted.emplace_back().count = n;
+    note([&] { requests_.push_back(request); });
+    for (wire::Message& reply : script_(request)) {
+      auto* tokens = std::get_if<wire::Tokens>(&reply);
+      if (tokens != nullptr && tokens->first_index < attach.index[tokens->choice]) {
+        if (!tokens->finish_reason) continue;
+        tokens->first_index += static_cast<uint32_t>(tokens->ids.size());
+        tokens->ids.clear();
+      }
+      send(peer, reply);
     }
   }
   // Tokenizes bytes: each byte is one token.
@@ -167,7 +187,7 @@ class FakeNode {
   wire::Welcome welcome() const {
     wire::Welcome out;
     out.epoch = epoch_;
-    out.fingerprint = "f";
+    out.fingerprint = fingerprint_;
     out.models = {{model_, 1700000000, 2048, wire::DefaultSamplingParams{0.6, {}, {}, 20, {}}}};
     out.n_kv_blocks = 64;
     out.max_num_seqs = 4;
@@ -198,6 +218,7 @@ class FakeNode {
   const Script script_;
   const std::string model_;
   const uint64_t epoch_;
+  const std::string fingerprint_;
   std::string endpoint_;
   wire::Context context_;
   wire::ZmqLoop::SocketId socket_{};

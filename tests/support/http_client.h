@@ -64,8 +64,9 @@ class HttpClient {
     request("GET", path);
     return read_answer();
   }
-  HttpAnswer post_and_read(const std::string& path, const std::string& body) {
-    post(path, body);
+  HttpAnswer post_and_read(const std::string& path, const std::string& body,
+                           const std::string& headers = "") {
+    post(path, body, headers);
     return read_answer();
   }
 

@@ -20,7 +20,9 @@ struct HttpRequest {
   std::string query;       // what follows the first '?', still percent-encoded
   std::string body;        // at most HttpLimits::body_bytes
   std::string request_id;  // the client's X-Request-Id if short and printable, or the port's
-  ByteHold body_hold;      // the body's share of the budget for bytes in flight
+  // The headers X-Resume-Token and Last-Event-ID; empty = absent.
+  std::string resume_token, last_event_id;
+  ByteHold body_hold;  // the body's share of the budget for bytes in flight
 
   // Frees the body early. A long-running handler calls this once it has parsed the body.
   void drop_body() {

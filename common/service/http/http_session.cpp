@@ -160,6 +160,8 @@ HttpRequest HttpSession::take_request() {
           .query = std::string(target.substr(query_begin)),
           .body = stream_.take_body(),
           .request_id = request_id_,
+          .resume_token = std::string(head.resume_token),
+          .last_event_id = std::string(head.last_event_id),
           .body_hold = std::move(body_hold_)};
 }
 

@@ -44,6 +44,8 @@ HttpRequestHead head_of(const Parser& parser) {
                       .has_body = has_coding || (!length.empty() && length != "0")},
           .target = view(head.target()),
           .request_id = view(head["X-Request-Id"]),
+          .resume_token = view(head["X-Resume-Token"]),
+          .last_event_id = view(head["Last-Event-ID"]),
           .is_http_11 = head.version() >= 11,
           .keep_alive = head.keep_alive(),
           .expects_continue = beast::iequals(head[field::expect], "100-continue"),

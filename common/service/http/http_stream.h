@@ -24,6 +24,7 @@ struct HttpRequestHead {
   HttpHead guarded;  // the method, and what check_head() looks at
   std::string_view target;
   std::string_view request_id;  // X-Request-Id; empty = absent
+  std::string_view resume_token, last_event_id;
   bool is_http_11 = true;
   bool keep_alive = false;
   bool expects_continue = false;  // the client waits for "100 Continue" before it sends the body

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <string>
 
 #include "tests/support/numeric_settings.h"
@@ -57,6 +58,22 @@ TEST(CoordinatorConfig, ANodeIsNamedOnce) {
             "node 'tcp://Node-0:05556' is named twice");
   EXPECT_EQ(refusal(with_nodes({CoordinatorConfig{}.zmq})),
             "node 'tcp://127.0.0.1:5555' is zmq, this coordinator's own endpoint");
+}
+
+TEST(CoordinatorConfig, AResumeKeyFileIsReadBeforeAnythingListens) {
+  CoordinatorConfig config = with_nodes({"ipc://a"});
+  config.resume_key_file = "/nowhere/key";
+  EXPECT_EQ(refusal(config),
+            "resume_key_file '/nowhere/key' cannot be read: No such file or directory");
+  const std::string path = ::testing::TempDir() + "coordinator_config_key";
+  std::ofstream(path) << std::string(32, 'k') << "\n";
+  config.resume_key_file = path;
+  const auto settings = resolve_with_node(config);
+  ASSERT_TRUE(settings) << settings.error().message;
+  EXPECT_EQ(settings->frontend.resume_key.mac("m"),
+            ResumeKey::from_secret(std::string(32, 'k')).mac("m"));
+  std::ofstream(path) << "short";
+  EXPECT_EQ(refusal(config), "resume_key_file '" + path + "' must hold 32 to 4096 bytes, holds 5");
 }
 
 TEST(CoordinatorConfig, NothingListensWhereAnotherDoes) {

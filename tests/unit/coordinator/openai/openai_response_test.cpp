@@ -123,7 +123,7 @@ TEST(StreamedAnswer, ChatOpensWithTheRoleAndEndsWithUsage) {
   OpenAiRequest asked = request(OpenAiEndpoint::kChatCompletions);
   asked.include_usage = true;
   StreamedAnswer answer(asked, header());
-  std::vector<std::string> out;
+  std::vector<StreamChunk> out;
   answer.accepted(0, {"0", 1, "", {}, 3}, out);
   answer.tokens(0, piece(0, {5}, "Hi"), out);
   answer.tokens(0, last(0, "", "stop"), out);
@@ -132,14 +132,16 @@ TEST(StreamedAnswer, ChatOpensWithTheRoleAndEndsWithUsage) {
   const std::string head =
       R"({"id":"id-1","object":"chat.completion.chunk","created":17,"model":"m","choices":[)";
   ASSERT_EQ(out.size(), 4u);
-  EXPECT_EQ(out[0], head + R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},)"
-                           R"("logprobs":null,"finish_reason":null}],"usage":null})");
-  EXPECT_EQ(out[1], head + R"({"index":0,"delta":{"content":"Hi"},"logprobs":null,)"
-                           R"("finish_reason":null}],"usage":null})");
-  EXPECT_EQ(out[2], head + R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop",)"
-                           R"("stop_reason":null}],"usage":null})");
-  EXPECT_EQ(out[3], head + R"(],"usage":{"prompt_tokens":3,"completion_tokens":1,)"
-                           R"("total_tokens":4,"prompt_tokens_details":{"cached_tokens":0}}})");
+  EXPECT_EQ(out[0].json,
+            head + R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},)"
+                   R"("logprobs":null,"finish_reason":null}],"usage":null})");
+  EXPECT_EQ(out[1].json, head + R"({"index":0,"delta":{"content":"Hi"},"logprobs":null,)"
+                                R"("finish_reason":null}],"usage":null})");
+  EXPECT_EQ(out[2].json, head + R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop",)"
+                                R"("stop_reason":null}],"usage":null})");
+  EXPECT_EQ(out[3].json, head +
+                             R"(],"usage":{"prompt_tokens":3,"completion_tokens":1,)"
+                             R"("total_tokens":4,"prompt_tokens_details":{"cached_tokens":0}}})");
 }
 
 // Some clients ignore other fields of a chunk that has a finish_reason.
@@ -152,16 +154,16 @@ TEST(StreamedAnswer, TheChunkWithTheFinishReasonHasNothingElse) {
     wire::Tokens end = last(0, "lo", "length");
     end.ids = {5};
     end.logprobs = {token("lo", -1.0f)};
-    std::vector<std::string> out;
+    std::vector<StreamChunk> out;
     answer.tokens(0, end, out);
     ASSERT_EQ(out.size(), 2u);
     const bool is_chat = endpoint == OpenAiEndpoint::kChatCompletions;
-    const auto content = nlohmann::json::parse(out[0])["choices"][0];
+    const auto content = nlohmann::json::parse(out[0].json)["choices"][0];
     EXPECT_EQ(is_chat ? content["delta"]["content"] : content["text"], "lo");
     EXPECT_EQ(content["finish_reason"], nullptr);
     EXPECT_EQ(content["token_ids"], std::vector<int>{5});
     EXPECT_FALSE(content["logprobs"].is_null());
-    const auto ended = nlohmann::json::parse(out[1])["choices"][0];
+    const auto ended = nlohmann::json::parse(out[1].json)["choices"][0];
     EXPECT_EQ(ended["finish_reason"], "length");
     EXPECT_EQ(ended["token_ids"], nlohmann::json::array());
     EXPECT_TRUE(ended["logprobs"].is_null());
@@ -173,19 +175,19 @@ TEST(StreamedAnswer, TheChunkWithTheFinishReasonHasNothingElse) {
 TEST(StreamedAnswer, AChoiceThatFailedHasNoFinishReason) {
   for (const char* reason : {"error", "cancelled"}) {
     StreamedAnswer answer(request(OpenAiEndpoint::kCompletions), header());
-    std::vector<std::string> out;
+    std::vector<StreamChunk> out;
     answer.tokens(0, last(0, "", reason), out);
     EXPECT_TRUE(out.empty()) << reason;
     answer.tokens(0, last(0, "x", reason), out);
     ASSERT_EQ(out.size(), 1u) << reason;
-    EXPECT_EQ(nlohmann::json::parse(out[0])["choices"][0]["text"], "x");
-    EXPECT_EQ(nlohmann::json::parse(out[0])["choices"][0]["finish_reason"], nullptr);
+    EXPECT_EQ(nlohmann::json::parse(out[0].json)["choices"][0]["text"], "x");
+    EXPECT_EQ(nlohmann::json::parse(out[0].json)["choices"][0]["finish_reason"], nullptr);
   }
 }
 
 TEST(StreamedAnswer, HeldBackTextMakesNoChunk) {
   StreamedAnswer answer(request(OpenAiEndpoint::kCompletions), header());
-  std::vector<std::string> out;
+  std::vector<StreamChunk> out;
   answer.accepted(0, {}, out);
   answer.tokens(0, piece(0, {5}, ""), out);
   EXPECT_TRUE(out.empty());
@@ -195,13 +197,13 @@ TEST(StreamedAnswer, PromptIdsComeOnceAndTokenIdsWithEveryChunk) {
   OpenAiRequest asked = request(OpenAiEndpoint::kCompletions);
   asked.prompts[0].return_token_ids = true;
   StreamedAnswer answer(asked, header());
-  std::vector<std::string> out;
+  std::vector<StreamChunk> out;
   answer.accepted(0, {"0", 1, "", {11}, 1}, out);
   answer.tokens(0, piece(0, {5}, ""), out);
   answer.tokens(0, piece(0, {6}, "x"), out);
   ASSERT_EQ(out.size(), 2u);
-  const auto first = nlohmann::json::parse(out[0])["choices"][0];
-  const auto second = nlohmann::json::parse(out[1])["choices"][0];
+  const auto first = nlohmann::json::parse(out[0].json)["choices"][0];
+  const auto second = nlohmann::json::parse(out[1].json)["choices"][0];
   EXPECT_EQ(first["prompt_token_ids"], std::vector<int>{11});
   EXPECT_EQ(first["token_ids"], std::vector<int>{5});
   EXPECT_FALSE(second.contains("prompt_token_ids"));
@@ -209,13 +211,33 @@ TEST(StreamedAnswer, PromptIdsComeOnceAndTokenIdsWithEveryChunk) {
 
 TEST(StreamedAnswer, WithoutIncludeUsageThereIsNone) {
   StreamedAnswer answer(request(OpenAiEndpoint::kCompletions), header());
-  std::vector<std::string> out;
+  std::vector<StreamChunk> out;
   answer.tokens(0, last(0, "x", "stop"), out);
   answer.done(done(1, 0, 1));
   answer.finish(out);
   ASSERT_EQ(out.size(), 2u);
-  for (const std::string& chunk : out)
-    EXPECT_FALSE(nlohmann::json::parse(chunk).contains("usage")) << chunk;
+  for (const StreamChunk& chunk : out)
+    EXPECT_FALSE(nlohmann::json::parse(chunk.json).contains("usage")) << chunk.json;
+}
+
+// What has no chunk of its own counts in the next chunk's id.
+TEST(StreamedAnswer, IdsCountHeldBackTokensAndEndedChoices) {
+  OpenAiRequest asked = request(OpenAiEndpoint::kChatCompletions, 1, 2);
+  asked.include_usage = true;
+  StreamedAnswer answer(asked, header());
+  std::vector<StreamChunk> out;
+  answer.accepted(0, {}, out);
+  answer.tokens(0, piece(1, {5}, ""), out);  // held back
+  answer.tokens(0, piece(0, {6, 7}, "ab"), out);
+  answer.tokens(0, last(0, "c", "stop"), out);
+  answer.tokens(0, last(1, "d", "length"), out);
+  answer.done(done(1, 0, 3));
+  answer.finish(out);
+  std::vector<std::string> ids;
+  for (const StreamChunk& chunk : out) ids.push_back(chunk.id);
+  EXPECT_EQ(ids, (std::vector<std::string>{"0:0", "0:0,1:0", "0:2,1:1", "0:2,1:1", "0:2:stop,1:1",
+                                           "0:2:stop,1:1", "0:2:stop,1:1:length",
+                                           "0:2:stop,1:1:length,usage"}));
 }
 
 TEST(Logprobs, ChatListsTokensWithBytesAndAlternatives) {
