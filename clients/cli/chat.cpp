@@ -17,7 +17,7 @@ namespace lockstep {
 namespace {
 
 struct TalkConfig {
-  std::string connect;
+  std::vector<std::string> connect;
   std::string prompt;
   std::string system;
   GenerationOptions options;
@@ -27,7 +27,8 @@ struct TalkConfig {
     v.group("Conversation");
     v(connect, "connect", "ENDPOINT",
       "ZeroMQ endpoint of a running coordinator or node. Without it, the model runs in this "
-      "process.");
+      "process. The flag may be given once per coordinator: if one is lost, the answer goes on at "
+      "the next.");
     v(prompt, "prompt", "",
       "Text to answer or to continue before the program ends. Without it, chat reads lines from "
       "standard input.");

@@ -58,8 +58,10 @@ class Generator {
 
 // Loads the model into this process. Throws LoadError on failure.
 std::unique_ptr<Generator> make_local_generator(const NodeConfig& config);
-// Connects to a coordinator or a node. `model` may be empty if the cluster serves only one model.
-Result<std::unique_ptr<Generator>> make_remote_generator(const std::string& endpoint,
+// Connects to a coordinator or a node. With several endpoints, of coordinators of one cluster, an
+// answer goes on at the next one when its coordinator is lost. `model` may be empty if the cluster
+// serves only one model.
+Result<std::unique_ptr<Generator>> make_remote_generator(const std::vector<std::string>& endpoints,
                                                          const std::string& model);
 
 }  // namespace lockstep

@@ -1,6 +1,6 @@
 // The Generator that talks to a running coordinator or node over ZeroMQ.
 #include "clients/cli/generator.h"
-#include "clients/cpp/client.h"
+#include "clients/cpp/resuming_client.h"
 
 namespace lockstep {
 namespace {
@@ -31,7 +31,7 @@ wire::Generate to_wire(const GenerationInput& input, const GenerationOptions& op
 
 class RemoteGenerator final : public Generator {
  public:
-  RemoteGenerator(std::unique_ptr<ZmqClient> client, std::string model)
+  RemoteGenerator(std::unique_ptr<ResumingClient> client, std::string model)
       : client_(std::move(client)), model_(std::move(model)) {}
 
   Result<GenerationOutcome> generate(
@@ -67,15 +67,15 @@ class RemoteGenerator final : public Generator {
   }
 
  private:
-  const std::unique_ptr<ZmqClient> client_;
+  const std::unique_ptr<ResumingClient> client_;
   const std::string model_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Generator>> make_remote_generator(const std::string& endpoint,
+Result<std::unique_ptr<Generator>> make_remote_generator(const std::vector<std::string>& endpoints,
                                                          const std::string& model) {
-  TRY(auto client, ZmqClient::connect(endpoint));
+  TRY(auto client, ResumingClient::connect(endpoints));
   std::string name = model;
   if (name.empty()) {
     TRY(const wire::Models served, client->models(kAskTimeout));

@@ -12,6 +12,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// How long a broken connection stays unnoticed while nothing arrives.
+constexpr milliseconds kLookAtConnection{50};
+
 std::string random_prefix() {
   std::random_device entropy;
   std::ostringstream out;
@@ -49,14 +52,20 @@ wire::ClusterStatus cluster_of_one(const wire::Heartbeat& node, const std::strin
 
 }  // namespace
 
-ZmqClient::ZmqClient(std::unique_ptr<wire::Context> context, wire::Socket socket)
-    : context_(std::move(context)), socket_(std::move(socket)), id_prefix_(random_prefix()) {}
+ZmqClient::ZmqClient(std::unique_ptr<wire::Context> context, wire::Socket socket,
+                     wire::Socket disconnects)
+    : context_(std::move(context)),
+      socket_(std::move(socket)),
+      disconnects_(std::move(disconnects)),
+      id_prefix_(random_prefix()) {}
 
 Result<std::unique_ptr<ZmqClient>> ZmqClient::connect(const std::string& endpoint) {
   auto context = std::make_unique<wire::Context>();
   TRY(wire::Socket socket, wire::Socket::make(*context, wire::SocketKind::kDealer));
+  TRY(wire::Socket disconnects, socket.watch_disconnects(*context));
   TRY([[maybe_unused]] const Ok connected, socket.connect(endpoint));
-  return std::unique_ptr<ZmqClient>(new ZmqClient(std::move(context), std::move(socket)));
+  return std::unique_ptr<ZmqClient>(
+      new ZmqClient(std::move(context), std::move(socket), std::move(disconnects)));
 }
 
 std::string ZmqClient::new_request_id() { return str(id_prefix_, ++n_ids_); }
@@ -81,12 +90,20 @@ Result<std::optional<wire::Message>> ZmqClient::receive(Clock::time_point deadli
       return std::optional(std::move(message));
     }
     const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-    if (left <= milliseconds{0}) return std::optional<wire::Message>();
-    TRY([[maybe_unused]] const bool ready, socket_.wait_readable(left));
+    if (has_broken_ || left <= milliseconds{0}) return std::optional<wire::Message>();
+    TRY(const bool ready, socket_.wait_readable(std::min(left, kLookAtConnection)));
+    has_broken_ = !ready && take_disconnects();  // then what arrived before is read first
   }
 }
 
-Result<std::string> ZmqClient::start(wire::Generate request, StreamHandlers handlers, OnEnd on_end,
+Status ZmqClient::wait_connected(Milliseconds timeout) {
+  TRY(const bool is_connected, socket_.wait_writable(timeout));
+  if (!is_connected) return too_late("cannot reach " + socket_.endpoint());
+  return Ok{};
+}
+
+template <class Request>
+Result<std::string> ZmqClient::begin(Request request, StreamHandlers handlers, OnEnd on_end,
                                      Milliseconds timeout) {
   if (request.request_id.empty()) request.request_id = new_request_id();
   const auto deadline = Clock::now() + timeout;
@@ -94,16 +111,33 @@ Result<std::string> ZmqClient::start(wire::Generate request, StreamHandlers hand
     return Error{ErrorCode::kConflict, "request_id " + request.request_id + " is still running",
                  "request_id"};
   }
+  forget_earlier_breaks();
   TRY([[maybe_unused]] const Ok sent, send(request, deadline));
   streams_.emplace(request.request_id, Stream{std::move(handlers), std::move(on_end), deadline});
   return request.request_id;
 }
 
+Result<std::string> ZmqClient::start(wire::Generate request, StreamHandlers handlers, OnEnd on_end,
+                                     Milliseconds timeout) {
+  return begin(std::move(request), std::move(handlers), std::move(on_end), timeout);
+}
+
 Result<wire::Done> ZmqClient::generate(wire::Generate request, const StreamHandlers& handlers,
                                        Milliseconds timeout) {
+  return run(std::move(request), handlers, timeout);
+}
+
+Result<wire::Done> ZmqClient::attach(wire::Attach request, const StreamHandlers& handlers,
+                                     Milliseconds timeout) {
+  return run(std::move(request), handlers, timeout);
+}
+
+template <class Request>
+Result<wire::Done> ZmqClient::run(Request request, const StreamHandlers& handlers,
+                                  Milliseconds timeout) {
   std::optional<Result<wire::Done>> outcome;
   const OnEnd on_end = [&](const Result<wire::Done>& done) { outcome.emplace(done); };
-  TRY(const std::string request_id, start(std::move(request), handlers, on_end, timeout));
+  TRY(const std::string request_id, begin(std::move(request), handlers, on_end, timeout));
   while (!outcome) {
     const Status polled = poll(milliseconds{1000});
     if (polled || outcome) continue;
@@ -123,6 +157,7 @@ Status ZmqClient::poll(Milliseconds timeout) {
     if (Clock::now() >= until) break;     // bounds the loop if the peer never pauses
     TRY(message, receive(Clock::now()));  // takes messages that have arrived already
   }
+  if (has_broken_) end_broken();
   expire();
   return Ok{};
 }
@@ -174,6 +209,31 @@ void ZmqClient::expire() {
   }
 }
 
+// Whether the connection broke since the last call.
+bool ZmqClient::take_disconnects() {
+  bool broke = false;
+  for (auto event = disconnects_.receive(); event && *event; event = disconnects_.receive())
+    broke = true;
+  return broke;
+}
+
+// A connection that broke before the first of the live requests was sent carried none of them.
+void ZmqClient::forget_earlier_breaks() {
+  if (!streams_.empty()) return;
+  take_disconnects();
+  has_broken_ = false;
+}
+
+Error ZmqClient::end_broken() {
+  has_broken_ = false;
+  const Error broke{ErrorCode::kNoNodeReady, "the connection to " + socket_.endpoint() + " broke",
+                    ""};
+  std::vector<std::string> ids;
+  for (const auto& [id, stream] : streams_) ids.push_back(id);
+  for (const std::string& id : ids) end(id, broke);
+  return broke;
+}
+
 // Best effort: if the cancel cannot be sent now, the peer notices the closed connection later.
 void ZmqClient::try_cancel(const std::string& request_id) {
   const Status cancelled = cancel(request_id);
@@ -188,9 +248,11 @@ Status ZmqClient::cancel(const std::string& request_id) {
 Result<wire::Message> ZmqClient::ask(const std::string& request_id, const wire::Message& question,
                                      Milliseconds timeout) {
   const auto deadline = Clock::now() + timeout;
+  forget_earlier_breaks();
   TRY([[maybe_unused]] const Ok sent, send(question, deadline));
   while (true) {
     TRY(std::optional<wire::Message> message, receive(deadline));
+    if (!message && has_broken_) return end_broken();
     if (!message) return too_late(wire::type_name(question));
     if (request_id_of(*message) == request_id) return std::move(*message);
     if (is_error_without_id(*message) && streams_.empty()) return std::move(*message);

@@ -41,12 +41,19 @@ class ZmqClient {
   Result<wire::Done> generate(wire::Generate request, const StreamHandlers& handlers,
                               Milliseconds timeout);
 
+  // Goes on with a request that another coordinator began, as generate().
+  Result<wire::Done> attach(wire::Attach request, const StreamHandlers& handlers,
+                            Milliseconds timeout);
+
   // Starts a request and returns its request_id. To run several requests at once, start() each and
   // call poll() until n_live() is 0. on_end is called exactly once per request.
   Result<std::string> start(wire::Generate request, StreamHandlers handlers, OnEnd on_end,
                             Milliseconds timeout);
+  // Waits until the connection is made; kDeadlineExceeded after `timeout`.
+  Status wait_connected(Milliseconds timeout);
   // Waits at most `timeout` for messages, handles all that have arrived, and ends the requests
-  // whose deadline has passed.
+  // whose deadline has passed. If the connection broke, all requests end with kNoNodeReady: the
+  // server cancels them.
   Status poll(Milliseconds timeout);
   size_t n_live() const { return streams_.size(); }
 
@@ -68,22 +75,32 @@ class ZmqClient {
     Clock::time_point deadline;
   };
 
-  ZmqClient(std::unique_ptr<wire::Context> context, wire::Socket socket);
+  ZmqClient(std::unique_ptr<wire::Context> context, wire::Socket socket, wire::Socket disconnects);
+  template <class Request>
+  Result<std::string> begin(Request request, StreamHandlers handlers, OnEnd on_end,
+                            Milliseconds timeout);
+  template <class Request>
+  Result<wire::Done> run(Request request, const StreamHandlers& handlers, Milliseconds timeout);
   std::string new_request_id();
   Status send(const wire::Message& message, Clock::time_point deadline);
   Result<wire::Message> ask(const std::string& request_id, const wire::Message& question,
                             Milliseconds timeout);
-  // Returns the next message, or nullopt at the deadline.
+  // Returns the next message, or nullopt at the deadline or when the connection broke.
   Result<std::optional<wire::Message>> receive(Clock::time_point deadline);
   void dispatch(const wire::Message& message);
   void deliver(const wire::Tokens& tokens);
   void fail(const wire::ErrorReply& error);
   void end(const std::string& request_id, const Result<wire::Done>& outcome);
   void expire();
+  bool take_disconnects();
+  void forget_earlier_breaks();
+  Error end_broken();
   void try_cancel(const std::string& request_id);
 
-  std::unique_ptr<wire::Context> context_;  // outlives the socket
+  std::unique_ptr<wire::Context> context_;  // outlives the sockets
   wire::Socket socket_;
+  wire::Socket disconnects_;               // a message for each time that the connection broke
+  bool has_broken_ = false;                // the connection that carried streams_
   std::map<std::string, Stream> streams_;  // by request_id
   const std::string id_prefix_;            // random, so that two clients' ids differ in logs
   uint64_t n_ids_ = 0;

@@ -6,7 +6,7 @@ Names are without .h and .cuh. tests/repo/test_layers.py compares both tables wi
 # room -> its open headers: one at best, three at most.
 FEW = {
     "common/text": "utf8",
-    "clients/cpp": "client",
+    "clients/cpp": "client resuming_client",
     "common/memory": "buffer byte_budget ledger",
     "common/service": "logging process",
     "common/service/config": "config strict_yaml",

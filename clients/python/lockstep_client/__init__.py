@@ -5,7 +5,9 @@
             print(piece.text, end="")
 """
 
-from ._client import Client, LockstepError, Piece, Result, Timeout
+from ._client import Client, Disconnected, LockstepError, Piece, Result, Timeout, Unreachable
+from ._resuming import ResumingClient
 
-__all__ = ["Client", "LockstepError", "Piece", "Result", "Timeout"]
+__all__ = ["Client", "Disconnected", "LockstepError", "Piece", "Result", "ResumingClient",
+           "Timeout", "Unreachable"]
 __version__ = "0.1.0"

@@ -38,6 +38,17 @@ class Timeout(LockstepError):
         super().__init__("deadline_exceeded", f"no answer in time: {what}")
 
 
+class Unreachable(Timeout):
+    """No connection was made within the timeout; nothing was sent."""
+
+
+class Disconnected(LockstepError):
+    """The connection broke before the answer was complete. The server cancels what it ran for it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("no_node_ready", f"the connection broke: {what}")
+
+
 @dataclass(frozen=True)
 class Piece:
     """New output of one choice. `finish_reason` is set on the choice's last piece."""
@@ -59,6 +70,7 @@ class Result:
     ids: list[list[int]]
     finish_reasons: list[str | None]
     seed: int = 0
+    resume_token: str = ""  # goes on with the request at another coordinator, see Client.attach
     prompt_token_ids: list[int] = field(default_factory=list)
     reason: str = ""
     usage: dict[str, int] = field(default_factory=dict)
@@ -66,6 +78,10 @@ class Result:
     @property
     def text(self) -> str:
         return self.texts[0]
+
+
+def _ms_until(deadline: float) -> int:
+    return int(max(0.0, deadline - time.monotonic()) * 1000)
 
 
 class Client:
@@ -80,8 +96,12 @@ class Client:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         # RCVHWM 0: see "Slow readers" in docs/wire-protocol.md, section 3.
-        for option, value in ((zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.RCVHWM, 0)):
+        # The pings find a server that hangs, or a network that drops everything, within 2 s.
+        for option, value in ((zmq.LINGER, 0), (zmq.IMMEDIATE, 1), (zmq.RCVHWM, 0),
+                              (zmq.HEARTBEAT_IVL, 500), (zmq.HEARTBEAT_TIMEOUT, 2000)):
             self._socket.setsockopt(option, value)
+        self._has_broken = False  # the connection over which the latest message was sent
+        self._breaks = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._prefix = uuid.uuid4().hex[:12]
         self._ids = itertools.count(1)
         try:
@@ -98,6 +118,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        self._socket.disable_monitor()
+        self._breaks.close(0)
         self._socket.close()
         self._context.term()
 
@@ -113,17 +135,39 @@ class Client:
                timeout: float | None = None, **sampling: Any) -> Iterator[Piece]:
         """Yields pieces as they arrive. `sampling` takes the names of the HTTP fields: max_tokens,
         seed, n, stop, logprobs, ... Leaving the loop early cancels the request."""
-        request_id = request_id or self._new_id()
+        request = self._request(model=model, prompt=prompt, messages=messages,
+                                request_id=request_id, **sampling)
         deadline = self._deadline(timeout)
-        n = int(sampling.get("n", 1))
-        result = Result(request_id, [""] * n, [[] for _ in range(n)], [None] * n)
-        request = {"request_id": request_id, "model": model, "prompt": prompt,
-                   "messages": messages, **sampling}
-        self._send("generate", deadline, **{k: v for k, v in request.items() if v is not None})
+        yield from self._run("generate", request, self._empty_result(request), deadline, deadline)
+
+    def attach(self, *, resume_token: str, index: Sequence[int], timeout: float | None = None,
+               **fields: Any) -> Iterator[Piece]:
+        """Goes on with a request that another coordinator began. `resume_token` is that of its
+        Result, `index` the number of ids of each choice that the caller has, and `fields` are the
+        arguments of `stream` as they were. Yields what follows; `last` has only that."""
+        request = self._request(**fields) | {"resume_token": resume_token, "index": list(index)}
+        deadline = self._deadline(timeout)
+        yield from self._run("attach", request, self._empty_result(request), deadline, deadline)
+
+    def _request(self, **fields: Any) -> Message:
+        fields["request_id"] = fields.get("request_id") or self._new_id()
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @staticmethod
+    def _empty_result(request: Message) -> Result:
+        n = int(request.get("n", 1))
+        return Result(request["request_id"], [""] * n, [[] for _ in range(n)], [None] * n)
+
+    def _run(self, kind: str, request: Message, result: Result, send_by: float,
+             deadline: float) -> Iterator[Piece]:
+        """Sends a request, yields its pieces and adds them to `result`."""
+        request_id = request["request_id"]
+        self._send(kind, send_by, **request)
         try:
             while (message := self._receive(request_id, deadline))["type"] != "done":
                 if message["type"] == "accepted":
                     result.seed = message["seed"]
+                    result.resume_token = message.get("resume_token", "")
                     result.prompt_token_ids = message.get("prompt_token_ids", [])
                 elif message["type"] == "tokens":
                     yield self._take(result, message)
@@ -172,19 +216,37 @@ class Client:
     def _deadline(self, timeout: float | None) -> float:
         return time.monotonic() + (self.timeout if timeout is None else timeout)
 
-    def _wait(self, event: int, deadline: float, what: str) -> None:
-        left = max(0.0, deadline - time.monotonic())
-        if not self._socket.poll(int(left * 1000), event):
-            raise Timeout(what)
-
     def _send(self, kind: str, deadline: float, **fields: Any) -> None:
-        self._wait(zmq.POLLOUT, deadline, f"cannot send {kind}")
+        if not self._socket.poll(_ms_until(deadline), zmq.POLLOUT):
+            raise Unreachable(f"cannot send {kind}")
+        self._drop_breaks()  # of earlier connections
+        self._has_broken = False
         self._socket.send(msgpack.packb({"v": PROTOCOL_VERSION, "type": kind, **fields}))
+
+    def _drop_breaks(self) -> bool:
+        """Whether the connection broke since the last call."""
+        broke = False
+        while self._breaks.poll(0):
+            self._breaks.recv_multipart()
+            broke = True
+        return broke
+
+    def _wait_message(self, deadline: float, what: str) -> None:
+        """Messages that arrived before the connection broke come first."""
+        poller = zmq.Poller()
+        for socket in (self._socket, self._breaks):
+            poller.register(socket, zmq.POLLIN)
+        while not self._socket.poll(0):
+            if self._has_broken:
+                raise Disconnected(what)
+            if not poller.poll(_ms_until(deadline)):
+                raise Timeout(what)
+            self._has_broken = self._drop_breaks()
 
     def _receive(self, request_id: str, deadline: float) -> Message:
         """Returns this request's next message; messages of abandoned requests are skipped."""
         while True:
-            self._wait(zmq.POLLIN, deadline, f"request {request_id}")
+            self._wait_message(deadline, f"request {request_id}")
             message: Message = msgpack.unpackb(self._socket.recv())
             if message.get("request_id", request_id) != request_id:
                 continue
