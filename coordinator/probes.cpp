@@ -81,15 +81,15 @@ struct CoordinatorProbes::Metrics {
                    .Name("lockstep_wasted_tokens_total")
                    .Help("Tokens that nodes sampled and clients did not get, by cause")
                    .Register(*registry)),
+        resume_refusals(prometheus::BuildCounter()
+                            .Name("lockstep_resume_tokens_refused_total")
+                            .Help("Resume tokens of clients that were refused, by reason")
+                            .Register(*registry)),
         resume_seconds(prometheus::BuildHistogram()
                            .Name("lockstep_resume_seconds")
                            .Help("From the loss of a stream's node to its next output")
                            .Register(*registry)
                            .Add({}, kFirstToken)),
-        resume_refusals(prometheus::BuildCounter()
-                            .Name("lockstep_resume_tokens_refused_total")
-                            .Help("Resume tokens of clients that were refused, by reason")
-                            .Register(*registry)),
         generated(counters("generation_tokens_total", "Tokens sent to clients").Add({})),
         stale(counters("stale_tokens_total", "Token messages dropped as duplicates or zombies")
                   .Add({})),

@@ -35,9 +35,8 @@ struct CacheRetention {
 struct EmittedChoice {
   std::vector<int32_t> ids;                  // all of the choice's output tokens so far
   std::optional<std::string> finish_reason;  // "stop" or "length" if the choice has ended
-  // Number of outputs that the client has, if it is larger than the number of ids because the
-  // sender does not know the others. The node samples these outputs again and sends their ids
-  // without text and log-probabilities.
+  // Not on the wire. Within a coordinator: the number of outputs that the client has, if it has
+  // them from another coordinator, so that their ids are not known here.
   std::optional<uint32_t> count = std::nullopt;
   friend bool operator==(const EmittedChoice&, const EmittedChoice&) = default;
 };

@@ -22,7 +22,10 @@ void EventStream::take(const wire::Message& message) {
     receipts_.done(*done);
     if (answer_.complete()) answer_.finish(chunks);
   } else if (const auto* failed = std::get_if<wire::ErrorReply>(&message)) {
-    if (!error_) error_ = Error{failed->code, failed->message, failed->param};
+    // Over HTTP, the client's position is a header.
+    const bool is_position = failed->param == "index";
+    if (!error_)
+      error_ = Error{failed->code, failed->message, is_position ? "last-event-id" : failed->param};
   }
   if (error_) return;
   for (const StreamChunk& chunk : chunks) sse::append_event(chunk.json, text_, chunk.id);

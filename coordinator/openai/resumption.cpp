@@ -30,8 +30,8 @@ Result<StreamPosition> read_position(const HttpRequest& http, const OpenAiReques
   return parse_position(http.last_event_id, n_choices_of(request));
 }
 
-// Tells the node of each prompt how many outputs of each choice the client has. A choice that ended
-// is sampled again too, so that what the client says of it changes no usage.
+// Tells the forwarder for each prompt how many outputs of each choice the client has. A choice that
+// ended is sampled again too, so that what the client says of it changes no usage.
 void set_emitted(const StreamPosition& position, OpenAiRequest& request) {
   if (position.choices.empty() || needs_whole_output(request)) return;
   auto choice = position.choices.begin();

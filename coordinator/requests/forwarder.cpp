@@ -232,6 +232,8 @@ void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
   }
   record_tokens(*request, message);
   const ChoiceProgress& choice = request->choices[message.choice];
+  if (message.finish_reason && choice.ids.size() < choice.n_skipped)
+    return end_beyond(*request, message.choice);
   if (choice.ids.size() <= choice.n_skipped) {  // the client has these outputs
     if (!message.finish_reason) return;
     message.first_index += static_cast<uint32_t>(message.ids.size());
@@ -242,6 +244,15 @@ void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
   lifecycle_.count_output(*request);
   message.request_id = request->request_id;
   request->client.replies->deliver(std::move(message));
+}
+
+// The client cannot have the outputs that it says it has.
+void Forwarder::end_beyond(Inflight& request, uint32_t choice) {
+  const ChoiceProgress& progress = request.choices[choice];
+  const std::string problem = str("index says ", progress.n_skipped, " outputs of choice ", choice,
+                                  ", which ended after ", progress.ids.size());
+  links_.send(*request.node, wire::Cancel{request.upstream_id});
+  lifecycle_.end_with_error(request, {ErrorCode::kInvalidRequest, problem, "index"});
 }
 
 void Forwarder::record_tokens(Inflight& request, const wire::Tokens& message) {

@@ -89,6 +89,7 @@ class Forwarder {
   void on_done(Inflight& request, wire::Done message);
   void on_reply(Inflight& request, wire::Message message);  // Tokenized or Detokenized
   void drop_stale(NodeId node, const wire::Tokens& message);
+  void end_beyond(Inflight& request, uint32_t choice);
   void record_tokens(Inflight& request, const wire::Tokens& message);
 
   // constant after construction

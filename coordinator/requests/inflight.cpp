@@ -31,10 +31,9 @@ TokenOrder token_order(const Inflight& request, const wire::Tokens& tokens) {
 }
 
 std::vector<wire::EmittedChoice> emitted_of(const Inflight& request) {
-  const bool has_none =
-      std::all_of(request.choices.begin(), request.choices.end(), [](const ChoiceProgress& choice) {
-        return choice.ids.empty() && choice.n_skipped == 0 && !choice.finish_reason;
-      });
+  const bool has_none = std::all_of(
+      request.choices.begin(), request.choices.end(),
+      [](const ChoiceProgress& choice) { return choice.ids.empty() && !choice.finish_reason; });
   std::vector<wire::EmittedChoice> emitted;
   if (has_none) return emitted;
   for (const ChoiceProgress& choice : request.choices) {
@@ -43,7 +42,6 @@ std::vector<wire::EmittedChoice> emitted_of(const Inflight& request) {
     if (!one.ids.empty() && fault(Fault::kEmittedIdLost)) one.ids.pop_back();
     if (!one.ids.empty() && fault(Fault::kEmittedIdTwice)) one.ids.push_back(one.ids.back());
     one.finish_reason = choice.finish_reason;
-    if (choice.n_skipped > choice.ids.size()) one.count = choice.n_skipped;
   }
   return emitted;
 }

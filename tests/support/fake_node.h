@@ -163,7 +163,6 @@ class FakeNode {
   // Stands in for a coordinator, which does not send what the client has.
   void resume(const std::string& peer, wire::Attach& attach) {
     wire::Generate request = std::move(attach);
-    for (uint32_t n : attach.index) request.emitted.emplace_back().count = n;
     note([&] { requests_.push_back(request); });
     for (wire::Message& reply : script_(request)) {
       auto* tokens = std::get_if<wire::Tokens>(&reply);

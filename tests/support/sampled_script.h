@@ -1,7 +1,6 @@
 // sampled(): a script of FakeNode whose output is a function of the prompt, the seed, the number of
-// the choice and the index, as a node's is, and which sends only the ids of what
-// the client has (EmittedChoice::count). Some tokens hold their text back until the next one, and
-// the choices end after different numbers of tokens.
+// the choice and the index, as a node's is. Some tokens hold their text back until the next one,
+// and the choices end after different numbers of tokens.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +31,6 @@ class SampledOutput {
     uint64_t n_output = 0;
     std::string reason;
     for (uint32_t c = 0; c < request_.n; ++c) {
-      if (n_sent(c) > length(c)) return beyond(c);
       n_output += length(c);
       if (c == 0) reason = finish_reason(c);
     }
@@ -60,9 +58,6 @@ class SampledOutput {
     return length(choice) == kMostTokens || length(choice) == request_.max_tokens ? "length"
                                                                                   : "stop";
   }
-  uint32_t n_sent(uint32_t choice) const {
-    return request_.emitted.empty() ? 0 : request_.emitted[choice].count.value_or(0);
-  }
   int32_t id(uint32_t choice, uint32_t index) const {
     return static_cast<int32_t>(random(choice, index) % 900);
   }
@@ -72,16 +67,6 @@ class SampledOutput {
   bool is_held_back(uint32_t choice, uint32_t index) const {
     return id(choice, index) % 3 == 0 && index + 1 < length(choice);
   }
-  std::vector<wire::Message> beyond(uint32_t choice) const {
-    return {wire::Accepted{
-                request_.request_id, request_.seed.value_or(0), "token", {100, 101}, 2, limit()},
-            wire::ErrorReply{request_.request_id, ErrorCode::kInvalidRequest,
-                             "emitted: choice " + std::to_string(choice) + " has " +
-                                 std::to_string(length(choice)) + " outputs, not " +
-                                 std::to_string(n_sent(choice)),
-                             "emitted"}};
-  }
-
   void add(uint32_t choice, uint32_t index, std::vector<wire::Message>& out) const {
     if (index >= length(choice)) return;
     wire::Tokens tokens;
@@ -92,7 +77,7 @@ class SampledOutput {
     tokens.attempt = request_.attempt;
     tokens.ids = {id(choice, index)};
     if (index + 1 == length(choice)) tokens.finish_reason = finish_reason(choice);
-    if (index >= n_sent(choice)) add_text(choice, index, tokens);
+    add_text(choice, index, tokens);
     out.push_back(tokens);
   }
   void add_text(uint32_t choice, uint32_t index, wire::Tokens& tokens) const {

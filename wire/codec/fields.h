@@ -41,7 +41,6 @@ struct Fields<EmittedChoice> {
   static void visit(V& v, M& m) {
     v.required("ids", m.ids);
     v.field("finish_reason", m.finish_reason);
-    v.field("count", m.count);
   }
 };
 

@@ -39,7 +39,7 @@ inline Generate full_generate() {
   m.return_token_ids = true;
   m.logprobs = 5;
   m.add_special_tokens = false;
-  m.emitted = {{{5, 49151}, std::nullopt}, {{}, std::nullopt, 4}, {{7}, "stop"}};
+  m.emitted = {{{5, 49151}, std::nullopt}, {{}, std::nullopt}, {{7}, "stop"}};
   m.attempt = 2;
   return m;
 }

@@ -127,7 +127,7 @@ TEST(StreamResume, AResumedStreamIsResumedAgain) {
   EXPECT_EQ(data_of(events_with_ids(last.body)), data_of({events.begin() + 8, events.end()}));
 }
 
-TEST(StreamResume, TheNodeLeavesOutWhatTheClientHas) {
+TEST(StreamResume, TheNodeBeginsAgainAsTheFirstOneDid) {
   const KeyFile key('k');
   FakeNode node(sampled());
   CoordinatorHarness coordinator({&node}, key.config());
@@ -137,10 +137,7 @@ TEST(StreamResume, TheNodeLeavesOutWhatTheClientHas) {
                    resume_headers(whole.headers.at("x-resume-token"), "0:2,1:3:stop"));
   const wire::Generate begun = node.wait_request(0), resumed = node.wait_request(1);
   EXPECT_EQ(resumed.seed, begun.seed);
-  EXPECT_TRUE(begun.emitted.empty());
-  ASSERT_EQ(resumed.emitted.size(), 2u);
-  EXPECT_EQ(resumed.emitted[0], (wire::EmittedChoice{{}, std::nullopt, 2}));
-  EXPECT_EQ(resumed.emitted[1], (wire::EmittedChoice{{}, std::nullopt, 3}));
+  EXPECT_TRUE(begun.emitted.empty() && resumed.emitted.empty());
   EXPECT_FALSE(begun.max_tokens);
   EXPECT_EQ(resumed.max_tokens, 8) << "the limit that the first node had";
 }
@@ -206,7 +203,7 @@ class StreamResumeRefusals : public ::testing::Test {
     const std::vector<Event> events = events_with_ids(text);
     EXPECT_EQ(events.size(), 3u) << text;
     EXPECT_EQ(events.back().data, "[DONE]");
-    EXPECT_EQ(node_.n_cancels(), n_cancels_);
+    for (const std::string& id : node_.wait_cancels(0)) EXPECT_NE(id, request.request_id);
   }
 
   void expect_refused(const std::string& headers, int status, const std::string& param,
@@ -241,7 +238,6 @@ class StreamResumeRefusals : public ::testing::Test {
   CoordinatorHarness first_{{&node_}, key_.config()};
   HttpClient running_{first_.port()};
   std::string token_;
-  size_t n_cancels_ = 0;
 };
 
 TEST_F(StreamResumeRefusals, ATokenThatIsNone) {
@@ -298,7 +294,7 @@ TEST_F(StreamResumeRefusals, TheOtherFingerprintDoesNotRunIt) {
   const std::string begun = changed.wait_request(0).request_id;
   for (int i = 0; i < 3; ++i)
     EXPECT_EQ(mixed.post(kPath, body_, resume_headers(token_, "0:1")).status, 200);
-  for (size_t i = 2; i < 5; ++i) EXPECT_EQ(node_.wait_request(i).emitted.size(), 2u);
+  for (size_t i = 2; i < 5; ++i) node_.wait_request(i);
 }
 
 TEST_F(StreamResumeRefusals, APositionThatIsNone) {
@@ -312,8 +308,8 @@ TEST_F(StreamResumeRefusals, APositionThatIsNone) {
 TEST_F(StreamResumeRefusals, APositionBeyondTheEnd) {
   const HttpAnswer answer = first_.post(kPath, body_, resume_headers(token_, "0:1,1:9"));
   std::vector<std::string> data = events(answer.body);
-  ASSERT_EQ(data.size(), 2u) << answer.body;
-  EXPECT_EQ(json::parse(data[0])["error"]["param"], "emitted") << "what the node says";
+  ASSERT_GE(data.size(), 2u) << answer.body;
+  EXPECT_EQ(json::parse(data[data.size() - 2])["error"]["param"], "last-event-id") << answer.body;
 }
 
 TEST_F(StreamResumeRefusals, APositionBeyondTheEndThatTheCoordinatorFinds) {
@@ -323,7 +319,6 @@ TEST_F(StreamResumeRefusals, APositionBeyondTheEndThatTheCoordinatorFinds) {
   std::vector<std::string> data = events(answer.body);
   ASSERT_GE(data.size(), 2u) << answer.body;
   EXPECT_EQ(json::parse(data[data.size() - 2])["error"]["param"], "last-event-id") << answer.body;
-  n_cancels_ = node_.n_cancels();
 }
 
 }  // namespace

@@ -53,7 +53,23 @@ TEST_F(ForwarderFingerprintTest, WhatTheClientHasIsNotDeliveredAgain) {
   tokens({3}, 2);
   ASSERT_EQ(replies_->all<wire::Tokens>().size(), 1u);
   EXPECT_EQ(replies_->all<wire::Tokens>()[0].first_index, 2u);
-  EXPECT_EQ(links_.all<wire::Generate>()[0].emitted[0].count, 2u);
+}
+
+TEST_F(ForwarderFingerprintTest, AClientThatSaysItHasMoreThanThereIsGetsAnError) {
+  node_is_ready(0, 1, "m", "f");
+  submit("f", {{{}, std::nullopt, 3}});
+  tokens({1}, 0);
+  wire::Tokens last;
+  last.request_id = upstream();
+  last.first_index = 1;
+  last.ids = {2};
+  last.epoch = 1;
+  last.finish_reason = "stop";
+  forwarder_->on_node_message(NodeId{0}, last);
+  EXPECT_EQ(only_error().code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(only_error().param, "index");
+  EXPECT_EQ(only_error().message, "index says 3 outputs of choice 0, which ended after 2");
+  EXPECT_EQ(links_.all<wire::Cancel>().size(), 1u);
 }
 
 // The client may have the last output and not the end.

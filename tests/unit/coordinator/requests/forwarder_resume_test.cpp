@@ -348,11 +348,11 @@ TEST_F(ForwarderResumeTest, WhatAClientHadBeforeIsNotDeliveredAgain) {
   wire::Generate request = generate();
   request.emitted = {{{}, {}, 2}};
   forwarder_->submit(client(), request);
-  EXPECT_EQ(links_.all<wire::Generate>()[0].emitted[0].count, 2u);
+  EXPECT_TRUE(links_.all<wire::Generate>()[0].emitted.empty()) << "the node samples them again";
   accept(0);
   output(0, {7}, 0);
   lose(0);
-  EXPECT_EQ(links_.all<wire::Generate>()[1].emitted[0], (wire::EmittedChoice{{7}, {}, 2}));
+  EXPECT_EQ(links_.all<wire::Generate>()[1].emitted[0], (wire::EmittedChoice{{7}, {}, {}}));
   accept(1);
   output(1, {8}, 1);
   output(1, {9}, 2);

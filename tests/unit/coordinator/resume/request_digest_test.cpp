@@ -28,8 +28,9 @@ wire::Generate prompt(const std::string& text) {
 json tree(const wire::Generate& message) { return json::from_msgpack(wire::encode(message)); }
 
 wire::Generate message(const json& tree) {
-  const std::vector<uint8_t> bytes = json::to_msgpack(tree);
-  const Result<wire::Message> decoded = wire::decode({bytes.begin(), bytes.end()});
+  const std::vector<uint8_t> packed = json::to_msgpack(tree);
+  const std::string bytes(packed.begin(), packed.end());
+  const Result<wire::Message> decoded = wire::decode(bytes);
   EXPECT_TRUE(decoded) << decoded.error().message;
   return decoded ? std::get<wire::Generate>(*decoded) : wire::Generate{};
 }
@@ -81,9 +82,10 @@ TEST(RequestDigest, EveryPartOfAMessageDecidesIt) {
 }
 
 TEST(RequestDigest, AFieldWithItsDefaultIsAsGoodAsNone) {
-  json bare = tree(prompt("Hi"));
+  const json full = tree(prompt("Hi"));
+  json bare = full;
   const RequestDigest wanted = digest(message(bare));
-  for (const auto& [name, value] : json(bare).items()) {
+  for (const auto& [name, value] : full.items()) {
     if (value.is_number() && name != "v") bare.erase(name);
     if (value.is_boolean()) bare.erase(name);
   }
