@@ -1,6 +1,6 @@
 // Codec: encodes wire messages to bytes and decodes them; also the JSON form of a description.
-// decode() is total: any bytes give a Message or an Error, in bounded time and memory, because
-// size, nesting depth and element counts are checked before a tree is built. Stateless; any thread.
+// decode() is total: any bytes give a Message or an Error, in bounded time and memory. It reads the
+// messages of every step without a tree (decode_ways.h). Stateless; any thread.
 #pragma once
 
 #include <string>

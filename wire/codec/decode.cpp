@@ -1,4 +1,4 @@
-// decode() checks in this order, which makes it total: size, scan (depth and counts), tree,
+// decode_by_tree() checks in this order, which makes it total: size, scan (depth and counts), tree,
 // version, type, fields. Only building the tree can throw, and only std::bad_alloc, which is caught
 // here.
 #include <algorithm>
@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "wire/codec/codec.h"
+#include "wire/codec/decode_ways.h"
 #include "wire/codec/field_reader.h"
 #include "wire/codec/fields.h"
 #include "wire/codec/scan.h"
@@ -107,7 +108,9 @@ Result<Message> decode_scanned(std::string_view bytes) {
   return read_alternative(type, map, std::make_index_sequence<std::variant_size_v<Message>>());
 }
 
-Result<Message> decode_sized(std::string_view bytes) {
+}  // namespace
+
+Result<Message> decode_by_tree(std::string_view bytes) {
   if (bytes.size() > kMaxMessageBytes) {
     return Error{ErrorCode::kPayloadTooLarge,
                  str("a message of ", bytes.size(), " bytes; at most ", kMaxMessageBytes), ""};
@@ -120,12 +123,14 @@ Result<Message> decode_sized(std::string_view bytes) {
   }
 }
 
-}  // namespace
-
 Result<Message> decode(std::string_view bytes, std::string* request_id_out) {
-  Result<Message> message = decode_sized(bytes);
   if (request_id_out != nullptr) *request_id_out = find_request_id(bytes);
-  return message;
+  try {
+    if (std::optional<Message> message = decode_directly(bytes)) return std::move(*message);
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kOverloaded, "not enough memory for this message", ""};
+  }
+  return decode_by_tree(bytes);
 }
 
 }  // namespace lockstep::wire

@@ -111,10 +111,10 @@ class FieldReader {
   void read(const Json& value, T& out) {
     if (!value.is_number_integer()) return wrong_type(value, "an integer");
     using Limits = std::numeric_limits<T>;
-    const bool fits =
-        value.is_number_unsigned()
-            ? value.get<uint64_t>() <= static_cast<uint64_t>(Limits::max())
-            : std::is_signed_v<T> && value.get<int64_t>() >= static_cast<int64_t>(Limits::min());
+    const bool is_negative = !value.is_number_unsigned() && value.get<int64_t>() < 0;
+    const bool fits = is_negative ? std::is_signed_v<T> &&
+                                        value.get<int64_t>() >= static_cast<int64_t>(Limits::min())
+                                  : value.get<uint64_t>() <= static_cast<uint64_t>(Limits::max());
     if (!fits) {
       return fail("must be between " + std::to_string(Limits::min()) + " and " +
                   std::to_string(Limits::max()));

@@ -44,6 +44,7 @@ class MsgpackItems {
 
   size_t at() const { return at_; }
   bool at_end() const { return at_ == bytes_.size(); }
+  size_t n_left() const { return bytes_.size() - at_; }  // bytes
 
   // Reads one item. False: the bytes are malformed, and fault() says where. After that nothing more
   // may be read.
@@ -63,7 +64,6 @@ class MsgpackItems {
   const Error& fault() const { return fault_; }
 
  private:
-  size_t n_left() const { return bytes_.size() - at_; }
   bool fail(size_t offset, std::string_view what);
   bool length(size_t n_bytes, uint64_t& value);
   bool number(size_t n_bytes, bool is_signed, MsgpackItem& item);
