@@ -1,0 +1,162 @@
+// The engine's planning per step while 1000 requests of one prefix of 8192 tokens wait: plan and
+// commit. `cold`: the first request computes the prefix meanwhile. `warm`: the prefix is cached and
+// sequences are admitted as others end. `full`: no blocks are left for the first waiting request.
+// A run's slowest step is the counter `slowest`, in seconds; its time is that of all its steps.
+#include <benchmark/benchmark.h>
+#include <time.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "common/check.h"
+#include "node/engine/plan/scheduler.h"
+#include "node/engine/sequence/live_request.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int32_t kRequests = 1000, kSequences = 64, kPrefix = 8192, kOwn = 24, kOutputs = 16;
+constexpr int32_t kMaxModelLen = 16384, kBlockSize = 16;
+
+EngineConfig config(int32_t n_kv_blocks) {
+  EngineConfig c;
+  c.limits = {.max_tokens = 512,
+              .max_seqs = kSequences,
+              .max_samples = kSequences,
+              .max_model_len = kMaxModelLen,
+              .block_size = kBlockSize,
+              .max_banned = kSequences};
+  c.n_kv_blocks = n_kv_blocks;
+  return c;
+}
+
+std::unique_ptr<LiveRequest> request(uint64_t id) {
+  GenerationRequest r;
+  r.id = RequestId{id};
+  for (int32_t i = 0; i < kPrefix; ++i) r.prompt.push_back(i);
+  for (int32_t i = 0; i < kOwn; ++i) r.prompt.push_back(static_cast<int32_t>(id) * kOwn + i);
+  r.sampling.temperature = 0;
+  r.sampling.ignore_eos = true;
+  r.sampling.max_tokens = kOutputs;
+  auto live = std::make_unique<LiveRequest>(std::move(r));
+  live->takes_part_in_cache = true;
+  live->prefix = prefix_hashes({}, live->request.prompt, kBlockSize);
+  return live;
+}
+
+// CPU time of this thread, so that other processes do not count.
+double cpu_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+class Crowd {
+ public:
+  explicit Crowd(int32_t n_kv_blocks)
+      : pool_(n_kv_blocks),
+        cache_(pool_, kBlockSize, /*enabled=*/true),
+        scheduler_(config(n_kv_blocks), pool_, cache_) {}
+  ~Crowd() {
+    for (const auto& live : requests_) {
+      Sequence& sequence = live->choices[0].sequence;
+      if (sequence.is_open()) CHECK(scheduler_.retire(sequence));
+    }
+  }
+  Crowd(const Crowd&) = delete;
+  Crowd& operator=(const Crowd&) = delete;
+
+  void enqueue(int32_t n) {
+    for (; n > 0; --n) {
+      requests_.push_back(request(requests_.size() + 1));
+      scheduler_.enqueue(requests_.back()->choices[0].sequence);
+    }
+  }
+  // Returns the seconds that the step took to plan.
+  double step() {
+    const double start = cpu_seconds();
+    schedule_.step = ++n_steps_;
+    scheduler_.plan(schedule_);
+    scheduler_.commit(schedule_);
+    const double time = cpu_seconds() - start;
+    for (const ScheduledChunk& chunk : schedule_.chunks) {
+      CHECK(!scheduler_.finish(chunk, true));
+      if (!chunk.samples) continue;
+      chunk.sequence->append_output(0);
+      if (chunk.sequence->is_full()) CHECK(scheduler_.retire(*chunk.sequence));
+    }
+    return time;
+  }
+  const Scheduler& scheduler() const { return scheduler_; }
+
+ private:
+  BlockPool pool_;
+  PrefixCache cache_;
+  std::vector<std::unique_ptr<LiveRequest>> requests_;
+  Scheduler scheduler_;
+  Schedule schedule_;
+  uint64_t n_steps_ = 0;
+};
+
+// Steps until `is_over` holds, once per iteration.
+template <class Make, class IsOver>
+void run(benchmark::State& state, const Make& make, const IsOver& is_over) {
+  double slowest = 0;
+  uint64_t n_steps = 0;
+  for (auto _ : state) {
+    const std::unique_ptr<Crowd> crowd = make();
+    double time = 0;
+    for (int i = 0; !is_over(*crowd, i); ++i, ++n_steps) {
+      const double step = crowd->step();
+      slowest = std::max(slowest, step);
+      time += step;
+    }
+    state.SetIterationTime(time);
+  }
+  state.counters["slowest"] = slowest;
+  state.counters["per_step"] = benchmark::Counter(
+      static_cast<double>(n_steps), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+constexpr int32_t kAmple = kPrefix / kBlockSize + kSequences * 32;
+
+void cold(benchmark::State& state) {
+  run(
+      state,
+      [] {
+        auto crowd = std::make_unique<Crowd>(kAmple);
+        crowd->enqueue(kRequests);
+        return crowd;
+      },
+      [](const Crowd&, int i) { return i == kPrefix / 512; });
+}
+
+std::unique_ptr<Crowd> with_cached_prefix(int32_t n_kv_blocks) {
+  auto crowd = std::make_unique<Crowd>(n_kv_blocks);
+  crowd->enqueue(1);
+  while (!crowd->scheduler().idle()) crowd->step();
+  crowd->enqueue(kRequests);
+  return crowd;
+}
+
+void warm(benchmark::State& state) {
+  run(
+      state, [] { return with_cached_prefix(kAmple); },
+      [](const Crowd& crowd, int) { return crowd.scheduler().idle(); });
+}
+
+void full(benchmark::State& state) {
+  run(
+      state, [] { return with_cached_prefix(kPrefix / kBlockSize + 40); },
+      [](const Crowd& crowd, int) { return crowd.scheduler().idle(); });
+}
+
+BENCHMARK(cold)->UseManualTime()->Iterations(3)->Unit(benchmark::kMicrosecond);
+BENCHMARK(warm)->UseManualTime()->Iterations(3)->Unit(benchmark::kMicrosecond);
+BENCHMARK(full)->UseManualTime()->Iterations(3)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace lockstep
+
+BENCHMARK_MAIN();
