@@ -140,9 +140,10 @@ class Cluster:
                                        "--served-model-name", "m", *node_flags))
             self.nodes.append(Process(*self.node_commands[-1], env=node_env))
             links += ["--node", f"tcp://127.0.0.1:{link(port)}"]
-        self.coordinator = Process(BIN / "lockstep-coordinator", "--http", f"127.0.0.1:{self.http}",
-                                   "--zmq", self.zmq, "--admin", f"127.0.0.1:{self.admin}", *links,
-                                   *coordinator_flags)
+        self.coordinator_command = (BIN / "lockstep-coordinator", "--http", f"127.0.0.1:{self.http}",
+                                    "--zmq", self.zmq, "--admin", f"127.0.0.1:{self.admin}", *links,
+                                    *coordinator_flags)
+        self.coordinator = Process(*self.coordinator_command)
 
     def wait_ready(self):
         def ready():
@@ -152,6 +153,9 @@ class Cluster:
                 self.admin, "lockstep_coordinator_nodes", state="ready") == len(self.nodes)
         wait_for(ready, 60, "cluster ready")
         return self
+
+    def restart_coordinator(self):
+        self.coordinator = Process(*self.coordinator_command)
 
     def restart_node(self, idx):
         self.nodes[idx] = Process(*self.node_commands[idx], env=self.node_env)

@@ -1,6 +1,6 @@
-"""Nodes die, hang, drain, lose messages and connections under load; every client gets the answer of
-an undisturbed run, each token once, and nothing is refused. LOCKSTEP_CHAOS_SECONDS, _MODEL and _SEED
-run it longer, on another model, and again."""
+"""Nodes and coordinators die, hang, drain, lose messages and connections under load; every client gets
+the answer of an undisturbed run, each token once, and nothing is refused. LOCKSTEP_CHAOS_SECONDS,
+_MODEL and _SEED run it longer, on another model, and again."""
 
 import os
 import random
@@ -8,9 +8,10 @@ import signal
 import threading
 import time
 
+from lockstep_client import ResumingClient
 from lossy_proxy import LossyProxy
-from processes import TINY, Cluster, free_port, metric, total, wait_for
-from transcripts import CASES, ask, n_tokens
+from processes import TINY, Cluster, Process, answers, free_port, metric, total, wait_for
+from transcripts import CASES, LENGTH, ask, n_tokens
 
 MODEL = os.environ.get("LOCKSTEP_CHAOS_MODEL", TINY / "tiny-9-f32.gguf")
 SECONDS = float(os.environ.get("LOCKSTEP_CHAOS_SECONDS", 25))
@@ -153,3 +154,102 @@ def check_accounts(cluster, clients):
     # The undisturbed runs are in the ledger, too.
     delivered = clients.n_tokens + sum(n_tokens(answer) for answer in clients.wanted)
     assert total(admin, "lockstep_coordinator_generation_tokens_total") == delivered
+
+
+class ResumingClients:
+    """Threads that send requests again and again to two coordinators, by clients that go on at the
+    other one, and compare each answer with the first one."""
+
+    CASES = [dict(prompt="Once upon a time", temperature=0.0),
+             dict(prompt="The sea", temperature=1.0, seed=11, n=3, logprobs=1),
+             dict(prompt="Stop", temperature=1.0, seed=8, stop=["ab", " e"], min_tokens=60)]
+
+    def __init__(self, endpoints):
+        self.endpoints, self.failures, self.n_answers, self.n_resumed = endpoints, [], 0, 0
+        self._stop, self._lock = False, threading.Lock()
+        with ResumingClient(endpoints) as client:
+            self.wanted = [self._ask(client, case) for case in self.CASES]
+        self._threads = [threading.Thread(target=self._run, args=(i,)) for i in range(CLIENTS)]
+
+    @staticmethod
+    def _ask(client, case):
+        got = client.generate(model="m", max_tokens=LENGTH, ignore_eos=True, timeout=60, **case)
+        return got.texts, got.ids, got.finish_reasons, got.usage["completion_tokens"]
+
+    def start(self):
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self):
+        self._stop = True
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, idx):
+        with ResumingClient(self.endpoints, tries=20) as client:
+            while not self._stop:
+                case = idx % len(self.CASES)
+                try:
+                    got = self._ask(client, self.CASES[case])
+                except Exception as error:  # whatever it is, a client has noticed
+                    self.failures.append((case, repr(error)[:400]))
+                    continue
+                if got != self.wanted[case]:
+                    self.failures.append((case, "another answer"))
+                with self._lock:
+                    self.n_answers += 1
+            with self._lock:
+                self.n_resumed += client.n_resumed
+
+
+def other_coordinator(cluster):
+    """The command of a second coordinator of the same nodes, with its ZeroMQ endpoint and admin port."""
+    zmq, admin = f"tcp://127.0.0.1:{free_port()}", free_port()
+    changed = {"--http": f"127.0.0.1:{free_port()}", "--zmq": zmq, "--admin": f"127.0.0.1:{admin}"}
+    command = list(cluster.coordinator_command)
+    for flag, value in changed.items():
+        command[command.index(flag) + 1] = value
+    return command, zmq, admin
+
+
+def test_a_rolling_restart_of_everything_and_a_killed_coordinator_are_not_noticed(tmp_path):
+    (tmp_path / "key").write_text("k" * 32)
+    cluster = Cluster(MODEL, nodes=3, node_flags=("--num-kv-blocks", 400), coordinator_flags=(
+        "--seed", "1", "--resume-key-file", tmp_path / "key", "--drain-timeout-ms", 500))
+    command, zmq, admin = other_coordinator(cluster)
+    other = Process(*command)
+    try:
+        cluster.wait_ready()
+        wait_for(lambda: answers(admin), 60, "the second coordinator")
+        clients = ResumingClients([cluster.zmq, zmq])
+        clients.start()
+
+        def ready(of):
+            wait_for(lambda: answers(of) and metric(of, "lockstep_coordinator_nodes",
+                                                    state="ready") == 3, 60, "ready")
+        cluster.coordinator.child.kill()
+        time.sleep(0.5)
+        cluster.restart_coordinator()
+        ready(cluster.admin)
+        begun = time.monotonic()
+        assert other.stop() == 0
+        assert time.monotonic() - begun < 50  # 5 s are aimed at
+        gone = time.monotonic() - begun
+        other = Process(*command)
+        ready(admin)
+        for idx in range(3):
+            drain(cluster, idx, None)
+            ready(cluster.admin)
+            ready(admin)
+        assert cluster.coordinator.stop() == 0
+        cluster.restart_coordinator()
+        ready(cluster.admin)
+        clients.stop()
+        print(f"{clients.n_answers} answers, {clients.n_resumed} resumed by clients; a coordinator "
+              f"was gone after {gone:.2f} s, a node after at most {drain.longest:.2f} s")
+        assert not clients.failures, (len(clients.failures), clients.failures[:3])
+        assert clients.n_resumed > 0
+        wait_for(lambda: cluster.blocks_in_use() == 0, what="no block is leaked")
+    finally:
+        other.stop()
+        cluster.stop()
