@@ -116,6 +116,7 @@ bool needs_whole_output(const OpenAiRequest& request) {
 StreamedAnswer::StreamedAnswer(const OpenAiRequest& request, AnswerHeader header,
                                StreamPosition position)
     : AnswerBase(request, std::move(header)),
+      chunks_(envelope(object()), is_chat(), request_.include_usage),
       position_(std::move(position)),
       n_again_(request.prompts.size() * static_cast<size_t>(request.common().n)),
       offsets_(n_again_.size()),
@@ -127,16 +128,20 @@ StreamedAnswer::StreamedAnswer(const OpenAiRequest& request, AnswerHeader header
   }
 }
 
+const char* StreamedAnswer::object() const {
+  return is_chat() ? "chat.completion.chunk" : "text_completion";
+}
+
 ordered_json StreamedAnswer::chunk(ordered_json choice) const {
-  ordered_json out = envelope(is_chat() ? "chat.completion.chunk" : "text_completion");
+  ordered_json out = envelope(object());
   out["choices"] = ordered_json::array({std::move(choice)});
   if (request_.include_usage) out["usage"] = nullptr;
   return out;
 }
 
-void StreamedAnswer::append(const ordered_json& json, std::vector<StreamChunk>& out) const {
+void StreamedAnswer::append(std::string json, std::vector<StreamChunk>& out) const {
   const bool has_id = position_.choices.size() <= kMaxResumableChoices;
-  out.push_back({dump(json), has_id ? to_string(position_) : ""});
+  out.push_back({std::move(json), has_id ? to_string(position_) : ""});
 }
 
 bool StreamedAnswer::has_output_of(size_t prompt_idx) const {
@@ -161,21 +166,8 @@ void StreamedAnswer::accepted(size_t prompt_idx, const wire::Accepted& accepted,
                {"logprobs", nullptr},
                {"finish_reason", nullptr}});
     if (wants_ids() && c == 0) opening["prompt_token_ids"] = accepted.prompt_token_ids;
-    append(opening, out);
+    append(dump(opening), out);
   }
-}
-
-ordered_json StreamedAnswer::choice_json(size_t index, std::string_view text) const {
-  ordered_json choice = {{"index", index}};
-  if (!is_chat())
-    choice["text"] = text;
-  else if (text.empty())
-    choice["delta"] = ordered_json::object();
-  else
-    choice["delta"] = {{"content", text}};
-  choice["logprobs"] = nullptr;
-  choice["finish_reason"] = nullptr;
-  return choice;
 }
 
 // Whether the client has these ids of the choice already. A message is left out as a whole: its
@@ -201,21 +193,12 @@ void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
                                 position.index, " ids, it has more"),
                             "last-event-id"};
   if (!is_again) position.index += static_cast<uint32_t>(tokens.ids.size());
-  ordered_json logprobs = nullptr;
-  if (!tokens.logprobs.empty()) logprobs = logprobs_json(tokens.logprobs, offsets_[index]);
+  const std::string logprobs =
+      tokens.logprobs.empty() ? "null" : dump(logprobs_json(tokens.logprobs, offsets_[index]));
   const bool has_output =
       !tokens.text.empty() || !tokens.logprobs.empty() || (wants_ids() && !tokens.ids.empty());
   // Without output, all text is held back: part of a character or of a stop string.
-  if (has_output && !is_again) {
-    ordered_json choice = choice_json(index, tokens.text);
-    if (!tokens.logprobs.empty()) choice["logprobs"] = std::move(logprobs);
-    if (wants_ids()) {
-      std::vector<int32_t> prompt_ids = std::exchange(prompt_ids_[prompt_idx], {});
-      if (!is_chat() && !prompt_ids.empty()) choice["prompt_token_ids"] = prompt_ids;
-      choice["token_ids"] = tokens.ids;
-    }
-    append(chunk(std::move(choice)), out);
-  }
+  if (has_output && !is_again) append(delta(prompt_idx, index, tokens, logprobs), out);
   if (!tokens.finish_reason || !is_openai_reason(*tokens.finish_reason)) return;
   if (n_again_[index] > 0)
     position_error_ = Error{ErrorCode::kInvalidRequest,
@@ -224,19 +207,38 @@ void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
                             "last-event-id"};
   if (!position.finish_reason.empty()) return;  // the client has this chunk
   position.finish_reason = *tokens.finish_reason;
-  ordered_json last = choice_json(index, "");
-  last["finish_reason"] = *tokens.finish_reason;
-  last["stop_reason"] = stop_reason(tokens);
-  if (wants_ids()) last["token_ids"] = ordered_json::array();
-  append(chunk(std::move(last)), out);
+  append(ending(index, tokens), out);
+}
+
+std::string StreamedAnswer::delta(size_t prompt_idx, size_t index, const wire::Tokens& tokens,
+                                  const std::string& logprobs) {
+  std::string chunk = chunks_.begin(index, tokens.text);
+  ChunkWriter::member("logprobs", logprobs, chunk);
+  ChunkWriter::member("finish_reason", "null", chunk);
+  if (wants_ids()) {
+    const std::vector<int32_t> prompt_ids = std::exchange(prompt_ids_[prompt_idx], {});
+    if (!is_chat() && !prompt_ids.empty())
+      ChunkWriter::member("prompt_token_ids", prompt_ids, chunk);
+    ChunkWriter::member("token_ids", tokens.ids, chunk);
+  }
+  return chunks_.end(std::move(chunk));
+}
+
+std::string StreamedAnswer::ending(size_t index, const wire::Tokens& tokens) const {
+  std::string chunk = chunks_.begin(index, "");
+  ChunkWriter::member("logprobs", "null", chunk);
+  ChunkWriter::member("finish_reason", dump(*tokens.finish_reason), chunk);
+  ChunkWriter::member("stop_reason", dump(stop_reason(tokens)), chunk);
+  if (wants_ids()) ChunkWriter::member("token_ids", "[]", chunk);
+  return chunks_.end(std::move(chunk));
 }
 
 void StreamedAnswer::finish(std::vector<StreamChunk>& out) {
   if (!request_.include_usage || std::exchange(position_.has_usage, true)) return;
-  ordered_json last = envelope(is_chat() ? "chat.completion.chunk" : "text_completion");
+  ordered_json last = envelope(object());
   last["choices"] = ordered_json::array();
   last["usage"] = usage_json();
-  append(last, out);
+  append(dump(last), out);
 }
 
 }  // namespace lockstep

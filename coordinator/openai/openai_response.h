@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "coordinator/openai/openai_chunks.h"
 #include "coordinator/openai/openai_logprobs.h"
 #include "coordinator/openai/openai_request.h"
 #include "coordinator/resume/stream_position.h"
@@ -109,12 +110,17 @@ class StreamedAnswer : public AnswerBase {
   const std::optional<Error>& position_error() const { return position_error_; }
 
  private:
+  const char* object() const;
   nlohmann::ordered_json chunk(nlohmann::ordered_json choice) const;
-  nlohmann::ordered_json choice_json(size_t index, std::string_view text) const;
-  void append(const nlohmann::ordered_json& json, std::vector<StreamChunk>& out) const;
+  // `logprobs`: the member's JSON.
+  std::string delta(size_t prompt_idx, size_t index, const wire::Tokens& tokens,
+                    const std::string& logprobs);
+  std::string ending(size_t index, const wire::Tokens& tokens) const;
+  void append(std::string json, std::vector<StreamChunk>& out) const;
   bool has_output_of(size_t prompt_idx) const;
   bool takes_again(size_t index, size_t n_ids);
 
+  const ChunkWriter chunks_;
   StreamPosition position_;                       // [n_prompts * n], of the client
   std::vector<uint32_t> n_again_;                 // [n_prompts * n] ids that the client has and the
                                                   // node sends again
