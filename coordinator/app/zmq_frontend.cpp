@@ -170,9 +170,13 @@ std::shared_ptr<const ClusterView> ZmqFrontend::view() const {
 }
 
 bool ZmqFrontend::send(NodeId node, const wire::Message& message) {
+  return send_encoded(node, wire::encode(message));
+}
+
+bool ZmqFrontend::send_encoded(NodeId node, std::string_view bytes) {
   wire::Socket* socket = loop_.find_socket(node_sockets_[raw(node)]);
   if (socket == nullptr) return false;
-  const Result<wire::SendResult> sent = socket->send("", wire::encode(message));
+  const Result<wire::SendResult> sent = socket->send("", bytes);
   if (!sent) log(LogLevel::kWarning, sent.error().message);
   return sent && *sent == wire::SendResult::kSent;
 }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -72,6 +73,7 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   Status open_sockets();
   bool post(Command command);
   bool send(NodeId node, const wire::Message& message) override;
+  bool send_encoded(NodeId node, std::string_view bytes) override;
   void on_node_bytes(NodeId node, wire::Incoming& incoming);
   void on_unreadable(NodeId node, const wire::Incoming& incoming, const Error& error);
   void on_client_bytes(wire::Incoming& incoming);

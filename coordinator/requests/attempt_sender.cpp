@@ -40,10 +40,11 @@ AttemptSender::AttemptSender(const NodeTable& nodes, InflightTable& table, Place
 
 bool AttemptSender::send(Inflight& request) {
   std::string upstream_id = str(id_prefix_, n_sent_);
-  const wire::Message message = message_of(request, upstream_id);
+  std::string bytes;
   std::vector<NodeId> passed_over;
   while (const std::optional<NodeId> chosen = placement_.choose(request, passed_over)) {
-    if (!links_.send(*chosen, message)) {
+    if (bytes.empty()) bytes = encode(request, upstream_id);
+    if (!links_.send_encoded(*chosen, bytes)) {
       passed_over.push_back(*chosen);
       continue;
     }
@@ -56,16 +57,15 @@ bool AttemptSender::send(Inflight& request) {
   return false;
 }
 
-wire::Message AttemptSender::message_of(const Inflight& request,
-                                        const std::string& upstream_id) const {
-  wire::Message message = with_id(request.request, upstream_id);
-  auto* generate = std::get_if<wire::Generate>(&message);
-  if (generate == nullptr) return message;
-  generate->attempt = request.n_attempts;
-  generate->emitted = emitted_of(request);
-  if (generate->deadline_ms)
-    generate->deadline_ms = deadline_left(*generate->deadline_ms, clock_.now() - request.started);
-  return message;
+std::string AttemptSender::encode(Inflight& request, const std::string& upstream_id) const {
+  AttemptFields fields{.request_id = upstream_id,
+                       .attempt = request.n_attempts,
+                       .emitted = emitted_of(request),
+                       .deadline_ms = std::nullopt};
+  const auto* generate = std::get_if<wire::Generate>(&request.request);
+  if (generate != nullptr && generate->deadline_ms)
+    fields.deadline_ms = deadline_left(*generate->deadline_ms, clock_.now() - request.started);
+  return encode_attempt(request.request, std::move(fields));
 }
 
 }  // namespace lockstep

@@ -24,7 +24,7 @@ class AttemptSender {
   bool send(Inflight& request);
 
  private:
-  wire::Message message_of(const Inflight& request, const std::string& upstream_id) const;
+  std::string encode(Inflight& request, const std::string& upstream_id) const;
 
   const NodeTable& nodes_;
   InflightTable& table_;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "wire/codec/codec.h"
+
 namespace lockstep {
 
 const std::string& id_of(const ClientRequest& request) {
@@ -20,13 +22,19 @@ void set_model_if_empty(ClientRequest& request, const std::string& model) {
       request);
 }
 
-wire::Message with_id(ClientRequest request, const std::string& id) {
-  return std::visit(
-      [&](auto& r) -> wire::Message {
-        r.request_id = id;
-        return std::move(r);
-      },
-      request);
+std::string encode_attempt(ClientRequest& request, AttemptFields fields) {
+  const auto swap_fields = [&] {
+    std::visit([&](auto& r) { std::swap(r.request_id, fields.request_id); }, request);
+    auto* generate = std::get_if<wire::Generate>(&request);
+    if (generate == nullptr) return;
+    std::swap(generate->attempt, fields.attempt);
+    std::swap(generate->emitted, fields.emitted);
+    std::swap(generate->deadline_ms, fields.deadline_ms);
+  };
+  swap_fields();
+  std::string bytes = std::visit([](const auto& r) { return wire::encode(r); }, request);
+  swap_fields();
+  return bytes;
 }
 
 bool is_same_request(ClientRequest request, const ClientRequest& original) {

@@ -12,6 +12,11 @@
 namespace lockstep::wire {
 
 std::string encode(const Message& message);
+// The same bytes, without a copy of what may be long.
+std::string encode(const Generate& message);
+std::string encode(const Tokenize& message);
+std::string encode(const Detokenize& message);
+std::string encode(const TokensBatch& message);
 // The hot path: appends a tokens message without building a tree. The bytes equal those of
 // encode().
 void encode_tokens(const Tokens& tokens, std::string& out);

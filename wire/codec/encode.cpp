@@ -136,6 +136,13 @@ EncodedSize size_of(const M& m, const char* type) {
   return {writer.out().n_bytes(), writer.out().n_values()};
 }
 
+template <class M>
+std::string encode_as(const M& m, const char* type) {
+  std::string out;
+  FieldWriter(MsgpackWriter(out)).fields_of(m, kEnvelopeFields, type);
+  return out;
+}
+
 }  // namespace
 
 void encode_tokens(const Tokens& tokens, std::string& out) {
@@ -143,12 +150,13 @@ void encode_tokens(const Tokens& tokens, std::string& out) {
 }
 
 std::string encode(const Message& message) {
-  std::string out;
-  FieldWriter writer{MsgpackWriter(out)};
   const char* type = type_name(message);
-  std::visit([&](const auto& m) { writer.fields_of(m, kEnvelopeFields, type); }, message);
-  return out;
+  return std::visit([&](const auto& m) { return encode_as(m, type); }, message);
 }
+std::string encode(const Generate& message) { return encode_as(message, "generate"); }
+std::string encode(const Tokenize& message) { return encode_as(message, "tokenize"); }
+std::string encode(const Detokenize& message) { return encode_as(message, "detokenize"); }
+std::string encode(const TokensBatch& message) { return encode_as(message, "tokens_batch"); }
 
 EncodedSize encoded_size(const Message& message) {
   const char* type = type_name(message);
@@ -157,6 +165,7 @@ EncodedSize encoded_size(const Message& message) {
 EncodedSize encoded_size(const Generate& message) { return size_of(message, "generate"); }
 EncodedSize encoded_size(const Tokenize& message) { return size_of(message, "tokenize"); }
 EncodedSize encoded_size(const Detokenize& message) { return size_of(message, "detokenize"); }
+EncodedSize encoded_size(const TokensBatch& message) { return size_of(message, "tokens_batch"); }
 
 Status check_sendable(const EncodedSize& size) {
   if (size.n_bytes > kMaxMessageBytes) {

@@ -20,6 +20,7 @@ EncodedSize encoded_size(const Message& message);
 EncodedSize encoded_size(const Generate& message);
 EncodedSize encoded_size(const Tokenize& message);
 EncodedSize encoded_size(const Detokenize& message);
+EncodedSize encoded_size(const TokensBatch& message);
 
 // Returns kPayloadTooLarge with the numbers if the reader would refuse a message of that size.
 Status check_sendable(const EncodedSize& size);

@@ -153,7 +153,8 @@ void RequestServer::on_outputs(const StepOutputs& outputs,
 void RequestServer::send_batch(const std::string& peer, wire::TokensBatch& batch) {
   const std::string body = wire::encode(batch);
   // A value takes at least one byte, so the number of bytes alone decides for most batches.
-  const bool fits = body.size() <= wire::kMaxValues || wire::check_sendable(batch);
+  const bool fits =
+      body.size() <= wire::kMaxValues || wire::check_sendable(wire::encoded_size(batch));
   if (!fits && batch.items.size() > 1) {
     const auto middle = batch.items.begin() + static_cast<ptrdiff_t>(batch.items.size() / 2);
     wire::TokensBatch second;

@@ -14,6 +14,7 @@
 
 #include "coordinator/requests/forwarder.h"
 #include "tests/support/fake_clock.h"
+#include "wire/codec/codec.h"
 
 namespace lockstep::testing {
 
@@ -26,6 +27,9 @@ class FakeLinks final : public NodeLinks {
     if (cut_off.count(raw(node)) > 0) return false;
     sent.emplace_back(node, message);
     return true;
+  }
+  bool send_encoded(NodeId node, std::string_view bytes) override {
+    return send(node, wire::decode(bytes).value());
   }
   template <class M>
   std::vector<M> all() const {

@@ -26,10 +26,27 @@ TEST(ClientRequest, EachKindHasAnIdAndAModel) {
     EXPECT_FALSE(id_of(request).empty());
     set_model_if_empty(request, "first");
     EXPECT_EQ(model_of(request), id_of(request) == "t" ? "first" : "m");
-    const std::string sent = wire::encode(with_id(request, "upstream"));
+    const ClientRequest before = request;
+    const std::string sent = encode_attempt(request, {.request_id = "upstream"});
+    EXPECT_EQ(request, before);
     std::visit([](auto& r) { r.request_id = "upstream"; }, request);
     EXPECT_EQ(sent, std::visit([](const auto& r) { return wire::encode(r); }, request));
   }
+}
+
+TEST(ClientRequest, AnAttemptHasItsOwnFieldsAndLeavesTheRequestAsItWas) {
+  wire::Generate original = generate();
+  original.deadline_ms = 900;
+  original.emitted = {{{}, std::nullopt, 4}};
+  ClientRequest request = original;
+  const std::string sent = encode_attempt(
+      request, {.request_id = "up", .attempt = 3, .emitted = {{{1, 2}, "stop"}}, .deadline_ms = 5});
+  EXPECT_EQ(request, ClientRequest(original));
+  original.request_id = "up";
+  original.attempt = 3;
+  original.emitted = {{{1, 2}, "stop"}};
+  original.deadline_ms = 5;
+  EXPECT_EQ(sent, wire::encode(original));
 }
 
 TEST(ClientRequest, WhatWasFilledInMayBeLeftOutAgain) {
