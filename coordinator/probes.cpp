@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/error_code.h"
 
@@ -36,10 +38,14 @@ const Histogram::BucketBoundaries kEndToEnd = {.01, .04, .1,  .3,  .5,  .8,  1, 
 constexpr std::array<std::string_view, 7> kOutcomes = {
     "stop",    "length", "cancelled", "disconnected", "decode_failed", "deadline_exceeded",
     "internal"};
-constexpr std::array kRequestStates = {"queued", "placed", "running", "resuming"};
+constexpr std::array<std::string_view, 4> kRequestStates = {"queued", "placed", "running",
+                                                            "resuming"};
 constexpr std::array kLossCauses = {"lost", "stall", "drain", "gap"};
 constexpr std::array kResumeOutcomes = {"resumed", "failed", "abandoned"};
-constexpr std::array kWastes = {"zombie", "disconnected", "ended", "duplicate", "replay", "attach"};
+constexpr std::array<std::string_view, 6> kWastes = {"zombie",    "disconnected", "ended",
+                                                     "duplicate", "replay",       "attach"};
+constexpr std::array<std::string_view, 3> kResendReasons = {"refused", "lost", "waited"};
+constexpr std::array<std::string_view, 2> kPromptSources = {"computed", "cached"};
 constexpr std::array kRefusals = {ErrorCode::kInvalidRequest, ErrorCode::kModelNotFound,
                                   ErrorCode::kConflict, ErrorCode::kOverloaded,
                                   ErrorCode::kNoNodeReady};
@@ -47,11 +53,36 @@ constexpr std::array kRefusals = {ErrorCode::kInvalidRequest, ErrorCode::kModelN
 constexpr std::array<std::string_view, 6> kResumeFaults = {"malformed", "version",     "forged",
                                                            "body",      "fingerprint", "position"};
 
+// Labelled: a family with one label, and its metrics for the label's known values, so that finding
+// one of these takes neither the family's lock nor a set of labels. Any thread.
+template <class Metric>
+class Labelled {
+ public:
+  template <class Values>
+  Labelled(prometheus::Family<Metric>& family, const char* label, const Values& known)
+      : family_(family), label_(label) {
+    for (const auto& value : known) metrics_.emplace_back(value, &add(value));
+  }
+  Metric& of(std::string_view value) const {
+    const auto known = std::find_if(metrics_.begin(), metrics_.end(),
+                                    [&](const auto& entry) { return entry.first == value; });
+    return known != metrics_.end() ? *known->second : add(value);
+  }
+
+ private:
+  Metric& add(std::string_view value) const { return family_.Add({{label_, std::string(value)}}); }
+
+  // constant after construction
+  prometheus::Family<Metric>& family_;
+  const char* const label_;
+  std::vector<std::pair<std::string_view, Metric*>> metrics_;  // the texts are literals
+};
+
 // Labels come from closed sets: an unknown outcome that a node sends is counted as "other".
-std::string outcome_label(std::string_view outcome) {
+std::string_view outcome_label(std::string_view outcome) {
   const bool known = std::find(kOutcomes.begin(), kOutcomes.end(), outcome) != kOutcomes.end() ||
                      error_code_from_string(outcome).has_value();
-  return std::string(known ? outcome : "other");
+  return known ? outcome : "other";
 }
 
 }  // namespace
@@ -59,15 +90,19 @@ std::string outcome_label(std::string_view outcome) {
 struct CoordinatorProbes::Metrics {
   explicit Metrics(std::shared_ptr<prometheus::Registry> owner)
       : registry(std::move(owner)),
-        outcomes(counters("requests_total", "Requests that ended, by how they ended")),
+        outcomes(counters("requests_total", "Requests that ended, by how they ended"), "outcome",
+                 kOutcomes),
         refusals(counters("requests_refused_total", "Requests that no node got, by error code")),
         resent(counters("requests_resent_total",
                         "Requests sent to another node before they had output, by what became of "
-                        "them at the one before")),
+                        "them at the one before"),
+               "reason", kResendReasons),
         http(counters("http_responses_total", "HTTP responses, by status")),
-        prompt(counters("prompt_tokens_total", "Prompt tokens of finished requests, by source")),
+        prompt(counters("prompt_tokens_total", "Prompt tokens of finished requests, by source"),
+               "source", kPromptSources),
         running(gauge("requests_running", "Requests that have not ended").Add({})),
-        states(gauge("requests", "Requests that have not ended, by state")),
+        states(gauge("requests", "Requests that have not ended, by state"), "state",
+               kRequestStates),
         node_states(gauge("nodes", "Nodes by state")),
         fingerprints(prometheus::BuildGauge()
                          .Name("lockstep_model_fingerprints")
@@ -80,11 +115,13 @@ struct CoordinatorProbes::Metrics {
         wasted(prometheus::BuildCounter()
                    .Name("lockstep_wasted_tokens_total")
                    .Help("Tokens that nodes sampled and clients did not get, by cause")
-                   .Register(*registry)),
+                   .Register(*registry),
+               "cause", kWastes),
         resume_refusals(prometheus::BuildCounter()
                             .Name("lockstep_resume_tokens_refused_total")
                             .Help("Resume tokens of clients that were refused, by reason")
-                            .Register(*registry)),
+                            .Register(*registry),
+                        "reason", kResumeFaults),
         resume_seconds(prometheus::BuildHistogram()
                            .Name("lockstep_resume_seconds")
                            .Help("From the loss of a stream's node to its next output")
@@ -102,18 +139,11 @@ struct CoordinatorProbes::Metrics {
         ttft(histogram("time_to_first_token_seconds", "Dispatch to first token", kFirstToken)),
         itl(histogram("inter_token_seconds", "Between two tokens of a choice", kBetweenTokens)),
         e2e(histogram("request_seconds", "Dispatch to the final message", kEndToEnd)) {
-    for (std::string_view outcome : kOutcomes) outcomes.Add({{"outcome", std::string(outcome)}});
     for (ErrorCode code : kRefusals) refusals.Add({{"code", std::string(to_string(code))}});
-    for (const char* state : kRequestStates) states.Add({{"state", state}});
     for (const char* cause : kLossCauses) {
       for (const char* outcome : kResumeOutcomes)
         resumes.Add({{"cause", cause}, {"outcome", outcome}});
     }
-    for (const char* cause : kWastes) wasted.Add({{"cause", cause}});
-    for (const char* reason : {"refused", "lost", "waited"}) resent.Add({{"reason", reason}});
-    for (std::string_view reason : kResumeFaults)
-      resume_refusals.Add({{"reason", std::string(reason)}});
-    for (const char* source : {"computed", "cached"}) prompt.Add({{"source", source}});
   }
 
   prometheus::Family<Counter>& counters(const std::string& name, const std::string& help) {
@@ -138,10 +168,16 @@ struct CoordinatorProbes::Metrics {
   }
 
   const std::shared_ptr<prometheus::Registry> registry;
-  prometheus::Family<Counter>&outcomes, &refusals, &resent, &http, &prompt;
+  Labelled<Counter> outcomes;
+  prometheus::Family<Counter>& refusals;
+  Labelled<Counter> resent;
+  prometheus::Family<Counter>& http;
+  Labelled<Counter> prompt;
   Gauge& running;
-  prometheus::Family<Gauge>&states, &node_states, &fingerprints;
-  prometheus::Family<Counter>&resumes, &wasted, &resume_refusals;
+  Labelled<Gauge> states;
+  prometheus::Family<Gauge>&node_states, &fingerprints;
+  prometheus::Family<Counter>& resumes;
+  Labelled<Counter> wasted, resume_refusals;
   Histogram& resume_seconds;
   Counter &generated, &stale, &false_suspicions, &lost;
   Histogram &ttft, &itl, &e2e;
@@ -153,19 +189,19 @@ CoordinatorProbes::~CoordinatorProbes() = default;
 
 void CoordinatorProbes::request_started(std::string_view state) {
   metrics_->running.Increment();
-  metrics_->states.Add({{"state", std::string(state)}}).Increment();
+  metrics_->states.of(state).Increment();
 }
 
 void CoordinatorProbes::request_moved(std::string_view from_state, std::string_view to_state) {
-  metrics_->states.Add({{"state", std::string(from_state)}}).Decrement();
-  metrics_->states.Add({{"state", std::string(to_state)}}).Increment();
+  metrics_->states.of(from_state).Decrement();
+  metrics_->states.of(to_state).Increment();
 }
 
 void CoordinatorProbes::request_finished(std::string_view outcome, std::string_view state,
                                          Duration end_to_end) {
   metrics_->running.Decrement();
-  metrics_->states.Add({{"state", std::string(state)}}).Decrement();
-  metrics_->outcomes.Add({{"outcome", outcome_label(outcome)}}).Increment();
+  metrics_->states.of(state).Decrement();
+  metrics_->outcomes.of(outcome_label(outcome)).Increment();
   metrics_->e2e.Observe(seconds(end_to_end));
 }
 
@@ -176,7 +212,7 @@ void CoordinatorProbes::request_refused(std::string_view error_code) {
 void CoordinatorProbes::request_lost() { metrics_->lost.Increment(); }
 
 void CoordinatorProbes::request_resent(std::string_view reason) {
-  metrics_->resent.Add({{"reason", std::string(reason)}}).Increment();
+  metrics_->resent.of(reason).Increment();
 }
 
 void CoordinatorProbes::stream_resumed(std::string_view cause, std::string_view outcome,
@@ -187,17 +223,17 @@ void CoordinatorProbes::stream_resumed(std::string_view cause, std::string_view 
 }
 
 void CoordinatorProbes::wasted_tokens(std::string_view cause, uint64_t n_tokens) {
-  metrics_->wasted.Add({{"cause", std::string(cause)}}).Increment(static_cast<double>(n_tokens));
+  metrics_->wasted.of(cause).Increment(static_cast<double>(n_tokens));
 }
 
 void CoordinatorProbes::resume_token_refused(std::string_view reason) {
-  metrics_->resume_refusals.Add({{"reason", std::string(reason)}}).Increment();
+  metrics_->resume_refusals.of(reason).Increment();
 }
 
 void CoordinatorProbes::usage(uint64_t prompt_tokens, uint64_t cached_tokens) {
   const uint64_t n_computed = prompt_tokens - std::min(cached_tokens, prompt_tokens);
-  metrics_->prompt.Add({{"source", "computed"}}).Increment(static_cast<double>(n_computed));
-  metrics_->prompt.Add({{"source", "cached"}}).Increment(static_cast<double>(cached_tokens));
+  metrics_->prompt.of("computed").Increment(static_cast<double>(n_computed));
+  metrics_->prompt.of("cached").Increment(static_cast<double>(cached_tokens));
 }
 
 void CoordinatorProbes::first_token(Duration since_start) {
