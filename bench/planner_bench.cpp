@@ -1,7 +1,8 @@
-// The engine's planning per step while 1000 requests of one prefix of 8192 tokens wait: plan and
-// commit. `cold`: the first request computes the prefix meanwhile. `warm`: the prefix is cached and
-// sequences are admitted as others end. `full`: no blocks are left for the first waiting request.
-// A run's slowest step is the counter `slowest`, in seconds; its time is that of all its steps.
+// The engine's planning per step while 250, 1000 or 4000 requests of one prefix of 8192 tokens
+// wait: plan and commit. `cold`: the first request computes the prefix meanwhile. `warm`: the
+// prefix is cached and sequences are admitted as others end. `full`: no blocks are left for the
+// first waiting request. The counters are in seconds: the mean step, the slowest step, and the
+// slowest end of a step, which returns the requests to the queue that waited for the prefix.
 #include <benchmark/benchmark.h>
 #include <time.h>
 
@@ -16,7 +17,7 @@
 namespace lockstep {
 namespace {
 
-constexpr int32_t kRequests = 1000, kSequences = 64, kPrefix = 8192, kOwn = 24, kOutputs = 16;
+constexpr int32_t kSequences = 64, kPrefix = 8192, kOwn = 24, kOutputs = 16;
 constexpr int32_t kMaxModelLen = 16384, kBlockSize = 16;
 
 EngineConfig config(int32_t n_kv_blocks) {
@@ -80,8 +81,10 @@ class Crowd {
     scheduler_.plan(schedule_);
     scheduler_.commit(schedule_);
     const double time = cpu_seconds() - start;
+    const double end = cpu_seconds();
+    for (const ScheduledChunk& chunk : schedule_.chunks) CHECK(!scheduler_.finish(chunk, true));
+    slowest_end_ = std::max(slowest_end_, cpu_seconds() - end);
     for (const ScheduledChunk& chunk : schedule_.chunks) {
-      CHECK(!scheduler_.finish(chunk, true));
       if (!chunk.samples) continue;
       chunk.sequence->append_output(0);
       if (chunk.sequence->is_full()) CHECK(scheduler_.retire(*chunk.sequence));
@@ -89,6 +92,7 @@ class Crowd {
     return time;
   }
   const Scheduler& scheduler() const { return scheduler_; }
+  double slowest_end() const { return slowest_end_; }
 
  private:
   BlockPool pool_;
@@ -97,12 +101,13 @@ class Crowd {
   Scheduler scheduler_;
   Schedule schedule_;
   uint64_t n_steps_ = 0;
+  double slowest_end_ = 0;
 };
 
 // Steps until `is_over` holds, once per iteration.
 template <class Make, class IsOver>
 void run(benchmark::State& state, const Make& make, const IsOver& is_over) {
-  double slowest = 0;
+  double slowest = 0, slowest_end = 0;
   uint64_t n_steps = 0;
   for (auto _ : state) {
     const std::unique_ptr<Crowd> crowd = make();
@@ -112,9 +117,11 @@ void run(benchmark::State& state, const Make& make, const IsOver& is_over) {
       slowest = std::max(slowest, step);
       time += step;
     }
+    slowest_end = std::max(slowest_end, crowd->slowest_end());
     state.SetIterationTime(time);
   }
   state.counters["slowest"] = slowest;
+  state.counters["slowest_end"] = slowest_end;
   state.counters["per_step"] = benchmark::Counter(
       static_cast<double>(n_steps), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
@@ -122,39 +129,45 @@ void run(benchmark::State& state, const Make& make, const IsOver& is_over) {
 constexpr int32_t kAmple = kPrefix / kBlockSize + kSequences * 32;
 
 void cold(benchmark::State& state) {
+  const auto n_requests = static_cast<int32_t>(state.range(0));
   run(
       state,
-      [] {
+      [&] {
         auto crowd = std::make_unique<Crowd>(kAmple);
-        crowd->enqueue(kRequests);
+        crowd->enqueue(n_requests);
         return crowd;
       },
       [](const Crowd&, int i) { return i == kPrefix / 512; });
 }
 
-std::unique_ptr<Crowd> with_cached_prefix(int32_t n_kv_blocks) {
+std::unique_ptr<Crowd> with_cached_prefix(int32_t n_requests, int32_t n_kv_blocks) {
   auto crowd = std::make_unique<Crowd>(n_kv_blocks);
   crowd->enqueue(1);
   while (!crowd->scheduler().idle()) crowd->step();
-  crowd->enqueue(kRequests);
+  crowd->enqueue(n_requests);
   return crowd;
 }
 
 void warm(benchmark::State& state) {
+  const auto n_requests = static_cast<int32_t>(state.range(0));
   run(
-      state, [] { return with_cached_prefix(kAmple); },
+      state, [&] { return with_cached_prefix(n_requests, kAmple); },
       [](const Crowd& crowd, int) { return crowd.scheduler().idle(); });
 }
 
 void full(benchmark::State& state) {
+  const auto n_requests = static_cast<int32_t>(state.range(0));
   run(
-      state, [] { return with_cached_prefix(kPrefix / kBlockSize + 40); },
+      state, [&] { return with_cached_prefix(n_requests, kPrefix / kBlockSize + 40); },
       [](const Crowd& crowd, int) { return crowd.scheduler().idle(); });
 }
 
-BENCHMARK(cold)->UseManualTime()->Iterations(3)->Unit(benchmark::kMicrosecond);
-BENCHMARK(warm)->UseManualTime()->Iterations(3)->Unit(benchmark::kMicrosecond);
-BENCHMARK(full)->UseManualTime()->Iterations(3)->Unit(benchmark::kMicrosecond);
+BENCHMARK(cold)->Arg(250)->Arg(1000)->Arg(4000)->UseManualTime()->Iterations(3)->Unit(
+    benchmark::kMicrosecond);
+BENCHMARK(warm)->Arg(250)->Arg(1000)->Arg(4000)->UseManualTime()->Iterations(3)->Unit(
+    benchmark::kMicrosecond);
+BENCHMARK(full)->Arg(250)->Arg(1000)->Arg(4000)->UseManualTime()->Iterations(3)->Unit(
+    benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace lockstep
