@@ -17,7 +17,7 @@ void apply(zmq::socket_t& socket, SocketKind kind, const SocketOptions& options)
   using namespace zmq::sockopt;  // NOLINT(google-build-using-namespace)
   socket.set(linger, 0);
   socket.set(ipv6, true);
-  socket.set(immediate, true);
+  socket.set(immediate, !options.queue_unconnected);
   socket.set(maxmsgsize, options.max_frame_bytes);
   socket.set(sndhwm, options.high_water_mark);
   socket.set(rcvhwm, options.high_water_mark);
@@ -30,6 +30,7 @@ void apply(zmq::socket_t& socket, SocketKind kind, const SocketOptions& options)
   socket.set(heartbeat_timeout, static_cast<int>(options.heartbeat_timeout.count()));
   socket.set(heartbeat_ttl, static_cast<int>(options.heartbeat_timeout.count()));
   if (kind == SocketKind::kRouter) socket.set(router_mandatory, true);
+  if (kind == SocketKind::kSubscriber) socket.set(subscribe, "");
 }
 
 // The limit applies to endpoints that are bound afterwards.
@@ -44,6 +45,8 @@ zmq::socket_type type_of(SocketKind kind) {
       return zmq::socket_type::router;
     case SocketKind::kPublisher:
       return zmq::socket_type::pub;
+    case SocketKind::kSubscriber:
+      return zmq::socket_type::sub;
     case SocketKind::kMonitor:
       return zmq::socket_type::pair;
     default:
@@ -103,8 +106,8 @@ Result<std::optional<Incoming>> Socket::receive() {
     incoming.body = frame.to_string();
     while (frame.more()) {  // frames of one message arrive together: this does not block
       if (!socket_.recv(frame, zmq::recv_flags::none)) break;
-      if (incoming.single_frame) incoming.second = frame.to_string();
       incoming.single_frame = false;
+      if (incoming.others.size() + 1 < kMaxFrames) incoming.others.push_back(frame.to_string());
     }
     return std::optional(std::move(incoming));
   } catch (const zmq::error_t& e) {

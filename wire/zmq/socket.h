@@ -1,7 +1,7 @@
-// Socket: owns one ZeroMQ ROUTER, DEALER or PUB socket. The library's exceptions are caught here,
-// and failures are returned as a Result. A wire message is one frame without an empty delimiter;
-// only KV events have several frames. One thread at a time uses a Socket: its owner, for example a
-// ZmqLoop. Any thread may use a Context.
+// Socket: owns one ZeroMQ ROUTER, DEALER, PUB or SUB socket. The library's exceptions are caught
+// here, and failures are returned as a Result. A wire message is one frame without an empty
+// delimiter; only KV events have several frames. One thread at a time uses a Socket: its owner, for
+// example a ZmqLoop. Any thread may use a Context.
 #pragma once
 
 #include <chrono>
@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 #include <zmq.hpp>
 
 #include "common/result.h"
@@ -27,8 +28,9 @@ class Context {
   zmq::context_t context_;
 };
 
-// kMonitor: receives the events of another socket (Socket::watch_disconnects).
-enum class SocketKind { kRouter, kDealer, kPublisher, kMonitor };
+// kSubscriber: receives every topic. kMonitor: receives the events of another socket
+// (Socket::watch_disconnects).
+enum class SocketKind { kRouter, kDealer, kPublisher, kSubscriber, kMonitor };
 
 struct SocketOptions {
   // Maximum of messages queued per peer, in each direction. When the queue is full, send() returns
@@ -39,6 +41,8 @@ struct SocketOptions {
   // ZMTP pings: a peer that is silent for `heartbeat_timeout` is disconnected.
   std::chrono::milliseconds heartbeat_interval{500};
   std::chrono::milliseconds heartbeat_timeout{2000};
+  // A DEALER that connects takes messages before it has a connection, and sends them once it has.
+  bool queue_unconnected = false;
 };
 
 // Maximum of incoming messages queued per peer at a socket that binds. Any peer may connect to such
@@ -51,8 +55,12 @@ struct Incoming {
   std::string peer;  // ROUTER: the sender's routing id; DEALER: empty
   std::string body;  // the first frame
   bool single_frame = true;
-  std::string second;  // the second frame, if there is one; further frames are dropped
+  std::vector<std::string> others;  // the other frames, up to kMaxFrames in all; more are dropped
+
+  std::string_view second() const { return others.empty() ? std::string_view() : others.front(); }
 };
+// One more than any message of the protocol has, so that a reader notices a message with more.
+inline constexpr size_t kMaxFrames = 5;
 
 enum class SendResult {
   kSent,

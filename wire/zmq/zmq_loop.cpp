@@ -40,9 +40,17 @@ ZmqLoop::SocketId ZmqLoop::add(Socket socket, OnMessage on_message) {
 }
 
 Socket* ZmqLoop::find_socket(SocketId id) {
-  const auto found = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const auto& entry) { return entry->id == id; });
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+    return entry->id == id && !entry->closed;
+  });
   return found == entries_.end() ? nullptr : &(*found)->socket;
+}
+
+// The handler may be running, so the entry lives until the next turn.
+void ZmqLoop::remove(SocketId id) {
+  for (auto& entry : entries_) {
+    if (entry->id == id) entry->closed = true;
+  }
 }
 
 Socket& ZmqLoop::socket(SocketId id) {
@@ -88,7 +96,7 @@ void ZmqLoop::run() {
 }
 
 void ZmqLoop::poll() {
-  std::erase_if(entries_, [](const auto& entry) { return entry->broken; });
+  std::erase_if(entries_, [](const auto& entry) { return entry->closed; });
   items_.assign(1, {nullptr, wake_fd_, ZMQ_POLLIN, 0});
   for (auto& entry : entries_) items_.push_back({entry->socket.handle(), 0, ZMQ_POLLIN, 0});
   if (zmq_poll(items_.data(), static_cast<int>(items_.size()), until_next_timer().count()) <= 0) {
@@ -104,10 +112,11 @@ void ZmqLoop::poll() {
 void ZmqLoop::read_from(Entry& entry) {
   const auto end = steady_clock::now() + kTimePerTurn;
   for (int n = 0; n < kMessagesPerTurn && (n == 0 || steady_clock::now() < end); ++n) {
+    if (entry.closed) return;
     Result<std::optional<Incoming>> received = entry.socket.receive();
     if (!received) {
       log(LogLevel::kError, received.error().message);
-      entry.broken = true;
+      entry.closed = true;
       return;
     }
     if (!received->has_value()) return;

@@ -29,8 +29,11 @@ class ZmqLoop {
 
   // To be called before start(), or on the loop's thread.
   SocketId add(Socket socket, OnMessage on_message);
+  // Closes the socket: its handler does not run again. To be called like add(), also by the handler
+  // itself. No effect on a socket that is closed.
+  void remove(SocketId id);
   Socket& socket(SocketId id);
-  // Returns nullptr once the socket is closed, because it broke or the loop was stopped.
+  // Returns nullptr once the socket is closed: removed, broken, or the loop was stopped.
   Socket* find_socket(SocketId id);
   void every(std::chrono::milliseconds interval, Task task);
   // `task` runs after wake(): once for all calls of wake() since it last ran.
@@ -51,7 +54,7 @@ class ZmqLoop {
     SocketId id;
     Socket socket;
     OnMessage on_message;
-    bool broken = false;  // receiving failed; the socket is closed at the start of the next turn
+    bool closed = false;  // removed, or receiving failed; destroyed at the start of the next turn
   };
   struct Timer {
     std::chrono::milliseconds interval;

@@ -118,12 +118,12 @@ void EventPublisher::keep(Batch batch) {
 void EventPublisher::on_request(const wire::Incoming& incoming) {
   publish();  // the requested events may still be in the log
   if (!incoming.body.empty()) return probes_.bad_message();
-  if (incoming.second == wire::kKvSnapshotRequest) {
+  if (incoming.second() == wire::kKvSnapshotRequest) {
     probes_.events_replayed("snapshot");
     if (waiting_.size() < kMaxSnapshotPeers) waiting_.push_back(incoming.peer);
     return ask_snapshot();
   }
-  const std::optional<uint64_t> first = wire::decode_kv_sequence(incoming.second);
+  const std::optional<uint64_t> first = wire::decode_kv_sequence(incoming.second());
   if (!first) return probes_.bad_message();
   probes_.events_replayed("replay");
   replay(incoming.peer, *first);

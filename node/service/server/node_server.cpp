@@ -126,7 +126,8 @@ bool NodeServer::is_alive() const {
 
 void NodeServer::on_message(const wire::Incoming& incoming) {
   if (!incoming.single_frame) {
-    const std::string_view body = incoming.body.empty() ? incoming.second : incoming.body;
+    const std::string_view body =
+        incoming.body.empty() ? incoming.second() : std::string_view(incoming.body);
     refuse(incoming.peer, std::string(wire::find_request_id(body)),
            {ErrorCode::kInvalidRequest, "a message is one frame, without an empty delimiter", ""});
     return;

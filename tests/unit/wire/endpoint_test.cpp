@@ -25,6 +25,23 @@ TEST(Endpoint, HasOneSpelling) {
   EXPECT_NE(canonical_endpoint("ipc://A"), canonical_endpoint("ipc://a"));
 }
 
+TEST(Endpoint, OfANodesOtherSocketHasTheNodesHostAndThatSocketsPort) {
+  const auto reach = [](const char* node, const char* bound) {
+    return reachable_endpoint(node, bound).value_or("none");
+  };
+  EXPECT_EQ(reach("tcp://node-0:5556", "tcp://0.0.0.0:5557"), "tcp://node-0:5557");
+  EXPECT_EQ(reach("tcp://node-0:5556", "tcp://[::]:5557"), "tcp://node-0:5557");
+  EXPECT_EQ(reach("tcp://node-0:5556", "tcp://10.0.0.3:5557"), "tcp://node-0:5557");
+  EXPECT_EQ(reach("tcp://[fd00::1]:5556", "tcp://*:5557"), "tcp://[fd00::1]:5557");
+  EXPECT_EQ(reach("ipc:///run/node", "tcp://0.0.0.0:5557"), "tcp://127.0.0.1:5557");
+  EXPECT_EQ(reach("ipc:///run/node", "ipc:///run/events"), "ipc:///run/events");
+  EXPECT_EQ(reach("tcp://127.0.0.1:5556", "ipc:///run/events"), "ipc:///run/events");
+  EXPECT_EQ(reach("tcp://node-0:5556", "ipc:///run/events"), "none");  // of another machine
+  for (const char* bound : {"", "5557", "tcp://*:0", "tcp://*:*", "tcp://5557", "inproc://x"})
+    EXPECT_EQ(reach("tcp://node-0:5556", bound), "none") << bound;
+  EXPECT_EQ(reach("node-0:5556", "tcp://*:5557"), "none");
+}
+
 TEST(Endpoint, TwoListenersOnOneAddressAreNamed) {
   const std::vector<Listener> same = {
       {"listen", "tcp://127.0.0.1:1"}, {"events", "ipc://e"}, {"admin", "tcp://127.0.0.1:01"}};

@@ -1,6 +1,7 @@
 #include "wire/zmq/socket.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "common/host_port.h"
 
@@ -45,21 +46,48 @@ TEST(Socket, MessagesGoBothWaysAndAFreePortIsTold) {
   EXPECT_EQ(wait_message(dealer).body, "answer");
 }
 
-TEST(Socket, AMessageOfSeveralFramesKeepsTheFirstTwo) {
+TEST(Socket, AMessageOfSeveralFramesKeepsTheFirstFive) {
   Context context;
   Socket router = make(context, SocketKind::kRouter);
   ASSERT_TRUE(router.bind("tcp://127.0.0.1:0"));
   Socket dealer = make(context, SocketKind::kDealer);
   ASSERT_TRUE(dealer.connect(router.endpoint()));
   ASSERT_TRUE(*dealer.wait_writable(5000ms));
-  const std::string_view frames[] = {"", "two", "three"};
+  const std::string_view frames[] = {"", "two", "three", "four", "five", "six"};
   EXPECT_EQ(*dealer.send("", frames), SendResult::kSent);
   const Incoming question = wait_message(router);
   EXPECT_EQ(question.body, "");
-  EXPECT_EQ(question.second, "two");
+  EXPECT_EQ(question.second(), "two");
+  EXPECT_EQ(question.others, (std::vector<std::string>{"two", "three", "four", "five"}));
   EXPECT_FALSE(question.single_frame);
   EXPECT_EQ(*router.send(question.peer, frames), SendResult::kSent);
-  EXPECT_EQ(wait_message(dealer).second, "two");
+  EXPECT_EQ(wait_message(dealer).second(), "two");
+}
+
+TEST(Socket, ASubscriberReceivesEveryTopicWithItsFrames) {
+  Context context;
+  Socket publisher = make(context, SocketKind::kPublisher);
+  ASSERT_TRUE(publisher.bind("tcp://127.0.0.1:0"));
+  Socket subscriber = make(context, SocketKind::kSubscriber);
+  ASSERT_TRUE(subscriber.connect(publisher.endpoint()));
+  const std::string_view frames[] = {"topic", "7", "batch"};
+  for (int i = 0; i < 500 && !*subscriber.wait_readable(10ms); ++i)
+    ASSERT_TRUE(publisher.send("", frames));  // lost until the subscription has arrived
+  const Incoming incoming = wait_message(subscriber);
+  EXPECT_EQ(incoming.body, "topic");
+  EXPECT_EQ(incoming.others, (std::vector<std::string>{"7", "batch"}));
+  EXPECT_TRUE(incoming.peer.empty());
+}
+
+TEST(Socket, ADealerMayTakeMessagesBeforeItsPeerIsThere) {
+  Context context;
+  Socket dealer = make(context, SocketKind::kDealer, {.queue_unconnected = true});
+  const std::string endpoint = "ipc://" + ::testing::TempDir() + "late-" + std::to_string(getpid());
+  ASSERT_TRUE(dealer.connect(endpoint));
+  ASSERT_EQ(*dealer.send("", "early"), SendResult::kSent);
+  Socket router = make(context, SocketKind::kRouter);
+  ASSERT_TRUE(router.bind(endpoint));
+  EXPECT_EQ(wait_message(router).body, "early");
 }
 
 TEST(Socket, APublisherWithoutSubscribersTakesEverything) {

@@ -143,6 +143,39 @@ TEST(ZmqLoop, SocketsMayBeAddedWhileItRuns) {
   EXPECT_EQ(heard.get_future().get(), "once");
 }
 
+TEST(ZmqLoop, ASocketMayBeRemovedByItsHandlerAndItsPortIsFreeThen) {
+  Context context;
+  ZmqLoop loop;
+  Socket router = make(context, SocketKind::kRouter);
+  ASSERT_TRUE(router.bind("tcp://127.0.0.1:0"));
+  const std::string endpoint = router.endpoint();
+  ZmqLoop::SocketId id{};
+  std::atomic<int> n_handled{0};
+  id = loop.add(std::move(router), [&](Incoming&) {
+    ++n_handled;
+    loop.remove(id);
+    EXPECT_EQ(loop.find_socket(id), nullptr);
+    loop.remove(id);
+  });
+  Socket dealer = make(context, SocketKind::kDealer);
+  ASSERT_TRUE(dealer.connect(endpoint));
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(*dealer.wait_writable(5000ms));
+    ASSERT_EQ(*dealer.send("", "x"), SendResult::kSent);
+  }
+  loop.start();
+  bool bound = false;
+  for (int i = 0; i < 1000 && !bound; ++i) {
+    std::this_thread::sleep_for(10ms);
+    loop.wake();  // a turn, at whose start the socket is destroyed
+    Socket next = make(context, SocketKind::kRouter);
+    bound = n_handled > 0 && next.bind(endpoint).has_value();
+  }
+  EXPECT_TRUE(bound);
+  loop.stop();
+  EXPECT_EQ(n_handled, 1);
+}
+
 TEST(ZmqLoop, StopInTheMiddleOfThingsIsClean) {
   for (int round = 0; round < 50; ++round) {
     ZmqLoop loop;
