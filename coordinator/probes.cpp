@@ -20,6 +20,11 @@ using prometheus::Counter;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
+// A counter whose total is counted elsewhere.
+void set_total(Counter& counter, uint64_t total) {
+  counter.Increment(static_cast<double>(total) - counter.Value());
+}
+
 double seconds(CoordinatorProbes::Duration d) { return std::chrono::duration<double>(d).count(); }
 
 // Bucket bounds in seconds: those of vLLM, and finer ones below 10 ms.
@@ -127,6 +132,24 @@ struct CoordinatorProbes::Metrics {
                            .Help("From the loss of a stream's node to its next output")
                            .Register(*registry)
                            .Add({}, kFirstToken)),
+        index_blocks(prometheus::BuildGauge()
+                         .Name("lockstep_index_blocks")
+                         .Help("KV blocks of a node in the coordinator's prefix index")
+                         .Register(*registry)),
+        index_lag(prometheus::BuildGauge()
+                      .Name("lockstep_index_lag_batches")
+                      .Help("Batches of KV events that a node has published and the prefix index "
+                            "has not applied")
+                      .Register(*registry)),
+        index_resyncs(prometheus::BuildCounter()
+                          .Name("lockstep_index_resyncs_total")
+                          .Help("Replays and snapshots of KV events requested from a node, by "
+                                "cause")
+                          .Register(*registry)),
+        index_dropped(prometheus::BuildCounter()
+                          .Name("lockstep_index_dropped_batches_total")
+                          .Help("Live batches of KV events of no use to the prefix index")
+                          .Register(*registry)),
         generated(counters("generation_tokens_total", "Tokens sent to clients").Add({})),
         stale(counters("stale_tokens_total", "Token messages dropped as duplicates or zombies")
                   .Add({})),
@@ -179,6 +202,8 @@ struct CoordinatorProbes::Metrics {
   prometheus::Family<Counter>& resumes;
   Labelled<Counter> wasted, resume_refusals;
   Histogram& resume_seconds;
+  prometheus::Family<Gauge>&index_blocks, &index_lag;
+  prometheus::Family<Counter>&index_resyncs, &index_dropped;
   Counter &generated, &stale, &false_suspicions, &lost;
   Histogram &ttft, &itl, &e2e;
 };
@@ -259,9 +284,19 @@ void CoordinatorProbes::model_fingerprints(std::string_view model, int64_t n) {
   metrics_->fingerprints.Add({{"model", std::string(model)}}).Set(static_cast<double>(n));
 }
 
-void CoordinatorProbes::false_suspicions(uint64_t n) {
-  Counter& counter = metrics_->false_suspicions;
-  counter.Increment(static_cast<double>(n) - counter.Value());
+void CoordinatorProbes::false_suspicions(uint64_t n) { set_total(metrics_->false_suspicions, n); }
+
+void CoordinatorProbes::index_node(std::string_view node, uint64_t n_blocks,
+                                   uint64_t n_batches_behind, uint64_t n_dropped) {
+  const prometheus::Labels labels = {{"node", std::string(node)}};
+  metrics_->index_blocks.Add(labels).Set(static_cast<double>(n_blocks));
+  metrics_->index_lag.Add(labels).Set(static_cast<double>(n_batches_behind));
+  set_total(metrics_->index_dropped.Add(labels), n_dropped);
+}
+
+void CoordinatorProbes::index_resyncs(std::string_view node, std::string_view cause, uint64_t n) {
+  set_total(
+      metrics_->index_resyncs.Add({{"node", std::string(node)}, {"cause", std::string(cause)}}), n);
 }
 
 void CoordinatorProbes::nodes(std::string_view state, int64_t n) {

@@ -48,6 +48,12 @@ class CoordinatorProbes {
   void nodes(std::string_view state, int64_t n);
   // Total number of nodes that were given up for their silence and came back as the same process.
   void false_suspicions(uint64_t n);
+  // What the prefix index knows of the node with this endpoint: its blocks, the batches that are
+  // published and not applied, and the total of live batches that were dropped.
+  void index_node(std::string_view node, uint64_t n_blocks, uint64_t n_batches_behind,
+                  uint64_t n_dropped);
+  // Total number of replays and snapshots requested from the node for `cause` (a KvResyncCause).
+  void index_resyncs(std::string_view node, std::string_view cause, uint64_t n);
   // Number of different fingerprints among the nodes that serve `model`.
   void model_fingerprints(std::string_view model, int64_t n);
 

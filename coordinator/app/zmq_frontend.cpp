@@ -75,6 +75,7 @@ ZmqFrontend::ZmqFrontend(ZmqFrontendConfig config, CoordinatorProbes& probes, co
           kUnreached / kTick,
           [](const std::string& endpoint) { return why_unreached(endpoint, kConnectTimeout); },
           run_on_own_thread),
+      kv_links_(config_.node_endpoints, context_, loop_, clock_, probes_),
       view_(std::make_shared<ClusterView>()) {}
 
 ZmqFrontend::~ZmqFrontend() { stop(); }
@@ -188,6 +189,7 @@ void ZmqFrontend::on_node_bytes(NodeId node, wire::Incoming& incoming) {
     apply(node, nodes_.on_welcome(node, *welcome));
   } else if (const auto* heartbeat = std::get_if<wire::Heartbeat>(&*message)) {
     apply(node, nodes_.on_heartbeat(node, *heartbeat));
+    kv_links_.on_heartbeat(node, *heartbeat);
     forwarder_.on_heartbeat(node);
     publish_changes();
   } else {
@@ -208,6 +210,7 @@ void ZmqFrontend::on_unreadable(NodeId node, const wire::Incoming& incoming, con
 
 void ZmqFrontend::apply(NodeId node, NodeTable::Change change) {
   if (change == NodeTable::Change::kNone) return;
+  follow_kv_events(node);
   const Node& entry = nodes_.node(node);
   if (change == NodeTable::Change::kForeign)
     log(LogLevel::kWarning, str("node ", entry.endpoint, " speaks another version of the protocol",
@@ -218,6 +221,11 @@ void ZmqFrontend::apply(NodeId node, NodeTable::Change change) {
   publish_changes();  // before the losses are delivered: their clients may read the view at once
   if (loses_streams(change)) forwarder_.on_node_lost(node);
   drop_unreachable();
+}
+
+void ZmqFrontend::follow_kv_events(NodeId node) {
+  const Node& entry = nodes_.node(node);
+  kv_links_.follow(node, entry.is_present() ? entry.welcome.get() : nullptr);
 }
 
 void ZmqFrontend::on_client_bytes(wire::Incoming& incoming) {
@@ -275,12 +283,14 @@ void ZmqFrontend::tick() {
   if (!died.empty()) publish_changes();
   for (NodeId node : died) {
     log(LogLevel::kWarning, str("node ", nodes_.node(node).endpoint, " is dead"));
+    follow_kv_events(node);
     forwarder_.on_node_lost(node);
   }
   for (NodeId node : nodes_.due_for_hello()) {
     if (send(node, wire::Hello{})) nodes_.on_hello_sent(node);
   }
   for (const std::string& line : unreached_.tick(nodes_.nodes())) log(LogLevel::kWarning, line);
+  kv_links_.tick();
   forwarder_.tick();
   drop_unreachable();
   publish_changes();

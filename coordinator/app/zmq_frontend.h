@@ -20,6 +20,7 @@
 #include "coordinator/cluster/fingerprint_watch.h"
 #include "coordinator/cluster/node_table.h"
 #include "coordinator/cluster/unreached_nodes.h"
+#include "coordinator/index/kv_links.h"
 #include "coordinator/probes.h"
 #include "coordinator/requests/cluster_client.h"
 #include "coordinator/requests/forwarder.h"
@@ -49,6 +50,8 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   void drop_client(std::string client_key) override;
   std::shared_ptr<const ClusterView> view() const override;
   const ResumeTokens& resume_tokens() const override { return resume_tokens_; }
+  // How well the prefix index follows each node. [n_nodes], by NodeId. Any thread.
+  std::vector<NodeKvStatus> kv_status() const { return kv_links_.status(); }
   // started(): the I/O thread has begun its work. alive(): it has run its timer within the last
   // kHungAfter, or has not begun yet. Any thread.
   bool started() const { return last_tick_.load() != Clock::TimePoint{}; }
@@ -79,6 +82,7 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   void on_client_bytes(wire::Incoming& incoming);
   void reply(const std::string& peer, const wire::Message& message);
   void apply(NodeId node, NodeTable::Change change);
+  void follow_kv_events(NodeId node);
   void drain_inbox();
   void drop_unreachable();
   void tick();
@@ -106,6 +110,7 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   std::vector<std::string> unreachable_;
   FingerprintWatch fingerprints_;
   UnreachedNodes unreached_;
+  KvLinks kv_links_;
   uint64_t published_version_ = 0;     // the node table's version() in view_
   uint64_t published_membership_ = 0;  // its membership() in the log and the gauges
   std::atomic<bool> draining_{false};

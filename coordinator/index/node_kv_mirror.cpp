@@ -38,7 +38,7 @@ void NodeKvMirror::stop() {
   next_ = known_ = snapshot_seq_ = 0;
   heartbeat_.reset();
   behind_.reset();
-  is_to_send_ = is_open_ = false;
+  is_to_send_ = is_open_ = lacks_slot_ = false;
   loaded_at_ = {};
   pause_ = {};
 }
@@ -205,7 +205,9 @@ void NodeKvMirror::load(KvResyncCause cause) {
 // is swept.
 bool NodeKvMirror::open_loading() {
   loading_ = NodeResidency::open(index_, max_blocks_);
-  if (!loading_ && !index_.needs_sweep()) shown_.reset();
+  const bool all_in_use = !loading_ && !index_.needs_sweep();
+  lacks_slot_ = all_in_use && !shown_;
+  if (all_in_use) shown_.reset();
   return loading_.has_value();
 }
 

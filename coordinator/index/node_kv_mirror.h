@@ -69,6 +69,8 @@ class NodeKvMirror {
   std::optional<KvRequest> poll();
 
   KvMirrorState state() const { return state_; }
+  // The last poll() had a snapshot to request, and every slot of the index is another node's.
+  bool lacks_slot() const { return lacks_slot_; }
   // The slot that match() looks at; nullopt: nothing is known of the node.
   std::optional<IndexSlot> slot() const;
   size_t n_blocks() const { return shown_ ? shown_->n_blocks() : 0; }
@@ -123,9 +125,10 @@ class NodeKvMirror {
 
   // The request under way or to be sent.
   bool is_to_send_ = false;
-  uint64_t request_id_ = 0;    // of the last request
-  bool is_open_ = false;       // its answer is awaited
-  bool has_pages_ = false;     // kLoading
+  uint64_t request_id_ = 0;  // of the last request
+  bool is_open_ = false;     // its answer is awaited
+  bool has_pages_ = false;   // kLoading
+  bool lacks_slot_ = false;
   uint64_t needed_ = 0;        // kReplaying: the answer must reach this number
   uint64_t snapshot_seq_ = 0;  // of the pages; later, the first number after the last snapshot
   TimePoint send_at_, heard_at_, loaded_at_;

@@ -12,6 +12,7 @@ FEW = {
     "common/service/config": "config strict_yaml",
     "coordinator": "probes",
     "coordinator/app": "coordinator_app",
+    "coordinator/index": "kv_links node_kv_status",
     "coordinator/openai": "api_routes",
     "coordinator/resume": "resume_key resume_tokens stream_position",
     "coordinator/route": "router",
