@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/service/http/admin_http.h"
+#include "coordinator/app/cluster_page.h"
 #include "coordinator/app/zmq_frontend.h"
 #include "coordinator/http/http_server.h"
 #include "coordinator/openai/api_routes.h"
@@ -49,6 +50,10 @@ AdminRoutes admin_routes(const ZmqFrontend& frontend,
   routes["/v1/describe"] = [&frontend] {
     return AdminResponse{200, "application/json",
                          wire::description_json(cluster_description(*frontend.view(), ""))};
+  };
+  routes["/v1/cluster"] = [&frontend] {
+    return AdminResponse{200, "application/json",
+                         cluster_page_json(*frontend.view(), frontend.kv_status())};
   };
   routes["/metrics"] = [registry = std::move(registry)] {
     AdminResponse response;
