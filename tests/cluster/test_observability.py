@@ -23,7 +23,7 @@ N_CLIENTS, N_PROMPT, N_OUTPUT = 7, 56, 200
 POISON = 77  # the token that the model has no finite logits for
 METRICS_PAGE = SHIPPED.parents[1] / "docs" / "metrics.md"
 ALERTS = {"LockstepDecodeFailures", "LockstepDeviceErrors", "LockstepFingerprintsDiffer",
-          "LockstepKvPressure", "LockstepNodeGone"}
+          "LockstepIndexLag", "LockstepKvPressure", "LockstepNodeGone"}
 
 
 def poisoned_model(path):

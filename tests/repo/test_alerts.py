@@ -16,6 +16,9 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 CRITICAL = "labels:\n          severity: critical\n          "
 COUNTED = '(increase(lockstep_decode_failures_total{outcome="failed"}[10m])) > 0\n        labels'
 UNCORRECTED = 'max_over_time(lockstep_device_errors_total{kind="ecc_uncorrected"}[10m])'
+LAG = "lockstep_index_lag_batches > 0\n        for: 5m"
+RESYNCS = ('sum by (namespace, job, instance, node) '
+           '(increase(lockstep_index_resyncs_total{cause!="start"}[10m])) > 5')
 LOST = "(increase(lockstep_coordinator_requests_lost_total[10m])) > 0"
 
 # What the cases must notice in alerts.yml: {alert: {mutation: (text, what it becomes)}}.
@@ -112,6 +115,23 @@ MUTATIONS = {
         "no number in the text": ("ECC found {{ $value }} error(s)", "ECC found errors"),
         "no rank in the text": ("of rank {{ $labels.rank }} of", "of"),
     },
+    "LockstepIndexLag": {
+        "a misspelt gauge": (LAG, LAG.replace("batches", "batch")),
+        "no lag is one": (LAG, LAG.replace("> 0", ">= 0")),
+        "a batch under way is one": (LAG, LAG.replace("5m", "1m")),
+        "it takes too long": (LAG, LAG.replace("5m", "15m")),
+        "a moment without lag does not end it": (LAG, LAG.replace(
+            "lockstep_index_lag_batches", "max_over_time(lockstep_index_lag_batches[2m])")),
+        "a misspelt counter": (RESYNCS, RESYNCS.replace("resyncs_total", "resync_total")),
+        "a start is a fault": (RESYNCS, RESYNCS.replace('{cause!="start"}', "")),
+        "one replay is too many": (RESYNCS, RESYNCS.replace("> 5", "> 0")),
+        "each cause counts for itself": (RESYNCS, RESYNCS.replace("node)", "node, cause)")),
+        "which node is summed away": (RESYNCS, RESYNCS.replace(", node)", ")")),
+        "forgotten too soon": (RESYNCS, RESYNCS.replace("10m", "1m")),
+        "never forgotten": (RESYNCS, RESYNCS.replace("(increase", "").replace("[10m])", "")),
+        "no number of batches": ("not applied {{ $value }} batch(es)", "not applied batches"),
+        "no number of requests": ('about {{ printf "%.0f" $value }} times', "many times"),
+    },
 }
 
 
@@ -134,7 +154,7 @@ def replace(file, old, new):
 
 def test_the_configuration_is_valid():
     code, said = promtool("check", "config", "prometheus.yml", cwd=PROMETHEUS)
-    assert code == 0 and "SUCCESS: 7 rules found" in said, said
+    assert code == 0 and "SUCCESS: 9 rules found" in said, said
 
 
 @pytest.mark.parametrize("old, new", [("scrape_interval", "scrape_intervall"),
@@ -152,7 +172,7 @@ def test_the_rules_are_valid_and_say_what_to_do():
              for rule in group["rules"]]
     assert {rule["alert"] for rule in rules} == {
         "LockstepDecodeFailures", "LockstepDeviceErrors", "LockstepFingerprintsDiffer",
-        "LockstepKvPressure", "LockstepNodeGone"}
+        "LockstepIndexLag", "LockstepKvPressure", "LockstepNodeGone"}
     for rule in rules:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert 10 < len(rule["annotations"]["summary"]) < 120

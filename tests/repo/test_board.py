@@ -22,7 +22,8 @@ METRICS = {"lockstep_kv_blocks", "lockstep_kv_cache_usage_ratio", "lockstep_prom
            "lockstep_coordinator_requests_total", "lockstep_coordinator_requests_lost_total",
            "lockstep_sequences_running",
            "lockstep_sequences_waiting", "lockstep_memory_bytes", "lockstep_device_free_bytes",
-           "lockstep_device_errors_total", "lockstep_coordinator_nodes"}
+           "lockstep_device_errors_total", "lockstep_coordinator_nodes", "lockstep_index_blocks",
+           "lockstep_index_lag_batches", "lockstep_index_resyncs_total"}
 BUILT_IN = {"__rate_interval"}
 
 
