@@ -45,8 +45,8 @@ class EventCluster(Cluster):
     def start_coordinator(self, http, admin):
         links = [flag for endpoint in self.endpoints for flag in ("--node", endpoint)]
         return Process(BIN / "lockstep-coordinator", "--http", f"127.0.0.1:{http}", "--admin",
-                       f"127.0.0.1:{admin}", "--zmq", f"tcp://127.0.0.1:{free_port()}", "--seed", "1",
-                       *links)
+                       f"127.0.0.1:{admin}", "--zmq", f"tcp://127.0.0.1:{free_port()}",
+                       "--seed", "1", *links)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def wait_equal(c, admin=None):
     except AssertionError as e:
         raise AssertionError(f"{e}; it is {cluster_page(admin)}") from e
     for endpoint, n in zip(c.endpoints, cached):
-        wait_for(lambda: metric(admin, "lockstep_index_blocks", node=endpoint) == n, 10, "the metric")
+        wait_for(lambda: metric(admin, "lockstep_index_blocks", node=endpoint) == n, 10, "a metric")
         assert metric(admin, "lockstep_index_lag_batches", node=endpoint) == 0
     return cached
 
