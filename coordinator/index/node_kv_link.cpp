@@ -24,7 +24,7 @@ wire::KvEventMessage read(const wire::Incoming& incoming) {
   return wire::read_kv_frames(frames).value_or(kUnreadable);
 }
 
-const char* name_of(KvMirrorState state) {
+std::string_view name_of(KvMirrorState state) {
   switch (state) {
     case KvMirrorState::kLoading:
       return "loading";

@@ -3,13 +3,14 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
 
 #include "coordinator/index/kv_resync.h"
 
 namespace lockstep {
 
 struct NodeKvStatus {
-  const char* state = "off";  // of the mirror: "off", "loading", "following" or "replaying"
+  std::string_view state = "off";  // of the mirror: "off", "loading", "following" or "replaying"
   uint64_t n_blocks = 0;
   uint64_t n_batches_behind = 0;
   std::array<uint64_t, kKvResyncCauses> n_resyncs{};  // by KvResyncCause, since the start

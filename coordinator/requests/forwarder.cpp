@@ -275,6 +275,9 @@ void Forwarder::on_done(Inflight& request, wire::Done message) {
   if (!request.is_generate()) return;
   if (message.reason == kCancelled && !request.cancelled)
     return lifecycle_.lose(request, LossCause::kDrain);
+  // The last tokens of a choice did not arrive.
+  if (message.reason != kCancelled && request.n_outputs() < message.usage.completion_tokens)
+    return lifecycle_.lose(request, LossCause::kGap);
   probes_.usage(message.usage.prompt_tokens, message.usage.cached_tokens);
   message.request_id = request.request_id;
   const std::string reason = message.reason;

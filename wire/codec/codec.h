@@ -14,6 +14,7 @@ namespace lockstep::wire {
 std::string encode(const Message& message);
 // The same bytes, without a copy of what may be long.
 std::string encode(const Generate& message);
+std::string encode(const Attach& message);  // which is a Generate with more fields
 std::string encode(const Tokenize& message);
 std::string encode(const Detokenize& message);
 std::string encode(const TokensBatch& message);

@@ -154,6 +154,7 @@ std::string encode(const Message& message) {
   return std::visit([&](const auto& m) { return encode_as(m, type); }, message);
 }
 std::string encode(const Generate& message) { return encode_as(message, "generate"); }
+std::string encode(const Attach& message) { return encode_as(message, "attach"); }
 std::string encode(const Tokenize& message) { return encode_as(message, "tokenize"); }
 std::string encode(const Detokenize& message) { return encode_as(message, "detokenize"); }
 std::string encode(const TokensBatch& message) { return encode_as(message, "tokens_batch"); }
@@ -163,6 +164,7 @@ EncodedSize encoded_size(const Message& message) {
   return std::visit([&](const auto& m) { return size_of(m, type); }, message);
 }
 EncodedSize encoded_size(const Generate& message) { return size_of(message, "generate"); }
+EncodedSize encoded_size(const Attach& message) { return size_of(message, "attach"); }
 EncodedSize encoded_size(const Tokenize& message) { return size_of(message, "tokenize"); }
 EncodedSize encoded_size(const Detokenize& message) { return size_of(message, "detokenize"); }
 EncodedSize encoded_size(const TokensBatch& message) { return size_of(message, "tokens_batch"); }

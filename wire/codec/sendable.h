@@ -18,6 +18,7 @@ struct EncodedSize {
 // Measures without writing; takes about as long as encode() without the copy.
 EncodedSize encoded_size(const Message& message);
 EncodedSize encoded_size(const Generate& message);
+EncodedSize encoded_size(const Attach& message);
 EncodedSize encoded_size(const Tokenize& message);
 EncodedSize encoded_size(const Detokenize& message);
 EncodedSize encoded_size(const TokensBatch& message);

@@ -123,7 +123,7 @@ class ForwarderTest : public ::testing::Test {
     }
     return out;
   }
-  void done() { forwarder_->on_node_message(NodeId{0}, wire::Done{upstream(), "stop", {2, 1, 1}}); }
+  void done() { forwarder_->on_node_message(NodeId{0}, wire::Done{upstream(), "stop", {2, 1, 0}}); }
   Error only_error() const {
     const auto errors = replies_->all<wire::ErrorReply>();
     EXPECT_EQ(errors.size(), 1u);

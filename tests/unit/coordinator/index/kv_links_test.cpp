@@ -130,7 +130,7 @@ class KvLinksTest : public ::testing::Test {
   bool wait_equal() {
     return wait([&] {
       const NodeKvStatus status = links_.status()[0];
-      return std::string_view(status.state) == "following" && status.n_batches_behind == 0 &&
+      return status.state == "following" && status.n_batches_behind == 0 &&
              status.n_blocks == node_->cache().n_blocks() && links_.slot(kNode) &&
              links_.index().n_blocks(*links_.slot(kNode)) == node_->cache().n_blocks();
     });

@@ -145,7 +145,7 @@ TEST_F(ForwarderPlacementTest, AStalledNodeGetsWorkOnlyIfNoOtherNodeCan) {
   stall(0);
   EXPECT_EQ(ask(3), (std::vector<uint32_t>{1, 1, 1}));
   forwarder_->on_node_message(
-      NodeId{0}, wire::Done{links_.all<wire::Generate>()[0].request_id, "stop", {2, 0, 1}});
+      NodeId{0}, wire::Done{links_.all<wire::Generate>()[0].request_id, "stop", {2, 0, 0}});
   EXPECT_EQ(replies_->all<wire::Done>().size(), 1u) << "its streams go on";
   stall(1);
   EXPECT_EQ(ask(2).size(), 2u) << "late is better than refused";

@@ -252,6 +252,19 @@ TEST_F(ForwarderResumeTest, AGapContinuesElsewhere) {
   EXPECT_TRUE(page_line("lockstep_stream_resumes_total{cause=\"gap\",outcome=\"resumed\"} 1"));
 }
 
+TEST_F(ForwarderResumeTest, AnEndBeforeTheLastOutputsIsAGap) {
+  forwarder_->submit(client(), generate());
+  accept(0);
+  output(0, {7}, 0);
+  forwarder_->on_node_message(NodeId{0}, wire::Done{upstream(), "length", {2, 0, 2}});
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1}));
+  accept(1);
+  output(1, {8}, 1, 0, "length");
+  forwarder_->on_node_message(NodeId{1}, wire::Done{upstream(), "length", {2, 0, 2}});
+  EXPECT_EQ(received(), (std::vector<int32_t>{7, 8}));
+  EXPECT_EQ(replies_->all<wire::Done>().size(), 1u);
+}
+
 TEST_F(ForwarderResumeTest, APoisonPromptTakesTwoNodesAtMost) {
   forwarder_->submit(client(), generate());
   accept(0);

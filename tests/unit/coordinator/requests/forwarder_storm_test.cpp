@@ -71,8 +71,9 @@ class ForwarderStormTest : public ForwarderTest {
       if (!lose) forwarder_->on_node_message(NodeId{node}, tokens);
       return;
     }
+    const uint64_t n_outputs = run.next.size() * PureNode::kLength;
     at.runs.erase(at.runs.begin() + static_cast<int64_t>(run_idx));
-    forwarder_->on_node_message(NodeId{node}, wire::Done{id, "length", {2, 0, 0}});
+    forwarder_->on_node_message(NodeId{node}, wire::Done{id, "length", {2, 0, n_outputs}});
   }
   // Gives the nodes what the forwarder sent since the last call.
   void carry() {
