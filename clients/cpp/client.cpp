@@ -229,6 +229,7 @@ Error ZmqClient::end_broken() {
   const Error broke{ErrorCode::kNoNodeReady, "the connection to " + socket_.endpoint() + " broke",
                     ""};
   std::vector<std::string> ids;
+  ids.reserve(streams_.size());
   for (const auto& [id, stream] : streams_) ids.push_back(id);
   for (const std::string& id : ids) end(id, broke);
   return broke;

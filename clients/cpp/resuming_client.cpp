@@ -71,8 +71,8 @@ Result<wire::Done> ResumingClient::attempt(const wire::Generate& request,
   return client->attach(std::move(attach), watching, timeout);
 }
 
-Result<wire::Done> ResumingClient::generate(wire::Generate request, const StreamHandlers& handlers,
-                                            Milliseconds timeout) {
+Result<wire::Done> ResumingClient::generate(const wire::Generate& request,
+                                            const StreamHandlers& handlers, Milliseconds timeout) {
   const auto deadline = Clock::now() + timeout;
   Progress progress;
   const auto n_choices = static_cast<size_t>(std::clamp<int64_t>(request.n, 1, 128));

@@ -28,7 +28,7 @@ class ResumingClient {
 
   // As ZmqClient::generate(); `timeout` is for all tries together. on_accepted is called at each
   // coordinator that goes on with the request.
-  Result<wire::Done> generate(wire::Generate request, const StreamHandlers& handlers,
+  Result<wire::Done> generate(const wire::Generate& request, const StreamHandlers& handlers,
                               Milliseconds timeout);
   // Asks the coordinators in turn until one answers; `timeout` is for each.
   Result<wire::ClusterStatus> status(Milliseconds timeout);

@@ -36,6 +36,7 @@ void KvLinks::tick() {
 // published_ is written on this thread only, so it is read here without the lock.
 void KvLinks::publish() {
   std::vector<NodeKvStatus> status;
+  status.reserve(links_.size());
   for (const NodeKvLink& link : links_) status.push_back(link.status());
   if (status == published_) return;
   for (size_t node = 0; node < links_.size(); ++node) {

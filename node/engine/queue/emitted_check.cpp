@@ -11,7 +11,7 @@ namespace {
 // "emitted[1]"
 std::string place_of(size_t choice) { return "emitted[" + std::to_string(choice) + "]"; }
 
-Error invalid(std::string param, const std::string& problem) {
+Error invalid(const std::string& param, const std::string& problem) {
   return Error{ErrorCode::kInvalidRequest, param + " " + problem, param};
 }
 

@@ -51,7 +51,7 @@ RankMemory largest_rank_memory(const ModelFile& file, const RankGroupConfig& con
 }
 
 std::string text_beside_kv(const RankMemory& memory) {
-  const std::string text =
+  std::string text =
       str(memory.weights, " bytes for weights, ", memory.activations, " for activations");
   if (memory.reserved == 0) return text;
   return str(text, ", ", memory.scratch, " for scratch of ops, ", memory.reserved,
