@@ -84,9 +84,9 @@ wire::Tokens one_token(const std::string& id, uint32_t index, int64_t n_logprobs
 }
 
 // 64 accepted streams at one node, and the node's next kSteps messages.
-class Relay {
+class TokenPath {
  public:
-  explicit Relay(int64_t n_logprobs) {
+  explicit TokenPath(int64_t n_logprobs) {
     wire::Welcome welcome;
     welcome.epoch = kEpoch;
     welcome.models = {{"SmolLM2-135M-Instruct", 1, 8192}};
@@ -137,25 +137,25 @@ void per_token(benchmark::State& state) {
 
 // The argument is top_logprobs, -1 = no log-probabilities.
 void relay(benchmark::State& state) {
-  auto relay = std::make_unique<Relay>(state.range(0));
+  auto relay = std::make_unique<TokenPath>(state.range(0));
   for (auto _ : state) {
     relay->step();
     if (!relay->is_over()) continue;
     state.PauseTiming();
-    relay = std::make_unique<Relay>(state.range(0));
+    relay = std::make_unique<TokenPath>(state.range(0));
     state.ResumeTiming();
   }
   per_token(state);
 }
 
 void decode(benchmark::State& state) {
-  const std::string bytes = Relay(state.range(0)).message();
+  const std::string bytes = TokenPath(state.range(0)).message();
   for (auto _ : state) benchmark::DoNotOptimize(wire::decode(bytes));
   per_token(state);
 }
 
 void decode_by_tree(benchmark::State& state) {
-  const std::string bytes = Relay(state.range(0)).message();
+  const std::string bytes = TokenPath(state.range(0)).message();
   for (auto _ : state) benchmark::DoNotOptimize(wire::decode_by_tree(bytes));
   per_token(state);
 }

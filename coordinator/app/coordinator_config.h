@@ -57,7 +57,7 @@ struct CoordinatorConfig {
       "Silence of a node in ms after which new requests go to other nodes.");
     v(node_dead_ms, "node_dead_ms", "ms",
       "Silence of a node in ms after which its streams continue at other nodes.");
-    v(resume_key_file, "resume_key_file", "FILE",
+    v(resume_key_file, "resume_key_file", "PATH",
       "File with a secret of 32 to 4096 bytes that all coordinators of the cluster read. A client "
       "then goes on with its stream at another coordinator. Without it, a stream goes on at the "
       "coordinator that began it only, for as long as that process lives.");
