@@ -37,13 +37,12 @@ Registers are of one thread. Shared memory (1 KiB of it is CUDA's own) and stack
 thread that are left to local memory) are in bytes. *Loop* is the number of instructions in a
 kernel's inner loop, *tensor* how many of them are of the tensor cores. The inner loop is the one
 with the most tensor core instructions, or without any the longest; loops that contain others do not
-count, unless only they have tensor core instructions.
+count.
 
 One tensor core instruction of `linear` multiplies a block of 16 rows x 32 values (544 bytes of
 Q8_0) by 8 tokens. So `skinny<…, 1>` spends loop / tensor instructions on a block for up to 8
 tokens. The loop of `tiled` is one tile of 32 rows x 32 tokens x 32 values: what two blocks cost for
-32 tokens, or one block for 64. Two things in it are not for every tile: the path of the ninth warp,
-which only copies, and what happens at the end of a chain.
+32 tokens, or one block for 64. Its ninth warp, which only copies, has a loop of its own.
 
 | kernel | registers | shared | stack | loop | tensor |
 |---|--:|--:|--:|--:|--:|
@@ -104,24 +103,13 @@ def inner_loop(instructions):
         # An instruction that branches to itself fills up the end of a function.
         if opcode(text) == "BRA" and target and int(target[1], 16) < address:
             loops.append((int(target[1], 16), address))
-    def size(loop):
-        body = [opcode(text) for address, text in instructions if loop[0] <= address <= loop[1]]
-        return len(body), sum(re.match("[IH]MMA", op) is not None for op in body)
-
-    def is_inner(loop):
-        """With tensor core instructions, none of which is in a loop inside; or no loop inside."""
-        inside = [other for other in loops
-                  if other != loop and loop[0] <= other[0] and other[1] <= loop[1]]
-        if size(loop)[1] == 0:
-            return not inside
-        return all(size(other)[1] == 0 for other in inside)
-    return max([size(loop) for loop in loops if is_inner(loop)], default=(0, 0),
-               key=lambda size: (size[1], size[0]))
-
-
-def barriers(instructions):
-    """How many barriers of a whole CUDA block stand in the code."""
-    return sum(opcode(text).startswith("BAR.SYNC") for _, text in instructions)
+    sizes = [(0, 0)]
+    for first, last in loops:
+        if any((a, b) != (first, last) and first <= a and b <= last for a, b in loops):
+            continue
+        body = [opcode(text) for address, text in instructions if first <= address <= last]
+        sizes.append((len(body), sum(re.match("[IH]MMA", op) is not None for op in body)))
+    return max(sizes, key=lambda size: (size[1], size[0]))
 
 
 def measure(module):

@@ -35,17 +35,6 @@ def test_no_kernel_needs_more_than_the_table_says():
     assert worse == [], "if that is meant: bench/gpu/kernel_resources.py --write"
 
 
-def test_all_warps_of_tiled_meet_at_one_barrier():
-    """Its ninth warp does other work than the others, and a barrier in a branch is not for all."""
-    if reason := why_not_measured():
-        pytest.skip(f"barriers are not counted: {reason}")
-    code = kernel_resources.instructions_of(kernel_resources.dump(MODULE, "-sass"))
-    names = kernel_resources.readable(list(code))
-    barriers = {names[symbol]: kernel_resources.barriers(instructions)
-                for symbol, instructions in code.items() if names[symbol].startswith("tiled<")}
-    assert len(barriers) == 10 and set(barriers.values()) == {1}, barriers
-
-
 def test_growth_of_more_than_five_percent_is_found():
     before = {"a<1>": (100, 1000, 0, 200, 8), "b": (10, 0, 0, 20, 0)}
     assert list(kernel_resources.grown(before, before)) == []

@@ -20,7 +20,6 @@ constexpr int kThreads = (kTileWarps + 1) * kWarpSize;
 constexpr int kWarpTile = 32;  // rows, and tokens, of a warp
 constexpr int kStages = 4;
 constexpr int kChunk = 16;  // bytes of one copy
-constexpr int kKept = 32;   // values that a thread keeps from step to step
 
 template <WeightType kType, int kRowWarps>
 struct Shape {
@@ -46,100 +45,87 @@ __device__ __forceinline__ int token_of_place(int place) {
 }
 
 // The warp that fills the ring: block after block of the run, in the order of the bytes of a panel.
-// All warps run one loop, so that its barrier stands once, and a thread has no registers for the
-// state of both kinds of warps. So what a lane of the loader keeps lies in the registers that have
-// the sums of the other warps: the pointers of its copies of activations at column 0, and for the
-// weights a pointer to the next block of the first panel and the offsets of its copies from there.
 template <class S, WeightType kType>
 class Loader {
  public:
-  __device__ static void begin(const LinearParams& p, const Run& run, int first_panel,
-                               int first_token, float (&kept)[kKept]) {
-    static_assert(kOffsets + kWeightCopies <= kKept);
-    const int64_t place = place_of(p.chains, chain_at(p.chains, run.first_chain));
-    keep(kept, 0, p.weights + first_panel * p.bytes_per_panel + place * S::kBlockBytes);
+  __device__ Loader(const LinearParams& p, const Run& run, int first_panel, int first_token)
+      : chains_(p.chains),
+        lane_(static_cast<int>(threadIdx.x) % kWarpSize),
+        chain_(chain_at(p.chains, run.first_chain)) {
+    const int64_t first_byte = int64_t{place_of(chains_, chain_)} * S::kBlockBytes;
 #pragma unroll
     for (int i = 0; i < kWeightCopies; ++i) {
-      const int chunk = lane() + i * kWarpSize;
-      int64_t panel = chunk / S::kChunksPerBlock;
-      // Behind the last one, panels and tokens are read again; their sums are dropped.
-      if (first_panel + panel >= p.n_panels) panel = p.n_panels - 1 - first_panel;
-      const int64_t offset = panel * p.bytes_per_panel + chunk % S::kChunksPerBlock * kChunk;
-      kept[kOffsets + i] = __int_as_float(static_cast<int>(offset));
+      const int chunk = lane_ + i * kWarpSize;
+      int panel = first_panel + chunk / S::kChunksPerBlock;
+      if (panel >= p.n_panels) panel = p.n_panels - 1;  // read again; its sums are dropped
+      weights_[i] =
+          p.weights + panel * p.bytes_per_panel + first_byte + chunk % S::kChunksPerBlock * kChunk;
     }
     const auto token = [&](int i) {
       return static_cast<int64_t>(first_token + i < p.n_tokens ? first_token + i : p.n_tokens - 1);
     };
 #pragma unroll
     for (int i = 0; i < kQCopies; ++i) {  // two lanes copy the 32 values of a token
-      keep(kept, kQ + 2 * i,
-           p.q + token(token_of_place((lane() + i * kWarpSize) / 2)) * p.q_stride +
-               lane() % 2 * kChunk);
+      q_[i] = p.q + token(token_of_place((lane_ + i * kWarpSize) / 2)) * p.q_stride +
+              lane_ % 2 * kChunk;
     }
 #pragma unroll
     for (int i = 0; i < kScaleCopies; ++i) {
-      const int64_t of_lane = token(lane() + i * kWarpSize);
-      keep(kept, kScales + 2 * i, p.scale + of_lane * p.scale_stride);
-      if constexpr (has_min(kType)) keep(kept, kSums + 2 * i, p.sum + of_lane * p.sum_stride);
+      const int64_t of_lane = token(lane_ + i * kWarpSize);
+      scale_[i] = p.scale + of_lane * p.scale_stride;
+      if constexpr (has_min(kType)) sum_[i] = p.sum + of_lane * p.sum_stride;
     }
   }
 
-  // Starts the copies of the next block, which is at `column`.
-  __device__ __forceinline__ static void start(int column, float (&kept)[kKept],
-                                               typename S::Stage& stage) {
-    const auto* weights = pointer<std::byte>(kept, 0);
+  // Starts the copies of the next block.
+  __device__ __forceinline__ void start(typename S::Stage& stage) {
 #pragma unroll
     for (int i = 0; i < kWeightCopies; ++i) {
-      const int chunk = lane() + i * kWarpSize;
+      const int chunk = lane_ + i * kWarpSize;
       if ((i + 1) * kWarpSize <= S::kChunks || chunk < S::kChunks) {
-        copy_async<kChunk>(stage.weights + chunk * kChunk,
-                           weights + __float_as_int(kept[kOffsets + i]));
+        copy_async<kChunk>(stage.weights + chunk * kChunk, weights_[i]);
       }
+      weights_[i] += S::kBlockBytes;
     }
-    keep(kept, 0, weights + S::kBlockBytes);
 #pragma unroll
     for (int i = 0; i < kQCopies; ++i) {
-      copy_async<kChunk>(stage.q + (lane() + i * kWarpSize) * kChunk,
-                         pointer<int8_t>(kept, kQ + 2 * i) + int64_t{column} * kBlockLen);
+      copy_async<kChunk>(stage.q + (lane_ + i * kWarpSize) * kChunk,
+                         q_[i] + int64_t{chain_.column} * kBlockLen);
     }
 #pragma unroll
     for (int i = 0; i < kScaleCopies; ++i) {
-      float* to = stage.scales + lane() + i * kWarpSize;
-      copy_async<sizeof(float)>(to, pointer<float>(kept, kScales + 2 * i) + column);
+      float* to = stage.scales + lane_ + i * kWarpSize;
+      copy_async<sizeof(float)>(to, scale_[i] + chain_.column);
       if constexpr (has_min(kType)) {
-        copy_async<sizeof(float)>(to + S::kTokens, pointer<float>(kept, kSums + 2 * i) + column);
+        copy_async<sizeof(float)>(to + S::kTokens, sum_[i] + chain_.column);
       }
     }
+    chain_.column += chains_.n_lanes;
+    if (--chain_.n_blocks == 0) chain_ = chain_after(chains_, chain_);
   }
 
  private:
   static constexpr int kWeightCopies = (S::kChunks + kWarpSize - 1) / kWarpSize;
   static constexpr int kQCopies = 2 * S::kTokens / kWarpSize;
   static constexpr int kScaleCopies = S::kTokens / kWarpSize;
-  // Where they are kept: two values a pointer, one an offset, which is that of a few panels.
-  static constexpr int kQ = 2;
-  static constexpr int kScales = kQ + 2 * kQCopies;
-  static constexpr int kSums = kScales + 2 * kScaleCopies;
-  static constexpr int kOffsets = kSums + (has_min(kType) ? 2 * kScaleCopies : 0);
 
-  __device__ static int lane() { return static_cast<int>(threadIdx.x) % kWarpSize; }
-  __device__ __forceinline__ static void keep(float (&kept)[kKept], int at, const void* pointer) {
-    const auto bits = reinterpret_cast<uint64_t>(pointer);
-    kept[at] = __int_as_float(static_cast<int>(bits));
-    kept[at + 1] = __int_as_float(static_cast<int>(bits >> 32));
-  }
-  template <class T>
-  __device__ __forceinline__ static const T* pointer(const float (&kept)[kKept], int at) {
-    return reinterpret_cast<const T*>(uint64_t{static_cast<uint32_t>(__float_as_int(kept[at]))} |
-                                      uint64_t{static_cast<uint32_t>(__float_as_int(kept[at + 1]))}
-                                          << 32);
-  }
+  const Chains& chains_;
+  const int lane_;
+  Chain chain_;  // what is left of it
+  const std::byte* weights_[kWeightCopies];
+  const int8_t* q_[kQCopies];  // of column 0, as the next ones
+  const float* scale_[kScaleCopies];
+  const float* sum_[kScaleCopies];
 };
+
+// The barrier of a step. The loader and the other warps call it from loops of their own, as often
+// as the run has blocks; the hardware counts the warps that have arrived.
+__device__ __forceinline__ void meet() { __syncthreads(); }
 
 // Adds one block of K to the sums of a warp: [row tile][token tile][4].
 template <class S, WeightType kType>
 __device__ __forceinline__ void multiply(const typename S::Stage& stage, int row_warp,
-                                         int token_warp, int lane, float (&acc)[kKept]) {
+                                         int token_warp, int lane, float (&acc)[32]) {
   struct alignas(kChunk) Eight {
     float values[8];
   };
@@ -182,47 +168,43 @@ __global__ void __launch_bounds__(kThreads, 2) tiled(const __grid_constant__ Lin
   const int first_panel = static_cast<int>(blockIdx.y) * S::kPanels;
   const Run run = run_at(p.chains, static_cast<int>(blockIdx.z));
 
-  const auto n_blocks = static_cast<unsigned>(n_blocks_of(p.chains, run));
-  const bool is_loader = warp == kTileWarps;
-
-  Chain chain = chain_at(p.chains, run.first_chain);  // of the warp's next block
-  float acc[kKept] = {};
-  const auto load = [&](unsigned b) {
-    if (b < n_blocks) {
-      Loader<S, kType>::start(chain.column, acc, ring[b % kStages]);
-      chain.column += p.chains.n_lanes;
-      if (--chain.n_blocks == 0) chain = chain_after(p.chains, chain);
+  if (warp == kTileWarps) {
+    Loader<S, kType> loader(p, run, first_panel, first_token);
+    const int n_blocks = n_blocks_of(p.chains, run);
+    for (int b = 0; b < kStages - 1; ++b) {
+      if (b < n_blocks) loader.start(ring[b]);
+      commit_copies();
     }
-    commit_copies();
-  };
-  if (is_loader) {
-    Loader<S, kType>::begin(p, run, first_panel, first_token, acc);
-    for (unsigned b = 0; b < kStages - 1; ++b) load(b);
-  }
-  PendingSums<kKept> pending;
-  int n_joined = 0;
 #pragma unroll 1
-  for (unsigned b = 0; b < n_blocks; ++b) {
-    if (is_loader) wait_for_copies<kStages - 2>();
-    __syncthreads();  // block b is there, and all warps have multiplied the block before
-    if (is_loader) {
-      load(b + kStages - 1);
-      continue;
+    for (unsigned b = 0; b < static_cast<unsigned>(n_blocks); ++b) {
+      wait_for_copies<kStages - 2>();
+      meet();
+      const unsigned next = b + kStages - 1;
+      if (next < static_cast<unsigned>(n_blocks)) loader.start(ring[next % kStages]);
+      commit_copies();
     }
-    multiply<S, kType>(ring[b % kStages], row_warp, token_warp, lane, acc);
-    if (--chain.n_blocks > 0) continue;
-    const bool is_last = n_joined + 1 == run.n_chains;
-    pending.join(n_joined++, is_last, acc);
-    if (is_last) break;
+    return;
+  }
+
+  float acc[32];
+  PendingSums<32> pending;
+  Chain chain = chain_at(p.chains, run.first_chain);
+  unsigned stage = 0;
+  for (int i = 0; i < run.n_chains; ++i, chain = chain_after(p.chains, chain)) {
 #pragma unroll
     for (float& sum : acc) sum = 0.0f;
-    chain = chain_after(p.chains, chain);
+#pragma unroll 1
+    for (int b = 0; b < chain.n_blocks; ++b) {
+      meet();
+      multiply<S, kType>(ring[stage], row_warp, token_warp, lane, acc);
+      stage = (stage + 1) % kStages;
+    }
+    pending.join(i, i + 1 == run.n_chains, acc);
   }
-  if (is_loader) return;
 
   float* out = p.out + blockIdx.z * p.out_stride;
 #pragma unroll
-  for (int i = 0; i < kKept; ++i) {
+  for (int i = 0; i < 32; ++i) {
     const int row = (first_panel + row_warp * 2 + i / 16) * kPanelRows + lane / 4 + i % 4 / 2 * 8;
     const int token = first_token + token_warp * kWarpTile + lane % 4 * 8 + i % 16 / 4 * 2 + i % 2;
     if (row >= p.n_rows || token >= p.n_tokens) continue;
