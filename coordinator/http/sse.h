@@ -8,13 +8,15 @@
 namespace lockstep::sse {
 
 inline constexpr const char* kDone = "data: [DONE]\n\n";
-inline constexpr const char* kKeepAlive = ": keep-alive\n\n";
+// Comments have no blank line behind them: to a reader that has seen an id, such as OpenAI's Python
+// client, a blank line ends an event, which would be without data.
+inline constexpr const char* kKeepAlive = ": keep-alive\n";
 
 // Appends a comment of one line, which clients skip.
 inline void append_comment(std::string_view line, std::string& out) {
   out += ": ";
   out += line;
-  out += "\n\n";
+  out += '\n';
 }
 
 // Appends `json` as one line. Some clients end a line at U+0085, U+2028 and U+2029 too (Python's

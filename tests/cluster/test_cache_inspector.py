@@ -68,7 +68,8 @@ def test_a_stream_has_its_receipt_before_its_end(served):
     connection = http.client.HTTPConnection("127.0.0.1", served.http, timeout=60)
     connection.request("POST", "/v1/completions", json.dumps(
         dict(model="m", prompt=SYSTEM, max_tokens=2, stream=True)), {"Content-Type": "application/json"})
-    *_, receipt, done = connection.getresponse().read().decode().strip().split("\n\n")
+    *_, end = connection.getresponse().read().decode().strip().split("\n\n")
+    receipt, done = end.split("\n")
     assert re.fullmatch(r": x-cache-receipt: \w+; matched=\d+; divergent=\d+.*", receipt), receipt
     assert done == "data: [DONE]"
 

@@ -76,7 +76,7 @@ def cached(answer):
 def test_answers_are_the_cpus(cpu, ranks):
     with on_gpus(ranks=ranks) as gpu:
         page = request(gpu.node_admins[0], "GET", "/metrics")[1]
-        assert 'backend="cuda:0' in page
+        assert f'backend="cuda/emulated GPU 0 x{ranks} ranks"' in page
         for prompt in (prompt_of(1), prompt_of(40)):
             expect_equal(gpu, cpu, prompt)
             expect_equal(gpu, cpu, prompt, temperature=0.9, top_p=0.9, seed=7, logprobs=3)

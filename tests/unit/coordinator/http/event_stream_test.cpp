@@ -42,7 +42,7 @@ TEST_F(EventStreamTest, SilenceIsFilledWithAComment) {
   accept("0");
   accept("1");
   EXPECT_EQ(stream_->take_text(false), "");
-  EXPECT_EQ(stream_->take_text(true), ": keep-alive\n\n");
+  EXPECT_EQ(stream_->take_text(true), ": keep-alive\n");
 }
 
 // Every line end of Python's str.splitlines(), in the text and in the message of an error.
@@ -96,7 +96,7 @@ TEST_F(EventStreamTest, TheReceiptsOfAllPromptsComeBeforeTheEnd) {
   stream_->take(done);
   EXPECT_EQ(stream_->take_text(false),
             ": x-cache-receipt: evicted; matched=16; divergent=16; evicted_seconds=3.2, "
-            "hit; matched=48; divergent=50\n\ndata: [DONE]\n\n");
+            "hit; matched=48; divergent=50\ndata: [DONE]\n\n");
 }
 
 TEST_F(EventStreamTest, ACommentNeverReplacesTheEnd) {

@@ -107,7 +107,7 @@ TEST(HttpApi, ASilentStreamIsKeptAlive) {
   client.post("/v1/chat/completions", kChatStream);
   client.read_head();
   std::string text;
-  while (text.find(": keep-alive\n\n") == std::string::npos) ASSERT_TRUE(client.read_chunk(text));
+  while (text.find(": keep-alive\n") == std::string::npos) ASSERT_TRUE(client.read_chunk(text));
 }
 
 TEST(HttpApi, SixteenStreamsAtOnceAllFinish) {

@@ -47,6 +47,7 @@ TEST(HttpApi, ADeadNodeEndsItsStreamWithAnErrorAndDone) {
   CoordinatorConfig config;
   config.node_suspect_ms = 1000;
   config.node_dead_ms = 2000;
+  config.resume_timeout_ms = 100;  // there is no other node
   CoordinatorHarness coordinator({&node}, config);
   HttpClient client(coordinator.port());
   client.post("/v1/chat/completions", kChatStream);
