@@ -173,7 +173,7 @@ class ResumingClients:
 
     @staticmethod
     def _ask(client, case):
-        got = client.generate(model="m", max_tokens=LENGTH, ignore_eos=True, timeout=60, **case)
+        got = client.generate(model="m", max_tokens=3 * LENGTH, ignore_eos=True, timeout=60, **case)
         return got.texts, got.ids, got.finish_reasons, got.usage["completion_tokens"]
 
     def start(self):
@@ -227,6 +227,7 @@ def test_a_rolling_restart_of_everything_and_a_killed_coordinator_are_not_notice
         def ready(of):
             wait_for(lambda: answers(of) and metric(of, "lockstep_coordinator_nodes",
                                                     state="ready") == 3, 60, "ready")
+        wait_for(lambda: clients.n_answers >= CLIENTS, 60, "streams under way")
         cluster.coordinator.child.kill()
         time.sleep(0.5)
         cluster.restart_coordinator()
