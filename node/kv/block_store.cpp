@@ -22,7 +22,7 @@ DeviceBuffer take(const BlockStoreShape& shape, Device& device, MemoryLedger& le
     return DeviceBuffer(device, ledger, shape.tag, bytes);
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(str("no memory for ", shape.n_blocks, " KV blocks of ",
-                        kv_bytes_per_block(shape), " bytes (", bytes, " in all)"));
+                          kv_bytes_per_block(shape), " bytes (", bytes, " in all)"));
   }
 }
 
