@@ -55,13 +55,19 @@ void InflightTable::erase(Inflight& request) {
   --n_requests_;
 }
 
-std::vector<Inflight*> InflightTable::all() {
+template <class Predicate>
+std::vector<Inflight*> InflightTable::collect(Predicate wanted) {
   std::vector<Inflight*> out;
-  out.reserve(n_requests_);
   for (const auto& [key, requests] : by_client_) {
-    for (const auto& [id, request] : requests) out.push_back(request.get());
+    for (const auto& [id, request] : requests) {
+      if (wanted(*request)) out.push_back(request.get());
+    }
   }
   return out;
+}
+
+std::vector<Inflight*> InflightTable::all() {
+  return collect([](const Inflight&) { return true; });
 }
 
 std::vector<Inflight*> InflightTable::of_client(const std::string& client_key) {
@@ -81,12 +87,14 @@ std::vector<Inflight*> InflightTable::of_node(NodeId node) {
 }
 
 std::vector<Inflight*> InflightTable::without_node() {
-  std::vector<Inflight*> out;
-  if (n_without_node() == 0) return out;
-  for (Inflight* request : all()) {
-    if (!request->node) out.push_back(request);
-  }
-  return out;
+  if (n_without_node() == 0) return {};
+  return collect([](const Inflight& request) { return !request.node; });
+}
+
+std::vector<Inflight*> InflightTable::past_limit(Clock::TimePoint now) {
+  return collect([now](const Inflight& request) {
+    return request.deadline <= now || (!request.node && *request.node_deadline <= now);
+  });
 }
 
 void InflightTable::check_invariants() const {

@@ -40,6 +40,8 @@ class InflightTable {
   std::vector<Inflight*> of_client(const std::string& client_key);
   std::vector<Inflight*> of_node(NodeId node);
   std::vector<Inflight*> without_node();
+  // The requests whose deadline, or whose node_deadline while they have no node, is over.
+  std::vector<Inflight*> past_limit(Clock::TimePoint now);
 
   size_t size() const { return n_requests_; }
   size_t n_without_node() const { return n_requests_ - by_upstream_.size(); }
@@ -47,6 +49,9 @@ class InflightTable {
   void check_invariants() const;
 
  private:
+  template <class Predicate>
+  std::vector<Inflight*> collect(Predicate wanted);
+
   std::unordered_map<std::string, std::unordered_map<std::string, std::unique_ptr<Inflight>>>
       by_client_;
   std::unordered_map<std::string, Inflight*> by_upstream_;

@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/resume_proof.h"
 #include "coordinator/requests/refusal.h"
 
 namespace lockstep {
@@ -13,7 +14,6 @@ namespace {
 constexpr int kMaxLosses = 2;
 constexpr size_t kOutputsOfProgress = 16;
 constexpr std::chrono::milliseconds kRound{100};  // between two rounds of a request without a node
-constexpr size_t kReplayedOutputs = 8;            // that a node samples again as proof, per choice
 
 constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
 
@@ -25,7 +25,7 @@ double in_seconds(std::chrono::milliseconds time) {
 uint64_t n_replayed(const Inflight& request) {
   uint64_t n = 0;
   for (const ChoiceProgress& choice : request.choices) {
-    if (!choice.finish_reason) n += std::min(choice.ids.size(), kReplayedOutputs);
+    if (!choice.finish_reason) n += std::min(choice.ids.size(), kResumeProof);
   }
   return n;
 }
@@ -252,12 +252,12 @@ void RequestLifecycle::end_without_node(Inflight& request) {
 
 void RequestLifecycle::expire() {
   const auto now = clock_.now();
-  for (Inflight* request : table_.all()) {
+  for (Inflight* request : table_.past_limit(now)) {
     if (!request->node && *request->node_deadline <= now) {
       end_without_node(*request);
-    } else if (request->deadline <= now && request->cancelled) {
+    } else if (request->cancelled) {
       end_with_error(*request, {ErrorCode::kCancelled, "cancelled", ""});
-    } else if (request->deadline <= now) {
+    } else {
       if (request->node) links_.send(*request->node, wire::Cancel{request->upstream_id});
       end_with_error(
           *request,

@@ -19,15 +19,13 @@ SEED = int(os.environ.get("LOCKSTEP_CHAOS_SEED", 20261130))
 CLIENTS = 6
 
 
-class Clients:
-    """Threads that send the cases again and again, and compare each answer with the first one."""
+class Threads:
+    """CLIENTS threads that run `self._run(argument)` until stop()."""
 
-    def __init__(self, http, seed):
-        self.http, self.n_tokens, self.n_answers = http, 0, 0
-        self.failures, self._stop, self._lock = [], False, threading.Lock()
-        self.wanted = [ask(http, path, body, False) for path, body in CASES]
-        self._threads = [threading.Thread(target=self._run, args=(random.Random(seed + i),))
-                         for i in range(CLIENTS)]
+    def __init__(self, arguments):
+        self.failures, self.n_answers = [], 0
+        self._stop, self._lock = False, threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(argument,)) for argument in arguments]
 
     def start(self):
         for thread in self._threads:
@@ -37,6 +35,15 @@ class Clients:
         self._stop = True
         for thread in self._threads:
             thread.join()
+
+
+class Clients(Threads):
+    """Threads that send the cases again and again, and compare each answer with the first one."""
+
+    def __init__(self, http, seed):
+        super().__init__(random.Random(seed + i) for i in range(CLIENTS))
+        self.http, self.n_tokens = http, 0
+        self.wanted = [ask(http, path, body, False) for path, body in CASES]
 
     def _run(self, draw):
         while not self._stop:
@@ -156,7 +163,7 @@ def check_accounts(cluster, clients):
     assert total(admin, "lockstep_coordinator_generation_tokens_total") == delivered
 
 
-class ResumingClients:
+class ResumingClients(Threads):
     """Threads that send requests again and again to two coordinators, by clients that go on at the
     other one, and compare each answer with the first one."""
 
@@ -165,25 +172,15 @@ class ResumingClients:
              dict(prompt="Stop", temperature=1.0, seed=8, stop=["ab", " e"], min_tokens=60)]
 
     def __init__(self, endpoints):
-        self.endpoints, self.failures, self.n_answers, self.n_resumed = endpoints, [], 0, 0
-        self._stop, self._lock = False, threading.Lock()
+        super().__init__(range(CLIENTS))
+        self.endpoints, self.n_resumed = endpoints, 0
         with ResumingClient(endpoints) as client:
             self.wanted = [self._ask(client, case) for case in self.CASES]
-        self._threads = [threading.Thread(target=self._run, args=(i,)) for i in range(CLIENTS)]
 
     @staticmethod
     def _ask(client, case):
         got = client.generate(model="m", max_tokens=3 * LENGTH, ignore_eos=True, timeout=60, **case)
         return got.texts, got.ids, got.finish_reasons, got.usage["completion_tokens"]
-
-    def start(self):
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self):
-        self._stop = True
-        for thread in self._threads:
-            thread.join()
 
     def _run(self, idx):
         with ResumingClient(self.endpoints, tries=20) as client:

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/fault_points.h"
+#include "common/resume_proof.h"
 
 namespace lockstep {
 namespace {

@@ -57,10 +57,6 @@ struct EmittedOutput {
   std::optional<FinishReason> finished = {};  // kStop or kLength if the choice has ended
 };
 
-// A resumed choice samples so many of its last emitted tokens again, as proof that its output goes
-// on as it began.
-inline constexpr size_t kResumeProof = 8;
-
 struct GenerationRequest {
   RequestId id{};
   std::vector<int32_t> prompt;

@@ -2,6 +2,7 @@
 // of which nothing is left to run.
 #include <gtest/gtest.h>
 
+#include "common/resume_proof.h"
 #include "tests/unit/engine/core/resume_support.h"
 
 namespace lockstep::testing {
