@@ -59,7 +59,8 @@ FEW = {
 MANY = {
     "common": ("Words of every layer, each of which stands alone: ids, units, errors, the clock.",
                "check clock error_code fault_points hash64 host_port ids load_error log machine "
-               "prefix_hash ranges result sampling_ranges seed_source units version"),
+               "prefix_hash ranges result resume_proof sampling_ranges seed_source units "
+               "version"),
     "common/service/http": ("The HTTP session of every port, its values, and the admin port.",
                             "admin_http http_guard http_message http_reply http_session url"),
     "common/threads": ("The few ways in which threads meet or are watched, one header each.",
