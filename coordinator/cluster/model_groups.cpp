@@ -17,6 +17,7 @@ void add_node(FingerprintGroup& group, const Node& node, const wire::ModelInfo& 
   group.n_ready += node.is_ready() ? 1 : 0;
   group.n_taking_work += node.takes_work() ? 1 : 0;
   group.first_joined = is_first ? node.joined : std::min(group.first_joined, node.joined);
+  if (is_first) group.block_size = node.welcome->block_size;
   group.n_slots += node.welcome->max_num_seqs;
   if (!node.welcome->max_num_queued_reqs)
     group.n_queued.reset();
@@ -59,12 +60,20 @@ const ModelGroup* find_group(const ModelGroups& groups, const std::string& model
   return found == groups.end() ? nullptr : &*found;
 }
 
+const FingerprintGroup* find_group(const ModelGroups& groups, const std::string& model,
+                                   const std::string& fingerprint) {
+  const ModelGroup* group = find_group(groups, model);
+  if (group == nullptr) return nullptr;
+  const auto& all = group->fingerprints;
+  const auto found = std::find_if(all.begin(), all.end(), [&](const FingerprintGroup& candidate) {
+    return candidate.fingerprint == fingerprint;
+  });
+  return found == all.end() ? nullptr : &*found;
+}
+
 bool is_served(const ModelGroups& groups, const std::string& model,
                const std::string& fingerprint) {
-  const ModelGroup* group = find_group(groups, model);
-  return group != nullptr &&
-         std::any_of(group->fingerprints.begin(), group->fingerprints.end(),
-                     [&](const FingerprintGroup& g) { return g.fingerprint == fingerprint; });
+  return find_group(groups, model, fingerprint) != nullptr;
 }
 
 }  // namespace lockstep

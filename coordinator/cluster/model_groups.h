@@ -21,6 +21,7 @@ struct FingerprintGroup {
   int64_t n_taking_work = 0;  // number of those nodes that are not draining
   uint64_t first_joined = 0;  // the smallest Node::joined
   wire::ModelInfo info;       // from the node with the largest max_model_len
+  int64_t block_size = 0;     // tokens per KV block, of the first node
   int64_t n_slots = 0;        // sequences that can run at once, summed over the nodes
   // Requests that may wait, summed over the nodes; absent if a node does not report the number.
   std::optional<int64_t> n_queued = 0;
@@ -39,6 +40,9 @@ using ModelGroups = std::vector<ModelGroup>;
 ModelGroups group_by_fingerprint(const NodeList& nodes);
 // nullptr when no node serves `model`.
 const ModelGroup* find_group(const ModelGroups& groups, const std::string& model);
+// nullptr when no node with this fingerprint serves `model`.
+const FingerprintGroup* find_group(const ModelGroups& groups, const std::string& model,
+                                   const std::string& fingerprint);
 // Whether a node with this fingerprint serves `model`.
 bool is_served(const ModelGroups& groups, const std::string& model, const std::string& fingerprint);
 

@@ -15,6 +15,13 @@ namespace {
 
 constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
 
+// The prompt of a generation whose client sent token ids.
+std::optional<PreparedPrompt> prompt_of_ids(const ClientRequest& request, int64_t block_size) {
+  const auto* generate = std::get_if<wire::Generate>(&request);
+  if (generate == nullptr || !generate->prompt_ids) return std::nullopt;
+  return prepare_prompt(*generate, *generate->prompt_ids, block_size);
+}
+
 // Moves what the client has of each choice out of the request.
 std::vector<ChoiceProgress> choices_of(ClientRequest& request, size_t n_choices) {
   std::vector<ChoiceProgress> choices(n_choices);
@@ -121,6 +128,8 @@ void Forwarder::dispatch(const Client& client, ClientRequest request, size_t n_c
                            ? find_group(nodes_.groups(), model_of(request))->serving().fingerprint
                            : required_fingerprint;
   entry->n_tokens_at_least = tokens_at_least(request);
+  if (const auto* group = find_group(nodes_.groups(), model_of(request), entry->fingerprint))
+    entry->prompt = prompt_of_ids(request, group->block_size);
   entry->choices = choices_of(request, n_choices);
   entry->started = clock_.now();
   entry->deadline = entry->started + config_.request_timeout;

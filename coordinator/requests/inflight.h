@@ -14,6 +14,7 @@
 #include "common/ids.h"
 #include "common/memory/byte_budget.h"
 #include "common/result.h"
+#include "coordinator/prompts/prepared_prompt.h"
 #include "coordinator/requests/client.h"
 #include "coordinator/requests/client_request.h"
 #include "coordinator/requests/request_state.h"
@@ -43,6 +44,8 @@ struct Inflight {
   std::string request_id;  // chosen by the client, unique among the client's live requests
   ClientRequest request;
   std::string fingerprint;  // only nodes with this fingerprint may run the request; constant
+  // Of a generation, once the ids of its prompt are known; it is then sent with these ids.
+  std::optional<PreparedPrompt> prompt;
 
   // The present attempt. Without a node, the request waits for one.
   std::optional<NodeId> node;

@@ -14,6 +14,7 @@ FEW = {
     "coordinator/app": "coordinator_app",
     "coordinator/index": "kv_links node_kv_status",
     "coordinator/openai": "api_routes",
+    "coordinator/prompts": "prepared_prompt",
     "coordinator/resume": "resume_key resume_tokens stream_position",
     "coordinator/route": "router",
     "kernels/cpu/elementwise": "row_ops",
