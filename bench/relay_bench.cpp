@@ -91,8 +91,11 @@ class TokenPath {
     welcome.epoch = kEpoch;
     welcome.models = {{"SmolLM2-135M-Instruct", 1, 8192}};
     nodes_.on_welcome(kNode, welcome);
-    forwarder_ = std::make_unique<Forwarder>(nodes_, Router(RoutingPolicy::kRoundRobin), links_,
-                                             clock_, probes_, ForwarderConfig{});
+    forwarder_ =
+        std::make_unique<Forwarder>(nodes_,
+                                    Router({.policy = RoutingPolicy::kRoundRobin},
+                                           {.n_nodes = nodes_.nodes().size(), .clock = clock_}),
+                                    links_, clock_, probes_, ForwarderConfig{});
     for (uint32_t i = 0; i < kStreams; ++i) {
       const OpenAiRequest request = chat_request(n_logprobs);
       sinks_.push_back(std::make_shared<StreamSink>(request));

@@ -150,6 +150,11 @@ struct CoordinatorProbes::Metrics {
                           .Name("lockstep_index_dropped_batches_total")
                           .Help("Live batches of KV events of no use to the prefix index")
                           .Register(*registry)),
+        routes(prometheus::BuildCounter()
+                   .Name("lockstep_route_decisions_total")
+                   .Help("Generation requests sent to a node, by routing policy and by why that "
+                         "node was chosen")
+                   .Register(*registry)),
         generated(counters("generation_tokens_total", "Tokens sent to clients").Add({})),
         stale(counters("stale_tokens_total", "Token messages dropped as duplicates or zombies")
                   .Add({})),
@@ -203,7 +208,7 @@ struct CoordinatorProbes::Metrics {
   Labelled<Counter> wasted, resume_refusals;
   Histogram& resume_seconds;
   prometheus::Family<Gauge>&index_blocks, &index_lag;
-  prometheus::Family<Counter>&index_resyncs, &index_dropped;
+  prometheus::Family<Counter>&index_resyncs, &index_dropped, &routes;
   Counter &generated, &stale, &false_suspicions, &lost;
   Histogram &ttft, &itl, &e2e;
 };
@@ -278,6 +283,11 @@ void CoordinatorProbes::stale_tokens_dropped() { metrics_->stale.Increment(); }
 
 void CoordinatorProbes::http_response(int status) {
   metrics_->http.Add({{"code", std::to_string(status)}}).Increment();
+}
+
+void CoordinatorProbes::route_decision(std::string_view policy, std::string_view reason) {
+  metrics_->routes.Add({{"policy", std::string(policy)}, {"reason", std::string(reason)}})
+      .Increment();
 }
 
 void CoordinatorProbes::model_fingerprints(std::string_view model, int64_t n) {

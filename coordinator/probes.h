@@ -54,6 +54,8 @@ class CoordinatorProbes {
                   uint64_t n_dropped);
   // Total number of replays and snapshots requested from the node for `cause` (a KvResyncCause).
   void index_resyncs(std::string_view node, std::string_view cause, uint64_t n);
+  // A generation request was sent to a node. `policy` is a RoutingPolicy, `reason` a RouteReason.
+  void route_decision(std::string_view policy, std::string_view reason);
   // Number of different fingerprints among the nodes that serve `model`.
   void model_fingerprints(std::string_view model, int64_t n);
 

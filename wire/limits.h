@@ -36,6 +36,7 @@ inline constexpr size_t kMaxJsonValues = kMaxValues - 1024;
 inline constexpr size_t kMaxRequestIdBytes = 128;
 inline constexpr size_t kMaxModelNameBytes = 256;
 inline constexpr size_t kMaxCacheSaltBytes = 256;
+inline constexpr size_t kMaxPromptCacheKeyBytes = 256;
 inline constexpr size_t kMaxTenantBytes = 64;
 inline constexpr IntegerRange kPriorityRange{.low = 0, .high = INT32_MAX};
 inline constexpr IntegerRange kDeadlineMsRange{.low = 1, .high = INT32_MAX};

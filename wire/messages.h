@@ -83,6 +83,10 @@ struct Generate {
   // to nodes; a coordinator refuses it from a client.
   std::vector<EmittedChoice> emitted;
   uint32_t attempt = 0;  // runs of the request before this one; repeated in Tokens::attempt
+  // For coordinators. Requests with equal keys go to the same node where that costs little; at most
+  // kMaxPromptCacheKeyBytes.
+  std::string prompt_cache_key;
+  bool return_route_receipt = false;  // fills Accepted::route_receipt
   friend bool operator==(const Generate&, const Generate&) = default;
 };
 
@@ -96,6 +100,8 @@ struct Accepted {
   // resume must repeat it: nodes of one fingerprint may have room for different lengths.
   uint64_t max_tokens = 0;
   std::string fingerprint = {};  // of the nodes that may run the request; empty from a node
+  // Why the coordinator chose the node: JSON (docs/routing.md). Set if return_route_receipt.
+  std::string route_receipt = {};
 };
 
 // A request that goes on, at any coordinator, after the client lost the connection to the one that
@@ -265,6 +271,17 @@ struct Welcome {
   std::optional<int64_t> max_num_queued_reqs = {};  // from nodes: requests that may wait at once
 };
 
+// A node's own estimate of how long an engine step takes, in milliseconds, fitted to its latest
+// steps:
+//   base + prompt_token · Σ p + prompt_context · Σ p·(c + p/2) + sequence · n + context · Σ length
+// over the chunks of prompts in the step (p tokens behind c tokens of context), and over its n
+// decoding sequences. A node sends finite values >= 0; a receiver ignores any others.
+struct StepTimes {
+  double base = 0, prompt_token = 0, prompt_context = 0, sequence = 0, context = 0;
+
+  bool operator==(const StepTimes&) const = default;
+};
+
 // A node sends a heartbeat every 250 ms to each coordinator that sent a hello. It is also a node's
 // reply to StatusRequest, then with the request's request_id. Counters only grow within an epoch.
 struct Heartbeat {
@@ -281,6 +298,11 @@ struct Heartbeat {
   // Grows with every turn of the engine loop and every band of work inside a step. It stands still
   // while the node is idle or hangs. 0 = the node does not report it.
   uint64_t progress = 0;
+  std::optional<StepTimes> step_times = std::nullopt;  // absent until enough steps have run
+  // Prompt tokens that are still to be computed, of running and waiting sequences. Tokens that are
+  // known to be cached do not count.
+  int64_t n_prompt_tokens_pending = 0;
+  int64_t n_context_tokens = 0;  // tokens of context of the sequences that decode
 
   bool operator==(const Heartbeat&) const = default;
 };

@@ -10,6 +10,7 @@ int run_chat(int argc, const char* const* argv);
 int run_complete(int argc, const char* const* argv);
 int run_status(int argc, const char* const* argv);
 int run_top(int argc, const char* const* argv);
+int run_why(int argc, const char* const* argv);
 int run_inspect(int argc, const char* const* argv);
 int run_bench(int argc, const char* const* argv);
 

@@ -15,8 +15,12 @@ Result<std::string> body_of(const std::string& answer) {
   if (!answer.starts_with("HTTP/1.") || head_end == answer.npos)
     return Error{ErrorCode::kInternal, "the answer is not HTTP", ""};
   const std::string status = answer.substr(9, 3);
-  if (status != "200") return Error{ErrorCode::kInternal, "HTTP " + status, ""};
   std::string body = answer.substr(head_end + 4);
+  if (status != "200") {
+    const std::string reason = body.substr(0, body.find('\n'));
+    return Error{ErrorCode::kInternal, str("HTTP ", status, reason.empty() ? "" : ": ", reason),
+                 ""};
+  }
   const std::string_view length = "\r\nContent-Length: ";
   const size_t found = answer.find(length);
   const bool is_cut_off =

@@ -25,6 +25,7 @@ constexpr std::array kCommands{
             "Continues a prompt, in this process or over --connect."},
     Command{"status", lockstep::run_status, "Shows what a running cluster does."},
     Command{"top", lockstep::run_top, "Shows live what a node's KV cache holds and does."},
+    Command{"why", lockstep::run_why, "Shows why a coordinator sent a request to its node."},
     Command{"inspect", lockstep::run_inspect, "Shows what a model file holds."},
     Command{"bench", lockstep::run_bench,
             "Measures the tokens per second of a model on this machine."},

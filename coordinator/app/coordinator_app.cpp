@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/service/http/admin_http.h"
 #include "coordinator/app/cluster_page.h"
+#include "coordinator/app/routes_page.h"
 #include "coordinator/app/zmq_frontend.h"
 #include "coordinator/http/http_server.h"
 #include "coordinator/openai/api_routes.h"
@@ -54,6 +55,13 @@ AdminRoutes admin_routes(const ZmqFrontend& frontend,
   routes["/v1/cluster"] = [&frontend] {
     return AdminResponse{200, "application/json",
                          cluster_page_json(*frontend.view(), frontend.kv_status())};
+  };
+  routes["/v1/routes/"].get = [&frontend](const AdminQuery& query, const AdminReply& reply) {
+    const auto id = query.find(kBelowPath);
+    const std::string request_id = id == query.end() ? "" : id->second;
+    reply([&frontend, request_id] {
+      return routes_page(request_id, frontend.routes_of(request_id));
+    });
   };
   routes["/metrics"] = [registry = std::move(registry)] {
     AdminResponse response;

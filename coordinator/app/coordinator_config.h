@@ -21,7 +21,7 @@ struct CoordinatorConfig {
   std::string zmq = "tcp://127.0.0.1:5555";
   std::string admin = "127.0.0.1:0";
   std::vector<std::string> nodes;
-  std::string policy = "round-robin";
+  std::string policy = "cost";
   std::string resume_key_file;
   std::optional<int64_t> seed;
   int64_t http_threads = 1;
@@ -51,8 +51,10 @@ struct CoordinatorConfig {
       "Address of the OpenAI API. Port 0 picks a free port, which is printed.");
     v(zmq, "zmq", "ENDPOINT", "ZeroMQ endpoint for clients. An empty endpoint opens none.");
     v.group("Routing");
-    v(policy, "policy", "round-robin|least-load",
-      "Policy that picks the node that gets a request.");
+    v(policy, "policy", "cost|least-load|p2c|round-robin|session",
+      "Policy that picks the node that gets a request: cost, where it costs the least predicted "
+      "time; least-load, where the fewest sequences run for the capacity; p2c, the less loaded of "
+      "two random nodes; round-robin, in turn; session, the same node for each session.");
     v(node_suspect_ms, "node_suspect_ms", "ms",
       "Silence of a node in ms after which new requests go to other nodes.");
     v(node_dead_ms, "node_dead_ms", "ms",

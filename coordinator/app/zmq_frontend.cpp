@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <future>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -69,13 +70,19 @@ ZmqFrontend::ZmqFrontend(ZmqFrontendConfig config, CoordinatorProbes& probes, co
       probes_(probes),
       clock_(clock),
       nodes_(config_.node_endpoints, clock_, config_.timeouts),
-      forwarder_(nodes_, Router(config_.policy), *this, clock_, probes_, config_.forwarder),
+      kv_links_(config_.node_endpoints, context_, loop_, clock_, probes_),
+      forwarder_(nodes_,
+                 Router({.policy = config_.policy, .seed = std::random_device()()},
+                        {.n_nodes = config_.node_endpoints.size(),
+                         .clock = clock_,
+                         .cached = &kv_links_,
+                         .log = &route_log_}),
+                 *this, clock_, probes_, config_.forwarder),
       dispatcher_(forwarder_, resume_tokens_, [this] { return present_view(); }),
       unreached_(
           kUnreached / kTick,
           [](const std::string& endpoint) { return why_unreached(endpoint, kConnectTimeout); },
           run_on_own_thread),
-      kv_links_(config_.node_endpoints, context_, loop_, clock_, probes_),
       view_(std::make_shared<ClusterView>()) {}
 
 ZmqFrontend::~ZmqFrontend() { stop(); }

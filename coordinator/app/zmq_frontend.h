@@ -52,6 +52,10 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   const ResumeTokens& resume_tokens() const override { return resume_tokens_; }
   // How well the prefix index follows each node. [n_nodes], by NodeId. Any thread.
   std::vector<NodeKvStatus> kv_status() const { return kv_links_.status(); }
+  // The latest routing decisions about a request. Any thread.
+  std::vector<RouteDecision> routes_of(std::string_view request_id) const {
+    return route_log_.find(request_id);
+  }
   // started(): the I/O thread has begun its work. alive(): it has run its timer within the last
   // kHungAfter, or has not begun yet. Any thread.
   bool started() const { return last_tick_.load() != Clock::TimePoint{}; }
@@ -99,9 +103,11 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   CoordinatorProbes& probes_;
   const Clock& clock_;
   std::string zmq_endpoint_;
+  RouteLog route_log_;
   // I/O thread; the owner's thread while the I/O thread does not run
   wire::Context context_;
   NodeTable nodes_;
+  KvLinks kv_links_;
   Forwarder forwarder_;
   RequestDispatcher dispatcher_;
   std::vector<wire::ZmqLoop::SocketId> node_sockets_;  // [n_nodes]
@@ -110,7 +116,6 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   std::vector<std::string> unreachable_;
   FingerprintWatch fingerprints_;
   UnreachedNodes unreached_;
-  KvLinks kv_links_;
   uint64_t published_version_ = 0;     // the node table's version() in view_
   uint64_t published_membership_ = 0;  // its membership() in the log and the gauges
   std::atomic<bool> draining_{false};

@@ -15,7 +15,7 @@ namespace lockstep {
 struct ZmqFrontendConfig {
   std::string zmq_endpoint;  // endpoint of the ROUTER for clients; empty = no ZeroMQ clients
   std::vector<std::string> node_endpoints;
-  RoutingPolicy policy = RoutingPolicy::kRoundRobin;
+  RoutingPolicy policy = RoutingPolicy::kCost;
   NodeTimeouts timeouts;
   ForwarderConfig forwarder;
   ResumeKey resume_key = ResumeKey::random();

@@ -1,5 +1,6 @@
 #include "coordinator/index/kv_links.h"
 
+#include <algorithm>
 #include <random>
 
 namespace lockstep {
@@ -31,6 +32,15 @@ void KvLinks::tick() {
   for (NodeKvLink& link : links_) link.poll();
   if (index_.needs_sweep()) index_.sweep(kTablesPerTick);
   if (++n_ticks_ % kTicksPerReport == 0) publish();
+}
+
+void KvLinks::match(std::span<const uint64_t> chain, std::span<uint32_t> n_blocks) const {
+  constexpr uint32_t kResolution = 8;
+  const KvBlockIndex::Matches matches = index_.match(chain, ~SlotMask{0}, kResolution);
+  for (size_t node = 0; node < links_.size(); ++node) {
+    const std::optional<IndexSlot> slot = links_[node].mirror().slot();
+    if (slot) n_blocks[node] = std::max(n_blocks[node], matches[static_cast<size_t>(*slot)]);
+  }
 }
 
 // published_ is written on this thread only, so it is read here without the lock.

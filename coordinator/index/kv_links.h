@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,11 @@
 #include "coordinator/index/node_kv_link.h"
 #include "coordinator/index/node_kv_status.h"
 #include "coordinator/probes.h"
+#include "coordinator/route/cached_prefixes.h"
 
 namespace lockstep {
 
-class KvLinks {
+class KvLinks final : public CachedPrefixes {
  public:
   // `endpoints`: of the nodes in the settings, by NodeId. The references must outlive the links,
   // but for the loop.
@@ -32,6 +34,7 @@ class KvLinks {
   void tick();
 
   const KvBlockIndex& index() const { return index_; }
+  void match(std::span<const uint64_t> chain, std::span<uint32_t> n_blocks) const override;
   // The slot with the node's blocks; nullopt: nothing is known of the node.
   std::optional<IndexSlot> slot(NodeId node) const { return links_[raw(node)].mirror().slot(); }
 

@@ -6,6 +6,7 @@
 #include "coordinator/http/http_error.h"
 #include "coordinator/openai/cache_receipts.h"
 #include "coordinator/openai/event_stream.h"
+#include "coordinator/openai/route_headers.h"
 
 namespace lockstep {
 namespace {
@@ -39,7 +40,7 @@ HttpHeaders GenerateHandler::headers(const Resumption& resumption) const {
 // Moves the prompts to the cluster, because they are long. `request` keeps everything that the
 // response needs.
 bool GenerateHandler::submit(OpenAiRequest& request, const std::string& required_fingerprint,
-                             const std::string& client_key, const Queue& queue) {
+                             const Client& client) {
   std::vector<wire::Generate> prompts;
   prompts.reserve(request.prompts.size());
   for (wire::Generate& kept : request.prompts) {
@@ -52,7 +53,7 @@ bool GenerateHandler::submit(OpenAiRequest& request, const std::string& required
     sent.prompt_ids = std::move(ids);
     sent.messages = std::move(messages);
   }
-  return cluster_.submit({client_key, queue}, std::move(prompts), required_fingerprint);
+  return cluster_.submit(client, std::move(prompts), required_fingerprint);
 }
 
 asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpRequest& request,
@@ -63,6 +64,11 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpReque
   request.drop_body();
   if (!parsed) {
     HttpResponse refusal = error_response(parsed.error());
+    co_await reply.send(std::move(refusal));
+    co_return;
+  }
+  if (const Status routed = read_route_headers(request, *parsed); !routed) {
+    HttpResponse refusal = error_response(routed.error());
     co_await reply.send(std::move(refusal));
     co_return;
   }
@@ -81,7 +87,8 @@ asio::awaitable<void> GenerateHandler::handle(OpenAiEndpoint endpoint, HttpReque
   const std::string client_key = ids_.make("http:");
   const auto queue = std::make_shared<ReplyQueue>(reply.executor());
   CancelOnExit guard(cluster_, client_key);
-  if (!submit(*parsed, resumption->required_fingerprint(), client_key, queue)) {
+  const Client client{.key = client_key, .replies = queue, .trace_id = request.request_id};
+  if (!submit(*parsed, resumption->required_fingerprint(), client)) {
     HttpResponse refusal =
         error_response({ErrorCode::kOverloaded, "too many requests are waiting", ""});
     co_await reply.send(std::move(refusal));
@@ -103,6 +110,7 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
                                                     HttpReply& reply) {
   WholeAnswer answer(request, resumption.header(request.endpoint));
   CacheReceipts receipts;
+  RouteReceipts routes;
   HttpResponse response;
   while (!answer.complete()) {
     const WaitResult waited = co_await queue->wait(keep_alive_);
@@ -111,6 +119,7 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
       if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
         answer.accepted(prompt_index(accepted->request_id), *accepted);
         resumption.take(*accepted);
+        routes.take(*accepted);
         response.headers = headers(resumption);
       } else if (const auto* tokens = std::get_if<wire::Tokens>(&message)) {
         answer.tokens(prompt_index(tokens->request_id), *tokens);
@@ -125,6 +134,7 @@ asio::awaitable<bool> GenerateHandler::answer_whole(const OpenAiRequest& request
     }
   }
   response.body = answer.body();
+  routes.add_to(response.headers);
   std::string receipt = receipts.text();
   if (!receipt.empty()) response.headers.emplace_back("X-Cache-Receipt", std::move(receipt));
   co_await reply.send(std::move(response));
@@ -137,12 +147,16 @@ asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& reques
                                                      Resumption resumption, Queue queue,
                                                      HttpReply& reply) {
   EventStream stream(request, resumption.header(request.endpoint), resumption.position);
+  RouteReceipts routes;
   bool begun = false;
   while (!stream.over()) {
     const WaitResult waited = co_await queue->wait(keep_alive_);
     if (waited == WaitResult::kClientGone) co_return false;
     for (const wire::Message& message : queue->take()) {
-      if (const auto* accepted = std::get_if<wire::Accepted>(&message)) resumption.take(*accepted);
+      if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
+        resumption.take(*accepted);
+        routes.take(*accepted);
+      }
       stream.take(message);
     }
     if (!begun && !stream.accepted()) {
@@ -152,8 +166,9 @@ asio::awaitable<bool> GenerateHandler::answer_stream(const OpenAiRequest& reques
       co_return false;
     }
     if (!begun) {
-      HttpHeaders with_token = headers(resumption);
-      begun = co_await reply.begin_events(std::move(with_token));
+      HttpHeaders first = headers(resumption);
+      routes.add_to(first);
+      begun = co_await reply.begin_events(std::move(first));
       if (!begun) co_return false;
     }
     std::string text = stream.take_text(waited == WaitResult::kTimeout);

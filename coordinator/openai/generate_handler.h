@@ -31,7 +31,7 @@ class GenerateHandler {
   using Queue = std::shared_ptr<ReplyQueue>;
 
   bool submit(OpenAiRequest& request, const std::string& required_fingerprint,
-              const std::string& client_key, const Queue& queue);
+              const Client& client);
   // The headers of a response whose prompts are accepted: its seed and its resume token.
   HttpHeaders headers(const Resumption& resumption) const;
   boost::asio::awaitable<bool> answer_whole(const OpenAiRequest& request, Resumption resumption,

@@ -77,6 +77,7 @@ void read_output(FieldReader& fields, wire::Generate& out) {
   fields.field("skip_special_tokens", out.skip_special_tokens);
   fields.field("cache_prompt", out.cache_prompt);
   fields.field("cache_salt", out.cache_salt, wire::kMaxCacheSaltBytes);
+  fields.field("prompt_cache_key", out.prompt_cache_key, wire::kMaxPromptCacheKeyBytes);
   fields.field("return_token_ids", out.return_token_ids);
 }
 

@@ -49,6 +49,7 @@ bool AttemptSender::send(Inflight& request) {
       continue;
     }
     ++n_sent_;
+    placement_.sent(request);
     const uint64_t epoch = nodes_.node(*chosen).welcome->epoch;
     request.tried.push_back({*chosen, epoch});
     table_.begin_attempt(request, *chosen, epoch, std::move(upstream_id));

@@ -19,6 +19,9 @@ class ReplySink {
 struct Client {
   std::string key;  // unique among this coordinator's clients; request ids are unique per key
   std::shared_ptr<ReplySink> replies;
+  // Of an HTTP request: its X-Request-Id, under which its routes are logged. Empty: a ZeroMQ
+  // client, whose request ids are used.
+  std::string trace_id = {};
 };
 
 }  // namespace lockstep

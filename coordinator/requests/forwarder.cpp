@@ -210,6 +210,7 @@ void Forwarder::on_accepted(Inflight& request, wire::Accepted message) {
   request.announced = true;
   message.request_id = request.request_id;
   message.fingerprint = request.fingerprint;
+  message.route_receipt = std::move(request.route_receipt);
   request.client.replies->deliver(std::move(message));
 }
 

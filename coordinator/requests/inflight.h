@@ -61,6 +61,7 @@ struct Inflight {
   // the length does not matter.
   int64_t n_tokens_at_least = 0;
   bool refused_as_too_long = false;  // a node refused the length and raised n_tokens_at_least
+  std::string route_receipt;         // of the last attempt, if the client wants it
   std::optional<Error> refusal;      // sent to the client if no other node takes the request
 
   bool accepted = false;   // some node accepted the request

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 #include <variant>
+
+#include "coordinator/requests/route_request.h"
 
 namespace lockstep {
 namespace {
@@ -23,18 +27,20 @@ int64_t prompt_tokens_at_least(const wire::Generate& request) {
   return std::max<int64_t>(1, static_cast<int64_t>(n_bytes) / kLongestTokenBytes);
 }
 
-RouteKey key_of(const Inflight& request) {
-  constexpr std::array kKinds = {RouteKind::kGenerate, RouteKind::kTokenize,
-                                 RouteKind::kDetokenize};
-  return {model_of(request.request), kKinds[request.request.index()]};
-}
-
 // Maximum of prompt and output tokens of one sequence at the node.
 int64_t most_tokens(const Node& node, const std::string& model) {
   const wire::ModelInfo* info = node.find_model(model);
   const auto context = info == nullptr ? 0 : static_cast<int64_t>(info->max_model_len);
   const int64_t pool = node.welcome->n_kv_blocks * node.welcome->block_size;
   return pool > 0 ? std::min(context, pool) : context;
+}
+
+bool is_usable(const std::optional<wire::StepTimes>& times) {
+  if (!times) return false;
+  const std::array terms = {times->base, times->prompt_token, times->prompt_context,
+                            times->sequence, times->context};
+  return std::all_of(terms.begin(), terms.end(),
+                     [](double ms) { return std::isfinite(ms) && ms >= 0; });
 }
 
 template <class T>
@@ -52,9 +58,11 @@ int64_t tokens_at_least(const ClientRequest& request) {
   return prompt_tokens_at_least(*generate) + n_output;
 }
 
-Placement::Placement(const NodeTable& nodes, const InflightTable& requests, Router router)
+Placement::Placement(const NodeTable& nodes, const InflightTable& requests, Router router,
+                     CoordinatorProbes& probes)
     : nodes_(nodes),
       requests_(requests),
+      probes_(probes),
       router_(std::move(router)),
       n_foreign_(nodes.nodes().size(), 0) {}
 
@@ -65,6 +73,19 @@ bool Placement::may_run(const Node& node, const Inflight& request) const {
 
 bool Placement::has_room(const Node& node, const Inflight& request) const {
   return request.n_tokens_at_least <= most_tokens(node, model_of(request.request));
+}
+
+RouteCandidate Placement::candidate(const Node& node) const {
+  const wire::Heartbeat& load = node.load;
+  const auto n_prompt = static_cast<double>(load.n_prompt_tokens);
+  return {.node = node.id,
+          .endpoint = node.endpoint,
+          .n_sequences = n_foreign_[raw(node.id)] + requests_.n_choices(node.id),
+          .capacity = node.welcome->max_num_seqs,
+          .step_times = is_usable(load.step_times) ? load.step_times : std::nullopt,
+          .n_context_tokens = load.n_context_tokens,
+          .n_blocks_free = load.n_blocks_free,
+          .reuse = n_prompt > 0 ? static_cast<double>(load.n_cached_tokens) / n_prompt : 0};
 }
 
 std::optional<NodeId> Placement::choose(const Inflight& request,
@@ -84,15 +105,34 @@ std::optional<NodeId> Placement::choose(const Inflight& request,
     const Preference preference = node->stalled                        ? kStalled
                                   : node->state == NodeState::kSuspect ? kSuspect
                                                                        : kReady;
-    candidates[preference].push_back(
-        {.node = node->id,
-         .n_sequences = n_foreign_[raw(node->id)] + requests_.n_choices(node->id),
-         .capacity = node->welcome->max_num_seqs});
+    candidates[preference].push_back(candidate(*node));
   }
-  for (const auto& preferred : candidates) {
-    if (!preferred.empty()) return router_.pick(key_of(request), preferred);
+  for (auto& preferred : candidates) {
+    if (preferred.empty()) continue;
+    candidates_ = std::move(preferred);
+    asked_ = route_request(request);
+    return router_.pick(asked_, candidates_);
   }
   return std::nullopt;
+}
+
+void Placement::sent(Inflight& request) {
+  const auto* generate = std::get_if<wire::Generate>(&request.request);
+  if (generate == nullptr) return;
+  const bool is_http = !request.client.trace_id.empty();
+  const RouteDecision& decision =
+      router_.sent(asked_, candidates_,
+                   {.request_id = is_http ? request.client.trace_id : request.request_id,
+                    .prompt = is_http ? request.request_id : "",
+                    .attempt = request.n_attempts});
+  probes_.route_decision(to_string(decision.policy), to_string(decision.reason));
+  if (generate->return_route_receipt) request.route_receipt = route_receipt(decision);
+}
+
+void Placement::on_outputs(const Inflight& request) {
+  for (const ChoiceProgress& choice : request.choices) {
+    if (choice.finish_reason) router_.on_outputs(choice.ids.size());
+  }
 }
 
 void Placement::record_too_long(Inflight& request, NodeId node) const {
@@ -105,6 +145,12 @@ void Placement::on_heartbeat(NodeId node) {
   const wire::Heartbeat& load = nodes_.node(node).load;
   n_foreign_[raw(node)] =
       std::max<int64_t>(0, load.n_running + load.n_waiting - requests_.n_choices(node));
+  router_.on_heartbeat(node, load.n_prompt_tokens_pending);
+}
+
+void Placement::on_node_lost(NodeId node) {
+  n_foreign_[raw(node)] = 0;
+  router_.on_node_lost(node);
 }
 
 }  // namespace lockstep

@@ -41,7 +41,7 @@ RequestLifecycle::RequestLifecycle(const NodeTable& nodes, Router router, NodeLi
       probes_(probes),
       config_(config),
       table_(nodes.nodes().size()),
-      placement_(nodes, table_, std::move(router)),
+      placement_(nodes, table_, std::move(router), probes),
       sender_(nodes, table_, placement_, links, clock) {}
 
 bool RequestLifecycle::begin(std::unique_ptr<Inflight> request) {
@@ -213,6 +213,7 @@ void RequestLifecycle::finish(Inflight& request, std::string_view outcome,
                              : outcome == kCancelled ? "abandoned"
                                                      : "failed");
   probes_.request_finished(outcome, to_string(request.state), clock_.now() - request.started);
+  if (!is_error) placement_.on_outputs(request);
   give_up_attempt(request, Waste::kEnded);
   request.state = RequestState::kEnded;
   table_.erase(request);

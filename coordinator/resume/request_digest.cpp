@@ -13,9 +13,17 @@
 namespace lockstep {
 namespace {
 
-constexpr std::array<std::string_view, 9> kLeftOut = {
-    "seed",   "emitted",  "attempt",     "cache_prompt",   "cache_salt",
-    "tenant", "priority", "deadline_ms", "cache_retention"};
+constexpr std::array<std::string_view, 11> kLeftOut = {"seed",
+                                                       "emitted",
+                                                       "attempt",
+                                                       "cache_prompt",
+                                                       "cache_salt",
+                                                       "tenant",
+                                                       "priority",
+                                                       "deadline_ms",
+                                                       "cache_retention",
+                                                       "prompt_cache_key",
+                                                       "return_route_receipt"};
 
 bool is_left_out(std::string_view name) {
   return std::find(kLeftOut.begin(), kLeftOut.end(), name) != kLeftOut.end();

@@ -1,55 +1,100 @@
-// Router: picks one of the candidate nodes by the routing policy. The only state is the round-robin
-// position. Each pair of model and request kind has its own position, so that requests for other
-// models do not move it. I/O thread only: the thread that owns all ZeroMQ sockets.
+// Router: picks one of the candidate nodes by the routing policy. docs/routing.md describes the
+// policies. Only generation requests have a cost: tokenize and detokenize take turns, whatever the
+// policy, except under least-load and p2c. I/O thread only: the thread that owns all ZeroMQ
+// sockets.
+//
+//   pick()  chooses
+//   sent()  the chosen node got the request: its load grows at once, and the decision is logged
 #pragma once
 
-#include <compare>
-#include <cstdint>
 #include <map>
 #include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "common/ids.h"
-#include "common/result.h"
+#include "common/clock.h"
+#include "coordinator/route/cached_prefixes.h"
+#include "coordinator/route/pending_prompts.h"
+#include "coordinator/route/recent_prefixes.h"
+#include "coordinator/route/route_log.h"
 
 namespace lockstep {
 
-enum class RoutingPolicy { kRoundRobin, kLeastLoad };
-
-// "round-robin" or "least-load".
-Result<RoutingPolicy> routing_policy_from_string(std::string_view name);
-
-struct RouteCandidate {
-  NodeId node{};
-  // Choices that this node runs or queues, as far as known. Those of other coordinators come from
-  // the node's last heartbeat. Those of this coordinator are counted at dispatch, so that a burst
-  // between two heartbeats is spread.
-  int64_t n_sequences = 0;
-  int64_t capacity = 1;  // max_num_seqs
+struct RouterConfig {
+  RoutingPolicy policy = RoutingPolicy::kCost;
+  uint64_t seed = 0;  // of the random choices of p2c
 };
 
-enum class RouteKind { kGenerate, kTokenize, kDetokenize };
+// The affinity of requests that name the same session, or begin with the same text.
+uint64_t route_affinity(std::string_view name);
 
-// Requests with equal keys share one round-robin position.
-struct RouteKey {
-  std::string model;  // a model that some node serves
-  RouteKind kind = RouteKind::kGenerate;
+// What a router works with; each must outlive it.
+struct RouterParts {
+  size_t n_nodes = 0;
+  const Clock& clock;
+  const CachedPrefixes* cached = nullptr;  // null: nothing is known of the nodes' caches
+  RouteLog* log = nullptr;                 // null: decisions are not kept
+};
 
-  auto operator<=>(const RouteKey&) const = default;
+// How a decision is found in the log: the first three members of RouteDecision.
+struct RouteName {
+  std::string request_id, prompt;
+  uint32_t attempt = 0;
 };
 
 class Router {
  public:
-  explicit Router(RoutingPolicy policy) : policy_(policy) {}
+  // Costs that differ by no more than this, or by this share of the lowest, count as equal.
+  static constexpr double kTieMs = 2, kTieShare = 0.05;
 
-  // `candidates` are in ascending order of node. Returns nullopt when there are none.
-  std::optional<NodeId> pick(const RouteKey& key, const std::vector<RouteCandidate>& candidates);
+  Router(const RouterConfig& config, const RouterParts& parts);
+
+  // `candidates` are in ascending order of node; pick() fills in what their comments say. Returns
+  // nullopt when there are none.
+  std::optional<NodeId> pick(const RouteRequest& request, std::vector<RouteCandidate>& candidates);
+  // The node of the last pick() got the generation request. The first two arguments are those of
+  // that call. The decision is valid until the next call.
+  const RouteDecision& sent(const RouteRequest& request,
+                            const std::vector<RouteCandidate>& candidates, RouteName name);
+  RouteReason reason() const { return reason_; }  // of the last pick()
+
+  void on_heartbeat(NodeId node, int64_t n_pending_tokens);
+  void on_node_lost(NodeId node);
+  // A choice ended after so many outputs.
+  void on_outputs(size_t n_outputs);
+
+  // Output tokens of one choice of the request, as far as they can be expected: the mean of the
+  // latest choices, or the request's limit.
+  double expected_outputs(const RouteRequest& request) const;
 
  private:
-  const RoutingPolicy policy_;
+  using Candidates = std::vector<RouteCandidate>;
+
+  size_t pick_index(const RouteRequest& request, Candidates& candidates);
+  size_t pick_in_turn(const RouteRequest& request, const Candidates& candidates, bool by_load);
+  size_t pick_of_two(const Candidates& candidates);
+  size_t pick_by_cost(const RouteRequest& request, Candidates& candidates);
+  void predict(const RouteRequest& request, Candidates& candidates);
+  void look_up_prefixes(const RouteRequest& request, Candidates& candidates);
+  RouteReason reason_of(size_t chosen, size_t n_equal, const Candidates& candidates) const;
+  RoutingPolicy policy_of(const RouteRequest& request) const;
+  void describe(const RouteRequest& request, const Candidates& candidates);
+
+  const RouterConfig config_;
+  const RouterParts parts_;
   std::map<RouteKey, NodeId> last_;  // node that got the key's last request
+  std::minstd_rand random_;
+  PendingPrompts pending_;
+  RecentPrefixes recent_;
+  double mean_outputs_ = 128;
+  // Of the last pick().
+  size_t chosen_ = 0;
+  RouteReason reason_ = RouteReason::kOnlyCandidate;
+  std::vector<RouteCost> costs_;    // by candidate
+  std::vector<uint32_t> n_blocks_;  // [n_nodes]
+  RouteDecision decision_;          // of the last sent()
 };
 
 }  // namespace lockstep

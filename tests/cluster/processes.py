@@ -123,23 +123,27 @@ def answers(port, path="/readyz"):
 
 
 class Cluster:
-    """A coordinator with its nodes. Attributes: http, zmq, admin, nodes, node_admins."""
+    """A coordinator with its nodes. Attributes: http, zmq, admin, nodes, node_admins, endpoints."""
 
     def __init__(self, model, nodes=1, node_flags=(), coordinator_flags=("--seed", "1"),
-                 node_env=(), link=lambda port: port):
-        """link(port of a node): the port at which the coordinator connects to the node."""
+                 node_env=(), link=lambda port: port, events=False):
+        """link(port of a node): the port at which the coordinator connects to the node.
+        events: the nodes publish KV events."""
         self.http, self.admin = free_port(), free_port()
         self.zmq = f"tcp://127.0.0.1:{free_port()}"
-        self.nodes, self.node_admins, links = [], [], []
+        self.nodes, self.node_admins, self.endpoints, links = [], [], [], []
         self.node_commands, self.node_env = [], node_env
         for _ in range(nodes):
             port, admin = free_port(), free_port()
+            published = ("--events", f"tcp://127.0.0.1:{free_port()}", "--events-replay",
+                         f"tcp://127.0.0.1:{free_port()}") if events else ()
             self.node_admins.append(admin)
             self.node_commands.append((BIN / "lockstep-node", model, "--listen",
                                        f"tcp://127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
-                                       "--served-model-name", "m", *node_flags))
+                                       "--served-model-name", "m", *published, *node_flags))
             self.nodes.append(Process(*self.node_commands[-1], env=node_env))
-            links += ["--node", f"tcp://127.0.0.1:{link(port)}"]
+            self.endpoints.append(f"tcp://127.0.0.1:{link(port)}")
+            links += ["--node", self.endpoints[-1]]
         self.coordinator_command = (BIN / "lockstep-coordinator", "--http", f"127.0.0.1:{self.http}",
                                     "--zmq", self.zmq, "--admin", f"127.0.0.1:{self.admin}", *links,
                                     *coordinator_flags)

@@ -21,26 +21,11 @@ def cluster_page(admin):
 
 
 class EventCluster(Cluster):
-    """Two nodes that publish KV events, each on ports of its own."""
+    """Two nodes that publish KV events."""
 
     def __init__(self):
-        self.http, self.admin = free_port(), free_port()
-        self.nodes, self.node_admins, self.node_commands, self.node_env = [], [], [], ()
-        self.endpoints = []
-        for _ in range(2):
-            self.add_node()
-        self.coordinator = self.start_coordinator(self.http, self.admin)
-
-    def add_node(self):
-        port, admin, events, replay = (free_port() for _ in range(4))
-        self.endpoints.append(f"tcp://127.0.0.1:{port}")
-        self.node_admins.append(admin)
-        self.node_commands.append((
-            BIN / "lockstep-node", MODEL, "--listen", self.endpoints[-1], "--admin",
-            f"127.0.0.1:{admin}", "--served-model-name", "m", "--max-model-len", "256",
-            "--num-kv-blocks", str(N_BLOCKS), "--events", f"tcp://127.0.0.1:{events}",
-            "--events-replay", f"tcp://127.0.0.1:{replay}"))
-        self.nodes.append(Process(*self.node_commands[-1]))
+        super().__init__(MODEL, nodes=2, events=True, node_flags=(
+            "--max-model-len", "256", "--num-kv-blocks", str(N_BLOCKS)))
 
     def start_coordinator(self, http, admin):
         links = [flag for endpoint in self.endpoints for flag in ("--node", endpoint)]

@@ -16,7 +16,7 @@ FEW = {
     "coordinator/openai": "api_routes",
     "coordinator/prompts": "prepared_prompt",
     "coordinator/resume": "resume_key resume_tokens stream_position",
-    "coordinator/route": "router",
+    "coordinator/route": "cached_prefixes route_log router",
     "kernels/cpu/elementwise": "row_ops",
     "kernels/cpu/linear": "linear partials_tree",
     "kernels/cpu/team": "float_mode thread_team",

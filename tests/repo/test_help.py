@@ -12,7 +12,7 @@ import configuration_page
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["LOCKSTEP_BIN"])
-COMMANDS = ("serve", "chat", "complete", "status", "top", "inspect", "bench")
+COMMANDS = ("serve", "chat", "complete", "status", "top", "why", "inspect", "bench")
 PROGRAMS = [("lockstep-node",), ("lockstep-coordinator",)] + [("lockstep", c) for c in COMMANDS]
 CONFIGS = sorted([*ROOT.glob("configs/*.yaml"), *ROOT.glob("deploy/k8s/base/config/*.yaml")])
 # A sentence that begins so continues the name of its setting instead of naming a subject.

@@ -18,6 +18,12 @@
 
 namespace lockstep::testing {
 
+// Settings with which the nodes get requests in turn, so that a test knows which one comes next.
+inline CoordinatorConfig in_turn(CoordinatorConfig config = {}) {
+  config.policy = "round-robin";
+  return config;
+}
+
 class CoordinatorHarness {
  public:
   explicit CoordinatorHarness(const std::vector<FakeNode*>& nodes, CoordinatorConfig config = {}) {

@@ -41,6 +41,8 @@ template <>
 Status check(const Generate& m) {
   TRY([[maybe_unused]] const Ok salt, at_most("cache_salt", m.cache_salt, kMaxCacheSaltBytes));
   TRY([[maybe_unused]] const Ok tenant, at_most("tenant", m.tenant, kMaxTenantBytes));
+  TRY([[maybe_unused]] const Ok key,
+      at_most("prompt_cache_key", m.prompt_cache_key, kMaxPromptCacheKeyBytes));
   return exactly_one(m.prompt_text || m.prompt_ids, m.messages.has_value());
 }
 template <>

@@ -78,6 +78,8 @@ struct Fields<Generate> {
     v.field("return_token_ids", m.return_token_ids);
     v.field("logprobs", m.logprobs);
     v.field("add_special_tokens", m.add_special_tokens);
+    v.field("prompt_cache_key", m.prompt_cache_key);
+    v.field("return_route_receipt", m.return_route_receipt);
     v.field("emitted", m.emitted);
     v.field("attempt", m.attempt);
   }
@@ -104,6 +106,7 @@ struct Fields<Accepted> {
     v.required("prompt_tokens", m.prompt_tokens);
     v.field("max_tokens", m.max_tokens);
     v.field("fingerprint", m.fingerprint);
+    v.field("route_receipt", m.route_receipt);
   }
 };
 
@@ -326,6 +329,18 @@ struct Fields<Welcome> {
 };
 
 template <>
+struct Fields<StepTimes> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.required("base", m.base);
+    v.required("prompt_token", m.prompt_token);
+    v.required("prompt_context", m.prompt_context);
+    v.required("sequence", m.sequence);
+    v.required("context", m.context);
+  }
+};
+
+template <>
 struct Fields<Heartbeat> {
   template <class V, class M>
   static void visit(V& v, M& m) {
@@ -344,6 +359,9 @@ struct Fields<Heartbeat> {
     v.field("draining", m.draining);
     v.field("kv_seq", m.kv_seq);
     v.field("kv_digest", m.kv_digest);
+    v.field("step_times", m.step_times);
+    v.field("n_prompt_tokens_pending", m.n_prompt_tokens_pending);
+    v.field("n_context_tokens", m.n_context_tokens);
     v.field("progress", m.progress);
   }
 };

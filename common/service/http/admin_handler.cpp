@@ -103,20 +103,29 @@ AdminHandler::AdminHandler(asio::io_context& io, AdminRoutes routes,
     : io_(io), routes_(std::move(routes)), jobs_(std::move(jobs)) {}
 
 asio::awaitable<void> AdminHandler::handle(HttpRequest& request, HttpReply& reply) {
-  const auto found = routes_.find(request.path);
+  std::string_view below;
+  auto found = routes_.find(request.path);
+  if (found == routes_.end()) {
+    const size_t folder_size = request.path.rfind('/') + 1;
+    below = std::string_view(request.path).substr(folder_size);
+    if (!below.empty()) found = routes_.find(request.path.substr(0, folder_size));
+  }
   HttpResponse response = to_http({404, "text/plain", "not found\n"});
-  if (found != routes_.end()) response = co_await answer(found->second, request);
+  if (found != routes_.end()) response = co_await answer(found->second, request, below);
   co_await reply.send(std::move(response));
 }
 
 asio::awaitable<HttpResponse> AdminHandler::answer(const AdminRoute& route,
-                                                   const HttpRequest& request) {
+                                                   const HttpRequest& request,
+                                                   std::string_view below) {
   const bool is_get = request.method == "GET";  // also HEAD
   const bool is_post = request.method == "POST";
   if (is_get && route.probe) co_return to_http(probe(route.probe));
   const AdminVerb& verb = is_post ? route.post : route.get;
   if (!verb || !(is_get || is_post)) co_return method_not_allowed(route);
   AdminQuery query = parse_query(request.query);
+  if (request.path.ends_with('/')) query.erase(kBelowPath);
+  if (!below.empty()) query.insert_or_assign(kBelowPath, percent_decode(below));
   AdminResponse answer = co_await call(route, verb, std::move(query));
   co_return to_http(std::move(answer));
 }

@@ -5,6 +5,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <memory>
+#include <string_view>
 
 #include "common/service/http/admin_call.h"
 #include "common/service/http/admin_http.h"
@@ -24,7 +25,8 @@ class AdminHandler {
   boost::asio::awaitable<void> handle(HttpRequest& request, HttpReply& reply);
 
  private:
-  boost::asio::awaitable<HttpResponse> answer(const AdminRoute& route, const HttpRequest& request);
+  boost::asio::awaitable<HttpResponse> answer(const AdminRoute& route, const HttpRequest& request,
+                                              std::string_view below);
   boost::asio::awaitable<AdminResponse> call(const AdminRoute& route, const AdminVerb& verb,
                                              AdminQuery query);
 

@@ -54,7 +54,10 @@ struct AdminRoute {
   // only reads atomics.
   std::function<bool()> probe;
 };
-using AdminRoutes = std::map<std::string, AdminRoute, std::less<>>;  // "/metrics" -> route
+// "/metrics" -> route. A path that ends in '/' is the route of every path below it that has none of
+// its own; its verb finds what follows the path, decoded, in the query under kBelowPath.
+using AdminRoutes = std::map<std::string, AdminRoute, std::less<>>;
+inline constexpr const char* kBelowPath = "";
 
 // {"error": {"code", "message", "param"}} with the status of the code. The message must be plain
 // text of this program, because it is not escaped.

@@ -22,6 +22,8 @@ struct HttpRequest {
   std::string request_id;  // the client's X-Request-Id if short and printable, or the port's
   // The headers X-Resume-Token and Last-Event-ID; empty = absent.
   std::string resume_token, last_event_id;
+  // The headers X-Session-ID and X-Route-Receipt; empty = absent.
+  std::string session_id, route_receipt;
   ByteHold body_hold;  // the body's share of the budget for bytes in flight
 
   // Frees the body early. A long-running handler calls this once it has parsed the body.

@@ -162,6 +162,8 @@ HttpRequest HttpSession::take_request() {
           .request_id = request_id_,
           .resume_token = std::string(head.resume_token),
           .last_event_id = std::string(head.last_event_id),
+          .session_id = std::string(head.session_id),
+          .route_receipt = std::string(head.route_receipt),
           .body_hold = std::move(body_hold_)};
 }
 

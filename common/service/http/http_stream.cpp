@@ -46,6 +46,8 @@ HttpRequestHead head_of(const Parser& parser) {
           .request_id = view(head["X-Request-Id"]),
           .resume_token = view(head["X-Resume-Token"]),
           .last_event_id = view(head["Last-Event-ID"]),
+          .session_id = view(head["X-Session-ID"]),
+          .route_receipt = view(head["X-Route-Receipt"]),
           .is_http_11 = head.version() >= 11,
           .keep_alive = head.keep_alive(),
           .expects_continue = beast::iequals(head[field::expect], "100-continue"),

@@ -25,6 +25,7 @@ struct HttpRequestHead {
   std::string_view target;
   std::string_view request_id;  // X-Request-Id; empty = absent
   std::string_view resume_token, last_event_id;
+  std::string_view session_id, route_receipt;
   bool is_http_11 = true;
   bool keep_alive = false;
   bool expects_continue = false;  // the client waits for "100 Continue" before it sends the body

@@ -11,6 +11,9 @@ namespace lockstep {
 // "a%2Fb" becomes "a/b". A '%' without two hexadecimal digits stays unchanged.
 std::string percent_decode(std::string_view text);
 
+// The reverse: all bytes but letters, digits and "-._~" are encoded.
+std::string percent_encode(std::string_view text);
+
 // "a=1&b=2", decoded. A name without '=' has an empty value; of equal names the last one counts.
 using UrlQuery = std::map<std::string, std::string, std::less<>>;
 UrlQuery parse_query(std::string_view text);

@@ -51,7 +51,7 @@ TEST(HttpGet, ReturnsTheBodyOfAPage) {
   const Result<std::string> body = wait_http_get((*server)->address(), "/page", 10s);
   ASSERT_TRUE(body) << body.error().message;
   EXPECT_EQ(*body, text);
-  EXPECT_EQ(error_of((*server)->address(), "/other"), "HTTP 404");
+  EXPECT_EQ(error_of((*server)->address(), "/other"), "HTTP 404: not found");
 }
 
 TEST(HttpGet, SaysWhyThereIsNoBody) {

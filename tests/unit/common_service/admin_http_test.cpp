@@ -105,6 +105,23 @@ TEST(AdminHttp, APostReadsItsQueryAndAGetDoesNotStartIt) {
   EXPECT_NE(refused.find("Allow: POST\r\n"), std::string::npos);
 }
 
+TEST(AdminHttp, APathThatEndsInASlashAnswersThePathsBelowIt) {
+  AdminRoutes below;
+  below["/v1/things/"].get = [](const AdminQuery& query, const AdminReply& reply) {
+    const auto name = query.find(kBelowPath);
+    const std::string text = name == query.end() ? "none" : "<" + name->second + ">";
+    reply([text] { return AdminResponse{200, "text/plain", text}; });
+  };
+  below["/v1/things/own"] = [] { return AdminResponse{200, "text/plain", "own"}; };
+  const auto server = start(std::move(below));
+  EXPECT_TRUE(get(*server, "/v1/things/a%2Fb%20c").ends_with("\r\n\r\n<a/b c>"));
+  EXPECT_TRUE(get(*server, "/v1/things/a?=b&x=1").ends_with("\r\n\r\n<a>"));
+  EXPECT_TRUE(get(*server, "/v1/things/?=b").ends_with("\r\n\r\nnone"));
+  EXPECT_TRUE(get(*server, "/v1/things/own").ends_with("\r\n\r\nown"));
+  for (const char* path : {"/v1/things", "/v1/things/a/b", "/v1/other/a", "/v1/", "/"})
+    EXPECT_TRUE(get(*server, path).starts_with("HTTP/1.1 404")) << path;
+}
+
 TEST(AdminHttp, ProbesFollowWhatTheyWatch) {
   std::atomic<bool> ready{false};
   const auto server = start(health_routes({.live = [] { return true; },

@@ -70,7 +70,8 @@ class ForwarderTest : public ::testing::Test {
   ForwarderTest() { make({.resume_timeout = milliseconds{0}}); }
 
   void make(ForwarderConfig config, RoutingPolicy policy = RoutingPolicy::kRoundRobin) {
-    forwarder_.emplace(nodes_, Router(policy), links_, clock_, probes_, config);
+    Router router({.policy = policy}, {.n_nodes = nodes_.nodes().size(), .clock = clock_});
+    forwarder_.emplace(nodes_, std::move(router), links_, clock_, probes_, config);
   }
   void node_is_ready(uint32_t node, uint64_t epoch = 1, const std::string& model = "m",
                      const std::string& fingerprint = "", uint64_t max_model_len = 2048) {

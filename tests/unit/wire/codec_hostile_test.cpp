@@ -115,6 +115,14 @@ TEST(CodecHostile, ACacheSaltHasALength) {
   EXPECT_EQ(error.message, "cache_salt must be at most 256 bytes long, not 257");
 }
 
+TEST(CodecHostile, APromptCacheKeyHasALength) {
+  json message = generate();
+  message["prompt_cache_key"] = std::string(256, 'x');
+  EXPECT_TRUE(decode(packed(message)));
+  message["prompt_cache_key"] = std::string(257, 'x');
+  EXPECT_EQ(refused(message).param, "prompt_cache_key");
+}
+
 TEST(CodecHostile, OtherVersionsAreRefusedWithTheSupportedOnes) {
   json message = generate();
   message["v"] = 2;
@@ -265,6 +273,17 @@ TEST(CodecHostile, MutatedMessagesNeverCrashAndWhatDecodesEncodes) {
     EXPECT_EQ(encode(*again), encode(*decoded));
   }
   EXPECT_GT(n_decoded, 500) << "the mutations no longer reach past the scan";
+}
+
+TEST(CodecHostile, StepTimesHaveAllTheirNumbers) {
+  const json times = {{"base", 1.5}, {"prompt_token", 1}, {"prompt_context", 0}, {"sequence", 0.2}};
+  json message = {{"v", 1}, {"type", "heartbeat"}, {"epoch", 9}, {"step", 2}};
+  message["step_times"] = times;
+  EXPECT_EQ(refused(message).message, "step_times.context is required");
+  message["step_times"]["context"] = "soon";
+  EXPECT_EQ(refused(message).message, "step_times.context must be a number, not a string");
+  message["step_times"]["context"] = 0.5;
+  EXPECT_TRUE(decode(packed(message)));
 }
 
 TEST(CodecHostile, JsonDepthCountsBracketsOutsideStrings) {

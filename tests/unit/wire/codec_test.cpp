@@ -90,6 +90,7 @@ TEST(Codec, GenerateKeepsItsValues) {
   EXPECT_EQ(m.cache_retention->seconds, 60);
   EXPECT_EQ(m.emitted, full_generate().emitted);
   EXPECT_EQ(m.attempt, 2u);
+  EXPECT_EQ(m, full_generate());
 }
 
 TEST(Codec, PromptIsATextOrAListOfIds) {
@@ -105,6 +106,24 @@ TEST(Codec, PromptIsATextOrAListOfIds) {
   decoded = decode(encode(m));
   ASSERT_TRUE(decoded);
   EXPECT_EQ(std::get<Generate>(*decoded).prompt_text, "");
+}
+
+TEST(Codec, AHeartbeatKeepsItsStepTimes) {
+  const Heartbeat sent = testing::full_heartbeat();
+  const Result<Message> decoded = decode(encode(sent));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(std::get<Heartbeat>(*decoded), sent);
+}
+
+TEST(Codec, AHeartbeatOfANodeWithoutStepTimesHasNone) {
+  const nlohmann::json old = {{"v", 1}, {"type", "heartbeat"}, {"epoch", 9}, {"step", 2}};
+  const Result<Message> decoded = decode(packed(old));
+  ASSERT_TRUE(decoded);
+  const auto& m = std::get<Heartbeat>(*decoded);
+  EXPECT_EQ(m.step_times, std::nullopt);
+  EXPECT_EQ(m.n_prompt_tokens_pending, 0);
+  EXPECT_EQ(m.n_context_tokens, 0);
+  EXPECT_FALSE(tree(encode(m)).contains("step_times"));
 }
 
 TEST(Codec, GoldenBytesOfTokens) {
@@ -169,8 +188,8 @@ TEST(Codec, GoldenBytesOfACacheSalt) {
   const size_t at = with.find(field);
   ASSERT_NE(at, std::string::npos);
   with.erase(at, field.size());
-  ASSERT_EQ(with.substr(0, 3), from_hex("de 0012")) << "a map of 18";
-  with[2] = 0x11;
+  ASSERT_EQ(with.substr(0, 3), from_hex("de 0013")) << "a map of 19";
+  with[2] = 0x12;
   EXPECT_EQ(with, without);
 }
 

@@ -41,6 +41,8 @@ inline Generate full_generate() {
   m.add_special_tokens = false;
   m.emitted = {{{5, 49151}, std::nullopt}, {{}, std::nullopt}, {{7}, "stop"}};
   m.attempt = 2;
+  m.prompt_cache_key = "séance";
+  m.return_route_receipt = true;
   return m;
 }
 
@@ -70,7 +72,11 @@ inline Tokens full_tokens() {
 }
 
 inline Heartbeat full_heartbeat() {
-  return {"s-1", 9, 100, 3, 4, 128, 50, 10, 68, 1000, 200, 3000, true, 17, 1ull << 63, 9000};
+  Heartbeat m = {"s-1", 9, 100, 3, 4, 128, 50, 10, 68, 1000, 200, 3000, true, 17, 1ull << 63, 9000};
+  m.step_times = {6.5, 0.125, 0.00025, 0.75, 0.0005};
+  m.n_prompt_tokens_pending = 70000;
+  m.n_context_tokens = 5000;
+  return m;
 }
 
 inline Slot full_slot() { return {"r-1", 2, "decoding", 40, 32, 45, 6, 3}; }

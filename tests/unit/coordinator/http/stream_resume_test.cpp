@@ -289,7 +289,7 @@ TEST_F(StreamResumeRefusals, AFingerprintThatNoNodeHas) {
 // requests.
 TEST_F(StreamResumeRefusals, TheOtherFingerprintDoesNotRunIt) {
   FakeNode changed(sampled(), "tiny", 1, "g"), also_changed(sampled(), "tiny", 1, "g");
-  CoordinatorHarness mixed({&changed, &also_changed, &node_}, key_.config());
+  CoordinatorHarness mixed({&changed, &also_changed, &node_}, in_turn(key_.config()));
   EXPECT_EQ(mixed.post(kPath, body_).status, 200);
   const std::string begun = changed.wait_request(0).request_id;
   for (int i = 0; i < 3; ++i)

@@ -1,4 +1,7 @@
 // Forwarder: the nodes that may run a request have one fingerprint, enough context and no stall.
+#include <limits>
+#include <map>
+
 #include "common/log.h"
 #include "coordinator/cluster/cluster_view.h"
 #include "tests/unit/coordinator/forwarder_harness.h"
@@ -149,6 +152,58 @@ TEST_F(ForwarderPlacementTest, AStalledNodeGetsWorkOnlyIfNoOtherNodeCan) {
   EXPECT_EQ(replies_->all<wire::Done>().size(), 1u) << "its streams go on";
   stall(1);
   EXPECT_EQ(ask(2).size(), 2u) << "late is better than refused";
+}
+
+// The policy of real clusters: what is charged at dispatch counts before any heartbeat.
+TEST_F(ForwarderPlacementTest, ByCostABurstIsSpreadOverTheNodes) {
+  make({}, RoutingPolicy::kCost);
+  for (uint32_t node : {0, 1, 2}) node_is_ready(node);
+  std::map<uint32_t, int> n;
+  for (int i = 0; i < 9; ++i) {
+    forwarder_->submit(client(), generate_of(std::vector<int32_t>(200, i), 5));
+    ++n[nodes_asked().back()];
+  }
+  EXPECT_EQ(n, (std::map<uint32_t, int>{{0, 3}, {1, 3}, {2, 3}}));
+}
+
+TEST_F(ForwarderPlacementTest, ByCostAPromptFollowsOneThatBeganAlike) {
+  make({}, RoutingPolicy::kCost);
+  for (uint32_t node : {0, 1, 2}) node_is_ready(node);
+  std::vector<int32_t> prompt(320, 7);
+  forwarder_->submit(client(), generate_of(prompt, 1));
+  const uint32_t first = nodes_asked().back();
+  clock_.advance(milliseconds{50});
+  for (uint32_t node : {0, 1, 2}) {
+    wire::Heartbeat load;
+    load.epoch = 1;
+    load.n_blocks_free = 100;
+    nodes_.on_heartbeat(NodeId{node}, load);
+    forwarder_->on_heartbeat(NodeId{node});
+  }
+  tokens({1}, 0, 1, 0, first);
+  prompt.insert(prompt.end(), 32, 8);
+  forwarder_->submit(client(), generate_of(prompt, 1));
+  EXPECT_EQ(nodes_asked().back(), first);
+}
+
+TEST_F(ForwarderPlacementTest, StepTimesThatAreNoTimesAreIgnored) {
+  make({}, RoutingPolicy::kCost);
+  for (uint32_t node : {0, 1}) node_is_ready(node);
+  wire::Heartbeat load;
+  load.epoch = 1;
+  load.step_times = wire::StepTimes{.prompt_token = -5};
+  nodes_.on_heartbeat(NodeId{0}, load);
+  load.step_times = wire::StepTimes{.base = std::numeric_limits<double>::quiet_NaN()};
+  nodes_.on_heartbeat(NodeId{1}, load);
+  wire::Generate asked = generate_of(std::vector<int32_t>(64, 1), 5);
+  asked.return_route_receipt = true;
+  forwarder_->submit(client(), std::move(asked));
+  forwarder_->on_node_message(NodeId{nodes_asked().back()},
+                              wire::Accepted{upstream(), 7, "", {}, 64});
+  const std::string receipt = replies_->all<wire::Accepted>().back().route_receipt;
+  EXPECT_NE(receipt.find("assumed"), receipt.npos) << receipt;
+  EXPECT_EQ(receipt.find("fitted"), receipt.npos);
+  EXPECT_EQ(receipt.find("null"), receipt.npos);
 }
 
 }  // namespace

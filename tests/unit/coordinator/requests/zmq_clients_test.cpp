@@ -149,7 +149,7 @@ TEST(ZmqClients, QuestionsAboutTheClusterAreAnswered) {
 
 TEST(ZmqClients, RequestsSpreadOverTheNodes) {
   FakeNode first, second;
-  CoordinatorHarness coordinator({&first, &second});
+  CoordinatorHarness coordinator({&first, &second}, testing::in_turn());
   WirePeer client(coordinator.app().zmq_endpoint());
   for (int i = 0; i < 4; ++i) client.send(generate(std::to_string(i)));
   for (int i = 0; i < 4; ++i) client.expect<wire::Done>();
@@ -163,7 +163,7 @@ TEST(ZmqClients, ADeadNodesStreamsContinueAtAnotherWhileTheOthersGoOn) {
   CoordinatorConfig config;
   config.node_suspect_ms = 300'000;
   config.node_dead_ms = 600'000;
-  CoordinatorHarness coordinator({&dying, &living}, config);
+  CoordinatorHarness coordinator({&dying, &living}, testing::in_turn(config));
   WirePeer client(coordinator.app().zmq_endpoint());
   client.send(generate("a"));
   client.send(generate("b"));

@@ -51,9 +51,12 @@ json changed(const json& value) {
 }
 
 TEST(RequestDigest, EveryFieldDecidesItButThoseThatDoNotDecideTheOutput) {
-  const std::set<std::string> no_matter = {"request_id",   "seed",           "emitted", "attempt",
-                                           "cache_prompt", "cache_salt",     "tenant",  "priority",
-                                           "deadline_ms",  "cache_retention"};
+  const std::set<std::string> no_matter = {"request_id",       "seed",
+                                           "emitted",          "attempt",
+                                           "cache_prompt",     "cache_salt",
+                                           "tenant",           "priority",
+                                           "deadline_ms",      "cache_retention",
+                                           "prompt_cache_key", "return_route_receipt"};
   const json full = tree(wire::testing::full_generate());
   const RequestDigest wanted = digest(message(full));
   std::set<std::string> seen;

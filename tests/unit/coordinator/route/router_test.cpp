@@ -1,76 +1,153 @@
-// Router: the node that gets the next request.
+// Router: the node that gets the next request, by each policy but cost (router_cost_test.cpp).
 #include "coordinator/route/router.h"
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+#include <string>
+
+#include "tests/unit/coordinator/route/router_support.h"
+
 namespace lockstep {
 namespace {
 
-const RouteKey kKey{"m", RouteKind::kGenerate};
+using testing::candidate;
+using testing::RouterTest;
 
-RouteCandidate candidate(uint32_t node, int64_t n_sequences = 0, int64_t capacity = 4) {
-  return {NodeId{node}, n_sequences, capacity};
+TEST_F(RouterTest, WithoutCandidatesNoNodeIsPicked) {
+  for (const char* name : {"cost", "least-load", "p2c", "round-robin", "session"}) {
+    make(*routing_policy_from_string(name));
+    EXPECT_FALSE(pick({}).has_value()) << name;
+  }
 }
 
-TEST(Router, WithoutCandidatesNoNodeIsPicked) {
-  EXPECT_FALSE(Router(RoutingPolicy::kRoundRobin).pick(kKey, {}).has_value());
-  EXPECT_FALSE(Router(RoutingPolicy::kLeastLoad).pick(kKey, {}).has_value());
+TEST_F(RouterTest, TheOnlyCandidateIsPickedByEveryPolicy) {
+  for (const char* name : {"cost", "least-load", "p2c", "round-robin", "session"}) {
+    make(*routing_policy_from_string(name));
+    EXPECT_EQ(pick({candidate(2, 100)}), NodeId{2}) << name;
+    EXPECT_EQ(router_->reason(), RouteReason::kOnlyCandidate);
+  }
 }
 
-TEST(Router, RoundRobinTakesTurnsWhateverTheLoad) {
-  Router router(RoutingPolicy::kRoundRobin);
-  const std::vector<RouteCandidate> nodes = {candidate(0, 100), candidate(1), candidate(2)};
+TEST_F(RouterTest, RoundRobinTakesTurnsWhateverTheLoad) {
+  make(RoutingPolicy::kRoundRobin);
   for (uint32_t expected : {0u, 1u, 2u, 0u, 1u})
-    EXPECT_EQ(router.pick(kKey, nodes), NodeId{expected});
+    EXPECT_EQ(pick({candidate(0, 100), candidate(1), candidate(2)}), NodeId{expected});
+  EXPECT_EQ(router_->reason(), RouteReason::kTurn);
 }
 
-TEST(Router, RoundRobinGoesOnWhenANodeComesOrGoes) {
-  Router router(RoutingPolicy::kRoundRobin);
-  EXPECT_EQ(router.pick(kKey, {candidate(0), candidate(1), candidate(2)}), NodeId{0});
-  EXPECT_EQ(router.pick(kKey, {candidate(0), candidate(2)}), NodeId{2});
-  EXPECT_EQ(router.pick(kKey, {candidate(1), candidate(2)}), NodeId{1});
+TEST_F(RouterTest, RoundRobinGoesOnWhenANodeComesOrGoes) {
+  make(RoutingPolicy::kRoundRobin);
+  EXPECT_EQ(pick({candidate(0), candidate(1), candidate(2)}), NodeId{0});
+  EXPECT_EQ(pick({candidate(0), candidate(2)}), NodeId{2});
+  EXPECT_EQ(pick({candidate(1), candidate(2)}), NodeId{1});
 }
 
-TEST(Router, LeastLoadComparesLoadToCapacity) {
-  Router router(RoutingPolicy::kLeastLoad);
-  EXPECT_EQ(router.pick(kKey, {candidate(0, 3, 4), candidate(1, 5, 8)}), NodeId{1});
-  EXPECT_EQ(router.pick(kKey, {candidate(0, 1, 4), candidate(1, 3, 8)}), NodeId{0});
+TEST_F(RouterTest, LeastLoadComparesLoadToCapacity) {
+  make(RoutingPolicy::kLeastLoad);
+  EXPECT_EQ(pick({candidate(0, 3, 4), candidate(1, 5, 8)}), NodeId{1});
+  EXPECT_EQ(router_->reason(), RouteReason::kLoad);
+  EXPECT_EQ(pick({candidate(0, 1, 4), candidate(1, 3, 8)}), NodeId{0});
 }
 
-TEST(Router, LeastLoadTakesTurnsAmongEquals) {
-  Router router(RoutingPolicy::kLeastLoad);
-  const std::vector<RouteCandidate> nodes = {candidate(0), candidate(1)};
-  EXPECT_EQ(router.pick(kKey, nodes), NodeId{0});
-  EXPECT_EQ(router.pick(kKey, nodes), NodeId{1});
-  EXPECT_EQ(router.pick(kKey, nodes), NodeId{0});
+TEST_F(RouterTest, LeastLoadTakesTurnsAmongEquals) {
+  make(RoutingPolicy::kLeastLoad);
+  for (uint32_t expected : {0u, 1u, 0u})
+    EXPECT_EQ(pick({candidate(0), candidate(1)}), NodeId{expected});
 }
 
-TEST(Router, AnotherModelsRequestsDoNotMoveTheTurn) {
-  const RouteKey other{"other", RouteKind::kGenerate};
+TEST_F(RouterTest, AnotherModelsRequestsDoNotMoveTheTurn) {
   for (RoutingPolicy policy : {RoutingPolicy::kRoundRobin, RoutingPolicy::kLeastLoad}) {
-    Router router(policy);
+    make(policy);
     for (uint32_t expected : {0u, 1u, 0u, 1u}) {
-      EXPECT_EQ(router.pick(kKey, {candidate(0), candidate(1)}), NodeId{expected});
-      EXPECT_EQ(router.pick(other, {candidate(2)}), NodeId{2});
+      request_.key.model = "m";
+      EXPECT_EQ(pick({candidate(0), candidate(1)}), NodeId{expected});
+      request_.key.model = "other";
+      EXPECT_EQ(pick({candidate(2)}), NodeId{2});
     }
   }
 }
 
-TEST(Router, AnotherKindOfRequestDoesNotMoveTheTurn) {
-  const RouteKey tokenize{"m", RouteKind::kTokenize}, detokenize{"m", RouteKind::kDetokenize};
+TEST_F(RouterTest, AnotherKindOfRequestDoesNotMoveTheTurn) {
   for (RoutingPolicy policy : {RoutingPolicy::kRoundRobin, RoutingPolicy::kLeastLoad}) {
-    Router router(policy);
+    make(policy);
     for (uint32_t expected : {0u, 1u, 0u, 1u}) {
-      for (const RouteKey& key : {tokenize, kKey, detokenize})
-        EXPECT_EQ(router.pick(key, {candidate(0), candidate(1)}), NodeId{expected});
+      for (RouteKind kind : {RouteKind::kTokenize, RouteKind::kGenerate, RouteKind::kDetokenize}) {
+        request_.key.kind = kind;
+        EXPECT_EQ(pick({candidate(0), candidate(1)}), NodeId{expected});
+      }
     }
   }
 }
 
-TEST(Router, PoliciesHaveNames) {
-  EXPECT_EQ(*routing_policy_from_string("round-robin"), RoutingPolicy::kRoundRobin);
-  EXPECT_EQ(*routing_policy_from_string("least-load"), RoutingPolicy::kLeastLoad);
-  EXPECT_EQ(routing_policy_from_string("random").error().param, "policy");
+TEST_F(RouterTest, RequestsWithoutACostTakeTurns) {
+  for (RoutingPolicy policy : {RoutingPolicy::kCost, RoutingPolicy::kSession}) {
+    make(policy);
+    request_.key.kind = RouteKind::kTokenize;
+    for (uint32_t expected : {0u, 1u, 0u})
+      EXPECT_EQ(pick({candidate(0, 9), candidate(1)}), NodeId{expected});
+  }
+}
+
+// Of two random nodes the busier one never wins, so the busiest of all wins nothing, and the idlest
+// of n wins whenever it is drawn: 2/n of the time.
+TEST_F(RouterTest, OfTwoRandomNodesTheLessLoadedIsPicked) {
+  make(RoutingPolicy::kPowerOfTwo);
+  std::map<uint32_t, int> n_picked;
+  for (int i = 0; i < 3000; ++i)
+    ++n_picked[raw(*pick({candidate(0, 3), candidate(1, 0), candidate(2, 1), candidate(3, 2)}))];
+  EXPECT_EQ(n_picked.count(0), 0u);
+  EXPECT_NEAR(n_picked[1], 1500, 150);
+  EXPECT_NEAR(n_picked[2], 1000, 150);
+  EXPECT_NEAR(n_picked[3], 500, 150);
+  EXPECT_EQ(router_->reason(), RouteReason::kLoad);
+}
+
+TEST_F(RouterTest, ASessionStaysAtItsNodeWhateverTheLoad) {
+  make(RoutingPolicy::kSession);
+  std::set<uint32_t> used;
+  for (uint64_t session = 1; session <= 50; ++session) {
+    request_.affinity = session;
+    const auto node = pick({candidate(0), candidate(1), candidate(2)});
+    EXPECT_EQ(pick({candidate(0, 9), candidate(1, 9), candidate(2, 9)}), node);
+    used.insert(raw(*node));
+  }
+  EXPECT_EQ(used.size(), 3u);
+  EXPECT_EQ(router_->reason(), RouteReason::kSession);
+}
+
+TEST_F(RouterTest, ANodeThatLeavesMovesOnlyItsOwnSessions) {
+  make(RoutingPolicy::kSession);
+  for (uint64_t session = 1; session <= 50; ++session) {
+    request_.affinity = session;
+    const auto before = pick({candidate(0), candidate(1), candidate(2)});
+    const auto after = pick({candidate(0), candidate(2)});
+    if (before != NodeId{1}) {
+      EXPECT_EQ(after, before);
+    }
+  }
+}
+
+// Two coordinators may list the nodes in different orders.
+TEST_F(RouterTest, ASessionsNodeDependsOnEndpointsNotOnTheirOrder) {
+  make(RoutingPolicy::kSession);
+  for (uint64_t session = 1; session <= 20; ++session) {
+    request_.affinity = session;
+    RouteCandidate a = candidate(0), b = candidate(1);
+    const auto first = pick({a, b});
+    std::swap(a.endpoint, b.endpoint);
+    EXPECT_NE(pick({a, b}), first);
+  }
+}
+
+TEST(RoutingPolicyNames, AreThoseOfTheFlag) {
+  for (const char* name : {"cost", "least-load", "p2c", "round-robin", "session"})
+    EXPECT_EQ(to_string(*routing_policy_from_string(name)), name);
+  const Error refused = routing_policy_from_string("random").error();
+  EXPECT_EQ(refused.param, "policy");
+  EXPECT_EQ(refused.message,
+            "policy must be cost, least-load, p2c, round-robin or session, got 'random'");
 }
 
 }  // namespace

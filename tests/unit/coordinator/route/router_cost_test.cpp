@@ -1,0 +1,216 @@
+// Router, policy cost: the node where a request and its neighbours lose the least time.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "common/hash64.h"
+#include "coordinator/route/route_cost.h"
+#include "tests/unit/coordinator/route/router_support.h"
+
+namespace lockstep {
+namespace {
+
+using testing::candidate;
+using testing::kEndpoints;
+using testing::RouterTest;
+
+// A token of a prompt takes 1 ms, a step 10 ms and 1 ms for each sequence.
+constexpr wire::StepTimes kTimes = {
+    .base = 10, .prompt_token = 1, .prompt_context = 0, .sequence = 1, .context = 0};
+
+RouteCandidate fitted(uint32_t node, int64_t n_sequences = 0) {
+  RouteCandidate out = candidate(node, n_sequences);
+  out.step_times = kTimes;
+  return out;
+}
+
+class RouterCostTest : public RouterTest {
+ protected:
+  RouterCostTest() { make(RoutingPolicy::kCost); }
+  // A prompt of so many blocks, different for each `salt`, of which one output is wanted.
+  void ask(size_t n_blocks, uint64_t salt = 0) {
+    hashes_.clear();
+    for (size_t i = 0; i < n_blocks; ++i) hashes_.push_back(mix64(i + 1 + salt * 1'000'000));
+    request_.block_hashes = hashes_;
+    request_.has_tokens = true;
+    request_.n_prompt_tokens = static_cast<int64_t>(n_blocks) * 16 + 1;
+    request_.max_output_tokens = 1;
+    request_.affinity = mix64(salt + 1);
+  }
+
+  std::vector<uint64_t> hashes_;
+};
+
+TEST_F(RouterCostTest, ARequestGoesWhereItsPrefixIs) {
+  ask(32);
+  prefixes_.cached = {0, 32, 0, 0};
+  EXPECT_EQ(pick({fitted(0), fitted(1), fitted(2)}), NodeId{1});
+  EXPECT_EQ(router_->reason(), RouteReason::kPrefix);
+  EXPECT_EQ(candidates_[1].n_cached_tokens, 512);
+}
+
+TEST_F(RouterCostTest, TheLongerOfTwoPrefixesWins) {
+  ask(32);
+  prefixes_.cached = {16, 30, 0, 0};
+  EXPECT_EQ(pick({fitted(0), fitted(1), fitted(2)}), NodeId{1});
+}
+
+TEST_F(RouterCostTest, TheLastTokenOfAPromptIsAlwaysComputed) {
+  ask(4);
+  request_.n_prompt_tokens = 64;  // all of it in full blocks
+  prefixes_.cached = {4, 0, 0, 0};
+  pick({fitted(0), fitted(1)});
+  EXPECT_EQ(candidates_[0].n_cached_tokens, 63);
+}
+
+TEST_F(RouterCostTest, APrefixIsReplicatedWhereWaitingForItCostsMore) {
+  ask(32);
+  prefixes_.cached = {32, 0, 0, 0};
+  router_->on_heartbeat(NodeId{0}, 600);  // as many tokens before it in the queue
+  EXPECT_EQ(pick({fitted(0), fitted(1)}), NodeId{1});
+  EXPECT_EQ(router_->reason(), RouteReason::kReplicate);
+  EXPECT_EQ(candidates_[0].n_pending_tokens, 600);
+  router_->on_heartbeat(NodeId{0}, 300);
+  EXPECT_EQ(pick({fitted(0), fitted(1)}), NodeId{0});
+}
+
+TEST_F(RouterCostTest, WithoutAPrefixTheIdlerNodeWins) {
+  ask(8);
+  EXPECT_EQ(pick({fitted(0, 4), fitted(1, 1), fitted(2, 3)}), NodeId{1});
+  EXPECT_EQ(router_->reason(), RouteReason::kCheapest);
+}
+
+TEST_F(RouterCostTest, ABurstIsSpreadBeforeTheNextHeartbeat) {
+  std::vector<int> n(kEndpoints.size(), 0);
+  for (uint64_t i = 0; i < 40; ++i) {
+    ask(8, i);
+    ++n[raw(*pick({fitted(0), fitted(1), fitted(2), fitted(3)}))];
+    sent();
+  }
+  for (int per_node : n) EXPECT_EQ(per_node, 10);
+}
+
+// The second request waits for the blocks of the first no longer than it would compute them.
+TEST_F(RouterCostTest, APromptFollowsOneThatIsBeingComputed) {
+  ask(64);
+  const auto first = pick({fitted(0), fitted(1), fitted(2)});
+  sent();
+  EXPECT_EQ(router_->reason(), RouteReason::kTie);
+  ask(64);
+  EXPECT_EQ(pick({fitted(0), fitted(1), fitted(2)}), first);
+  EXPECT_EQ(candidates_[raw(*first)].n_cached_tokens, 1024);
+  EXPECT_EQ(candidates_[raw(*first)].n_pending_tokens, 1025);
+  ask(64);
+  router_->on_heartbeat(*first, 200);  // of another prompt, in front of both
+  EXPECT_NE(pick({fitted(0), fitted(1), fitted(2)}), first);
+  EXPECT_EQ(router_->reason(), RouteReason::kReplicate);
+}
+
+TEST_F(RouterCostTest, AFullNodeCostsTheWaitForAPlace) {
+  ask(8);
+  prefixes_.cached = {8, 0, 0, 0};
+  EXPECT_EQ(pick({fitted(0, 1), fitted(1, 1)}), NodeId{0});
+  RouteCandidate full = fitted(0, 16);
+  request_.max_output_tokens = 100;
+  EXPECT_EQ(pick({full, fitted(1, 1)}), NodeId{1});
+}
+
+TEST_F(RouterCostTest, EvictingWhatIsReusedHasAPrice) {
+  ask(8);
+  RouteCandidate crowded = fitted(0), roomy = fitted(1);
+  crowded.n_blocks_free = 0;
+  crowded.reuse = 0.9;
+  request_.affinity = 0;
+  for (uint64_t affinity = 0; affinity < 20; ++affinity) {
+    request_.affinity = affinity;
+    EXPECT_EQ(pick({crowded, roomy}), NodeId{1});
+  }
+}
+
+TEST_F(RouterCostTest, ACachedPrefixDrawsNoMoreThanItsShareOfTheLoad) {
+  ask(8);
+  prefixes_.cached = {8, 0, 0, 0};
+  EXPECT_EQ(pick({fitted(0, 1), fitted(1), fitted(2)}), NodeId{0}) << "an eighth of 16 is free";
+  EXPECT_EQ(pick({fitted(0, 4), fitted(1, 4), fitted(2, 4)}), NodeId{0});
+  EXPECT_NE(pick({fitted(0, 5), fitted(1, 4), fitted(2, 4)}), NodeId{0}) << "6 > 1.25 * 14 / 3";
+  EXPECT_EQ(router_->reason(), RouteReason::kReplicate);
+  EXPECT_EQ(pick({fitted(0, 15), fitted(1, 15), fitted(2, 15)}), NodeId{0});
+}
+
+TEST_F(RouterCostTest, SomeNodeAlwaysTakesTheRequest) {
+  ask(8);
+  request_.n_choices = 100;
+  EXPECT_TRUE(pick({fitted(0, 16), fitted(1, 16)}).has_value());
+  EXPECT_EQ(pick({fitted(0, 16), fitted(1, 3)}), NodeId{1});
+}
+
+TEST_F(RouterCostTest, NearlyEqualCostsAreDecidedByTheAffinity) {
+  std::vector<int> n(3, 0);
+  for (uint64_t i = 0; i < 300; ++i) {
+    ask(8, i);
+    const auto node = pick({fitted(0), fitted(1), fitted(2)});
+    EXPECT_EQ(router_->reason(), RouteReason::kTie);
+    make(RoutingPolicy::kCost);  // as another coordinator
+    ask(8, i);
+    EXPECT_EQ(pick({fitted(0), fitted(1), fitted(2)}), node);
+    ++n[raw(*node)];
+  }
+  for (int per_node : n) EXPECT_NEAR(per_node, 100, 40);
+}
+
+TEST_F(RouterCostTest, AFasterNodeIsPreferred) {
+  ask(8);
+  RouteCandidate fast = fitted(1);
+  fast.step_times->prompt_token = 0.1;
+  EXPECT_EQ(pick({fitted(0), fast, fitted(2)}), NodeId{1});
+}
+
+TEST_F(RouterCostTest, ANodeWithoutStepTimesIsTakenToBeAsFastAsAnother) {
+  ask(8);
+  prefixes_.cached = {0, 8, 0, 0};
+  RouteCandidate fresh = candidate(1);
+  EXPECT_EQ(pick({fitted(0), fresh}), NodeId{1});
+  EXPECT_FALSE(sent().candidates[1].has_step_times);
+}
+
+TEST_F(RouterCostTest, OutputIsExpectedToBeAsLongAsTheLatest) {
+  request_.max_output_tokens.reset();
+  for (int i = 0; i < 500; ++i) router_->on_outputs(40);
+  EXPECT_NEAR(router_->expected_outputs(request_), 40, 0.1);
+  request_.max_output_tokens = 8;
+  EXPECT_EQ(router_->expected_outputs(request_), 8);
+}
+
+TEST_F(RouterCostTest, ALostNodeKeepsNoLoadAndNoPrefix) {
+  ask(64);
+  const auto first = pick({fitted(0), fitted(1)});
+  sent();
+  router_->on_node_lost(*first);
+  ask(64);
+  pick({fitted(0), fitted(1)});
+  EXPECT_EQ(candidates_[raw(*first)].n_pending_tokens, 0);
+  EXPECT_EQ(candidates_[raw(*first)].n_cached_tokens, 0);
+}
+
+TEST_F(RouterCostTest, TheDecisionIsLoggedWithEveryCandidatesTerms) {
+  ask(32);
+  prefixes_.cached = {0, 32, 0, 0};
+  pick({fitted(0, 3), fitted(1, 2)});
+  sent("req-1");
+  const auto found = log_.find("req-1");
+  ASSERT_EQ(found.size(), 1u);
+  const RouteDecision& decision = found[0];
+  EXPECT_EQ(decision.chosen, 1u);
+  EXPECT_EQ(decision.reason, RouteReason::kPrefix);
+  EXPECT_EQ(decision.n_prompt_tokens, 513);
+  ASSERT_EQ(decision.candidates.size(), 2u);
+  EXPECT_EQ(decision.candidates[0].endpoint, kEndpoints[0]);
+  EXPECT_EQ(decision.candidates[1].n_cached_tokens, 512);
+  EXPECT_DOUBLE_EQ(decision.candidates[0].cost.prefill, 10 + 513);
+  EXPECT_DOUBLE_EQ(decision.candidates[1].cost.prefill, 10 + 1);
+  EXPECT_DOUBLE_EQ(decision.candidates[0].cost.decode, 10 + 3 + 1);
+  EXPECT_DOUBLE_EQ(decision.candidates[0].cost.streams, 3 * (523 + 1));
+}
+
+}  // namespace
+}  // namespace lockstep
