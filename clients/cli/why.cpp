@@ -23,7 +23,7 @@ struct WhyConfig {
   std::string admin = "127.0.0.1:9100";
   template <class V>
   void visit_fields(V& v) {
-    v(request_id, "request_id", "ID",
+    v(request_id, "request_id", "TEXT",
       "X-Request-Id of an HTTP response, or the id of a ZeroMQ request.");
     v(admin, "admin", "HOST:PORT", "Admin address of the coordinator that served the request.");
   }
