@@ -70,7 +70,8 @@ class ForwarderTest : public ::testing::Test {
   ForwarderTest() { make({.resume_timeout = milliseconds{0}}); }
 
   void make(ForwarderConfig config, RoutingPolicy policy = RoutingPolicy::kRoundRobin) {
-    Router router({.policy = policy}, {.n_nodes = nodes_.nodes().size(), .clock = clock_});
+    Router router({.policy = policy},
+                  {.n_nodes = nodes_.nodes().size(), .clock = clock_, .log = &routes_});
     forwarder_.emplace(nodes_, std::move(router), links_, clock_, probes_, config);
   }
   void node_is_ready(uint32_t node, uint64_t epoch = 1, const std::string& model = "m",
@@ -141,6 +142,7 @@ class ForwarderTest : public ::testing::Test {
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   CoordinatorProbes probes_{registry_};
   NodeTable nodes_{{"tcp://a", "tcp://b", "tcp://c"}, clock_};
+  RouteLog routes_;
   FakeLinks links_;
   std::shared_ptr<FakeReplies> replies_ = std::make_shared<FakeReplies>();
   std::optional<Forwarder> forwarder_;

@@ -69,8 +69,10 @@ TEST(RouteHeaders, ASessionStaysAtOneNode) {
   for (int session = 0; session < 5; ++session) {
     std::set<std::string> nodes;
     for (int i = 0; i < 4; ++i) {
+      const std::string body =
+          R"({"model":"tiny","prompt":[)" + std::to_string(10 * session + i) + "]}";
       const HttpAnswer answer = coordinator.post(
-          "/v1/completions", kIds,
+          "/v1/completions", body,
           "X-Route-Receipt: 1\r\nX-Session-ID: s" + std::to_string(session) + "\r\n");
       nodes.insert(json::parse(answer.headers.at("x-route-receipt"))[0]["node"]);
     }

@@ -186,6 +186,66 @@ TEST_F(ForwarderPlacementTest, ByCostAPromptFollowsOneThatBeganAlike) {
   EXPECT_EQ(nodes_asked().back(), first);
 }
 
+// What has been generated is computed again at the next node, too.
+TEST_F(ForwarderPlacementTest, EveryAttemptIsLoggedWithItsTokens) {
+  make({}, RoutingPolicy::kCost);
+  for (uint32_t node : {0, 1}) node_is_ready(node);
+  forwarder_->submit(client(), generate_of(std::vector<int32_t>(64, 1), 50));
+  const uint32_t first = nodes_asked().back();
+  forwarder_->on_node_message(NodeId{first}, wire::Accepted{upstream(), 7, "", {}, 64});
+  tokens({1, 2, 3, 4, 5}, 0, 1, 0, first);
+  nodes_.on_disconnected(NodeId{first});
+  forwarder_->on_node_lost(NodeId{first});
+  const auto routes = routes_.find("q0");
+  ASSERT_EQ(routes.size(), 2u);
+  EXPECT_EQ(routes[0].n_prompt_tokens, 64);
+  EXPECT_EQ(routes[0].prompt, "");
+  EXPECT_EQ(routes[1].attempt, 1u);
+  EXPECT_EQ(routes[1].n_prompt_tokens, 69);
+  EXPECT_EQ(routes[1].reason, RouteReason::kOnlyCandidate);
+}
+
+TEST_F(ForwarderPlacementTest, OutputIsExpectedToBeAsLongAsThatOfFinishedRequests) {
+  make({}, RoutingPolicy::kCost);
+  node_is_ready(0);
+  const auto expected = [&] {
+    forwarder_->submit(client(), generate_of({1, 2, 3}, 1000));
+    forwarder_->cancel("c", str("q", n_submitted_ - 1));
+    return routes_.find(str("q", n_submitted_ - 1)).at(0).n_outputs;
+  };
+  const double before = expected();
+  for (int i = 0; i < 20; ++i) {
+    forwarder_->submit(client(), generate_of({1, 2, 3}, 1000));
+    forwarder_->on_node_message(NodeId{0}, wire::Accepted{upstream(), 7, "", {}, 3});
+    wire::Tokens message;
+    message.request_id = upstream();
+    message.epoch = 1;
+    message.ids = {9};
+    message.finish_reason = "stop";
+    forwarder_->on_node_message(NodeId{0}, message);
+    done();
+  }
+  EXPECT_LT(expected(), before * 0.7);
+}
+
+// Of a node that is lost, nothing is cached any more.
+TEST_F(ForwarderPlacementTest, ByCostALostNodeHasNoPrefix) {
+  make({}, RoutingPolicy::kCost);
+  for (uint32_t node : {0, 1, 2}) node_is_ready(node);
+  const std::vector<int32_t> prompt(320, 7);
+  forwarder_->submit(client(), generate_of(prompt, 1));
+  const uint32_t first = nodes_asked().back();
+  nodes_.on_disconnected(NodeId{first});
+  forwarder_->on_node_lost(NodeId{first});
+  node_is_ready(first, 2);
+  forwarder_->submit(client(), generate_of(prompt, 1));
+  for (const auto& candidate : routes_.find("q1").at(0).candidates) {
+    if (candidate.endpoint == nodes_.node(NodeId{first}).endpoint) {
+      EXPECT_EQ(candidate.n_cached_tokens, 0);
+    }
+  }
+}
+
 TEST_F(ForwarderPlacementTest, StepTimesThatAreNoTimesAreIgnored) {
   make({}, RoutingPolicy::kCost);
   for (uint32_t node : {0, 1}) node_is_ready(node);

@@ -90,7 +90,7 @@ TEST_F(RecentPrefixesTest, ALostNodeIsForgotten) {
 }
 
 TEST_F(RecentPrefixesTest, TheNumberOfEntriesIsBounded) {
-  for (uint64_t i = 0; i < 40; ++i) add(chain(200'000, 0, i * 1'000'000), 0);
+  for (uint64_t i = 0; i < 24; ++i) add(chain(200'000, 0, i * 1'000'000), 0);
   EXPECT_LE(recent_.n_entries(), 2 * RecentPrefixes::kMaxEntries);
   EXPECT_GT(recent_.n_entries(), RecentPrefixes::kMaxEntries);
 }

@@ -43,6 +43,17 @@ TEST(RouteLog, TheOldestDecisionMakesRoom) {
   EXPECT_EQ(found[0].attempt, 7u);
 }
 
+TEST(RouteLog, AttemptsAreInOrderAroundTheEndOfTheRing) {
+  RouteLog log;
+  for (uint32_t i = 1; i < RouteLog::kMaxDecisions; ++i) log.add(decision(std::to_string(i)));
+  log.add(decision("a", 0));
+  log.add(decision("a", 1));
+  const auto found = log.find("a");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].attempt, 0u);
+  EXPECT_EQ(found[1].attempt, 1u);
+}
+
 TEST(RouteReceipt, NamesTheNodeAndEveryCandidatesTerms) {
   RouteDecision d = decision("req-1", 2);
   d.prompt = "3";

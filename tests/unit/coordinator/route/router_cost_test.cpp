@@ -135,6 +135,9 @@ TEST_F(RouterCostTest, ACachedPrefixDrawsNoMoreThanItsShareOfTheLoad) {
   EXPECT_NE(pick({fitted(0, 5), fitted(1, 4), fitted(2, 4)}), NodeId{0}) << "6 > 1.25 * 14 / 3";
   EXPECT_EQ(router_->reason(), RouteReason::kReplicate);
   EXPECT_EQ(pick({fitted(0, 15), fitted(1, 15), fitted(2, 15)}), NodeId{0});
+  ask(500);  // however much the others have to compute
+  prefixes_.cached = {500, 0, 0, 0};
+  EXPECT_NE(pick({fitted(0, 6), fitted(1, 4), fitted(2, 4)}), NodeId{0});
 }
 
 TEST_F(RouterCostTest, SomeNodeAlwaysTakesTheRequest) {
@@ -166,11 +169,27 @@ TEST_F(RouterCostTest, AFasterNodeIsPreferred) {
 }
 
 TEST_F(RouterCostTest, ANodeWithoutStepTimesIsTakenToBeAsFastAsAnother) {
-  ask(8);
-  prefixes_.cached = {0, 8, 0, 0};
-  RouteCandidate fresh = candidate(1);
-  EXPECT_EQ(pick({fitted(0), fresh}), NodeId{1});
+  int n_fresh = 0;
+  for (uint64_t i = 0; i < 60; ++i) {
+    ask(8, i);
+    n_fresh += pick({fitted(0), candidate(1)}) == NodeId{1} ? 1 : 0;
+    EXPECT_EQ(router_->reason(), RouteReason::kTie);
+  }
+  EXPECT_NEAR(n_fresh, 30, 20);
   EXPECT_FALSE(sent().candidates[1].has_step_times);
+  EXPECT_TRUE(sent().candidates[0].has_step_times);
+}
+
+// Then the prefix is not computed at one more node for nothing.
+TEST_F(RouterCostTest, OfNearlyEqualNodesThoseWithTheMostCachedRemain) {
+  for (uint64_t i = 0; i < 20; ++i) {
+    ask(8, i);
+    prefixes_.cached = {0, 8, 4, 0};
+    router_->on_heartbeat(NodeId{1}, 129);  // in front of one token: 1 ms more than node 0
+    router_->on_heartbeat(NodeId{2}, 65);
+    EXPECT_EQ(pick({fitted(0), fitted(1), fitted(2)}), NodeId{1});
+    EXPECT_EQ(router_->reason(), RouteReason::kPrefix);
+  }
 }
 
 TEST_F(RouterCostTest, OutputIsExpectedToBeAsLongAsTheLatest) {
