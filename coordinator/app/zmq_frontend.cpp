@@ -227,6 +227,7 @@ void ZmqFrontend::apply(NodeId node, NodeTable::Change change) {
         str("node ", entry.endpoint, " is ", state_name(entry)));
   publish_changes();  // before the losses are delivered: their clients may read the view at once
   if (loses_streams(change)) forwarder_.on_node_lost(node);
+  if (entry.is_present()) forwarder_.on_node_present(node);
   drop_unreachable();
 }
 

@@ -62,6 +62,8 @@ class Forwarder {
   void on_unreadable(NodeId node, const std::string& upstream_id, const Error& error);
   // To be called after NodeTable::on_heartbeat. Requests leave a node that drains or is stalled.
   void on_heartbeat(NodeId node);
+  // The node is present again, as the same process or another one.
+  void on_node_present(NodeId node) { lifecycle_.on_node_present(node); }
   // The node is dead or has restarted, or the connection to it broke in between.
   void on_node_lost(NodeId node);
 

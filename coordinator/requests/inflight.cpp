@@ -13,6 +13,12 @@ size_t Inflight::n_outputs() const {
       [](size_t n, const ChoiceProgress& choice) { return n + choice.ids.size(); });
 }
 
+size_t Inflight::longest_choice() const {
+  size_t longest = 0;
+  for (const ChoiceProgress& choice : choices) longest = std::max(longest, choice.ids.size());
+  return longest;
+}
+
 bool Inflight::has_finished() const {
   return is_generate() && std::all_of(choices.begin(), choices.end(),
                                       [](const auto& c) { return c.finish_reason.has_value(); });

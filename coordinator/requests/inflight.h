@@ -74,8 +74,10 @@ struct Inflight {
   // The last loss, until the client has output again.
   std::optional<LossCause> loss;
   Clock::TimePoint lost_at;
-  int n_losses_in_a_row = 0;     // without kOutputsOfProgress outputs in between
-  size_t n_outputs_at_loss = 0;  // n_outputs() at the last loss
+  // Nodes that may have been lost because of the request: one after the other, without
+  // kOutputsOfProgress outputs in between.
+  std::vector<TriedNode> suspected_losses;
+  size_t length_at_loss = 0;  // longest_choice() at the last loss
 
   Clock::TimePoint started;
   Clock::TimePoint deadline;  // of request_timeout or cancel_timeout, not deadline_ms
@@ -85,8 +87,9 @@ struct Inflight {
   ByteHold bytes;  // share of the budget for bytes in flight; empty if there is no budget
 
   bool is_generate() const { return std::holds_alternative<wire::Generate>(request); }
-  size_t n_outputs() const;   // over all choices
-  bool has_finished() const;  // a generation all of whose choices have ended
+  size_t n_outputs() const;       // over all choices
+  size_t longest_choice() const;  // outputs of the choice that has the most
+  bool has_finished() const;      // a generation all of whose choices have ended
 };
 
 enum class TokenOrder {

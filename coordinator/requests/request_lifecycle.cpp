@@ -11,8 +11,8 @@
 namespace lockstep {
 namespace {
 
-constexpr int kMaxLosses = 2;
-constexpr size_t kOutputsOfProgress = 16;
+constexpr size_t kMaxLosses = 2;
+constexpr size_t kOutputsOfProgress = 8;
 constexpr std::chrono::milliseconds kRound{100};  // between two rounds of a request without a node
 
 constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
@@ -104,11 +104,12 @@ void RequestLifecycle::on_error(Inflight& request, Error error) {
 
 void RequestLifecycle::lose(Inflight& request, LossCause cause) {
   // The node may only have been slow, or may have restarted with the request in its queue.
-  links_.send(*request.node, wire::Cancel{request.upstream_id});
+  const TriedNode lost{*request.node, request.node_epoch};
+  links_.send(lost.node, wire::Cancel{request.upstream_id});
   give_up_attempt(request, Waste::kZombie);
   if (request.cancelled) return end_with_error(request, {ErrorCode::kCancelled, "cancelled", ""});
   if (request.accepted && request.has_finished()) return finish_completed(request);
-  if (is_poison(request, cause)) {
+  if (is_poison(request, lost, cause)) {
     probes_.request_lost();
     return end_with_error(request, {ErrorCode::kDecodeFailed,
                                     str(kMaxLosses, " nodes that ran this request were lost"), ""});
@@ -126,28 +127,34 @@ void RequestLifecycle::lose(Inflight& request, LossCause cause) {
 
 void RequestLifecycle::move(Inflight& request, LossCause cause) {
   if (request.cancelled || request.has_finished()) return;
-  const NodeId old_node = *request.node;
+  const TriedNode left{*request.node, request.node_epoch};
   const std::string old_id = request.upstream_id;
-  std::vector<TriedNode> tried = std::exchange(request.tried, {{old_node, request.node_epoch}});
+  std::vector<TriedNode> tried = std::exchange(request.tried, {left});
   if (!send(request)) {
     request.tried = std::move(tried);
     return;
   }
   given_up_.add(old_id, Waste::kZombie);
-  links_.send(old_node, wire::Cancel{old_id});
-  if (cause != LossCause::kDrain) is_poison(request, cause);
+  links_.send(left.node, wire::Cancel{old_id});
+  is_poison(request, left, cause);
   record_loss(request, cause);
   if (request.state == RequestState::kRunning) transition(request, RequestState::kResuming);
   if (!request.begun) probes_.request_resent("lost");
 }
 
-// Counts the loss. A node that drains is not lost because of the request.
-bool RequestLifecycle::is_poison(Inflight& request, LossCause cause) {
-  if (cause == LossCause::kDrain) return false;
-  const size_t n_outputs = request.n_outputs();
-  if (n_outputs - request.n_outputs_at_loss >= kOutputsOfProgress) request.n_losses_in_a_row = 0;
-  request.n_outputs_at_loss = n_outputs;
-  return ++request.n_losses_in_a_row >= kMaxLosses;
+// Counts the loss, unless it cannot be because of the request.
+bool RequestLifecycle::is_poison(Inflight& request, const TriedNode& lost, LossCause cause) {
+  if (cause == LossCause::kDrain || cause == LossCause::kGap) return false;
+  const size_t length = request.longest_choice();
+  if (length - request.length_at_loss >= kOutputsOfProgress) request.suspected_losses.clear();
+  request.length_at_loss = length;
+  request.suspected_losses.push_back(lost);
+  return request.suspected_losses.size() >= kMaxLosses;
+}
+
+void RequestLifecycle::on_node_present(NodeId node) {
+  const TriedNode present{node, nodes_.node(node).welcome->epoch};
+  for (Inflight* request : table_.all()) std::erase(request->suspected_losses, present);
 }
 
 void RequestLifecycle::record_loss(Inflight& request, LossCause cause) {

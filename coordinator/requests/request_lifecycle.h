@@ -9,8 +9,9 @@
 // - Loss: a request whose node is lost continues at another node with the outputs that the client
 //   has (emitted_of). Without a candidate, it waits for resume_timeout if it was accepted, else for
 //   queue_timeout. A node that restarted is a candidate again.
-// - Poison: a request during which kMaxLosses (2) nodes were lost, without kOutputsOfProgress (16)
-//   outputs in between, is sent to no further node, because it may be the cause.
+// - Poison: a request during which kMaxLosses (2) nodes were lost, without kOutputsOfProgress (8)
+//   outputs of a choice in between, is sent to no further node, because it may be the cause. A node
+//   that drains, whose message was lost, or that comes back as the same process is not counted.
 // - Move: a request leaves a node that drains or stalls only when another node takes it.
 #pragma once
 
@@ -69,6 +70,8 @@ class RequestLifecycle {
 
   void on_heartbeat(NodeId node) { placement_.on_heartbeat(node); }
   void on_node_lost(NodeId node) { placement_.on_node_lost(node); }
+  // The node is present again, or for the first time.
+  void on_node_present(NodeId node);
 
  private:
   bool send(Inflight& request);
@@ -76,7 +79,7 @@ class RequestLifecycle {
   void give_up_attempt(Inflight& request, Waste cause);
   void end_without_node(Inflight& request);
   void finish_completed(Inflight& request);
-  bool is_poison(Inflight& request, LossCause cause);
+  bool is_poison(Inflight& request, const TriedNode& lost, LossCause cause);
   void record_loss(Inflight& request, LossCause cause);
   void record_resume_end(Inflight& request, std::string_view outcome);
   void transition(Inflight& request, RequestState to);

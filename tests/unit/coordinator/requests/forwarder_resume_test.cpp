@@ -278,19 +278,67 @@ TEST_F(ForwarderResumeTest, APoisonPromptTakesTwoNodesAtMost) {
   EXPECT_EQ(only_error().message, "2 nodes that ran this request were lost");
 }
 
+// A step gives an output of each choice, so many choices are no progress.
+TEST_F(ForwarderResumeTest, APoisonPromptWithManyChoicesTakesTwoNodesAtMost) {
+  forwarder_->submit(client(), generate("r", 20));
+  for (uint32_t node : {0u, 1u}) {
+    accept(node);
+    for (uint32_t choice = 0; choice < 20; ++choice) output(node, {7}, node, choice);
+    lose(node);
+  }
+  EXPECT_EQ(nodes_asked(), (std::vector<uint32_t>{0, 1}));
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
+}
+
+// It was cut off or stopped for a while, so the request did not kill it.
+TEST_F(ForwarderResumeTest, ANodeThatComesBackAsTheSameProcessIsNoDeath) {
+  forwarder_->submit(client(), generate());
+  accept(0);
+  lose(0);
+  node_is_ready(0, 1);
+  forwarder_->on_node_present(NodeId{0});
+  accept(1);
+  lose(1);
+  EXPECT_EQ(nodes_asked().size(), 3u);
+  EXPECT_EQ(forwarder_->n_inflight(), 1u);
+}
+
+TEST_F(ForwarderResumeTest, ANodeThatComesBackAsAnotherProcessWasADeath) {
+  forwarder_->submit(client(), generate());
+  accept(0);
+  lose(0);
+  node_is_ready(0, 2);
+  forwarder_->on_node_present(NodeId{0});
+  accept(1);
+  lose(1);
+  EXPECT_EQ(only_error().code, ErrorCode::kDecodeFailed);
+}
+
+TEST_F(ForwarderResumeTest, ALostMessageIsNoDeath) {
+  forwarder_->submit(client(), generate());
+  for (int i = 0; i < 5; ++i) {
+    const uint32_t node = nodes_asked().back();
+    accept(node);
+    output(node, {7}, 5);                                // five are missing
+    node_is_ready(node, 10 + static_cast<uint64_t>(i));  // so that it is a candidate again
+  }
+  EXPECT_EQ(nodes_asked().size(), 6u);
+  EXPECT_EQ(forwarder_->n_inflight(), 1u);
+}
+
 TEST_F(ForwarderResumeTest, AStreamThatMovesOnBetweenDeathsIsNoPoison) {
   forwarder_->submit(client(), generate());
   accept(0);
   output(0, {0}, 0);
-  std::vector<int32_t> sixteen(16);
+  std::vector<int32_t> eight(8);
   uint32_t n_sent = 1;
   for (uint32_t epoch = 2; epoch < 8; ++epoch) {
     const uint32_t node = nodes_asked().back();
     lose(node);
     node_is_ready(node, epoch);
     accept(nodes_asked().back());
-    output(nodes_asked().back(), sixteen, n_sent);
-    n_sent += 16;
+    output(nodes_asked().back(), eight, n_sent);
+    n_sent += 8;
   }
   EXPECT_EQ(received().size(), n_sent);
   EXPECT_EQ(forwarder_->n_inflight(), 1u);
