@@ -76,8 +76,10 @@ class Pod:
         self.address = f"127.{random.randrange(64, 128)}.{random.randrange(256)}.2"
         self.process = Process(
             BIN / "lockstep-node", "--config", BASE.write_settings("node", folder), "--model",
-            model, "--listen", f"tcp://{self.address}:{BASE.ports('node')['zmq']}", "--admin",
-            f"127.0.0.1:{self.admin}", "--served-model-name", "m")
+            model, *(part for flag, port in (("--listen", "zmq"), ("--events", "events"),
+                                             ("--events-replay", "events-replay"))
+                     for part in (flag, f"tcp://{self.address}:{BASE.ports('node')[port]}")),
+            "--admin", f"127.0.0.1:{self.admin}", "--served-model-name", "m")
 
 
 class Coordinator:
@@ -145,9 +147,11 @@ def test_pods_are_found_by_name_before_and_after_they_move(tmp_path, started):
     started.append(nodes[moved].process)
     names.set(moved, nodes[moved].address)
     wait_for(lambda: coordinator.n_ready() == len(pods()), 60, "found at its new address")
-    for _ in range(2 * len(pods())):
+    wait_for(lambda: all(node["index"]["state"] == "following" for node in request(
+        coordinator.admin, "GET", "/v1/cluster")[1]["nodes"]), 30, "their KV events")
+    for i in range(16):
         code, answer = request(coordinator.http, "POST", "/v1/completions",
-                               {"model": "m", "prompt": "x", "max_tokens": 2,
+                               {"model": "m", "prompt": f"{i} is a number", "max_tokens": 2,
                                 "ignore_eos": True})
         assert code == 200, answer
     wait_for(lambda: metric(nodes[moved].admin, "lockstep_requests_total", outcome="length") > 0,

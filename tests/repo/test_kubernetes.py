@@ -198,7 +198,8 @@ def test_clients_reach_coordinators_through_one_address(base):
 def test_containers_name_the_ports_of_the_settings(base, which, tmp_path):
     settings = effective(base, which, tmp_path)
     listeners = {"coordinator": {"http": "http", "zmq": "zmq", "admin": "admin"},
-                 "node": {"zmq": "listen", "admin": "admin"}}[which]
+                 "node": {"zmq": "listen", "admin": "admin", "events": "events",
+                          "events-replay": "events_replay"}}[which]
     assert base.ports(which) == {port: port_of(settings[s]) for port, s in listeners.items()}
     assert all("0.0.0.0:" in settings[s] for s in listeners.values())
 
@@ -409,6 +410,7 @@ def test_each_port_is_open_to_its_users_only(base):
     }
     users = {("coordinator", "http"): {"client"}, ("coordinator", "zmq"): {"client"},
              ("coordinator", "admin"): {"prometheus"}, ("node", "zmq"): {"coordinator"},
+             ("node", "events"): {"coordinator"}, ("node", "events-replay"): {"coordinator"},
              ("node", "admin"): {"prometheus"}}
     assert users.keys() == {(which, port) for which in WORKLOADS for port in base.ports(which)}
     for (which, port), expected in users.items():
