@@ -16,6 +16,8 @@ namespace {
 // No known vocabulary has a longer token. With a longer token, a long text would be sent to the
 // node with the longest context although a smaller context would do.
 constexpr int64_t kLongestTokenBytes = 256;
+// Proxies refuse answers with headers of more than 4 or 8 KiB.
+constexpr size_t kMaxReceiptCandidates = 8;
 constexpr int64_t kMostOutputTokens = std::numeric_limits<int32_t>::max();
 
 int64_t prompt_tokens_at_least(const wire::Generate& request) {
@@ -126,7 +128,8 @@ void Placement::sent(Inflight& request) {
                     .prompt = is_http ? request.request_id : "",
                     .attempt = request.n_attempts});
   probes_.route_decision(to_string(decision.policy), to_string(decision.reason));
-  if (generate->return_route_receipt) request.route_receipt = route_receipt(decision);
+  if (generate->return_route_receipt)
+    request.route_receipt = route_receipt(decision, kMaxReceiptCandidates);
 }
 
 void Placement::on_outputs(const Inflight& request) {

@@ -1,8 +1,11 @@
 #include "coordinator/route/route_decision.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <tuple>
 
 namespace lockstep {
 namespace {
@@ -30,6 +33,21 @@ ordered_json candidate_json(const RouteDecision& decision, size_t i) {
   return out;
 }
 
+// The indices of the candidates that a receipt has, in ascending order.
+std::vector<size_t> shown_candidates(const RouteDecision& decision, size_t max_candidates) {
+  std::vector<size_t> shown(decision.candidates.size());
+  std::iota(shown.begin(), shown.end(), size_t{0});
+  if (shown.size() <= max_candidates) return shown;
+  const auto rank = [&](size_t i) {
+    const RouteDecision::Candidate& candidate = decision.candidates[i];
+    return std::tuple(i != decision.chosen, candidate.cost.total(), i);
+  };
+  std::sort(shown.begin(), shown.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
+  shown.resize(max_candidates);
+  std::sort(shown.begin(), shown.end());
+  return shown;
+}
+
 }  // namespace
 
 std::string_view to_string(RouteReason reason) {
@@ -38,7 +56,7 @@ std::string_view to_string(RouteReason reason) {
   return kNames[static_cast<size_t>(reason)];
 }
 
-std::string route_receipt(const RouteDecision& decision) {
+std::string route_receipt(const RouteDecision& decision, size_t max_candidates) {
   ordered_json out = {{"request_id", decision.request_id}};
   if (!decision.prompt.empty()) out["prompt"] = decision.prompt;
   out["attempt"] = decision.attempt;
@@ -50,8 +68,9 @@ std::string route_receipt(const RouteDecision& decision) {
   out["prompt_tokens"] = decision.n_prompt_tokens;
   out["prompt_tokens_known"] = decision.has_tokens;
   out["expected_output_tokens"] = rounded(decision.n_outputs);
+  out["n_candidates"] = decision.candidates.size();
   ordered_json& candidates = out["candidates"] = ordered_json::array();
-  for (size_t i = 0; i < decision.candidates.size(); ++i)
+  for (size_t i : shown_candidates(decision, max_candidates))
     candidates.push_back(candidate_json(decision, i));
   return out.dump(-1, ' ', true, ordered_json::error_handler_t::replace);
 }

@@ -47,7 +47,8 @@ struct RouteDecision {
   std::vector<Candidate> candidates;
 };
 
-// A JSON object in ASCII on one line, without a newline. docs/routing.md describes it.
-std::string route_receipt(const RouteDecision& decision);
+// A JSON object in ASCII on one line, without a newline. docs/routing.md describes it. Of more than
+// `max_candidates` it has the chosen one and those of the least cost.
+std::string route_receipt(const RouteDecision& decision, size_t max_candidates = SIZE_MAX);
 
 }  // namespace lockstep

@@ -93,6 +93,29 @@ TEST(RouteReceipt, OtherPoliciesHaveNoCosts) {
   EXPECT_FALSE(json.contains("prompt"));
 }
 
+TEST(RouteReceipt, OfManyCandidatesItHasTheChosenOneAndTheCheapest) {
+  RouteDecision d = decision("r");
+  d.candidates.resize(64);
+  d.chosen = 5;
+  for (size_t i = 0; i < 64; ++i) {
+    d.candidates[i].endpoint = "tcp://lockstep-node-" + std::to_string(i) + ".lockstep-node:5556";
+    d.candidates[i].cost = {.queue = 123.456,
+                            .prefill = 1234.567,
+                            .decode = 64.0 - i,
+                            .streams = 12345.678,
+                            .eviction = 1.234};
+  }
+  const std::string text = route_receipt(d, 8);
+  EXPECT_LT(text.size(), 4096u);
+  const auto json = nlohmann::json::parse(text);
+  EXPECT_EQ(json["n_candidates"], 64);
+  std::vector<std::string> nodes;
+  for (const auto& candidate : json["candidates"]) nodes.push_back(candidate["node"]);
+  ASSERT_EQ(nodes.size(), 8u);
+  EXPECT_EQ(nodes[0], d.candidates[5].endpoint);
+  for (size_t i = 1; i < 8; ++i) EXPECT_EQ(nodes[i], d.candidates[56 + i].endpoint);
+}
+
 // It is sent in an HTTP header.
 TEST(RouteReceipt, IsAsciiWhateverTheModelsName) {
   RouteDecision d = decision("r");
