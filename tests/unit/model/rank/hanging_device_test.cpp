@@ -106,6 +106,30 @@ TEST_F(HangingDeepModel, AQueueThatWasFullTakesTheRest) {
   EXPECT_GT(progress_.front().count(), before);
 }
 
+// Two steps later the slot of a step that failed half-way is used again. What the device had done
+// of that step is no progress of the new one, and leaves no room in a queue that is full.
+TEST_F(HangingDeepModel, AStepThatFailedLeavesNoLayersInItsSlot) {
+  const auto failing = plan([](StepPlanBuilder&) {}), between = plan([](StepPlanBuilder&) {}),
+             next = plan([](StepPlanBuilder&) {});
+  ASSERT_TRUE(enqueue(failing)) << "the device has done some layers, because the queue was full";
+  const uint64_t n_before = progress_.front().count();
+  lazy_devices_hang = true;
+  while (!rank_->is_over()) std::this_thread::yield();
+  lazy_devices_hang = false;  // as the end of its collectives lets a device go on
+  EXPECT_EQ(finish().status, StepStatus::kCommFailed);
+  ASSERT_GT(progress_.front().count(), n_before);
+  ASSERT_TRUE(enqueue(between));
+  EXPECT_EQ(finish().status, StepStatus::kOk);
+
+  lazy_devices_hang = true;
+  communicator_.n_checks = 0;
+  const uint64_t n_idle = progress_.front().count();
+  EXPECT_FALSE(enqueue(next)) << "the queue is full";
+  EXPECT_TRUE(rank_->is_over());
+  EXPECT_EQ(progress_.front().count(), n_idle) << "the device hangs";
+  EXPECT_EQ(finish().status, StepStatus::kCommFailed);
+}
+
 TEST_F(HangingDevice, ALoadOfABlockThatIsNotStoredYetIsNotWaitedForWithoutEnd) {
   const auto stores =
       plan([](StepPlanBuilder& builder) { builder.add_store(BlockId{3}, HostBlockId{1}, 7); });
