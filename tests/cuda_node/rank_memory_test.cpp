@@ -6,22 +6,13 @@
 #include <gtest/gtest.h>
 
 #include "common/load_error.h"
-#include "tests/cuda_node/emulated_gpus.h"
-#include "tests/unit/model/rank_group_driver.h"
+#include "tests/cuda_node/ranks_on_gpus.h"
 
 namespace lockstep::testing {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-FakeModelFile three_heads() {
-  FakeModelSpec spec;
-  spec.shape.n_heads = 6;
-  spec.shape.n_kv_heads = 3;
-  spec.shape.head_dim = 32;
-  return FakeModelFile(spec);
-}
 
 int64_t device_bytes(const MemoryLedger& ledger) {
   int64_t n_bytes = 0;

@@ -6,8 +6,7 @@
 #include "common/load_error.h"
 #include "kernels/cpu/team/thread_team.h"
 #include "node/engine/core/engine.h"
-#include "node/model/rank/rank_group.h"
-#include "tests/support/fake_model_file.h"
+#include "tests/unit/model/rank_group_driver.h"
 
 namespace lockstep::testing {
 namespace {
@@ -38,15 +37,8 @@ TEST(RefusedThreads, ATeamOfWhichOneIsRefusedLeavesNoneBehind) {
 // Two ranks and a helper of each.
 TEST(RefusedThreads, RanksOfWhichOneLacksAThreadDoNotStart) {
   const FakeModelFile file({});
-  RankGroupConfig config;
-  config.n_ranks = config.threads_per_rank = 2;
-  config.limits = {.max_tokens = 32,
-                   .max_seqs = 4,
-                   .max_samples = 4,
-                   .max_model_len = 64,
-                   .block_size = 16,
-                   .max_banned = 4};
-  config.n_kv_blocks = 16;
+  RankGroupConfig config = config_of(2);
+  config.threads_per_rank = 2;
   const auto start = [&] {
     MemoryLedger ledger;
     const RankGroup group(file, config, ledger);
