@@ -266,7 +266,9 @@ def test_the_kv_pool_may_take_all_that_the_rest_leaves(cpu):
     flags = (*ON_GPUS, "--max-model-len=256", "--max-num-seqs=4", "--kv-cache-memory-fraction=1")
     with cluster(MODEL, node_flags=flags, node_env=LAZY | {"LOCKSTEP_EMULATION_MEMORY_MIB": "128"}) as c:
         assert choices(ask(c, prompt_of(20))) == choices(ask(cpu, prompt_of(20)))
-        assert metric(c.node_admins[0], "lockstep_device_free_bytes", rank=0) < 66 << 20
+        # 64 MiB are reserved for CUDA, of which the emulation uses some kilobytes; less than a block
+        # more is left.
+        assert 63 << 20 < metric(c.node_admins[0], "lockstep_device_free_bytes", rank=0) < 66 << 20
 
 
 @pytest.mark.parametrize("module, env, reason", [
