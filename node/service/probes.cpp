@@ -89,6 +89,19 @@ void add_decode_failures(SnapshotFamilies& out, const DecodeFailures& failures) 
   }
 }
 
+// All zero until the node has measured enough steps.
+void add_step_costs(SnapshotFamilies& out, const std::optional<StepCosts>& measured) {
+  const StepCosts costs = measured.value_or(StepCosts{});
+  out.begin("step_time_coefficient_seconds",
+            "What a step costs, as fitted to the latest steps (docs/wire-protocol.md, heartbeat).",
+            MetricType::Gauge);
+  out.add(costs.base, {{"term", "base"}});
+  out.add(costs.prompt_token, {{"term", "prompt_token"}});
+  out.add(costs.prompt_context, {{"term", "prompt_context"}});
+  out.add(costs.sequence, {{"term", "sequence"}});
+  out.add(costs.context, {{"term", "context"}});
+}
+
 void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   out.begin("prompt_tokens_total", "Prompt tokens of admitted requests, by where they came from.",
             MetricType::Counter);
@@ -109,6 +122,12 @@ void add_engine(SnapshotFamilies& out, const EngineSnapshot& s) {
   }
   out.gauge("sequences_running", "Sequences that hold KV blocks.", s.n_running);
   out.gauge("sequences_waiting", "Sequences that wait for their turn.", s.n_waiting);
+  out.gauge("prompt_tokens_pending",
+            "Prompt tokens still to be computed, of running and waiting sequences.",
+            static_cast<double>(s.n_prompt_tokens_pending));
+  out.gauge("context_tokens", "Tokens of context of the sequences that decode.",
+            static_cast<double>(s.n_context_tokens));
+  add_step_costs(out, s.step_costs);
   out.begin("kv_blocks", "KV blocks by tier and state; the states of a tier sum to its pool.",
             MetricType::Gauge);
   // A reservation takes free blocks first, and then cached ones, which are evicted.

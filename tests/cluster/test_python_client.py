@@ -75,6 +75,20 @@ def test_status_names_the_node_and_its_load(client):
     wait_for(lambda: client.status()["nodes"][0]["load"]["n_blocks_total"] > 0, 10, "a heartbeat")
 
 
+def test_status_says_what_a_step_of_the_node_costs(client):
+    client.generate(model="m", prompt="Once upon a time", max_tokens=100, n=2, ignore_eos=True)
+
+    def load():
+        return client.status()["nodes"][0]["load"]
+    wait_for(lambda: "step_times" in load(), 10, "a heartbeat after the steps")
+    times = load()["step_times"]
+    assert sorted(times) == ["base", "context", "prompt_context", "prompt_token", "sequence"]
+    assert all(0 <= ms < 60_000 for ms in times.values()), times
+    assert times["base"] + times["sequence"] + times["context"] > 0
+    wait_for(lambda: load()["n_prompt_tokens_pending"] == 0 == load()["n_context_tokens"], 10,
+             "a heartbeat of the idle node")
+
+
 def test_models_lists_what_is_served(client):
     (model,) = client.models()
     assert model["id"] == "m" and model["max_model_len"] == 1000

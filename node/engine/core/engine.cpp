@@ -169,6 +169,7 @@ EngineSnapshot Engine::snapshot() const {
     s = impl_->published;
   }
   s.n_waiting += impl_->mailbox.n_pending();
+  s.n_prompt_tokens_pending += impl_->mailbox.n_pending_tokens();
   s.n_accepted = impl_->mailbox.n_accepted();  // read last, so that it is never less than the ends
   s.n_rejected = impl_->n_rejected;
   s.progress = 1 + impl_->progress();

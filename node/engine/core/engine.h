@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <memory>
 #include <numeric>
+#include <optional>
 
 #include "common/clock.h"
 #include "common/result.h"
 #include "node/engine/core/engine_task.h"
 #include "node/engine/engine_config.h"
+#include "node/engine/plan/step_time_model.h"
 #include "node/engine/recovery/decode_failures.h"
 #include "node/engine/sequence/request.h"
 #include "node/kv/host/host_tier.h"
@@ -29,6 +31,11 @@ inline constexpr int kNumInvariants = 13;
 struct EngineSnapshot {
   uint64_t n_steps = 0;
   int32_t n_running = 0, n_waiting = 0;  // sequences
+  // Tokens of prompts, and outputs to compute again, without keys and values yet, of running and
+  // waiting sequences; those known to be cached do not count.
+  int64_t n_prompt_tokens_pending = 0;
+  int64_t n_context_tokens = 0;         // context of the sequences that decode
+  std::optional<StepCosts> step_costs;  // absent until enough steps have run
   int32_t n_blocks_total = 0, n_blocks_free = 0, n_blocks_cached = 0, n_blocks_active = 0;
   // Blocks reserved for admitted sequences and not taken yet. They are among the free blocks, and
   // beyond those among the cached ones.

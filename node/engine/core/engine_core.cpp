@@ -130,6 +130,7 @@ void EngineCore::finish() {
              !schedule_of(next_step_).is_refused) {
     fail_first_waiting();
   }
+  load_ = scheduler_.running_load();
   if (block_events_ != nullptr) block_events_->end_turn();
   if (const int rule = check_invariants(scheduler_, sanitize_kv_)) note_violation(rule);
   deliver_events();
@@ -161,6 +162,7 @@ void EngineCore::submit_step(Schedule& schedule) {
   if (n_in_flight_ == 0) busy_since_ = clock_.now();
   executor_.submit(writer_.write(schedule));
   ++n_in_flight_;
+  load_ = scheduler_.running_load();
 }
 
 // The device cache had evicted these blocks, but they are loaded instead of recomputed, so their
@@ -282,7 +284,10 @@ const Schedule& EngineCore::wait_step() {
   --n_in_flight_;
   ++counters_.n_steps;
   if (result_.status == StepStatus::kOk) {
-    scheduler_.observe(schedule.work, std::chrono::duration<double>(took).count());
+    const double seconds = std::chrono::duration<double>(took).count();
+    scheduler_.observe(schedule.work, seconds);
+    // A trial of a recovery runs without other steps in flight, so its time says little.
+    if (!recovery_.is_recovering()) step_times_.observe(schedule.work, seconds);
     if (counters_.n_steps % kStepsPerCostUpdate == 0) update_block_cost();
   }
   return schedule;
@@ -366,6 +371,9 @@ EngineSnapshot EngineCore::snapshot() const {
   s.decode_failures = recovery_.failures();
   s.n_running = static_cast<int32_t>(scheduler_.running().size());
   s.n_waiting = static_cast<int32_t>(scheduler_.waiting().n_sequences());
+  s.n_prompt_tokens_pending = load_.n_prefill_tokens + scheduler_.waiting().n_tokens_to_forward();
+  s.n_context_tokens = load_.n_context_tokens;
+  if (step_times_.is_fitted()) s.step_costs = step_times_.costs();
   if (kv_cache_) {
     s.n_blocks_total = pool_.n_blocks_total();
     s.n_blocks_free = pool_.n_blocks_free();

@@ -26,6 +26,7 @@
 #include "node/engine/core/engine.h"
 #include "node/engine/core/live_requests.h"
 #include "node/engine/plan/scheduler.h"
+#include "node/engine/plan/step_time_model.h"
 #include "node/engine/plan/step_writer.h"
 #include "node/engine/recovery/failure_recovery.h"
 #include "node/engine/sequence/choice_output.h"
@@ -122,6 +123,8 @@ class EngineCore {
   bool has_started_ = false;  // in this turn
   bool is_paused_ = false;    // in this turn
   Clock::TimePoint busy_since_{};
+  StepTimeModel step_times_;
+  RunningLoad load_;         // after the last step that was submitted or finished
   EngineSnapshot counters_;  // the counts that no other member keeps; see snapshot()
 };
 

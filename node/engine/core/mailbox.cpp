@@ -101,6 +101,11 @@ int32_t Mailbox::n_pending() const {
   return n_pending_;
 }
 
+int64_t Mailbox::n_pending_tokens() const {
+  std::lock_guard lock(mutex_);
+  return n_pending_tokens_;
+}
+
 uint64_t Mailbox::n_accepted() const {
   std::lock_guard lock(mutex_);
   return n_accepted_;

@@ -55,7 +55,8 @@ class Mailbox {
   bool is_closed() const;
   int32_t n_live() const;  // accepted requests without a final message yet
   bool has_live() const { return has_live_.load(std::memory_order_relaxed); }  // takes no lock
-  int32_t n_pending() const;  // sequences that the engine thread has not taken yet
+  int32_t n_pending() const;         // sequences that the engine thread has not taken yet
+  int64_t n_pending_tokens() const;  // prompt tokens of the requests of those sequences
   uint64_t n_accepted() const;
 
   // Engine thread only:

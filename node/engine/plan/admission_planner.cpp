@@ -160,7 +160,8 @@ bool AdmissionPlanner::defer(Sequence& sequence) {
   }
   const auto follow = [&](const Sequence& other, int32_t n_computed) {
     const int32_t n_blocks = n_blocks_worth_waiting_for(other, n_computed, sequence);
-    if (n_blocks > 0) out_.deferred.push_back({&sequence, &other, n_blocks});
+    const int32_t n_left = sequence.n_known() - n_blocks * scheduler_.limits().block_size;
+    if (n_blocks > 0) out_.deferred.push_back({&sequence, &other, n_blocks, n_left});
     return n_blocks > 0;
   };
   return std::ranges::any_of(scheduler_.running(),

@@ -88,6 +88,17 @@ void Scheduler::plan_only(std::span<Sequence* const> sequences, Schedule& out) c
   StepPlanner(*this, out).plan_only(sequences);
 }
 
+RunningLoad Scheduler::running_load() const {
+  RunningLoad load;
+  for (const Sequence* sequence : running_) {
+    if (!sequence->is_running()) continue;
+    const int32_t n_left = sequence->n_prefill_uncomputed();
+    load.n_prefill_tokens += n_left;
+    if (n_left == 0) load.n_context_tokens += sequence->n_known();
+  }
+  return load;
+}
+
 int32_t Scheduler::n_blocks_max(const Sequence& sequence) const {
   return n_blocks_for(sequence.n_tokens_max(), limits().block_size);
 }

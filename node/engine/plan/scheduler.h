@@ -32,6 +32,12 @@
 
 namespace lockstep {
 
+// What the running sequences hold, in tokens.
+struct RunningLoad {
+  int64_t n_prefill_tokens = 0;  // still without keys and values; steps in flight compute some
+  int64_t n_context_tokens = 0;  // context of the sequences that decode
+};
+
 class Scheduler {
  public:
   // The pool and the cache must outlive the scheduler.
@@ -75,6 +81,7 @@ class Scheduler {
 
   const WaitingQueue& waiting() const { return waiting_; }
   const std::vector<Sequence*>& running() const { return running_; }  // in order of admission
+  RunningLoad running_load() const;
   const BlockPool& pool() const { return pool_; }
   const PrefixCache& cache() const { return cache_; }
   const EngineConfig& config() const { return config_; }

@@ -76,7 +76,7 @@ void StepPlanner::plan_decodes() {
     chunk.needs_block = chunk.first_position >= table.n_slots() && table.n_blocks_reserved() == 0;
     if ((chunk.needs_block && !find_block(place)) || !continue_running(chunk)) continue;
     out_.chunks.push_back(chunk);
-    out_.work.add_chunk(chunk.first_position, 1, true);
+    out_.work.add_decode(chunk.first_position);
     ++n_decodes_;
     n_growing_ += table.n_blocks() + table.n_blocks_reserved() < scheduler_.n_blocks_max(sequence);
   }

@@ -24,6 +24,12 @@ void StepWork::add_chunk(int32_t first_position, int32_t n_tokens, bool samples)
   n_keys += int64_t{n_tokens} * first_position + int64_t{n_tokens} * (n_tokens + 1) / 2;
 }
 
+void StepWork::add_decode(int32_t position) {
+  add_chunk(position, 1, /*samples=*/true);
+  ++n_decodes;
+  n_decode_keys += int64_t{position} + 1;
+}
+
 StepTime::Vector StepTime::terms(const StepWork& work) {
   return {kScale[0], work.n_rows * kScale[1], work.n_samples * kScale[2],
           static_cast<double>(work.n_keys) * kScale[3], work.n_transfers * kScale[4]};

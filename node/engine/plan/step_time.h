@@ -18,9 +18,14 @@ struct StepWork {
   int32_t n_samples = 0;
   int64_t n_keys = 0;       // sum over all rows of position + 1
   int32_t n_transfers = 0;  // blocks copied to or from host memory
+  // The part of these rows, samples and keys that is of decodes.
+  int32_t n_decodes = 0;
+  int64_t n_decode_keys = 0;
 
   // Adds a chunk of n_tokens rows from first_position on.
   void add_chunk(int32_t first_position, int32_t n_tokens, bool samples);
+  // Adds the row of a decode, which is sampled.
+  void add_decode(int32_t position);
 };
 
 class StepTime {

@@ -6,10 +6,11 @@ namespace lockstep {
 
 void DeferredQueue::add(const Deferral& deferral, uint64_t until) {
   Sequence* const sequence = deferral.sequence;
-  const Entry entry{deferral.leader, deferral.n_blocks, until};
+  const Entry entry{deferral.leader, deferral.n_blocks, until, deferral.n_to_forward};
   CHECK(entries_.emplace(sequence, entry).second);
   by_leader_[deferral.leader].emplace(deferral.n_blocks, sequence);
   by_step_.emplace(until, sequence);
+  n_tokens_to_forward_ += deferral.n_to_forward;
 }
 
 bool DeferredQueue::remove(Sequence& sequence) {
@@ -20,6 +21,7 @@ bool DeferredQueue::remove(Sequence& sequence) {
   group->second.erase({entry.n_blocks, &sequence});
   if (group->second.empty()) by_leader_.erase(group);
   by_step_.erase({entry.until, &sequence});
+  n_tokens_to_forward_ -= entry.n_to_forward;
   entries_.erase(found);
   return true;
 }

@@ -21,12 +21,14 @@ struct Deferral {
   Sequence* sequence = nullptr;
   const Sequence* leader = nullptr;
   int32_t n_blocks = 0;
+  int32_t n_to_forward = 0;  // tokens that `sequence` will have to forward itself
 };
 
 class DeferredQueue {
  public:
   bool empty() const { return entries_.empty(); }
   int32_t n_sequences() const { return static_cast<int32_t>(entries_.size()); }
+  int64_t n_tokens_to_forward() const { return n_tokens_to_forward_; }  // of all its sequences
   // Defers the sequence until step `until` at the latest.
   void add(const Deferral& deferral, uint64_t until);
   // Returns false if the sequence is not deferred.
@@ -42,11 +44,13 @@ class DeferredQueue {
     const Sequence* leader;
     int32_t n_blocks;
     uint64_t until;
+    int32_t n_to_forward;
   };
   std::unordered_map<Sequence*, Entry> entries_;
   // The same sequences, ordered by (leader, n_blocks) and by step limit.
   std::map<const Sequence*, std::set<std::pair<int32_t, Sequence*>>> by_leader_;
   std::set<std::pair<uint64_t, Sequence*>> by_step_;
+  int64_t n_tokens_to_forward_ = 0;
 };
 
 }  // namespace lockstep

@@ -6,6 +6,17 @@
 #include "node/engine/sequence/live_request.h"
 
 namespace lockstep {
+namespace {
+
+// Tokens by which the sequence adds to n_tokens_to_forward().
+int32_t n_counted(const Sequence& sequence) {
+  const LiveRequest& request = sequence.owner();
+  const bool follows =
+      request.takes_part_in_cache && sequence.is_new() && sequence.choice() != request.lead_choice;
+  return follows ? 0 : sequence.n_to_forward();
+}
+
+}  // namespace
 
 bool comes_before(const Sequence& a, const Sequence& b) {
   const int32_t first = a.owner().request.priority;
@@ -45,6 +56,7 @@ void WaitingQueue::insert(Sequence& sequence) {
                        [](const Sequence* a, const Sequence* b) { return comes_before(*a, *b); });
   queue.insert(place, &sequence);
   shortest_[tenant_of(sequence)].insert(&sequence);
+  n_tokens_queued_ += n_counted(sequence);
 }
 
 void WaitingQueue::erase(Sequence& sequence) {
@@ -55,6 +67,7 @@ void WaitingQueue::erase(Sequence& sequence) {
   CHECK(place != queue.end() && *place == &sequence);
   queue.erase(place);
   shortest_[tenant_of(sequence)].erase(&sequence);
+  n_tokens_queued_ -= n_counted(sequence);
 }
 
 // The lead choice stands for its request; a requeued one no longer counts as new.

@@ -50,6 +50,9 @@ class WaitingQueue {
   // Requests whose first choice has not been admitted, and the tokens of their prompts.
   int32_t n_new_requests() const { return n_new_requests_; }
   int64_t n_new_tokens() const { return n_new_tokens_; }
+  // Tokens that its sequences will have to forward, as far as that is known. The choices of a
+  // request share its prompt: while they are queued, the lead choice counts for all.
+  int64_t n_tokens_to_forward() const { return n_tokens_queued_ + deferred_.n_tokens_to_forward(); }
   bool empty() const { return n_sequences_ == 0; }
   // The sequence that comes before all others, deferred ones included; null if there is none.
   Sequence* first() const;
@@ -66,6 +69,7 @@ class WaitingQueue {
   int32_t n_sequences_ = 0;
   int32_t n_new_requests_ = 0;
   int64_t n_new_tokens_ = 0;
+  int64_t n_tokens_queued_ = 0;  // n_tokens_to_forward() of the sequences in tenants' queues
 };
 
 }  // namespace lockstep

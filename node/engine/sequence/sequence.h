@@ -97,6 +97,8 @@ class Sequence {
   int32_t n_samples_inflight() const { return n_samples_inflight_; }
   int32_t next_position() const { return n_computed_ + n_inflight_; }  // the next one to plan
   int32_t n_prefill_left() const { return n_prefill_ - next_position(); }
+  // As n_prefill_left, but tokens in flight count as left.
+  int32_t n_prefill_uncomputed() const { return std::max(n_prefill_ - n_computed_, 0); }
   // The most tokens that the context can have, before a context shift if outputs are left then.
   int32_t n_tokens_max() const { return n_tokens_max_; }
   // Whether the known tokens and the samples in flight reach n_tokens_max.

@@ -26,6 +26,15 @@ wire::ModelInfo model_info(const ServedModel& model) {
   return {model.name, model.created, max_model_len, to_wire(model.sampling_defaults)};
 }
 
+wire::StepTimes to_milliseconds(const StepCosts& seconds) {
+  constexpr double kMs = 1e3;
+  return {.base = kMs * seconds.base,
+          .prompt_token = kMs * seconds.prompt_token,
+          .prompt_context = kMs * seconds.prompt_context,
+          .sequence = kMs * seconds.sequence,
+          .context = kMs * seconds.context};
+}
+
 // Returns a function that copies the resident blocks between two turns of the engine.
 EventPublisher::AskResident ask_resident(const ServedModel& model) {
   return [&model](std::function<void(ResidentBlocks)> answer) {
@@ -210,6 +219,9 @@ wire::Heartbeat NodeServer::heartbeat() const {
     h.kv_digest = state.digest;
   }
   h.progress = s.progress;
+  h.n_prompt_tokens_pending = s.n_prompt_tokens_pending;
+  h.n_context_tokens = s.n_context_tokens;
+  if (s.step_costs) h.step_times = to_milliseconds(*s.step_costs);
   return h;
 }
 

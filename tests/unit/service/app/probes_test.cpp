@@ -73,6 +73,23 @@ TEST(NodeProbes, CachedAndComputedPromptTokensSumToThePrompts) {
   EXPECT_TRUE(page.has("prefix_cache_hit_tokens_total 40"));
 }
 
+TEST(NodeProbes, WhatAStepCostsIsInSecondsByTerm) {
+  Page page;
+  page.attach();
+  EXPECT_TRUE(page.has("step_time_coefficient_seconds{term=\"base\"} 0"));
+  page.snapshot.step_costs = {
+      .base = 0.5, .prompt_token = 0.25, .prompt_context = 0.125, .sequence = 2, .context = 4};
+  page.snapshot.n_prompt_tokens_pending = 77;
+  page.snapshot.n_context_tokens = 99;
+  EXPECT_TRUE(page.has("step_time_coefficient_seconds{term=\"base\"} 0.5"));
+  EXPECT_TRUE(page.has("step_time_coefficient_seconds{term=\"prompt_token\"} 0.25"));
+  EXPECT_TRUE(page.has("step_time_coefficient_seconds{term=\"prompt_context\"} 0.125"));
+  EXPECT_TRUE(page.has("step_time_coefficient_seconds{term=\"sequence\"} 2"));
+  EXPECT_TRUE(page.has("step_time_coefficient_seconds{term=\"context\"} 4"));
+  EXPECT_TRUE(page.has("prompt_tokens_pending 77"));
+  EXPECT_TRUE(page.has("context_tokens 99"));
+}
+
 TEST(NodeProbes, AWrongAccountIsCountedByTheRuleThatItBreaks) {
   Page page;
   page.attach();

@@ -132,6 +132,35 @@ TEST(NodeServer, CancelEndsTheStreamAndFreesItsBlocks) {
   EXPECT_EQ(peer.expect<wire::Heartbeat>().request_id, "still-here");
 }
 
+TEST(NodeServer, AHeartbeatSaysWhatAStepCostsAndWhatIsAhead) {
+  NodeHarness::Options options;
+  options.step_time = std::chrono::milliseconds(3);
+  NodeHarness node(options);
+  WirePeer peer(node.endpoint());
+  const auto status = [&] {
+    peer.send(wire::StatusRequest{"s"});
+    return peer.expect<wire::Heartbeat>();
+  };
+  EXPECT_EQ(status().step_times, std::nullopt);
+  peer.send(NodeHarness::request("r", 40));
+  collect(peer, "r");
+  const std::optional<wire::StepTimes> times = status().step_times;
+  ASSERT_TRUE(times);
+  EXPECT_GE(times->base + times->sequence + 50 * times->context, 2.5);  // milliseconds
+  EXPECT_EQ(status().n_prompt_tokens_pending, 0);
+  node.executor().hold();
+  wire::Generate waiting = NodeHarness::request("w", 4);
+  waiting.prompt_text = std::string(100, 'x');
+  peer.send(waiting);
+  peer.expect<wire::Accepted>();
+  const auto deadline = std::chrono::steady_clock::now() + WirePeer::kTimeout;
+  while (status().n_prompt_tokens_pending != 100) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << status().n_prompt_tokens_pending;
+  }
+  node.executor().release();
+  collect(peer, "w");
+}
+
 TEST(NodeServer, BadFramesAreAnsweredAndOtherStreamsGoOn) {
   NodeHarness node;
   WirePeer peer(node.endpoint());
