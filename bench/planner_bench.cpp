@@ -8,42 +8,23 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "bench/support/bench_requests.h"
 #include "common/check.h"
 #include "node/engine/plan/scheduler.h"
-#include "node/engine/sequence/live_request.h"
 
 namespace lockstep {
 namespace {
 
-constexpr int32_t kSequences = 64, kPrefix = 8192, kOwn = 24, kOutputs = 16;
-constexpr int32_t kMaxModelLen = 16384, kBlockSize = 16;
-
-EngineConfig config(int32_t n_kv_blocks) {
-  EngineConfig c;
-  c.limits = {.max_tokens = 512,
-              .max_seqs = kSequences,
-              .max_samples = kSequences,
-              .max_model_len = kMaxModelLen,
-              .block_size = kBlockSize,
-              .max_banned = kSequences};
-  c.n_kv_blocks = n_kv_blocks;
-  return c;
-}
+constexpr int32_t kPrefix = 8192, kOwn = 24, kOutputs = 16, kMaxModelLen = 16384;
 
 std::unique_ptr<LiveRequest> request(uint64_t id) {
-  GenerationRequest r;
-  r.id = RequestId{id};
-  for (int32_t i = 0; i < kPrefix; ++i) r.prompt.push_back(i);
-  for (int32_t i = 0; i < kOwn; ++i) r.prompt.push_back(static_cast<int32_t>(id) * kOwn + i);
-  r.sampling.temperature = 0;
-  r.sampling.ignore_eos = true;
-  r.sampling.max_tokens = kOutputs;
-  auto live = std::make_unique<LiveRequest>(std::move(r));
-  live->takes_part_in_cache = true;
-  live->prefix = prefix_hashes({}, live->request.prompt, kBlockSize);
-  return live;
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < kPrefix; ++i) prompt.push_back(i);
+  for (int32_t i = 0; i < kOwn; ++i) prompt.push_back(static_cast<int32_t>(id) * kOwn + i);
+  return bench_request(id, std::move(prompt), kOutputs);
 }
 
 // CPU time of this thread, so that other processes do not count.
@@ -57,8 +38,8 @@ class Crowd {
  public:
   explicit Crowd(int32_t n_kv_blocks)
       : pool_(n_kv_blocks),
-        cache_(pool_, kBlockSize, /*enabled=*/true),
-        scheduler_(config(n_kv_blocks), pool_, cache_) {}
+        cache_(pool_, kBenchBlockSize, /*enabled=*/true),
+        scheduler_(bench_config(kMaxModelLen, n_kv_blocks), pool_, cache_) {}
   ~Crowd() {
     for (const auto& live : requests_) {
       Sequence& sequence = live->choices[0].sequence;
@@ -126,7 +107,7 @@ void run(benchmark::State& state, const Make& make, const IsOver& is_over) {
       static_cast<double>(n_steps), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
-constexpr int32_t kAmple = kPrefix / kBlockSize + kSequences * 32;
+constexpr int32_t kAmple = kPrefix / kBenchBlockSize + kBenchSequences * 32;
 
 void cold(benchmark::State& state) {
   const auto n_requests = static_cast<int32_t>(state.range(0));
@@ -158,7 +139,7 @@ void warm(benchmark::State& state) {
 void full(benchmark::State& state) {
   const auto n_requests = static_cast<int32_t>(state.range(0));
   run(
-      state, [&] { return with_cached_prefix(n_requests, kPrefix / kBlockSize + 40); },
+      state, [&] { return with_cached_prefix(n_requests, kPrefix / kBenchBlockSize + 40); },
       [](const Crowd& crowd, int) { return crowd.scheduler().idle(); });
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/support/bench_requests.h"
 #include "bench/support/bench_tokenizer.h"
 #include "common/check.h"
 #include "node/engine/core/engine_core.h"
@@ -16,32 +17,17 @@
 namespace lockstep {
 namespace {
 
-constexpr int32_t kSequences = 64, kPrompt = 256, kMaxModelLen = 4096, kVocab = 32000;
+constexpr int32_t kPrompt = 256, kMaxModelLen = 4096, kVocab = 32000;
 
 EngineConfig config() {
-  EngineConfig c;
-  c.limits = {.max_tokens = 512,
-              .max_seqs = kSequences,
-              .max_samples = kSequences,
-              .max_model_len = kMaxModelLen,
-              .block_size = 16,
-              .max_banned = kSequences};
-  c.n_kv_blocks = kSequences * kMaxModelLen / 16;
-  return c;
+  return bench_config(kMaxModelLen, kBenchSequences * kMaxModelLen / kBenchBlockSize);
 }
 
 std::unique_ptr<LiveRequest> request(uint64_t id) {
   std::mt19937_64 random(id);
-  GenerationRequest r;
-  r.id = RequestId{id};
-  for (int32_t i = 0; i < kPrompt; ++i) r.prompt.push_back(static_cast<int32_t>(random() % kVocab));
-  r.sampling.temperature = 0;
-  r.sampling.ignore_eos = true;
-  r.sampling.max_tokens = kMaxModelLen - kPrompt;
-  auto live = std::make_unique<LiveRequest>(std::move(r));
-  live->takes_part_in_cache = true;
-  live->prefix = prefix_hashes({}, live->request.prompt, 16);
-  return live;
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < kPrompt; ++i) prompt.push_back(static_cast<int32_t>(random() % kVocab));
+  return bench_request(id, std::move(prompt), kMaxModelLen - kPrompt);
 }
 
 // An executor whose every row gives the number of the step.
@@ -74,15 +60,15 @@ class Decoding {
  public:
   Decoding()
       : pool_(config().n_kv_blocks),
-        cache_(pool_, 16, /*enabled=*/true),
+        cache_(pool_, kBenchBlockSize, /*enabled=*/true),
         scheduler_(config(), pool_, cache_) {
-    for (uint64_t id = 1; id <= kSequences; ++id) {
+    for (uint64_t id = 1; id <= kBenchSequences; ++id) {
       requests_.push_back(request(id));
       scheduler_.enqueue(requests_.back()->choices[0].sequence);
     }
     do {
       step();
-    } while (!scheduler_.waiting().empty() || schedule_.n_tokens() != kSequences);
+    } while (!scheduler_.waiting().empty() || schedule_.n_tokens() != kBenchSequences);
   }
   ~Decoding() {
     for (const auto& live : requests_) CHECK(scheduler_.retire(live->choices[0].sequence));
@@ -150,7 +136,7 @@ void turn(benchmark::State& state) {
     if (core->idle()) {
       state.PauseTiming();
       core = std::make_unique<EngineCore>(config(), executor, tokenizer, clock, sink);
-      for (uint64_t id = 1; id <= kSequences; ++id) core->accept(request(id));
+      for (uint64_t id = 1; id <= kBenchSequences; ++id) core->accept(request(id));
       while (!core->scheduler().waiting().empty()) turn_once();
       for (int i = 0; i < 100; ++i) turn_once();  // the last prompts
       state.ResumeTiming();
