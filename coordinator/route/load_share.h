@@ -13,9 +13,9 @@ namespace lockstep {
 
 class LoadShare {
  public:
-  // With the request, a node may have 1.25 times its share of all sequences, by capacity, and
+  // With the request, a node may have 1.125 times its share of all sequences, by capacity, and
   // always an eighth of its capacity, and two.
-  static constexpr double kMostOfShare = 1.25, kFreeCapacity = 1.0 / 8, kFreeSequences = 2;
+  static constexpr double kMostOfShare = 1.125, kFreeCapacity = 1.0 / 8, kFreeSequences = 2;
 
   LoadShare(const RouteRequest& request, const std::vector<RouteCandidate>& candidates)
       : n_choices_(static_cast<double>(request.n_choices)) {

@@ -132,7 +132,7 @@ TEST_F(RouterCostTest, ACachedPrefixDrawsNoMoreThanItsShareOfTheLoad) {
   prefixes_.cached = {8, 0, 0, 0};
   EXPECT_EQ(pick({fitted(0, 1), fitted(1), fitted(2)}), NodeId{0}) << "an eighth of 16 is free";
   EXPECT_EQ(pick({fitted(0, 4), fitted(1, 4), fitted(2, 4)}), NodeId{0});
-  EXPECT_NE(pick({fitted(0, 5), fitted(1, 4), fitted(2, 4)}), NodeId{0}) << "6 > 1.25 * 14 / 3";
+  EXPECT_NE(pick({fitted(0, 5), fitted(1, 4), fitted(2, 4)}), NodeId{0}) << "6 > 1.125 * 14 / 3";
   EXPECT_EQ(router_->reason(), RouteReason::kReplicate);
   EXPECT_EQ(pick({fitted(0, 15), fitted(1, 15), fitted(2, 15)}), NodeId{0});
   ask(500);  // however much the others have to compute
