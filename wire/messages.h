@@ -269,6 +269,8 @@ struct Welcome {
   std::string events, events_replay;
   std::optional<NodeDescription> description = {};  // from nodes to coordinators only
   std::optional<int64_t> max_num_queued_reqs = {};  // from nodes: requests that may wait at once
+  // From nodes: the hash of the data in TextDescription; empty if the node publishes none.
+  std::string text_fingerprint = {};
 };
 
 // A node's own estimate of how long an engine step takes, in milliseconds, fitted to its latest
@@ -367,19 +369,30 @@ struct Description {
   std::vector<NodeDescription> nodes;
 };
 
+// A coordinator asks a node for what it needs to turn text into token ids as the node does.
+struct DescribeText {
+  std::string request_id;
+};
+struct TextDescription {
+  std::string request_id;
+  std::string text_fingerprint;  // as in Welcome
+  std::string data;              // bytes: write_text_data of node/text/prompt/text_data.h
+};
+
 using Message =
     std::variant<Generate, Accepted, Tokens, TokensBatch, Done, ErrorReply, Cancel, StatusRequest,
                  ModelsRequest, Models, Tokenize, Tokenized, Detokenize, Detokenized, Hello,
                  Welcome, Heartbeat, ClusterStatus, ClearKvCache, KvCacheCleared, SlotsRequest,
-                 SlotList, DescribeRequest, Description, Attach>;
+                 SlotList, DescribeRequest, Description, Attach, DescribeText, TextDescription>;
 
 // The `type` of each message on the wire, in the order of the variant.
 inline constexpr std::array<const char*, std::variant_size_v<Message>> kTypeNames = {
-    "generate", "accepted",  "tokens",         "tokens_batch",   "done",
-    "error",    "cancel",    "status",         "list_models",    "models",
-    "tokenize", "tokenized", "detokenize",     "detokenized",    "hello",
-    "welcome",  "heartbeat", "cluster_status", "clear_kv_cache", "kv_cache_cleared",
-    "slots",    "slot_list", "describe",       "description",    "attach"};
+    "generate",      "accepted",        "tokens",         "tokens_batch",   "done",
+    "error",         "cancel",          "status",         "list_models",    "models",
+    "tokenize",      "tokenized",       "detokenize",     "detokenized",    "hello",
+    "welcome",       "heartbeat",       "cluster_status", "clear_kv_cache", "kv_cache_cleared",
+    "slots",         "slot_list",       "describe",       "description",    "attach",
+    "describe_text", "text_description"};
 
 inline const char* type_name(const Message& message) { return kTypeNames[message.index()]; }
 

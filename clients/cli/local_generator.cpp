@@ -51,11 +51,9 @@ class LocalGenerator final : public Generator {
       const std::function<void(std::string_view)>& on_text) override {
     GenerationRequest request;
     request.id = RequestId{next_id_++};
-    if (input.messages.empty()) {
-      request.prompt = node_.tokenizer().encode(input.prompt, true, true);
-    } else {
-      TRY(request.prompt, node_.encode_chat(input.messages));
-    }
+    PromptText prompt{.text = input.prompt};
+    if (!input.messages.empty()) prompt.messages = input.messages;
+    TRY(request.prompt, node_.text().encode(prompt));
     apply(options, request.sampling);
     const uint64_t n_prompt = request.prompt.size();
     const auto start = std::chrono::steady_clock::now();

@@ -273,6 +273,7 @@ struct NodeProbes::Impl {
     // Known outcomes exist from the start, so that their rates begin at 0.
     for (const char* outcome : {"stop", "length", "cancelled", "disconnected", "decode_failed"})
       requests.Add({{"outcome", outcome}});
+    for (const char* form : {"text", "chat", "ids"}) prompts.Add({{"form", form}});
     for (const char* kind : {"replay", "snapshot"}) event_replays.Add({{"kind", kind}});
     prometheus::BuildGauge()
         .Name("lockstep_build_info")
@@ -287,6 +288,11 @@ struct NodeProbes::Impl {
       prometheus::BuildCounter()
           .Name("lockstep_requests_total")
           .Help("Requests that ended, by finish reason or error code.")
+          .Register(registry);
+  prometheus::Family<prometheus::Counter>& prompts =
+      prometheus::BuildCounter()
+          .Name("lockstep_prompts_total")
+          .Help("Prompts received, by form; coordinators send ids where they can.")
           .Register(registry);
   prometheus::Family<prometheus::Counter>& event_replays =
       prometheus::BuildCounter()
@@ -327,6 +333,10 @@ void NodeProbes::next_tokens(Duration since_last, size_t n_tokens) {
 }
 
 void NodeProbes::bad_message() { impl_->bad_messages.Increment(); }
+
+void NodeProbes::prompt_received(std::string_view form) {
+  impl_->prompts.Add({{"form", std::string(form)}}).Increment();
+}
 
 void NodeProbes::events_replayed(std::string_view kind) {
   impl_->event_replays.Add({{"kind", std::string(kind)}}).Increment();

@@ -38,6 +38,7 @@ class NodeProbes {
   void first_token(Duration since_arrival);
   void next_tokens(Duration since_last, size_t n_tokens);
   void bad_message();
+  void prompt_received(std::string_view form);  // "text", "chat" or "ids"
   void events_replayed(std::string_view kind);  // "replay" or "snapshot"
 
   using DeviceStates = std::vector<DeviceState>;  // by rank

@@ -48,6 +48,7 @@ FEW = {
     "node/text/jinja/builtins": "builtins operators runtime",
     "node/text/jinja/interpreter": "interpreter",
     "node/text/jinja/syntax": "ast parser",
+    "node/text/prompt": "text_data text_model text_worker",
     "node/text/stream": "stream_decoder",
     "node/text/tokenizer": "pre_tokenizer tokenizer",
     "parallel": "communicator dense_view shard_plan",
@@ -65,7 +66,8 @@ MANY = {
     "common/service/http": ("The HTTP session of every port, its values, and the admin port.",
                             "admin_http http_guard http_message http_reply http_session url"),
     "common/threads": ("The few ways in which threads meet or are watched, one header each.",
-                       "bounded_queue progress stall_watch threads"),
+                       "bounded_queue completions progress round_robin_queue stall_watch "
+                       "threads"),
     "coordinator/cluster": ("What is known of the nodes; the ZeroMQ frontend feeds each part.",
                             "cluster_view fingerprint_watch node_table unreached_nodes"),
     "coordinator/http": ("HTTP and JSON without OpenAI: what any route is written with.",
@@ -92,9 +94,8 @@ MANY = {
     "node/model/weights": ("Everything that is made once from a model file and then only read.",
                            "arena fingerprint rope_table weights"),
     "node/service/requests": ("A request between the socket and the engine; the server owns all.",
-                              "completions event_mailbox generate_params request_server "
-                              "sampling_defaults send_queue served_model text_length "
-                              "text_server text_worker"),
+                              "event_mailbox generate_params request_server sampling_defaults "
+                              "send_queue served_model text_server"),
     "node/text/jinja/values": ("The values of the template language and their texts.",
                                "letter_case nesting number_text strings unicode value"),
     "wire/codec": ("Steps from bytes to fields and back, for MessagePack and JSON.",

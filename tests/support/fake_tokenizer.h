@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "node/text/jinja/chat_template.h"
 #include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep::testing {
@@ -57,5 +58,11 @@ class FakeTokenizer : public Tokenizer {
   std::vector<int32_t> end_ids_{kEnd};
   std::string template_;
 };
+
+// Writes each message as "role:content\n".
+inline Result<ChatTemplate> fake_chat_template() {
+  return ChatTemplate::parse(
+      "{% for m in messages %}{{ m.role + ':' + m.content }}{{ '\\n' }}{% endfor %}");
+}
 
 }  // namespace lockstep::testing

@@ -31,24 +31,25 @@ class NodeHarness {
     std::string listen = "tcp://127.0.0.1:0";
     size_t max_long_prompts = 64;
     size_t max_tasks = 64;
-    bool events = false;  // KV events are published, with replay, on free ports
+    std::string text_data;  // published, with the text fingerprint "fake"
+    bool events = false;    // KV events are published, with replay, on free ports
   };
 
   NodeHarness() : NodeHarness(Options()) {}
   explicit NodeHarness(const Options& options)
       : executor_(executor_options(options)),
-        engine_(engine_config(options, block_events_), executor_, tokenizer_, clock_, mailbox_),
-        model_{
-            .engine = engine_,
-            .tokenizer = tokenizer_,
-            .encode_chat = [this](const auto& messages,
-                                  const TextLimit& limit) { return encode_chat(messages, limit); },
-            .name = "null",
-            .fingerprint = "f00d",
-            .backend = "null",
-            .created = 1700000000,
-            .epoch = 42,
-            .block_events = options.events ? &block_events_ : nullptr} {
+        engine_(engine_config(options, block_events_), executor_, text_.tokenizer(), clock_,
+                mailbox_),
+        model_{.engine = engine_,
+               .text = text_,
+               .name = "null",
+               .fingerprint = "f00d",
+               .backend = "null",
+               .created = 1700000000,
+               .epoch = 42,
+               .block_events = options.events ? &block_events_ : nullptr,
+               .text_data = options.text_data,
+               .text_fingerprint = options.text_data.empty() ? "" : "fake"} {
     if (options.step_time.count() > 0) {
       executor_.on_submit = [t = options.step_time](const StepPlanView&) {
         std::this_thread::sleep_for(t);
@@ -130,16 +131,8 @@ class NodeHarness {
     if (options.events) config.block_events = &events;
     return config;
   }
-  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages,
-                                           const TextLimit& limit) const {
-    std::string text;
-    for (const ChatMessage& m : messages) text += m.role + ":" + m.content + "\n";
-    TRY([[maybe_unused]] const Ok fits, check_text_length(text, tokenizer_, limit, "messages"));
-    return tokenizer_.encode(text, true, false);
-  }
-
   SteadyClock clock_;
-  FakeTokenizer tokenizer_;
+  TextModel text_{std::make_unique<FakeTokenizer>(), fake_chat_template(), false};
   MemoryLedger ledger_;
   NodeProbes probes_;
   EventMailbox mailbox_{clock_};

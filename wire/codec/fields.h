@@ -325,6 +325,7 @@ struct Fields<Welcome> {
     v.field("events", m.events);
     v.field("events_replay", m.events_replay);
     v.field("max_num_queued_reqs", m.max_num_queued_reqs);
+    v.field("text_fingerprint", m.text_fingerprint);
   }
 };
 
@@ -488,6 +489,24 @@ struct Fields<Description> {
   static void visit(V& v, M& m) {
     v.request_id(m.request_id);
     v.required("nodes", m.nodes);
+  }
+};
+
+template <>
+struct Fields<DescribeText> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+  }
+};
+
+template <>
+struct Fields<TextDescription> {
+  template <class V, class M>
+  static void visit(V& v, M& m) {
+    v.request_id(m.request_id);
+    v.required("text_fingerprint", m.text_fingerprint);
+    v.bytes("data", m.data);
   }
 };
 

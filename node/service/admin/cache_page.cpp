@@ -163,7 +163,7 @@ std::string CachePage::json(const CacheReport& report, Clock::TimePoint made) co
     row["hits"] = prefix.n_hits;
     row["children"] = prefix.n_children;
     row["idle_seconds"] = seconds(made - prefix.last_used);
-    if (with_text_) row["text"] = text_of(model_.tokenizer, prefix.first_tokens);
+    if (with_text_) row["text"] = text_of(model_.tokenizer(), prefix.first_tokens);
   }
   return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

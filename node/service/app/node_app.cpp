@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "node/service/admin/control_pages.h"
 #include "node/service/config/effective_settings.h"
+#include "node/text/prompt/text_data.h"
 #include "wire/zmq/endpoint.h"
 #include "wire/zmq/socket.h"
 
@@ -107,10 +108,7 @@ void NodeApp::serve(const NodeConfig& config) {
   const uint64_t epoch = new_epoch();
   model_.emplace(ServedModel{
       .engine = engine_->engine(),
-      .tokenizer = engine_->tokenizer(),
-      .encode_chat = [this](
-                         const std::vector<ChatMessage>& messages,
-                         const TextLimit& limit) { return engine_->encode_chat(messages, limit); },
+      .text = engine_->text(),
       .name = engine_->name(),
       .fingerprint = engine_->fingerprint(),
       .backend = engine_->ranks().backend_name(),
@@ -119,6 +117,9 @@ void NodeApp::serve(const NodeConfig& config) {
       .sampling_defaults = engine_->sampling_defaults(),
       .description = describe_node(config, engine_->ranks_config(), engine_->ranks().settings()),
       .block_events = engine_->block_events(),
+      .text_data = engine_->text_data(),
+      .text_fingerprint =
+          engine_->text_data().empty() ? "" : text_fingerprint(engine_->text_data()),
   });
   NodeServerConfig server_config;
   server_config.listen = config.listen;

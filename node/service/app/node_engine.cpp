@@ -5,6 +5,8 @@
 #include "common/load_error.h"
 #include "common/log.h"
 #include "node/service/requests/sampling_defaults.h"
+#include "node/text/prompt/text_data.h"
+#include "wire/limits.h"
 
 namespace lockstep {
 namespace {
@@ -19,6 +21,18 @@ void check_engine_settings(const EngineConfig& engine, const RankGroupConfig& co
   check_equal_settings(rank_settings(planned_for), "in the engine", ranks.settings().front());
 }
 
+// A message has other fields beside the data.
+constexpr size_t kMaxTextDataBytes = wire::kMaxMessageBytes - 4096;
+
+std::string text_data_to_publish(const TokenizerData& tokenizer, bool control_tokens_in_content) {
+  std::string data = write_text_data({tokenizer, control_tokens_in_content});
+  if (data.size() <= kMaxTextDataBytes) return data;
+  log(LogLevel::kWarning,
+      str("tokenizer and chat template take ", data.size(), " bytes, more than the ",
+          kMaxTextDataBytes, " of a message, so coordinators cannot tokenise for this node"));
+  return "";
+}
+
 }  // namespace
 
 NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
@@ -27,9 +41,10 @@ NodeEngine::NodeEngine(const NodeConfig& config, EngineSink& sink)
 // The model file is closed on return.
 NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSink& sink)
     : name_(served_name(config)),
-      control_tokens_in_content_(config.allow_control_tokens_in_content),
-      tokenizer_(std::move(checked.tokenizer)),
-      template_(std::move(checked.chat_template)),
+      text_(std::move(checked.tokenizer), std::move(checked.chat_template),
+            config.allow_control_tokens_in_content),
+      text_data_(
+          text_data_to_publish(checked.file->tokenizer(), text_.control_tokens_in_content())),
       sampling_defaults_(std::move(checked.sampling_defaults)),
       ranks_config_(std::move(checked.ranks)) {
   EngineConfig engine_config = std::move(checked.engine);
@@ -37,7 +52,7 @@ NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSin
   check_engine_settings(engine_config, ranks_config_, *ranks_);
   if (!config.events.empty()) block_events_ = std::make_unique<BlockEventLog>();
   engine_config.block_events = block_events_.get();
-  engine_ = std::make_unique<Engine>(engine_config, *ranks_, *tokenizer_, clock_, sink);
+  engine_ = std::make_unique<Engine>(engine_config, *ranks_, tokenizer(), clock_, sink);
   if (!ranks_config_.why_cpu.empty()) {
     log(LogLevel::kInfo, "device is auto, and the model runs on the CPU: " + ranks_config_.why_cpu);
   }
@@ -47,28 +62,10 @@ NodeEngine::NodeEngine(const NodeConfig& config, CheckedModel checked, EngineSin
           " block_size=", ranks_config_.limits.block_size));
 }
 
-Result<std::vector<int32_t>> NodeEngine::encode_chat(const std::vector<ChatMessage>& messages,
-                                                     const TextLimit& limit) const {
-  if (!template_) return template_.error();
-  ChatTemplateInput input;
-  input.messages = messages;
-  const auto token_text = [&](int32_t id) {
-    return id < 0 ? std::string() : std::string(tokenizer_->token_bytes(id, true));
-  };
-  input.bos_token = token_text(tokenizer_->bos_id());
-  input.eos_token = token_text(tokenizer_->eos_id());
-  TRY(const MarkedText text, template_->render(input));
-  TRY([[maybe_unused]] const Ok fits,
-      check_text_length(text.bytes(), *tokenizer_, limit, "messages"));
-  // The template's text already contains the special tokens, the leading one included.
-  if (control_tokens_in_content_) return tokenizer_->encode(text.bytes(), true, false);
-  return tokenizer_->encode_chat(text);
-}
-
 std::string NodeEngine::fingerprint() const {
   const EngineConfig& config = engine_->config();
   std::string text = ranks_->numerics_fingerprint();
-  if (control_tokens_in_content_) text += "-content-control-tokens";
+  if (text_.control_tokens_in_content()) text += "-content-control-tokens";
   if (config.context_shift) text += str("-", config.limits.max_model_len, "-", config.n_keep);
   return text + fingerprint_part(sampling_defaults_);
 }

@@ -14,9 +14,7 @@
 #include "node/model/rank/rank_group.h"
 #include "node/service/config/checked_model.h"
 #include "node/service/config/node_config.h"
-#include "node/service/requests/text_length.h"
-#include "node/text/jinja/chat_template.h"
-#include "node/text/tokenizer/tokenizer.h"
+#include "node/text/prompt/text_model.h"
 
 namespace lockstep {
 
@@ -26,13 +24,11 @@ class NodeEngine {
   NodeEngine(const NodeConfig& config, EngineSink& sink);
 
   Engine& engine() { return *engine_; }
-  const Tokenizer& tokenizer() const { return *tokenizer_; }
-  // Null if the model has no usable template.
-  const ChatTemplate* chat_template() const { return template_ ? &*template_ : nullptr; }
-  // Renders the conversation and tokenises it as the model expects. Only the template makes control
-  // tokens, unless the settings allow them in the messages.
-  Result<std::vector<int32_t>> encode_chat(const std::vector<ChatMessage>& messages,
-                                           const TextLimit& limit = {}) const;
+  const TextModel& text() const { return text_; }
+  const Tokenizer& tokenizer() const { return text_.tokenizer(); }
+  // What coordinators need to encode prompts as text() does (write_text_data); empty if it is too
+  // large for a message.
+  const std::string& text_data() const { return text_data_; }
 
   const std::string& name() const { return name_; }
   int64_t max_model_len() const { return ranks_config_.limits.max_model_len; }
@@ -52,11 +48,10 @@ class NodeEngine {
 
   // constant after construction, in order of construction
   const std::string name_;
-  const bool control_tokens_in_content_;
   SteadyClock clock_;
   MemoryLedger ledger_;
-  std::unique_ptr<Tokenizer> tokenizer_;
-  const Result<ChatTemplate> template_;  // or the error for chat requests
+  const TextModel text_;
+  const std::string text_data_;
   const SamplingDefaults sampling_defaults_;
   RankGroupConfig ranks_config_;
   std::unique_ptr<RankGroup> ranks_;

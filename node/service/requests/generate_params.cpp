@@ -87,46 +87,9 @@ std::vector<EmittedOutput> emitted_outputs(const std::vector<wire::EmittedChoice
   return out;
 }
 
-std::vector<ChatMessage> chat_messages(const std::vector<wire::ChatMessage>& messages) {
-  std::vector<ChatMessage> out;
-  out.reserve(messages.size());
-  for (const wire::ChatMessage& m : messages) out.push_back({m.role, m.content, m.name});
-  return out;
-}
-
 // Readers refuse a message with more than kMaxValues values, and each token may also carry its
 // text.
 constexpr int64_t kMaxTokensInReply = wire::kMaxValues / 2 - 64;
-
-template <class Request>
-Status check_length(const ServedModel& model, const Request& request,
-                    const std::optional<std::string>& text) {
-  if (!text) return Ok{};
-  return check_text_length(*text, model.tokenizer, text_limit(model, request), "prompt");
-}
-
-Result<std::vector<int32_t>> encode_messages(const ServedModel& model,
-                                             const std::vector<wire::ChatMessage>& messages,
-                                             const TextLimit& limit) {
-  if (messages.empty()) {
-    return Error{ErrorCode::kInvalidRequest, "messages must not be empty", "messages"};
-  }
-  return model.encode_chat(chat_messages(messages), limit);
-}
-
-// Estimate in bytes of the text that a template writes around a message.
-constexpr size_t kBytesPerMessage = 32;
-
-size_t text_bytes(const std::optional<std::string>& prompt,
-                  const std::optional<std::vector<wire::ChatMessage>>& messages) {
-  size_t n = prompt ? prompt->size() : 0;
-  if (messages) {
-    for (const wire::ChatMessage& m : *messages) {
-      n += m.role.size() + m.name.size() + m.content.size() + kBytesPerMessage;
-    }
-  }
-  return n;
-}
 
 }  // namespace
 
@@ -211,41 +174,45 @@ Status check_model(const ServedModel& model, const std::string& name) {
                "the model '" + name + "' is not served here; '" + model.name + "' is", "model"};
 }
 
+PromptText prompt_text(const wire::Generate& request) {
+  return prompt_text(request.prompt_text, request.messages, request.add_special_tokens);
+}
+PromptText prompt_text(const wire::Tokenize& request) {
+  return prompt_text(request.prompt, request.messages, request.add_special_tokens);
+}
+
 Result<std::vector<int32_t>> encode_prompt(const ServedModel& model,
                                            const wire::Generate& request) {
-  if (request.messages)
-    return encode_messages(model, *request.messages, text_limit(model, request));
   if (request.prompt_ids) return *request.prompt_ids;
-  return model.tokenizer.encode(request.prompt_text.value_or(""), true, request.add_special_tokens);
+  return model.text.encode(prompt_text(request), text_limit(model, request));
 }
 
 Result<std::vector<int32_t>> encode_prompt(const ServedModel& model,
                                            const wire::Tokenize& request) {
-  if (request.messages)
-    return encode_messages(model, *request.messages, text_limit(model, request));
-  return model.tokenizer.encode(request.prompt.value_or(""), true, request.add_special_tokens);
+  return model.text.encode(prompt_text(request), text_limit(model, request));
 }
 
 TextLimit text_limit(const ServedModel& model, const wire::Generate&) {
-  return {model.engine.config().limits.max_model_len - 1, ErrorCode::kContextLengthExceeded,
-          ", max_model_len less a token of output"};
+  return context_text_limit(model.engine.config().limits.max_model_len);
 }
 TextLimit text_limit(const ServedModel&, const wire::Tokenize&) {
   return {kMaxTokensInReply, ErrorCode::kPayloadTooLarge, ", which one reply holds"};
 }
 
 Status check_text_length(const ServedModel& model, const wire::Generate& request) {
-  return check_length(model, request, request.prompt_text);
+  if (!request.prompt_text) return Ok{};
+  return model.text.check_length(*request.prompt_text, text_limit(model, request));
 }
 Status check_text_length(const ServedModel& model, const wire::Tokenize& request) {
-  return check_length(model, request, request.prompt);
+  if (!request.prompt) return Ok{};
+  return model.text.check_length(*request.prompt, text_limit(model, request));
 }
 
 size_t prompt_text_bytes(const wire::Generate& request) {
-  return text_bytes(request.prompt_text, request.messages);
+  return prompt_text_bytes(request.prompt_text, request.messages);
 }
 size_t prompt_text_bytes(const wire::Tokenize& request) {
-  return text_bytes(request.prompt, request.messages);
+  return prompt_text_bytes(request.prompt, request.messages);
 }
 
 }  // namespace lockstep

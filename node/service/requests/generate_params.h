@@ -1,6 +1,6 @@
 // Converts a wire `generate` to the engine's request: the checks that need the wire's wider
-// numbers, and the prompt's text to token ids. Stateless; any thread (long prompts go to a
-// TextWorker).
+// numbers, and the prompt's text to token ids (TextModel). Stateless; any thread (long prompts go
+// to a TextWorker).
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,10 @@ Result<int32_t> tenant_index(const std::vector<TenantConfig>& tenants, const std
 // too long to repeat in an error.
 Status check_model(const ServedModel& model, const std::string& name);
 
-// Returns the prompt as token ids. Special tokens that a text prompt spells count as such, as in
-// vLLM and llama-server.
+// The text of the prompt, which the request must outlive.
+PromptText prompt_text(const wire::Generate& request);
+PromptText prompt_text(const wire::Tokenize& request);
+// Returns the prompt as token ids.
 Result<std::vector<int32_t>> encode_prompt(const ServedModel& model, const wire::Generate& request);
 Result<std::vector<int32_t>> encode_prompt(const ServedModel& model, const wire::Tokenize& request);
 

@@ -73,6 +73,7 @@ void RequestServer::generate(const std::string& peer, wire::Generate request) {
                    "request_id"});
   }
   live->attempt = request.attempt;
+  probes_.prompt_received(request.messages ? "chat" : request.prompt_ids ? "ids" : "text");
   const RequestId id = live->id;
   const std::string request_id = request.request_id;
   const size_t n_bytes = prompt_text_bytes(request);
@@ -200,14 +201,14 @@ wire::Tokens RequestServer::to_wire(const PeerRequest& request, const ChoiceEven
   tokens.epoch = model_.epoch;
   tokens.attempt = request.attempt;
   const auto bytes = [this](int32_t id) {
-    return std::string(model_.tokenizer.token_bytes(id, true));
+    return std::string(model_.tokenizer().token_bytes(id, true));
   };
   const size_t n_top = event.ids.empty() ? 0 : event.top.size() / event.ids.size();
   for (size_t i = 0; i < event.logprobs.size(); ++i) {
     wire::TokenLogprobs& row = tokens.logprobs.emplace_back();
     row.bytes = bytes(event.ids[i]);
     row.logprob = event.logprobs[i];
-    row.special = !row.bytes.empty() && model_.tokenizer.token_bytes(event.ids[i], false).empty();
+    row.special = !row.bytes.empty() && model_.tokenizer().token_bytes(event.ids[i], false).empty();
     for (const TokenLogprob& top : event.top.subspan(i * n_top, n_top)) {
       row.top.push_back({top.id, bytes(top.id), top.logprob});
     }

@@ -19,7 +19,7 @@
 #include "node/service/requests/peer_requests.h"
 #include "node/service/requests/send_queue.h"
 #include "node/service/requests/served_model.h"
-#include "node/service/requests/text_worker.h"
+#include "node/text/prompt/text_worker.h"
 #include "wire/messages.h"
 
 namespace lockstep {

@@ -3,27 +3,19 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <vector>
 
 #include "node/engine/core/engine.h"
 #include "node/kv/report/block_event_log.h"
 #include "node/model/model_config.h"
-#include "node/service/requests/text_length.h"
-#include "node/text/jinja/chat_template.h"
-#include "node/text/tokenizer/tokenizer.h"
+#include "node/text/prompt/text_model.h"
 #include "wire/messages.h"
 
 namespace lockstep {
 
 struct ServedModel {
   Engine& engine;
-  const Tokenizer& tokenizer;
-  // Renders a conversation with the model's template and, if the text is within the limit,
-  // tokenises it.
-  std::function<Result<std::vector<int32_t>>(const std::vector<ChatMessage>&, const TextLimit&)>
-      encode_chat;
+  const TextModel& text;
   std::string name;                         // as requests give it
   std::string fingerprint;                  // RankGroup::numerics_fingerprint
   std::string backend;                      // RankGroup::backend_name()
@@ -32,6 +24,11 @@ struct ServedModel {
   SamplingDefaults sampling_defaults = {};  // of requests that leave them out
   wire::NodeDescription description = {};   // the settings in effect
   BlockEventLog* block_events = nullptr;    // the engine's, if they are to be published
+  // What coordinators need to encode prompts as `text` does (write_text_data), and its fingerprint;
+  // both empty if it is not published.
+  std::string text_data = {}, text_fingerprint = {};
+
+  const Tokenizer& tokenizer() const { return text.tokenizer(); }
 };
 
 }  // namespace lockstep

@@ -58,7 +58,7 @@ wire::Message TextServer::answer(const wire::Tokenize& request) const {
   out.max_model_len = static_cast<uint64_t>(model_.engine.config().limits.max_model_len);
   if (request.return_token_strs) {
     for (const int32_t id : *ids) {
-      out.token_strs.emplace_back(model_.tokenizer.token_bytes(id, true));
+      out.token_strs.emplace_back(model_.tokenizer().token_bytes(id, true));
     }
   }
   return out;
@@ -67,7 +67,7 @@ wire::Message TextServer::answer(const wire::Tokenize& request) const {
 wire::Message TextServer::answer(const wire::Detokenize& request) const {
   const Status served = check_model(model_, request.model);
   if (!served) return refusal(request.request_id, served.error());
-  const int32_t vocab_size = model_.tokenizer.vocab_size();
+  const int32_t vocab_size = model_.tokenizer().vocab_size();
   for (const int32_t id : request.tokens) {
     if (id >= 0 && id < vocab_size) continue;
     return refusal(
@@ -75,7 +75,7 @@ wire::Message TextServer::answer(const wire::Detokenize& request) const {
         {ErrorCode::kInvalidRequest,
          str("tokens holds ", id, ", outside the vocabulary of ", vocab_size), "tokens"});
   }
-  const std::string text = model_.tokenizer.decode(request.tokens, true);
+  const std::string text = model_.tokenizer().decode(request.tokens, true);
   return wire::Detokenized{request.request_id, utf8::replace_invalid(text)};
 }
 

@@ -5,7 +5,7 @@
 
 #include "node/service/requests/send_queue.h"
 #include "node/service/requests/served_model.h"
-#include "node/service/requests/text_worker.h"
+#include "node/text/prompt/text_worker.h"
 #include "wire/messages.h"
 
 namespace lockstep {

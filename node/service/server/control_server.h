@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "common/result.h"
+#include "common/threads/completions.h"
 #include "node/engine/report/cache_control.h"
-#include "node/service/requests/completions.h"
 #include "node/service/requests/request_server.h"
 #include "node/service/requests/served_model.h"
 #include "wire/messages.h"

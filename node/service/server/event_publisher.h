@@ -16,10 +16,10 @@
 #include <string_view>
 #include <vector>
 
+#include "common/threads/completions.h"
 #include "node/kv/report/resident_blocks.h"
 #include "node/service/probes.h"
-#include "node/service/requests/completions.h"
-#include "node/service/requests/text_worker.h"
+#include "node/text/prompt/text_worker.h"
 #include "wire/zmq/socket.h"
 #include "wire/zmq/zmq_loop.h"
 

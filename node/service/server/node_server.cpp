@@ -269,6 +269,7 @@ void NodeServer::handle(const std::string& peer, wire::Hello& message) {
   welcome.max_num_queued_reqs = engine.max_queued_requests;
   welcome.backend = model_.backend;
   welcome.description = model_.description;
+  welcome.text_fingerprint = model_.text_fingerprint;
   welcome.new_peer = is_new;
   if (events_) {
     welcome.events = events_->endpoint();
@@ -287,6 +288,18 @@ void NodeServer::handle(const std::string& peer, wire::SlotsRequest& message) {
 }
 void NodeServer::handle(const std::string& peer, wire::DescribeRequest& message) {
   send_queue_.send(peer, control_.describe(message.request_id));
+}
+
+// Megabytes, so only peers that keep them for many requests get them.
+void NodeServer::handle(const std::string& peer, wire::DescribeText& message) {
+  if (coordinators_.count(peer) == 0)
+    return refuse(peer, message.request_id,
+                  {ErrorCode::kInvalidRequest, "only a coordinator may ask for it", "type"});
+  if (model_.text_data.empty())
+    return refuse(peer, message.request_id,
+                  {ErrorCode::kInvalidRequest, "this node does not publish its text model", ""});
+  send_queue_.send(
+      peer, wire::TextDescription{message.request_id, model_.text_fingerprint, model_.text_data});
 }
 
 template <class Answer>

@@ -12,16 +12,16 @@
 
 #include "common/clock.h"
 #include "common/result.h"
+#include "common/threads/completions.h"
 #include "node/service/probes.h"
-#include "node/service/requests/completions.h"
 #include "node/service/requests/event_mailbox.h"
 #include "node/service/requests/request_server.h"
 #include "node/service/requests/send_queue.h"
 #include "node/service/requests/served_model.h"
 #include "node/service/requests/text_server.h"
-#include "node/service/requests/text_worker.h"
 #include "node/service/server/control_server.h"
 #include "node/service/server/event_publisher.h"
+#include "node/text/prompt/text_worker.h"
 #include "wire/zmq/socket.h"
 #include "wire/zmq/zmq_loop.h"
 
@@ -96,6 +96,7 @@ class NodeServer {
   void handle(const std::string& peer, wire::ClearKvCache& message);
   void handle(const std::string& peer, wire::SlotsRequest& message);
   void handle(const std::string& peer, wire::DescribeRequest& message);
+  void handle(const std::string& peer, wire::DescribeText& message);
   void handle(const std::string&, wire::ErrorReply&) {
   }  // never answered, or two programs could exchange errors forever
   template <class M>

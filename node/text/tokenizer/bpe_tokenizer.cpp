@@ -5,6 +5,7 @@
 
 #include "node/text/tokenizer/bpe_merger.h"
 #include "node/text/tokenizer/byte_alphabet.h"
+#include "node/text/tokenizer/piece_cache.h"
 #include "node/text/tokenizer/pre_tokenizer.h"
 #include "node/text/tokenizer/special_tokens.h"
 #include "node/text/tokenizer/tokenizer.h"
@@ -49,8 +50,13 @@ TokenIndex index_of(const std::vector<std::string>& tokens) {
 
 class BpeTokenizer final : public Tokenizer {
  public:
-  BpeTokenizer(TokenizerData data, BpeMerger merger, PreTokenizer pre)
-      : data_(std::move(data)), merger_(std::move(merger)), pre_(std::move(pre)) {
+  BpeTokenizer(TokenizerData data, BpeMerger merger, PreTokenizer pre,
+               std::shared_ptr<PieceCache> cache)
+      : data_(std::move(data)),
+        merger_(std::move(merger)),
+        pre_(std::move(pre)),
+        cache_(std::move(cache)),
+        cache_id_(cache_ ? cache_->new_tokenizer_id() : 0) {
     collect_end_ids();
     spell_tokens();
     measure_tokens();
@@ -79,6 +85,8 @@ class BpeTokenizer final : public Tokenizer {
   }
   void encode_fragments(const std::vector<SpecialTokens::Fragment>& fragments,
                         std::vector<int32_t>& ids) const;
+  void encode_plain(std::string_view text, std::vector<std::string_view>& pieces,
+                    BpeMerger::Scratch& scratch, std::vector<int32_t>& ids) const;
   void encode_piece(std::string_view piece, BpeMerger::Scratch& scratch,
                     std::vector<int32_t>& ids) const;
 
@@ -86,6 +94,8 @@ class BpeTokenizer final : public Tokenizer {
   TokenizerData data_;
   BpeMerger merger_;
   PreTokenizer pre_;
+  const std::shared_ptr<PieceCache> cache_;  // of plain text between special tokens; or null
+  const uint64_t cache_id_;
   SpecialTokens special_;
   std::vector<std::string> bytes_;  // by id
   TokenIndex whole_pieces_;         // by bytes; empty unless the family takes whole pieces first
@@ -163,10 +173,20 @@ void BpeTokenizer::encode_fragments(const std::vector<SpecialTokens::Fragment>& 
       ids.push_back(fragment.id);
       continue;
     }
-    pieces.clear();
-    pre_.split(fragment.text, pieces);
-    for (const std::string_view piece : pieces) encode_piece(piece, scratch, ids);
+    const bool is_cached = cache_ != nullptr && fragment.text.size() >= PieceCache::kMinPieceBytes;
+    if (is_cached && cache_->find(cache_id_, fragment.text, ids)) continue;
+    const size_t n_before = ids.size();
+    encode_plain(fragment.text, pieces, scratch, ids);
+    if (is_cached)
+      cache_->add(cache_id_, fragment.text, ids.data() + n_before, ids.size() - n_before);
   }
+}
+
+void BpeTokenizer::encode_plain(std::string_view text, std::vector<std::string_view>& pieces,
+                                BpeMerger::Scratch& scratch, std::vector<int32_t>& ids) const {
+  pieces.clear();
+  pre_.split(text, pieces);
+  for (const std::string_view piece : pieces) encode_piece(piece, scratch, ids);
 }
 
 std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool parse_special,
@@ -202,13 +222,14 @@ std::string BpeTokenizer::decode(const std::vector<int32_t>& ids, bool special) 
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> make_tokenizer(TokenizerData data) {
+Result<std::unique_ptr<Tokenizer>> make_tokenizer(TokenizerData data,
+                                                  std::shared_ptr<PieceCache> pieces) {
   TRY([[maybe_unused]] const Ok checked, check(data));
   TRY(PreTokenizer pre, PreTokenizer::make(data.pre));
   TRY(BpeMerger merger, BpeMerger::build(data.merges, index_of(data.tokens)));
   data.merges = {};  // as large as the vocabulary, and not needed any more
-  return std::unique_ptr<Tokenizer>(
-      std::make_unique<BpeTokenizer>(std::move(data), std::move(merger), std::move(pre)));
+  return std::unique_ptr<Tokenizer>(std::make_unique<BpeTokenizer>(
+      std::move(data), std::move(merger), std::move(pre), std::move(pieces)));
 }
 
 }  // namespace lockstep

@@ -1,4 +1,5 @@
-// Tokenizer: text to token ids and back, as the model file defines it. Immutable; any thread.
+// Tokenizer: text to token ids and back, as the model file defines it. Immutable, but for a cache
+// that never shows in the ids; any thread.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +59,11 @@ class Tokenizer {
   virtual const std::string& chat_template() const = 0;
 };
 
-// Error: kModelLoadFailed, which names the unsupported or inconsistent field.
-Result<std::unique_ptr<Tokenizer>> make_tokenizer(TokenizerData data);
+class PieceCache;
+
+// Error: kModelLoadFailed, which names the unsupported or inconsistent field. `pieces`: where the
+// ids of long pieces are kept; null = nowhere.
+Result<std::unique_ptr<Tokenizer>> make_tokenizer(TokenizerData data,
+                                                  std::shared_ptr<PieceCache> pieces = nullptr);
 
 }  // namespace lockstep

@@ -114,7 +114,8 @@ inline std::vector<Message> one_of_each() {
               "tcp://127.0.0.1:5557",
               "tcp://127.0.0.1:5558",
               full_description(),
-              1024},
+              1024,
+              "0123456789abcdef"},
       full_heartbeat(),
       ClusterStatus{"s-1", {{"tcp://127.0.0.1:5556", "ready", "tiny", "abc", full_heartbeat()}}, 2},
       ClearKvCache{"c-1", "salt", "tiny", "gold", "acme"},
@@ -124,6 +125,8 @@ inline std::vector<Message> one_of_each() {
       DescribeRequest{"c-3"},
       Description{"c-3", {full_description()}},
       full_attach(),
+      DescribeText{"x-1"},
+      TextDescription{"x-1", "0123456789abcdef", std::string("\xFF\0tokens", 8)},
   };
 }
 

@@ -24,7 +24,8 @@ NodeConfig tiny_config() {
 
 // How many tokens of a chat with this text are <|im_end|>.
 int64_t n_turn_ends(const NodeEngine& engine, const std::string& content) {
-  const std::vector<int32_t> ids = engine.encode_chat({{"user", content, ""}}).value();
+  const std::vector<ChatMessage> chat = {{"user", content, ""}};
+  const std::vector<int32_t> ids = engine.text().encode({.messages = chat}).value();
   const auto is_end = [&](int32_t id) {
     return engine.tokenizer().token_bytes(id, true) == "<|im_end|>";
   };

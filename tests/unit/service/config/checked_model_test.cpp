@@ -101,9 +101,10 @@ TEST(CheckedModel, AnUnusableChatTemplateCostsChatsOnly) {
   const SteadyClock clock;
   EventMailbox mailbox(clock);
   NodeEngine node(model.config(), mailbox);
-  EXPECT_EQ(node.chat_template(), nullptr);
+  EXPECT_EQ(node.text().chat_template(), nullptr);
   EXPECT_FALSE(node.tokenizer().encode("a", true, true).empty());
-  const auto ids = node.encode_chat({{"user", "a", ""}});
+  const std::vector<ChatMessage> chat = {{"user", "a", ""}};
+  const auto ids = node.text().encode({.messages = chat});
   ASSERT_FALSE(ids);
   EXPECT_EQ(ids.error().code, ErrorCode::kInvalidRequest);
   EXPECT_EQ(ids.error().param, "messages");

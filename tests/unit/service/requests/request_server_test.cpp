@@ -21,25 +21,18 @@ class RequestServerTest : public ::testing::Test {
     limits.max_tokens = 64;
     limits.max_seqs = limits.max_samples = 4;
     limits.max_model_len = 256;
-    limits.max_banned = max_banned_ids(limits.max_seqs, tokenizer_);
+    limits.max_banned = max_banned_ids(limits.max_seqs, text_.tokenizer());
     executor_.emplace(testing::NullExecutor::Options{
-        .limits = limits, .n_kv_blocks = 64, .vocab_size = tokenizer_.vocab_size()});
+        .limits = limits, .n_kv_blocks = 64, .vocab_size = text_.tokenizer().vocab_size()});
     executor_->on_submit = [this](const StepPlanView&) {
       std::this_thread::sleep_for(step_time_.load());
     };
     EngineConfig config;
     config.limits = limits;
     config.n_kv_blocks = 64;
-    engine_.emplace(config, *executor_, tokenizer_, clock_, mailbox_);
-    model_.emplace(ServedModel{.engine = *engine_,
-                               .tokenizer = tokenizer_,
-                               .encode_chat = [this](const auto& messages, const TextLimit&)
-                                   -> Result<std::vector<int32_t>> {
-                                 return tokenizer_.encode(messages[0].content, true, false);
-                               },
-                               .name = "null",
-                               .fingerprint = {},
-                               .backend = {}});
+    engine_.emplace(config, *executor_, text_.tokenizer(), clock_, mailbox_);
+    model_.emplace(ServedModel{
+        .engine = *engine_, .text = text_, .name = "null", .fingerprint = {}, .backend = {}});
     server_.emplace(*model_, send_queue_, worker_, probes_, clock_);
     engine_->start();
   }
@@ -78,7 +71,9 @@ class RequestServerTest : public ::testing::Test {
   }
 
   SteadyClock clock_;
-  testing::FakeTokenizer tokenizer_;
+  // A chat is the content of its first message.
+  const TextModel text_{std::make_unique<testing::FakeTokenizer>(),
+                        ChatTemplate::parse("{{ messages[0].content }}"), false};
   NodeProbes probes_;
   EventMailbox mailbox_{clock_};
   std::atomic<std::chrono::milliseconds> step_time_{0ms};

@@ -29,6 +29,50 @@ TEST(NodeServer, QuestionsAreAnswered) {
   EXPECT_EQ(peer.expect<wire::ErrorReply>().code, ErrorCode::kModelNotFound);
 }
 
+TEST(NodeServer, CoordinatorsThatAskGetTheTextModel) {
+  const std::string data("\xFFno\0text", 8);
+  NodeHarness node({.text_data = data});
+  WirePeer coordinator(node.endpoint());
+  coordinator.send(wire::DescribeText{"early"});
+  EXPECT_EQ(coordinator.expect<wire::ErrorReply>().request_id, "early");
+  coordinator.send(wire::Hello{});
+  EXPECT_EQ(coordinator.expect<wire::Welcome>().text_fingerprint, "fake");
+  coordinator.send(wire::DescribeText{"text"});
+  const auto description = coordinator.expect<wire::TextDescription>();
+  EXPECT_EQ(description.request_id, "text");
+  EXPECT_EQ(description.text_fingerprint, "fake");
+  EXPECT_EQ(description.data, data);
+}
+
+TEST(NodeServer, ANodeWithoutATextModelToPublishSaysSo) {
+  NodeHarness node;
+  WirePeer coordinator(node.endpoint());
+  coordinator.send(wire::Hello{});
+  EXPECT_EQ(coordinator.expect<wire::Welcome>().text_fingerprint, "");
+  coordinator.send(wire::DescribeText{"text"});
+  EXPECT_NE(coordinator.expect<wire::ErrorReply>().message.find("does not publish"),
+            std::string::npos);
+}
+
+TEST(NodeServer, PromptsAreCountedByTheirForm) {
+  NodeHarness node;
+  WirePeer peer(node.endpoint());
+  wire::Generate text = NodeHarness::request("text", 1), ids = NodeHarness::request("ids", 1),
+                 chat = NodeHarness::request("chat", 1);
+  ids.prompt_text.reset();
+  ids.prompt_ids = {1, 2};
+  chat.prompt_text.reset();
+  chat.messages = {{"user", "x", ""}};
+  for (const auto& request : {text, ids, chat}) {
+    peer.send(request);
+    peer.expect<wire::Done>();
+    EXPECT_NE(
+        node.probes().text().find("lockstep_prompts_total{form=\"" + request.request_id + "\"} 1"),
+        std::string::npos)
+        << node.probes().text();
+  }
+}
+
 TEST(NodeServer, LongTextsAreTokenisedBesideTheLoop) {
   NodeHarness node;
   WirePeer peer(node.endpoint());

@@ -18,6 +18,9 @@ struct TextLimit {
   const char* why = "";  // the reason for the limit
 };
 
+// The limit of a prompt at a node with this max_model_len: room for one token of output is left.
+TextLimit context_text_limit(int64_t max_model_len);
+
 // The Error names the bytes, the minimum number of tokens, and the limit. `param` is the field.
 Status check_text_length(std::string_view text, const Tokenizer& tokenizer, const TextLimit& limit,
                          const std::string& param);

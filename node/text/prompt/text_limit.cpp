@@ -1,8 +1,13 @@
-#include "node/service/requests/text_length.h"
+#include "node/text/prompt/text_limit.h"
 
 #include "common/log.h"
 
 namespace lockstep {
+
+TextLimit context_text_limit(int64_t max_model_len) {
+  return {max_model_len - 1, ErrorCode::kContextLengthExceeded,
+          ", max_model_len less a token of output"};
+}
 
 Status check_text_length(std::string_view text, const Tokenizer& tokenizer, const TextLimit& limit,
                          const std::string& param) {

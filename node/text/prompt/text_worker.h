@@ -1,18 +1,20 @@
 // TextWorker: runs chat templates and tokenising, short jobs on the caller's thread and long ones
-// on its own, so that they never block the node's I/O thread. A job counts as open from run() until
+// on its own, so that they never block the I/O thread. A job counts as open from run() until
 // its result has run on the I/O thread. The number of open jobs, and so of results, is bounded; a
 // job beyond the bound is refused (overloaded). Tenants share the places equally and take turns, so
 // that no tenant can keep the others out.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "common/result.h"
-#include "node/service/requests/round_robin_queue.h"
+#include "common/threads/round_robin_queue.h"
 
 namespace lockstep {
 
@@ -21,6 +23,12 @@ class TextWorker {
   using Finish = std::function<void()>;      // processes the result, on the I/O thread
   using Job = std::function<Finish()>;       // computes, on any thread
   using Post = std::function<void(Finish)>;  // runs it on the I/O thread later; cannot fail
+
+  // Whether a text of this size runs on the caller's thread: it is tokenised in well under a
+  // millisecond.
+  static constexpr bool is_short(size_t n_text_bytes) { return n_text_bytes <= 4096; }
+  // The size to give for a job that must not run on the caller's thread.
+  static constexpr size_t kLong = SIZE_MAX;
 
   // `post` must have room for max_jobs.
   TextWorker(size_t max_jobs, Post post, size_t n_tenants = 1);

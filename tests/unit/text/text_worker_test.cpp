@@ -1,5 +1,5 @@
 // TextWorker with a loop that runs only when the test says so.
-#include "node/service/requests/text_worker.h"
+#include "node/text/prompt/text_worker.h"
 
 #include <gtest/gtest.h>
 

@@ -1,17 +1,10 @@
-#include "node/service/requests/text_worker.h"
+#include "node/text/prompt/text_worker.h"
 
 #include <algorithm>
 
 #include "common/threads/threads.h"
 
 namespace lockstep {
-namespace {
-
-// A text of this size is tokenised in well under a millisecond.
-constexpr size_t kMaxInlineTextBytes = 4096;
-
-}  // namespace
-
 TextWorker::TextWorker(size_t max_jobs, Post post, size_t n_tenants)
     : max_jobs_(max_jobs),
       post_(std::move(post)),
@@ -24,7 +17,7 @@ TextWorker::TextWorker(size_t max_jobs, Post post, size_t n_tenants)
 TextWorker::~TextWorker() { stop(); }
 
 bool TextWorker::run(size_t n_text_bytes, int32_t tenant, Job job) {
-  if (n_text_bytes <= kMaxInlineTextBytes) {
+  if (is_short(n_text_bytes)) {
     job()();
     return true;
   }
