@@ -58,6 +58,12 @@ constexpr std::array kRefusals = {ErrorCode::kInvalidRequest, ErrorCode::kModelN
 constexpr std::array<std::string_view, 6> kResumeFaults = {"malformed", "version",     "forged",
                                                            "body",      "fingerprint", "position"};
 
+constexpr std::array<std::string_view, 6> kPromptOutcomeNames = {
+    "encoded", "ids", "text_no_model", "text_busy", "text_refused", "text_too_large"};
+const Histogram::BucketBoundaries kTokenize = {.00001, .000025, .00005, .0001, .00025, .0005,
+                                               .001,   .0025,   .005,   .01,   .025,   .05,
+                                               .1,     .25,     .5,     1,     2.5,    5};
+
 // Labelled: a family with one label, and its metrics for the label's known values, so that finding
 // one of these takes neither the family's lock nor a set of labels. Any thread.
 template <class Metric>
@@ -105,6 +111,10 @@ struct CoordinatorProbes::Metrics {
         http(counters("http_responses_total", "HTTP responses, by status")),
         prompt(counters("prompt_tokens_total", "Prompt tokens of finished requests, by source"),
                "source", kPromptSources),
+        prompts(counters("prompts_total",
+                         "Prompts of new requests: tokenised here, sent by the client as ids, or "
+                         "left to the node as text, by reason"),
+                "outcome", kPromptOutcomeNames),
         running(gauge("requests_running", "Requests that have not ended").Add({})),
         states(gauge("requests", "Requests that have not ended, by state"), "state",
                kRequestStates),
@@ -166,7 +176,8 @@ struct CoordinatorProbes::Metrics {
                  .Add({})),
         ttft(histogram("time_to_first_token_seconds", "Dispatch to first token", kFirstToken)),
         itl(histogram("inter_token_seconds", "Between two tokens of a choice", kBetweenTokens)),
-        e2e(histogram("request_seconds", "Dispatch to the final message", kEndToEnd)) {
+        e2e(histogram("request_seconds", "Dispatch to the final message", kEndToEnd)),
+        tokenize(histogram("tokenize_seconds", "To render and tokenise a prompt", kTokenize)) {
     for (ErrorCode code : kRefusals) refusals.Add({{"code", std::string(to_string(code))}});
     for (const char* cause : kLossCauses) {
       for (const char* outcome : kResumeOutcomes)
@@ -200,7 +211,7 @@ struct CoordinatorProbes::Metrics {
   prometheus::Family<Counter>& refusals;
   Labelled<Counter> resent;
   prometheus::Family<Counter>& http;
-  Labelled<Counter> prompt;
+  Labelled<Counter> prompt, prompts;
   Gauge& running;
   Labelled<Gauge> states;
   prometheus::Family<Gauge>&node_states, &fingerprints;
@@ -210,7 +221,7 @@ struct CoordinatorProbes::Metrics {
   prometheus::Family<Gauge>&index_blocks, &index_lag;
   prometheus::Family<Counter>&index_resyncs, &index_dropped, &routes;
   Counter &generated, &stale, &false_suspicions, &lost;
-  Histogram &ttft, &itl, &e2e;
+  Histogram &ttft, &itl, &e2e, &tokenize;
 };
 
 CoordinatorProbes::CoordinatorProbes(std::shared_ptr<prometheus::Registry> registry)
@@ -258,6 +269,14 @@ void CoordinatorProbes::wasted_tokens(std::string_view cause, uint64_t n_tokens)
 
 void CoordinatorProbes::resume_token_refused(std::string_view reason) {
   metrics_->resume_refusals.of(reason).Increment();
+}
+
+void CoordinatorProbes::prompt_prepared(std::string_view outcome) {
+  metrics_->prompts.of(outcome).Increment();
+}
+
+void CoordinatorProbes::tokenized(Duration duration) {
+  metrics_->tokenize.Observe(seconds(duration));
 }
 
 void CoordinatorProbes::usage(uint64_t prompt_tokens, uint64_t cached_tokens) {

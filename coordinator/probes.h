@@ -38,6 +38,10 @@ class CoordinatorProbes {
   void wasted_tokens(std::string_view cause, uint64_t n_tokens);
   // A client brought a resume token, or a position, that does not fit. `reason` is a ResumeFault.
   void resume_token_refused(std::string_view reason);
+  // What became of a new generation's prompt: a PromptOutcome.
+  void prompt_prepared(std::string_view outcome);
+  // A prompt was rendered and tokenised.
+  void tokenized(Duration duration);
   void usage(uint64_t prompt_tokens, uint64_t cached_tokens);
   void first_token(Duration since_start);
   // `n_tokens` tokens arrived `gap` after the previous ones.

@@ -16,4 +16,12 @@ bool ByteHold::grow(size_t n_bytes) {
   return true;
 }
 
+bool ByteHold::resize(size_t n_bytes) {
+  if (!budget_) return true;
+  if (n_bytes > n_bytes_) return grow(n_bytes - n_bytes_);
+  budget_->give_back(n_bytes_ - n_bytes);
+  n_bytes_ = n_bytes;
+  return true;
+}
+
 }  // namespace lockstep

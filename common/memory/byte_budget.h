@@ -47,6 +47,9 @@ class ByteHold {
 
   // Returns false, and leaves the hold unchanged, if the budget has fewer than `n_bytes` left.
   bool grow(size_t n_bytes);
+  // Grows or shrinks to `n_bytes`; a hold without a budget has any size. Returns false, and leaves
+  // the hold unchanged, if the budget has no room.
+  bool resize(size_t n_bytes);
   size_t n_bytes() const { return n_bytes_; }
 
  private:

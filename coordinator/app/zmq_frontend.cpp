@@ -15,6 +15,7 @@ namespace lockstep {
 namespace {
 
 constexpr size_t kMaxInbox = 4096;
+constexpr size_t kMaxLongPrompts = 64;  // that wait for their ids; more go to the nodes as text
 constexpr std::chrono::milliseconds kTick{25};
 constexpr std::chrono::milliseconds kCloseLinger{200};  // time to send the cancels of a shutdown
 
@@ -71,13 +72,22 @@ ZmqFrontend::ZmqFrontend(ZmqFrontendConfig config, CoordinatorProbes& probes, co
       clock_(clock),
       nodes_(config_.node_endpoints, clock_, config_.timeouts),
       kv_links_(config_.node_endpoints, context_, loop_, clock_, probes_),
+      completions_([this] { loop_.wake(); }),
+      text_worker_(
+          kMaxLongPrompts,
+          [this](TextWorker::Finish finish) { completions_.add(std::move(finish)); },
+          PromptEncoder::kLanes),
+      text_models_(
+          nodes_, [this](NodeId node, const wire::Message& message) { return send(node, message); },
+          text_worker_, clock_),
+      prompt_encoder_(text_models_, text_worker_),
       forwarder_(nodes_,
                  Router({.policy = config_.policy, .seed = std::random_device()()},
                         {.n_nodes = config_.node_endpoints.size(),
                          .clock = clock_,
                          .cached = &kv_links_,
                          .log = &route_log_}),
-                 *this, clock_, probes_, config_.forwarder),
+                 *this, clock_, probes_, config_.forwarder, &prompt_encoder_),
       dispatcher_(forwarder_, resume_tokens_, [this] { return present_view(); }),
       unreached_(
           kUnreached / kTick,
@@ -108,7 +118,11 @@ Status ZmqFrontend::open_sockets() {
         loop_.add(std::move(socket), [this](wire::Incoming& in) { on_client_bytes(in); });
   }
   loop_.every(kTick, [this] { tick(); });
-  loop_.on_wake([this] { drain_inbox(); });
+  loop_.on_wake([this] {
+    completions_.run();
+    drop_unreachable();
+    drain_inbox();
+  });
   view_ = std::make_shared<const ClusterView>(present_view());
   publish_membership();
   return Ok{};
@@ -137,6 +151,7 @@ void ZmqFrontend::end_everything() {
 
 void ZmqFrontend::stop() {
   end_everything();
+  text_worker_.stop();  // before the loop, which its jobs wake
   loop_.stop();
   forwarder_.end_everything();  // requests that came since the first call
   std::vector<Command> unread;
@@ -200,6 +215,7 @@ void ZmqFrontend::on_node_bytes(NodeId node, wire::Incoming& incoming) {
     forwarder_.on_heartbeat(node);
     publish_changes();
   } else {
+    if (text_models_.on_message(node, *message)) return;
     if (const std::optional<uint64_t> epoch = epoch_of_tokens(*message)) {
       apply(node, nodes_.on_tokens(node, *epoch));
     }
@@ -299,6 +315,7 @@ void ZmqFrontend::tick() {
   }
   for (const std::string& line : unreached_.tick(nodes_.nodes())) log(LogLevel::kWarning, line);
   kv_links_.tick();
+  text_models_.tick();
   forwarder_.tick();
   drop_unreachable();
   publish_changes();

@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/result.h"
+#include "common/threads/completions.h"
 #include "coordinator/app/zmq_frontend_config.h"
 #include "coordinator/cluster/cluster_view.h"
 #include "coordinator/cluster/fingerprint_watch.h"
@@ -22,9 +23,12 @@
 #include "coordinator/cluster/unreached_nodes.h"
 #include "coordinator/index/kv_links.h"
 #include "coordinator/probes.h"
+#include "coordinator/prompts/prompt_encoder.h"
+#include "coordinator/prompts/text_models.h"
 #include "coordinator/requests/cluster_client.h"
 #include "coordinator/requests/forwarder.h"
 #include "coordinator/requests/request_dispatcher.h"
+#include "node/text/prompt/text_worker.h"
 #include "wire/zmq/zmq_loop.h"
 
 namespace lockstep {
@@ -108,6 +112,10 @@ class ZmqFrontend final : public ClusterClient, private NodeLinks {
   wire::Context context_;
   NodeTable nodes_;
   KvLinks kv_links_;
+  Completions completions_;
+  TextWorker text_worker_;
+  TextModels text_models_;
+  PromptEncoder prompt_encoder_;
   Forwarder forwarder_;
   RequestDispatcher dispatcher_;
   std::vector<wire::ZmqLoop::SocketId> node_sockets_;  // [n_nodes]

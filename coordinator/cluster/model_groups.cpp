@@ -17,7 +17,12 @@ void add_node(FingerprintGroup& group, const Node& node, const wire::ModelInfo& 
   group.n_ready += node.is_ready() ? 1 : 0;
   group.n_taking_work += node.takes_work() ? 1 : 0;
   group.first_joined = is_first ? node.joined : std::min(group.first_joined, node.joined);
-  if (is_first) group.block_size = node.welcome->block_size;
+  if (is_first) {
+    group.block_size = node.welcome->block_size;
+    group.text_fingerprint = node.welcome->text_fingerprint;
+  } else if (group.text_fingerprint != node.welcome->text_fingerprint) {
+    group.text_fingerprint.clear();
+  }
   group.n_slots += node.welcome->max_num_seqs;
   if (!node.welcome->max_num_queued_reqs)
     group.n_queued.reset();

@@ -22,7 +22,9 @@ struct FingerprintGroup {
   uint64_t first_joined = 0;  // the smallest Node::joined
   wire::ModelInfo info;       // from the node with the largest max_model_len
   int64_t block_size = 0;     // tokens per KV block, of the first node
-  int64_t n_slots = 0;        // sequences that can run at once, summed over the nodes
+  // The nodes' wire::Welcome::text_fingerprint; empty if they do not all have the same.
+  std::string text_fingerprint;
+  int64_t n_slots = 0;  // sequences that can run at once, summed over the nodes
   // Requests that may wait, summed over the nodes; absent if a node does not report the number.
   std::optional<int64_t> n_queued = 0;
 };

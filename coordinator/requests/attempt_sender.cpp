@@ -62,7 +62,8 @@ std::string AttemptSender::encode(Inflight& request, const std::string& upstream
   AttemptFields fields{.request_id = upstream_id,
                        .attempt = request.n_attempts,
                        .emitted = emitted_of(request),
-                       .deadline_ms = std::nullopt};
+                       .deadline_ms = std::nullopt,
+                       .prompt_ids = request.prompt ? &request.prompt->ids : nullptr};
   const auto* generate = std::get_if<wire::Generate>(&request.request);
   if (generate != nullptr && generate->deadline_ms)
     fields.deadline_ms = deadline_left(*generate->deadline_ms, clock_.now() - request.started);

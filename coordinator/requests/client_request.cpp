@@ -32,7 +32,14 @@ std::string encode_attempt(ClientRequest& request, AttemptFields fields) {
     std::swap(generate->deadline_ms, fields.deadline_ms);
   };
   swap_fields();
+  auto* generate = std::get_if<wire::Generate>(&request);
+  const bool has_ids = generate != nullptr && fields.prompt_ids != nullptr;
+  if (has_ids) generate->prompt_ids = std::move(*fields.prompt_ids);
   std::string bytes = std::visit([](const auto& r) { return wire::encode(r); }, request);
+  if (has_ids) {
+    *fields.prompt_ids = std::move(*generate->prompt_ids);
+    generate->prompt_ids.reset();
+  }
   swap_fields();
   return bytes;
 }

@@ -25,9 +25,11 @@ struct AttemptFields {
   uint32_t attempt = 0;
   std::vector<wire::EmittedChoice> emitted = {};
   std::optional<int64_t> deadline_ms = std::nullopt;
+  // The prompt of the message, for a request that has none itself; null = the request has one.
+  std::vector<int32_t>* prompt_ids = nullptr;
 };
 // The bytes of the request with these fields, as a message to a node. The request is as before
-// afterwards; its prompt, which may be long, is not copied.
+// afterwards, and so are prompt_ids; the prompt, which may be long, is not copied.
 std::string encode_attempt(ClientRequest& request, AttemptFields fields);
 
 // True if a client that sends `original` again could send `request`. Fields that the client leaves

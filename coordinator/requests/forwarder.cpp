@@ -15,13 +15,6 @@ namespace {
 
 constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
 
-// The prompt of a generation whose client sent token ids.
-std::optional<PreparedPrompt> prompt_of_ids(const ClientRequest& request, int64_t block_size) {
-  const auto* generate = std::get_if<wire::Generate>(&request);
-  if (generate == nullptr || !generate->prompt_ids) return std::nullopt;
-  return prepare_prompt(*generate, *generate->prompt_ids, block_size);
-}
-
 // Moves what the client has of each choice out of the request.
 std::vector<ChoiceProgress> choices_of(ClientRequest& request, size_t n_choices) {
   std::vector<ChoiceProgress> choices(n_choices);
@@ -37,13 +30,13 @@ std::vector<ChoiceProgress> choices_of(ClientRequest& request, size_t n_choices)
 }  // namespace
 
 Forwarder::Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,
-                     CoordinatorProbes& probes, ForwarderConfig config)
+                     CoordinatorProbes& probes, ForwarderConfig config, PromptEncoder* encoder)
     : nodes_(nodes),
       links_(links),
       clock_(clock),
       probes_(probes),
       config_(std::move(config)),
-      lifecycle_(nodes, std::move(router), links, clock, probes, config_),
+      lifecycle_(nodes, std::move(router), links, clock, probes, config_, encoder),
       seeds_(config_.seed) {}
 
 void Forwarder::submit(const Client& client, wire::Generate request) {
@@ -79,7 +72,7 @@ void Forwarder::submit(const Client& client, wire::Detokenize request) {
 bool Forwarder::answer_if_resent(const Client& client, ClientRequest& request) {
   const Inflight* live = lifecycle_.table().find(client.key, id_of(request));
   if (live == nullptr) return false;
-  if (!is_same_request(std::move(request), live->request))
+  if (!is_same_request(std::move(request), *live))
     refuse(client, live->request_id,
            {ErrorCode::kConflict, "another request with this request_id is running", "request_id"});
   return true;
@@ -128,8 +121,6 @@ void Forwarder::dispatch(const Client& client, ClientRequest request, size_t n_c
                            ? find_group(nodes_.groups(), model_of(request))->serving().fingerprint
                            : required_fingerprint;
   entry->n_tokens_at_least = tokens_at_least(request);
-  if (const auto* group = find_group(nodes_.groups(), model_of(request), entry->fingerprint))
-    entry->prompt = prompt_of_ids(request, group->block_size);
   entry->choices = choices_of(request, n_choices);
   entry->started = clock_.now();
   entry->deadline = entry->started + config_.request_timeout;

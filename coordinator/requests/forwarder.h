@@ -35,8 +35,9 @@ namespace lockstep {
 
 class Forwarder {
  public:
+  // `encoder`: null = every prompt is sent as it came.
   Forwarder(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,
-            CoordinatorProbes& probes, ForwarderConfig config);
+            CoordinatorProbes& probes, ForwarderConfig config, PromptEncoder* encoder = nullptr);
 
   // Messages from clients. A refusal is delivered as an ErrorReply. A message with the request_id
   // of a live request is ignored if it is the same request (is_same_request), and refused as a

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "common/fault_points.h"
 
@@ -22,6 +23,17 @@ size_t Inflight::longest_choice() const {
 bool Inflight::has_finished() const {
   return is_generate() && std::all_of(choices.begin(), choices.end(),
                                       [](const auto& c) { return c.finish_reason.has_value(); });
+}
+
+bool is_same_request(ClientRequest request, const Inflight& live) {
+  auto* again = std::get_if<wire::Generate>(&request);
+  if (again != nullptr && (live.prompt || live.encoding)) {
+    const ClientPrompt prompt = take_prompt(*again);
+    const bool is_same =
+        live.encoding ? prompt == live.encoding->prompt : digest_of(prompt) == live.prompt->digest;
+    if (!is_same) return false;
+  }
+  return is_same_request(std::move(request), live.request);
 }
 
 TokenOrder token_order(const Inflight& request, const wire::Tokens& tokens) {

@@ -6,6 +6,7 @@
 // upstream id of its own, so that messages of an attempt that was given up find no request.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "common/memory/byte_budget.h"
 #include "common/result.h"
 #include "coordinator/prompts/prepared_prompt.h"
+#include "coordinator/prompts/prompt_encoder.h"
 #include "coordinator/requests/client.h"
 #include "coordinator/requests/client_request.h"
 #include "coordinator/requests/request_state.h"
@@ -44,8 +46,12 @@ struct Inflight {
   std::string request_id;  // chosen by the client, unique among the client's live requests
   ClientRequest request;
   std::string fingerprint;  // only nodes with this fingerprint may run the request; constant
-  // Of a generation, once the ids of its prompt are known; it is then sent with these ids.
+  // Of a generation, once the ids of its prompt are known. It is then sent with these ids, and
+  // `request` has no prompt any more.
   std::optional<PreparedPrompt> prompt;
+  // While the prompt is being encoded, which `request` does not have meanwhile; the request is
+  // queued and has no node.
+  std::shared_ptr<const PromptJob> encoding;
 
   // The present attempt. Without a node, the request waits for one.
   std::optional<NodeId> node;
@@ -91,6 +97,10 @@ struct Inflight {
   size_t longest_choice() const;  // outputs of the choice that has the most
   bool has_finished() const;      // a generation all of whose choices have ended
 };
+
+// True if a client that sent the live request may send `request` as the same one
+// (client_request.h).
+bool is_same_request(ClientRequest request, const Inflight& live);
 
 enum class TokenOrder {
   kNext,  // the message continues the choice exactly

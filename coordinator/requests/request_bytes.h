@@ -16,4 +16,8 @@ namespace lockstep {
 Result<ByteHold> hold_request_bytes(const ClientRequest& request,
                                     const std::shared_ptr<ByteBudget>& budget);
 
+// The same for a request whose contents have changed and that holds `n_more_bytes` beside them:
+// resizes its hold. On an Error the hold is as before.
+Status resize_request_bytes(const ClientRequest& request, size_t n_more_bytes, ByteHold& hold);
+
 }  // namespace lockstep

@@ -34,7 +34,7 @@ uint64_t n_replayed(const Inflight& request) {
 
 RequestLifecycle::RequestLifecycle(const NodeTable& nodes, Router router, NodeLinks& links,
                                    const Clock& clock, CoordinatorProbes& probes,
-                                   const ForwarderConfig& config)
+                                   const ForwarderConfig& config, PromptEncoder* encoder)
     : nodes_(nodes),
       links_(links),
       clock_(clock),
@@ -42,11 +42,15 @@ RequestLifecycle::RequestLifecycle(const NodeTable& nodes, Router router, NodeLi
       config_(config),
       table_(nodes.nodes().size()),
       placement_(nodes, table_, std::move(router), probes),
-      sender_(nodes, table_, placement_, links, clock) {}
+      sender_(nodes, table_, placement_, links, clock),
+      prompts_(nodes, table_, encoder, probes,
+               [this](Inflight& request) { on_prepared(request); }) {}
 
 bool RequestLifecycle::begin(std::unique_ptr<Inflight> request) {
   Inflight& added = table_.add(std::move(request));
-  if (sender_.send(added)) {
+  if (!prompts_.prepare(added)) {
+    wait_for_prompt(added);
+  } else if (sender_.send(added)) {
     added.state = RequestState::kPlaced;
   } else if (config_.queue_timeout.count() > 0) {
     wait_for_node(added);
@@ -63,6 +67,19 @@ bool RequestLifecycle::send(Inflight& request) {
   if (request.state == RequestState::kQueued) transition(request, RequestState::kPlaced);
   if (request.begun) probes_.wasted_tokens(to_string(Waste::kReplay), n_replayed(request));
   return true;
+}
+
+// Only its deadline, a cancel or its prompt end the wait.
+void RequestLifecycle::wait_for_prompt(Inflight& request) {
+  request.node_deadline = Clock::TimePoint::max();
+  request.next_try = Clock::TimePoint::max();
+}
+
+void RequestLifecycle::on_prepared(Inflight& request) {
+  request.node_deadline.reset();
+  if (send(request)) return;
+  if (config_.queue_timeout.count() > 0) return wait_for_node(request);
+  end_with_error(request, {ErrorCode::kNoNodeReady, "no node takes requests now", ""});
 }
 
 void RequestLifecycle::wait_for_node(Inflight& request) {

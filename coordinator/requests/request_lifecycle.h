@@ -2,6 +2,8 @@
 // node, to the next node when a node refuses it, and to another node when its node is lost, and it
 // ends the request. It sends only through NodeLinks and ReplySink. I/O thread only.
 //
+// - Prompt: a new request is placed once its prompt is prepared (prompt_preparer.h). While a long
+//   prompt is being encoded, the request is queued.
 // - Refusal: a request that a node refuses for the node's state or the request's length
 //   (refusal.h) goes to the next candidate of its fingerprint (placement.h). Each node gets the
 //   request at most once in a round. A request that was accepted before then waits for the next
@@ -28,20 +30,23 @@
 #include "coordinator/requests/inflight_table.h"
 #include "coordinator/requests/node_links.h"
 #include "coordinator/requests/placement.h"
+#include "coordinator/requests/prompt_preparer.h"
 
 namespace lockstep {
 
 class RequestLifecycle {
  public:
   RequestLifecycle(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,
-                   CoordinatorProbes& probes, const ForwarderConfig& config);
+                   CoordinatorProbes& probes, const ForwarderConfig& config,
+                   PromptEncoder* encoder);
 
   InflightTable& table() { return table_; }
   const InflightTable& table() const { return table_; }
   const GivenUpAttempts& given_up() const { return given_up_; }
 
-  // Places a new request, or lets it wait for a node. Returns false, and forgets the request, if
-  // no node takes it and it must not wait.
+  // Prepares the prompt of a new request, then places the request or lets it wait for a node.
+  // Returns false, and forgets the request, if it is known at once that no node takes it and it
+  // must not wait.
   bool begin(std::unique_ptr<Inflight> request);
   // The node accepted the present attempt.
   void accept(Inflight& request);
@@ -75,6 +80,8 @@ class RequestLifecycle {
 
  private:
   bool send(Inflight& request);
+  void wait_for_prompt(Inflight& request);
+  void on_prepared(Inflight& request);
   void wait_for_node(Inflight& request);
   void give_up_attempt(Inflight& request, Waste cause);
   void end_without_node(Inflight& request);
@@ -94,6 +101,7 @@ class RequestLifecycle {
   InflightTable table_;
   Placement placement_;
   AttemptSender sender_;
+  PromptPreparer prompts_;
   GivenUpAttempts given_up_;
 };
 

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
+
+#include "common/prefix_hash.h"
 
 namespace lockstep {
 namespace {
@@ -10,6 +13,8 @@ namespace {
 // Of a text whose tokens are not known: how many bytes a token has, and how many of the first bytes
 // decide where the text goes.
 constexpr size_t kBytesPerToken = 4, kAffinityBytes = 256;
+// Of a prompt without a full block: how many of the first ids do.
+constexpr size_t kAffinityIds = 16;
 
 size_t text_bytes(const wire::Generate& generate) {
   if (generate.prompt_text) return generate.prompt_text->size();
@@ -29,8 +34,12 @@ std::string_view first_text(const wire::Generate& generate) {
 // Requests of one session, or whose prompts begin alike, go together.
 uint64_t affinity_of(const Inflight& request, const wire::Generate& generate) {
   if (!generate.prompt_cache_key.empty()) return route_affinity(generate.prompt_cache_key);
-  if (request.prompt && !request.prompt->block_hashes.empty())
-    return request.prompt->block_hashes.front();
+  if (request.prompt) {
+    if (!request.prompt->block_hashes.empty()) return request.prompt->block_hashes.front();
+    const std::span<const int32_t> ids = request.prompt->ids;
+    return prefix_hash(prefix_hash(generate.cache_salt),
+                       ids.first(std::min(ids.size(), kAffinityIds)));
+  }
   return route_affinity(first_text(generate).substr(0, kAffinityBytes)) ^
          route_affinity(generate.cache_salt);
 }

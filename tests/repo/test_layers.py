@@ -30,7 +30,7 @@ ALLOWED = {
     "node/service": {"common", "common/text", "common/service", "parallel", "wire", "node/text",
                      "node/kv", "node/model", "node/engine"},
     "node": {"common", "common/service", "node/service"},
-    "coordinator": {"common", "common/text", "common/service", "wire"},
+    "coordinator": {"common", "common/text", "common/service", "wire", "node/text"},
     "clients/cpp": {"common", "wire"},
     "clients/cli": {"common", "common/service", "wire", "clients/cpp", "node/text", "node/kv",
                     "node/model", "node/engine", "node/service", "coordinator"},

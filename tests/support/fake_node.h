@@ -40,6 +40,13 @@ class FakeNode {
   ~FakeNode() { die(); }
 
   const std::string& endpoint() const { return endpoint_; }
+  // From now on the node's welcome has this text fingerprint, and it describes its text by `data`.
+  // To be called before the coordinator starts.
+  void publish_text(std::string data, std::string fingerprint) {
+    std::lock_guard lock(mutex_);
+    text_data_ = std::move(data);
+    text_fingerprint_ = std::move(fingerprint);
+  }
   // Stops at once, as a killed process does.
   void die() { loop_.stop(); }
   // From now on tokenize and detokenize get no answer.
@@ -135,6 +142,7 @@ class FakeNode {
 
  private:
   static constexpr std::chrono::seconds kTimeout{20};
+  static constexpr uint64_t kLongContext = 100'000'000;  // of a node that publishes its text
 
   // Records a message before it is answered, so that a test that has the answer finds the record.
   void on_bytes(wire::Incoming& incoming) {
@@ -146,6 +154,14 @@ class FakeNode {
       note([&] { requests_.push_back(*generate); });
       for (const wire::Message& reply : script_(*generate)) send(incoming.peer, reply);
       return;
+    }
+    if (auto* describe = std::get_if<wire::DescribeText>(&*message)) {
+      wire::TextDescription answer{describe->request_id, "", ""};
+      note([&] {
+        answer.text_fingerprint = text_fingerprint_;
+        answer.data = text_data_;
+      });
+      return send(incoming.peer, answer);
     }
     if (auto* attach = std::get_if<wire::Attach>(&*message)) return resume(incoming.peer, *attach);
     if (auto* cancel = std::get_if<wire::Cancel>(&*message)) {
@@ -183,11 +199,14 @@ class FakeNode {
     }
     send(peer, answer);
   }
-  wire::Welcome welcome() const {
+  wire::Welcome welcome() {
+    std::lock_guard lock(mutex_);
     wire::Welcome out;
     out.epoch = epoch_;
     out.fingerprint = fingerprint_;
-    out.models = {{model_, 1700000000, 2048, wire::DefaultSamplingParams{0.6, {}, {}, 20, {}}}};
+    out.text_fingerprint = text_fingerprint_;
+    out.models = {{model_, 1700000000, text_data_.empty() ? 2048u : kLongContext,
+                   wire::DefaultSamplingParams{0.6, {}, {}, 20, {}}}};
     out.n_kv_blocks = 64;
     out.max_num_seqs = 4;
     out.description = wire::NodeDescription{"", model_, {{"block_size", "16"}}, {}};
@@ -226,10 +245,11 @@ class FakeNode {
   std::atomic<size_t> n_beats_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<wire::Generate> requests_;  // guarded by mutex_
-  std::vector<std::string> cancels_;      // guarded by mutex_
-  size_t n_questions_ = 0;                // guarded by mutex_
-  wire::ZmqLoop loop_;                    // last: its thread uses all of the above
+  std::vector<wire::Generate> requests_;      // guarded by mutex_
+  std::vector<std::string> cancels_;          // guarded by mutex_
+  size_t n_questions_ = 0;                    // guarded by mutex_
+  std::string text_data_, text_fingerprint_;  // guarded by mutex_
+  wire::ZmqLoop loop_;                        // last: its thread uses all of the above
 };
 
 }  // namespace lockstep::testing

@@ -69,10 +69,11 @@ class ForwarderTest : public ::testing::Test {
   // A request that loses its node and finds no other one ends at once.
   ForwarderTest() { make({.resume_timeout = milliseconds{0}}); }
 
-  void make(ForwarderConfig config, RoutingPolicy policy = RoutingPolicy::kRoundRobin) {
+  void make(ForwarderConfig config, RoutingPolicy policy = RoutingPolicy::kRoundRobin,
+            PromptEncoder* encoder = nullptr) {
     Router router({.policy = policy},
                   {.n_nodes = nodes_.nodes().size(), .clock = clock_, .log = &routes_});
-    forwarder_.emplace(nodes_, std::move(router), links_, clock_, probes_, config);
+    forwarder_.emplace(nodes_, std::move(router), links_, clock_, probes_, config, encoder);
   }
   void node_is_ready(uint32_t node, uint64_t epoch = 1, const std::string& model = "m",
                      const std::string& fingerprint = "", uint64_t max_model_len = 2048) {

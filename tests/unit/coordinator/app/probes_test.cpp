@@ -7,6 +7,8 @@
 
 #include <string>
 
+#include "coordinator/prompts/prompt_encoder.h"
+
 namespace lockstep {
 namespace {
 
@@ -36,6 +38,8 @@ TEST(CoordinatorProbes, WhatAlertsAndBoardsReadIsThereFromTheStart) {
   for (const char* source : {"computed", "cached"})
     EXPECT_TRUE(page.has(std::string("prompt_tokens_total{source=\"") + source + "\"} 0"));
   EXPECT_TRUE(page.has("requests_lost_total 0")) << page.text();
+  for (const char* outcome : kPromptOutcomes)
+    EXPECT_TRUE(page.has(std::string("prompts_total{outcome=\"") + outcome + "\"} 0")) << outcome;
 }
 
 TEST(CoordinatorProbes, AnOutcomeThatANodeMadeUpIsOther) {

@@ -49,6 +49,19 @@ TEST(ClientRequest, AnAttemptHasItsOwnFieldsAndLeavesTheRequestAsItWas) {
   EXPECT_EQ(sent, wire::encode(original));
 }
 
+TEST(ClientRequest, AnAttemptMayBringThePrompt) {
+  wire::Generate original = generate();
+  original.prompt_text.reset();
+  ClientRequest request = original;
+  std::vector<int32_t> ids = {7, 9};
+  const std::string sent = encode_attempt(request, {.request_id = "up", .prompt_ids = &ids});
+  EXPECT_EQ(request, ClientRequest(original));
+  EXPECT_EQ(ids, (std::vector<int32_t>{7, 9}));
+  original.request_id = "up";
+  original.prompt_ids = ids;
+  EXPECT_EQ(sent, wire::encode(original));
+}
+
 TEST(ClientRequest, WhatWasFilledInMayBeLeftOutAgain) {
   wire::Generate original = generate();
   original.seed = 7;
