@@ -23,7 +23,8 @@ N_CLIENTS, N_PROMPT, N_OUTPUT = 7, 56, 200
 POISON = 77  # the token that the model has no finite logits for
 METRICS_PAGE = SHIPPED.parents[1] / "docs" / "metrics.md"
 ALERTS = {"LockstepDecodeFailures", "LockstepDeviceErrors", "LockstepFingerprintsDiffer",
-          "LockstepIndexLag", "LockstepKvPressure", "LockstepNodeGone"}
+          "LockstepIndexLag", "LockstepKvPressure", "LockstepNodeGone", "LockstepNodeStalled",
+          "LockstepResumeMismatch"}
 
 
 def poisoned_model(path):

@@ -19,6 +19,8 @@ UNCORRECTED = 'max_over_time(lockstep_device_errors_total{kind="ecc_uncorrected"
 LAG = "lockstep_index_lag_batches > 0\n        for: 5m"
 RESYNCS = ('sum by (namespace, job, instance, node) '
            '(increase(lockstep_index_resyncs_total{cause!="start"}[10m])) > 5')
+STALLED = 'lockstep_coordinator_nodes{state="stalled"} > 0\n        for: 1m'
+MISMATCH = "increase(lockstep_resume_mismatches_total[10m]) > 0"
 LOST = "(increase(lockstep_coordinator_requests_lost_total[10m])) > 0"
 
 # What the cases must notice in alerts.yml: {alert: {mutation: (text, what it becomes)}}.
@@ -83,6 +85,38 @@ MUTATIONS = {
         "each state waits for itself": ("sum without (state) (lockstep_coordinator_nodes",
                                         "(lockstep_coordinator_nodes"),
         "a node that loads is gone": ("for: 3m", "for: 1m"),
+    },
+    "LockstepNodeStalled": {
+        "a misspelt gauge": (STALLED, STALLED.replace("nodes", "node")),
+        "a misspelt state": (STALLED, STALLED.replace('"stalled"', '"stall"')),
+        "whatever is not ready is stalled": (STALLED, STALLED.replace('="stalled"', '!="ready"')),
+        "no stalled node is one": (STALLED, STALLED.replace("> 0", ">= 0")),
+        "a pause is a stall": (STALLED, STALLED.replace("for: 1m", "for: 0m")),
+        "said late": (STALLED, STALLED.replace("for: 1m", "for: 2m")),
+        "a moment of progress does not end it": (STALLED, STALLED.replace(
+            'lockstep_coordinator_nodes{state="stalled"}',
+            'max_over_time(lockstep_coordinator_nodes{state="stalled"}[2m])')),
+        "which coordinator is summed away": (STALLED, f"sum({STALLED}".replace("> 0", ") > 0")),
+        "more severe": (STALLED + "\n        labels:\n          severity: warning",
+                        STALLED + "\n        labels:\n          severity: critical"),
+        "no number in the text": ("{{ $value }} node(s) of coordinator {{ $labels.instance }} have",
+                                  "Nodes of coordinator {{ $labels.instance }} have"),
+    },
+    "LockstepResumeMismatch": {
+        "a misspelt counter": (MISMATCH, MISMATCH.replace("mismatches", "mismatch")),
+        "all mismatches since the start": (MISMATCH, "lockstep_resume_mismatches_total > 0"),
+        "a restart is a mismatch": (MISMATCH, MISMATCH.replace("increase(", "abs(delta(")
+                                    .replace("[10m])", "[10m]))")),
+        "one is not enough": (MISMATCH, MISMATCH.replace("> 0", "> 2")),
+        "none is one": (MISMATCH, MISMATCH.replace("> 0", ">= 0")),
+        "forgotten too soon": (MISMATCH, MISMATCH.replace("10m", "1m")),
+        "remembered too long": (MISMATCH, MISMATCH.replace("10m", "30m")),
+        "said late": (MISMATCH, MISMATCH + "\n        for: 1m"),
+        "any failure is one": (MISMATCH, MISMATCH.replace("resume_mismatches", "decode_failures")),
+        "which node is summed away": (MISMATCH, f"sum by (job, namespace) ({MISMATCH})"),
+        "less severe": (MISMATCH + "\n        labels:\n          severity: critical",
+                        MISMATCH + "\n        labels:\n          severity: warning"),
+        "no number in the text": ('About {{ printf "%.0f" $value }} resumed stream(s)', "Streams"),
     },
     "LockstepFingerprintsDiffer": {
         "a misspelt gauge": ("lockstep_model_fingerprints", "lockstep_model_fingerprint"),
@@ -154,7 +188,7 @@ def replace(file, old, new):
 
 def test_the_configuration_is_valid():
     code, said = promtool("check", "config", "prometheus.yml", cwd=PROMETHEUS)
-    assert code == 0 and "SUCCESS: 9 rules found" in said, said
+    assert code == 0 and "SUCCESS: 11 rules found" in said, said
 
 
 @pytest.mark.parametrize("old, new", [("scrape_interval", "scrape_intervall"),
@@ -172,7 +206,8 @@ def test_the_rules_are_valid_and_say_what_to_do():
              for rule in group["rules"]]
     assert {rule["alert"] for rule in rules} == {
         "LockstepDecodeFailures", "LockstepDeviceErrors", "LockstepFingerprintsDiffer",
-        "LockstepIndexLag", "LockstepKvPressure", "LockstepNodeGone"}
+        "LockstepIndexLag", "LockstepKvPressure", "LockstepNodeGone", "LockstepNodeStalled",
+        "LockstepResumeMismatch"}
     for rule in rules:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert 10 < len(rule["annotations"]["summary"]) < 120
