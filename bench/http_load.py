@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import re
 import socket
 import subprocess
 import time
@@ -43,12 +44,21 @@ def is_ready(port, path):
         connection.close()
 
 
-def page(port, path):
+def page(port, path, body=None):
+    """The answer's text: GET, or POST if there is a body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", path)
+    connection.request("POST" if body else "GET", path, body and json.dumps(body),
+                       {"Content-Type": "application/json"})
     text = connection.getresponse().read().decode()
     connection.close()
     return text
+
+
+def metric(port, name, **labels):
+    """Sum of the metric's values that have these labels, at an admin port."""
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in page(port, "/metrics").splitlines()
+               if re.match(name + r"[{ ]", line) and all(label in line for label in wanted))
 
 
 @contextlib.contextmanager
@@ -67,6 +77,8 @@ class Answer:
     times: list[float]  # of each event with text or tokens
     n_cached: int       # prompt tokens read from the cache, as the server says
     text: str = ""
+    ids: list[int] = dataclasses.field(default_factory=list)  # if return_token_ids was asked for
+    request_id: str = ""
 
     @property
     def ttft(self):
@@ -84,12 +96,14 @@ def complete(port, body, on_token=lambda: None, over=None):
     response = connection.getresponse()
     if response.status != 200:
         raise SystemExit(f"{response.status}: {response.read().decode()}")
-    answer = Answer(sent, [], 0)
+    answer = Answer(sent, [], 0, request_id=response.getheader("X-Request-Id", ""))
     for line in response:
         if not line.startswith(b"data:") or line[5:].strip() == b"[DONE]":
             continue
         event = json.loads(line[5:])
-        answer.text += "".join(choice["text"] for choice in event.get("choices") or [])
+        for choice in event.get("choices") or []:
+            answer.text += choice["text"]
+            answer.ids += choice.get("token_ids") or []
         # The event with the finish_reason has no tokens.
         if any(choice["finish_reason"] is None for choice in event.get("choices") or []):
             answer.times.append(time.monotonic())
