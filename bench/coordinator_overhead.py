@@ -33,12 +33,13 @@ MOCK = pathlib.Path(__file__).parent / "mock_workers.py"
 
 
 class HttpClient:
-    """A kept connection; reads bytes only as far as the time needs."""
+    """A kept connection; looks into the bytes only as far as the time needs."""
 
     def __init__(self, port):
         body = json.dumps({"model": "m", "prompt": PROMPT, "max_tokens": 1, "stream": True}).encode()
         self.request = (b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                        % (len(body), body))
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

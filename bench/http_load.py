@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import random
 import re
 import socket
 import subprocess
@@ -12,9 +13,18 @@ import time
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nobody listens on, below the system's ephemeral ports: no client takes it meanwhile."""
+    for port in _ports:
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise SystemExit("no free port")
+
+
+_ports = iter(random.sample(range(27000, 32700), 5700))  # each once
 
 
 @contextlib.contextmanager

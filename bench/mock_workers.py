@@ -24,8 +24,9 @@ def run_node(port):
         if message["type"] == "hello":
             if message["role"] == "coordinator":
                 peers.add(peer)
-            send(peer, "welcome", version=1, epoch=epoch, fingerprint="f", block_size=16, n_kv_blocks=1024,
-                 max_num_seqs=256, models=[{"id": "m", "created": 1, "max_model_len": 8192}])
+            send(peer, "welcome", version=1, epoch=epoch, fingerprint="f", block_size=16,
+                 n_kv_blocks=1024, max_num_seqs=256,
+                 models=[{"id": "m", "created": 1, "max_model_len": 8192}])
         elif message["type"] == "generate":
             name = message["request_id"]
             token = dict(request_id=name, choice=0, first_index=0, ids=[1], text="a", epoch=epoch,
@@ -77,10 +78,12 @@ def page(body):
 
 def stream():
     def event(choices, usage=None):
-        return b"data: " + json.dumps({"id": "c", "object": "text_completion", "created": 1, "model": "m",
-                                       "choices": choices, "usage": usage}).encode() + b"\n\n"
+        return b"data: %s\n\n" % json.dumps(
+            {"id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": choices,
+             "usage": usage}).encode()
     choice = {"index": 0, "text": "a", "logprobs": None, "finish_reason": None}
-    body = (event([choice]) + event([choice | {"text": "", "finish_reason": "length"}]) + b"data: [DONE]\n\n")
+    last = choice | {"text": "", "finish_reason": "length"}
+    body = event([choice]) + event([last]) + b"data: [DONE]\n\n"
     return (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
 

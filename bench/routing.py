@@ -45,6 +45,7 @@ def measure(a, load, router, clients):
         "output_tokens_s": round(len(answers) * a.max_tokens / seconds, 1),
         "requests_max_to_mean": max_to_mean(counted, "requests "),
         "output_tokens_max_to_mean": max_to_mean(counted, "generation_tokens "),
+        "computed_tokens_max_to_mean": max_to_mean(counted, "computed "),
     }
 
 
@@ -75,9 +76,11 @@ def of(runs, load, router, figure):
 
 def print_tables(a, runs):
     columns = {"cached_tokens": "prompt tokens from the cache", "cached": "share",
-               "ttft_p50_ms": "TTFT p50, ms", "ttft_p90_ms": "p90", "output_tokens_s": "output tokens/s",
+               "ttft_p50_ms": "TTFT p50, ms", "ttft_p90_ms": "p90",
+               "output_tokens_s": "output tokens/s",
                "requests_max_to_mean": "requests, max/mean of nodes",
-               "output_tokens_max_to_mean": "output tokens, max/mean"}
+               "output_tokens_max_to_mean": "output tokens, max/mean",
+               "computed_tokens_max_to_mean": "computed prompt tokens, max/mean"}
     print(f"\n| load | router | {' | '.join(columns.values())} |\n|---|---|{'---|' * len(columns)}")
     for load in a.load:
         for router in a.routers:
@@ -87,7 +90,7 @@ def print_tables(a, runs):
     for load in a.load:
         for pair in RATIOS:
             if set(pair) <= set(a.routers):
-                values = (f"{ratio(runs, load, pair, c):.3g}" for c in ("cached_tokens", "ttft_p50_ms"))
+                values = (f"{ratio(runs, load, pair, c):.2f}" for c in ("cached_tokens", "ttft_p50_ms"))
                 print(f"| {load} | {' / '.join(pair)} | {' | '.join(values)} |")
 
 
@@ -111,18 +114,19 @@ def arguments():
     p.add_argument("--blocks", type=int, default=160, help="--num-kv-blocks of a node")
     p.add_argument("--max-model-len", type=int, default=2048)
     p.add_argument("--conversations", type=int, default=9)
-    p.add_argument("--turns", type=int, default=5)
+    p.add_argument("--turns", type=int, default=4)
     p.add_argument("--prefix-tokens", type=int, default=384, help="of a group or a conversation")
     p.add_argument("--turn-tokens", type=int, default=32, help="that the user adds")
     p.add_argument("--groups", type=int, default=9, help="of shared prefixes")
-    p.add_argument("--group-requests", type=int, default=5)
+    p.add_argument("--group-requests", type=int, default=4)
     p.add_argument("--tail-tokens", type=int, default=32, help="behind a shared prefix")
-    p.add_argument("--half-requests", type=int, default=60)
+    p.add_argument("--half-requests", type=int, default=96, help="of which half share a prefix")
     p.add_argument("--unique-tokens", type=int, default=128, help="of prompts that share nothing")
     p.add_argument("--max-tokens", type=int, default=16)
-    p.add_argument("--clients", type=int, default=4, help="except for conversations")
+    p.add_argument("--clients", type=int, default=4, help="with shared prefixes")
+    p.add_argument("--busy-clients", type=int, default=8, help="with half shared; they do not think")
     p.add_argument("--think", type=float, default=1.0, help="mean s between two turns; half of it "
-                   "between two requests of the other loads")
+                   "between two requests with shared prefixes")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--receipts", help="file to which the decisions of the policy cost are added")
     return p.parse_args()

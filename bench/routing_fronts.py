@@ -25,10 +25,14 @@ class Front:
         def total(ports, name, **labels):
             return sum(http_load.metric(port, name, **labels) for port in ports)
         prompt = "lockstep_coordinator_prompt_tokens_total"
-        return {"prompt": total(self.coordinators, prompt),
-                "cached": total(self.coordinators, prompt, source="cached")} | {
-            f"{what} {i}": http_load.metric(port, f"lockstep_{what}_total")
-            for i, port in enumerate(self.nodes) for what in ("requests", "generation_tokens")}
+        counted = {"prompt": total(self.coordinators, prompt),
+                   "cached": total(self.coordinators, prompt, source="cached")}
+        for i, port in enumerate(self.nodes):
+            for what in ("requests", "generation_tokens"):
+                counted[f"{what} {i}"] = http_load.metric(port, f"lockstep_{what}_total")
+            counted[f"computed {i}"] = http_load.metric(port, "lockstep_prompt_tokens_total",
+                                                        source="computed")
+        return counted
 
 
 @contextlib.contextmanager
@@ -74,7 +78,7 @@ def peer(a, router, stack):
 
 
 def start_peer(venv, router, urls, stack):
-    """(HTTP port, process) of the router before these workers, with its default settings, and no log."""
+    """(HTTP port, process) of the router before these workers: default settings, no log."""
     port = http_load.free_port()
     program = {"sglang-router": [f"{venv}/bin/python", "-m", "sglang_router.launch_router"],
                "vllm-router": [f"{venv}/bin/vllm-router"]}[router]

@@ -71,21 +71,22 @@ def shared_prefixes(a, write):
     """Requests of groups in random order; those of one group begin alike."""
     groups = [write.piece(a.prefix_tokens) for _ in range(a.groups)]
     prompts = [group + write.piece(a.tail_tokens) for group in groups for _ in range(a.group_requests)]
-    return dealt(a, write, prompts)
+    return dealt(write, prompts, a.clients, a.think / 2)
 
 
 def half_shared(a, write):
-    """Half of the requests begin alike, the others share nothing."""
+    """Half of the requests begin alike, the others share nothing. Nobody thinks: the nodes are never
+    idle, so that their shares of the load matter."""
     shared = write.piece(a.prefix_tokens)
     n = a.half_requests // 2
-    return dealt(a, write, [shared + write.piece(a.tail_tokens) for _ in range(n)] +
-                 [write.piece(a.unique_tokens) for _ in range(n)])
+    return dealt(write, [shared + write.piece(a.tail_tokens) for _ in range(n)] +
+                 [write.piece(a.unique_tokens) for _ in range(n)], a.busy_clients, 0)
 
 
-def dealt(a, write, prompts):
+def dealt(write, prompts, n_clients, think):
     write.dice.shuffle(prompts)
-    thinks = [thinking(i, a.think / 2) for i in range(a.clients)]
-    return [[Step(thinks[i](), prompt) for prompt in prompts[i::a.clients]] for i in range(a.clients)]
+    thinks = [thinking(i, think) for i in range(n_clients)]
+    return [[Step(thinks[i](), prompt) for prompt in prompts[i::n_clients]] for i in range(n_clients)]
 
 
 LOADS = {"conversations": conversations, "shared prefixes": shared_prefixes,

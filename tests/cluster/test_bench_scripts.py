@@ -44,11 +44,12 @@ def test_the_pause_of_a_stream_that_loses_its_node_is_measured():
 
 def test_the_routing_policies_are_measured_under_three_loads():
     done = subprocess.run([sys.executable, BENCH / "routing.py", "--bin", BIN, "--model",
-                           TINY / "tiny-9-f32.gguf", "--rounds", "1", "--think", "0.02", "--blocks", "40",
-                           "--max-model-len", "512", "--prefix-tokens", "96", "--tail-tokens", "16",
-                           "--conversations", "4", "--turns", "3", "--turn-tokens", "16", "--groups", "4",
-                           "--group-requests", "3", "--half-requests", "12", "--unique-tokens", "48",
-                           "--max-tokens", "4"], capture_output=True, text=True, timeout=300)
+                           TINY / "tiny-9-f32.gguf", "--rounds", "1", "--think", "0.02",
+                           "--blocks", "40", "--max-model-len", "512", "--prefix-tokens", "96",
+                           "--tail-tokens", "16", "--conversations", "4", "--turns", "3",
+                           "--turn-tokens", "16", "--groups", "4", "--group-requests", "3",
+                           "--half-requests", "12", "--unique-tokens", "48", "--max-tokens", "4"],
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     runs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [(run["load"], run["router"]) for run in runs] == [
@@ -62,13 +63,13 @@ def test_the_routing_policies_are_measured_under_three_loads():
                1 <= run["requests_max_to_mean"] <= 3 for run in runs)
     hits = {(run["load"], run["router"]): run["cached_tokens"] for run in runs}
     assert hits["conversations", "cost"] > hits["conversations", "round-robin"]
-    assert re.findall(r"^\| (.*?) \| cost / round-robin \| [\d.]+ \| [\d.]+ \|$", done.stdout, re.M) == [
-        "conversations", "shared prefixes", "half shared"]
+    ratios = r"^\| (.*?) \| cost / round-robin \| [\d.]+ \| [\d.]+ \|$"
+    assert re.findall(ratios, done.stdout, re.M) == ["conversations", "shared prefixes", "half shared"]
 
 
 def test_what_the_coordinator_adds_to_a_request_is_measured():
-    done = subprocess.run([sys.executable, BENCH / "coordinator_overhead.py", "--bin", BIN, "--requests",
-                           "200"], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, BENCH / "coordinator_overhead.py", "--bin", BIN,
+                           "--requests", "200"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["requests"] == 200 and figures["cpu_us"] > 0
