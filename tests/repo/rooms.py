@@ -24,7 +24,6 @@ FEW = {
     "node/engine": "engine_config watch_config",
     "node/engine/checks": "invariants kv_sanitizer",
     "node/engine/core": "engine engine_core",
-    "node/engine/plan": "explain_match scheduler step_writer",
     "node/engine/queue": "admission fair_share waiting_queue",
     "node/engine/recovery": "decode_failures failure_recovery watchdog",
     "node/engine/report": "cache_control cache_report cache_walk",
@@ -84,6 +83,8 @@ MANY = {
                             "mma stream"),
     "kernels/layout": ("The bytes of weights, which loader and back ends must agree on.",
                        "finite_weights fp16 fragment_layout leaves packed_layout packed_weights quant"),
+    "node/engine/plan": ("What one turn of the engine calls, in its order, and what it reports.",
+                         "explain_match scheduler step_time_model step_writer"),
     "node/engine/sequence": ("The state of a request, which the other rooms of the engine act on.",
                              "cache_receipt choice_output context_cut event_buffer live_request "
                              "request sequence"),
