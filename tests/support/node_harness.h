@@ -31,7 +31,7 @@ class NodeHarness {
     std::string listen = "tcp://127.0.0.1:0";
     size_t max_long_prompts = 64;
     size_t max_tasks = 64;
-    std::string text_data;  // published, with the text fingerprint "fake"
+    std::string text_data = {};  // published, with the text fingerprint "fake"
     bool events = false;    // KV events are published, with replay, on free ports
   };
 

@@ -95,7 +95,7 @@ TEST(NodeServer, LogprobsCarryTheBytesOfEachToken) {
   const auto tokens = peer.expect<wire::Tokens>();
   ASSERT_EQ(tokens.logprobs.size(), tokens.ids.size());
   ASSERT_EQ(tokens.logprobs[0].top.size(), 2u);
-  const std::string bytes(node.model().tokenizer.token_bytes(tokens.ids[0], true));
+  const std::string bytes(node.model().tokenizer().token_bytes(tokens.ids[0], true));
   EXPECT_EQ(tokens.logprobs[0].bytes, bytes);
   EXPECT_EQ(tokens.logprobs[0].top[0].id, tokens.ids[0]);
 }
@@ -111,7 +111,7 @@ TEST(NodeServer, LogprobsMarkControlTokens) {
     peer.send(request);
     const auto tokens = peer.expect<wire::Tokens>();
     ASSERT_FALSE(tokens.logprobs.empty());
-    EXPECT_EQ(tokens.logprobs[0].bytes, node.model().tokenizer.token_bytes(sampled, true));
+    EXPECT_EQ(tokens.logprobs[0].bytes, node.model().tokenizer().token_bytes(sampled, true));
     EXPECT_EQ(tokens.logprobs[0].special, is_special) << sampled;
   }
 }
