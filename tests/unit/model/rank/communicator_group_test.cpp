@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 
 #include "common/threads/stall_watch.h"
@@ -33,7 +34,12 @@ class SlowlyFormed final : public DeviceProvider {
   Result<Group> make_group(int n_ranks, const StallTimeout& timeout,
                            int n_threads_in_process) const override {
     if (n_made++ > 0 && !form()) return Error{ErrorCode::kDeadlineExceeded, "nobody came", {}};
-    return make_local_group(n_ranks, timeout, n_threads_in_process);
+    const auto progress = std::make_shared<const std::function<uint64_t()>>(timeout.progress);
+    last_group = progress;  // which only the group holds
+    const StallTimeout of_group{.tick = timeout.tick,
+                                .n_ticks = timeout.n_ticks,
+                                .progress = [progress] { return (*progress)(); }};
+    return make_local_group(n_ranks, of_group, n_threads_in_process);
   }
   std::chrono::milliseconds longest_forming(int /*n_ranks*/) const override {
     return kTick * kTicksOfForming;
@@ -41,6 +47,7 @@ class SlowlyFormed final : public DeviceProvider {
 
   std::function<bool()> form = [] { return true; };
   mutable int n_made = 0;
+  mutable std::weak_ptr<const void> last_group;
 };
 
 struct Watched {
@@ -78,6 +85,20 @@ TEST(CommunicatorGroup, AGroupThatHasFormedIsNoProgress) {
   const uint64_t after = w.group->progress();
   w.tick();
   EXPECT_EQ(w.group->progress(), after);
+}
+
+// A group may hold all memory that is left of a device.
+TEST(CommunicatorGroup, TheOldGroupIsGoneBeforeTheNewOneForms) {
+  Watched w;
+  w.group.emplace(w.config, w.clock, [] { return uint64_t{7}; });
+  EXPECT_FALSE(w.devices->last_group.expired());
+  w.devices->form = [&] {
+    EXPECT_TRUE(w.devices->last_group.expired());
+    return true;
+  };
+  w.group->replace();
+  EXPECT_EQ(w.devices->n_made, 2);
+  EXPECT_FALSE(w.devices->last_group.expired());
 }
 
 TEST(CommunicatorGroup, TheWatchdogSeesItInTheProgressOfTheRankGroup) {
