@@ -82,6 +82,13 @@ class Pod:
             "--admin", f"127.0.0.1:{self.admin}", "--served-model-name", "m")
 
 
+def resume_key(folder):
+    """What the Secret is mounted as in a pod."""
+    path = folder / "resume_key"
+    path.write_text("k" * 44)
+    return path
+
+
 class Coordinator:
     """A coordinator with the settings of the base that looks the pods up by their names."""
 
@@ -90,7 +97,8 @@ class Coordinator:
         self.process = Process(
             *names.prefix, BIN / "lockstep-coordinator", "--config",
             BASE.write_settings("coordinator", folder), "--http", f"127.0.0.1:{self.http}", "--zmq",
-            f"tcp://127.0.0.1:{free_port()}", "--admin", f"127.0.0.1:{self.admin}")
+            f"tcp://127.0.0.1:{free_port()}", "--admin", f"127.0.0.1:{self.admin}",
+            "--resume-key-file", resume_key(folder))
 
     def n_ready(self):
         assert self.process.child.poll() is None, self.process.output()

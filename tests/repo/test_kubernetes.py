@@ -219,7 +219,10 @@ def test_coordinators_know_every_pod_of_the_stateful_set_and_no_other(base, tmp_
 def test_the_binaries_accept_the_settings(base, which, tmp_path):
     settings = base.write_settings(which, tmp_path)
     if which == "coordinator":
-        result = run(BIN / "lockstep-coordinator", "--config", settings, "--check")
+        key = tmp_path / "key"
+        key.write_text("k" * 44 + "\n")
+        result = run(BIN / "lockstep-coordinator", "--config", settings, "--resume-key-file", key,
+                     "--check")
     elif base is RENDERED["gpu"]:
         # Without a module to load, all settings but the device; the next test is about that one.
         module, nccl = EMULATED
@@ -252,6 +255,27 @@ def test_pods_read_the_settings_and_the_model_where_they_are_mounted(base, which
         model = effective(base, which, tmp_path)["model"]
         assert model.rpartition("/")[0] == mounts["model"]["mountPath"]
         assert volumes["model"]["persistentVolumeClaim"]["readOnly"]
+
+
+def test_coordinators_share_a_resume_key_that_is_not_in_the_repository(base, tmp_path):
+    spec = base.pod("coordinator")["spec"]
+    (secret,) = [v["secret"] for v in spec["volumes"] if "secret" in v]
+    (mount,) = [m for m in base.container("coordinator")["volumeMounts"]
+                if m["name"] == "resume-key"]
+    assert effective(base, "coordinator", tmp_path)["resume_key_file"] == mount["mountPath"] + "/key"
+    # A pod without the key would start, and refuse the streams of the others.
+    assert secret == {"secretName": "lockstep-resume-key", "defaultMode": 0o440}
+    assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsGroup"]
+    assert base.all("Secret") == []
+    assert "secret" not in yaml.safe_dump(base.pod("node"))
+    for source in (BASE / "kustomization.yaml", ROOT / "docs" / "operations.md"):
+        assert "create secret generic lockstep-resume-key --from-file=key=" in source.read_text()
+
+
+def test_a_coordinator_of_the_base_does_not_start_without_the_key(base, tmp_path):
+    settings = base.write_settings("coordinator", tmp_path)
+    code, out = run(BIN / "lockstep-coordinator", "--config", settings, "--check")
+    assert code == 2 and out.count("\n") == 1 and "/etc/lockstep-resume/key" in out, out
 
 
 @both
