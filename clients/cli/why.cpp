@@ -30,10 +30,10 @@ struct WhyConfig {
 };
 
 void add_costs(std::ostream& out, const json& candidates) {
-  out << "    queue  prefill   decode  streams eviction    total ms  cached  sequences  node\n";
+  out << "    queue  prefill   decode  streams eviction     work    total ms  cached  sequences  node\n";
   for (const json& candidate : candidates) {
     const json& cost = candidate.at("cost_ms");
-    for (const char* term : {"queue", "prefill", "decode", "streams", "eviction"})
+    for (const char* term : {"queue", "prefill", "decode", "streams", "eviction", "work"})
       out << std::setw(9) << cost.at(term).get<double>();
     out << std::setw(12) << cost.at("total").get<double>() << std::setw(8)
         << candidate.at("cached_tokens") << std::setw(11) << candidate.at("sequences")

@@ -58,8 +58,8 @@ bool PromptEncoder::encode(const std::shared_ptr<PromptJob>& job, const Fingerpr
     run(*job);
     return true;
   }
-  const auto lane = static_cast<int32_t>(std::hash<std::string>()(job->tenant) % kLanes);
-  const bool taken = worker_.run(n_bytes, lane, [job, done = std::move(done)] {
+  const auto share = static_cast<int32_t>(std::hash<std::string>()(job->tenant) % kShares);
+  const bool taken = worker_.run(n_bytes, share, [job, done = std::move(done)] {
     run(*job);
     return done;
   });

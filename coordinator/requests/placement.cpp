@@ -84,6 +84,7 @@ RouteCandidate Placement::candidate(const Node& node) const {
           .endpoint = node.endpoint,
           .n_sequences = n_foreign_[raw(node.id)] + requests_.n_choices(node.id),
           .capacity = node.welcome->max_num_seqs,
+          .backend = node.welcome->backend,
           .step_times = is_usable(load.step_times) ? load.step_times : std::nullopt,
           .n_context_tokens = load.n_context_tokens,
           .n_blocks_free = load.n_blocks_free,

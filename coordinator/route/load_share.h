@@ -13,8 +13,8 @@ namespace lockstep {
 
 class LoadShare {
  public:
-  // With the request, a node may have 1.125 times its share of all sequences, by capacity, and
-  // always an eighth of its capacity, and two.
+  // With the request, a node may have 1.125 times its share of all sequences, by capacity, or one
+  // more than its share, and always an eighth of its capacity, and two.
   static constexpr double kMostOfShare = 1.125, kFreeCapacity = 1.0 / 8, kFreeSequences = 2;
 
   LoadShare(const RouteRequest& request, const std::vector<RouteCandidate>& candidates)
@@ -32,9 +32,10 @@ class LoadShare {
   bool is_exceeded_by(const RouteCandidate& candidate) const {
     const auto n_sequences = static_cast<double>(candidate.n_sequences);
     const double capacity = capacity_of(candidate);
-    const double most = std::max(kMostOfShare * usage_after_, kFreeCapacity) * capacity;
-    return n_sequences > usage_ * capacity &&
-           n_sequences + n_choices_ > std::max(most, kFreeSequences);
+    const double share = usage_after_ * capacity;
+    const double most =
+        std::max({kMostOfShare * share, share + 1, kFreeCapacity * capacity, kFreeSequences});
+    return n_sequences > usage_ * capacity && n_sequences + n_choices_ > most;
   }
 
  private:

@@ -7,10 +7,8 @@
 namespace lockstep {
 namespace {
 
-// The lengths of a prefix, in blocks, that are looked at: 1, 2, …, 16, 32, 48, …
-size_t next_length(size_t length) {
-  return length < RecentPrefixes::kStride ? length + 1 : length + RecentPrefixes::kStride;
-}
+// The lengths of a prefix, in blocks, that are looked at: 1, 2, …, 16, 20, …, 128, 144, …
+size_t next_length(size_t length) { return length + (length < 16 ? 1 : length < 128 ? 4 : 16); }
 
 }  // namespace
 

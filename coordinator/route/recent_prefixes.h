@@ -1,8 +1,8 @@
 // RecentPrefixes: the prompts that were sent to each node a moment ago, whose blocks the node will
 // have before it could begin with another request. They stand in for the node's KV events until
-// these come. A prompt is kept for `lifetime` to twice that. Of a prompt, the first 16 blocks and
-// each 16th after them are kept, so that a long prompt costs little. Nodes beyond the first 64 are
-// ignored. I/O thread only.
+// these come. A prompt is kept for `lifetime` to twice that. Of a prompt, the first 16 blocks, each
+// fourth up to 128 and each 16th behind them are kept, so that a long prompt costs little. Nodes
+// beyond the first 64 are ignored. I/O thread only.
 #pragma once
 
 #include <array>
@@ -18,14 +18,14 @@ namespace lockstep {
 
 class RecentPrefixes {
  public:
-  static constexpr size_t kStride = 16;
   static constexpr size_t kMaxEntries = size_t{1} << 17;  // of each of the two generations
 
   explicit RecentPrefixes(std::chrono::milliseconds lifetime = std::chrono::milliseconds{1000})
       : lifetime_(lifetime) {}
 
   void add(std::span<const uint64_t> chain, NodeId node, Clock::TimePoint now);
-  // As CachedPrefixes::match(); a number may be too small by less than kStride.
+  // As CachedPrefixes::match(); a number may be too small by less than 4 up to 128
+  // blocks, and by less than 16 behind them.
   void match(std::span<const uint64_t> chain, std::span<uint32_t> n_blocks, Clock::TimePoint now);
   // Forgets what was sent to the node.
   void forget(NodeId node);

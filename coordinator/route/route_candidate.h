@@ -47,7 +47,8 @@ struct RouteCandidate {
   // the node's last heartbeat. Those of this coordinator are counted at dispatch, so that a burst
   // between two heartbeats is spread.
   int64_t n_sequences = 0;
-  int64_t capacity = 1;  // max_num_seqs
+  int64_t capacity = 1;      // max_num_seqs
+  std::string_view backend;  // valid during the call; nodes with the same one compute alike
   // Of the last heartbeat.
   std::optional<wire::StepTimes> step_times;
   int64_t n_context_tokens = 0;  // of the sequences that decode
@@ -65,7 +66,8 @@ struct RouteCost {
   double decode = 0;    // for the request's own output
   double streams = 0;   // lost by the sequences that the node runs already, all together
   double eviction = 0;  // to compute again, later, what the node has to evict
-  double total() const { return queue + prefill + decode + streams + eviction; }
+  double work = 0;      // what the node could compute for others instead of the prompt
+  double total() const { return queue + prefill + decode + streams + eviction + work; }
 };
 
 }  // namespace lockstep

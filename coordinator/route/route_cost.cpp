@@ -32,6 +32,7 @@ RouteCost route_cost(const RouteRequest& request, const RouteCandidate& candidat
   const double n_evicted =
       std::max(0.0, n_blocks - static_cast<double>(std::max<int64_t>(candidate.n_blocks_free, 0)));
   cost.eviction = n_evicted * block_size * times.prompt_token * candidate.reuse;
+  cost.work = uncached * times.prompt_token / 2;
   return cost;
 }
 

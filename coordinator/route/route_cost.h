@@ -16,6 +16,7 @@ inline constexpr wire::StepTimes kUnknownStepTimes = {
 //   prefill   base + u · prompt_token + u · (m + u/2) · prompt_context, for u uncached and m cached
 //   decode    n_outputs · step, where a step has the present sequences and the request's
 //   streams   present sequences · (prefill + n_outputs · what the request adds to a step)
+//   work      prompt_token · u / 2: that a node is idle now does not make its time worth nothing
 //   eviction  blocks beyond the free ones · block_size · prompt_token · reuse
 RouteCost route_cost(const RouteRequest& request, const RouteCandidate& candidate,
                      const wire::StepTimes& times, double n_outputs);

@@ -29,7 +29,8 @@ ordered_json candidate_json(const RouteDecision& decision, size_t i) {
   out["step_times"] = candidate.has_step_times ? "fitted" : "assumed";
   out["cost_ms"] = {{"queue", rounded(cost.queue)},       {"prefill", rounded(cost.prefill)},
                     {"decode", rounded(cost.decode)},     {"streams", rounded(cost.streams)},
-                    {"eviction", rounded(cost.eviction)}, {"total", rounded(cost.total())}};
+                    {"eviction", rounded(cost.eviction)}, {"work", rounded(cost.work)},
+                    {"total", rounded(cost.total())}};
   return out;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "coordinator/route/load_share.h"
@@ -12,6 +14,8 @@ namespace lockstep {
 namespace {
 
 constexpr double kOutputsWeight = 1.0 / 32;  // of the latest choice in the mean
+constexpr double kSentWeight = 1.0 / 32;     // of the latest request among those sent lately
+constexpr double kEnoughPrompts = 2;         // that a node has room for
 
 // Compares the loads relative to capacity, without dividing.
 bool is_less_loaded(const RouteCandidate& a, const RouteCandidate& b) {
@@ -42,14 +46,6 @@ size_t with_highest_weight(uint64_t key, const std::vector<RouteCandidate>& cand
   return best;
 }
 
-// The times of a node that has not told its own are those of another one, if there is any.
-wire::StepTimes assumed_times(const std::vector<RouteCandidate>& candidates) {
-  for (const RouteCandidate& candidate : candidates) {
-    if (candidate.step_times) return *candidate.step_times;
-  }
-  return kUnknownStepTimes;
-}
-
 double seconds_since_1970() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration<double>(now).count();
@@ -64,6 +60,7 @@ Router::Router(const RouterConfig& config, const RouterParts& parts)
       parts_(parts),
       random_(static_cast<std::minstd_rand::result_type>(config.seed)),
       pending_(parts.n_nodes),
+      n_sent_(parts.n_nodes),
       n_blocks_(parts.n_nodes) {}
 
 RoutingPolicy Router::policy_of(const RouteRequest& request) const {
@@ -136,15 +133,25 @@ void Router::look_up_prefixes(const RouteRequest& request, Candidates& candidate
 }
 
 void Router::predict(const RouteRequest& request, Candidates& candidates) {
-  const wire::StepTimes assumed = assumed_times(candidates);
   const double n_outputs = expected_outputs(request);
+  const auto& times = speed_.times(request, n_outputs, candidates);
   const Clock::TimePoint now = parts_.clock.now();
   costs_.clear();
-  for (RouteCandidate& candidate : candidates) {
-    const wire::StepTimes times = candidate.step_times.value_or(assumed);
-    candidate.n_pending_tokens = pending_.estimate(candidate.node, times.prompt_token, now);
-    costs_.push_back(route_cost(request, candidate, times, n_outputs));
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    RouteCandidate& candidate = candidates[i];
+    candidate.n_pending_tokens = pending_.estimate(candidate.node, times[i].prompt_token, now);
+    costs_.push_back(route_cost(request, candidate, times[i], n_outputs));
   }
+}
+
+// Of nodes with the prompt cached alike, those that got the fewest requests lately. Of nodes
+// without it, those with room for a few such prompts: they will keep it.
+double Router::preference(const RouteRequest& request, const RouteCandidate& candidate) const {
+  if (candidate.n_cached_tokens > 0) return -std::floor(n_sent_[raw(candidate.node)]);
+  const double n_blocks =
+      static_cast<double>(request.n_prompt_tokens) / std::max(request.block_size, 1) + 1;
+  const auto n_free = static_cast<double>(std::max<int64_t>(candidate.n_blocks_free, 0));
+  return std::min(std::floor(n_free / (2 * n_blocks)), kEnoughPrompts);
 }
 
 size_t Router::pick_by_cost(const RouteRequest& request, Candidates& candidates) {
@@ -168,9 +175,15 @@ size_t Router::pick_by_cost(const RouteRequest& request, Candidates& candidates)
   for (size_t i = 0; i < candidates.size(); ++i) {
     if (is_near(i)) most_cached = std::max(most_cached, candidates[i].n_cached_tokens);
   }
+  double most_preferred = -std::numeric_limits<double>::infinity();
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    if (is_near(i) && candidates[i].n_cached_tokens == most_cached)
+      most_preferred = std::max(most_preferred, preference(request, candidates[i]));
+  }
   size_t n_equal = 0;
   const auto is_equal = [&](size_t i) {
-    return is_near(i) && candidates[i].n_cached_tokens == most_cached;
+    return is_near(i) && candidates[i].n_cached_tokens == most_cached &&
+           preference(request, candidates[i]) == most_preferred;
   };
   for (size_t i = 0; i < candidates.size(); ++i) n_equal += is_equal(i) ? 1 : 0;
   const size_t chosen = with_highest_weight(request.affinity, candidates, is_equal);
@@ -195,6 +208,8 @@ const RouteDecision& Router::sent(const RouteRequest& request, const Candidates&
   const Clock::TimePoint now = parts_.clock.now();
   pending_.on_sent(chosen.node, request.n_prompt_tokens - chosen.n_cached_tokens, now);
   recent_.add(request.block_hashes, chosen.node, now);
+  for (double& n_sent : n_sent_) n_sent *= 1 - kSentWeight;
+  n_sent_[raw(chosen.node)] += 1;
   decision_.request_id = std::move(name.request_id);
   decision_.prompt = std::move(name.prompt);
   decision_.attempt = name.attempt;

@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "coordinator/route/cached_prefixes.h"
+#include "coordinator/route/node_speed.h"
 #include "coordinator/route/pending_prompts.h"
 #include "coordinator/route/recent_prefixes.h"
 #include "coordinator/route/route_log.h"
@@ -78,6 +79,7 @@ class Router {
   size_t pick_by_cost(const RouteRequest& request, Candidates& candidates);
   void predict(const RouteRequest& request, Candidates& candidates);
   void look_up_prefixes(const RouteRequest& request, Candidates& candidates);
+  double preference(const RouteRequest& request, const RouteCandidate& candidate) const;
   RouteReason reason_of(size_t chosen, size_t n_equal, const Candidates& candidates) const;
   RoutingPolicy policy_of(const RouteRequest& request) const;
   void describe(const RouteRequest& request, const Candidates& candidates);
@@ -88,6 +90,8 @@ class Router {
   std::minstd_rand random_;
   PendingPrompts pending_;
   RecentPrefixes recent_;
+  NodeSpeed speed_;
+  std::vector<double> n_sent_;  // [n_nodes] requests sent lately; older ones count less
   double mean_outputs_ = 128;
   // Of the last pick().
   size_t chosen_ = 0;

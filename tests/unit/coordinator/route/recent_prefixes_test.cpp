@@ -44,12 +44,15 @@ TEST_F(RecentPrefixesTest, ASharedPrefixIsFoundAtItsNode) {
   EXPECT_EQ(match({}), (Counts{0, 0, 0}));
 }
 
-TEST_F(RecentPrefixesTest, BeyondSixteenBlocksAPrefixIsFoundToTheNextSixteen) {
-  add(chain(100), 0);
+TEST_F(RecentPrefixesTest, LongPrefixesAreFoundMoreCoarsely) {
+  add(chain(200), 0);
   EXPECT_EQ(match(chain(16)), (Counts{16, 0, 0}));
-  EXPECT_EQ(match(chain(31)), (Counts{16, 0, 0}));
-  EXPECT_EQ(match(chain(32)), (Counts{32, 0, 0}));
-  EXPECT_EQ(match(chain(200, 99, 1000)), (Counts{96, 0, 0}));
+  EXPECT_EQ(match(chain(19)), (Counts{16, 0, 0}));
+  EXPECT_EQ(match(chain(20)), (Counts{20, 0, 0}));
+  EXPECT_EQ(match(chain(131)), (Counts{128, 0, 0}));
+  EXPECT_EQ(match(chain(143)), (Counts{128, 0, 0}));
+  EXPECT_EQ(match(chain(144)), (Counts{144, 0, 0}));
+  EXPECT_EQ(match(chain(300, 99, 1000)), (Counts{96, 0, 0}));
 }
 
 TEST_F(RecentPrefixesTest, EachNodeHasItsOwnLength) {

@@ -29,7 +29,8 @@ TEST(RouteCost, AnIdleNodeCostsThePromptAndTheOutput) {
   EXPECT_DOUBLE_EQ(cost.decode, 10 * (8 + 0.25 + 0.01 * 100));
   EXPECT_DOUBLE_EQ(cost.streams, 0);
   EXPECT_DOUBLE_EQ(cost.eviction, 0);
-  EXPECT_DOUBLE_EQ(cost.total(), cost.prefill + cost.decode);
+  EXPECT_DOUBLE_EQ(cost.work, 100 * 0.5 / 2);
+  EXPECT_DOUBLE_EQ(cost.total(), cost.prefill + cost.decode + cost.work);
 }
 
 TEST(RouteCost, CachedTokensCostOnlyTheirAttention) {
@@ -37,6 +38,7 @@ TEST(RouteCost, CachedTokensCostOnlyTheirAttention) {
   node.n_cached_tokens = 80;
   const RouteCost cost = route_cost(request(100), node, kTimes, 10);
   EXPECT_DOUBLE_EQ(cost.prefill, 8 + 20 * 0.5 + 20 * (80 + 10) * 0.001);
+  EXPECT_DOUBLE_EQ(cost.work, 20 * 0.5 / 2);
 }
 
 TEST(RouteCost, TheQueueIsWhatTheNodeHasStillToCompute) {

@@ -66,11 +66,11 @@ TEST_F(RouterCostTest, TheLastTokenOfAPromptIsAlwaysComputed) {
 TEST_F(RouterCostTest, APrefixIsReplicatedWhereWaitingForItCostsMore) {
   ask(32);
   prefixes_.cached = {32, 0, 0, 0};
-  router_->on_heartbeat(NodeId{0}, 600);  // as many tokens before it in the queue
+  router_->on_heartbeat(NodeId{0}, 900);  // as many tokens before it in the queue
   EXPECT_EQ(pick({fitted(0), fitted(1)}), NodeId{1});
   EXPECT_EQ(router_->reason(), RouteReason::kReplicate);
-  EXPECT_EQ(candidates_[0].n_pending_tokens, 600);
-  router_->on_heartbeat(NodeId{0}, 300);
+  EXPECT_EQ(candidates_[0].n_pending_tokens, 900);
+  router_->on_heartbeat(NodeId{0}, 600);
   EXPECT_EQ(pick({fitted(0), fitted(1)}), NodeId{0});
 }
 
@@ -101,7 +101,7 @@ TEST_F(RouterCostTest, APromptFollowsOneThatIsBeingComputed) {
   EXPECT_EQ(candidates_[raw(*first)].n_cached_tokens, 1024);
   EXPECT_EQ(candidates_[raw(*first)].n_pending_tokens, 1025);
   ask(64);
-  router_->on_heartbeat(*first, 200);  // of another prompt, in front of both
+  router_->on_heartbeat(*first, 700);  // of another prompt, in front of both
   EXPECT_NE(pick({fitted(0), fitted(1), fitted(2)}), first);
   EXPECT_EQ(router_->reason(), RouteReason::kReplicate);
 }
@@ -113,6 +113,32 @@ TEST_F(RouterCostTest, AFullNodeCostsTheWaitForAPlace) {
   RouteCandidate full = fitted(0, 16);
   request_.max_output_tokens = 100;
   EXPECT_EQ(pick({full, fitted(1, 1)}), NodeId{1});
+}
+
+// Many requests may share a prefix that all nodes have.
+TEST_F(RouterCostTest, OfEqualNodesWithThePrefixTheOneWithTheFewestRequestsLatelyWins) {
+  std::vector<int> n(4, 0);
+  prefixes_.cached = {8, 8, 8, 8};
+  for (int i = 0; i < 40; ++i) {
+    ask(8);
+    ++n[raw(*pick({fitted(0), fitted(1), fitted(2), fitted(3)}))];
+    sent();
+    for (uint32_t node = 0; node < 4; ++node) {
+      clock_.advance(std::chrono::milliseconds{20});
+      router_->on_heartbeat(NodeId{node}, 0);
+    }
+  }
+  for (int per_node : n) EXPECT_NEAR(per_node, 10, 2);
+}
+
+TEST_F(RouterCostTest, OfEqualNodesWithoutThePrefixThoseWithRoomRemain) {
+  for (uint64_t i = 0; i < 20; ++i) {
+    ask(8, i);
+    RouteCandidate crowded = fitted(0), roomy = fitted(1);
+    crowded.n_blocks_free = 10;
+    roomy.n_blocks_free = 100;
+    EXPECT_EQ(pick({crowded, roomy}), NodeId{1});
+  }
 }
 
 TEST_F(RouterCostTest, EvictingWhatIsReusedHasAPrice) {
@@ -132,7 +158,7 @@ TEST_F(RouterCostTest, ACachedPrefixDrawsNoMoreThanItsShareOfTheLoad) {
   prefixes_.cached = {8, 0, 0, 0};
   EXPECT_EQ(pick({fitted(0, 1), fitted(1), fitted(2)}), NodeId{0}) << "an eighth of 16 is free";
   EXPECT_EQ(pick({fitted(0, 4), fitted(1, 4), fitted(2, 4)}), NodeId{0});
-  EXPECT_NE(pick({fitted(0, 5), fitted(1, 4), fitted(2, 4)}), NodeId{0}) << "6 > 1.125 * 14 / 3";
+  EXPECT_NE(pick({fitted(0, 5), fitted(1, 4), fitted(2, 4)}), NodeId{0}) << "6 > 14 / 3 + 1";
   EXPECT_EQ(router_->reason(), RouteReason::kReplicate);
   EXPECT_EQ(pick({fitted(0, 15), fitted(1, 15), fitted(2, 15)}), NodeId{0});
   ask(500);  // however much the others have to compute
@@ -185,8 +211,8 @@ TEST_F(RouterCostTest, OfNearlyEqualNodesThoseWithTheMostCachedRemain) {
   for (uint64_t i = 0; i < 20; ++i) {
     ask(8, i);
     prefixes_.cached = {0, 8, 4, 0};
-    router_->on_heartbeat(NodeId{1}, 129);  // in front of one token: 1 ms more than node 0
-    router_->on_heartbeat(NodeId{2}, 65);
+    router_->on_heartbeat(NodeId{1}, 193);  // in front of one token: 1 ms more than node 0
+    router_->on_heartbeat(NodeId{2}, 97);
     EXPECT_EQ(pick({fitted(0), fitted(1), fitted(2)}), NodeId{1});
     EXPECT_EQ(router_->reason(), RouteReason::kPrefix);
   }
@@ -229,6 +255,7 @@ TEST_F(RouterCostTest, TheDecisionIsLoggedWithEveryCandidatesTerms) {
   EXPECT_DOUBLE_EQ(decision.candidates[1].cost.prefill, 10 + 1);
   EXPECT_DOUBLE_EQ(decision.candidates[0].cost.decode, 10 + 3 + 1);
   EXPECT_DOUBLE_EQ(decision.candidates[0].cost.streams, 3 * (523 + 1));
+  EXPECT_DOUBLE_EQ(decision.candidates[0].cost.work, 513 / 2.0);
 }
 
 }  // namespace

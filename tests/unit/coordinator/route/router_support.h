@@ -20,6 +20,7 @@ inline RouteCandidate candidate(uint32_t node, int64_t n_sequences = 0, int64_t 
           .endpoint = kEndpoints.at(node),
           .n_sequences = n_sequences,
           .capacity = capacity,
+          .backend = "cpu",
           .step_times = std::nullopt,
           .n_blocks_free = 1000};
 }
