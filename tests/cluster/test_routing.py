@@ -1,11 +1,13 @@
 """Where requests go, on three real nodes: conversations return to their cache, a prefix that many
 share spreads, and the coordinator says why."""
 
+import collections
 import concurrent.futures
 import http.client
 import json
 import random
 import subprocess
+import time
 
 import pytest
 
@@ -63,17 +65,36 @@ def test_conversations_return_to_their_cache_and_answers_are_the_same():
     assert reasons["prefix"] >= 30, reasons  # of 60 later turns
 
 
+def routed(c, prompt, request_id="r", max_tokens=8):
+    """(receipt, seconds) of one request"""
+    connection = http.client.HTTPConnection("127.0.0.1", c.http, timeout=120)
+    begun = time.monotonic()
+    connection.request("POST", "/v1/completions",
+                       json.dumps(dict(model="m", prompt=prompt, max_tokens=max_tokens)),
+                       {"Content-Type": "application/json", "X-Request-Id": request_id,
+                        "X-Route-Receipt": "1"})
+    response = connection.getresponse()
+    text = response.read()
+    connection.close()
+    assert response.status == 200, text
+    (receipt,) = json.loads(response.getheader("X-Route-Receipt"))
+    return receipt, time.monotonic() - begun
+
+
 def test_a_prefix_that_half_of_the_requests_share_spreads():
     rng = random.Random(5)
     shared = [rng.randrange(1, 90) for _ in range(160)]
     prompts = [(shared if i % 2 else [rng.randrange(1, 90) for _ in range(160)]) +
-               [rng.randrange(1, 90) for _ in range(20)] for i in range(120)]
+               [rng.randrange(1, 90) for _ in range(20)] for i in range(240)]
+    load = collections.Counter()  # seconds of sequences at the node
     with three_nodes("cost") as c:
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
-            list(pool.map(lambda prompt: ask(c, prompt), prompts))
-        served = [total(admin, "lockstep_generation_tokens_total") for admin in c.node_admins]
-    assert sum(served) == 8 * len(prompts)
-    assert max(served) <= 1.3 * sum(served) / 3, served
+            for receipt, seconds in pool.map(lambda prompt: routed(c, prompt), prompts):
+                load[receipt["node"]] += seconds
+                sequences = {at["node"]: at["sequences"] for at in receipt["candidates"]}
+                share = (sum(sequences.values()) + 1) / 3
+                assert sequences[receipt["node"]] + 1 <= max(2, 1.125 * share, share + 1), receipt
+    assert len(load) == 3 and max(load.values()) <= 1.3 * sum(load.values()) / 3, load
 
 
 def test_a_session_stays_at_one_node():
@@ -103,23 +124,14 @@ def test_load_is_spread(policy):
 
 def test_why_names_every_candidate():
     with three_nodes("cost") as c:
-        connection_headers = {"Content-Type": "application/json", "X-Request-Id": "mine/1",
-                              "X-Route-Receipt": "1"}
-        connection = http.client.HTTPConnection("127.0.0.1", c.http, timeout=60)
-        connection.request("POST", "/v1/completions",
-                           json.dumps(dict(model="m", prompt=[1] * 40, max_tokens=2)),
-                           connection_headers)
-        response = connection.getresponse()
-        assert response.status == 200, response.read()
-        receipt = json.loads(response.getheader("X-Route-Receipt"))
-        connection.close()
-        assert [receipt[0]["prompt_tokens"], len(receipt[0]["candidates"])] == [40, 3]
+        receipt, _ = routed(c, [1] * 40, "mine/1", 2)
+        assert [receipt["prompt_tokens"], len(receipt["candidates"])] == [40, 3]
         why = subprocess.run([BIN / "lockstep", "why", "mine/1", "--admin",
                               f"127.0.0.1:{c.admin}"], capture_output=True, text=True, timeout=60)
         assert why.returncode == 0, why.stderr
         for endpoint in c.endpoints:
             assert endpoint in why.stdout, why.stdout
-        assert "40 prompt tokens" in why.stdout and f">{receipt[0]['node']}" in why.stdout
+        assert "40 prompt tokens" in why.stdout and f">{receipt['node']}" in why.stdout
         unknown = subprocess.run([BIN / "lockstep", "why", "other", "--admin",
                                   f"127.0.0.1:{c.admin}"], capture_output=True, text=True,
                                  timeout=60)
