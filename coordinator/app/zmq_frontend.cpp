@@ -76,7 +76,7 @@ ZmqFrontend::ZmqFrontend(ZmqFrontendConfig config, CoordinatorProbes& probes, co
       text_worker_(
           kMaxLongPrompts,
           [this](TextWorker::Finish finish) { completions_.add(std::move(finish)); },
-          PromptEncoder::kShares),
+          PromptEncoder::kTenantGroups),
       text_models_(
           nodes_, [this](NodeId node, const wire::Message& message) { return send(node, message); },
           text_worker_, clock_),

@@ -58,8 +58,9 @@ bool PromptEncoder::encode(const std::shared_ptr<PromptJob>& job, const Fingerpr
     run(*job);
     return true;
   }
-  const auto share = static_cast<int32_t>(std::hash<std::string>()(job->tenant) % kShares);
-  const bool taken = worker_.run(n_bytes, share, [job, done = std::move(done)] {
+  const auto group_of_tenants =
+      static_cast<int32_t>(std::hash<std::string>()(job->tenant) % kTenantGroups);
+  const bool taken = worker_.run(n_bytes, group_of_tenants, [job, done = std::move(done)] {
     run(*job);
     return done;
   });

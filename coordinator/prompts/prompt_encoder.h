@@ -59,10 +59,10 @@ void prepare_ids(PromptJob& job, int64_t block_size);
 
 class PromptEncoder {
  public:
-  // Tenants share the worker's places by the hash of their names.
-  static constexpr size_t kShares = 4;
+  // Tenants share the worker's places in groups, by the hash of their names.
+  static constexpr size_t kTenantGroups = 4;
 
-  // Both must outlive this object. The worker has kShares tenants.
+  // Both must outlive this object. The worker has kTenantGroups tenants.
   PromptEncoder(const TextModels& models, TextWorker& worker) : models_(models), worker_(worker) {}
 
   // Encodes the prompt for the nodes of the group. Returns true when the job is done; otherwise

@@ -65,7 +65,7 @@ class ForwarderPrompts : public ForwarderTest {
   const std::string fingerprint_ = text_fingerprint(data_);
   const TextModel model_ = small_text_model();
   HeldResults results_;
-  TextWorker worker_{8, results_.post(), PromptEncoder::kShares};
+  TextWorker worker_{8, results_.post(), PromptEncoder::kTenantGroups};
   TextModels models_{nodes_,
                      [this](NodeId node, const wire::Message& m) { return links_.send(node, m); },
                      worker_, clock_};
