@@ -12,7 +12,6 @@
 namespace lockstep::jinja {
 namespace {
 
-constexpr int64_t kMaxWidth = 1'000'000;
 constexpr std::string_view kDigits = "0123456789";
 
 // [[fill]align][sign][#][0][width][grouping][.precision][type]
@@ -85,7 +84,7 @@ Result<Spec> Braces::read_spec(const MarkedText& text) const {
   if (take(".") != 0 && !take_number(rest, spec.precision)) return fail("a precision is missing");
   spec.type = take("bcdeEfFgGosxX%");
   if (!rest.empty()) return fail("'" + text.bytes() + "' is no format that is known");
-  if (spec.width > kMaxWidth || spec.precision > kMaxPrecision) return fail("too wide");
+  if (spec.width > kMaxFormatWidth || spec.precision > kMaxPrecision) return fail("too wide");
   return spec;
 }
 

@@ -117,7 +117,7 @@ Result<Value> xmlattr(Runtime& runtime, const Value& self, const CallArgs& args)
   const bool autospace = bound[0].is_undefined() || bound[0].truthy();
   MarkedText out;
   for (const auto& [key, value] : self.as_dict().items) {
-    if (value.is_undefined() || value.is(Kind::kNone)) continue;
+    if (value.is_absent()) continue;
     TRY(const MarkedText spelled, text_of(runtime, key));
     for (const std::string_view c : chars_of(spelled.bytes())) {
       if (is_space(c) || c == "/" || c == ">" || c == "=") {
@@ -186,7 +186,7 @@ Result<Value> urlencode(Runtime& runtime, const Value& self, const CallArgs& arg
   return runtime.string(std::move(out));
 }
 
-constexpr std::array<NamedBuiltin, 7> kFilters = {{
+constexpr std::array<NamedBuiltin, 7> kHtmlFilters = {{
     {"e", escape_filter},
     {"escape", escape_filter},
     {"forceescape", force_escape},
@@ -221,6 +221,6 @@ Result<Value> escape(Runtime& runtime, const Value& value) {
   return runtime.string(escape_text(text), true);
 }
 
-std::span<const NamedBuiltin> html_filters() { return kFilters; }
+std::span<const NamedBuiltin> html_filters() { return kHtmlFilters; }
 
 }  // namespace lockstep::jinja

@@ -11,7 +11,7 @@ namespace lockstep::jinja {
 Result<ItemPath> ItemPath::make(const Runtime& runtime, const Value& attribute, Value fallback) {
   ItemPath path;
   path.fallback_ = std::move(fallback);
-  if (attribute.is_undefined() || attribute.is(Kind::kNone)) return path;
+  if (attribute.is_absent()) return path;
   if (attribute.is_integral()) {
     path.parts_.push_back(attribute);
     return path;

@@ -176,7 +176,7 @@ Result<Value> sum(Runtime& runtime, const Value& self, const CallArgs& args) {
   return total;
 }
 
-constexpr std::array<NamedBuiltin, 7> kFilters = {{
+constexpr std::array<NamedBuiltin, 7> kOrderFilters = {{
     {"sort", sort},
     {"dictsort", dictsort},
     {"groupby", groupby},
@@ -188,6 +188,6 @@ constexpr std::array<NamedBuiltin, 7> kFilters = {{
 
 }  // namespace
 
-std::span<const NamedBuiltin> order_filters() { return kFilters; }
+std::span<const NamedBuiltin> order_filters() { return kOrderFilters; }
 
 }  // namespace lockstep::jinja

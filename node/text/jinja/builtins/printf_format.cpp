@@ -11,8 +11,6 @@
 namespace lockstep::jinja {
 namespace {
 
-constexpr int64_t kMaxWidth = 1'000'000;
-
 // %[(key)][flags][width][.precision]type
 struct Conversion {
   std::string_view key;
@@ -62,13 +60,13 @@ Result<int64_t> Printf::read_number() {
     rest_.remove_prefix(1);
     TRY(const Value value, next_value());
     if (!value.is_integral()) return fail("* takes an integer");
-    if (std::abs(value.as_int()) > kMaxWidth) return fail("too wide");
+    if (std::abs(value.as_int()) > kMaxFormatWidth) return fail("too wide");
     return value.as_int();
   }
   int64_t number = 0;
   while (!rest_.empty() && rest_[0] >= '0' && rest_[0] <= '9') {
     number = number * 10 + (rest_[0] - '0');
-    if (number > kMaxWidth) return fail("too wide");
+    if (number > kMaxFormatWidth) return fail("too wide");
     rest_.remove_prefix(1);
   }
   return number;

@@ -200,7 +200,7 @@ Result<Value> slice(Runtime& runtime, const Value& self, const CallArgs& args) {
   return runtime.list(std::move(slices));
 }
 
-constexpr std::array<NamedBuiltin, 15> kFilters = {{
+constexpr std::array<NamedBuiltin, 15> kSequenceFilters = {{
     {"length", length},
     {"count", length},
     {"first", first},
@@ -220,6 +220,6 @@ constexpr std::array<NamedBuiltin, 15> kFilters = {{
 
 }  // namespace
 
-std::span<const NamedBuiltin> sequence_filters() { return kFilters; }
+std::span<const NamedBuiltin> sequence_filters() { return kSequenceFilters; }
 
 }  // namespace lockstep::jinja

@@ -31,7 +31,7 @@ Result<Value> as_string_value(Runtime& runtime, const Value& self) {
 Result<Value> trim(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"chars"}, 0));
   TRY(const MarkedText text, text_of(runtime, self));
-  const bool absent = bound[0].is_undefined() || bound[0].is(Kind::kNone);
+  const bool absent = bound[0].is_absent();
   if (!absent && !bound[0].is_string()) return runtime.fail("trim takes a string");
   if (!absent && bound[0].as_string().empty()) return runtime.string(text);
   return runtime.string(text.part(strip(text.bytes(), absent ? "" : bound[0].as_string())));
@@ -151,7 +151,7 @@ Result<Value> format_filter(Runtime& runtime, const Value& self, const CallArgs&
   return format_printf(runtime, format, values);
 }
 
-constexpr std::array<NamedBuiltin, 12> kFilters = {{
+constexpr std::array<NamedBuiltin, 12> kStringFilters = {{
     {"trim", trim},
     {"upper", map_text<upper>},
     {"lower", map_text<lower>},
@@ -168,6 +168,6 @@ constexpr std::array<NamedBuiltin, 12> kFilters = {{
 
 }  // namespace
 
-std::span<const NamedBuiltin> string_filters() { return kFilters; }
+std::span<const NamedBuiltin> string_filters() { return kStringFilters; }
 
 }  // namespace lockstep::jinja

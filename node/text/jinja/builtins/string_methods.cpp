@@ -15,10 +15,8 @@ namespace {
 
 std::string type_error(std::string_view method) { return std::string(method) + "() takes strings"; }
 
-bool is_absent(const Value& value) { return value.is_undefined() || value.is(Kind::kNone); }
-
 template <MarkedText (*kMap)(const MarkedText&)>
-Result<Value> map_text(Runtime& runtime, const Value& self, const CallArgs& args) {
+Result<Value> map_self(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY([[maybe_unused]] const auto none, args.bind(runtime, {}, 0));
   return runtime.string(kMap(self.as_text()));
 }
@@ -27,7 +25,7 @@ template <std::string_view (*kStrip)(std::string_view, std::string_view)>
 Result<Value> strip_text(Runtime& runtime, const Value& self, const CallArgs& args) {
   TRY(const auto bound, args.bind(runtime, {"chars"}, 0));
   const MarkedText& text = self.as_text();
-  if (is_absent(bound[0])) return runtime.string(text.part(kStrip(text.bytes(), {})));
+  if (bound[0].is_absent()) return runtime.string(text.part(kStrip(text.bytes(), {})));
   if (!bound[0].is_string()) return runtime.fail(type_error("strip"));
   if (bound[0].as_string().empty()) return self;
   return runtime.string(text.part(kStrip(text.bytes(), bound[0].as_string())));
@@ -69,7 +67,7 @@ Result<Value> split_text(Runtime& runtime, const Value& self, const CallArgs& ar
   TRY(const auto bound, args.bind(runtime, {"sep", "maxsplit"}, 0));
   const long limit = limit_of(bound[1]);
   const std::string& text = self.as_string();
-  if (is_absent(bound[0])) return strings(runtime, self.as_text(), kSplitSpace(text, limit));
+  if (bound[0].is_absent()) return strings(runtime, self.as_text(), kSplitSpace(text, limit));
   if (!bound[0].is_string()) return runtime.fail(type_error("split"));
   if (bound[0].as_string().empty()) return runtime.fail("split() needs a separator");
   return strings(runtime, self.as_text(), kSplit(text, bound[0].as_string(), limit));
@@ -185,18 +183,18 @@ Result<Value> expandtabs(Runtime& runtime, const Value& self, const CallArgs& ar
   return Value::string(std::move(out));
 }
 
-constexpr std::array<NamedBuiltin, 24> kMethods = {{
+constexpr std::array<NamedBuiltin, 24> kStringMethods = {{
     {"strip", strip_text<strip>},
     {"lstrip", strip_text<strip_left>},
     {"rstrip", strip_text<strip_right>},
     {"removeprefix", remove_affix<true>},
     {"removesuffix", remove_affix<false>},
-    {"upper", map_text<upper>},
-    {"lower", map_text<lower>},
-    {"casefold", map_text<casefold>},
-    {"swapcase", map_text<swapcase>},
-    {"capitalize", map_text<capitalize>},
-    {"title", map_text<title>},
+    {"upper", map_self<upper>},
+    {"lower", map_self<lower>},
+    {"casefold", map_self<casefold>},
+    {"swapcase", map_self<swapcase>},
+    {"capitalize", map_self<capitalize>},
+    {"title", map_self<title>},
     {"split", split_text<split, split_space>},
     {"rsplit", split_text<rsplit, rsplit_space>},
     {"splitlines", splitlines},
@@ -214,6 +212,6 @@ constexpr std::array<NamedBuiltin, 24> kMethods = {{
 
 }  // namespace
 
-std::span<const NamedBuiltin> string_methods() { return kMethods; }
+std::span<const NamedBuiltin> string_methods() { return kStringMethods; }
 
 }  // namespace lockstep::jinja

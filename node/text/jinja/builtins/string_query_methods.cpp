@@ -109,7 +109,7 @@ Result<Value> is_text(Runtime& runtime, const Value& self, const CallArgs& args)
   return Value::boolean(kIs(self.as_string()));
 }
 
-constexpr std::array<NamedBuiltin, 18> kMethods = {{
+constexpr std::array<NamedBuiltin, 18> kStringQueryMethods = {{
     {"startswith", has_affix<true>},
     {"endswith", has_affix<false>},
     {"find", find_text<false, false>},
@@ -132,6 +132,6 @@ constexpr std::array<NamedBuiltin, 18> kMethods = {{
 
 }  // namespace
 
-std::span<const NamedBuiltin> string_query_methods() { return kMethods; }
+std::span<const NamedBuiltin> string_query_methods() { return kStringQueryMethods; }
 
 }  // namespace lockstep::jinja

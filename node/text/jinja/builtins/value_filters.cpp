@@ -14,11 +14,9 @@
 namespace lockstep::jinja {
 namespace {
 
-bool is_absent(const Value& value) { return value.is_undefined() || value.is(Kind::kNone); }
-
 // indent: a number of spaces or a string.
 Result<std::optional<MarkedText>> json_indent(Runtime& runtime, const Value& indent) {
-  if (is_absent(indent)) return std::optional<MarkedText>();
+  if (indent.is_absent()) return std::optional<MarkedText>();
   if (indent.is_string()) {
     if (indent.as_string().size() > 64) return runtime.fail("tojson indents by 64 bytes at most");
     return std::optional(indent.as_text());
@@ -31,7 +29,7 @@ Result<std::optional<MarkedText>> json_indent(Runtime& runtime, const Value& ind
 
 // separators: (between items, after keys)
 Status read_separators(Runtime& runtime, const Value& separators, JsonStyle& style) {
-  if (is_absent(separators)) return Ok{};
+  if (separators.is_absent()) return Ok{};
   TRY(const auto both, iterate(runtime, separators));
   const auto is_string = [](const Value& value) { return value.is_string(); };
   if (both->items.size() != 2 || !std::all_of(both->items.begin(), both->items.end(), is_string)) {
@@ -229,7 +227,7 @@ Result<Value> filesizeformat(Runtime& runtime, const Value& self, const CallArgs
   return Value::own_string(real_digits(base * n_bytes / unit, 'f', 1, false) + " " + prefix + "B");
 }
 
-constexpr std::array<NamedBuiltin, 9> kFilters = {{
+constexpr std::array<NamedBuiltin, 9> kValueFilters = {{
     {"tojson", tojson},
     {"default", default_filter},
     {"d", default_filter},
@@ -243,6 +241,6 @@ constexpr std::array<NamedBuiltin, 9> kFilters = {{
 
 }  // namespace
 
-std::span<const NamedBuiltin> value_filters() { return kFilters; }
+std::span<const NamedBuiltin> value_filters() { return kValueFilters; }
 
 }  // namespace lockstep::jinja

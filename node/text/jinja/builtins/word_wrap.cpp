@@ -180,10 +180,10 @@ Result<Value> wordwrap(Runtime& runtime, const Value& self, const CallArgs& args
   return runtime.string(std::move(out));
 }
 
-constexpr std::array<NamedBuiltin, 1> kFilters = {{{"wordwrap", wordwrap}}};
+constexpr std::array<NamedBuiltin, 1> kWrappingFilters = {{{"wordwrap", wordwrap}}};
 
 }  // namespace
 
-std::span<const NamedBuiltin> wrapping_filters() { return kFilters; }
+std::span<const NamedBuiltin> wrapping_filters() { return kWrappingFilters; }
 
 }  // namespace lockstep::jinja

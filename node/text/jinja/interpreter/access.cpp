@@ -155,7 +155,7 @@ Result<Value> get_slice(Runtime& runtime, const Value& object, const Value& star
   }
   bool fits = object.is_list() || object.is_string();
   for (const Value* bound : {&start, &stop, &step}) {
-    fits = fits && (bound->is_integral() || bound->is_undefined() || bound->is(Kind::kNone));
+    fits = fits && (bound->is_integral() || bound->is_absent());
   }
   if (!fits) return Value::undefined("a slice");
   if (step.is_integral() && step.as_int() == 0) {

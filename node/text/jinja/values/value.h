@@ -103,6 +103,8 @@ class Value {
   Kind kind() const { return static_cast<Kind>(storage_.index()); }
   bool is(Kind kind) const { return this->kind() == kind; }
   bool is_undefined() const { return is(Kind::kUndefined); }
+  // As an argument that the call leaves out.
+  bool is_absent() const { return is_undefined() || is(Kind::kNone); }
   bool is_string() const { return is(Kind::kString); }
   bool is_list() const { return is(Kind::kList); }
   bool is_dict() const { return is(Kind::kDict); }
