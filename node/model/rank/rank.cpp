@@ -18,7 +18,6 @@ namespace {
 constexpr int kMaxQueuedLayers = 32;
 
 constexpr int kEagerLooks = 1000;  // some hundred microseconds, before a wait sleeps between looks
-constexpr std::chrono::microseconds kBetweenLooks{20};
 
 BlockStoreShape kv_shape(const ModelConfig& model, const RankShard& shard,
                          const RankGroupConfig& config) {

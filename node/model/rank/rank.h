@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -25,6 +26,9 @@
 #include "node/step/executor.h"
 
 namespace lockstep {
+
+// How long a rank's thread sleeps before it looks at its device again, after some looks without.
+constexpr std::chrono::microseconds kBetweenLooks{20};
 
 // How one rank's part of a step ended. The message is set on failure only.
 struct RankOutcome {

@@ -30,8 +30,6 @@ namespace lockstep {
 namespace {
 
 constexpr int kIdleSpins = 1000;  // tens of microseconds, in which the engine submits the next step
-// How long a rank sleeps before it looks at its device again, after so many looks.
-constexpr std::chrono::microseconds kBetweenLooks{20};
 
 ShardPlan shard_or_throw(const ModelConfig& model, int n_ranks) {
   Result<ShardPlan> plan = make_shard_plan(model.shape, n_ranks);

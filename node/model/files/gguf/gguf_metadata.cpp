@@ -14,13 +14,13 @@ struct TypeFacts {
   bool fixed_size;
 };
 
-constexpr TypeFacts kTypes[] = {{"uint8", 1, true},   {"int8", 1, true},   {"uint16", 2, true},
-                                {"int16", 2, true},   {"uint32", 4, true}, {"int32", 4, true},
-                                {"float32", 4, true}, {"bool", 1, true},   {"string", 8, false},
-                                {"array", 12, false}, {"uint64", 8, true}, {"int64", 8, true},
-                                {"float64", 8, true}};
+constexpr TypeFacts kValueTypes[] = {
+    {"uint8", 1, true},   {"int8", 1, true},    {"uint16", 2, true},  {"int16", 2, true},
+    {"uint32", 4, true},  {"int32", 4, true},   {"float32", 4, true}, {"bool", 1, true},
+    {"string", 8, false}, {"array", 12, false}, {"uint64", 8, true},  {"int64", 8, true},
+    {"float64", 8, true}};
 
-const TypeFacts& facts(ValueType type) { return kTypes[static_cast<uint32_t>(type)]; }
+const TypeFacts& facts(ValueType type) { return kValueTypes[static_cast<uint32_t>(type)]; }
 
 std::string kind_of(const Value& value) {
   if (value.type != ValueType::kArray) return facts(value.type).name;
@@ -35,7 +35,7 @@ std::string kind_of(const Value& value) {
 ValueType read_type(Reader& reader, const std::string& what) {
   const uint64_t at = reader.offset();
   const auto raw = reader.number<uint32_t>(what);
-  if (raw >= std::size(kTypes)) fail(what, " at offset ", at, " has the unknown type ", raw);
+  if (raw >= std::size(kValueTypes)) fail(what, " at offset ", at, " has the unknown type ", raw);
   return static_cast<ValueType>(raw);
 }
 

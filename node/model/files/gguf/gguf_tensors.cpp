@@ -20,7 +20,7 @@ struct TypeName {
 };
 
 // Source: ggml's `ggml_type`.
-constexpr TypeName kTypes[] = {
+constexpr TypeName kTensorTypes[] = {
     {0, "F32", WeightType::kF32},
     {1, "F16", WeightType::kF16},
     {2, "Q4_0", WeightType::kQ4_0},
@@ -58,9 +58,9 @@ constexpr TypeName kTypes[] = {
 };
 
 WeightType weight_type(uint32_t id, const std::string& what) {
-  const auto* found = std::find_if(std::begin(kTypes), std::end(kTypes),
+  const auto* found = std::find_if(std::begin(kTensorTypes), std::end(kTensorTypes),
                                    [id](const TypeName& known) { return known.id == id; });
-  if (found == std::end(kTypes)) fail(what, " has the unknown type ", id);
+  if (found == std::end(kTensorTypes)) fail(what, " has the unknown type ", id);
   if (found->type) return *found->type;
   fail(what, " has type ", found->name,
        ", which is not supported (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 are)");
