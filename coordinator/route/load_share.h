@@ -14,8 +14,8 @@ namespace lockstep {
 class LoadShare {
  public:
   // With the request, a node may have 1.125 times its share of all sequences, by capacity, or one
-  // more than its share, and always an eighth of its capacity, and two.
-  static constexpr double kMostOfShare = 1.125, kFreeCapacity = 1.0 / 8, kFreeSequences = 2;
+  // more than its share, and always an eighth of its capacity, and three.
+  static constexpr double kMostOfShare = 1.125, kFreeCapacity = 1.0 / 8, kFreeSequences = 3;
 
   LoadShare(const RouteRequest& request, const std::vector<RouteCandidate>& candidates)
       : n_choices_(static_cast<double>(request.n_choices)) {

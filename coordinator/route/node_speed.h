@@ -15,7 +15,7 @@ namespace lockstep {
 class NodeSpeed {
  public:
   // A node counts as slower or faster than the middle one of its back end by at most this factor.
-  static constexpr double kMostFactor = 1.5;
+  static constexpr double kMostFactor = 1.25;
 
   // [n_candidates]. A node that has not told its times has those of its back end, else those of any
   // other candidate, else kUnknownStepTimes. Valid until the next call.

@@ -42,14 +42,14 @@ void expect_near(const std::vector<double>& got, const std::vector<double>& want
 
 TEST(NodeSpeed, ANodesOwnSpeedCountsWithinLimits) {
   expect_near(prompt_tokens({node(1), node(1.2), node(0.9)}), {1, 1.2, 0.9});
-  expect_near(prompt_tokens({node(1), node(50), node(0.01)}), {1, 1.5, 1 / 1.5});
+  expect_near(prompt_tokens({node(1), node(50), node(0.01)}), {1, 1.25, 0.8});
 }
 
 // It would get no requests, and so never fit again.
 TEST(NodeSpeed, AFitThatIsFarOffStarvesNoNode) {
   RouteCandidate off = node(1);
   off.step_times->prompt_token = 30;
-  expect_near(prompt_tokens({node(1), off, node(1)}), {1, 1.5, 1});
+  expect_near(prompt_tokens({node(1), off, node(1)}), {1, 1.25, 1});
 }
 
 TEST(NodeSpeed, NodesOfAnotherBackEndHaveTimesOfTheirOwn) {
