@@ -105,7 +105,8 @@ TEST(TextData, TheSameContentHasTheSameFingerprintAndOtherContentHasAnother) {
   const TextData data = text_data();
   const std::string bytes = write_text_data(data);
   EXPECT_EQ(write_text_data(read_text_data(bytes).value()), bytes);
-  EXPECT_EQ(text_fingerprint(bytes), "164bd3ab5c1dd6fe34f0fad6f1b4d24a") << "published: must not change";
+  EXPECT_EQ(text_fingerprint(bytes), "164bd3ab5c1dd6fe34f0fad6f1b4d24a")
+      << "published: must not change";
   const std::vector<std::function<void(TextData&)>> changes = {
       [](TextData& d) { d.control_tokens_in_content = true; },
       [](TextData& d) { d.tokenizer.model += "x"; },
