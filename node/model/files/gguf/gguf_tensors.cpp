@@ -145,7 +145,9 @@ void check_unique(const std::vector<Tensor>& tensors) {
 std::vector<Tensor> read_tensors(std::span<const std::byte> file, Reader& reader,
                                  uint64_t n_tensors, uint64_t alignment) {
   std::vector<Tensor> tensors;
-  for (uint64_t i = 0; i < n_tensors; ++i) tensors.push_back(read_entry(reader, i, alignment));
+  // Not reserved: a damaged file may give any number.
+  while (tensors.size() < n_tensors)
+    tensors.push_back(read_entry(reader, tensors.size(), alignment));
   const uint64_t data_start = (reader.offset() + alignment - 1) / alignment * alignment;
   if (n_tensors > 0 && data_start > file.size()) {
     fail("the tensor data would start at offset ", data_start, ", past the end of the file (",
