@@ -30,7 +30,8 @@ struct WhyConfig {
 };
 
 void add_costs(std::ostream& out, const json& candidates) {
-  out << "    queue  prefill   decode  streams eviction     work    total ms  cached  sequences  node\n";
+  out << "    queue  prefill   decode  streams eviction     work    total ms  cached  sequences  "
+         "node\n";
   for (const json& candidate : candidates) {
     const json& cost = candidate.at("cost_ms");
     for (const char* term : {"queue", "prefill", "decode", "streams", "eviction", "work"})

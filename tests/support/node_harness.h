@@ -32,7 +32,7 @@ class NodeHarness {
     size_t max_long_prompts = 64;
     size_t max_tasks = 64;
     std::string text_data = {};  // published, with the text fingerprint "fake"
-    bool events = false;    // KV events are published, with replay, on free ports
+    bool events = false;         // KV events are published, with replay, on free ports
   };
 
   NodeHarness() : NodeHarness(Options()) {}
