@@ -94,7 +94,7 @@ TEST(TokenizedPrompts, AShutdownDoesNotWaitForTheQueueOfLongTexts) {
   auto coordinator = std::make_unique<CoordinatorHarness>(std::vector<FakeNode*>{&node});
   wait_tokenizes(*coordinator);
   WirePeer client(coordinator->app().zmq_endpoint());
-  for (int i = 0; i < 10; ++i) client.send(generate(std::to_string(i), words(size_t{1} << 20)));
+  for (int i = 0; i < 10; ++i) client.send(generate(std::to_string(i), words(size_t{1} << 17)));
   client.send(generate("short", "hello"));
   client.expect<wire::Done>();  // all of them have arrived
   coordinator.reset();

@@ -239,7 +239,8 @@ TEST_F(ForwarderPlacementTest, ByCostALostNodeHasNoPrefix) {
   forwarder_->on_node_lost(NodeId{first});
   node_is_ready(first, 2);
   forwarder_->submit(client(), generate_of(prompt, 1));
-  for (const auto& candidate : routes_.find("q1").at(0).candidates) {
+  const RouteDecision again = routes_.find("q1").at(0);
+  for (const auto& candidate : again.candidates) {
     if (candidate.endpoint == nodes_.node(NodeId{first}).endpoint) {
       EXPECT_EQ(candidate.n_cached_tokens, 0);
     }
