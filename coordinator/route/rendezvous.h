@@ -7,18 +7,15 @@
 #include <string_view>
 
 #include "common/hash64.h"
+#include "common/prefix_hash.h"
 
 namespace lockstep {
 
 // A hash of a name or a text, the same in every process of one build.
-constexpr uint64_t name_hash(std::string_view name) {
-  uint64_t hash = mix64(name.size() + 1);
-  for (char c : name) hash = mix64(hash ^ static_cast<unsigned char>(c));
-  return hash;
-}
+inline uint64_t name_hash(std::string_view name) { return prefix_hash(name); }
 
 // The node with the highest weight has the key.
-constexpr uint64_t rendezvous_weight(uint64_t key, std::string_view endpoint) {
+inline uint64_t rendezvous_weight(uint64_t key, std::string_view endpoint) {
   return mix64(key ^ name_hash(endpoint));
 }
 
