@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "wire/codec/json_text.h"
+
 namespace lockstep {
 namespace {
 
@@ -44,7 +46,7 @@ std::string cluster_page_json(const ClusterView& view, std::span<const NodeKvSta
                      {"load", load_json(node->load)},
                      {"index", index_json(index[raw(node->id)])}});
   }
-  return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json_text(out) + "\n";
 }
 
 }  // namespace lockstep

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "wire/codec/json_text.h"
+
 namespace lockstep {
 
 using nlohmann::ordered_json;
@@ -13,7 +15,7 @@ std::string error_body(const Error& error) {
                              {"type", openai_error_type(error.code)},
                              {"param", param},
                              {"code", to_string(error.code)}};
-  return ordered_json{{"error", body}}.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(ordered_json{{"error", body}});
 }
 
 HttpResponse error_response(const Error& error) {

@@ -43,7 +43,7 @@ bool KvBlockIndex::remove(IndexSlot slot, uint64_t hash) {
 namespace {
 
 // Slots that hold the first `low` blocks of a chain and not the block after the first `high`.
-struct Range {
+struct SearchRange {
   uint32_t low, high;
   SlotMask slots;
 
@@ -60,9 +60,9 @@ KvBlockIndex::Matches KvBlockIndex::match(std::span<const uint64_t> chain, SlotM
                                           uint32_t resolution) const {
   CHECK(resolution > 0);
   Matches matches{};
-  std::array<std::array<Range, kMaxSlots>, 2> rounds;  // this one and the next
+  std::array<std::array<SearchRange, kMaxSlots>, 2> rounds;  // this one and the next
   std::array<size_t, 2> n_ranges{};
-  const auto keep = [&](size_t round, const Range& range) {
+  const auto keep = [&](size_t round, const SearchRange& range) {
     if (range.slots == 0) return;
     if (range.high - range.low >= resolution) {
       rounds[round][n_ranges[round]++] = range;
@@ -74,9 +74,9 @@ KvBlockIndex::Matches KvBlockIndex::match(std::span<const uint64_t> chain, SlotM
   };
   keep(0, {0, static_cast<uint32_t>(chain.size()), shown_ & among});
   for (size_t round = 0; n_ranges[round] > 0; round ^= 1) {
-    const std::span<const Range> ranges(rounds[round].data(), n_ranges[round]);
-    for (const Range& range : ranges) prefetch(chain[range.probe()]);
-    for (const Range& range : ranges) {
+    const std::span<const SearchRange> ranges(rounds[round].data(), n_ranges[round]);
+    for (const SearchRange& range : ranges) prefetch(chain[range.probe()]);
+    for (const SearchRange& range : ranges) {
       const uint32_t probe = range.probe();
       const SlotMask holders = slots_of(chain[probe]) & range.slots;
       keep(round ^ 1, {probe + 1, range.high, holders});

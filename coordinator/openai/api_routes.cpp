@@ -9,6 +9,7 @@
 #include "common/service/http/url.h"
 #include "common/version.h"
 #include "coordinator/http/http_error.h"
+#include "wire/codec/json_text.h"
 
 namespace lockstep {
 namespace {
@@ -30,7 +31,7 @@ bool contains(const Paths& paths, std::string_view path) {
 
 HttpResponse json_response(const ordered_json& body) {
   HttpResponse response;
-  response.body = body.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  response.body = json_text(body);
   return response;
 }
 

@@ -6,15 +6,12 @@
 #include <utility>
 
 #include "common/text/utf8.h"
+#include "wire/codec/json_text.h"
 
 namespace lockstep {
 namespace {
 
 using nlohmann::ordered_json;
-
-std::string dump(const ordered_json& value) {
-  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
 
 template <class T>
 void append_integer(T value, std::string& out) {
@@ -40,7 +37,7 @@ void append_escaped(char c, std::string& out) {
 void append_json_string(std::string_view text, std::string& out) {
   const bool is_ascii = std::ranges::all_of(text, [](char c) { return (c & 0x80) == 0; });
   if (!is_ascii && !utf8::is_valid(text)) {
-    out += dump(text);
+    out += json_text(text);
     return;
   }
   out += '"';
@@ -55,7 +52,9 @@ void append_json_string(std::string_view text, std::string& out) {
 }
 
 ChunkWriter::ChunkWriter(const ordered_json& envelope, bool is_chat, bool has_usage)
-    : is_chat_(is_chat), head_(dump(envelope)), tail_(has_usage ? "}],\"usage\":null}" : "}]}") {
+    : is_chat_(is_chat),
+      head_(json_text(envelope)),
+      tail_(has_usage ? "}],\"usage\":null}" : "}]}") {
   head_.pop_back();  // the brace that ends the envelope
   head_ += R"(,"choices":[{"index":)";
 }

@@ -4,15 +4,12 @@
 #include <utility>
 
 #include "common/log.h"
+#include "wire/codec/json_text.h"
 
 namespace lockstep {
 namespace {
 
 using nlohmann::ordered_json;
-
-std::string dump(const ordered_json& value) {
-  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
 
 // The finish reasons that typed clients accept. A choice that ends for another reason is followed
 // by an error event.
@@ -106,7 +103,7 @@ std::string WholeAnswer::body() const {
   for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(choice_json(i));
   out["usage"] = usage_json();
   if (wants_ids() && is_chat()) out["prompt_token_ids"] = prompt_ids_.front();
-  return dump(out);
+  return json_text(out);
 }
 
 bool needs_whole_output(const OpenAiRequest& request) {
@@ -166,7 +163,7 @@ void StreamedAnswer::accepted(size_t prompt_idx, const wire::Accepted& accepted,
                {"logprobs", nullptr},
                {"finish_reason", nullptr}});
     if (wants_ids() && c == 0) opening["prompt_token_ids"] = accepted.prompt_token_ids;
-    append(dump(opening), out);
+    append(json_text(opening), out);
   }
 }
 
@@ -194,7 +191,7 @@ void StreamedAnswer::tokens(size_t prompt_idx, const wire::Tokens& tokens,
                             "last-event-id"};
   if (!is_again) position.index += static_cast<uint32_t>(tokens.ids.size());
   const std::string logprobs =
-      tokens.logprobs.empty() ? "null" : dump(logprobs_json(tokens.logprobs, offsets_[index]));
+      tokens.logprobs.empty() ? "null" : json_text(logprobs_json(tokens.logprobs, offsets_[index]));
   const bool has_output =
       !tokens.text.empty() || !tokens.logprobs.empty() || (wants_ids() && !tokens.ids.empty());
   // Without output, all text is held back: part of a character or of a stop string.
@@ -227,8 +224,8 @@ std::string StreamedAnswer::delta(size_t prompt_idx, size_t index, const wire::T
 std::string StreamedAnswer::ending(size_t index, const wire::Tokens& tokens) const {
   std::string chunk = chunks_.begin(index, "");
   ChunkWriter::member("logprobs", "null", chunk);
-  ChunkWriter::member("finish_reason", dump(*tokens.finish_reason), chunk);
-  ChunkWriter::member("stop_reason", dump(stop_reason(tokens)), chunk);
+  ChunkWriter::member("finish_reason", json_text(*tokens.finish_reason), chunk);
+  ChunkWriter::member("stop_reason", json_text(stop_reason(tokens)), chunk);
   if (wants_ids()) ChunkWriter::member("token_ids", "[]", chunk);
   return chunks_.end(std::move(chunk));
 }
@@ -238,7 +235,7 @@ void StreamedAnswer::finish(std::vector<StreamChunk>& out) {
   ordered_json last = envelope(object());
   last["choices"] = ordered_json::array();
   last["usage"] = usage_json();
-  append(dump(last), out);
+  append(json_text(last), out);
 }
 
 }  // namespace lockstep

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "common/clock.h"
 #include "common/log.h"
 
 namespace lockstep {
@@ -17,11 +18,6 @@ size_t n_choices_of(const OpenAiRequest& request) {
 
 Error bad_position(const std::string& problem) {
   return {ErrorCode::kInvalidRequest, str(kPositionField, " ", problem), kPositionField};
-}
-
-int64_t seconds_since_1970() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
 }
 
 Result<StreamPosition> read_position(const HttpRequest& http, const OpenAiRequest& request) {
@@ -66,7 +62,7 @@ Result<Resumption> read_resumption(const HttpRequest& http, const ResumeTokens& 
                            {ErrorCode::kInvalidRequest,
                             str(kTokenField, " is required with ", kPositionField), kTokenField});
     out.token.response_id = random_response_id();
-    out.token.created = seconds_since_1970();
+    out.token.created = static_cast<int64_t>(unix_seconds());
     if (!out.has_token) return out;
     out.token.digest = digest_of(request.prompts);
     if (!request.common().max_tokens) out.token.max_tokens.resize(request.prompts.size());

@@ -10,9 +10,9 @@ namespace lockstep {
 namespace {
 
 // Hashes values, each of them with its length, so that no two lists of values hash the same bytes.
-class Hasher {
+class PromptHasher {
  public:
-  Hasher() : state_(XXH3_createState(), XXH3_freeState) { XXH3_128bits_reset(state_.get()); }
+  PromptHasher() : state_(XXH3_createState(), XXH3_freeState) { XXH3_128bits_reset(state_.get()); }
 
   void number(uint64_t value) { add(&value, sizeof(value)); }
   void text(std::string_view value) {
@@ -52,7 +52,7 @@ void restore_prompt(ClientPrompt prompt, wire::Generate& request) {
 }
 
 PromptDigest digest_of(const ClientPrompt& prompt) {
-  Hasher hasher;
+  PromptHasher hasher;
   hasher.number(prompt.text.has_value());
   if (prompt.text) hasher.text(*prompt.text);
   hasher.number(prompt.ids.has_value());

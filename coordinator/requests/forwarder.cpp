@@ -13,8 +13,6 @@
 namespace lockstep {
 namespace {
 
-constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
-
 // Moves what the client has of each choice out of the request.
 std::vector<ChoiceProgress> choices_of(ClientRequest& request, size_t n_choices) {
   std::vector<ChoiceProgress> choices(n_choices);
@@ -227,7 +225,7 @@ void Forwarder::on_tokens(NodeId node, wire::Tokens message) {
   }
   if (request->state != RequestState::kRunning) lifecycle_.accept(*request);
   // The node ended the choice without being asked to, because it shuts down; its error follows.
-  if (message.finish_reason == kCancelled && !request->cancelled) {
+  if (message.finish_reason == kCancelledReason && !request->cancelled) {
     message.finish_reason.reset();
     if (message.ids.empty() && message.text.empty()) return;
   }
@@ -274,10 +272,10 @@ void Forwarder::record_tokens(Inflight& request, const wire::Tokens& message) {
 
 void Forwarder::on_done(Inflight& request, wire::Done message) {
   if (!request.is_generate()) return;
-  if (message.reason == kCancelled && !request.cancelled)
+  if (message.reason == kCancelledReason && !request.cancelled)
     return lifecycle_.lose(request, LossCause::kDrain);
   // The last tokens of a choice did not arrive.
-  if (message.reason != kCancelled && request.n_outputs() < message.usage.completion_tokens)
+  if (message.reason != kCancelledReason && request.n_outputs() < message.usage.completion_tokens)
     return lifecycle_.lose(request, LossCause::kGap);
   probes_.usage(message.usage.prompt_tokens, message.usage.cached_tokens);
   message.request_id = request.request_id;

@@ -15,8 +15,6 @@ constexpr size_t kMaxLosses = 2;
 constexpr size_t kOutputsOfProgress = 8;
 constexpr std::chrono::milliseconds kRound{100};  // between two rounds of a request without a node
 
-constexpr std::string_view kCancelled = "cancelled";  // a finish_reason
-
 double in_seconds(std::chrono::milliseconds time) {
   return std::chrono::duration<double>(time).count();
 }
@@ -233,9 +231,9 @@ void RequestLifecycle::finish(Inflight& request, std::string_view outcome,
                               wire::Message final_message) {
   const Client client = request.client;
   const bool is_error = std::holds_alternative<wire::ErrorReply>(final_message);
-  record_resume_end(request, !is_error               ? "resumed"
-                             : outcome == kCancelled ? "abandoned"
-                                                     : "failed");
+  record_resume_end(request, !is_error                     ? "resumed"
+                             : outcome == kCancelledReason ? "abandoned"
+                                                           : "failed");
   probes_.request_finished(outcome, to_string(request.state), clock_.now() - request.started);
   if (!is_error) placement_.on_outputs(request);
   give_up_attempt(request, Waste::kEnded);

@@ -34,6 +34,8 @@
 
 namespace lockstep {
 
+constexpr std::string_view kCancelledReason = "cancelled";  // a finish_reason
+
 class RequestLifecycle {
  public:
   RequestLifecycle(const NodeTable& nodes, Router router, NodeLinks& links, const Clock& clock,

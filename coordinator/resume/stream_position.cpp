@@ -9,11 +9,11 @@
 namespace lockstep {
 namespace {
 
-constexpr const char* kField = "last-event-id";
+constexpr const char* kLastEventId = "last-event-id";
 constexpr uint32_t kMaxIndex = std::numeric_limits<int32_t>::max();  // as max_tokens
 
 Error bad(const std::string& problem) {
-  return {ErrorCode::kInvalidRequest, str(kField, " ", problem), kField};
+  return {ErrorCode::kInvalidRequest, str(kLastEventId, " ", problem), kLastEventId};
 }
 
 // Splits the text before the first `separator` off from `rest`.

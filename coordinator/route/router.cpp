@@ -1,11 +1,11 @@
 #include "coordinator/route/router.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <utility>
 
+#include "common/clock.h"
 #include "coordinator/route/load_share.h"
 #include "coordinator/route/rendezvous.h"
 #include "coordinator/route/route_cost.h"
@@ -44,11 +44,6 @@ size_t with_highest_weight(uint64_t key, const std::vector<RouteCandidate>& cand
     best_weight = weight;
   }
   return best;
-}
-
-double seconds_since_1970() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
 }
 
 }  // namespace
@@ -213,7 +208,7 @@ const RouteDecision& Router::sent(const RouteRequest& request, const Candidates&
   decision_.request_id = std::move(name.request_id);
   decision_.prompt = std::move(name.prompt);
   decision_.attempt = name.attempt;
-  decision_.time = seconds_since_1970();
+  decision_.time = unix_seconds();
   describe(request, candidates);
   if (parts_.log != nullptr) parts_.log->add(decision_);
   return decision_;

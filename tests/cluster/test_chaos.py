@@ -1,6 +1,6 @@
 """Nodes and coordinators die, hang, drain, lose messages and connections under load; every client gets
 the answer of an undisturbed run, each token once, and nothing is refused. LOCKSTEP_CHAOS_SECONDS,
-_MODEL and _SEED run it longer, on another model, and again."""
+_MODEL, _PAUSE and _SEED run it longer, on another model, with more time between deeds, and again."""
 
 import os
 import random
@@ -16,6 +16,7 @@ from transcripts import CASES, LENGTH, ask, n_tokens
 MODEL = os.environ.get("LOCKSTEP_CHAOS_MODEL", TINY / "tiny-9-f32.gguf")
 SECONDS = float(os.environ.get("LOCKSTEP_CHAOS_SECONDS", 25))
 SEED = int(os.environ.get("LOCKSTEP_CHAOS_SEED", 20261130))
+PAUSE = float(os.environ.get("LOCKSTEP_CHAOS_PAUSE", 0))  # seconds, 8 outputs of each running request
 CLIENTS = 6
 
 
@@ -126,10 +127,11 @@ def test_no_client_notices_what_happens_to_the_nodes():
             deeds.append(deed.__name__)
             deed(cluster, idx, proxies[idx])
             # A poison prompt may take two nodes, so two deaths in quick succession would be taken
-            # for one: the next deed waits until the last one's node serves again.
+            # for one: the next deed waits until the last one's node serves again, and until each
+            # request that the node lost has had outputs elsewhere.
             wait_for(lambda: metric(cluster.admin, "lockstep_coordinator_nodes", state="ready") == 3,
                      60, f"ready after {deeds[-1]}")
-            time.sleep(draw.uniform(0.1, 0.5))
+            time.sleep(PAUSE + draw.uniform(0.1, 0.5))
         clients.stop()
         print(f"{len(deeds)} deeds, {clients.n_answers} answers, {clients.n_tokens} tokens, "
               f"longest drain {drain.longest:.2f} s")

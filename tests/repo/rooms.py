@@ -100,6 +100,6 @@ MANY = {
     "node/text/jinja/values": ("The values of the template language and their texts.",
                                "letter_case nesting number_text strings unicode value"),
     "wire/codec": ("Steps from bytes to fields and back, for MessagePack and JSON.",
-                   "codec field_reader fields kv_event_batch kv_events scan sendable"),
+                   "codec field_reader fields json_text kv_event_batch kv_events scan sendable"),
 }
 OPEN = FEW | {room: headers for room, (_, headers) in MANY.items()}

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "wire/codec/codec.h"
+#include "wire/codec/json_text.h"
 
 namespace lockstep::wire {
 namespace {
@@ -33,7 +34,7 @@ std::string description_json(const Description& description) {
   ordered_json nodes = ordered_json::array();
   for (const NodeDescription& node : description.nodes) nodes.push_back(to_json(node));
   const ordered_json out = {{"nodes", std::move(nodes)}};
-  return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json_text(out) + "\n";
 }
 
 }  // namespace lockstep::wire

@@ -6,6 +6,7 @@
 
 #include "common/text/utf8.h"
 #include "node/engine/core/engine_core.h"
+#include "wire/codec/json_text.h"
 
 namespace lockstep {
 namespace {
@@ -165,7 +166,7 @@ std::string CachePage::json(const CacheReport& report, Clock::TimePoint made) co
     row["idle_seconds"] = seconds(made - prefix.last_used);
     if (with_text_) row["text"] = text_of(model_.tokenizer(), prefix.first_tokens);
   }
-  return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json_text(out) + "\n";
 }
 
 }  // namespace lockstep

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "wire/codec/codec.h"
+#include "wire/codec/json_text.h"
 
 namespace lockstep {
 namespace {
@@ -13,8 +14,7 @@ using nlohmann::ordered_json;
 constexpr std::chrono::milliseconds kTimeout{10'000};
 
 AdminResponse json_response(const ordered_json& body, int status = 200) {
-  return {status, "application/json",
-          body.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"};
+  return {status, "application/json", json_text(body) + "\n"};
 }
 
 AdminResponse error_response(const Error& error) {

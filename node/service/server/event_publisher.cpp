@@ -1,8 +1,8 @@
 #include "node/service/server/event_publisher.h"
 
-#include <chrono>
 #include <utility>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "wire/codec/kv_events.h"
 
@@ -10,11 +10,6 @@ namespace lockstep {
 namespace {
 
 constexpr size_t kMaxSnapshotPeers = 64;
-
-double unix_seconds() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
-}
 
 void write(wire::KvEventWriter& out, const BlockEvent& event, int32_t block_size) {
   switch (event.kind) {

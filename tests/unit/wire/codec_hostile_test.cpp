@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/random.h"
+#include "tests/unit/wire/packed.h"
 #include "tests/unit/wire/samples.h"
 #include "wire/codec/codec.h"
 #include "wire/codec/scan.h"
@@ -13,11 +14,6 @@ namespace lockstep::wire {
 namespace {
 
 using nlohmann::json;
-
-std::string packed(const json& value) {
-  const std::vector<uint8_t> bytes = json::to_msgpack(value);
-  return {bytes.begin(), bytes.end()};
-}
 
 json generate() {
   return {{"v", 1}, {"type", "generate"}, {"request_id", "r-9"}, {"model", "m"}, {"prompt", "hi"}};

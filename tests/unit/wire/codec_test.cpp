@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tests/unit/wire/packed.h"
 #include "tests/unit/wire/samples.h"
 
 namespace lockstep::wire {
@@ -28,11 +29,6 @@ std::string from_hex(std::string_view hex) {
     }
   }
   return bytes;
-}
-
-std::string packed(const nlohmann::json& json) {
-  const std::vector<uint8_t> bytes = nlohmann::json::to_msgpack(json);
-  return {bytes.begin(), bytes.end()};
 }
 
 nlohmann::json tree(const std::string& bytes) { return nlohmann::json::from_msgpack(bytes); }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/random.h"
+#include "tests/unit/wire/packed.h"
 #include "tests/unit/wire/samples.h"
 #include "wire/codec/codec.h"
 #include "wire/limits.h"
@@ -19,11 +20,6 @@ namespace {
 using testing::full_tokens;
 
 // nlohmann::json writes the keys of a map in the order of the alphabet.
-std::string packed(const nlohmann::ordered_json& json) {
-  const std::vector<uint8_t> bytes = nlohmann::ordered_json::to_msgpack(json);
-  return {bytes.begin(), bytes.end()};
-}
-
 nlohmann::ordered_json smallest() {
   return {{"v", 1},      {"type", "tokens"}, {"request_id", "r"},
           {"choice", 0}, {"first_index", 0}, {"ids", nlohmann::ordered_json::array()},
@@ -107,7 +103,7 @@ TEST(DecodeWays, EveryPrefixIsLeftToTheTree) {
 }
 
 TEST(DecodeWays, WhatEncodeDoesNotWriteIsLeftToTheTree) {
-  EXPECT_TRUE(decode_directly(packed(smallest())));
+  EXPECT_TRUE(decode_directly(packed_in_order(smallest())));
   std::vector<nlohmann::ordered_json> others(8, smallest());
   others[0]["unknown"] = 5;
   others[1]["epoch"] = nullptr;
@@ -117,7 +113,8 @@ TEST(DecodeWays, WhatEncodeDoesNotWriteIsLeftToTheTree) {
   others[5]["choice"] = -1;
   others[6]["ids"] = {int64_t{1} << 31};
   others[7].erase("text");
-  for (const auto& other : others) EXPECT_FALSE(decode_directly(packed(other))) << other.dump();
+  for (const auto& other : others)
+    EXPECT_FALSE(decode_directly(packed_in_order(other))) << other.dump();
   const nlohmann::json another_order = smallest();
   const std::vector<uint8_t> bytes = nlohmann::json::to_msgpack(another_order);
   const std::string in_another_order(bytes.begin(), bytes.end());
@@ -126,7 +123,7 @@ TEST(DecodeWays, WhatEncodeDoesNotWriteIsLeftToTheTree) {
 }
 
 TEST(DecodeWays, ListsThatCannotFitTakeNoMemory) {
-  std::string bytes = packed({{"v", 1}, {"type", "tokens_batch"}});
+  std::string bytes = packed_in_order({{"v", 1}, {"type", "tokens_batch"}});
   bytes[0] = '\x83';
   bytes += "\xA5items\xDD\xFF\xFF\xFF\xFF";
   bytes.resize(bytes.size() + 1000, '\x80');

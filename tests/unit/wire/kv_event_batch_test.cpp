@@ -10,13 +10,14 @@
 
 #include "tests/support/kv_event_bytes.h"
 #include "tests/support/random.h"
+#include "tests/unit/wire/packed.h"
 #include "wire/limits.h"
 
 namespace lockstep::wire {
 namespace {
 
+using lockstep::testing::SeededRandom;
 using nlohmann::json;
-using testing::SeededRandom;
 using Hashes = std::vector<uint64_t>;
 
 // msgspec.msgpack.encode() of vLLM's structs with every field set, of a batch with the epoch and
@@ -44,11 +45,6 @@ std::string bytes_of(std::string_view hex) {
   return out;
 }
 
-std::string packed(const json& value) {
-  const std::vector<uint8_t> bytes = json::to_msgpack(value);
-  return {bytes.begin(), bytes.end()};
-}
-
 KvEventBatch decoded(std::string_view bytes) {
   KvEventBatch batch;
   const Status status = decode_kv_events(bytes, batch);
@@ -65,12 +61,12 @@ KvEventBatch random_batch(SeededRandom& random) {
     for (uint64_t& hash : hashes) hash = random.engine()() >> random.integer(0, 63);
     const int64_t kind = random.integer(0, 2);
     if (kind == 0) {
-      testing::add_cleared(batch);
+      lockstep::testing::add_cleared(batch);
     } else if (kind == 1) {
-      testing::add_removed(batch, hashes);
+      lockstep::testing::add_removed(batch, hashes);
     } else {
       const auto parent = random.chance(0.5) ? std::optional(random.engine()()) : std::nullopt;
-      testing::add_stored(batch, parent, hashes, random.integer(1, 32));
+      lockstep::testing::add_stored(batch, parent, hashes, random.integer(1, 32));
     }
   }
   return batch;
@@ -82,10 +78,10 @@ TEST(KvEventBatch, WhatANodeEncodesIsDecoded) {
   for (int i = 0; i < 300; ++i) {
     const KvEventBatch sent = random_batch(random);
     const std::string salt = random.chance(0.5) ? "te\xff" : "";
-    const std::string bytes = testing::encoded_kv_events(sent, salt);
+    const std::string bytes = lockstep::testing::encoded_kv_events(sent, salt);
     ASSERT_TRUE(decode_kv_events(bytes, batch));
     ASSERT_EQ(batch, sent);
-    ASSERT_EQ(testing::encoded_kv_events(batch, salt), bytes);
+    ASSERT_EQ(lockstep::testing::encoded_kv_events(batch, salt), bytes);
   }
 }
 
@@ -93,9 +89,9 @@ TEST(KvEventBatch, VllmsStructsAreDecodedWithoutOtherMemoryAndOtherGroups) {
   KvEventBatch expected;
   expected.unix_seconds = 1.5;
   expected.epoch = uint64_t{1} << 63;
-  testing::add_cleared(expected);
-  testing::add_stored(expected, {}, {1, ~uint64_t{0}}, 2);
-  testing::add_removed(expected, {300, uint64_t{1} << 32});
+  lockstep::testing::add_cleared(expected);
+  lockstep::testing::add_stored(expected, {}, {1, ~uint64_t{0}}, 2);
+  lockstep::testing::add_removed(expected, {300, uint64_t{1} << 32});
   EXPECT_EQ(decoded(bytes_of(kOfVllm)), expected);
 }
 

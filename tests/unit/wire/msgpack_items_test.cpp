@@ -7,16 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tests/unit/wire/packed.h"
+
 namespace lockstep::wire {
 namespace {
 
 using nlohmann::json;
 using Kind = MsgpackItem::Kind;
-
-std::string packed(const json& value) {
-  const std::vector<uint8_t> bytes = json::to_msgpack(value);
-  return {bytes.begin(), bytes.end()};
-}
 
 MsgpackItem only_item(const std::string& bytes) {
   MsgpackItems items(bytes);

@@ -10,16 +10,13 @@
 #include "coordinator/openai/openai_logprobs.h"
 #include "coordinator/openai/openai_response.h"
 #include "tests/support/random.h"
+#include "wire/codec/json_text.h"
 
 namespace lockstep {
 namespace {
 
 using nlohmann::ordered_json;
 using testing::SeededRandom;
-
-std::string dump(const ordered_json& value) {
-  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
 
 // StreamedAnswer::tokens() with a tree.
 class TreeAnswer {
@@ -46,14 +43,14 @@ class TreeAnswer {
         if (!is_chat() && !ids.empty()) choice["prompt_token_ids"] = ids;
         choice["token_ids"] = tokens.ids;
       }
-      out.push_back(dump(chunk(std::move(choice))));
+      out.push_back(json_text(chunk(std::move(choice))));
     }
     if (tokens.finish_reason != "stop" && tokens.finish_reason != "length") return out;
     ordered_json last = choice_json(index, "");
     last["finish_reason"] = *tokens.finish_reason;
     last["stop_reason"] = stop_reason(tokens);
     if (wants_ids) last["token_ids"] = ordered_json::array();
-    out.push_back(dump(chunk(std::move(last))));
+    out.push_back(json_text(chunk(std::move(last))));
     return out;
   }
 
@@ -195,7 +192,7 @@ TEST(OpenAiChunks, EveryByteIsEscapedAsInATree) {
           "\xC3" + std::string(1, static_cast<char>(byte)) + "z"}) {
       std::string out;
       append_json_string(text, out);
-      EXPECT_EQ(out, dump(text)) << byte;
+      EXPECT_EQ(out, json_text(text)) << byte;
     }
   }
 }

@@ -4,13 +4,10 @@
 
 #include "common/resume_proof.h"
 #include "tests/unit/engine/core/resume_support.h"
+#include "tests/unit/engine/words.h"
 
 namespace lockstep::testing {
 namespace {
-
-constexpr int32_t kEnd = FakeTokenizer::kEnd;
-constexpr int32_t kStopWord = FakeTokenizer::kFirstWord;  // "stop"
-constexpr int32_t kSt = kStopWord + 1, kOp = kStopWord + 2, kHe = kStopWord + 3;
 
 GenerationRequest resumed_request(std::vector<int32_t> ids, int32_t max_tokens = 20) {
   GenerationRequest request = request_of(1, {1, 2, 3}, max_tokens);

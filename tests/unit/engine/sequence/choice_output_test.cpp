@@ -5,15 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/engine/words.h"
 
 namespace lockstep::testing {
 namespace {
-
-constexpr int32_t kEnd = FakeTokenizer::kEnd;
-constexpr int32_t kStopWord = FakeTokenizer::kFirstWord;  // "stop"
-constexpr int32_t kSt = kStopWord + 1, kOp = kStopWord + 2;
-constexpr int32_t kHe = kStopWord + 3, kLlo = kStopWord + 4;
-constexpr int32_t kNiFirst = kStopWord + 6, kNiLast = kStopWord + 7;  // halves of one character
 
 class ChoiceOutputTest : public ::testing::TestWithParam<int> {
  protected:
