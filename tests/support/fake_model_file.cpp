@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "kernels/layout/fp16.h"
 #include "kernels/layout/quant.h"
+#include "node/model/families/family.h"
 
 namespace lockstep::testing {
 
@@ -90,34 +91,30 @@ FakeModelFile::FakeModelFile(const FakeModelSpec& spec) : spec_(spec) {
   config_.qkv_bias = spec.qkv_bias;
 
   SeededRandom random(spec.seed);
-  add("token_embd.weight", shape.vocab_size, shape.hidden_dim, random);
+  add_model_tensors(true, random);
   for (int layer = 0; layer < spec.n_layers; ++layer) {
-    add_layer(str("blk.", layer, "."), random);
+    for (const TensorSpec& row : family_of(config_).tensors) {
+      if (row.layers == Layers::kEach) add(row, layer, random);
+    }
   }
-  add_vector("output_norm.weight", shape.hidden_dim, 1.0f, random);
-  if (!spec.tied_embeddings) {
-    add("output.weight", shape.vocab_size, shape.hidden_dim, random);
+  add_model_tensors(false, random);
+}
+
+// The embedding stands before the layers, everything else behind them.
+void FakeModelFile::add_model_tensors(bool embedding, SeededRandom& random) {
+  for (const TensorSpec& row : family_of(config_).tensors) {
+    if (row.layers == Layers::kNone && (row.role == TensorRole::kEmbedding) == embedding)
+      add(row, 0, random);
   }
 }
 
-void FakeModelFile::add_layer(const std::string& prefix, SeededRandom& random) {
-  const ModelShape& shape = spec_.shape;
-  const int64_t q_dim = int64_t{shape.n_heads} * shape.head_dim;
-  const int64_t kv_dim = int64_t{shape.n_kv_heads} * shape.head_dim;
-  add_vector(prefix + "attn_norm.weight", shape.hidden_dim, 1.0f, random);
-  add(prefix + "attn_q.weight", q_dim, shape.hidden_dim, random);
-  add(prefix + "attn_k.weight", kv_dim, shape.hidden_dim, random);
-  add(prefix + "attn_v.weight", kv_dim, shape.hidden_dim, random);
-  if (spec_.qkv_bias) {
-    add_vector(prefix + "attn_q.bias", q_dim, 0.0f, random);
-    add_vector(prefix + "attn_k.bias", kv_dim, 0.0f, random);
-    add_vector(prefix + "attn_v.bias", kv_dim, 0.0f, random);
-  }
-  add(prefix + "attn_output.weight", shape.hidden_dim, q_dim, random);
-  add_vector(prefix + "ffn_norm.weight", shape.hidden_dim, 1.0f, random);
-  add(prefix + "ffn_gate.weight", shape.ffn_dim, shape.hidden_dim, random);
-  add(prefix + "ffn_up.weight", shape.ffn_dim, shape.hidden_dim, random);
-  add(prefix + "ffn_down.weight", shape.hidden_dim, shape.ffn_dim, random);
+void FakeModelFile::add(const TensorSpec& row, int layer, SeededRandom& random) {
+  if (!may_have(config_, row) || row.presence == Presence::kOptional) return;
+  const std::string name = row.name_in_gguf(layer);
+  const int64_t n_rows = size_of(row.n_rows, config_), n_cols = size_of(row.n_cols, config_);
+  if (!row.is_vector()) return add(name, n_rows, n_cols, random);
+  const bool is_bias = row.presence == Presence::kWithBias;
+  add_vector(name, n_cols, is_bias ? 0.0f : 1.0f, random);
 }
 
 void FakeModelFile::add(const std::string& name, int64_t n_rows, int64_t n_cols,

@@ -1,6 +1,6 @@
-// FakeModelFile: a model of any shape and weight type in memory. Its weights are random, but equal
-// for equal seeds. It counts the released tensors, so that tests can check that the loader releases
-// them.
+// FakeModelFile: a model of any family, shape and weight type in memory, with every tensor of the
+// family's table but the optional ones. Its weights are random, but equal for equal seeds. It
+// counts the released tensors, so that tests can check that the loader releases them.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "node/model/families/tensor_spec.h"
 #include "node/model/model_file.h"
 #include "tests/support/random.h"
 
@@ -57,7 +58,8 @@ class FakeModelFile final : public ModelFile {
   int64_t bytes() const;
 
  private:
-  void add_layer(const std::string& prefix, SeededRandom& random);
+  void add_model_tensors(bool embedding, SeededRandom& random);
+  void add(const TensorSpec& row, int layer, SeededRandom& random);
   void add(const std::string& name, int64_t n_rows, int64_t n_cols, SeededRandom& random);
   void add_vector(const std::string& name, int64_t n, float mean, SeededRandom& random);
   WeightType type_of(const std::string& name) const;

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "common/check.h"
-#include "common/log.h"
+#include "node/model/families/family.h"
 #include "node/model/weights/arena.h"
 #include "node/model/weights/weight_loader.h"
 
@@ -12,10 +12,10 @@ namespace lockstep {
 
 namespace {
 
-// A slice of a tensor's rows that goes into a Matrix, with the bias of those rows.
+// The part of a matrix that a rank has, with the bias of those rows.
 struct RowsOf {
   RowSlice weight;
-  const Tensor* bias = nullptr;
+  RowSlice bias;  // no tensor: none
 };
 
 // Lays out a rank's weights and fills them. The same code walks the layout twice: first over an
@@ -26,6 +26,7 @@ class Assembler {
             Arena arena, WeightLoader* loader, WeightWriter* writer)
       : file_(file),
         model_(file.config()),
+        family_(family_of(model_)),
         shape_(model_.shape),
         shard_(plan.ranks[static_cast<size_t>(rank)]),
         layout_(layout),
@@ -34,16 +35,14 @@ class Assembler {
         writer_(writer) {}
 
   void assemble(RankWeights& out) {
-    const Tensor& embedding = file_.require("token_embd.weight", shape_.vocab_size, hidden());
-    Matrix table = rows({{vocab_slice(embedding), nullptr}});
+    Matrix table = rows({{slice(TensorRole::kEmbedding), {}}});
     out.embedding = table.parts.front().weights;
     for (int layer = 0; layer < model_.n_layers; ++layer) out.layers.push_back(this->layer(layer));
-    out.output_norm = norm("output_norm.weight");
+    out.output_norm = norm(TensorRole::kOutputNorm);
     if (model_.tied_embeddings) {
       out.head = std::move(table);
     } else {
-      const Tensor& head = file_.require("output.weight", shape_.vocab_size, hidden());
-      out.head = rows({{vocab_slice(head), nullptr}});
+      out.head = rows({{slice(TensorRole::kHead), {}}});
     }
   }
 
@@ -53,44 +52,48 @@ class Assembler {
   int64_t hidden() const { return shape_.hidden_dim; }
 
   LayerWeights layer(int idx) {
-    const std::string prefix = str("blk.", idx, ".");
+    using enum TensorRole;
     LayerWeights w;
-    w.attention_norm = norm(prefix + "attn_norm.weight");
-    w.qkv = rows(
-        {query_rows(prefix + "attn_q"), kv_rows(prefix + "attn_k"), kv_rows(prefix + "attn_v")});
-    w.o = columns(prefix + "attn_output.weight", int64_t{shape_.n_heads} * shape_.head_dim,
-                  shard_.attention);
-    w.ffn_norm = norm(prefix + "ffn_norm.weight");
-    w.gate_up = rows({ffn_rows(prefix + "ffn_gate"), ffn_rows(prefix + "ffn_up")});
-    w.down = columns(prefix + "ffn_down.weight", shape_.ffn_dim, shard_.ffn);
+    w.attention_norm = norm(kAttentionNorm, idx);
+    w.qkv = rows({{slice(kQuery, idx), slice(kQueryBias, idx)},
+                  {slice(kKey, idx), slice(kKeyBias, idx)},
+                  {slice(kValue, idx), slice(kValueBias, idx)}});
+    w.o = columns(kAttentionOutput, idx, shard_.attention);
+    w.ffn_norm = norm(kFfnNorm, idx);
+    w.gate_up = rows({{slice(kGate, idx), {}}, {slice(kUp, idx), {}}});
+    w.down = columns(kDown, idx, shard_.ffn);
     return w;
   }
 
-  // A unit is never split between ranks: the vocabulary is cut into panels, q into attention
-  // leaves, k and v into heads, gate and up into FFN leaves.
-  RowSlice vocab_slice(const Tensor& tensor) const {
-    return {&tensor, shard_.first_vocab, shard_.n_vocab, kPanelRows};
+  const Tensor& tensor(const TensorSpec& spec, int layer) const {
+    return file_.require(spec.name_in_gguf(layer), size_of(spec.n_rows, model_),
+                         size_of(spec.n_cols, model_));
   }
-  RowsOf query_rows(const std::string& name) const {
+
+  // The rows that this rank has, in units that are never split between ranks. Without a tensor if
+  // the model has none of this role.
+  RowSlice slice(TensorRole role, int layer = 0) const {
+    const TensorSpec& spec = family_.spec(role);
+    if (!may_have(model_, spec)) return {};
+    const Tensor* const from = &tensor(spec, layer);
     const int64_t d = shape_.head_dim;
-    const int64_t heads_per_leaf = shape_.n_heads / shard_.attention.n_total;
-    return {{&file_.require(name + ".weight", shape_.n_heads * d, hidden()), shard_.first_head * d,
-             shard_.n_heads * d, heads_per_leaf * d},
-            bias(name, shape_.n_heads * d)};
-  }
-  RowsOf kv_rows(const std::string& name) const {
-    const int64_t d = shape_.head_dim;
-    return {{&file_.require(name + ".weight", shape_.n_kv_heads * d, hidden()),
-             shard_.first_kv_head * d, shard_.n_kv_heads * d, d},
-            bias(name, shape_.n_kv_heads * d)};
-  }
-  RowsOf ffn_rows(const std::string& name) const {
-    return {{&file_.require(name + ".weight", shape_.ffn_dim, hidden()), shard_.first_ffn,
-             shard_.n_ffn, shape_.ffn_dim / shard_.ffn.n_total},
-            nullptr};
-  }
-  const Tensor* bias(const std::string& name, int64_t n) const {
-    return model_.qkv_bias ? &file_.require(name + ".bias", 1, n) : nullptr;
+    switch (spec.cut) {
+      case Cut::kVocabRows:
+        return {from, shard_.first_vocab, shard_.n_vocab, kPanelRows};
+      case Cut::kQueryRows:
+        return {from, shard_.first_head * d, shard_.n_heads * d,
+                shape_.n_heads / shard_.attention.n_total * d};
+      case Cut::kKeyValueRows:
+        return {from, shard_.first_kv_head * d, shard_.n_kv_heads * d, d};
+      case Cut::kFfnRows:
+        return {from, shard_.first_ffn, shard_.n_ffn, shape_.ffn_dim / shard_.ffn.n_total};
+      case Cut::kWhole:
+      case Cut::kAttentionColumns:
+      case Cut::kFfnColumns:
+        break;
+    }
+    const int64_t n = size_of(spec.is_vector() ? spec.n_cols : spec.n_rows, model_);
+    return {from, 0, n, n};
   }
 
   // Consecutive tensors of one type become one part. If the first tensor has a bias, all have one.
@@ -123,25 +126,23 @@ class Assembler {
   }
 
   View bias_part(std::span<const RowsOf> tensors, int64_t n_rows) {
-    if (tensors.front().bias == nullptr) return {};
+    if (tensors.front().bias.tensor == nullptr) return {};
     const View bias = view(arena_.take_array<float>(n_rows), {n_rows});
     if (loader_ == nullptr) return bias;
     float* values = begin_vector(bias);
     for (const RowsOf& rows : tensors) {
-      RowSlice slice = rows.weight;
-      slice.tensor = rows.bias;
-      loader_->load_vector(slice, values);
-      values += slice.n;
+      loader_->load_vector(rows.bias, values);
+      values += rows.bias.n;
     }
     writer_->commit();
     return bias;
   }
 
-  Matrix columns(const std::string& name, int64_t k, const LeafRange& leaves) {
-    const Tensor& tensor = file_.require(name, hidden(), k);
+  Matrix columns(TensorRole role, int layer, const LeafRange& leaves) {
+    const Tensor& tensor = this->tensor(family_.spec(role), layer);
     PackedWeights dst{.type = tensor.type,
                       .n_rows = hidden(),
-                      .k = k / leaves.n_total * leaves.n,
+                      .k = tensor.n_cols / leaves.n_total * leaves.n,
                       .leaves = leaves,
                       .layout = layout_};
     dst.data = arena_.take(packed_bytes(dst.type, dst.n_rows, dst.k));
@@ -154,11 +155,11 @@ class Assembler {
     return matrix;
   }
 
-  View norm(const std::string& name) {
-    const Tensor& tensor = file_.require(name, 1, hidden());
-    const View weight = view(arena_.take_array<float>(hidden()), {hidden()});
+  View norm(TensorRole role, int layer = 0) {
+    const RowSlice values = slice(role, layer);
+    const View weight = view(arena_.take_array<float>(values.n), {values.n});
     if (loader_ == nullptr) return weight;
-    loader_->load_vector({&tensor, 0, hidden(), hidden()}, begin_vector(weight));
+    loader_->load_vector(values, begin_vector(weight));
     writer_->commit();
     return weight;
   }
@@ -170,6 +171,7 @@ class Assembler {
 
   const ModelFile& file_;
   const ModelConfig& model_;
+  const Family& family_;
   const ModelShape& shape_;
   const RankShard& shard_;
   const PackedLayout layout_;  // of the quantised matrices

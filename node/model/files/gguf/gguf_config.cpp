@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "common/log.h"
 #include "kernels/kv_layout.h"
+#include "node/model/families/family.h"
 
 namespace lockstep::gguf {
 namespace {
@@ -44,9 +46,10 @@ constexpr std::string_view kKnownKeys[] = {
 // Reads the keys of one architecture, for example "llama." + name.
 class ConfigReader {
  public:
-  ConfigReader(const Directory& directory, ModelConfig& config)
+  ConfigReader(const Directory& directory, const Family& family, ModelConfig& config)
       : metadata_(directory.metadata),
         tensors_(directory.tensors),
+        family_(family),
         prefix_(config.architecture + "."),
         config_(config) {}
 
@@ -165,7 +168,7 @@ class ConfigReader {
       fail(metadata_.describe(type_key), " is ", quoted(type),
            ": this kind of RoPE scaling is not supported");
     }
-    if (const Tensor* divisors = find("rope_freqs.weight")) read_divisors(*divisors);
+    if (const Tensor* divisors = find(TensorRole::kRopeDivisors)) read_divisors(*divisors);
     const std::string factor_key = key("rope.scaling.factor");
     const double factor = metadata_.find_number(factor_key).value_or(1.0);
     if (!(factor > 0 && std::isfinite(factor))) {
@@ -179,7 +182,7 @@ class ConfigReader {
   void read_divisors(const Tensor& tensor) {
     const int64_t n = config_.n_rot / 2;
     if (tensor.type != WeightType::kF32 || tensor.n_rows != 1 || tensor.n_cols != n) {
-      fail("tensor 'rope_freqs.weight' at offset ", tensor.file_offset, " is ",
+      fail("tensor ", quoted(tensor.name), " at offset ", tensor.file_offset, " is ",
            to_string(tensor.type), " [", tensor.n_cols, ", ", tensor.n_rows, "], must be F32 [", n,
            ", 1]");
     }
@@ -189,65 +192,62 @@ class ConfigReader {
     for (size_t i = 0; i < config_.rope_freq_divisors.size(); ++i) {
       const float divisor = config_.rope_freq_divisors[i];
       if (divisor > 0 && std::isfinite(divisor)) continue;
-      fail("tensor 'rope_freqs.weight' at offset ", tensor.file_offset + i * sizeof(float),
+      fail("tensor ", quoted(tensor.name), " at offset ", tensor.file_offset + i * sizeof(float),
            " holds ", divisor, ", must be positive");
     }
   }
 
   void read_tensor_facts() {
-    const Tensor* embedding = find("token_embd.weight");
-    if (embedding == nullptr) fail("tensor 'token_embd.weight' is missing");
+    const std::string name = family_.spec(TensorRole::kEmbedding).name_in_gguf();
+    const Tensor* embedding = find(TensorRole::kEmbedding);
+    if (embedding == nullptr) fail("tensor ", quoted(name), " is missing");
     if (embedding->n_rows > kMaxDim) {
-      fail("tensor 'token_embd.weight' at offset ", embedding->file_offset, " has ",
+      fail("tensor ", quoted(name), " at offset ", embedding->file_offset, " has ",
            embedding->n_rows, " rows, more than ", kMaxDim);
     }
     config_.shape.vocab_size = embedding->n_rows;
-    config_.tied_embeddings = find("output.weight") == nullptr;
-    config_.qkv_bias = find("blk.0.attn_q.bias") != nullptr;
+    config_.tied_embeddings = find(TensorRole::kHead) == nullptr;
+    config_.qkv_bias = find(TensorRole::kQueryBias) != nullptr;
   }
 
   std::string key(std::string_view name) const { return prefix_ + std::string(name); }
 
-  const Tensor* find(std::string_view name) const {
+  // The model's tensor, or the first layer's.
+  const Tensor* find(TensorRole role) const {
+    const std::string name = family_.spec(role).name_in_gguf();
     const auto found = std::find_if(tensors_.begin(), tensors_.end(),
-                                    [name](const Tensor& t) { return t.name == name; });
+                                    [&name](const Tensor& t) { return t.name == name; });
     return found == tensors_.end() ? nullptr : &*found;
   }
 
   const Metadata& metadata_;
   const std::vector<Tensor>& tensors_;
+  const Family& family_;
   const std::string prefix_;
   ModelConfig& config_;
 };
 
-struct Family {
-  std::string_view architecture;
-  RopeStyle rope_style;
-};
-
-// The GGUF converter reorders q and k of `llama` so that neighbouring dims rotate together. The
-// other families rotate halves.
-constexpr Family kFamilies[] = {{"llama", RopeStyle::kNeighbours}, {"qwen2", RopeStyle::kHalves}};
-
-const Family& family_of(const Metadata& metadata) {
+const Family& family_in(const Metadata& metadata) {
   const std::string_view architecture = metadata.string("general.architecture");
-  for (const Family& family : kFamilies) {
-    if (family.architecture == architecture) return family;
+  if (const Family* family = find_family(architecture)) return *family;
+  std::string supported;
+  for (const Family& family : families()) {
+    supported += str(supported.empty() ? "" : ", ", family.architecture);
   }
   fail(metadata.describe("general.architecture"), " is ", quoted(architecture),
-       ": this architecture is not supported (llama and qwen2 are)");
+       ": this architecture is not supported (supported: ", supported, ")");
 }
 
 }  // namespace
 
 ModelConfig read_config(const Directory& directory) {
   const Metadata& metadata = directory.metadata;
-  const Family& family = family_of(metadata);
+  const Family& family = family_in(metadata);
   ModelConfig config;
   config.architecture = family.architecture;
   config.name = metadata.find_string("general.name").value_or("");
   config.rope_style = family.rope_style;
-  ConfigReader(directory, config).read();
+  ConfigReader(directory, family, config).read();
   return config;
 }
 

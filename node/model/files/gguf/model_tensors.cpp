@@ -2,6 +2,7 @@
 
 #include <unordered_set>
 
+#include "node/model/families/family.h"
 #include "node/model/files/gguf/gguf_reader.h"
 
 namespace lockstep {
@@ -9,50 +10,30 @@ namespace {
 
 class TensorCheck {
  public:
-  explicit TensorCheck(const ModelFile& file) : file_(file), config_(file.config()) {}
+  explicit TensorCheck(const ModelFile& file)
+      : file_(file), config_(file.config()), family_(family_of(config_)) {}
 
   void run() {
-    const int64_t hidden = config_.shape.hidden_dim;
-    const int64_t vocab = config_.shape.vocab_size;
-    matrix("token_embd.weight", vocab, hidden);
-    vector("output_norm.weight", hidden);
-    if (!config_.tied_embeddings) matrix("output.weight", vocab, hidden);
-    if (file_.find("rope_freqs.weight") != nullptr) vector("rope_freqs.weight", config_.n_rot / 2);
-    for (int layer = 0; layer < config_.n_layers; ++layer) check_layer(layer);
+    for (const TensorSpec& spec : family_.tensors) {
+      if (spec.layers == Layers::kNone) check(spec, spec.name_in_gguf());
+    }
+    for (int layer = 0; layer < config_.n_layers; ++layer) {
+      for (const TensorSpec& spec : family_.tensors) {
+        if (spec.layers == Layers::kEach) check(spec, spec.name_in_gguf(layer));
+      }
+    }
     refuse_leftovers();
   }
 
  private:
-  void check_layer(int layer) {
-    const ModelShape& shape = config_.shape;
-    const int64_t q_dim = int64_t{shape.n_heads} * shape.head_dim;
-    const int64_t kv_dim = int64_t{shape.n_kv_heads} * shape.head_dim;
-    const std::string blk = "blk." + std::to_string(layer) + ".";
-    vector(blk + "attn_norm.weight", shape.hidden_dim);
-    matrix(blk + "attn_q.weight", q_dim, shape.hidden_dim);
-    matrix(blk + "attn_k.weight", kv_dim, shape.hidden_dim);
-    matrix(blk + "attn_v.weight", kv_dim, shape.hidden_dim);
-    if (config_.qkv_bias) {
-      vector(blk + "attn_q.bias", q_dim);
-      vector(blk + "attn_k.bias", kv_dim);
-      vector(blk + "attn_v.bias", kv_dim);
-    }
-    matrix(blk + "attn_output.weight", shape.hidden_dim, q_dim);
-    vector(blk + "ffn_norm.weight", shape.hidden_dim);
-    matrix(blk + "ffn_gate.weight", shape.ffn_dim, shape.hidden_dim);
-    matrix(blk + "ffn_up.weight", shape.ffn_dim, shape.hidden_dim);
-    matrix(blk + "ffn_down.weight", shape.hidden_dim, shape.ffn_dim);
-  }
-
-  void matrix(const std::string& name, int64_t n_rows, int64_t n_cols) {
-    used_.insert(file_.require(name, n_rows, n_cols).name);
-  }
-
-  void vector(const std::string& name, int64_t n) {
-    const Tensor& tensor = file_.require(name, 1, n);
-    if (tensor.type != WeightType::kF32) {
-      gguf::fail("tensor ", gguf::quoted(name), " at offset ", tensor.file_offset, " has type ",
-                 to_string(tensor.type), "; norms and biases must be F32");
+  void check(const TensorSpec& spec, const std::string& name) {
+    if (!may_have(config_, spec)) return;
+    if (spec.presence == Presence::kOptional && file_.find(name) == nullptr) return;
+    const Tensor& tensor =
+        file_.require(name, size_of(spec.n_rows, config_), size_of(spec.n_cols, config_));
+    if (spec.is_vector() && tensor.type != WeightType::kF32) {
+      gguf::fail("tensor ", gguf::quoted(tensor.name), " at offset ", tensor.file_offset,
+                 " has type ", to_string(tensor.type), "; norms and biases must be F32");
     }
     used_.insert(tensor.name);
   }
@@ -68,6 +49,7 @@ class TensorCheck {
 
   const ModelFile& file_;
   const ModelConfig& config_;
+  const Family& family_;
   std::unordered_set<std::string_view> used_;
 };
 

@@ -1,0 +1,37 @@
+// The tensors of a decoder whose layers have grouped-query attention and a gated FFN.
+#pragma once
+
+#include <array>
+
+#include "node/model/families/tensor_spec.h"
+
+namespace lockstep {
+
+inline constexpr auto kDenseDecoder = [] {
+  using enum TensorRole;
+  using enum Extent;
+  using enum Cut;
+  using enum Presence;
+  constexpr Layers kModel = Layers::kNone, kLayer = Layers::kEach;
+  return std::to_array<TensorSpec>({
+      {kEmbedding, kModel, "token_embd.weight", kVocab, kHidden, kVocabRows},
+      {kOutputNorm, kModel, "output_norm.weight", kOne, kHidden, kWhole},
+      {kHead, kModel, "output.weight", kVocab, kHidden, kVocabRows, kUntied},
+      {kRopeDivisors, kModel, "rope_freqs.weight", kOne, kRotatedPairs, kWhole, kOptional},
+
+      {kAttentionNorm, kLayer, "attn_norm.weight", kOne, kHidden, kWhole},
+      {kQuery, kLayer, "attn_q.weight", kQueryDim, kHidden, kQueryRows},
+      {kKey, kLayer, "attn_k.weight", kKvDim, kHidden, kKeyValueRows},
+      {kValue, kLayer, "attn_v.weight", kKvDim, kHidden, kKeyValueRows},
+      {kQueryBias, kLayer, "attn_q.bias", kOne, kQueryDim, kQueryRows, kWithBias},
+      {kKeyBias, kLayer, "attn_k.bias", kOne, kKvDim, kKeyValueRows, kWithBias},
+      {kValueBias, kLayer, "attn_v.bias", kOne, kKvDim, kKeyValueRows, kWithBias},
+      {kAttentionOutput, kLayer, "attn_output.weight", kHidden, kQueryDim, kAttentionColumns},
+      {kFfnNorm, kLayer, "ffn_norm.weight", kOne, kHidden, kWhole},
+      {kGate, kLayer, "ffn_gate.weight", kFfn, kHidden, kFfnRows},
+      {kUp, kLayer, "ffn_up.weight", kFfn, kHidden, kFfnRows},
+      {kDown, kLayer, "ffn_down.weight", kHidden, kFfn, kFfnColumns},
+  });
+}();
+
+}  // namespace lockstep
