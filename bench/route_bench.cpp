@@ -32,6 +32,7 @@ class IndexedPrefixes final : public CachedPrefixes {
     for (size_t i = 0; i < kNodes; ++i)
       n_blocks[i] = std::max(n_blocks[i], matches[static_cast<size_t>(slots_[i])]);
   }
+  bool knows(NodeId) const override { return true; }
   void cache(size_t node, std::span<const uint64_t> chain) {
     for (uint64_t hash : chain) index_.add(slots_[node], hash);
   }

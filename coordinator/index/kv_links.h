@@ -35,6 +35,7 @@ class KvLinks final : public CachedPrefixes {
 
   const KvBlockIndex& index() const { return index_; }
   void match(std::span<const uint64_t> chain, std::span<uint32_t> n_blocks) const override;
+  bool knows(NodeId node) const override { return slot(node).has_value(); }
   // The slot with the node's blocks; nullopt: nothing is known of the node.
   std::optional<IndexSlot> slot(NodeId node) const { return links_[raw(node)].mirror().slot(); }
 

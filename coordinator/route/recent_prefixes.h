@@ -1,8 +1,8 @@
-// RecentPrefixes: the prompts that were sent to each node a moment ago, whose blocks the node will
+// RecentPrefixes: the prompts that were sent to each node a while ago, whose blocks the node will
 // have before it could begin with another request. They stand in for the node's KV events until
-// these come. A prompt is kept for `lifetime` to twice that. Of a prompt, the first 16 blocks, each
-// fourth up to 128 and each 16th behind them are kept, so that a long prompt costs little. Nodes
-// beyond the first 64 are ignored. I/O thread only.
+// these come, or if it publishes none. A prompt is kept for `lifetime` to twice that. Of a prompt,
+// the first 16 blocks, each fourth up to 128 and each 16th behind them are kept, so that a long
+// prompt costs little. Nodes beyond the first 64 are ignored. I/O thread only.
 #pragma once
 
 #include <array>

@@ -1,6 +1,7 @@
 #include "coordinator/route/router.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -16,6 +17,7 @@ namespace {
 constexpr double kOutputsWeight = 1.0 / 32;  // of the latest choice in the mean
 constexpr double kSentWeight = 1.0 / 32;     // of the latest request among those sent lately
 constexpr double kEnoughPrompts = 2;         // that a node has room for
+constexpr std::chrono::minutes kMemory{1};   // of prompts, to twice that
 
 // Compares the loads relative to capacity, without dividing.
 bool is_less_loaded(const RouteCandidate& a, const RouteCandidate& b) {
@@ -55,8 +57,10 @@ Router::Router(const RouterConfig& config, const RouterParts& parts)
       parts_(parts),
       random_(static_cast<std::minstd_rand::result_type>(config.seed)),
       pending_(parts.n_nodes),
+      remembered_(kMemory),
       n_sent_(parts.n_nodes),
-      n_blocks_(parts.n_nodes) {}
+      n_blocks_(parts.n_nodes),
+      n_remembered_(parts.n_nodes) {}
 
 RoutingPolicy Router::policy_of(const RouteRequest& request) const {
   const bool has_prompt = request.key.kind == RouteKind::kGenerate;
@@ -118,6 +122,7 @@ void Router::look_up_prefixes(const RouteRequest& request, Candidates& candidate
   if (!request.block_hashes.empty()) {
     if (parts_.cached != nullptr) parts_.cached->match(request.block_hashes, n_blocks_);
     recent_.match(request.block_hashes, n_blocks_, parts_.clock.now());
+    look_up_remembered(request, candidates);
   }
   // A node computes at least the last token of a prompt.
   const int64_t most = std::max<int64_t>(request.n_prompt_tokens - 1, 0);
@@ -125,6 +130,21 @@ void Router::look_up_prefixes(const RouteRequest& request, Candidates& candidate
     const int64_t n_tokens = int64_t{n_blocks_[raw(candidate.node)]} * request.block_size;
     candidate.n_cached_tokens = std::min(n_tokens, most);
   }
+}
+
+void Router::look_up_remembered(const RouteRequest& request, const Candidates& candidates) {
+  if (remembered_.n_entries() == 0) return;
+  std::fill(n_remembered_.begin(), n_remembered_.end(), 0);
+  remembered_.match(request.block_hashes, n_remembered_, parts_.clock.now());
+  for (const RouteCandidate& candidate : candidates) {
+    const size_t node = raw(candidate.node);
+    if (!knows_cache_of(candidate.node))
+      n_blocks_[node] = std::max(n_blocks_[node], n_remembered_[node]);
+  }
+}
+
+bool Router::knows_cache_of(NodeId node) const {
+  return parts_.cached != nullptr && parts_.cached->knows(node);
 }
 
 void Router::predict(const RouteRequest& request, Candidates& candidates) {
@@ -203,6 +223,7 @@ const RouteDecision& Router::sent(const RouteRequest& request, const Candidates&
   const Clock::TimePoint now = parts_.clock.now();
   pending_.on_sent(chosen.node, request.n_prompt_tokens - chosen.n_cached_tokens, now);
   recent_.add(request.block_hashes, chosen.node, now);
+  if (!knows_cache_of(chosen.node)) remembered_.add(request.block_hashes, chosen.node, now);
   for (double& n_sent : n_sent_) n_sent *= 1 - kSentWeight;
   n_sent_[raw(chosen.node)] += 1;
   decision_.request_id = std::move(name.request_id);
@@ -244,6 +265,7 @@ void Router::on_heartbeat(NodeId node, int64_t n_pending_tokens) {
 void Router::on_node_lost(NodeId node) {
   pending_.on_node_lost(node);
   recent_.forget(node);
+  remembered_.forget(node);
 }
 
 void Router::on_outputs(size_t n_outputs) {

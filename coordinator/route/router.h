@@ -79,6 +79,8 @@ class Router {
   size_t pick_by_cost(const RouteRequest& request, Candidates& candidates);
   void predict(const RouteRequest& request, Candidates& candidates);
   void look_up_prefixes(const RouteRequest& request, Candidates& candidates);
+  void look_up_remembered(const RouteRequest& request, const Candidates& candidates);
+  bool knows_cache_of(NodeId node) const;
   double preference(const RouteRequest& request, const RouteCandidate& candidate) const;
   RouteReason reason_of(size_t chosen, size_t n_equal, const Candidates& candidates) const;
   RoutingPolicy policy_of(const RouteRequest& request) const;
@@ -89,16 +91,18 @@ class Router {
   std::map<RouteKey, NodeId> last_;  // node that got the key's last request
   std::minstd_rand random_;
   PendingPrompts pending_;
-  RecentPrefixes recent_;
+  RecentPrefixes recent_;      // what nodes soon have
+  RecentPrefixes remembered_;  // what nodes have that do not publish what they have
   NodeSpeed speed_;
   std::vector<double> n_sent_;  // [n_nodes] requests sent lately; older ones count less
   double mean_outputs_ = 128;
   // Of the last pick().
   size_t chosen_ = 0;
   RouteReason reason_ = RouteReason::kOnlyCandidate;
-  std::vector<RouteCost> costs_;    // by candidate
-  std::vector<uint32_t> n_blocks_;  // [n_nodes]
-  RouteDecision decision_;          // of the last sent()
+  std::vector<RouteCost> costs_;        // by candidate
+  std::vector<uint32_t> n_blocks_;      // [n_nodes]
+  std::vector<uint32_t> n_remembered_;  // [n_nodes] blocks
+  RouteDecision decision_;              // of the last sent()
 };
 
 }  // namespace lockstep

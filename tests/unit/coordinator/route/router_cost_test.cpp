@@ -237,6 +237,60 @@ TEST_F(RouterCostTest, ALostNodeKeepsNoLoadAndNoPrefix) {
   EXPECT_EQ(candidates_[raw(*first)].n_cached_tokens, 0);
 }
 
+TEST_F(RouterCostTest, APromptIsRememberedOfANodeThatPublishesNoEvents) {
+  prefixes_.unknown = 1;
+  ask(64);
+  pick({fitted(1)});
+  sent();
+  clock_.advance(std::chrono::seconds{50});
+  router_->on_heartbeat(NodeId{1}, 0);
+  EXPECT_EQ(pick({fitted(0), fitted(1)}), NodeId{1});
+  EXPECT_EQ(router_->reason(), RouteReason::kPrefix);
+  EXPECT_EQ(candidates_[1].n_cached_tokens, 1024);
+  EXPECT_EQ(candidates_[0].n_cached_tokens, 0);
+  clock_.advance(std::chrono::seconds{80});
+  pick({fitted(0), fitted(1)});
+  EXPECT_EQ(candidates_[1].n_cached_tokens, 0);
+}
+
+// Whenever they come: before the prompt or behind it.
+TEST_F(RouterCostTest, EventsCountForMoreThanWhatIsRemembered) {
+  for (const uint32_t unknown_at_first : {4u, 1u}) {
+    make(RoutingPolicy::kCost);
+    prefixes_.unknown = unknown_at_first;
+    prefixes_.cached = {0, 0, 0, 0};
+    ask(64);
+    pick({fitted(1)});
+    sent();
+    prefixes_.unknown = 4;
+    prefixes_.cached = {0, 8, 0, 0};
+    clock_.advance(std::chrono::seconds{5});
+    pick({fitted(0), fitted(1)});
+    EXPECT_EQ(candidates_[1].n_cached_tokens, 128) << unknown_at_first;
+  }
+}
+
+TEST_F(RouterCostTest, APromptOfBeforeTheEventsEndedIsNotRemembered) {
+  prefixes_.unknown = 4;
+  ask(64);
+  pick({fitted(1)});
+  sent();
+  prefixes_.unknown = 1;
+  clock_.advance(std::chrono::seconds{5});
+  pick({fitted(0), fitted(1)});
+  EXPECT_EQ(candidates_[1].n_cached_tokens, 0);
+}
+
+TEST_F(RouterCostTest, OfALostNodeNothingIsRemembered) {
+  prefixes_.unknown = 1;
+  ask(64);
+  pick({fitted(1)});
+  sent();
+  router_->on_node_lost(NodeId{1});
+  pick({fitted(0), fitted(1)});
+  EXPECT_EQ(candidates_[1].n_cached_tokens, 0);
+}
+
 TEST_F(RouterCostTest, TheDecisionIsLoggedWithEveryCandidatesTerms) {
   ask(32);
   prefixes_.cached = {0, 32, 0, 0};

@@ -32,7 +32,10 @@ class FakePrefixes final : public CachedPrefixes {
     for (size_t i = 0; i < n_blocks.size(); ++i)
       n_blocks[i] = std::min(cached[i], static_cast<uint32_t>(chain.size()));
   }
+  bool knows(NodeId node) const override { return raw(node) != unknown; }
+
   std::vector<uint32_t> cached = std::vector<uint32_t>(kEndpoints.size(), 0);
+  uint32_t unknown = kEndpoints.size();  // the node that publishes no events
 };
 
 class RouterTest : public ::testing::Test {
