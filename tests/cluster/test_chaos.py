@@ -2,6 +2,9 @@
 the answer of an undisturbed run, each token once, and nothing is refused. LOCKSTEP_CHAOS_SECONDS,
 _MODEL, _PAUSE and _SEED run it longer, on another model, with more time between deeds, and again."""
 
+import contextlib
+import http.client
+import json
 import os
 import random
 import signal
@@ -146,10 +149,14 @@ def test_no_client_notices_what_happens_to_the_nodes():
             proxy.close()
 
 
+def n_requests(admin):
+    return sum(metric(admin, "lockstep_coordinator_requests", state=state)
+               for state in ("queued", "placed", "running", "resuming"))
+
+
 def check_accounts(cluster, clients):
     admin = cluster.admin
-    for state in ("queued", "placed", "running", "resuming"):
-        assert metric(admin, "lockstep_coordinator_requests", state=state) == 0, state
+    assert n_requests(admin) == 0
     wait_for(lambda: cluster.blocks_in_use() == 0, what="no block is leaked")
     resumed = {cause: metric(admin, "lockstep_stream_resumes_total", cause=cause, outcome="resumed")
                for cause in ("lost", "drain", "gap", "stall")}
@@ -201,6 +208,36 @@ class ResumingClients(Threads):
                 self.n_resumed += client.n_resumed
 
 
+class LeavingClients(Threads):
+    """Threads that read the beginning of a stream, one of them slowly, and close the connection."""
+
+    def __init__(self, port):
+        super().__init__(range(3))
+        self.port = port
+
+    def _run(self, idx):
+        draw = random.Random(SEED + idx)
+        while not self._stop:
+            with contextlib.suppress(OSError, http.client.HTTPException):  # no coordinator now
+                self._leave(draw.randrange(60), 0.05 if idx == 0 else 0)
+            time.sleep(0.02)
+
+    def _leave(self, n_lines, pause):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            body = dict(model="m", prompt="I will leave", n=2, max_tokens=LENGTH, stream=True)
+            connection.request("POST", "/v1/completions", json.dumps(body),
+                               {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            if response.status not in (200, 503):  # 503: the coordinator stops
+                self.failures.append(response.read())
+            for _ in range(n_lines):
+                response.readline()
+                time.sleep(pause)
+        with self._lock:
+            self.n_answers += 1
+
+
 def other_coordinator(cluster):
     """The command of a second coordinator of the same nodes, with its ZeroMQ endpoint and admin port."""
     zmq, admin = f"tcp://127.0.0.1:{free_port()}", free_port()
@@ -213,7 +250,9 @@ def other_coordinator(cluster):
 
 def test_a_rolling_restart_of_everything_and_a_killed_coordinator_are_not_noticed(tmp_path):
     (tmp_path / "key").write_text("k" * 32)
-    cluster = Cluster(MODEL, nodes=3, node_flags=("--num-kv-blocks", 400), coordinator_flags=(
+    # In one step of each node, and of each that takes its place, a rank throws.
+    node_flags = ("--num-kv-blocks", 400, "--fault=rank-throws=100")
+    cluster = Cluster(MODEL, nodes=3, node_flags=node_flags, coordinator_flags=(
         "--seed", "1", "--resume-key-file", tmp_path / "key", "--drain-timeout-ms", 500))
     command, zmq, admin = other_coordinator(cluster)
     other = Process(*command)
@@ -222,6 +261,8 @@ def test_a_rolling_restart_of_everything_and_a_killed_coordinator_are_not_notice
         wait_for(lambda: answers(admin), 60, "the second coordinator")
         clients = ResumingClients([cluster.zmq, zmq])
         clients.start()
+        leaving = LeavingClients(cluster.http)
+        leaving.start()
 
         def ready(of):
             wait_for(lambda: answers(of) and metric(of, "lockstep_coordinator_nodes",
@@ -245,10 +286,16 @@ def test_a_rolling_restart_of_everything_and_a_killed_coordinator_are_not_notice
         cluster.restart_coordinator()
         ready(cluster.admin)
         clients.stop()
-        print(f"{clients.n_answers} answers, {clients.n_resumed} resumed by clients; a coordinator "
-              f"was gone after {gone:.2f} s, a node after at most {drain.longest:.2f} s")
+        leaving.stop()
+        print(f"{clients.n_answers} answers, {clients.n_resumed} resumed by clients, "
+              f"{leaving.n_answers} left early; a coordinator was gone after {gone:.2f} s, "
+              f"a node after at most {drain.longest:.2f} s")
         assert not clients.failures, (len(clients.failures), clients.failures[:3])
-        assert clients.n_resumed > 0
+        assert not leaving.failures, (len(leaving.failures), leaving.failures[:3])
+        assert clients.n_resumed > 0 and leaving.n_answers > 0
+        assert sum(metric(node, "lockstep_decode_failures_total", cause="compute", outcome="retried")
+                   for node in cluster.node_admins) > 0
+        wait_for(lambda: n_requests(cluster.admin) == n_requests(admin) == 0, what="requests end")
         wait_for(lambda: cluster.blocks_in_use() == 0, what="no block is leaked")
     finally:
         other.stop()
