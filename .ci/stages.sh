@@ -28,7 +28,7 @@ stage() {
   times >"$stage_times"; cpu=$(cpu_of "$stage_times")
   ("$@") || code=$?
   times >"$stage_times"
-  stage_rows+=("$(printf '%-26s %6d s %7d s %6d%s' "$name" $((SECONDS - wall)) \
+  stage_rows+=("$(printf '%-28s %6d s %7d s %6d%s' "$name" $((SECONDS - wall)) \
     $(($(cpu_of "$stage_times") - cpu)) $(($(cases_so_far) - cases)) \
     "$([ "$code" = 0 ] || echo "  failed ($code)")")")
   return "$code"
@@ -36,8 +36,8 @@ stage() {
 
 print_stages() {
   local budget=$1 row
-  printf '\n%-26s %8s %9s %6s\n' stage wall CPU cases
+  printf '\n%-28s %8s %9s %6s\n' stage wall CPU cases
   for row in "${stage_rows[@]}"; do printf '%s\n' "$row"; done
-  printf '%-26s %6d s\n' "all" "$SECONDS"
+  printf '%-28s %6d s\n' "all" "$SECONDS"
   [ "$SECONDS" -le $((budget * 60)) ] || echo "warning: more than the budget of $budget minutes"
 }
