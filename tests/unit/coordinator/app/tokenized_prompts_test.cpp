@@ -68,7 +68,11 @@ TEST(TokenizedPrompts, ANodeThatLiesGetsText) {
 TEST(TokenizedPrompts, LongTextsBlockNobody) {
   FakeNode node;
   publish(node);
-  CoordinatorHarness coordinator({&node});
+  // The fake node has no heartbeat while it decodes; a loaded machine must not take it for dead.
+  CoordinatorConfig config;
+  config.node_suspect_ms = 100'000;
+  config.node_dead_ms = 200'000;
+  CoordinatorHarness coordinator({&node}, config);
   size_t n = wait_tokenizes(coordinator);
   WirePeer client(coordinator.app().zmq_endpoint());
   const std::string text = words(size_t{8} << 20);
