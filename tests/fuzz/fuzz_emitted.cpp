@@ -22,7 +22,7 @@
 namespace lockstep::testing {
 namespace {
 
-constexpr int kMaxTurns = 1000;
+constexpr int kMaxTurns = 10'000;  // 128 choices of 63 outputs, four at a time, are 2,016
 
 EngineConfig config() {
   StepLimits limits{.max_tokens = 16,
