@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <map>
 
 #include "kernels/cuda/device/launch.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -77,15 +77,13 @@ struct Params {
 void store(Params p) { *p.to = 1; }
 void stop(Params) { __trap(); }
 
-class FaultyPlatform : public testing::Test {
+class FaultyPlatform : public ::testing::Test {
  protected:
   FaultyPlatform() {
-    std::filesystem::remove(file_);
     CUDA_CHECK(cudaSetDevice(0));
     CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   }
   ~FaultyPlatform() override {
-    std::filesystem::remove(file_);
     cuda_emulation::set_platform({});
     CUDA_CHECK(cudaStreamDestroy(stream_));
   }
@@ -93,9 +91,9 @@ class FaultyPlatform : public testing::Test {
     const cudaLaunchConfig_t config{dim3(1), dim3(1), 0, stream_};
     return cudaLaunchKernelEx(&config, kernel, Params{&stored_});
   }
-  void touch_file() const { std::ofstream{file_}; }
+  void touch_file() const { file_.write(""); }
 
-  const std::string file_ = testing::TempDir() + "emulated_platform_" + std::to_string(getpid());
+  const testing::TemporaryPath file_;
   cudaStream_t stream_ = nullptr;
   int stored_ = 0;
 };
@@ -127,19 +125,19 @@ TEST_F(FaultyPlatform, ALaunchThatADeviceRefusesIsAnErrorOfTheLaunch) {
 }
 
 TEST_F(FaultyPlatform, AKernelFaultsOnceTheFileExists) {
-  cuda_emulation::set_platform({.fault_file = file_});
+  cuda_emulation::set_platform({.fault_file = file_.str()});
   EXPECT_EQ(launch(store), cudaSuccess);
   touch_file();
   EXPECT_THAT([&] { launch(store); }, ThrowsMessage<KernelFault>(HasSubstr("as the test wanted")));
 }
 
 TEST_F(FaultyPlatform, ADeviceHangsWhileTheFileExists) {
-  cuda_emulation::set_platform({.hang_file = file_});
+  cuda_emulation::set_platform({.hang_file = file_.str()});
   touch_file();
   EXPECT_EQ(launch(store), cudaSuccess);
   EXPECT_EQ(cudaStreamQuery(stream_), cudaErrorNotReady);
   EXPECT_EQ(stored_, 0);
-  std::filesystem::remove(file_);
+  std::filesystem::remove(file_.str());
   EXPECT_EQ(cudaStreamQuery(stream_), cudaSuccess);
   EXPECT_EQ(stored_, 1);
 }

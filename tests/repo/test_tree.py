@@ -55,3 +55,9 @@ def test_no_environment_variable_knobs():
     bad = [name for name, text in texts(".h", ".cpp")
            if not name.startswith("tests/") and re.search(r"\bgetenv\s*\(", text)]
     assert bad == []
+
+
+def test_no_two_processes_of_a_test_write_one_file():
+    """Tests of one binary run as several processes at once: only TemporaryPath makes up names."""
+    users = [name for name, text in texts(".h", ".cpp") if "TempDir()" in text]
+    assert users == ["tests/support/temporary_path.cpp"]

@@ -3,13 +3,11 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "common/units.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -17,17 +15,12 @@ namespace {
 // A directory that stands for "/" until the test ends.
 class MachineTest : public ::testing::Test {
  protected:
-  MachineTest()
-      : root_(::testing::TempDir() + "machine_test." + std::to_string(::getpid()) + "." +
-              ::testing::UnitTest::GetInstance()->current_test_info()->name()) {
+  MachineTest() {
     write("/proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 1 kB\nMemAvailable: 8388608 kB\n");
   }
-  ~MachineTest() override { std::filesystem::remove_all(root_); }
 
   void write(const std::string& path, const std::string& text) const {
-    const std::filesystem::path file = root_ + path;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
+    root_.write_below(path, text);
   }
   // The process is in `cgroup` of a v2 hierarchy whose part below `mount_root` is mounted.
   void mount_v2(const std::string& cgroup, const std::string& mount_root = "/") const {
@@ -46,9 +39,9 @@ class MachineTest : public ::testing::Test {
               "35 31 0:32 " +
               mount_root + " /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
   }
-  Machine machine(int n_affinity_cpus = 8) const { return Machine(root_, n_affinity_cpus); }
+  Machine machine(int n_affinity_cpus = 8) const { return Machine(root_.str(), n_affinity_cpus); }
 
-  const std::string root_;
+  const testing::TemporaryPath root_;
 };
 
 TEST_F(MachineTest, WithoutCgroupsItIsTheMachine) {
@@ -58,8 +51,8 @@ TEST_F(MachineTest, WithoutCgroupsItIsTheMachine) {
 }
 
 TEST_F(MachineTest, WithoutAnyFileMemoryIsUnknown) {
-  EXPECT_EQ(Machine(root_ + "/nowhere", 3).available_memory(), 0);
-  EXPECT_EQ(Machine(root_ + "/nowhere", 3).available_cpus(), 3);
+  EXPECT_EQ(Machine(root_.str() + "/nowhere", 3).available_memory(), 0);
+  EXPECT_EQ(Machine(root_.str() + "/nowhere", 3).available_cpus(), 3);
 }
 
 TEST_F(MachineTest, AContainersOwnNamespaceShowsItsLimitsAtTheMountPoint) {

@@ -2,8 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <fstream>
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -63,15 +62,14 @@ TEST_F(ConfigTest, FlagsFillFieldsOfEveryType) {
 }
 
 TEST_F(ConfigTest, FlagsOverrideTheFileAndTheFileOverridesDefaults) {
-  const std::string path = ::testing::TempDir() + "config_test.yaml";
-  std::ofstream(path) << "block_size: 8\ntop: 0.125\ninsecure: true\nnode: [x]\n";
+  const testing::TemporaryPath path;
+  path.write("block_size: 8\ntop: 0.125\ninsecure: true\nnode: [x]\n");
   EXPECT_EQ(load({"--config", path.c_str(), "--block-size", "4", "--no-insecure"}), std::nullopt);
   EXPECT_EQ(config.block_size, 4);
   EXPECT_EQ(config.top, 0.125);
   EXPECT_FALSE(config.insecure);
   EXPECT_EQ(config.node, std::vector<std::string>{"x"});
   EXPECT_EQ(config.seed, std::nullopt);
-  std::remove(path.c_str());
 }
 
 TEST_F(ConfigTest, UnknownKeyNamesLineAndNearestName) {
@@ -150,14 +148,13 @@ TEST_F(ConfigTest, TheOppositeOfASwitchIsAnotherNameForIt) {
 }
 
 TEST_F(ConfigTest, AFlagOverridesTheOppositeInTheFile) {
-  const std::string path = ::testing::TempDir() + "config_test_opposite.yaml";
-  std::ofstream(path) << "cache: true\n";
+  const testing::TemporaryPath path;
+  path.write("cache: true\n");
   EXPECT_EQ(load({"--config", path.c_str(), "--forget-all"}), std::nullopt);
   EXPECT_FALSE(config.cache);
-  std::ofstream(path) << "forget_all: true\n";
+  path.write("forget_all: true\n");
   EXPECT_EQ(load({"--config", path.c_str(), "--cache"}), std::nullopt);
   EXPECT_TRUE(config.cache);
-  std::remove(path.c_str());
 }
 
 TEST_F(ConfigTest, ASwitchThatContradictsItsOppositeExitsWithTwo) {

@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "tests/support/paths.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -29,9 +29,9 @@ TEST(CudaModule, IsExpectedBesideTheProgram) {
 }
 
 TEST(CudaModule, AFileThatIsNoLibraryIsNamed) {
-  const std::string path = ::testing::TempDir() + "/not_a_library.so";
-  std::ofstream(path) << "text";
-  const auto module = CudaModule::load(path);
+  const testing::TemporaryPath path("not_a_library.so");
+  path.write("text");
+  const auto module = CudaModule::load(path.str());
   ASSERT_FALSE(module);
   EXPECT_EQ(module.error().code, ErrorCode::kInternal);
   EXPECT_THAT(module.error().message, HasSubstr("not_a_library.so"));

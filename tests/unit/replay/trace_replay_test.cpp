@@ -2,11 +2,11 @@
 // with less, no policy finds more than the one that knows the future.
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <unordered_set>
 
 #include "bench/replay/replay.h"
 #include "tests/support/random.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep::replay {
 namespace {
@@ -81,16 +81,15 @@ TEST(TraceReplay, NoPolicyFindsMoreThanTheOfflineOptimum) {
 }
 
 TEST(TraceReplay, ALineThatIsNoRequestIsNamed) {
-  const std::string path = ::testing::TempDir() + "trace.jsonl";
-  std::ofstream(path) << R"({"timestamp": 0, "input_length": 600, "hash_ids": [4, 5]})"
-                      << "\n{}\n";
+  const testing::TemporaryPath path;
+  path.write("{\"timestamp\": 0, \"input_length\": 600, \"hash_ids\": [4, 5]}\n{}\n");
   try {
-    read_trace(path, 16);
+    read_trace(path.str(), 16);
     FAIL() << "taken";
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string(error.what()).find("line 2"), std::string::npos) << error.what();
   }
-  EXPECT_THROW(read_trace(path + ".none", 16), std::runtime_error);
+  EXPECT_THROW(read_trace(path.str() + ".none", 16), std::runtime_error);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "wire/zmq/socket.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "common/host_port.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep::wire {
 namespace {
@@ -82,7 +82,8 @@ TEST(Socket, ASubscriberReceivesEveryTopicWithItsFrames) {
 TEST(Socket, ADealerMayTakeMessagesBeforeItsPeerIsThere) {
   Context context;
   Socket dealer = make(context, SocketKind::kDealer, {.queue_unconnected = true});
-  const std::string endpoint = "ipc://" + ::testing::TempDir() + "late-" + std::to_string(getpid());
+  const testing::TemporaryPath path;
+  const std::string endpoint = "ipc://" + path.str();
   ASSERT_TRUE(dealer.connect(endpoint));
   ASSERT_EQ(*dealer.send("", "early"), SendResult::kSent);
   Socket router = make(context, SocketKind::kRouter);

@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <string>
 
 #include "tests/support/numeric_settings.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -65,15 +65,16 @@ TEST(CoordinatorConfig, AResumeKeyFileIsReadBeforeAnythingListens) {
   config.resume_key_file = "/nowhere/key";
   EXPECT_EQ(refusal(config),
             "resume_key_file '/nowhere/key' cannot be read: No such file or directory");
-  const std::string path = ::testing::TempDir() + "coordinator_config_key";
-  std::ofstream(path) << std::string(32, 'k') << "\n";
-  config.resume_key_file = path;
+  const testing::TemporaryPath path;
+  path.write(std::string(32, 'k') + "\n");
+  config.resume_key_file = path.str();
   const auto settings = resolve_with_node(config);
   ASSERT_TRUE(settings) << settings.error().message;
   EXPECT_EQ(settings->frontend.resume_key.mac("m"),
             ResumeKey::from_secret(std::string(32, 'k')).mac("m"));
-  std::ofstream(path) << "short";
-  EXPECT_EQ(refusal(config), "resume_key_file '" + path + "' must hold 32 to 4096 bytes, holds 5");
+  path.write("short");
+  EXPECT_EQ(refusal(config),
+            "resume_key_file '" + path.str() + "' must hold 32 to 4096 bytes, holds 5");
 }
 
 TEST(CoordinatorConfig, NothingListensWhereAnotherDoes) {

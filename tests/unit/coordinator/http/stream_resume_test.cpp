@@ -2,11 +2,11 @@
 // undisturbed stream had behind it, byte for byte.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <fstream>
 #include <set>
 
 #include "tests/support/sampled_script.h"
+#include "tests/support/temporary_path.h"
 #include "tests/unit/coordinator/http_api_support.h"
 
 namespace lockstep::testing {
@@ -17,18 +17,15 @@ using nlohmann::json;
 // The key file of two coordinators.
 class KeyFile {
  public:
-  explicit KeyFile(char letter) : path_(::testing::TempDir() + "stream_resume_key_" + letter) {
-    std::ofstream(path_) << std::string(32, letter) << "\n";
-  }
-  ~KeyFile() { std::remove(path_.c_str()); }
+  explicit KeyFile(char letter) { path_.write(std::string(32, letter) + "\n"); }
   CoordinatorConfig config() const {
     CoordinatorConfig config;
-    config.resume_key_file = path_;
+    config.resume_key_file = path_.str();
     return config;
   }
 
  private:
-  const std::string path_;
+  const TemporaryPath path_;
 };
 
 struct Case {

@@ -1,24 +1,21 @@
 // ZeroMQ clients that attach to a request that another coordinator began.
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <map>
 
 #include "tests/support/coordinator_harness.h"
 #include "tests/support/sampled_script.h"
+#include "tests/support/temporary_path.h"
 #include "tests/support/wire_peer.h"
 
 namespace lockstep::testing {
 namespace {
 
 CoordinatorConfig with_key() {
-  static const std::string kPath = [] {
-    std::string path = ::testing::TempDir() + "attach_key";
-    std::ofstream(path) << std::string(32, 'k');
-    return path;
-  }();
+  static const TemporaryPath path;
+  path.write(std::string(32, 'k'));
   CoordinatorConfig config;
-  config.resume_key_file = kPath;
+  config.resume_key_file = path.str();
   return config;
 }
 

@@ -3,24 +3,20 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <fstream>
 #include <string>
+
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
 
 class KeyFile {
  public:
-  explicit KeyFile(const std::string& content) {
-    std::ofstream(path_, std::ios::binary) << content;
-  }
-  ~KeyFile() { std::remove(path_.c_str()); }
-  const std::string& path() const { return path_; }
+  explicit KeyFile(const std::string& content) { path_.write(content); }
+  const std::string& path() const { return path_.str(); }
 
  private:
-  const std::string path_ = ::testing::TempDir() + "resume_key_" +
-                            ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  const testing::TemporaryPath path_;
 };
 
 std::string refusal(const std::string& path) {

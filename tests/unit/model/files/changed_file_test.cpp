@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <fstream>
 #include <functional>
 #include <numeric>
@@ -18,20 +17,15 @@
 #include "node/model/files/open_model_file.h"
 #include "node/model/rank/rank_group.h"
 #include "tests/support/gguf_builder.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
 
 class ChangedFile : public ::testing::Test {
  protected:
-  ChangedFile()
-      : path_(::testing::TempDir() + "changed_file_test." + std::to_string(::getpid()) + ".bin") {}
-  ~ChangedFile() override { std::remove(path_.c_str()); }
-
   void write(std::span<const std::byte> bytes) const {
-    std::ofstream out(path_, std::ios::binary);
-    out.write(reinterpret_cast<const char*>(bytes.data()),
-              static_cast<std::streamsize>(bytes.size()));
+    file_.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
   void fill(size_t n_bytes) const { write(std::vector<std::byte>(n_bytes, std::byte{7})); }
   void truncate(size_t n_bytes) const {
@@ -50,7 +44,8 @@ class ChangedFile : public ::testing::Test {
     ASSERT_EQ(::utimensat(AT_FDCWD, path_.c_str(), times, 0), 0);
   }
 
-  const std::string path_;
+  const testing::TemporaryPath file_;
+  const std::string& path_ = file_.str();
 };
 
 int64_t sum(std::span<const std::byte> bytes) {

@@ -2,11 +2,12 @@
 #include "node/model/files/gguf/mapped_file.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
 #include <numeric>
+
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -25,12 +26,11 @@ int64_t resident_bytes(const std::string& path) {
 }
 
 TEST(MappedFile, PiecesReadAndReleasedOneByOneLeaveNothingBehind) {
-  const std::string path =
-      ::testing::TempDir() + "mapped_file_test." + std::to_string(::getpid()) + ".bin";
+  const testing::TemporaryPath path;
   constexpr int64_t kBytes = 1 << 20;  // less than a huge page of 2 MiB, which is released as one
-  std::ofstream(path) << std::string(kBytes, 'x');
+  path.write(std::string(kBytes, 'x'));
   {
-    const MappedFile file(path);
+    const MappedFile file(path.str());
     constexpr int64_t kPiece = 40'000;  // begins and ends inside pages, as tensors do
     int64_t sum = 0;
     for (int64_t first = 0; first < kBytes; first += kPiece) {
@@ -40,11 +40,10 @@ TEST(MappedFile, PiecesReadAndReleasedOneByOneLeaveNothingBehind) {
       file.release(piece.data(), static_cast<int64_t>(piece.size()));
     }
     EXPECT_EQ(sum, kBytes * 'x');
-    const int64_t resident = resident_bytes(path);
+    const int64_t resident = resident_bytes(path.str());
     ASSERT_GE(resident, 0);
     EXPECT_LE(resident, 64 << 10);
   }
-  std::remove(path.c_str());
 }
 
 }  // namespace

@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 
 #include "common/log.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -58,11 +58,10 @@ class DeviceMonitorTest : public ::testing::Test {
   ~DeviceMonitorTest() override {
     set_log_sink(nullptr);
     unsetenv("LOCKSTEP_EMULATION_NVML");
-    std::filesystem::remove(file_);
   }
-  void write(const std::string& lines) const { std::ofstream(file_) << lines; }
+  void write(const std::string& lines) const { file_.write(lines); }
 
-  const std::string file_ = ::testing::TempDir() + "device_monitor_test_devices";
+  const testing::TemporaryPath file_;
   std::vector<std::string> lines_;  // of the log
   const NamedDevices devices_;
 };

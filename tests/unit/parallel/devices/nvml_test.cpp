@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
+
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -14,13 +14,10 @@ namespace {
 class NvmlTest : public ::testing::Test {
  protected:
   NvmlTest() { setenv("LOCKSTEP_EMULATION_NVML", file_.c_str(), 1); }
-  ~NvmlTest() override {
-    unsetenv("LOCKSTEP_EMULATION_NVML");
-    std::filesystem::remove(file_);
-  }
-  void write(const std::string& lines) const { std::ofstream(file_) << lines; }
+  ~NvmlTest() override { unsetenv("LOCKSTEP_EMULATION_NVML"); }
+  void write(const std::string& lines) const { file_.write(lines); }
 
-  const std::string file_ = ::testing::TempDir() + "nvml_test_devices";
+  const testing::TemporaryPath file_;
 };
 
 std::string reason(const Result<EccErrors>& result) { return result ? "" : result.error().message; }

@@ -2,16 +2,14 @@
 #include "node/service/config/checked_model.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <string>
 
 #include "common/load_error.h"
 #include "node/service/app/node_app.h"
 #include "tests/support/gguf_builder.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep::testing {
 namespace {
@@ -25,23 +23,19 @@ class ModelOnDisk {
     GgufBuilder builder = GgufBuilder::tiny_llama();
     if (!chat_template.empty()) builder.set_string("tokenizer.chat_template", chat_template);
     const Bytes bytes = builder.build();
-    std::ofstream(path_, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()),
-               static_cast<std::streamsize>(bytes.size()));
+    path_.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
-  ~ModelOnDisk() { std::filesystem::remove(path_); }
 
   NodeConfig config() const {
     NodeConfig config;
-    config.model = path_;
+    config.model = path_.str();
     config.listen = "tcp://127.0.0.1:0";
     config.threads_per_rank = 1;
     return config;
   }
 
  private:
-  const std::string path_ =
-      ::testing::TempDir() + "checked_model_" + std::to_string(::getpid()) + ".gguf";
+  const TemporaryPath path_{".gguf"};
 };
 
 std::string refusal(const std::function<void()>& run) {

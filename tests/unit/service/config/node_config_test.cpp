@@ -2,9 +2,7 @@
 #include "node/service/config/node_config.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <vector>
 
@@ -15,6 +13,7 @@
 #include "node/service/config/effective_settings.h"
 #include "tests/support/fake_model_file.h"
 #include "tests/support/paths.h"
+#include "tests/support/temporary_path.h"
 
 namespace lockstep {
 namespace {
@@ -89,12 +88,8 @@ TEST(NodeConfig, PromptsThatWaitHaveABoundByDefault) {
 
 // A machine of 64 processors and 64 GiB with a container's limits of 2.5 processors and 512 MiB.
 TEST(NodeConfig, ThreadsAndPoolFollowTheContainersLimitsNotTheMachines) {
-  const std::string root = ::testing::TempDir() + "node_config_test." + std::to_string(::getpid());
-  const auto write = [&](const std::string& path, const std::string& text) {
-    std::filesystem::create_directories(std::filesystem::path(root + path).parent_path());
-    std::ofstream(root + path) << text;
-  };
-  write("/proc/meminfo", "MemAvailable: 67108864 kB\n");
+  const testing::TemporaryPath root;
+  root.write_below("/proc/meminfo", "MemAvailable: 67108864 kB\n");
   const testing::FakeModelFile file({});
   NodeConfig config;
   config.max_model_len = file.config().context_length;
@@ -103,26 +98,25 @@ TEST(NodeConfig, ThreadsAndPoolFollowTheContainersLimitsNotTheMachines) {
   const auto pool_bytes = [&](const RankGroupConfig& ranks) {
     return ranks.n_kv_blocks * kv_block_bytes_per_rank(file.config(), ranks);
   };
-  const RankGroupConfig whole = resolve_rank_config(config, file, Machine(root, 64));
+  const RankGroupConfig whole = resolve_rank_config(config, file, Machine(root.str(), 64));
   EXPECT_EQ(whole.threads_per_rank, 64);
   // A limit of which no more is left than the default pool would take.
   const int64_t limit = 512_MiB;
-  write("/proc/self/cgroup", "0::/\n");
-  write("/proc/self/mountinfo", "31 22 0:28 / /cgroup rw - cgroup2 cgroup rw\n");
-  write("/cgroup/cpu.max", "250000 100000\n");
-  write("/cgroup/memory.max", std::to_string(limit) + "\n");
-  write("/cgroup/memory.current", std::to_string(limit - pool_bytes(whole)) + "\n");
-  const RankGroupConfig ranks = resolve_rank_config(config, file, Machine(root, 64));
+  root.write_below("/proc/self/cgroup", "0::/\n");
+  root.write_below("/proc/self/mountinfo", "31 22 0:28 / /cgroup rw - cgroup2 cgroup rw\n");
+  root.write_below("/cgroup/cpu.max", "250000 100000\n");
+  root.write_below("/cgroup/memory.max", std::to_string(limit) + "\n");
+  root.write_below("/cgroup/memory.current", std::to_string(limit - pool_bytes(whole)) + "\n");
+  const RankGroupConfig ranks = resolve_rank_config(config, file, Machine(root.str(), 64));
   EXPECT_EQ(ranks.threads_per_rank, 3);
   EXPECT_LE(pool_bytes(ranks), pool_bytes(whole) / 4);
   EXPECT_GE(ranks.n_kv_blocks, 1);
   config.tensor_parallel_size = 2;
-  EXPECT_EQ(resolve_rank_config(config, file, Machine(root, 64)).threads_per_rank, 1);
+  EXPECT_EQ(resolve_rank_config(config, file, Machine(root.str(), 64)).threads_per_rank, 1);
   config.kv_cache_memory_fraction = 0.5;
   config.tensor_parallel_size = 1;
-  EXPECT_LE(pool_bytes(resolve_rank_config(config, file, Machine(root, 64))),
+  EXPECT_LE(pool_bytes(resolve_rank_config(config, file, Machine(root.str(), 64))),
             pool_bytes(whole) / 2);
-  std::filesystem::remove_all(root);
 }
 
 std::string refused_name(const NodeConfig& config) {
