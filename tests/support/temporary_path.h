@@ -7,8 +7,8 @@
 
 namespace lockstep::testing {
 
-// A path in the temporary folder that no other object of any process has. The path is free at first;
-// the destructor removes the file or folder that lies there.
+// A path in the temporary folder that no other object of any process has. The path is free at
+// first; the destructor removes the file or folder that lies there.
 class TemporaryPath {
  public:
   explicit TemporaryPath(std::string_view suffix = "");
