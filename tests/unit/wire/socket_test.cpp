@@ -82,7 +82,7 @@ TEST(Socket, ASubscriberReceivesEveryTopicWithItsFrames) {
 TEST(Socket, ADealerMayTakeMessagesBeforeItsPeerIsThere) {
   Context context;
   Socket dealer = make(context, SocketKind::kDealer, {.queue_unconnected = true});
-  const testing::TemporaryPath path;
+  const lockstep::testing::TemporaryPath path;
   const std::string endpoint = "ipc://" + path.str();
   ASSERT_TRUE(dealer.connect(endpoint));
   ASSERT_EQ(*dealer.send("", "early"), SendResult::kSent);
