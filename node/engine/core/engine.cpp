@@ -5,6 +5,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "common/threads/progress.h"
 #include "common/threads/threads.h"
@@ -66,6 +67,7 @@ struct Engine::Impl final : EngineSink {
   // Engine thread only.
   EngineCore core;
   Mail mail;
+  std::vector<std::function<void()>> after_tasks;  // called when their effects are published
 
   mutable std::mutex snapshot_mutex;
   EngineSnapshot published;  // guarded by snapshot_mutex
@@ -116,6 +118,10 @@ void Engine::Impl::read_mail() {
   for (std::unique_ptr<LiveRequest>& request : mail.arrivals) core.accept(std::move(request));
   for (RequestId id : mail.cancels) core.cancel(id);
   for (const EngineTask& task : mail.tasks) task(core);
+  if (!after_tasks.empty()) {
+    publish_snapshot();
+    for (const std::function<void()>& then : std::exchange(after_tasks, {})) then();
+  }
   if (mail.is_stopping) core.cancel_all();
 }
 
@@ -160,7 +166,14 @@ Result<int32_t> Engine::submit(GenerationRequest request) {
 
 void Engine::cancel(RequestId id) { impl_->mailbox.post_cancel(id); }
 
-bool Engine::post(EngineTask task) { return impl_->mailbox.post_task(std::move(task)); }
+bool Engine::post(EngineTask task, std::function<void()> then) {
+  if (!then) return impl_->mailbox.post_task(std::move(task));
+  return impl_->mailbox.post_task(
+      [impl = impl_.get(), task = std::move(task), then = std::move(then)](EngineCore& core) {
+        task(core);
+        impl->after_tasks.push_back(then);
+      });
+}
 
 EngineSnapshot Engine::snapshot() const {
   EngineSnapshot s;

@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -95,9 +96,9 @@ class Engine {
   // Ignores unknown ids. The request's blocks are released within one step.
   void cancel(RequestId id);
   // Has the engine thread run the task between two turns; the task should take well under a step's
-  // time. Returns false, and does not run the task, if Mailbox::kMaxTasks tasks wait or the engine
-  // is stopping.
-  [[nodiscard]] bool post(EngineTask task);
+  // time. `then`, if set, is called on that thread once snapshot() shows what the task did. Returns
+  // false, and runs neither, if Mailbox::kMaxTasks tasks wait or the engine is stopping.
+  [[nodiscard]] bool post(EngineTask task, std::function<void()> then = nullptr);
 
   EngineSnapshot snapshot() const;
   const EngineConfig& config() const;

@@ -45,13 +45,14 @@ template <class Answer>
 bool ControlServer::ask_engine(const std::function<Answer(EngineCore&)>& ask,
                                const std::function<void(Answer&&)>& finish) {
   if (n_open_ == kMaxOpen) return false;
-  const bool taken = model_.engine.post([this, ask, finish](EngineCore& core) {
-    const auto answer = std::make_shared<Answer>(ask(core));
-    completions_.add([this, finish, answer] {
-      --n_open_;
-      finish(std::move(*answer));
-    });
-  });
+  const auto answer = std::make_shared<Answer>();
+  const bool taken = model_.engine.post([ask, answer](EngineCore& core) { *answer = ask(core); },
+                                        [this, finish, answer] {
+                                          completions_.add([this, finish, answer] {
+                                            --n_open_;
+                                            finish(std::move(*answer));
+                                          });
+                                        });
   if (taken) ++n_open_;
   return taken;
 }

@@ -8,6 +8,8 @@
 #include <future>
 #include <thread>
 
+#include "node/engine/core/engine_core.h"
+#include "node/engine/report/cache_control.h"
 #include "tests/unit/engine/harness.h"
 
 namespace lockstep::testing {
@@ -265,6 +267,31 @@ TEST_P(EngineTest, ATaskRunsOnTheEngineThreadBetweenTurns) {
   EXPECT_TRUE(was_idle);
   node.engine.stop();
   EXPECT_FALSE(node.engine.post([](EngineCore&) { ADD_FAILURE() << "ran after the end"; }));
+}
+
+TEST_P(EngineTest, TheSnapshotShowsATaskBeforeItsAnswerIsGiven) {
+  Running node(small_config(GetParam()));
+  ASSERT_TRUE(node.engine.submit(request_of(1, {1, 2, 3, 4, 5, 6, 7, 8}, 5)));
+  node.sink.wait_ends(1);
+  const auto is_idle = [&] {
+    std::promise<bool> answer;
+    EXPECT_TRUE(node.engine.post([&](EngineCore& core) { answer.set_value(core.idle()); }));
+    return answer.get_future().get();
+  };
+  while (!is_idle()) std::this_thread::yield();
+  std::promise<std::pair<int32_t, int32_t>> cached;
+  int32_t before = 0;
+  ASSERT_TRUE(node.engine.post(
+      [&](EngineCore& core) {
+        before = core.snapshot().n_blocks_cached;
+        clear_kv_cache(core, {});
+      },
+      [&] {
+        cached.set_value({before, node.engine.snapshot().n_blocks_cached});
+      }));
+  const auto [n_before, n_after] = cached.get_future().get();
+  EXPECT_GT(n_before, 0);
+  EXPECT_EQ(n_after, 0);
 }
 
 TEST_P(EngineTest, AnIdleEngineSleeps) {
