@@ -96,6 +96,15 @@ void rms_norm(const RmsNormArgs& args, Stream& stream) {
   stream.launch(args);
 }
 
+void head_norm(const HeadNormArgs& args, Stream& stream) {
+  const int64_t n_tokens = extent(args.x, 3, 0);
+  const int64_t head_dim = args.x.shape[2];
+  CHECK(head_dim > 0 && head_dim <= kMaxHeadDim);
+  expect_f32(args.x, {n_tokens, args.x.shape[1], head_dim});
+  expect_f32(args.weight, {head_dim});
+  stream.launch(args);
+}
+
 void quantize(const QuantizeArgs& args, Stream& stream) {
   const int64_t n_tokens = extent(args.x, 2, 0);
   expect_f32(args.x, {n_tokens, args.x.shape[1]});

@@ -57,6 +57,14 @@ struct RmsNormArgs {
   Acts out;
 };
 
+// RMSNorm of every head by itself, in place (the q and k norms of Qwen3): each x[t][h] becomes
+// x[t][h] / sqrt(mean(x[t][h]^2) + eps) * weight.
+struct HeadNormArgs {
+  View x;       // [n_tokens, n_heads, head_dim] f32, rows may be strided, in and out
+  View weight;  // [head_dim] f32
+  float eps = 1e-5f;
+};
+
 // Quantises x to int8 per block of 32 values.
 struct QuantizeArgs {
   View x;  // [n_tokens, k] f32
@@ -255,6 +263,7 @@ class Stream {
 
   virtual void launch(const EmbedArgs&) = 0;
   virtual void launch(const RmsNormArgs&) = 0;
+  virtual void launch(const HeadNormArgs&) = 0;
   virtual void launch(const QuantizeArgs&) = 0;
   virtual void launch(const LinearArgs&) = 0;
   virtual void launch(const AddRmsNormArgs&) = 0;
@@ -296,6 +305,7 @@ std::unique_ptr<Stream> make_cpu_stream(const CpuStreamOptions& options, MemoryL
 
 void embed(const EmbedArgs& args, Stream& stream);
 void rms_norm(const RmsNormArgs& args, Stream& stream);
+void head_norm(const HeadNormArgs& args, Stream& stream);
 void quantize(const QuantizeArgs& args, Stream& stream);
 void linear(const LinearArgs& args, Stream& stream);
 void add_rms_norm(const AddRmsNormArgs& args, Stream& stream);

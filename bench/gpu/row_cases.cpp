@@ -70,6 +70,20 @@ std::vector<Output> run_quantize(int64_t n, int64_t dim, Side& side) {
   return side.outputs();
 }
 
+// Heads of the first columns of wider rows; one of the heads has a NaN, one is all zeros.
+std::vector<Output> run_head_norm(int64_t n, int64_t head_dim, Side& side) {
+  constexpr int64_t kHeads = 3;
+  Random random(static_cast<uint64_t>(head_dim));
+  Rows x(random, n, kHeads * head_dim);
+  std::vector<float> weight = random.activations(head_dim);
+  x.row(0)[head_dim - 1] = kNan;
+  std::fill_n(x.row(1), head_dim, 0.0f);
+  View heads = side.out("x", x.values, {n, kHeads, head_dim});
+  heads.row_stride = x.stride;
+  head_norm({.x = heads, .weight = side.in(weight, {head_dim}), .eps = 1e-6f}, side.stream());
+  return side.outputs();
+}
+
 std::vector<Output> run_silu_mul(int64_t n, int64_t dim, Side& side) {
   Random random(static_cast<uint64_t>(dim));
   Rows gate(random, n, dim, 9), up(random, n, dim);
@@ -173,6 +187,7 @@ std::vector<BitCase> row_cases(Sizes sizes) {
   };
   for (const int64_t dim : {32, 192, 672}) add_rows("quantize", 5, dim, run_quantize);
   for (const int64_t dim : {17, 64, 1056}) add_rows("silu_mul", 6, dim, run_silu_mul);
+  for (const int64_t dim : {1, 16, 80, 128, 256}) add_rows("head_norm", 5, dim, run_head_norm);
   for (const int64_t dim : {1, 300, 1500}) add_rows("finite_rows", 5, dim, run_finite);
   for (const int64_t dim : {7, 1300}) {
     add("gather_rows", "dim " + std::to_string(dim), run_gather, int64_t{9}, dim,

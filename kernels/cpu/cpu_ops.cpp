@@ -39,6 +39,7 @@ CpuOps reference_ops() {
   ops.resolve_tokens = alone<reference::resolve_tokens>;
   ops.copy_blocks = alone<reference::copy_blocks>;
   ops.rms_norm = alone<reference::rms_norm>;
+  ops.head_norm = alone<reference::head_norm>;
   ops.rope_store = alone<reference::rope_store>;
   ops.attention = alone<reference::attention>;
   ops.silu_mul = alone<reference::silu_mul>;
@@ -58,6 +59,7 @@ CpuOps portable_ops() {
   ops.resolve_tokens = alone<reference::resolve_tokens>;
   ops.copy_blocks = alone<reference::copy_blocks>;
   ops.rms_norm = rms_norm_portable;
+  ops.head_norm = head_norm_portable;
   ops.add_rms_norm = add_rms_norm_portable;
   ops.rope_store = rope_store_portable;
   ops.attention = attention_portable;
@@ -72,6 +74,7 @@ CpuOps avx2_ops() {
   ops.quantize = quantize_avx2;
   ops.linear = linear_avx2;
   ops.rms_norm = rms_norm_avx2;
+  ops.head_norm = head_norm_avx2;
   ops.add_rms_norm = add_rms_norm_avx2;
   ops.rope_store = rope_store_avx2;
   ops.attention = attention_avx2;
@@ -86,6 +89,7 @@ CpuOps avx512_ops() {
   ops.quantize = quantize_avx512;
   ops.linear = linear_avx512;
   ops.rms_norm = rms_norm_avx512;
+  ops.head_norm = head_norm_avx512;
   ops.add_rms_norm = add_rms_norm_avx512;
   ops.rope_store = rope_store_avx512;
   ops.attention = attention_avx512;

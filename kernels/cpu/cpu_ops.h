@@ -32,6 +32,7 @@ struct CpuOps {
 
   Op<EmbedArgs> embed = nullptr;
   Op<RmsNormArgs> rms_norm = nullptr;
+  Op<HeadNormArgs> head_norm = nullptr;
   Op<QuantizeArgs> quantize = nullptr;
   Op<LinearArgs> linear = nullptr;
   Op<AddRmsNormArgs> add_rms_norm = nullptr;

@@ -67,6 +67,7 @@ std::unique_ptr<Event> CpuStream::make_event() { return std::make_unique<PastEve
 
 void CpuStream::launch(const EmbedArgs& args) { run(ops_.embed, args); }
 void CpuStream::launch(const RmsNormArgs& args) { run(ops_.rms_norm, args); }
+void CpuStream::launch(const HeadNormArgs& args) { run(ops_.head_norm, args); }
 void CpuStream::launch(const QuantizeArgs& args) { run(ops_.quantize, args); }
 void CpuStream::launch(const LinearArgs& args) { run(ops_.linear, args); }
 void CpuStream::launch(const AddRmsNormArgs& args) { run(ops_.add_rms_norm, args); }

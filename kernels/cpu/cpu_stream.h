@@ -25,6 +25,7 @@ class CpuStream final : public Stream {
 
   void launch(const EmbedArgs& args) override;
   void launch(const RmsNormArgs& args) override;
+  void launch(const HeadNormArgs& args) override;
   void launch(const QuantizeArgs& args) override;
   void launch(const LinearArgs& args) override;
   void launch(const AddRmsNormArgs& args) override;

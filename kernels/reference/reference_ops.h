@@ -9,6 +9,7 @@ namespace lockstep::reference {
 
 void embed(const EmbedArgs& args);
 void rms_norm(const RmsNormArgs& args);
+void head_norm(const HeadNormArgs& args);
 void quantize(const QuantizeArgs& args);
 void linear(const LinearArgs& args);
 void add_rms_norm(const AddRmsNormArgs& args);

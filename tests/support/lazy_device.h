@@ -43,6 +43,7 @@ class LazyStream final : public Stream {
 
   void launch(const EmbedArgs& args) override { put_op(args); }
   void launch(const RmsNormArgs& args) override { put_op(args); }
+  void launch(const HeadNormArgs& args) override { put_op(args); }
   void launch(const QuantizeArgs& args) override { put_op(args); }
   void launch(const LinearArgs& args) override { put_op(args); }
   void launch(const AddRmsNormArgs& args) override { put_op(args); }

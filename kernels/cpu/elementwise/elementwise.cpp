@@ -1,5 +1,5 @@
-// rms_norm, add_rms_norm, silu_mul and finite_rows, cut over rows. If only the int8 output is
-// wanted, a row is computed in scratch and quantised while it is still in the L1 cache.
+// rms_norm, head_norm, add_rms_norm, silu_mul and finite_rows, cut over rows. If only the int8
+// output is wanted, a row is computed in scratch and quantised while it is still in the L1 cache.
 #include "kernels/cpu/elementwise/elementwise.h"
 
 #include "kernels/cpu/elementwise/elementwise_impl.h"
@@ -46,6 +46,20 @@ void run(const AddRmsNormArgs& args, NormRow norm_row, QuantizeRow quantize_row,
     tree.add_to_residual(row);
     norm_row(residual.row<float>(row), weight, dim, args.eps, y);
   });
+}
+
+void run(const HeadNormArgs& args, NormRow norm_row, ThreadTeam& team) {
+  const int64_t n_heads = args.x.shape[1], head_dim = args.x.shape[2];
+  const float* weight = args.weight.row<float>(0);
+  team.run_ranges(args.x.n_rows(), kMinValues / (n_heads * head_dim + 1) + 1,
+                  [&](int64_t begin, int64_t end, int) {
+                    for (int64_t token = begin; token < end; ++token) {
+                      float* x = args.x.row<float>(token);
+                      for (int64_t h = 0; h < n_heads; ++h, x += head_dim) {
+                        norm_row(x, weight, head_dim, args.eps, x);
+                      }
+                    }
+                  });
 }
 
 void run(const SiluMulArgs& args, SiluRow silu_row, QuantizeRow quantize_row, ThreadTeam& team) {
@@ -99,6 +113,14 @@ void rms_norm_avx2(const RmsNormArgs& args, ThreadTeam& team) {
 }
 void rms_norm_avx512(const RmsNormArgs& args, ThreadTeam& team) {
   run(args, norm_row_avx512, quantize_row_avx512, team);
+}
+
+void head_norm_portable(const HeadNormArgs& args, ThreadTeam& team) {
+  run(args, norm_row_portable, team);
+}
+void head_norm_avx2(const HeadNormArgs& args, ThreadTeam& team) { run(args, norm_row_avx2, team); }
+void head_norm_avx512(const HeadNormArgs& args, ThreadTeam& team) {
+  run(args, norm_row_avx512, team);
 }
 
 void add_rms_norm_portable(const AddRmsNormArgs& args, ThreadTeam& team) {

@@ -1,4 +1,4 @@
-// Inner loops over one row of rms_norm and silu_mul (docs/numerics.md section 3) and of
+// Inner loops over one row of rms_norm, head_norm and silu_mul (docs/numerics.md section 3) and of
 // finite_rows, by instruction set.
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace lockstep {
 
-// y = (x * 1 / sqrt(mean(x^2) + eps)) * weight, n values.
+// y = (x * 1 / sqrt(mean(x^2) + eps)) * weight, n values. y may be x.
 using NormRow = void (*)(const float* x, const float* weight, int64_t n, float eps, float* y);
 void norm_row_portable(const float* x, const float* weight, int64_t n, float eps, float* y);
 void norm_row_avx2(const float* x, const float* weight, int64_t n, float eps, float* y);

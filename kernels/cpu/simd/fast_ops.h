@@ -15,6 +15,10 @@ void rms_norm_portable(const RmsNormArgs& args, ThreadTeam& team);
 void rms_norm_avx2(const RmsNormArgs& args, ThreadTeam& team);
 void rms_norm_avx512(const RmsNormArgs& args, ThreadTeam& team);
 
+void head_norm_portable(const HeadNormArgs& args, ThreadTeam& team);
+void head_norm_avx2(const HeadNormArgs& args, ThreadTeam& team);
+void head_norm_avx512(const HeadNormArgs& args, ThreadTeam& team);
+
 void add_rms_norm_portable(const AddRmsNormArgs& args, ThreadTeam& team);
 void add_rms_norm_avx2(const AddRmsNormArgs& args, ThreadTeam& team);
 void add_rms_norm_avx512(const AddRmsNormArgs& args, ThreadTeam& team);

@@ -20,6 +20,7 @@ struct StreamScratch {
 
 void embed(const EmbedArgs& args, cudaStream_t stream);
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
+void head_norm(const HeadNormArgs& args, cudaStream_t stream);
 void quantize(const QuantizeArgs& args, cudaStream_t stream);
 void add_rms_norm(const AddRmsNormArgs& args, cudaStream_t stream);
 // n_sms: number of multiprocessors of the device, which a grid should fill.

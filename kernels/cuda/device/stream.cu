@@ -161,6 +161,7 @@ void CudaStream::launch(const LinearArgs& args) { linear(args, scratch(), n_sms_
 void CudaStream::launch(const AttentionArgs& args) { attention(args, scratch(), on_device()); }
 
 void CudaStream::launch(const EmbedArgs& args) { embed(args, on_device()); }
+void CudaStream::launch(const HeadNormArgs& args) { head_norm(args, on_device()); }
 void CudaStream::launch(const QuantizeArgs& args) { quantize(args, on_device()); }
 void CudaStream::launch(const SiluMulArgs& args) { silu_mul(args, on_device()); }
 void CudaStream::launch(const GatherRowsArgs& args) { gather_rows(args, on_device()); }

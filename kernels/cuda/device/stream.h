@@ -41,6 +41,7 @@ class CudaStream final : public Stream {
 
   void launch(const EmbedArgs& args) override;
   void launch(const RmsNormArgs& args) override;
+  void launch(const HeadNormArgs& args) override;
   void launch(const QuantizeArgs& args) override;
   void launch(const LinearArgs& args) override;
   void launch(const AddRmsNormArgs& args) override;

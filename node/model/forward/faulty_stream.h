@@ -49,6 +49,7 @@ class FaultyStream final : public Stream {
 
   void launch(const EmbedArgs& args) override { stream_->launch(args); }
   void launch(const RmsNormArgs& args) override { stream_->launch(args); }
+  void launch(const HeadNormArgs& args) override { stream_->launch(args); }
   void launch(const QuantizeArgs& args) override { stream_->launch(args); }
   void launch(const LinearArgs& args) override { stream_->launch(args); }
   void launch(const AddRmsNormArgs& args) override { stream_->launch(args); }

@@ -21,9 +21,9 @@ TEST(Streams, EveryInstructionSetOffersEveryOp) {
   for (Isa isa : {Isa::kReference, Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
     const CpuOps& ops = cpu_ops(isa);
     EXPECT_TRUE(ops.embed && ops.rms_norm && ops.quantize && ops.linear && ops.add_rms_norm &&
-                ops.rope_store && ops.attention && ops.silu_mul && ops.gather_rows &&
-                ops.concat_columns && ops.resolve_tokens && ops.copy_blocks && ops.finite_rows &&
-                ops.sample)
+                ops.rope_store && ops.attention && ops.silu_mul && ops.head_norm &&
+                ops.gather_rows && ops.concat_columns && ops.resolve_tokens && ops.copy_blocks &&
+                ops.finite_rows && ops.sample)
         << to_string(isa);
   }
 }
