@@ -72,7 +72,7 @@ std::vector<RandomModelSpec> models_of(Sizes sizes) {
   RandomModelSpec wide = tiny;  // leaves of 16 lanes
   wide.name = "2080 wide";
   wide.shape.hidden_dim = 2080;
-  wide.rope_style = RopeStyle::kHalves;
+  wide.architecture = "qwen2";
   const RandomModelSpec small{.name = "135M Q8_0",
                               .shape = {.hidden_dim = 576,
                                         .n_heads = 8,

@@ -34,7 +34,7 @@ void print_config(const ModelConfig& model) {
   const ModelShape& shape = model.shape;
   std::printf("name            %s\narchitecture    %s\n", model.name.c_str(),
               model.architecture.c_str());
-  std::printf("layers          %d\nhidden_dim      %ld\n", model.n_layers,
+  std::printf("layers          %d\nhidden_dim      %ld\n", model.n_layers(),
               static_cast<long>(shape.hidden_dim));
   std::printf("heads           %d, of %d KV heads, head_dim %d\n", shape.n_heads, shape.n_kv_heads,
               shape.head_dim);
@@ -99,7 +99,7 @@ nlohmann::json to_json(const ModelFile& file, DType kv_dtype) {
   }
   return {{"name", model.name},
           {"architecture", model.architecture},
-          {"layers", model.n_layers},
+          {"layers", model.n_layers()},
           {"hidden_dim", shape.hidden_dim},
           {"heads", shape.n_heads},
           {"kv_heads", shape.n_kv_heads},

@@ -22,11 +22,19 @@ struct SamplingDefaults {
   std::vector<std::string> unsupported;  // keys that ask for a sampler that Lockstep does not have
 };
 
+// What may differ from one layer of a model to the next.
+struct LayerConfig {
+  int64_t window = 0;   // a token attends to the last `window` keys; 0 = to all of them
+  bool rotates = true;  // RoPE; false in the layers without positions (NoPE) of SmolLM3
+
+  bool operator==(const LayerConfig&) const = default;
+};
+
 struct ModelConfig {
-  std::string architecture;  // GGUF general.architecture: "llama", "qwen2"
+  std::string architecture;  // GGUF general.architecture: "llama", "qwen3"
   std::string name;          // GGUF general.name
   ModelShape shape;          // hidden_dim, heads, head_dim, ffn_dim, vocab_size
-  int n_layers = 0;
+  std::vector<LayerConfig> layers;
   int64_t context_length = 0;
   float rms_eps = 1e-5f;
   double rope_theta = 10000.0;
@@ -35,6 +43,9 @@ struct ModelConfig {
   std::vector<float> rope_freq_divisors;  // [n_rot / 2] (rope_freqs.weight), empty = none
   bool tied_embeddings = false;           // no output.weight: the head is token_embd
   bool qkv_bias = false;
+  bool qk_norm = false;  // each head of q and k is normalised before RoPE
+
+  int n_layers() const { return static_cast<int>(layers.size()); }
 };
 
 }  // namespace lockstep

@@ -57,7 +57,6 @@ inline NamedSpec biased() {
                 .ffn_dim = 512,
                 .vocab_size = 300};
   spec.architecture = "qwen2";
-  spec.rope_style = RopeStyle::kHalves;
   spec.qkv_bias = true;
   spec.matrices = WeightType::kBF16;
   spec.types = {{"attn_k", WeightType::kF32},
@@ -66,7 +65,49 @@ inline NamedSpec biased() {
   return {"biased", spec};
 }
 
-inline std::vector<NamedSpec> all_specs() { return {nine_heads(), eight_leaves(), biased()}; }
+// Like Qwen3: the heads of q and k are normalised, and head_dim is not hidden_dim / n_heads.
+inline NamedSpec normed_heads() {
+  FakeModelSpec spec;
+  spec.shape = {.hidden_dim = 128,
+                .n_heads = 6,
+                .n_kv_heads = 3,
+                .head_dim = 48,
+                .ffn_dim = 224,
+                .vocab_size = 260};
+  spec.architecture = "qwen3";
+  spec.matrices = WeightType::kQ8_0;
+  return {"normed_heads", spec};
+}
+
+// Like Phi-3: fused tensors, one KV head a query head, and a window that many prompts exceed.
+inline NamedSpec fused_windowed() {
+  FakeModelSpec spec;
+  spec.shape = {.hidden_dim = 128,
+                .n_heads = 4,
+                .n_kv_heads = 4,
+                .head_dim = 32,
+                .ffn_dim = 192,
+                .vocab_size = 250};
+  spec.architecture = "phi3";
+  spec.window = 21;
+  spec.tied_embeddings = false;
+  spec.matrices = WeightType::kQ4_0;
+  return {"fused_windowed", spec};
+}
+
+// Like SmolLM3: the fourth layer does not rotate.
+inline NamedSpec unrotated_layer() {
+  FakeModelSpec spec;
+  spec.n_layers = 5;
+  spec.architecture = "smollm3";
+  spec.matrices = WeightType::kQ8_0;
+  return {"unrotated_layer", spec};
+}
+
+inline std::vector<NamedSpec> all_specs() {
+  return {nine_heads(),   eight_leaves(),   biased(),
+          normed_heads(), fused_windowed(), unrotated_layer()};
+}
 
 inline Generation run(const NamedSpec& model, const RunnerOptions& options, const Ids& prompt,
                       int n_new) {

@@ -54,6 +54,9 @@ class Spec:
     tied: bool = True
     bias: bool = False
     rope_scaling: dict | None = None  # of Llama 3.1, written as rope_freqs.weight
+    qk_norm: bool = False
+    window: int = 0
+    fused: bool = False  # q, k and v in one tensor, gate and up in another
     types: tuple = ("F32",)
 
 
@@ -67,6 +70,12 @@ SPECS = [
     Spec("tiny-qw2-untied", 2, 64, 4, 2, 16, 128, arch="qwen2", eps=1e-6, bias=True, tied=False),
     Spec("tiny-hd", 2, 64, 4, 2, 32, 128, tied=False),  # heads wider than hidden_dim / n_heads
     Spec("tiny-rot", 2, 64, 4, 2, 16, 128, arch="qwen2", bias=True, n_rot=8, tied=False),
+    Spec("tiny-qw3", 2, 64, 4, 2, 32, 128, arch="qwen3", eps=1e-6, qk_norm=True,
+         types=("F32", "Q8_0")),
+    Spec("tiny-smollm3", 5, 64, 4, 2, 16, 128, arch="smollm3", types=("F32", "Q8_0")),
+    Spec("tiny-phi3", 2, 64, 4, 4, 16, 128, arch="phi3", tied=False, fused=True, n_rot=12,
+         window=20, types=("F32", "Q8_0")),
+    Spec("tiny-mistral", 2, 64, 4, 2, 16, 128, window=20, tied=False),
     # 8 FFN leaves of 64 blocks each: the 16-lane order of sums.
     Spec("tiny-long", 1, 32, 2, 1, 16, 16384, types=("F32", "Q8_0", "Q4_1")),
 ]
@@ -91,21 +100,28 @@ def make_weights(spec: Spec) -> dict[str, np.ndarray]:
     def matrix(rows: int, columns: int) -> np.ndarray:
         return rng.normal(0, columns ** -0.5, (rows, columns)).astype(np.float32)
 
-    def norm() -> np.ndarray:
-        return (1 + 0.1 * rng.normal(size=d)).astype(np.float32)
+    def norm(size: int = d) -> np.ndarray:
+        return (1 + 0.1 * rng.normal(size=size)).astype(np.float32)
 
     weights = {"token_embd.weight": matrix(spec.vocab_size, d)}
     for layer in range(spec.n_layers):
         blk = f"blk.{layer}."
         weights[blk + "attn_norm.weight"] = norm()
-        for name, rows in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
+        fused = {"qkv": q_dim + 2 * kv_dim}
+        for name, rows in (fused if spec.fused else {"q": q_dim, "k": kv_dim, "v": kv_dim}).items():
             weights[f"{blk}attn_{name}.weight"] = matrix(rows, d)
             if spec.bias:
                 weights[f"{blk}attn_{name}.bias"] = rng.normal(0, 0.5, rows).astype(np.float32)
+        if spec.qk_norm:
+            weights[blk + "attn_q_norm.weight"] = norm(spec.head_dim)
+            weights[blk + "attn_k_norm.weight"] = norm(spec.head_dim)
         weights[blk + "attn_output.weight"] = matrix(d, q_dim)
         weights[blk + "ffn_norm.weight"] = norm()
-        weights[blk + "ffn_gate.weight"] = matrix(spec.ffn_dim, d)
-        weights[blk + "ffn_up.weight"] = matrix(spec.ffn_dim, d)
+        if spec.fused:
+            weights[blk + "ffn_up.weight"] = matrix(2 * spec.ffn_dim, d)
+        else:
+            weights[blk + "ffn_gate.weight"] = matrix(spec.ffn_dim, d)
+            weights[blk + "ffn_up.weight"] = matrix(spec.ffn_dim, d)
         weights[blk + "ffn_down.weight"] = matrix(d, spec.ffn_dim)
     weights["output_norm.weight"] = norm()
     if not spec.tied:
@@ -132,6 +148,8 @@ def write_gguf(path: pathlib.Path, spec: Spec, weights: dict[str, np.ndarray], t
     if spec.head_dim * spec.n_heads != spec.hidden_dim:
         writer.add_key_length(spec.head_dim)
         writer.add_value_length(spec.head_dim)
+    if spec.window:
+        writer.add_sliding_window(spec.window)
     add_tokenizer(writer, spec.vocab_size)
     for name, values in weights.items():
         if values.ndim == 1 or type_name == "F32":

@@ -4,9 +4,9 @@
     oracle.py MODEL.gguf TOKEN_ID…            logits of the last position: top 5 and log-probabilities
     oracle.py MODEL.gguf --golden FILE.json   compares a golden of llama.cpp (tests/golden) with it
 
-Covers what the engine loads: architectures llama and qwen2, quantised tensors dequantised. It shares
-no code with the engine and no idea either: whole sequences, whole matrices, libm. Needs numpy and
-gguf (PyPI).
+Covers what the engine loads: architectures llama, qwen2, qwen3, smollm3 and phi3, quantised tensors
+dequantised. It shares no code with the engine and no idea either: whole sequences, whole matrices,
+libm. Needs numpy and gguf (PyPI).
 """
 import json
 import sys
@@ -30,6 +30,7 @@ class Oracle:
         self.n_heads = self.key("attention.head_count")
         self.n_kv_heads = self.key("attention.head_count_kv", self.n_heads)
         self.head_dim = self.key("attention.key_length", self.key("embedding_length") // self.n_heads)
+        self.window = self.key("attention.sliding_window", 0)
         self.eps = float(self.key("attention.layer_norm_rms_epsilon"))
         self.inv_freq = self._inverse_frequencies()
 
@@ -51,10 +52,12 @@ class Oracle:
         return inv_freq
 
     def rope(self, x: np.ndarray) -> np.ndarray:
-        """[n_tokens, heads, head_dim]. llama rotates neighbours (2i, 2i+1), qwen2 (i, i + n_rot/2)."""
+        """[n_tokens, heads, head_dim]. llama and smollm3 rotate neighbours (2i, 2i+1), the
+        others (i, i + n_rot/2)."""
         half = len(self.inv_freq)
-        first = np.arange(half) * 2 if self.arch == "llama" else np.arange(half)
-        second = first + 1 if self.arch == "llama" else first + half
+        neighbours = self.arch in ("llama", "smollm3")
+        first = np.arange(half) * 2 if neighbours else np.arange(half)
+        second = first + 1 if neighbours else first + half
         angle = np.arange(len(x))[:, None, None] * self.inv_freq
         cos, sin = np.cos(angle), np.sin(angle)
         a, b = x[..., first], x[..., second]
@@ -71,27 +74,47 @@ class Oracle:
         y = x @ self.weights[name + ".weight"].T
         return y + self.weights.get(name + ".bias", 0.0)
 
-    def attention(self, x: np.ndarray, blk: str) -> np.ndarray:
+    def query_key_value(self, x: np.ndarray, blk: str) -> list[np.ndarray]:
+        """Each [len(x), heads, head_dim], normalised where the model has norms, before RoPE."""
+        heads = [self.n_heads, self.n_kv_heads, self.n_kv_heads]
+        if blk + "attn_qkv.weight" in self.weights:
+            ends = np.cumsum(heads)[:2] * self.head_dim
+            parts = np.split(self.linear(x, blk + "attn_qkv"), ends, axis=1)
+        else:
+            parts = [self.linear(x, blk + name) for name in ("attn_q", "attn_k", "attn_v")]
+        parts = [p.reshape(len(x), n, self.head_dim) for p, n in zip(parts, heads, strict=True)]
+        for i, name in enumerate(("attn_q_norm.weight", "attn_k_norm.weight")):
+            if blk + name in self.weights:
+                parts[i] = self.norm(parts[i], blk + name)
+        return parts
+
+    def attention(self, x: np.ndarray, layer: int) -> np.ndarray:
         n, heads, kv, dim = len(x), self.n_heads, self.n_kv_heads, self.head_dim
-        q = self.rope(self.linear(x, blk + "attn_q").reshape(n, heads, dim))
-        k = self.rope(self.linear(x, blk + "attn_k").reshape(n, kv, dim))
-        v = self.linear(x, blk + "attn_v").reshape(n, kv, dim)
+        blk = f"blk.{layer}."
+        q, k, v = self.query_key_value(x, blk)
+        if self.arch != "smollm3" or layer % 4 != 3:  # SmolLM3: no positions in each fourth layer
+            q, k = self.rope(q), self.rope(k)
         k, v = (np.repeat(t, heads // kv, axis=1) for t in (k, v))
         scores = np.einsum("thd,shd->hts", q, k) / np.sqrt(dim)
-        scores += np.triu(np.full((n, n), -np.inf), 1)
+        age = np.arange(n)[:, None] - np.arange(n)
+        scores[:, (age < 0) | ((age >= self.window) if self.window else False)] = -np.inf
         p = np.exp(scores - scores.max(-1, keepdims=True))
         p /= p.sum(-1, keepdims=True)
         return self.linear(np.einsum("hts,shd->thd", p, v).reshape(n, heads * dim), blk + "attn_output")
 
     def feed_forward(self, x: np.ndarray, blk: str) -> np.ndarray:
-        gate = self.linear(x, blk + "ffn_gate")
-        return self.linear(gate / (1 + np.exp(-gate)) * self.linear(x, blk + "ffn_up"), blk + "ffn_down")
+        up = self.linear(x, blk + "ffn_up")
+        if blk + "ffn_gate.weight" in self.weights:
+            gate = self.linear(x, blk + "ffn_gate")
+        else:
+            gate, up = np.split(up, 2, axis=1)
+        return self.linear(gate / (1 + np.exp(-gate)) * up, blk + "ffn_down")
 
     def logits(self, ids: list[int]) -> np.ndarray:
         x = self.weights["token_embd.weight"][ids]
         for layer in range(self.n_layers):
             blk = f"blk.{layer}."
-            x = x + self.attention(self.norm(x, blk + "attn_norm.weight"), blk)
+            x = x + self.attention(self.norm(x, blk + "attn_norm.weight"), layer)
             x = x + self.feed_forward(self.norm(x, blk + "ffn_norm.weight"), blk)
         x = self.norm(x, "output_norm.weight")
         return x @ self.weights.get("output.weight", self.weights["token_embd.weight"]).T

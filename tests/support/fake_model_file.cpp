@@ -83,17 +83,19 @@ FakeModelFile::FakeModelFile(const FakeModelSpec& spec) : spec_(spec) {
   config_.architecture = spec.architecture;
   config_.name = "fake";
   config_.shape = shape;
-  config_.n_layers = spec.n_layers;
+  const Family& family = family_of(config_);
+  config_.layers = family.layers(spec.n_layers, spec.window);
+  config_.qk_norm = family.qk_norm;
   config_.context_length = 4096;
   config_.n_rot = shape.head_dim;
-  config_.rope_style = spec.rope_style;
+  config_.rope_style = family.rope_style;
   config_.tied_embeddings = spec.tied_embeddings;
   config_.qkv_bias = spec.qkv_bias;
 
   SeededRandom random(spec.seed);
   add_model_tensors(true, random);
   for (int layer = 0; layer < spec.n_layers; ++layer) {
-    for (const TensorSpec& row : family_of(config_).tensors) {
+    for (const TensorSpec& row : family.tensors) {
       if (row.layers == Layers::kEach) add(row, layer, random);
     }
   }

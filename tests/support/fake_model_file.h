@@ -25,8 +25,8 @@ struct FakeModelSpec {
                    .vocab_size = 130};
   int n_layers = 2;
   std::string architecture = "llama";
-  RopeStyle rope_style = RopeStyle::kNeighbours;
-  bool qkv_bias = false;
+  bool qkv_bias = false;  // where the family can have biases
+  int64_t window = 0;     // where the family can have windows
   bool tied_embeddings = true;
   WeightType matrices = WeightType::kF32;
   // Weight types that differ from the others, by the last part of the tensor's name ("attn_v").

@@ -54,17 +54,17 @@ void append_string(Bytes& bytes, std::string_view text) {
   bytes.insert(bytes.end(), begin, begin + text.size());
 }
 
-GgufBuilder GgufBuilder::tiny_llama() {
+GgufBuilder GgufBuilder::tiny_llama(const std::string& architecture) {
   GgufBuilder b;
-  b.set_string("general.architecture", "llama");
+  b.set_string("general.architecture", architecture);
   b.set_string("general.name", "tiny");
-  b.set_u32("llama.block_count", 1);
-  b.set_u32("llama.context_length", 128);
-  b.set_u32("llama.embedding_length", 32);
-  b.set_u32("llama.feed_forward_length", 64);
-  b.set_u32("llama.attention.head_count", 2);
-  b.set_u32("llama.attention.head_count_kv", 1);
-  b.set_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  b.set_u32(architecture + ".block_count", 1);
+  b.set_u32(architecture + ".context_length", 128);
+  b.set_u32(architecture + ".embedding_length", 32);
+  b.set_u32(architecture + ".feed_forward_length", 64);
+  b.set_u32(architecture + ".attention.head_count", 2);
+  b.set_u32(architecture + ".attention.head_count_kv", 1);
+  b.set_f32(architecture + ".attention.layer_norm_rms_epsilon", 1e-5f);
   b.set_string("tokenizer.ggml.model", "gpt2");
   b.set_string("tokenizer.ggml.pre", "gpt-2");
   b.set_strings("tokenizer.ggml.tokens",

@@ -35,7 +35,8 @@ struct GgufTensor {
 class GgufBuilder {
  public:
   // A llama model of one layer: hidden 32, 2 heads that share 1 KV head, FFN 64, 8 tokens; all F32.
-  static GgufBuilder tiny_llama();
+  // `architecture`: another one of the same tensors.
+  static GgufBuilder tiny_llama(const std::string& architecture = "llama");
 
   void set_u32(const std::string& key, uint32_t value);
   void set_u64(const std::string& key, uint64_t value);

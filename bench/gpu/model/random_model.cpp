@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "kernels/layout/fp16.h"
 #include "kernels/layout/quant.h"
+#include "node/model/families/family.h"
 
 namespace lockstep::gpu_check {
 namespace {
@@ -83,39 +84,29 @@ void fill_floats(std::byte* bytes, int64_t n, WeightType type, float mean, float
 }  // namespace
 
 RandomModel::RandomModel(const RandomModelSpec& spec) : spec_(spec) {
-  const ModelShape& shape = spec.shape;
-  config_.architecture = "llama";
+  config_.architecture = spec.architecture;
+  const Family& family = family_of(config_);
   config_.name = spec.name;
-  config_.shape = shape;
-  config_.n_layers = spec.n_layers;
+  config_.shape = spec.shape;
+  config_.layers = family.layers(spec.n_layers, /*window=*/0);
   config_.context_length = 4096;
-  config_.n_rot = shape.head_dim;
-  config_.rope_style = spec.rope_style;
+  config_.n_rot = spec.shape.head_dim;
+  config_.rope_style = family.rope_style;
   config_.tied_embeddings = spec.tied_embeddings;
   config_.qkv_bias = spec.qkv_bias;
-
-  const int64_t q_dim = int64_t{shape.n_heads} * shape.head_dim;
-  const int64_t kv_dim = int64_t{shape.n_kv_heads} * shape.head_dim;
-  add_matrix("token_embd.weight", shape.vocab_size, shape.hidden_dim);
-  for (int layer = 0; layer < spec.n_layers; ++layer) {
-    const std::string prefix = str("blk.", layer, ".");
-    add_vector(prefix + "attn_norm.weight", shape.hidden_dim, 1.0f);
-    add_matrix(prefix + "attn_q.weight", q_dim, shape.hidden_dim);
-    add_matrix(prefix + "attn_k.weight", kv_dim, shape.hidden_dim);
-    add_matrix(prefix + "attn_v.weight", kv_dim, shape.hidden_dim);
-    if (spec.qkv_bias) {
-      add_vector(prefix + "attn_q.bias", q_dim, 0.0f);
-      add_vector(prefix + "attn_k.bias", kv_dim, 0.0f);
-      add_vector(prefix + "attn_v.bias", kv_dim, 0.0f);
-    }
-    add_matrix(prefix + "attn_output.weight", shape.hidden_dim, q_dim);
-    add_vector(prefix + "ffn_norm.weight", shape.hidden_dim, 1.0f);
-    add_matrix(prefix + "ffn_gate.weight", shape.ffn_dim, shape.hidden_dim);
-    add_matrix(prefix + "ffn_up.weight", shape.ffn_dim, shape.hidden_dim);
-    add_matrix(prefix + "ffn_down.weight", shape.hidden_dim, shape.ffn_dim);
+  config_.qk_norm = family.qk_norm;
+  for (const TensorSpec& row : family.tensors) {
+    const int n = row.layers == Layers::kEach ? spec.n_layers : 1;
+    for (int layer = 0; layer < n; ++layer) add(row, layer);
   }
-  add_vector("output_norm.weight", shape.hidden_dim, 1.0f);
-  if (!spec.tied_embeddings) add_matrix("output.weight", shape.vocab_size, shape.hidden_dim);
+}
+
+void RandomModel::add(const TensorSpec& row, int layer) {
+  if (!may_have(config_, row) || row.presence == Presence::kOptional) return;
+  const std::string name = row.name_in_gguf(layer);
+  const int64_t n_cols = size_of(row.n_cols, config_);
+  if (!row.is_vector()) return add_matrix(name, size_of(row.n_rows, config_), n_cols);
+  add_vector(name, n_cols, row.presence == Presence::kWithBias ? 0.0f : 1.0f);
 }
 
 void RandomModel::add_matrix(const std::string& name, int64_t n_rows, int64_t n_cols) {

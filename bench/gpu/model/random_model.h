@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "node/model/families/tensor_spec.h"
 #include "node/model/model_file.h"
 
 namespace lockstep::gpu_check {
@@ -19,7 +20,7 @@ struct RandomModelSpec {
   std::map<std::string, WeightType> types = {};  // other types, by a part of the tensor's name
   bool qkv_bias = false;
   bool tied_embeddings = true;
-  RopeStyle rope_style = RopeStyle::kNeighbours;
+  std::string architecture = "llama";
 };
 
 class RandomModel final : public ModelFile {
@@ -34,6 +35,7 @@ class RandomModel final : public ModelFile {
   void release(const std::byte* /*data*/, int64_t /*bytes*/) const override {}
 
  private:
+  void add(const TensorSpec& row, int layer);
   void add_matrix(const std::string& name, int64_t n_rows, int64_t n_cols);
   void add_vector(const std::string& name, int64_t n, float mean);
   std::byte* add(const std::string& name, WeightType type, int64_t n_rows, int64_t n_cols);

@@ -1,4 +1,4 @@
-// The tensors of a decoder whose layers have grouped-query attention and a gated FFN.
+// The tensors of decoders whose layers have grouped-query attention and a gated FFN.
 #pragma once
 
 #include <array>
@@ -26,10 +26,34 @@ inline constexpr auto kDenseDecoder = [] {
       {kQueryBias, kLayer, "attn_q.bias", kOne, kQueryDim, kQueryRows, kWithBias},
       {kKeyBias, kLayer, "attn_k.bias", kOne, kKvDim, kKeyValueRows, kWithBias},
       {kValueBias, kLayer, "attn_v.bias", kOne, kKvDim, kKeyValueRows, kWithBias},
+      {kQueryNorm, kLayer, "attn_q_norm.weight", kOne, kHeadDim, kWhole, kWithQkNorm},
+      {kKeyNorm, kLayer, "attn_k_norm.weight", kOne, kHeadDim, kWhole, kWithQkNorm},
       {kAttentionOutput, kLayer, "attn_output.weight", kHidden, kQueryDim, kAttentionColumns},
       {kFfnNorm, kLayer, "ffn_norm.weight", kOne, kHidden, kWhole},
       {kGate, kLayer, "ffn_gate.weight", kFfn, kHidden, kFfnRows},
       {kUp, kLayer, "ffn_up.weight", kFfn, kHidden, kFfnRows},
+      {kDown, kLayer, "ffn_down.weight", kHidden, kFfn, kFfnColumns},
+  });
+}();
+
+// The same decoder as Phi-3 stores it: query, key and value in one tensor, and gate and up in
+// another.
+inline constexpr auto kFusedDecoder = [] {
+  using enum TensorRole;
+  using enum Extent;
+  using enum Cut;
+  using enum Presence;
+  constexpr Layers kModel = Layers::kNone, kLayer = Layers::kEach;
+  return std::to_array<TensorSpec>({
+      {kEmbedding, kModel, "token_embd.weight", kVocab, kHidden, kVocabRows},
+      {kOutputNorm, kModel, "output_norm.weight", kOne, kHidden, kWhole},
+      {kHead, kModel, "output.weight", kVocab, kHidden, kVocabRows, kUntied},
+
+      {kAttentionNorm, kLayer, "attn_norm.weight", kOne, kHidden, kWhole},
+      {kQueryKeyValue, kLayer, "attn_qkv.weight", kQkvDim, kHidden, kQkvRows},
+      {kAttentionOutput, kLayer, "attn_output.weight", kHidden, kQueryDim, kAttentionColumns},
+      {kFfnNorm, kLayer, "ffn_norm.weight", kOne, kHidden, kWhole},
+      {kGateUp, kLayer, "ffn_up.weight", kTwiceFfn, kHidden, kGateUpRows},
       {kDown, kLayer, "ffn_down.weight", kHidden, kFfn, kFfnColumns},
   });
 }();

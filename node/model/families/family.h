@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "node/model/families/tensor_spec.h"
 
@@ -13,9 +14,15 @@ struct Family {
   std::string_view architecture;  // GGUF general.architecture
   RopeStyle rope_style;
   std::span<const TensorSpec> tensors;
+  bool qk_norm = false;
+  bool has_window = false;  // attention.sliding_window is the window of every layer
+  int unrotated_every = 0;  // every n-th layer, the first being number 1, has no RoPE; 0 = none
 
+  const TensorSpec* find(TensorRole role) const;  // null: the table has no such row
   // The row of this role, which the table must have.
   const TensorSpec& spec(TensorRole role) const;
+  // window: of the file; 0 if its layers have none.
+  std::vector<LayerConfig> layers(int n_layers, int64_t window) const;
 };
 
 std::span<const Family> families();

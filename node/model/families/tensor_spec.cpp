@@ -22,8 +22,14 @@ int64_t size_of(Extent extent, const ModelConfig& model) {
       return int64_t{shape.n_heads} * shape.head_dim;
     case Extent::kKvDim:
       return int64_t{shape.n_kv_heads} * shape.head_dim;
+    case Extent::kQkvDim:
+      return (int64_t{shape.n_heads} + 2 * int64_t{shape.n_kv_heads}) * shape.head_dim;
+    case Extent::kHeadDim:
+      return shape.head_dim;
     case Extent::kFfn:
       return shape.ffn_dim;
+    case Extent::kTwiceFfn:
+      return 2 * shape.ffn_dim;
     case Extent::kRotatedPairs:
       return model.n_rot / 2;
   }
@@ -37,6 +43,8 @@ bool may_have(const ModelConfig& model, const TensorSpec& spec) {
       return !model.tied_embeddings;
     case Presence::kWithBias:
       return model.qkv_bias;
+    case Presence::kWithQkNorm:
+      return model.qk_norm;
     case Presence::kAlways:
     case Presence::kOptional:
       return true;

@@ -24,15 +24,30 @@ enum class TensorRole : uint8_t {
   kQueryBias,
   kKeyBias,
   kValueBias,
+  kQueryKeyValue,  // the rows of kQuery, kKey and kValue in one tensor
+  kQueryNorm,      // of each head
+  kKeyNorm,        // likewise
   kAttentionOutput,
   kFfnNorm,
   kGate,
   kUp,
+  kGateUp,  // the rows of kGate and kUp in one tensor
   kDown,
 };
 
 // A dimension of a tensor as the model's shape gives it.
-enum class Extent : uint8_t { kOne, kVocab, kHidden, kQueryDim, kKvDim, kFfn, kRotatedPairs };
+enum class Extent : uint8_t {
+  kOne,
+  kVocab,
+  kHidden,
+  kQueryDim,
+  kKvDim,
+  kQkvDim,  // kQueryDim + 2 * kKvDim
+  kHeadDim,
+  kFfn,
+  kTwiceFfn,
+  kRotatedPairs,
+};
 
 // How ranks share a tensor. Rows are those of a matrix, or the values of a vector.
 enum class Cut : uint8_t {
@@ -40,16 +55,19 @@ enum class Cut : uint8_t {
   kVocabRows,         // in panels
   kQueryRows,         // in attention leaves
   kKeyValueRows,      // in KV heads
+  kQkvRows,           // queries, keys and values each as above
   kFfnRows,           // in FFN leaves
+  kGateUpRows,        // gate and up each in FFN leaves
   kAttentionColumns,  // in attention leaves
   kFfnColumns,        // in FFN leaves
 };
 
 enum class Presence : uint8_t {
   kAlways,
-  kUntied,    // unless ModelConfig::tied_embeddings
-  kWithBias,  // if ModelConfig::qkv_bias
-  kOptional,  // the file may have it
+  kUntied,      // unless ModelConfig::tied_embeddings
+  kWithBias,    // if ModelConfig::qkv_bias
+  kWithQkNorm,  // if ModelConfig::qk_norm
+  kOptional,    // the file may have it
 };
 
 enum class Layers : uint8_t { kNone, kEach };

@@ -22,7 +22,7 @@ constexpr int kEagerLooks = 1000;  // some hundred microseconds, before a wait s
 BlockStoreShape kv_shape(const ModelConfig& model, const RankShard& shard,
                          const RankGroupConfig& config) {
   return {.dtype = config.kv_dtype,
-          .n_layers = model.n_layers,
+          .n_layers = model.n_layers(),
           .n_blocks = config.n_kv_blocks,
           .block_size = config.limits.block_size,
           .n_kv_heads = shard.n_kv_heads,
@@ -52,7 +52,7 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
               ledger),
           *device_,
           {.limits = config.limits,
-           .n_layers = file.config().n_layers,
+           .n_layers = file.config().n_layers(),
            .is_last_rank = rank == config.n_ranks - 1,
            .timeout = config.watch_tick * config.collective_ticks})),
       rope_(rope, *device_, ledger),
@@ -64,7 +64,7 @@ Rank::Rank(const ModelFile& file, const ShardPlan& plan, int rank, const RankGro
                    rope_.cos_sin(), *stream_),
       on_logits_(logits_hook()) {
   for (std::unique_ptr<StepSlot>& slot : slots_) {
-    slot = std::make_unique<StepSlot>(config.limits, file.config().n_layers, *device_, *stream_,
+    slot = std::make_unique<StepSlot>(config.limits, file.config().n_layers(), *device_, *stream_,
                                       ledger);
   }
   if (config.limits.n_host_kv_blocks > 0) {

@@ -386,7 +386,7 @@ int64_t kv_block_bytes_per_rank(const ModelConfig& model, const RankGroupConfig&
   int n_kv_heads = 0;
   for (const RankShard& rank : plan.ranks) n_kv_heads = std::max(n_kv_heads, rank.n_kv_heads);
   return kv_bytes_per_block({.dtype = config.kv_dtype,
-                             .n_layers = model.n_layers,
+                             .n_layers = model.n_layers(),
                              .n_blocks = 1,
                              .block_size = config.limits.block_size,
                              .n_kv_heads = n_kv_heads,

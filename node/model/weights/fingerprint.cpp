@@ -50,9 +50,15 @@ namespace {
 // Hashes what the forward pass reads from the model beside the weights. Every member is named, so
 // that a new one does not compile until somebody decides. Not hashed: the name and the context
 // length, which change no token, and what the names and shapes of the weights tell.
+void add_layer(const LayerConfig& layer, Hasher& hasher) {
+  const auto& [window, rotates] = layer;
+  hasher.update_u64(static_cast<uint64_t>(window));
+  hasher.update_u64(rotates ? 1 : 0);
+}
+
 void add_forward(const ModelConfig& model, Hasher& hasher) {
-  const auto& [architecture, name, shape, n_layers, context_length, rms_eps, rope_theta, n_rot,
-               rope_style, rope_freq_divisors, tied_embeddings, qkv_bias] = model;
+  const auto& [architecture, name, shape, layers, context_length, rms_eps, rope_theta, n_rot,
+               rope_style, rope_freq_divisors, tied_embeddings, qkv_bias, qk_norm] = model;
   hasher.update(architecture);
   hasher.update_u64(static_cast<uint64_t>(shape.n_heads));
   hasher.update_u64(static_cast<uint64_t>(shape.n_kv_heads));
@@ -62,6 +68,7 @@ void add_forward(const ModelConfig& model, Hasher& hasher) {
   hasher.update_u64(rope_style == RopeStyle::kNeighbours ? 1 : 0);
   hasher.update_u64(rope_freq_divisors.size());
   for (float divisor : rope_freq_divisors) hasher.update_u64(std::bit_cast<uint32_t>(divisor));
+  for (const LayerConfig& layer : layers) add_layer(layer, hasher);
 }
 
 // Hashes what determines the ids of a text, the text of ids, and where an answer ends.

@@ -37,7 +37,8 @@ class Assembler {
   void assemble(RankWeights& out) {
     Matrix table = rows({{slice(TensorRole::kEmbedding), {}}});
     out.embedding = table.parts.front().weights;
-    for (int layer = 0; layer < model_.n_layers; ++layer) out.layers.push_back(this->layer(layer));
+    for (int layer = 0; layer < model_.n_layers(); ++layer)
+      out.layers.push_back(this->layer(layer));
     out.output_norm = norm(TensorRole::kOutputNorm);
     if (model_.tied_embeddings) {
       out.head = std::move(table);
@@ -55,12 +56,24 @@ class Assembler {
     using enum TensorRole;
     LayerWeights w;
     w.attention_norm = norm(kAttentionNorm, idx);
-    w.qkv = rows({{slice(kQuery, idx), slice(kQueryBias, idx)},
-                  {slice(kKey, idx), slice(kKeyBias, idx)},
-                  {slice(kValue, idx), slice(kValueBias, idx)}});
+    if (family_.find(kQueryKeyValue) != nullptr) {
+      w.qkv = rows(fused_heads(tensor(family_.spec(kQueryKeyValue), idx)));
+    } else {
+      w.qkv = rows({{slice(kQuery, idx), slice(kQueryBias, idx)},
+                    {slice(kKey, idx), slice(kKeyBias, idx)},
+                    {slice(kValue, idx), slice(kValueBias, idx)}});
+    }
+    if (model_.qk_norm) {
+      w.query_norm = norm(kQueryNorm, idx);
+      w.key_norm = norm(kKeyNorm, idx);
+    }
     w.o = columns(kAttentionOutput, idx, shard_.attention);
     w.ffn_norm = norm(kFfnNorm, idx);
-    w.gate_up = rows({{slice(kGate, idx), {}}, {slice(kUp, idx), {}}});
+    if (family_.find(kGateUp) != nullptr) {
+      w.gate_up = rows(fused_ffn(tensor(family_.spec(kGateUp), idx)));
+    } else {
+      w.gate_up = rows({{slice(kGate, idx), {}}, {slice(kUp, idx), {}}});
+    }
     w.down = columns(kDown, idx, shard_.ffn);
     return w;
   }
@@ -86,7 +99,9 @@ class Assembler {
       case Cut::kKeyValueRows:
         return {from, shard_.first_kv_head * d, shard_.n_kv_heads * d, d};
       case Cut::kFfnRows:
-        return {from, shard_.first_ffn, shard_.n_ffn, shape_.ffn_dim / shard_.ffn.n_total};
+        return {from, shard_.first_ffn, shard_.n_ffn, rows_of_ffn_leaf()};
+      case Cut::kQkvRows:     // fused_heads()
+      case Cut::kGateUpRows:  // fused_ffn()
       case Cut::kWhole:
       case Cut::kAttentionColumns:
       case Cut::kFfnColumns:
@@ -95,6 +110,27 @@ class Assembler {
     const int64_t n = size_of(spec.is_vector() ? spec.n_cols : spec.n_rows, model_);
     return {from, 0, n, n};
   }
+
+  // The heads that this rank has of a tensor with the rows of all queries, keys and values.
+  std::vector<RowsOf> fused_heads(const Tensor& from) const {
+    const auto heads = [&](int64_t first, int64_t n) {
+      const int64_t d = shape_.head_dim;
+      return RowsOf{{&from, first * d, n * d, d}, {}};
+    };
+    const int64_t first_key = shape_.n_heads, first_value = first_key + shape_.n_kv_heads;
+    return {heads(shard_.first_head, shard_.n_heads),
+            heads(first_key + shard_.first_kv_head, shard_.n_kv_heads),
+            heads(first_value + shard_.first_kv_head, shard_.n_kv_heads)};
+  }
+
+  // The same of a tensor with the rows of gate and up.
+  std::vector<RowsOf> fused_ffn(const Tensor& from) const {
+    const int64_t first_up = shape_.ffn_dim;
+    return {{{&from, shard_.first_ffn, shard_.n_ffn, rows_of_ffn_leaf()}, {}},
+            {{&from, first_up + shard_.first_ffn, shard_.n_ffn, rows_of_ffn_leaf()}, {}}};
+  }
+
+  int64_t rows_of_ffn_leaf() const { return shape_.ffn_dim / shard_.ffn.n_total; }
 
   // Consecutive tensors of one type become one part. If the first tensor has a bias, all have one.
   Matrix rows(const std::vector<RowsOf>& tensors) {

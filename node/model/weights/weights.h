@@ -32,6 +32,8 @@ struct Matrix {
 struct LayerWeights {
   View attention_norm;  // [hidden_dim]
   Matrix qkv;           // rows of q | k | v of this rank's heads
+  View query_norm;      // [head_dim], of each head; absent without ModelConfig::qk_norm
+  View key_norm;        // likewise
   Matrix o;             // this rank's columns
   View ffn_norm;        // [hidden_dim]
   Matrix gate_up;       // rows of gate | up of this rank's FFN columns

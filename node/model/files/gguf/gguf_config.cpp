@@ -84,16 +84,23 @@ class ConfigReader {
       fail(metadata_.describe(key("attention.causal")),
            " is false: only causal models are supported");
     }
-    const auto window = metadata_.find_integer(key("attention.sliding_window")).value_or(0);
-    const auto context = metadata_.find_integer(key("context_length")).value_or(0);
-    if (window != 0 && window < context) {
-      fail(metadata_.describe(key("attention.sliding_window")), " is ", window,
-           ", below the context length ", context, ": sliding windows are not supported");
+  }
+
+  // 0 if no token of the context is outside the window.
+  int64_t read_window() const {
+    const std::string window_key = key("attention.sliding_window");
+    const auto window = metadata_.find_integer(window_key).value_or(0);
+    if (window == 0 || window >= static_cast<uint64_t>(config_.context_length)) return 0;
+    if (!family_.has_window) {
+      fail(metadata_.describe(window_key), " is ", window, ", below the context length ",
+           config_.context_length, ": sliding windows of ", config_.architecture,
+           " models are not supported");
     }
+    return static_cast<int64_t>(window);
   }
 
   void read_sizes() {
-    config_.n_layers = static_cast<int>(metadata_.integer(key("block_count"), 1, kMaxLayers));
+    const auto n_layers = static_cast<int>(metadata_.integer(key("block_count"), 1, kMaxLayers));
     config_.context_length = metadata_.integer(key("context_length"), 1, kMaxContext);
     config_.shape.hidden_dim = metadata_.integer(key("embedding_length"), 1, kMaxDim);
     config_.shape.ffn_dim = metadata_.integer(key("feed_forward_length"), 1, kMaxDim);
@@ -103,6 +110,7 @@ class ConfigReader {
       fail(metadata_.describe(eps_key), " is ", eps, ", must be between 0 and 1");
     }
     config_.rms_eps = static_cast<float>(eps);
+    config_.layers = family_.layers(n_layers, read_window());
   }
 
   void read_heads() {
@@ -168,7 +176,8 @@ class ConfigReader {
       fail(metadata_.describe(type_key), " is ", quoted(type),
            ": this kind of RoPE scaling is not supported");
     }
-    if (const Tensor* divisors = find(TensorRole::kRopeDivisors)) read_divisors(*divisors);
+    const Tensor* divisors = find(TensorRole::kRopeDivisors);
+    if (divisors != nullptr) read_divisors(*divisors);
     const std::string factor_key = key("rope.scaling.factor");
     const double factor = metadata_.find_number(factor_key).value_or(1.0);
     if (!(factor > 0 && std::isfinite(factor))) {
@@ -212,9 +221,11 @@ class ConfigReader {
 
   std::string key(std::string_view name) const { return prefix_ + std::string(name); }
 
-  // The model's tensor, or the first layer's.
+  // The model's tensor, or the first layer's. Null if the file or the family has none.
   const Tensor* find(TensorRole role) const {
-    const std::string name = family_.spec(role).name_in_gguf();
+    const TensorSpec* spec = family_.find(role);
+    if (spec == nullptr) return nullptr;
+    const std::string name = spec->name_in_gguf();
     const auto found = std::find_if(tensors_.begin(), tensors_.end(),
                                     [&name](const Tensor& t) { return t.name == name; });
     return found == tensors_.end() ? nullptr : &*found;
@@ -247,6 +258,7 @@ ModelConfig read_config(const Directory& directory) {
   config.architecture = family.architecture;
   config.name = metadata.find_string("general.name").value_or("");
   config.rope_style = family.rope_style;
+  config.qk_norm = family.qk_norm;
   ConfigReader(directory, family, config).read();
   return config;
 }

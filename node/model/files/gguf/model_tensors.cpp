@@ -17,7 +17,7 @@ class TensorCheck {
     for (const TensorSpec& spec : family_.tensors) {
       if (spec.layers == Layers::kNone) check(spec, spec.name_in_gguf());
     }
-    for (int layer = 0; layer < config_.n_layers; ++layer) {
+    for (int layer = 0; layer < config_.n_layers(); ++layer) {
       for (const TensorSpec& spec : family_.tensors) {
         if (spec.layers == Layers::kEach) check(spec, spec.name_in_gguf(layer));
       }
@@ -42,7 +42,7 @@ class TensorCheck {
     for (const Tensor& tensor : file_.tensors()) {
       if (used_.count(tensor.name) > 0) continue;
       gguf::fail("tensor ", gguf::quoted(tensor.name), " at offset ", tensor.file_offset,
-                 " is not part of a ", config_.architecture, " model of ", config_.n_layers,
+                 " is not part of a ", config_.architecture, " model of ", config_.n_layers(),
                  " layers");
     }
   }

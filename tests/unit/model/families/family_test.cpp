@@ -35,6 +35,14 @@ TEST(Families, EachRoleAndEachNameHasOneRow) {
   }
 }
 
+TEST(Families, ALayerHasTheWindowAndTheRotationOfItsFamily) {
+  const LayerConfig plain, windowed{.window = 9};
+  EXPECT_EQ(find_family("llama")->layers(2, 9), (std::vector<LayerConfig>{windowed, windowed}));
+  EXPECT_EQ(find_family("qwen2")->layers(1, 9), std::vector<LayerConfig>{plain});
+  const std::vector<LayerConfig> layers = find_family("smollm3")->layers(8, 0);
+  for (size_t i = 0; i < layers.size(); ++i) EXPECT_EQ(layers[i].rotates, i != 3 && i != 7) << i;
+}
+
 // A row that nobody reads would be a tensor without influence on the tokens.
 TEST(Families, TheLoaderReadsEveryTensorOfAFile) {
   for (const Family& family : families()) {

@@ -29,12 +29,21 @@ TokenizerData tokenizer_of(const GgufBuilder& builder) {
   return GgufModel(bytes).tokenizer();
 }
 
+std::string refusal(const GgufBuilder& builder) {
+  try {
+    config_of(builder);
+    return "taken";
+  } catch (const LoadError& error) {
+    return error.what();
+  }
+}
+
 TEST(Gguf, ReadsTheShapeOfALlamaModel) {
   const auto file = open_tiny("tiny-9-f32");
   const ModelConfig& config = file->config();
   EXPECT_EQ(config.architecture, "llama");
   EXPECT_EQ(config.name, "tiny-9 F32");
-  EXPECT_EQ(config.n_layers, 2);
+  EXPECT_EQ(config.n_layers(), 2);
   EXPECT_EQ(config.context_length, 1024);
   EXPECT_EQ(config.shape.hidden_dim, 288);
   EXPECT_EQ(config.shape.n_heads, 9);
@@ -73,6 +82,31 @@ TEST(Gguf, Qwen2RotatesHalvesAndHasBiases) {
     EXPECT_FLOAT_EQ(file->config().rms_eps, 1e-6f);
     EXPECT_EQ(file->require("blk.0.attn_q.bias", 1, 64).type, WeightType::kF32);
   }
+}
+
+TEST(Gguf, Qwen3NormalisesTheHeadsOfQueriesAndKeys) {
+  const auto file = open_tiny("tiny-qw3-f32");
+  EXPECT_EQ(file->config().rope_style, RopeStyle::kHalves);
+  EXPECT_TRUE(file->config().qk_norm);
+  EXPECT_EQ(file->config().shape.head_dim, 32);
+  EXPECT_EQ(file->require("blk.1.attn_k_norm.weight", 1, 32).type, WeightType::kF32);
+}
+
+TEST(Gguf, SmolLm3RotatesAllButEachFourthLayer) {
+  const auto file = open_tiny("tiny-smollm3-f32");
+  EXPECT_EQ(file->config().rope_style, RopeStyle::kNeighbours);
+  std::vector<bool> rotates;
+  for (const LayerConfig& layer : file->config().layers) rotates.push_back(layer.rotates);
+  EXPECT_EQ(rotates, (std::vector<bool>{true, true, true, false, true}));
+}
+
+TEST(Gguf, Phi3HasFusedTensorsAWindowAndPartlyRotatedHeads) {
+  const auto file = open_tiny("tiny-phi3-f32");
+  EXPECT_EQ(file->config().rope_style, RopeStyle::kHalves);
+  EXPECT_EQ(file->config().n_rot, 12);
+  EXPECT_EQ(file->config().layers, (std::vector<LayerConfig>{{.window = 20}, {.window = 20}}));
+  EXPECT_EQ(file->require("blk.0.attn_qkv.weight", 192, 64).n_rows, 3 * 64);
+  EXPECT_EQ(file->require("blk.0.ffn_up.weight", 256, 64).n_rows, 2 * 128);
 }
 
 TEST(Gguf, RopeFrequencyDivisorsOfLlama31AreRead) {
@@ -178,7 +212,7 @@ TEST(Gguf, AModelBuiltHereIsValid) {
 TEST(Gguf, Version2IsTheSameFormat) {
   GgufBuilder builder = GgufBuilder::tiny_llama();
   builder.version = 2;
-  EXPECT_EQ(config_of(builder).n_layers, 1);
+  EXPECT_EQ(config_of(builder).n_layers(), 1);
 }
 
 TEST(Gguf, AbsentKeysMeanTheirDefaults) {
@@ -216,10 +250,26 @@ TEST(Gguf, LinearRopeScalingDividesEveryFrequency) {
   EXPECT_TRUE(config_of(builder).rope_freq_divisors.empty());
 }
 
+TEST(Gguf, AWindowIsThatOfEveryLayer) {
+  GgufBuilder builder = GgufBuilder::tiny_llama();
+  builder.set_u32("llama.attention.sliding_window", 64);
+  EXPECT_EQ(config_of(builder).layers, std::vector<LayerConfig>{{.window = 64}});
+}
+
+TEST(Gguf, AWindowIsRefusedWhereItIsNotThatOfEveryLayer) {
+  GgufBuilder builder = GgufBuilder::tiny_llama("qwen2");
+  builder.set_u32("qwen2.attention.sliding_window", 64);
+  const std::string message = refusal(builder);
+  for (const char* part : {"'qwen2.attention.sliding_window'", "64", "128", "qwen2 models"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  }
+}
+
 TEST(Gguf, AWindowThatNeverBitesIsNoWindow) {
   GgufBuilder builder = GgufBuilder::tiny_llama();
   builder.set_u32("llama.attention.sliding_window", 128);
   EXPECT_EQ(config_of(builder).context_length, 128);
+  EXPECT_EQ(config_of(builder).layers, std::vector<LayerConfig>{{}});
 }
 
 TEST(Gguf, TurnsEndAtEveryTokenThatIsKnownToEndThem) {
@@ -257,7 +307,7 @@ TEST(Gguf, NestedArraysOfUnreadKeysAreSteppedOver) {
   }
   GgufBuilder builder = GgufBuilder::tiny_llama();
   builder.set_raw("general.notes", 9, nested);
-  EXPECT_EQ(config_of(builder).n_layers, 1);
+  EXPECT_EQ(config_of(builder).n_layers(), 1);
 }
 
 }  // namespace

@@ -297,6 +297,8 @@ TEST(Fingerprint, NamesEveryThingThatChangesTokens) {
             m.rope_style == RopeStyle::kNeighbours ? RopeStyle::kHalves : RopeStyle::kNeighbours;
       },
       [](ModelConfig& m) { m.rope_freq_divisors.assign(16, 1.0f); },
+      [](ModelConfig& m) { m.layers.back().window = 5; },
+      [](ModelConfig& m) { m.layers.front().rotates = false; },
   };
   for (size_t i = 0; i < model_changes.size(); ++i) {
     ModelConfig changed = file.config();
