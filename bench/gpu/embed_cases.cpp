@@ -1,4 +1,5 @@
 #include "bench/gpu/bit_cases.h"
+#include "common/units.h"
 #include "kernels/layout/fp16.h"
 #include "kernels/layout/quant.h"
 
@@ -40,8 +41,9 @@ std::vector<std::byte> random_rows(Random& random, WeightType type, int64_t n_va
   }
   for (std::byte& b : bytes) b = static_cast<std::byte>(random.integer(0, 255));
   for (int64_t at = 0; at < std::ssize(bytes); at += source_block_bytes(type)) {
-    put(bytes, at, f32_to_f16(random.normal(0.02f)));
-    if (has_min(type)) put(bytes, at + 2, f32_to_f16(random.normal(0.1f)));
+    const int64_t scale = at + source_scale_offset(type);
+    put(bytes, scale, f32_to_f16(random.normal(0.02f)));
+    if (has_min(type)) put(bytes, scale + 2, f32_to_f16(random.normal(0.1f)));
   }
   return bytes;
 }
@@ -50,8 +52,10 @@ std::vector<Output> run(const EmbedCase& c, Side& side) {
   Random random(c.seed);
   PackedWeights table{c.type, c.n_rows, c.leaf_k * c.n_leaves, {c.n_leaves, 0, c.n_leaves}, {}};
   table.layout = c.layout;
-  const std::vector<std::byte> rows = random_rows(random, c.type, c.n_rows * table.k);
-  std::vector<std::byte> packed(static_cast<size_t>(packed_bytes(c.type, c.n_rows, table.k)));
+  // A row may end inside a super-block, which no row of a file does.
+  const int64_t row_len = is_k_quant(c.type) ? round_up(table.k, kSuperLen) : table.k;
+  const std::vector<std::byte> rows = random_rows(random, c.type, c.n_rows * row_len);
+  std::vector<std::byte> packed(static_cast<size_t>(packed_bytes(table)));
   pack_rows(table, packed.data(), 0, c.n_rows, rows.data(), source_row_bytes(c.type, table.k));
   table.data = side.place(packed);
   std::vector<int32_t> ids{kFirstRow - 1, kFirstRow, -1,
@@ -74,7 +78,7 @@ std::vector<Output> run(const EmbedCase& c, Side& side) {
 std::vector<BitCase> embed_cases(Sizes sizes) {
   std::vector<EmbedCase> cases;
   uint64_t seed = 1;
-  for (int type = 0; type <= static_cast<int>(WeightType::kQ5_1); ++type) {
+  for (int type = 0; type <= static_cast<int>(WeightType::kQ6_K); ++type) {
     const auto t = static_cast<WeightType>(type);
     cases.push_back({seed++, t, 21, 96, 1, 3.5f});
     cases.push_back({seed++, t, 3, 69 * kBlockLen});  // uneven lanes

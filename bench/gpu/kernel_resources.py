@@ -21,7 +21,7 @@ ARCHITECTURE = "sm_90"
 GROWTH = 1.05  # what a number may grow to without a new table
 # WeightType and DType of a template's arguments; kernels/layout/packed_weights.h, kernels/view.h.
 ENUMERATORS = {
-    "WeightType": "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1".split(),
+    "WeightType": "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K".split(),
     "DType": "F32 F16 BF16 I32 U8 Q8_0 K16V8 K16V16".split(),
 }
 NOT_SERVING = "lockstep::gpu_bench::"  # kernels/cuda/bench, which measures the GPU itself

@@ -9,7 +9,8 @@ namespace lockstep::gpu_check {
 namespace {
 
 constexpr WeightType kQuantized[] = {WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1,
-                                     WeightType::kQ5_0, WeightType::kQ5_1};
+                                     WeightType::kQ5_0, WeightType::kQ5_1, WeightType::kQ4_K,
+                                     WeightType::kQ5_K, WeightType::kQ6_K};
 constexpr WeightType kFloats[] = {WeightType::kF32, WeightType::kF16, WeightType::kBF16};
 
 struct LinearCase {
@@ -35,8 +36,8 @@ void write_f16(std::byte* to, float value) {
 
 // Rows in the layout of a file. Every bit pattern of quants; scales and minimums of either sign,
 // sometimes zero or subnormal.
-std::vector<std::byte> random_rows(Random& random, WeightType type, int64_t n_rows, int64_t k) {
-  std::vector<std::byte> bytes(static_cast<size_t>(n_rows * source_row_bytes(type, k)));
+std::vector<std::byte> random_rows(Random& random, WeightType type, int64_t n_bytes) {
+  std::vector<std::byte> bytes(static_cast<size_t>(n_bytes));
   if (!is_quantized(type)) {
     const auto size = static_cast<size_t>(float_bytes(type));
     for (size_t at = 0; at < bytes.size(); at += size) {
@@ -53,8 +54,9 @@ std::vector<std::byte> random_rows(Random& random, WeightType type, int64_t n_ro
   const auto block_bytes = static_cast<size_t>(source_block_bytes(type));
   for (size_t at = 0; at < bytes.size(); at += block_bytes) {
     for (size_t i = 0; i < block_bytes; ++i) bytes[at + i] = std::byte(random.integer(0, 255));
-    write_f16(&bytes[at], scale());
-    if (has_min(type)) write_f16(&bytes[at + 2], scale());
+    std::byte* scales = &bytes[at + static_cast<size_t>(source_scale_offset(type))];
+    write_f16(scales, scale());
+    if (has_min(type)) write_f16(scales + 2, scale());
   }
   return bytes;
 }
@@ -91,9 +93,10 @@ std::vector<Output> run(const LinearCase& c, WeightType type, Side& side) {
   Random random(c.seed);
   PackedWeights weights{type,     c.n_rows, c.leaf_k * c.leaves.n,
                         c.leaves, nullptr,  side.packed_layout()};
-  const std::vector<std::byte> rows = random_rows(random, type, c.n_rows, weights.k);
-  std::vector<std::byte> packed(static_cast<size_t>(packed_bytes(type, c.n_rows, weights.k)));
-  pack_rows(weights, packed.data(), 0, c.n_rows, rows.data(), source_row_bytes(type, weights.k));
+  const int64_t row_bytes = source_span(weights).n_bytes;
+  const std::vector<std::byte> rows = random_rows(random, type, c.n_rows * row_bytes);
+  std::vector<std::byte> packed(static_cast<size_t>(packed_bytes(weights)));
+  pack_rows(weights, packed.data(), 0, c.n_rows, rows.data(), row_bytes);
   weights.data = side.place(packed);
 
   Activations acts;
@@ -167,8 +170,18 @@ std::vector<BitCase> linear_cases(Sizes sizes) {
     q8_0.push_back({46, 1024, 2048, {8, 0, 8}, 70});
     floats.push_back({47, 4096, 512, {8, 0, 8}, 5});
   }
+  // What super-blocks add: leaves that cut them anywhere, with one lane and with 16.
+  const std::vector<LinearCase> k_quants = {
+      {51, 20, 70 * 32, {3, 1, 2}, 3},       // two subtrees
+      {52, 33, 3 * 32, {8, 5, 3}, 20},       // three leaves, runs of one chain
+      {53, 140, 67 * 32, {2, 0, 2}, 33},     // runs of chains of both leaves
+      {54, 18, 13 * 32, {4, 0, 4}, 9, true}  // a run of four leaves
+  };
   std::vector<BitCase> list;
   for (WeightType type : kQuantized) add(list, every_type, type);
+  for (WeightType type : kQuantized) {
+    if (is_k_quant(type)) add(list, k_quants, type);
+  }
   add(list, q8_0, WeightType::kQ8_0);
   for (WeightType type : kFloats) add(list, floats, type);
   return list;

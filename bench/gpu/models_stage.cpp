@@ -51,9 +51,12 @@ std::vector<RandomModelSpec> models_of(Sizes sizes) {
                        .n_layers = 2,
                        .matrices = WeightType::kQ4_0,
                        .types = {{"attn_v", WeightType::kQ8_0},
-                                 {"attn_output", WeightType::kQ5_1},
+                                 {"blk.0.attn_output", WeightType::kQ5_1},
+                                 {"blk.1.attn_output", WeightType::kQ6_K},
                                  {"blk.0.ffn_down", WeightType::kQ5_0},
-                                 {"blk.1.ffn_down", WeightType::kQ4_1},
+                                 {"blk.1.ffn_down", WeightType::kQ5_K},
+                                 {"blk.0.ffn_gate", WeightType::kQ4_1},
+                                 {"blk.1.ffn_gate", WeightType::kQ4_K},
                                  {"ffn_up", WeightType::kBF16},
                                  {"attn_k", WeightType::kF32},
                                  {"token_embd", WeightType::kF16},
@@ -84,7 +87,14 @@ std::vector<RandomModelSpec> models_of(Sizes sizes) {
   RandomModelSpec four_bits = small;
   four_bits.name = "135M Q4_1";
   four_bits.matrices = WeightType::kQ4_1;
-  return {tiny, small, wide, four_bits};
+  RandomModelSpec k_quants = small;  // the mixture of Q4_K_M, in rows of whole super-blocks
+  k_quants.name = "180M Q4_K_M";
+  k_quants.shape.hidden_dim = 768;
+  k_quants.matrices = WeightType::kQ4_K;
+  k_quants.types = {{"attn_v", WeightType::kQ6_K},
+                    {"ffn_down", WeightType::kQ6_K},
+                    {"token_embd", WeightType::kQ6_K}};
+  return {tiny, small, wide, four_bits, k_quants};
 }
 
 std::vector<Cell> cells_of(size_t n_models, Sizes sizes) {

@@ -52,7 +52,8 @@ Shapes real_shapes() {
   s.n_kv_heads = 8;
   s.head_dim = 128;
   s.types = {WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ5_0,
-             WeightType::kQ5_1, WeightType::kBF16, WeightType::kF16,  WeightType::kF32};
+             WeightType::kQ5_1, WeightType::kQ4_K, WeightType::kQ5_K, WeightType::kQ6_K,
+             WeightType::kBF16, WeightType::kF16,  WeightType::kF32};
   s.n_tokens = {1, 8, 64, 512};
   s.n_seqs = {1, 16, 64};
   s.n_keys = {512, 4096, 32768};
@@ -72,7 +73,7 @@ Shapes small_shapes() {
   s.n_heads = 4;
   s.n_kv_heads = 2;
   s.head_dim = 32;
-  s.types = {WeightType::kQ8_0, WeightType::kF32};
+  s.types = {WeightType::kQ8_0, WeightType::kQ4_K, WeightType::kF32};
   s.n_tokens = {1, 9};
   s.n_seqs = {1, 2};
   s.n_keys = {32, 64};
@@ -172,7 +173,9 @@ std::string count(int64_t n, const char* what) { return str(n, " ", what, n == 1
 
 void Rates::linear(WeightType type, const Matrix& matrix, int64_t n_tokens) {
   const int64_t k = matrix.leaf_k * matrix.leaves.n;
-  const int64_t n_bytes = packed_bytes(type, matrix.n_rows, k);
+  const PackedWeights shape{type,          matrix.n_rows, k,
+                            matrix.leaves, nullptr,       PackedLayout::kFragments};
+  const int64_t n_bytes = packed_bytes(shape);
   const int64_t n_sets = ceil_div(shapes_.beyond_caches, n_bytes);
   LinearArgs args;
   if (is_quantized(type)) {
@@ -186,8 +189,8 @@ void Rates::linear(WeightType type, const Matrix& matrix, int64_t n_tokens) {
   measure(str("linear ", to_string(type)), str(matrix.what, ", ", count(n_tokens, "token")),
           double(n_bytes) + double(n_tokens) * (x_bytes + 4.0 * double(matrix.n_rows)),
           double(n_tokens) * double(matrix.n_rows) * double(k), n_sets, [&](int64_t set) {
-            args.weights = {type,          matrix.n_rows,           k,
-                            matrix.leaves, weights + set * n_bytes, PackedLayout::kFragments};
+            args.weights = shape;
+            args.weights.data = weights + set * n_bytes;
             lockstep::linear(args, stream_);
           });
 }

@@ -61,26 +61,28 @@ std::optional<NonFinite> find_float(std::span<const std::byte> bytes) {
   }
 }
 
-// The floats of a block are its first bytes: the scale, then the minimum if the type has one.
-template <class Block>
+// The floats of a block lie at source_scale_offset(): the scale (or d), then the minimum (or dmin)
+// if the type has one.
+template <WeightType kType>
 std::optional<NonFinite> find_in_blocks(std::span<const std::byte> bytes) {
-  constexpr size_t kSize = sizeof(Block);
-  constexpr bool kHasMin = requires(Block block) { block.min; };
+  constexpr auto kSize = static_cast<size_t>(source_block_bytes(kType));
+  constexpr auto kFirst = static_cast<size_t>(source_scale_offset(kType));
+  constexpr bool kHasMin = has_min(kType);
   using Both = std::conditional_t<kHasMin, uint32_t, uint16_t>;  // scale and minimum in one load
   constexpr auto kExponents = static_cast<Both>(0x7c007c00u);
   constexpr auto kLowest = static_cast<Both>(0x04000400u);
   Both carries = 0;
   for (size_t at = 0; at + kSize <= bytes.size(); at += kSize) {
     Both both;
-    std::memcpy(&both, bytes.data() + at, sizeof both);
+    std::memcpy(&both, bytes.data() + at + kFirst, sizeof both);
     carries |= static_cast<Both>((both & kExponents) + kLowest);
   }
   if ((carries & static_cast<Both>(0x80008000u)) == 0) return std::nullopt;
   for (size_t block = 0;; block += kSize) {
     for (size_t at = 0; at < sizeof(Both); at += sizeof(uint16_t)) {
-      const uint16_t bits = load<F16>(bytes.data() + block + at);
+      const uint16_t bits = load<F16>(bytes.data() + block + kFirst + at);
       if (!is_bad<F16>(carry<F16>(bits))) continue;
-      return NonFinite{static_cast<int64_t>(block + at), at == 0 ? "scale" : "minimum",
+      return NonFinite{static_cast<int64_t>(block + kFirst + at), at == 0 ? "scale" : "minimum",
                        f16_to_f32(bits)};
     }
   }
@@ -97,15 +99,21 @@ std::optional<NonFinite> find_non_finite(WeightType type, std::span<const std::b
     case WeightType::kBF16:
       return find_float<Bf16>(bytes);
     case WeightType::kQ8_0:
-      return find_in_blocks<BlockQ8_0>(bytes);
+      return find_in_blocks<WeightType::kQ8_0>(bytes);
     case WeightType::kQ4_0:
-      return find_in_blocks<BlockQ4_0>(bytes);
+      return find_in_blocks<WeightType::kQ4_0>(bytes);
     case WeightType::kQ4_1:
-      return find_in_blocks<BlockQ4_1>(bytes);
+      return find_in_blocks<WeightType::kQ4_1>(bytes);
     case WeightType::kQ5_0:
-      return find_in_blocks<BlockQ5_0>(bytes);
+      return find_in_blocks<WeightType::kQ5_0>(bytes);
     case WeightType::kQ5_1:
-      return find_in_blocks<BlockQ5_1>(bytes);
+      return find_in_blocks<WeightType::kQ5_1>(bytes);
+    case WeightType::kQ4_K:
+      return find_in_blocks<WeightType::kQ4_K>(bytes);
+    case WeightType::kQ5_K:
+      return find_in_blocks<WeightType::kQ5_K>(bytes);
+    case WeightType::kQ6_K:
+      return find_in_blocks<WeightType::kQ6_K>(bytes);
   }
   return std::nullopt;
 }

@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "kernels/layout/fp16.h"
 #include "kernels/layout/fragment_layout.h"
+#include "kernels/layout/k_quant_rows.h"
 #include "kernels/layout/packed_layout.h"
 #include "kernels/layout/quant.h"
 
@@ -77,14 +78,15 @@ void pack_row_in_fragments(const PackedWeights& dst, std::byte* panel, int row,
                            const std::byte* source) {
   const int64_t source_bytes = source_block_bytes(dst.type);
   for_each_block(dst, [&](int64_t block, int /*len*/) {
-    pack_fragments(dst.type, source + block * source_bytes, panel, row);
+    pack_fragments(dst.type, source + block * source_bytes, 0, panel, row);
     panel += fragment_layout(dst.type).bytes;
   });
 }
 
 void pack_row(const PackedWeights& dst, std::byte* data, int64_t at, const std::byte* source) {
-  std::byte* panel = data + at / kPanelRows * panel_bytes(dst.type, dst.k);
+  std::byte* panel = data + at / kPanelRows * panel_bytes(dst);
   const int row = static_cast<int>(at % kPanelRows);
+  if (is_k_quant(dst.type)) return pack_k_quant_row(dst, panel, row, source);
   if (dst.layout == PackedLayout::kFragments && is_quantized(dst.type)) {
     return pack_row_in_fragments(dst, panel, row, source);
   }
@@ -99,28 +101,9 @@ void pack_row(const PackedWeights& dst, std::byte* data, int64_t at, const std::
       return pack_quantized_row<BlockQ5_0>(dst, panel, row, source);
     case WeightType::kQ5_1:
       return pack_quantized_row<BlockQ5_1>(dst, panel, row, source);
-    case WeightType::kF32:
-    case WeightType::kF16:
-    case WeightType::kBF16:
+    default:
       return pack_float_row(dst, panel, row, source);
   }
-}
-
-int nibble(const std::byte* quants, int row, int k) {
-  const int byte = std::to_integer<int>(quants[4 * kPanelRows * (k % 16 / 4) + 4 * row + k % 4]);
-  return k < 16 ? byte & 15 : byte >> 4;
-}
-
-int stored_quant(WeightType type, const std::byte* block, int row, int k) {
-  const BlockLayout layout = block_layout(type);
-  const std::byte* quants = block + layout.quants;
-  if (type == WeightType::kQ8_0) {
-    return static_cast<int8_t>(quants[4 * kPanelRows * (k / 4) + 4 * row + k % 4]);
-  }
-  const int low = nibble(quants, row, k);
-  if (!has_high_bits(type)) return low;
-  const int high = std::to_integer<int>(block[layout.high + 4 * row + k % 4]);
-  return low | (high >> (k / 4) & 1) << 4;
 }
 
 float read_f16(const std::byte* values, int row) {
@@ -149,18 +132,31 @@ void check_shape(const PackedWeights& weights) {
 }  // namespace
 
 const char* to_string(WeightType type) {
-  constexpr const char* kNames[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"};
+  constexpr const char* kNames[] = {"F32",  "F16",  "BF16", "Q8_0", "Q4_0", "Q4_1",
+                                    "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"};
   return kNames[static_cast<int>(type)];
 }
 
-int64_t source_row_bytes(WeightType type, int64_t n) {
-  CHECK(!is_quantized(type) || n % kBlockLen == 0);
-  return n * source_block_bytes(type) / kBlockLen;
+SourceSpan source_span(WeightType type, int64_t first_column, int64_t n_columns) {
+  const int64_t bytes = source_block_bytes(type), end = first_column + n_columns;
+  if (!is_quantized(type)) {
+    return {first_column * bytes / kBlockLen, n_columns * bytes / kBlockLen};
+  }
+  CHECK(first_column % kBlockLen == 0 && n_columns % kBlockLen == 0);
+  const int64_t len = source_block_len(type);
+  const int64_t first_block = first_column / len, end_block = (end + len - 1) / len;
+  return {first_block * bytes, (end_block - first_block) * bytes};
 }
 
-int64_t packed_bytes(WeightType type, int64_t n_rows, int64_t k) {
-  CHECK(!is_quantized(type) || k % kBlockLen == 0);
-  return (n_rows + kPanelRows - 1) / kPanelRows * panel_bytes(type, k);
+SourceSpan source_span(const PackedWeights& weights) {
+  return source_span(weights.type, weights.first_column(), weights.k);
+}
+
+int64_t source_row_bytes(WeightType type, int64_t n) { return source_span(type, 0, n).n_bytes; }
+
+int64_t packed_bytes(const PackedWeights& weights) {
+  check_shape(weights);
+  return (weights.n_rows + kPanelRows - 1) / kPanelRows * panel_bytes(weights);
 }
 
 void pack_rows(const PackedWeights& dst, std::byte* dst_data, int64_t first_row,
@@ -172,13 +168,14 @@ void pack_rows(const PackedWeights& dst, std::byte* dst_data, int64_t first_row,
   }
   if (n_source_rows == 0 || first_row + n_source_rows < dst.n_rows) return;
   // This call packed the last row: rows of zeros pad its panel.
-  const std::vector<std::byte> zeros(static_cast<size_t>(source_row_bytes(dst.type, dst.k)));
+  const std::vector<std::byte> zeros(static_cast<size_t>(source_span(dst).n_bytes));
   for (int64_t row = dst.n_rows; row % kPanelRows != 0; ++row) {
     pack_row(dst, dst_data, row, zeros.data());
   }
 }
 
 RowBlock read_block(const PackedWeights& weights, int64_t row, int64_t block) {
+  if (is_k_quant(weights.type)) return read_k_quant(weights, row, block);
   const BlockLayout layout = block_layout(weights.type);
   const std::byte* data = weights.data + block_offset(weights, row, block);
   const int lane = static_cast<int>(row % kPanelRows);
@@ -187,7 +184,7 @@ RowBlock read_block(const PackedWeights& weights, int64_t row, int64_t block) {
   result.scale = read_f16(data, lane);
   if (has_min(weights.type)) result.min = read_f16(data + layout.min, lane);
   for (int k = 0; k < kBlockLen; ++k) {
-    result.q[k] = stored_quant(weights.type, data, lane, k) - quant_offset(weights.type);
+    result.q[k] = row_quant(weights.type, reinterpret_cast<const uint8_t*>(data), lane, k);
   }
   return result;
 }

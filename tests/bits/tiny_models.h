@@ -104,9 +104,28 @@ inline NamedSpec unrotated_layer() {
   return {"unrotated_layer", spec};
 }
 
+// Like a file of type Q4_K_M: leaves that begin inside super-blocks (one block of attention output,
+// three of FFN down), and rows of 72 blocks, so of 16 lanes.
+inline NamedSpec k_quants() {
+  FakeModelSpec spec;
+  spec.shape = {.hidden_dim = 9 * 256,
+                .n_heads = 8,
+                .n_kv_heads = 4,
+                .head_dim = 32,
+                .ffn_dim = 3 * 256,
+                .vocab_size = 200};
+  spec.matrices = WeightType::kQ4_K;
+  spec.types = {{"attn_v", WeightType::kQ6_K},
+                {"blk.0.attn_output", WeightType::kQ5_K},
+                {"blk.0.ffn_down", WeightType::kQ6_K},
+                {"ffn_gate", WeightType::kQ5_K},
+                {"token_embd", WeightType::kQ6_K}};
+  return {"k_quants", spec};
+}
+
 inline std::vector<NamedSpec> all_specs() {
-  return {nine_heads(),   eight_leaves(),   biased(),
-          normed_heads(), fused_windowed(), unrotated_layer()};
+  return {nine_heads(),     eight_leaves(),    biased(),  normed_heads(),
+          fused_windowed(), unrotated_layer(), k_quants()};
 }
 
 inline Generation run(const NamedSpec& model, const RunnerOptions& options, const Ids& prompt,

@@ -29,7 +29,7 @@ TEST(CudaLinear, CopiesThatArriveAtOnceGiveTheSameBits) {
   cuda_emulation::set_early_copies(true);
   int n_cases = 0;
   for (const BitCase& c : gpu_check::linear_cases(gpu_check::Sizes::kSmall)) {
-    if (c.op != "linear Q8_0") continue;
+    if (c.op != "linear Q8_0" && c.op != "linear Q5_K") continue;
     gpu_check::ReferenceSide reference;
     const std::vector<Output> expected = c.run(reference);
     for (ThreadOrder::Kind kind : {ThreadOrder::kForward, ThreadOrder::kReverse}) {
@@ -40,7 +40,7 @@ TEST(CudaLinear, CopiesThatArriveAtOnceGiveTheSameBits) {
     }
     ++n_cases;
   }
-  EXPECT_GE(n_cases, 10);
+  EXPECT_GE(n_cases, 20);
   cuda_emulation::set_early_copies(false);
   cuda_emulation::set_options({});
 }
@@ -72,7 +72,7 @@ struct Product {
   LinearArgs args(gpu_check::Side& side) {
     LinearArgs args;
     args.weights = {WeightType::kQ8_0, kRows, kK, {2, 0, 2}, nullptr, side.packed_layout()};
-    packed.resize(static_cast<size_t>(packed_bytes(WeightType::kQ8_0, kRows, kK)));
+    packed.resize(static_cast<size_t>(packed_bytes(args.weights)));
     pack_rows(args.weights, packed.data(), 0, kRows, file.data(),
               source_row_bytes(WeightType::kQ8_0, kK));
     args.weights.data = side.place(packed);

@@ -74,6 +74,11 @@ void mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const i
   });
 }
 
+// The words hold what the first ones of mma_s8 hold.
+void mma_s8_k16(int (&d)[4], const uint32_t (&a)[2], uint32_t b, const int (&c)[4]) {
+  mma_s8(d, {a[0], a[1], 0, 0}, {b, 0}, c);
+}
+
 // A: word 0 of lane 4g + t holds row g, k = 2t and 2t + 1; word 1 row g + 8; words 2 and 3 the same
 // rows, k + 8. B: word 0 holds column g, k = 2t and 2t + 1; word 1 k + 8.
 void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {

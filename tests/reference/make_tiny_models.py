@@ -9,7 +9,8 @@ Files: NAME-TYPE.gguf ("tiny-9-f32.gguf"), and NAME.logits.{json,bin} for the F3
   bin   float64, little-endian, [rows, vocab_size]; a case's row t holds the logits that follow the
         first t + 1 tokens of prompt + greedy
 `greedy` is the exact greedy continuation; prompts are chosen so that its two best logits are always
-more than 1e-2 apart (no rounding can turn it) and it is the most varied of a few. DIR/stamp is written last. --mid adds `mid`, a
+more than 1e-2 apart (no rounding can turn it) and it is the most varied of a few. k_quants.* are
+random super-blocks with their values (k_quants.py). DIR/stamp is written last. --mid adds `mid`, a
 155 MB model for memory tests. Needs numpy and gguf (PyPI).
 """
 import argparse
@@ -25,6 +26,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy: threads only wait for 
 import numpy as np  # noqa: E402
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
+import k_quants
 from oracle import Oracle
 from tiny_tokenizer import SPECIAL, add_tokenizer
 
@@ -64,7 +66,8 @@ LLAMA3_SCALING = dict(factor=8.0, low=1.0, high=4.0, original=64)
 
 SPECS = [
     Spec("tiny-9", 2, 288, 9, 3, 32, 768, tied=False, types=tuple(ALL_TYPES)),  # 3 attention leaves
-    Spec("tiny-tp", 2, 256, 16, 8, 16, 512, tied=False, types=("F32", "Q8_0", "Q4_1")),  # 8 leaves
+    # 8 leaves; those of attention output begin inside super-blocks.
+    Spec("tiny-tp", 2, 256, 16, 8, 16, 512, tied=False, types=("F32", "Q8_0", "Q4_1", *k_quants.TYPES)),
     Spec("tiny-l31", 2, 64, 4, 2, 16, 128, rope_scaling=LLAMA3_SCALING),
     Spec("tiny-qw2-tied", 2, 64, 4, 2, 16, 128, arch="qwen2", eps=1e-6, bias=True),
     Spec("tiny-qw2-untied", 2, 64, 4, 2, 16, 128, arch="qwen2", eps=1e-6, bias=True, tied=False),
@@ -154,6 +157,8 @@ def write_gguf(path: pathlib.Path, spec: Spec, weights: dict[str, np.ndarray], t
     for name, values in weights.items():
         if values.ndim == 1 or type_name == "F32":
             writer.add_tensor(name, values)
+        elif type_name in k_quants.TYPES:
+            writer.add_tensor(name, k_quants.quantize(values, type_name), raw_dtype=kind)
         else:
             writer.add_tensor(name, quantize(values, kind), raw_dtype=kind)
     writer.write_header_to_file()
@@ -227,6 +232,7 @@ def main() -> None:
         return
     for spec in SPECS + ([MID] if arguments.mid else []):
         make(arguments.out, spec)
+    k_quants.write_golden(arguments.out)
     stamp.write_text(made_by)
 
 

@@ -83,7 +83,8 @@ MANY = {
                             "async_copy cuda_check device_math export float16 launch launches "
                             "mma stream"),
     "kernels/layout": ("The bytes of weights, which loader and back ends must agree on.",
-                       "finite_weights fp16 fragment_layout leaves packed_layout packed_weights quant"),
+                       "finite_weights fp16 fragment_layout k_quants leaves packed_layout "
+                       "packed_weights quant"),
     "node/engine/plan": ("What one turn of the engine calls, in its order, and what it reports.",
                          "explain_match scheduler step_time_model step_writer"),
     "node/engine/sequence": ("The state of a request, which the other rooms of the engine act on.",

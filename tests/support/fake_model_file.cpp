@@ -6,6 +6,7 @@
 
 #include "common/load_error.h"
 #include "common/log.h"
+#include "common/units.h"
 #include "kernels/layout/fp16.h"
 #include "kernels/layout/quant.h"
 #include "node/model/families/family.h"
@@ -22,8 +23,14 @@ Block random_block(float sigma, float range, float centre, SeededRandom& random)
   auto* raw = reinterpret_cast<uint8_t*>(&block);
   for (size_t i = 0; i < sizeof(block); ++i) raw[i] = static_cast<uint8_t>(random.integer(0, 255));
   const float scale = sigma / range * static_cast<float>(random.integer(5, 15)) / 10.0f;
-  block.scale = f32_to_f16(scale);
-  if constexpr (requires { block.min; }) block.min = f32_to_f16(-scale * centre);
+  if constexpr (requires { block.d; }) {
+    // Integer scales and minimums are random like the quants, and of equal mean.
+    block.d = f32_to_f16(scale);
+    if constexpr (requires { block.dmin; }) block.dmin = f32_to_f16(scale * centre);
+  } else {
+    block.scale = f32_to_f16(scale);
+    if constexpr (requires { block.min; }) block.min = f32_to_f16(-scale * centre);
+  }
   return block;
 }
 
@@ -74,6 +81,15 @@ std::vector<std::byte> random_weights(WeightType type, int64_t n, float sigma,
     case WeightType::kQ5_1:
       fill_blocks<BlockQ5_1>(bytes, sigma, 9.2f, 15.5f, random);
       break;
+    case WeightType::kQ4_K:
+      fill_blocks<SuperQ4_K>(bytes, sigma, 254.0f, 7.5f, random);
+      break;
+    case WeightType::kQ5_K:
+      fill_blocks<SuperQ5_K>(bytes, sigma, 518.0f, 15.5f, random);
+      break;
+    case WeightType::kQ6_K:
+      fill_blocks<SuperQ6_K>(bytes, sigma, 18.5f * 74.0f, 0.0f, random);
+      break;
   }
   return bytes;
 }
@@ -123,7 +139,9 @@ void FakeModelFile::add(const std::string& name, int64_t n_rows, int64_t n_cols,
                         SeededRandom& random) {
   const WeightType type = type_of(name);
   const float sigma = 1.5f / std::sqrt(static_cast<float>(n_cols));
-  append(name, type, n_rows, n_cols, random_weights(type, n_rows * n_cols, sigma, random));
+  // A row may end inside a super-block, which no row of a file does.
+  const int64_t n = n_rows * round_up(n_cols, is_quantized(type) ? source_block_len(type) : 1);
+  append(name, type, n_rows, n_cols, random_weights(type, n, sigma, random));
 }
 
 void FakeModelFile::add_vector(const std::string& name, int64_t n, float mean,

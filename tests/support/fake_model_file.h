@@ -35,7 +35,7 @@ struct FakeModelSpec {
 };
 
 // Returns `n` values in the file's layout of `type`, of a magnitude of about sigma. For quantised
-// types, n must be a multiple of 32.
+// types, n must be a multiple of 32; K-quants fill up their last super-block.
 std::vector<std::byte> random_weights(WeightType type, int64_t n, float sigma,
                                       SeededRandom& random);
 

@@ -43,6 +43,13 @@ Quants quants_of(WeightType type) {
       return {9.2f, 0.0f};
     case WeightType::kQ5_1:
       return {9.2f, 15.5f};
+    // Integer scales and minimums of K-quants are random as well.
+    case WeightType::kQ4_K:
+      return {254.0f, 7.5f};
+    case WeightType::kQ5_K:
+      return {518.0f, 15.5f};
+    case WeightType::kQ6_K:
+      return {18.5f * 74.0f, 0.0f};
     default:
       return {74.0f, 0.0f};  // kQ8_0
   }
@@ -62,8 +69,11 @@ void fill_blocks(std::byte* bytes, int64_t n_bytes, WeightType type, float devia
   const Quants quants = quants_of(type);
   for (int64_t at = 0; at < n_bytes; at += source_block_bytes(type)) {
     const float scale = deviation / quants.deviation * words.uniform(0.5f, 1.5f);
-    write_f16(bytes + at, scale);
-    if (has_min(type)) write_f16(bytes + at + 2, -scale * quants.mean);
+    std::byte* scales = bytes + at + source_scale_offset(type);
+    write_f16(scales, scale);
+    // dmin of a K-quant is subtracted.
+    const float min = is_k_quant(type) ? scale * quants.mean : -scale * quants.mean;
+    if (has_min(type)) write_f16(scales + 2, min);
   }
 }
 

@@ -39,6 +39,7 @@ struct Linear {
     job.n_lanes = cut.n_lanes;
     job.n_blocks = cut.n_blocks;
     job.last_len = cut.last_len;
+    job.leaf_headers = leaf_header_bytes(args.weights.type, args.weights.leaf_k());
     job.n_tokens = end - first;
     job.out_stride = token_stride;
     if (is_quantized(args.weights.type)) {
@@ -65,7 +66,7 @@ struct Linear {
     for (int64_t panel = first_panel; panel < end_panel; ++panel) {
       PanelJob job = shared;
       const int64_t row = panel * kPanelRows;
-      job.weights = weights.data + panel * panel_bytes(weights.type, weights.k);
+      job.weights = weights.data + panel * panel_bytes(weights);
       job.n_rows = static_cast<int>(std::min<int64_t>(kPanelRows, weights.n_rows - row));
       std::array<float, kPanelRows> bias{};
       if (args.bias) {
@@ -85,11 +86,12 @@ struct Linear {
     int subtree_idx = 0;
     for (int leaf = leaves.first; leaf < leaves.first + leaves.n; leaf += job.n_leaves) {
       job.n_leaves = subtree_at(leaves, leaf).n;
+      job.block_in_super = block_in_super(args.weights, leaf - leaves.first);
       job.out = args.out.row<float>(subtree_idx++) + out_offset;
       kernel(job);
       const int64_t k = job.n_leaves * leaf_k;
       const int64_t n_blocks = job.n_leaves * cut.n_blocks;
-      job.weights += panel_bytes(args.weights.type, k);
+      job.weights += job.n_leaves * leaf_bytes(args.weights.type, leaf_k);
       if (is_quantized(args.weights.type)) {
         job.q += k;
         job.scale += n_blocks;

@@ -10,18 +10,24 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/layout/k_quants.h"
 #include "kernels/layout/packed_weights.h"
 
 namespace lockstep {
 
 struct PanelJob {
-  const std::byte* weights;  // first block of the subtree in this panel
+  const std::byte* weights;  // first leaf of the subtree in this panel
 
   // The subtree's part of K.
   int n_leaves;
   int n_lanes;       // lanes of a leaf
   int64_t n_blocks;  // blocks of a leaf
   int last_len;      // values of the last block of a leaf; 32 for quantised types
+
+  // K-quants: bytes of the headers before the blocks of a leaf, and the index of the subtree's
+  // first block in its super-block (packed_layout.h).
+  int64_t leaf_headers;
+  int64_t block_in_super;
 
   // Activations from the first block of the subtree on: q, scale, sum and q_sum are set for
   // quantised weights, x for float weights.
@@ -55,7 +61,9 @@ PanelKernel float_panel_kernel_avx512(WeightType type);
 // and the functions
 //   add_block(weights, block, n_values, sum)   adds one block; returns the address of the next one
 //   join(left, sum)                            sum = left + sum
-// `block` is counted from the first block of the subtree.
+// `block` is counted from the first block of the subtree. A group of K-quants has the constant
+// kHeaderBytes, add_block(weights, header, block, sum) with the header of the block's super-block,
+// and begin_leaf(headers), which is called before the blocks of each leaf.
 template <class Group>
 [[gnu::always_inline]] inline typename Group::Sum sum_segments(const PanelJob& job,
                                                                const Group& group) {
@@ -66,11 +74,24 @@ template <class Group>
   unsigned n_segments = 0;
   const std::byte* weights = job.weights;
   for (int leaf = 0; leaf < job.n_leaves; ++leaf) {
+    const std::byte* headers = weights;
+    uint64_t in_super = 0;  // the leaf's first block, in the first of its super-blocks
+    if constexpr (requires { Group::kHeaderBytes; }) {
+      group.begin_leaf(headers);
+      weights += job.leaf_headers;
+      in_super = static_cast<uint64_t>(job.block_in_super + leaf * job.n_blocks) % kBlocksPerSuper;
+    }
     for (int lane = 0; lane < job.n_lanes; ++lane, ++n_segments) {
       typename Group::Sum sum{};
       for (int64_t b = lane; b < job.n_blocks; b += job.n_lanes) {
-        const int n_values = b == job.n_blocks - 1 ? job.last_len : kBlockLen;
-        weights = group.add_block(weights, leaf * job.n_blocks + b, n_values, sum);
+        if constexpr (requires { Group::kHeaderBytes; }) {
+          const uint64_t super = (in_super + static_cast<uint64_t>(b)) / kBlocksPerSuper;
+          weights = group.add_block(weights, headers + super * Group::kHeaderBytes,
+                                    leaf * job.n_blocks + b, sum);
+        } else {
+          const int n_values = b == job.n_blocks - 1 ? job.last_len : kBlockLen;
+          weights = group.add_block(weights, leaf * job.n_blocks + b, n_values, sum);
+        }
       }
       // A segment with an odd number joins its left neighbour, and so on, level by level.
       for (unsigned odd = n_segments; odd & 1; odd >>= 1) group.join(pending[--n_pending], sum);

@@ -41,6 +41,22 @@ __device__ __forceinline__ void mma_s8(int (&d)[4], const FragmentA& a, const Fr
 #endif
 }
 
+// The same over one half of k: words 2 * kHalf and 2 * kHalf + 1 of A, word kHalf of B.
+template <int kHalf>
+__device__ __forceinline__ void mma_s8_half(int (&d)[4], const FragmentA& a, const FragmentB& b,
+                                            int c) {
+#ifdef __CUDACC__
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 "
+      "{%0,%1,%2,%3},{%4,%5},{%6},{%7,%7,%7,%7};"
+      : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+      : "r"(a.words[2 * kHalf]), "r"(a.words[2 * kHalf + 1]), "r"(b.words[kHalf]), "r"(c));
+#else
+  cuda_emulation::mma_s8_k16(d, {a.words[2 * kHalf], a.words[2 * kHalf + 1]}, b.words[kHalf],
+                             {c, c, c, c});
+#endif
+}
+
 // d += a b with f16 operands and f32 sums. Exact, and then the same on every device, for whole
 // numbers while the magnitudes of d and of the products add up to less than 2^24.
 __device__ __forceinline__ void mma_f16(float (&d)[4], const FragmentA& a, const FragmentB& b) {

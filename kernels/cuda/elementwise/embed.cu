@@ -19,6 +19,8 @@ struct EmbedParams {
   int64_t first_row = 0, n_rows = 0;  // of this rank
   const std::byte* table = nullptr;
   int64_t bytes_per_panel = 0;
+  int leaf_headers = 0;    // K-quants: bytes before the blocks of a leaf
+  int block_in_super = 0;  // K-quants: index of the first block in its super-block
   PackedLayout layout = PackedLayout::kRows;
   int k = 0;
   int leaf_k = 0;
@@ -63,20 +65,9 @@ struct Weight {
 // Value k of one row of a block in PackedLayout::kRows.
 template <WeightType type>
 __device__ inline Weight weight_in_rows(const std::byte* block, int row, int k) {
-  constexpr BlockLayout kLayout = block_layout(type);
-  const auto byte_at = [&](int64_t i) { return static_cast<int>(block[i]); };
-  Weight w{0, f16_at(block + 2 * row), 0.0f};
-  if constexpr (has_min(type)) w.min = f16_at(block + kLayout.min + 2 * row);
-  if constexpr (type == WeightType::kQ8_0) {
-    w.q = static_cast<int8_t>(byte_at(kLayout.quants + 4 * kPanelRows * (k / 4) + 4 * row + k % 4));
-  } else {
-    const int nibbles = byte_at(kLayout.quants + 4 * kPanelRows * (k % 16 / 4) + 4 * row + k % 4);
-    w.q = k < 16 ? nibbles & 15 : nibbles >> 4;
-    if constexpr (has_high_bits(type)) {
-      w.q |= (byte_at(kLayout.high + 4 * row + k % 4) >> (k / 4) & 1) << 4;
-    }
-    w.q -= quant_offset(type);
-  }
+  Weight w{row_quant(type, reinterpret_cast<const uint8_t*>(block), row, k),
+           f16_at(block + 2 * row), 0.0f};
+  if constexpr (has_min(type)) w.min = f16_at(block + block_layout(type).min + 2 * row);
   return w;
 }
 
@@ -86,6 +77,44 @@ __device__ inline Weight weight_in_fragments(const std::byte* block, int row, in
            f16_at(block + fragment_scale(type, row)), 0.0f};
   if constexpr (has_min(type)) w.min = f16_at(block + fragment_min(type, row));
   return w;
+}
+
+// Value k of one row of a K-quant, times its integer scale.
+template <WeightType type>
+__device__ inline Weight k_quant(PackedLayout layout, const std::byte* block,
+                                 const std::byte* header, int row, int k) {
+  const bool in_rows = layout == PackedLayout::kRows;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(block);
+  const auto scale = [&](int i) {
+    return bytes[in_rows ? i * kPanelRows + row : fragment_k_scale(type, row, i)];
+  };
+  const std::byte* d = header + (in_rows ? 2 * row : fragment_f16(type, row));
+  Weight w{in_rows ? row_quant(type, bytes, row, k) : fragment_quant(type, bytes, row, k),
+           f16_at(d), 0.0f};
+  if constexpr (has_min(type)) {
+    w.q *= scale(0);
+    w.min = f16_at(d + (in_rows ? 2 * kPanelRows : 4)) * static_cast<float>(scale(1));
+  } else {
+    w.q *= static_cast<int8_t>(scale(k / 16));
+  }
+  return w;
+}
+
+// Value k of block b of a leaf of a panel. `data`: the block, where no headers are in the panel.
+template <WeightType type>
+__device__ inline Weight weight_of(const EmbedParams& p, const std::byte* panel,
+                                   const std::byte* data, int leaf, int b, int row, int k) {
+  if constexpr (is_k_quant(type)) {
+    const int before = leaf * p.n_blocks;  // blocks of earlier leaves
+    const int super = ((p.block_in_super + before) % kBlocksPerSuper + b) / kBlocksPerSuper;
+    const std::byte* headers =
+        panel + int64_t{leaf} * p.leaf_headers + int64_t{before} * fragment_layout(type).bytes;
+    return k_quant<type>(p.layout, data + int64_t{leaf + 1} * p.leaf_headers,
+                         headers + super * header_bytes(type), row, k);
+  } else {
+    return p.layout == PackedLayout::kRows ? weight_in_rows<type>(data, row, k)
+                                           : weight_in_fragments<type>(data, row, k);
+  }
 }
 
 // Grid: token, run of kWarps blocks of values.
@@ -104,13 +133,11 @@ __global__ void __launch_bounds__(kThreads) embed_rows(const __grid_constant__ E
   float y = 0.0f;
   if (row >= 0 && row < p.n_rows) {
     const int values = leaf * p.leaf_k + values_before(p, b);
-    const std::byte* data = p.table + row / kPanelRows * p.bytes_per_panel +
-                            static_cast<int64_t>(values) * kBytesPerValue;
+    const std::byte* panel = p.table + row / kPanelRows * p.bytes_per_panel;
+    const std::byte* data = panel + static_cast<int64_t>(values) * kBytesPerValue;
     const int panel_row = static_cast<int>(row % kPanelRows);
     if constexpr (is_quantized(type)) {
-      const Weight w = p.layout == PackedLayout::kRows
-                           ? weight_in_rows<type>(data, panel_row, lane)
-                           : weight_in_fragments<type>(data, panel_row, lane);
+      const Weight w = weight_of<type>(p, panel, data, leaf, b, panel_row, lane);
       const auto q = static_cast<float>(w.q);
       y = has_min(type) ? fmaf(w.scale, q, w.min) : w.scale * q;
     } else {
@@ -140,6 +167,12 @@ void for_weight_type(WeightType type, const Fn& fn) {
       return fn.template operator()<WeightType::kQ5_0>();
     case WeightType::kQ5_1:
       return fn.template operator()<WeightType::kQ5_1>();
+    case WeightType::kQ4_K:
+      return fn.template operator()<WeightType::kQ4_K>();
+    case WeightType::kQ5_K:
+      return fn.template operator()<WeightType::kQ5_K>();
+    case WeightType::kQ6_K:
+      return fn.template operator()<WeightType::kQ6_K>();
   }
 }
 
@@ -153,7 +186,9 @@ void embed(const EmbedArgs& args, cudaStream_t stream) {
   p.n_rows = args.table.n_rows;
   p.table = args.table.data;
   p.layout = args.table.layout;
-  p.bytes_per_panel = panel_bytes(args.table.type, args.table.k);
+  p.bytes_per_panel = panel_bytes(args.table);
+  p.leaf_headers = static_cast<int>(leaf_header_bytes(args.table.type, args.table.leaf_k()));
+  p.block_in_super = static_cast<int>(block_in_super(args.table, 0));
   p.k = static_cast<int>(args.table.k);
   p.leaf_k = static_cast<int>(args.table.leaf_k());
   p.n_blocks = static_cast<int>(cut.n_blocks);

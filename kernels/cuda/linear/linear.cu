@@ -18,7 +18,9 @@ LinearParams linear_params(const LinearArgs& args) {
   LinearParams p;
   p.weights = weights.data;
   CHECK(is_aligned(p.weights));
-  p.bytes_per_panel = panel_bytes(weights.type, weights.k);
+  p.bytes_per_panel = panel_bytes(weights);
+  p.leaf_headers = static_cast<int>(leaf_header_bytes(weights.type, weights.leaf_k()));
+  p.block_in_super = static_cast<int>(block_in_super(weights, 0));
   p.n_rows = static_cast<int>(weights.n_rows);
   p.n_panels = static_cast<int>(blocks_for(weights.n_rows, kPanelRows));
   p.n_tokens = static_cast<int>(args.out.shape[1]);

@@ -11,6 +11,9 @@ namespace lockstep::cuda {
 struct LinearParams {
   const std::byte* weights = nullptr;  // 16-byte aligned
   int64_t bytes_per_panel = 0;
+  // K-quants: bytes of the headers before the blocks of a leaf, and the index of the rank's first
+  // block in its super-block (kernels/layout/packed_layout.h).
+  int leaf_headers = 0, block_in_super = 0;
   int n_rows = 0, n_panels = 0, n_tokens = 0;
   int64_t leaf_k = 0;
   Chains chains;

@@ -23,9 +23,11 @@ constexpr int kBlocksPerSm = kTiles == 1 ? 3 : 2;
 template <WeightType kType, int kTiles>
 struct Sources {
   const std::byte* block;
-  const int8_t* q[kTiles];        // of token g of each tile, at k = 8t of the block
+  const int8_t* q[kTiles];        // of token g of each tile, at the lane's first k of the block
   const float* scale[kTiles][2];  // of tokens 2t and 2t + 1 of each tile
   const float* sum[kTiles][2];
+  const std::byte* headers = nullptr;  // K-quants: of the leaf
+  unsigned in_super = 0;               // of the block, counted from the first of headers[0]
 
   __device__ Sources(const LinearParams& p, const std::byte* first_block, int first_token, int lane)
       : block(first_block) {
@@ -35,13 +37,34 @@ struct Sources {
     };
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
-      q[i] = p.q + token(8 * i + lane / 4) * p.q_stride + lane % 4 * 8;
+      q[i] = p.q + token(8 * i + lane / 4) * p.q_stride + lane % 4 * kFirstAct<kType>;
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int64_t of_column = token(8 * i + lane % 4 * 2 + e);
         scale[i][e] = p.scale + of_column * p.scale_stride;
         if constexpr (has_min(kType)) sum[i][e] = p.sum + of_column * p.sum_stride;
       }
+    }
+  }
+
+  // K-quants. weights: the panel.
+  __device__ __forceinline__ void begin_chain(const LinearParams& p, const std::byte* weights,
+                                              const Chain& chain) {
+    const int before = chain.leaf * p.chains.n_blocks;
+    headers = weights + int64_t{chain.leaf} * p.leaf_headers +
+              int64_t{before} * fragment_layout(kType).bytes;
+    in_super = static_cast<unsigned>((p.block_in_super + before) % kBlocksPerSuper + chain.lane);
+  }
+
+  // The weights of block `u` of those that come next, whose numbers are kStep apart.
+  template <int kStep>
+  __device__ __forceinline__ LaneBlock<kType> weights_at(int u, int lane) const {
+    const std::byte* at = block + u * fragment_layout(kType).bytes;
+    if constexpr (is_k_quant(kType)) {
+      const unsigned super = (in_super + u * kStep) / kBlocksPerSuper;
+      return {at, headers + super * static_cast<unsigned>(header_bytes(kType)), lane};
+    } else {
+      return {at, lane};
     }
   }
 
@@ -68,10 +91,10 @@ __device__ __forceinline__ void add_blocks(Sources<kType, kTiles>& from, int lan
   float x_scale[kDepth][kTiles][2], x_sum[kDepth][kTiles][2];
 #pragma unroll
   for (int u = 0; u < kDepth; ++u) {
-    w[u] = LaneBlock<kType>(from.block + u * fragment_layout(kType).bytes, lane);
+    w[u] = from.template weights_at<kStep>(u, lane);
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
-      x[u][i] = *reinterpret_cast<const FragmentB*>(from.q[i] + u * kStep * kBlockLen);
+      x[u][i] = load_acts<kType>(from.q[i] + u * kStep * kBlockLen);
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         x_scale[u][i][e] = from.scale[i][e][u * kStep];
@@ -80,6 +103,7 @@ __device__ __forceinline__ void add_blocks(Sources<kType, kTiles>& from, int lan
     }
   }
   from.block += kDepth * fragment_layout(kType).bytes;
+  if constexpr (is_k_quant(kType)) from.in_super += kDepth * kStep;
   from.skip_columns(kDepth * kStep);
 #pragma unroll
   for (int u = 0; u < kDepth; ++u) {
@@ -97,15 +121,17 @@ __device__ __forceinline__ void sum_run(const LinearParams& p, const Run& run, i
                                         int first_token, int lane, float (&acc)[4 * kTiles]) {
   constexpr int kDepth = kTiles == 1 ? 4 : 2;
   Chain chain = chain_at(p.chains, run.first_chain);
-  Sources<kType, kTiles> from(p,
-                              p.weights + panel * p.bytes_per_panel +
-                                  int64_t{place_of(p.chains, chain)} * fragment_layout(kType).bytes,
-                              first_token, lane);
+  const std::byte* weights = p.weights + panel * p.bytes_per_panel;
+  Sources<kType, kTiles> from(
+      p, weights + int64_t{place_of(p.chains, chain)} * fragment_layout(kType).bytes, first_token,
+      lane);
+  if constexpr (is_k_quant(kType)) from.block += int64_t{chain.leaf + 1} * p.leaf_headers;
   from.skip_columns(chain.column);
   PendingSums<4 * kTiles> pending;
   for (int i = 0; i < run.n_chains; ++i) {
 #pragma unroll
     for (float& sum : acc) sum = 0.0f;
+    if constexpr (is_k_quant(kType)) from.begin_chain(p, weights, chain);
     int n_left = chain.n_blocks;
 #pragma unroll 1
     for (; n_left >= kDepth; n_left -= kDepth) {
@@ -116,6 +142,7 @@ __device__ __forceinline__ void sum_run(const LinearParams& p, const Run& run, i
     pending.join(i, i + 1 == run.n_chains, acc);
     const Chain next = chain_after(p.chains, chain);
     from.skip_columns(next.column - (chain.column + chain.n_blocks * kStep));
+    if constexpr (is_k_quant(kType)) from.block += (next.leaf - chain.leaf) * p.leaf_headers;
     chain = next;
   }
 }
@@ -178,9 +205,15 @@ void linear_skinny(const LinearArgs& args, int n_sms, cudaStream_t stream) {
       return launch_type<WeightType::kQ4_1>(p, n_sms, stream);
     case WeightType::kQ5_0:
       return launch_type<WeightType::kQ5_0>(p, n_sms, stream);
-    default:
-      CHECK(args.weights.type == WeightType::kQ5_1);
+    case WeightType::kQ5_1:
       return launch_type<WeightType::kQ5_1>(p, n_sms, stream);
+    case WeightType::kQ4_K:
+      return launch_type<WeightType::kQ4_K>(p, n_sms, stream);
+    case WeightType::kQ5_K:
+      return launch_type<WeightType::kQ5_K>(p, n_sms, stream);
+    default:
+      CHECK(args.weights.type == WeightType::kQ6_K);
+      return launch_type<WeightType::kQ6_K>(p, n_sms, stream);
   }
 }
 

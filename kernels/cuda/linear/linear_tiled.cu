@@ -28,14 +28,17 @@ struct Shape {
   static constexpr int kBlockBytes = fragment_layout(kType).bytes;
   static constexpr int kChunksPerBlock = kBlockBytes / kChunk;
   static constexpr int kChunks = kPanels * kChunksPerBlock;
+  static constexpr int kHeaderBytes = static_cast<int>(header_bytes(kType));  // of K-quants
+  static constexpr int kChunksPerHeader = kHeaderBytes / kChunk;
+  static constexpr int kHeaderChunks = kPanels * kChunksPerHeader;
 
   // One block of K: its weights, and its activations. In each 32 tokens, place 8i + c of q holds
   // column c of tile i, which is token 8 * (c / 2) + 2i + c % 2. So lane 4g + t, with columns 2t
   // and 2t + 1 of the results, needs the scales of the eight tokens from 8t on, which lie in order.
   struct alignas(kChunk) Stage {
-    std::byte weights[kPanels * kBlockBytes];
-    int8_t q[kTokens * kBlockLen];                     // [place][k]
-    float scales[(has_min(kType) ? 2 : 1) * kTokens];  // and then the sums, [token]
+    std::byte weights[kPanels * (kBlockBytes + kHeaderBytes)];  // the blocks, then their headers
+    int8_t q[kTokens * kBlockLen];                              // [place][k]
+    float scales[(has_min(kType) ? 2 : 1) * kTokens];           // and then the sums, [token]
   };
 };
 
@@ -49,10 +52,15 @@ template <class S, WeightType kType>
 class Loader {
  public:
   __device__ Loader(const LinearParams& p, const Run& run, int first_panel, int first_token)
-      : chains_(p.chains),
+      : params_(p),
+        chains_(p.chains),
         lane_(static_cast<int>(threadIdx.x) % kWarpSize),
         chain_(chain_at(p.chains, run.first_chain)) {
-    const int64_t first_byte = int64_t{place_of(chains_, chain_)} * S::kBlockBytes;
+    int64_t first_byte = int64_t{place_of(chains_, chain_)} * S::kBlockBytes;
+    if constexpr (is_k_quant(kType)) {
+      first_byte += int64_t{chain_.leaf + 1} * p.leaf_headers;
+      point_at_headers(p, first_panel);
+    }
 #pragma unroll
     for (int i = 0; i < kWeightCopies; ++i) {
       const int chunk = lane_ + i * kWarpSize;
@@ -87,6 +95,7 @@ class Loader {
       }
       weights_[i] += S::kBlockBytes;
     }
+    if constexpr (is_k_quant(kType)) start_headers(stage.weights + S::kPanels * S::kBlockBytes);
 #pragma unroll
     for (int i = 0; i < kQCopies; ++i) {
       copy_async<kChunk>(stage.q + (lane_ + i * kWarpSize) * kChunk,
@@ -101,14 +110,62 @@ class Loader {
       }
     }
     chain_.column += chains_.n_lanes;
-    if (--chain_.n_blocks == 0) chain_ = chain_after(chains_, chain_);
+    if constexpr (is_k_quant(kType)) in_super_ += chains_.n_lanes;
+    if (--chain_.n_blocks == 0) begin_next_chain();
   }
 
  private:
+  __device__ __forceinline__ void begin_next_chain() {
+    const int leaf = chain_.leaf;
+    chain_ = chain_after(chains_, chain_);
+    if constexpr (is_k_quant(kType)) {
+      if (chain_.leaf != leaf) {
+#pragma unroll
+        for (const std::byte*& weights : weights_) weights += params_.leaf_headers;
+#pragma unroll
+        for (const std::byte*& header : headers_) {
+          header += params_.leaf_headers + chains_.n_blocks * S::kBlockBytes;
+        }
+      }
+      count_from_super();
+    }
+  }
+
+  // K-quants: the first super-block that the leaf touches has the first header.
+  __device__ __forceinline__ void count_from_super() {
+    const int before = params_.block_in_super + chain_.leaf * chains_.n_blocks;
+    in_super_ = static_cast<unsigned>(before % kBlocksPerSuper + chain_.lane);
+  }
+  __device__ void point_at_headers(const LinearParams& p, int first_panel) {
+    const int64_t leaf_bytes = p.leaf_headers + int64_t{chains_.n_blocks} * S::kBlockBytes;
+#pragma unroll
+    for (int i = 0; i < kHeaderCopies; ++i) {
+      const int chunk = lane_ + i * kWarpSize;
+      int panel = first_panel + chunk / S::kChunksPerHeader;
+      if (panel >= p.n_panels) panel = p.n_panels - 1;
+      headers_[i] = p.weights + panel * p.bytes_per_panel + chain_.leaf * leaf_bytes +
+                    chunk % S::kChunksPerHeader * kChunk;
+    }
+    count_from_super();
+  }
+  __device__ __forceinline__ void start_headers(std::byte* to) {
+    const unsigned offset = in_super_ / kBlocksPerSuper * S::kHeaderBytes;
+#pragma unroll
+    for (int i = 0; i < kHeaderCopies; ++i) {
+      const int chunk = lane_ + i * kWarpSize;
+      if ((i + 1) * kWarpSize <= S::kHeaderChunks || chunk < S::kHeaderChunks) {
+        copy_async<kChunk>(to + chunk * kChunk, headers_[i] + offset);
+      }
+    }
+  }
+
   static constexpr int kWeightCopies = (S::kChunks + kWarpSize - 1) / kWarpSize;
   static constexpr int kQCopies = 2 * S::kTokens / kWarpSize;
   static constexpr int kScaleCopies = S::kTokens / kWarpSize;
+  static constexpr int kHeaderCopies =
+      is_k_quant(kType) ? (S::kHeaderChunks + kWarpSize - 1) / kWarpSize : 1;
 
+  const LinearParams& params_;
   const Chains& chains_;
   const int lane_;
   Chain chain_;  // what is left of it
@@ -116,11 +173,25 @@ class Loader {
   const int8_t* q_[kQCopies];  // of column 0, as the next ones
   const float* scale_[kScaleCopies];
   const float* sum_[kScaleCopies];
+  const std::byte* headers_[kHeaderCopies];  // of the leaf
+  unsigned in_super_ = 0;                    // of the next block
 };
 
 // The barrier of a step. The loader and the other warps call it from loops of their own, as often
 // as the run has blocks; the hardware counts the warps that have arrived.
 __device__ __forceinline__ void meet() { __syncthreads(); }
+
+template <class S, WeightType kType>
+__device__ __forceinline__ LaneBlock<kType> block_at(const typename S::Stage& stage, int panel,
+                                                     int lane) {
+  const std::byte* block = stage.weights + panel * S::kBlockBytes;
+  if constexpr (is_k_quant(kType)) {
+    const std::byte* headers = stage.weights + S::kPanels * S::kBlockBytes;
+    return {block, headers + panel * S::kHeaderBytes, lane};
+  } else {
+    return {block, lane};
+  }
+}
 
 // Adds one block of K to the sums of a warp: [row tile][token tile][4].
 template <class S, WeightType kType>
@@ -133,19 +204,25 @@ __device__ __forceinline__ void multiply(const typename S::Stage& stage, int row
   const Eight x_scale = *reinterpret_cast<const Eight*>(scales);
   Eight x_sum{};
   if constexpr (has_min(kType)) x_sum = *reinterpret_cast<const Eight*>(scales + S::kTokens);
+  const auto acts_at = [&](int j) {
+    const int place = token_warp * kWarpTile + 8 * j + lane / 4;
+    return stage.q + place * kBlockLen + lane % 4 * kFirstAct<kType>;
+  };
   FragmentB x[4];
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
-    const int place = token_warp * kWarpTile + 8 * j + lane / 4;
-    x[j] = *reinterpret_cast<const FragmentB*>(stage.q + place * kBlockLen + lane % 4 * 8);
+    if constexpr (kType != WeightType::kQ6_K) x[j] = load_acts<kType>(acts_at(j));
   }
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
-    const LaneBlock<kType> w(stage.weights + (row_warp * 2 + m) * S::kBlockBytes, lane);
+    const auto w = block_at<S, kType>(stage, row_warp * 2 + m, lane);
     const FragmentA a = w.fragment();
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      add_block(w, a, x[j], x_scale.values + 2 * j, x_sum.values + 2 * j, acc + 16 * m + 4 * j);
+      // Registers are short, so activations are loaded again for the second panel.
+      if constexpr (kType == WeightType::kQ6_K) x[0] = load_acts_again<kType>(acts_at(j));
+      add_block(w, a, x[kType == WeightType::kQ6_K ? 0 : j], x_scale.values + 2 * j,
+                x_sum.values + 2 * j, acc + 16 * m + 4 * j);
     }
   }
 }
@@ -271,9 +348,15 @@ TileSize tile_size(WeightType type, int n_tokens) {
       return tile_size<WeightType::kQ4_1>(n_tokens);
     case WeightType::kQ5_0:
       return tile_size<WeightType::kQ5_0>(n_tokens);
-    default:
-      CHECK(type == WeightType::kQ5_1);
+    case WeightType::kQ5_1:
       return tile_size<WeightType::kQ5_1>(n_tokens);
+    case WeightType::kQ4_K:
+      return tile_size<WeightType::kQ4_K>(n_tokens);
+    case WeightType::kQ5_K:
+      return tile_size<WeightType::kQ5_K>(n_tokens);
+    default:
+      CHECK(type == WeightType::kQ6_K);
+      return tile_size<WeightType::kQ6_K>(n_tokens);
   }
 }
 

@@ -23,13 +23,15 @@ void PanelPacker::append(int64_t n, const std::byte* source, int64_t stride) {
 }
 
 void PanelPacker::begin_group() {
-  const int64_t panel_bytes = packed_bytes(dst_.type, 1, dst_.k);
+  PackedWeights one_row = dst_;
+  one_row.n_rows = 1;
+  const int64_t panel_bytes = packed_bytes(one_row);
   const int64_t n_panels = std::max<int64_t>(writer_.max_piece_bytes() / panel_bytes, 1);
   const int64_t n_left = dst_.n_rows - next_;
   first_ = next_;
   group_.n_rows = n_panels > n_left / kPanelRows ? n_left : n_panels * kPanelRows;
   std::byte* const to = const_cast<std::byte*>(dst_.data) + first_ / kPanelRows * panel_bytes;
-  group_data_ = writer_.begin(to, packed_bytes(dst_.type, group_.n_rows, dst_.k));
+  group_data_ = writer_.begin(to, packed_bytes(group_));
 }
 
 void PanelPacker::pack(int64_t n, const std::byte* source, int64_t stride) {

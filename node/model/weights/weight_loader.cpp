@@ -61,21 +61,25 @@ void WeightLoader::load_rows(const RowSlice& slice, PanelPacker& dst) {
 
 void WeightLoader::load_columns(const Tensor& tensor, PanelPacker& dst) {
   const LeafRange leaves = dst.matrix().leaves;
+  const int64_t leaf_k = dst.matrix().leaf_k();
   const int64_t row_bytes = tensor.row_bytes();
-  const int64_t leaf_bytes = source_row_bytes(tensor.type, dst.matrix().leaf_k());
-  const int64_t first_byte = leaves.first * leaf_bytes;
   const auto n_leaves = static_cast<size_t>(leaves.n);
+  std::vector<SourceSpan> spans;  // of each leaf in a row
+  for (int leaf = leaves.first; leaf < leaves.first + leaves.n; ++leaf) {
+    spans.push_back(source_span(tensor.type, leaf * leaf_k, leaf_k));
+  }
   if (leaf_hashers_.size() < n_leaves) leaf_hashers_.resize(n_leaves);
   for (int64_t row = 0; row < tensor.n_rows;) {
     const int64_t n = std::min(tensor.n_rows - row, rows_per_chunk(tensor));
     const std::byte* source = tensor.data + row * row_bytes;
     for (int64_t i = 0; i < n; ++i) {
-      const std::byte* leaf = source + i * row_bytes + first_byte;
-      for (size_t l = 0; l < n_leaves; ++l, leaf += leaf_bytes) {
-        inspect(tensor, {leaf, static_cast<size_t>(leaf_bytes)}, leaf_hashers_[l]);
+      const std::byte* file_row = source + i * row_bytes;
+      for (size_t l = 0; l < n_leaves; ++l) {
+        inspect(tensor, {file_row + spans[l].first_byte, static_cast<size_t>(spans[l].n_bytes)},
+                leaf_hashers_[l]);
       }
     }
-    dst.append(n, source + first_byte, row_bytes);
+    dst.append(n, source + spans.front().first_byte, row_bytes);
     file_.release(source, n * row_bytes);
     row += n;
   }

@@ -33,7 +33,10 @@ class WeightLoader {
 
   // Packs a slice of rows, with all columns, as the next rows of dst.
   void load_rows(const RowSlice& slice, PanelPacker& dst);
-  // Packs all rows of the columns that the matrix's leaves cover. Every leaf is a unit.
+  // Packs all rows of the columns that the matrix's leaves cover. Every leaf is a unit, whose bytes
+  // are those of the blocks of the file that hold its columns. A super-block of a K-quant that two
+  // leaves share is hashed with both: so units do not depend on the number of ranks, and no bit of
+  // the file is left out.
   void load_columns(const Tensor& tensor, PanelPacker& dst);
   // Copies a slice of a vector, widened to f32, to host memory. Every unit_rows values are a unit.
   void load_vector(const RowSlice& slice, float* dst);

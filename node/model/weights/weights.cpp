@@ -154,7 +154,7 @@ class Assembler {
   PackedWeights row_part(std::span<const RowsOf> tensors, WeightType type, int64_t n_rows) {
     PackedWeights dst{
         .type = type, .n_rows = n_rows, .k = hidden(), .leaves = {}, .layout = layout_};
-    dst.data = arena_.take(packed_bytes(type, n_rows, dst.k));
+    dst.data = arena_.take(packed_bytes(dst));
     if (loader_ == nullptr) return dst;
     PanelPacker packer(dst, *writer_);
     for (const RowsOf& rows : tensors) loader_->load_rows(rows.weight, packer);
@@ -181,7 +181,7 @@ class Assembler {
                       .k = tensor.n_cols / leaves.n_total * leaves.n,
                       .leaves = leaves,
                       .layout = layout_};
-    dst.data = arena_.take(packed_bytes(dst.type, dst.n_rows, dst.k));
+    dst.data = arena_.take(packed_bytes(dst));
     if (loader_ != nullptr) {
       PanelPacker packer(dst, *writer_);
       loader_->load_columns(tensor, packer);

@@ -10,6 +10,9 @@ namespace lockstep::cuda_emulation {
 // mma.m16n8k32 of signed bytes: d = a b + c.
 void mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const int (&c)[4]);
 
+// mma.m16n8k16 of signed bytes: d = a b + c.
+void mma_s8_k16(int (&d)[4], const uint32_t (&a)[2], uint32_t b, const int (&c)[4]);
+
 // mma.m16n8k16 of f16 with f32 sums: d += a b. Devices round such sums each in their own way, so
 // operands that are not whole numbers, or sums of 2^24 or more, are faults.
 void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);

@@ -14,9 +14,11 @@ namespace lockstep::testing {
 
 inline constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
                                            WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1,
-                                           WeightType::kQ5_0, WeightType::kQ5_1};
+                                           WeightType::kQ5_0, WeightType::kQ5_1, WeightType::kQ4_K,
+                                           WeightType::kQ5_K, WeightType::kQ6_K};
 
-// A matrix in the layout of a file.
+// A matrix in the layout of a file. A row of a K-quant may end inside a super-block, as no row of a
+// file does: so every k that the other types have is a k of theirs.
 struct FileMatrix {
   WeightType type = WeightType::kF32;
   int64_t n_rows = 0;
@@ -62,13 +64,43 @@ inline FileMatrix random_matrix(SeededRandom& random, WeightType type, int64_t n
     }
   } else {
     const int64_t block_bytes = source_block_bytes(type);
-    for (int64_t i = 0; i < n_rows * k / kBlockLen; ++i, p += block_bytes) {
+    for (const std::byte* end = p + matrix.bytes.size(); p < end; p += block_bytes) {
       for (int64_t j = 0; j < block_bytes; ++j) p[j] = std::byte(random.integer(0, 255));
-      write_f16(p, scale());
-      if (has_min(type)) write_f16(p + 2, scale());
+      std::byte* scales = p + source_scale_offset(type);
+      write_f16(scales, scale());
+      if (has_min(type)) write_f16(scales + 2, scale());
     }
   }
   return matrix;
+}
+
+// A weight of a K-quant as its format defines it: d * scale * q + min, min = -dmin * m, all exact
+// in double.
+struct KQuantValue {
+  double d, min;
+  int scale, q;
+};
+inline KQuantValue k_quant_value(const FileMatrix& matrix, int64_t row, int64_t k) {
+  const WeightType type = matrix.type;
+  const std::byte* super = matrix.row(row) + k / 256 * source_block_bytes(type);
+  const int i = static_cast<int>(k % 256);
+  const auto byte = [&](int at) { return std::to_integer<int>(super[at]); };
+  const auto f16 = [&](int at) { return double{f16_to_f32(read<uint16_t>(super + at))}; };
+  if (type == WeightType::kQ6_K) {  // low [128], high [64], scales [16], d
+    const int half = i / 128, in_half = i % 128;
+    const int low = byte(64 * half + in_half % 64) >> (in_half < 64 ? 0 : 4) & 15;
+    const int high = byte(128 + 32 * half + in_half % 32) >> in_half / 32 * 2 & 3;
+    return {f16(208), 0.0, read<int8_t>(super + 192 + i / 16), (low | high << 4) - 32};
+  }
+  const int block = i / 32;  // d, dmin, scales [12], high [32] of Q5_K, quants [128]
+  const int quants = type == WeightType::kQ5_K ? 48 : 16;
+  int q = byte(quants + i / 64 * 32 + i % 32) >> (block % 2 == 0 ? 0 : 4) & 15;
+  if (type == WeightType::kQ5_K && (byte(16 + i % 32) >> block & 1) != 0) q += 16;
+  const auto six_bits = [&](int first) {
+    if (block < 4) return byte(first + block) & 63;
+    return (byte(12 + block - 4) >> (first == 4 ? 0 : 4) & 15) | byte(first + block - 4) >> 6 << 4;
+  };
+  return {f16(0), -f16(2) * six_bits(8), six_bits(4), q};
 }
 
 // The value of one weight by the definition of its format, in double. Shares no code with kernels/
@@ -84,6 +116,10 @@ inline double file_value(const FileMatrix& matrix, int64_t row, int64_t k) {
       return bf16_to_f32(read<uint16_t>(p + 2 * k));
     default:
       break;
+  }
+  if (is_k_quant(matrix.type)) {
+    const KQuantValue w = k_quant_value(matrix, row, k);
+    return w.d * w.scale * w.q + w.min;
   }
   const int i = static_cast<int>(k % 32);
   p += k / 32 * source_block_bytes(matrix.type);
@@ -120,13 +156,10 @@ inline PackedMatrix pack(const FileMatrix& matrix, const LeafRange& range,
   const int64_t leaf_k = matrix.k / range.n_total;
   PackedMatrix packed;
   packed.weights = {matrix.type, matrix.n_rows, leaf_k * range.n, range, nullptr, layout};
-  packed.data.assign(
-      static_cast<size_t>(packed_bytes(matrix.type, matrix.n_rows, packed.weights.k)),
-      std::byte{0xee});
+  packed.data.assign(static_cast<size_t>(packed_bytes(packed.weights)), std::byte{0xee});
   packed.weights.data = packed.data.data();
-  const std::byte* first_column =
-      matrix.bytes.data() + source_row_bytes(matrix.type, leaf_k * range.first);
-  pack_rows(packed.weights, packed.data.data(), 0, matrix.n_rows, first_column, matrix.row_bytes());
+  const std::byte* source = matrix.bytes.data() + source_span(packed.weights).first_byte;
+  pack_rows(packed.weights, packed.data.data(), 0, matrix.n_rows, source, matrix.row_bytes());
   return packed;
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 #include <unordered_set>
 
+#include "kernels/layout/quant.h"
 #include "node/model/files/gguf/gguf.h"
 
 namespace lockstep::gguf {
@@ -31,9 +32,9 @@ constexpr TypeName kTensorTypes[] = {
     {9, "Q8_1", {}},
     {10, "Q2_K", {}},
     {11, "Q3_K", {}},
-    {12, "Q4_K", {}},
-    {13, "Q5_K", {}},
-    {14, "Q6_K", {}},
+    {12, "Q4_K", WeightType::kQ4_K},
+    {13, "Q5_K", WeightType::kQ5_K},
+    {14, "Q6_K", WeightType::kQ6_K},
     {15, "Q8_K", {}},
     {16, "IQ2_XXS", {}},
     {17, "IQ2_XS", {}},
@@ -63,7 +64,8 @@ WeightType weight_type(uint32_t id, const std::string& what) {
   if (found == std::end(kTensorTypes)) fail(what, " has the unknown type ", id);
   if (found->type) return *found->type;
   fail(what, " has type ", found->name,
-       ", which is not supported (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 are)");
+       ", which is not supported (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, "
+       "Q6_K are)");
 }
 
 void read_dims(Reader& reader, const std::string& what, Tensor& tensor) {
@@ -93,9 +95,9 @@ Tensor read_entry(Reader& reader, uint64_t index, uint64_t alignment) {
   const std::string what = "tensor " + quoted(tensor.name) + " at offset " + std::to_string(at);
   read_dims(reader, what, tensor);
   tensor.type = weight_type(reader.number<uint32_t>(what), what);
-  if (is_quantized(tensor.type) && tensor.n_cols % kBlockLen != 0) {
+  if (is_quantized(tensor.type) && tensor.n_cols % source_block_len(tensor.type) != 0) {
     fail(what, ": rows of ", tensor.n_cols, " values cannot be of type ", to_string(tensor.type),
-         " (not a multiple of ", kBlockLen, ")");
+         " (not a multiple of ", source_block_len(tensor.type), ")");
   }
   tensor.file_offset = reader.number<uint64_t>(what);
   if (tensor.file_offset % alignment != 0) {

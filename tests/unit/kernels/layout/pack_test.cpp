@@ -13,6 +13,10 @@ constexpr PackedLayout kLayouts[] = {PackedLayout::kRows, PackedLayout::kFragmen
 // Dequantisation in fp32 as docs/numerics.md section 3 defines it, from the bytes of the file.
 float dequantized(const FileMatrix& matrix, int64_t row, int64_t k) {
   if (!is_quantized(matrix.type)) return static_cast<float>(file_value(matrix, row, k));
+  if (is_k_quant(matrix.type)) {  // every product is exact
+    const KQuantValue w = k_quant_value(matrix, row, k);
+    return static_cast<float>(w.d * w.scale * w.q + w.min);
+  }
   const std::byte* block = matrix.row(row) + k / 32 * source_block_bytes(matrix.type);
   const float scale = f16_to_f32(read<uint16_t>(block));
   if (!has_min(matrix.type)) return static_cast<float>(file_value(matrix, row, k));
@@ -128,6 +132,48 @@ TEST(PackedWeights, ARankHoldsTheColumnsOfItsLeaves) {
   }
 }
 
+// Leaves that begin and end anywhere in a super-block, short ones and those of 16 lanes.
+TEST(PackedWeights, LeavesMayCutSuperBlocks) {
+  SeededRandom random(29);
+  for (WeightType type : {WeightType::kQ4_K, WeightType::kQ5_K, WeightType::kQ6_K}) {
+    for (PackedLayout layout : kLayouts) {
+      for (int64_t n_blocks : {1, 2, 3, 4, 5, 8, 28, 35, 66, 74}) {
+        const FileMatrix matrix = random_matrix(random, type, 3, 8 * n_blocks * kBlockLen);
+        const int first = random.integer(0, 7), n = random.integer(1, 8 - first);
+        const PackedMatrix packed = pack(matrix, {8, first, n}, layout);
+        std::vector<float> row(static_cast<size_t>(packed.weights.k));
+        for (int64_t r = 0; r < 3; ++r) {
+          unpack_row(packed.weights, r, row);
+          for (int64_t i = 0; i < packed.weights.k; ++i) {
+            ASSERT_EQ(row[i], dequantized(matrix, r, packed.weights.first_column() + i))
+                << to_string(type) << " leaves of " << n_blocks << " blocks, " << n << " from "
+                << first << ", row " << r << " column " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
+// A leaf has room for the super-blocks that it touches, and no leaf of a matrix for more than one
+// that it does not.
+TEST(PackedWeights, EveryLeafHasRoomForItsHeaders) {
+  for (int64_t n_blocks = 1; n_blocks <= 80; ++n_blocks) {
+    const int64_t room = leaf_header_bytes(WeightType::kQ4_K, n_blocks * kBlockLen) / 64;
+    int64_t most = 0;
+    for (int64_t leaf = 0; leaf < 8; ++leaf) {
+      const int64_t first = leaf * n_blocks;
+      const int64_t touched = (first + n_blocks - 1) / 8 - first / 8 + 1;
+      EXPECT_LE(touched, room);
+      EXPECT_GE(touched + 1, room);
+      most = std::max(most, touched);
+    }
+    EXPECT_EQ(most, room) << n_blocks;
+  }
+  EXPECT_EQ(leaf_header_bytes(WeightType::kQ6_K, 4096), 16 * 32);
+  EXPECT_EQ(leaf_header_bytes(WeightType::kQ5_1, 4096), 0);
+}
+
 TEST(PackedWeights, RowsMayArriveInAnyOrderAndNumber) {
   SeededRandom random(23);
   for (WeightType type : kAllTypes) {
@@ -168,9 +214,27 @@ TEST(PackedWeights, TheLastPanelIsPaddedWithZeroRows) {
 
 TEST(PackedWeights, TakeAsManyBytesAsTheFileForWholePanels) {
   for (WeightType type : kAllTypes) {
-    EXPECT_EQ(packed_bytes(type, 48, 160), 48 * source_row_bytes(type, 160)) << to_string(type);
-    EXPECT_EQ(packed_bytes(type, 33, 160), 48 * source_row_bytes(type, 160)) << to_string(type);
+    if (is_k_quant(type)) continue;
+    const int64_t file_bytes = 48 * source_row_bytes(type, 160);
+    EXPECT_EQ(packed_bytes({type, 48, 160, {}}), file_bytes) << to_string(type);
+    EXPECT_EQ(packed_bytes({type, 33, 160, {}}), file_bytes) << to_string(type);
   }
+}
+
+// The 6-bit scales and minimums are bytes, so that a super-block takes 148 bytes instead of 144
+// (Q4_K) or 180 instead of 176 (Q5_K): 4.625 and 5.625 bits a weight.
+TEST(PackedWeights, KQuantsTakeFourBytesMoreForASuperBlock) {
+  const auto bytes = [](WeightType type, LeafRange leaves) {
+    return packed_bytes({.type = type, .n_rows = 16, .k = 4096, .leaves = leaves});
+  };
+  EXPECT_EQ(bytes(WeightType::kQ4_K, {}), 16 * 16 * 148);
+  EXPECT_EQ(bytes(WeightType::kQ5_K, {}), 16 * 16 * 180);
+  EXPECT_EQ(bytes(WeightType::kQ6_K, {}), 16 * 16 * 210);
+  // A d and a dmin that two leaves share are held twice: here, four of eight leaves begin in the
+  // middle of a super-block.
+  const PackedWeights cut{
+      .type = WeightType::kQ4_K, .n_rows = 16, .k = 8 * 28 * 32, .leaves = {8, 0, 8}};
+  EXPECT_EQ(packed_bytes(cut), 16 * 28 * 148 + 4 * 64);
 }
 
 // The place of every value as docs/numerics.md section 6 defines it, byte by byte.
@@ -204,6 +268,69 @@ TEST(PackedWeights, LieAsTheDocumentSays) {
   }
 }
 
+// Q5_K and Q6_K as packed_layout.h and fragment_layout.h draw them, byte by byte: the second
+// super-block of a row, of which a leaf has the last two blocks.
+TEST(PackedWeights, KQuantsLieAsTheDocumentSays) {
+  SeededRandom random(30);
+  constexpr int64_t kHeader = 64;
+  for (PackedLayout layout : kLayouts) {
+    const FileMatrix matrix = random_matrix(random, WeightType::kQ5_K, 16, 512);
+    const PackedMatrix packed = pack(matrix, {8, 7, 1}, layout);
+    ASSERT_EQ(std::ssize(packed.data), kHeader + 2 * 352);
+    for (int row = 0; row < 16; ++row) {
+      const std::byte* super = matrix.row(row) + 176;
+      const int d = layout == PackedLayout::kRows ? 2 * row : row % 8 * 8 + row / 8 * 2;
+      const int min = d + (layout == PackedLayout::kRows ? 32 : 4);
+      EXPECT_EQ(read<uint16_t>(&packed.data[d]), read<uint16_t>(super));
+      EXPECT_EQ(read<uint16_t>(&packed.data[min]), read<uint16_t>(super + 2) ^ 0x8000);
+      for (int k = 0; k < 64; ++k) {
+        const std::byte* block = &packed.data[kHeader + k / 32 * 352];
+        const KQuantValue w = k_quant_value(matrix, row, 448 + k);
+        const int i = k % 32, lane = row % 8 * 4 + i / 8, second = i % 8 / 4;
+        int scale, low, high;
+        if (layout == PackedLayout::kRows) {
+          scale = std::to_integer<int>(block[row]);
+          const int byte = std::to_integer<int>(block[96 + 64 * (i % 16 / 4) + 4 * row + i % 4]);
+          low = i < 16 ? byte & 15 : byte >> 4;
+          high = std::to_integer<int>(block[32 + 4 * row + i % 4]) >> i / 4 & 1;
+        } else {
+          scale = std::to_integer<int>(block[320 + row % 8 * 4 + row / 8]);
+          const int byte = std::to_integer<int>(block[8 * lane + 4 * (row / 8) + i % 4]);
+          low = second == 0 ? byte & 15 : byte >> 4;
+          const uint32_t bits = read<uint16_t>(block + 256 + 2 * lane);
+          constexpr int kBits[] = {0, 1, 4, 5};
+          high = (bits | bits << 14) >> (8 * (i % 4) + kBits[row / 8 + 2 * second]) & 1;
+        }
+        ASSERT_EQ(scale, w.scale);
+        ASSERT_EQ(low + 16 * high, w.q) << "row " << row << " k " << k;
+      }
+    }
+  }
+  for (PackedLayout layout : kLayouts) {
+    const FileMatrix matrix = random_matrix(random, WeightType::kQ6_K, 16, 256);
+    const PackedMatrix packed = pack(matrix, {1, 0, 1}, layout);
+    ASSERT_EQ(std::ssize(packed.data), 32 + 8 * 416);
+    for (int row = 0; row < 16; ++row) {
+      for (int k = 0; k < 256; ++k) {
+        const std::byte* block = &packed.data[32 + k / 32 * 416];
+        const KQuantValue w = k_quant_value(matrix, row, k);
+        const int i = k % 32, lane = row % 8 * 4 + i % 16 / 4, word = row / 8 + i / 16 * 2;
+        if (layout == PackedLayout::kRows) {
+          EXPECT_EQ(read<int8_t>(block + 16 * (i / 16) + row), w.scale);
+          const int high = std::to_integer<int>(block[32 + 64 * (i / 16) + 4 * row + i % 4]);
+          ASSERT_EQ(high >> i / 4 % 4 * 2 & 3, (w.q + 32) >> 4);
+        } else {
+          EXPECT_EQ(read<int8_t>(block + 384 + row % 8 * 4 + 2 * (i / 16) + row / 8), w.scale);
+          const int low = std::to_integer<int>(block[8 * lane + 4 * (row / 8) + i % 4]);
+          ASSERT_EQ(low >> i / 16 * 4 & 15, w.q & 15);
+          const int high = std::to_integer<int>(block[256 + 4 * lane + i % 4]);
+          ASSERT_EQ(high >> 2 * word & 3, w.q >> 4 & 3) << "two's complement";
+        }
+      }
+    }
+  }
+}
+
 TEST(PackedWeightsDeathTest, RowsOutsideTheMatrixAreRefused) {
   SeededRandom random(26);
   const FileMatrix matrix = random_matrix(random, WeightType::kQ8_0, 4, 32);
@@ -215,7 +342,7 @@ TEST(PackedWeightsDeathTest, RowsOutsideTheMatrixAreRefused) {
   EXPECT_DEATH(pack_at(-1, 1), "packed_weights.cpp");
   std::vector<float> row(32);
   EXPECT_DEATH(unpack_row(packed.weights, 4, row), "packed_weights.cpp");
-  EXPECT_DEATH(packed_bytes(WeightType::kQ4_0, 1, 33), "packed_weights.cpp");
+  EXPECT_DEATH(packed_bytes({WeightType::kQ4_0, 1, 33, {}}), "packed_weights.cpp");
 }
 
 }  // namespace

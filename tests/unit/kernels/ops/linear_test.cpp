@@ -66,9 +66,10 @@ TEST(Linear, FloatWeightsMayEndInAShortBlock) {
 
 TEST(Linear, EveryRangeOfLeavesGivesTheBitsOfTheReference) {
   SeededRandom random(4);
-  for (WeightType type : {WeightType::kQ4_1, WeightType::kQ8_0, WeightType::kF16}) {
+  for (WeightType type : {WeightType::kQ4_1, WeightType::kQ8_0, WeightType::kF16, WeightType::kQ4_K,
+                          WeightType::kQ5_K, WeightType::kQ6_K}) {
     for (int n_total = 1; n_total <= kMaxLeaves; ++n_total) {
-      const int64_t k = n_total * 64;
+      const int64_t k = n_total * (is_k_quant(type) ? 96 : 64);  // super-blocks cut anywhere
       const FileMatrix matrix = random_matrix(random, type, 18, k);
       TestActs acts(random.activations(3 * k), 3, k);
       for (int first = 0; first < n_total; ++first) {
@@ -82,7 +83,8 @@ TEST(Linear, EveryRangeOfLeavesGivesTheBitsOfTheReference) {
 
 TEST(Linear, LongLeavesAreSummedInLanes) {
   SeededRandom random(5);
-  for (WeightType type : {WeightType::kQ5_0, WeightType::kQ4_1, WeightType::kBF16}) {
+  for (WeightType type : {WeightType::kQ5_0, WeightType::kQ4_1, WeightType::kBF16,
+                          WeightType::kQ4_K, WeightType::kQ5_K, WeightType::kQ6_K}) {
     for (int n_leaves : {1, 2, 3}) {
       for (int64_t n_blocks : {63, 64, 65, 79, 81}) {
         const int64_t k = n_leaves * n_blocks * kBlockLen;
@@ -99,7 +101,8 @@ TEST(Linear, PartialsOfEverySplitJoinToTheBitsOfOneRank) {
   SeededRandom random(6);
   constexpr int64_t kRows = 21, kTokens = 3;
   auto stream = make_stream(best_isa(), 2);
-  for (WeightType type : {WeightType::kQ4_1, WeightType::kF32}) {
+  for (WeightType type :
+       {WeightType::kQ4_1, WeightType::kF32, WeightType::kQ4_K, WeightType::kQ6_K}) {
     for (int n_leaves = 1; n_leaves <= kMaxLeaves; ++n_leaves) {
       const int64_t k = n_leaves * 96;
       const FileMatrix matrix = random_matrix(random, type, kRows, k);
@@ -161,12 +164,14 @@ TEST(Linear, ExtremeWeightsAndActivationsDoNotSaturate) {
   SeededRandom random(8);
   for (WeightType type : kAllTypes) {
     if (!is_quantized(type)) continue;
-    for (int fill : {0x00, 0xff, 0x80, 0x7f}) {  // w = 0; 15 or 31 and -1; -128 and 8; 127
+    // w = 0; 15 or 31 and -1; -128 and 8; 127. Scales of K-quants: 0; 63 and -1; 0 and -128; 63 and
+    // 127.
+    for (int fill : {0x00, 0xff, 0x80, 0x7f}) {
       FileMatrix matrix = random_matrix(random, type, 16, 64);
       const int64_t block_bytes = source_block_bytes(type);
       for (int64_t i = 0; i < std::ssize(matrix.bytes); ++i) {
-        const int64_t header = has_min(type) ? 4 : 2;
-        if (i % block_bytes >= header) matrix.bytes[i] = std::byte(fill);
+        const int64_t after = i % block_bytes - source_scale_offset(type);
+        if (after < 0 || after >= (has_min(type) ? 4 : 2)) matrix.bytes[i] = std::byte(fill);
       }
       for (float sign : {1.0f, -1.0f}) {
         TestActs acts(std::vector<float>(5 * 64, sign), 5, 64);  // every q is +-127
@@ -225,8 +230,8 @@ TEST(Linear, TheReferenceIsADotProduct) {
                                  : double{acts.x[at]};
             exact += file_value(matrix, r, i) * x;
             // A weight with a minimum may cancel: its two parts are rounded separately.
-            magnitude +=
-                (std::fabs(file_value(matrix, r, i)) + (has_min(type) ? 2.0 : 0.0)) * std::fabs(x);
+            const double min = is_k_quant(type) ? k_quant_value(matrix, r, i).min : has_min(type);
+            magnitude += (std::fabs(file_value(matrix, r, i)) + 2 * std::fabs(min)) * std::fabs(x);
           }
           const double n_roundings = is_quantized(type) ? 2.0 * k / 32 + 8 : k + 8.0;
           const double tolerance = n_roundings * 0x1p-24 * magnitude;

@@ -21,7 +21,8 @@ using testing::FakeModelSpec;
 
 constexpr WeightType kAllTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
                                     WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1,
-                                    WeightType::kQ5_0, WeightType::kQ5_1};
+                                    WeightType::kQ5_0, WeightType::kQ5_1, WeightType::kQ4_K,
+                                    WeightType::kQ5_K, WeightType::kQ6_K};
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
@@ -72,8 +73,10 @@ std::vector<size_t> number_offsets(const Tensor& tensor) {
     return {0, n_bytes / 2 / size * size, n_bytes - size};
   }
   const auto block = static_cast<size_t>(source_block_bytes(tensor.type));
-  std::vector<size_t> offsets = {0, n_bytes / 2 / block * block, n_bytes - block};
-  if (has_min(tensor.type)) offsets.insert(offsets.end(), {2, n_bytes - block + 2});
+  const auto scale = static_cast<size_t>(source_scale_offset(tensor.type));
+  std::vector<size_t> offsets = {scale, n_bytes / 2 / block * block + scale,
+                                 n_bytes - block + scale};
+  if (has_min(tensor.type)) offsets.insert(offsets.end(), {scale + 2, n_bytes - block + scale + 2});
   return offsets;
 }
 

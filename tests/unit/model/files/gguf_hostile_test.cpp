@@ -127,8 +127,8 @@ const std::vector<GgufFault>& tensor_faults() {
        [](auto& b) { b.tensor("blk.0.attn_q.weight").type = 4; },
        {"unknown type 4"}},
       {"unsupportedType",
-       [](auto& b) { b.tensor("blk.0.attn_q.weight").type = 14; },
-       {"'blk.0.attn_q.weight'", "Q6_K"}},
+       [](auto& b) { b.tensor("blk.0.attn_q.weight").type = 11; },
+       {"'blk.0.attn_q.weight'", "Q3_K", "not supported"}},
       {"raggedBlocks",
        [](auto& b) {
          b.tensor("blk.0.attn_q.weight").type = 8, b.tensor("blk.0.attn_q.weight").dims = {33, 32};

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "kernels/layout/quant.h"
 #include "tests/support/cpu_device.h"
 #include "tests/support/fake_model_file.h"
 #include "tests/support/lazy_device.h"
@@ -18,9 +19,10 @@ constexpr int64_t kColumns = 64;
 struct Source {
   Source(WeightType type, int64_t n_rows)
       : matrix{.type = type, .n_rows = n_rows, .k = kColumns, .leaves = {}},
-        bytes(random_weights(type, n_rows * kColumns, 1.0f, random)),
+        bytes(random_weights(type, n_rows * round_up(kColumns, source_block_len(type)), 1.0f,
+                             random)),
         row_bytes(source_row_bytes(type, kColumns)),
-        expected(static_cast<size_t>(packed_bytes(type, n_rows, kColumns))) {
+        expected(static_cast<size_t>(packed_bytes(matrix))) {
     pack_rows(matrix, expected.data(), 0, n_rows, bytes.data(), row_bytes);
   }
   // Packs all rows, n_piece at a time, into memory of `device`.
@@ -45,11 +47,11 @@ TEST(PanelPacker, WhatReachesTheDeviceIsThePackedMatrixWhateverThePieces) {
   MemoryLedger ledger;
   LazyDevice device({});
   const auto stream = device.make_stream({}, ledger);
-  for (const WeightType type : {WeightType::kF32, WeightType::kQ4_1}) {
+  for (const WeightType type : {WeightType::kF32, WeightType::kQ4_1, WeightType::kQ5_K}) {
     for (const int64_t n_rows : {1, 16, 17, 80, 95}) {
       const Source source(type, n_rows);
       const auto n_bytes = static_cast<int64_t>(source.expected.size());
-      const int64_t panel_bytes = packed_bytes(type, 1, kColumns);
+      const int64_t panel_bytes = packed_bytes({type, 1, kColumns, {}});
       for (const int64_t staging_bytes : {int64_t{1}, panel_bytes, 2 * panel_bytes + 5, n_bytes}) {
         for (const int64_t n_piece : {1, 7, 16, 95}) {
           const DeviceBuffer to(device, ledger, MemoryTag::kWeights, n_bytes);
