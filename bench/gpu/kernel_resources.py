@@ -40,9 +40,10 @@ with the most tensor core instructions, or without any the longest; loops that c
 count.
 
 One tensor core instruction of `linear` multiplies a block of 16 rows x 32 values (544 bytes of
-Q8_0) by 8 tokens. So `skinny<…, 1>` spends loop / tensor instructions on a block for up to 8
-tokens. The loop of `tiled` is one tile of 32 rows x 32 tokens x 32 values: what two blocks cost for
-32 tokens, or one block for 64. Its ninth warp, which only copies, has a loop of its own.
+Q8_0) by 8 tokens; Q6_K has two for it, of 16 values each. So `skinny<…, 1>` spends loop / tensor
+instructions, of Q6_K twice as many, on a block for up to 8 tokens. The loop of `tiled` is one tile
+of 32 rows x 32 tokens x 32 values: what two blocks cost for 32 tokens, or one block for 64. Its
+ninth warp, which only copies, has a loop of its own.
 
 | kernel | registers | shared | stack | loop | tensor |
 |---|--:|--:|--:|--:|--:|

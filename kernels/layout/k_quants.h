@@ -2,8 +2,7 @@
 // blocks of 32 (docs/numerics.md section 2). Little endian; d and dmin are f16.
 //
 //   Q4_K, Q5_K  value k of block b is (d * sc[b]) * q - dmin * m[b]
-//     q         bits 0-3: the nibble of quants[32 * (b / 2) + k], low if b is even, high if b is
-//     odd
+//     q         bits 0-3: a nibble of quants[32 * (b / 2) + k], low if b is even, else high
 //               bit 4 (Q5_K): bit b of high[k]
 //     sc, m     6 bits each. With s = scales, b < 4:  sc[b] = s[b] & 63,  m[b] = s[b + 4] & 63
 //               and sc[b + 4] has the low nibble of s[b + 8] and above it the top two bits of s[b],

@@ -23,6 +23,10 @@ TEST(TensorParallel, BiasesAndFloatWeightsOnOneToEightRanks) {
   expect_every_degree_equal(biased(), 8);
 }
 
+TEST(TensorParallel, SuperBlocksOfKQuantsAreCutAmongOneToEightRanks) {
+  expect_every_degree_equal(k_quants(), 8);
+}
+
 TEST(TensorParallel, EveryKvTypeIsShardedAlike) {
   const NamedSpec model = eight_leaves();
   const Ids prompt = random_prompt(20, model.spec.shape.vocab_size, 6);
@@ -42,11 +46,13 @@ TEST(TensorParallel, RanksWithTeamsOfThreadsAreEqualToo) {
 }
 
 TEST(TensorParallel, TheFingerprintDoesNotKnowTheDegree) {
-  const FakeModelFile file(eight_leaves().spec);
-  const std::string alone = ModelRunner(file, {}).group().numerics_fingerprint();
-  for (int n_ranks : {2, 5, 8}) {
-    ModelRunner runner(file, {.n_ranks = n_ranks});
-    EXPECT_EQ(runner.group().numerics_fingerprint(), alone);
+  for (const NamedSpec& model : {eight_leaves(), k_quants()}) {
+    const FakeModelFile file(model.spec);
+    const std::string alone = ModelRunner(file, {}).group().numerics_fingerprint();
+    for (int n_ranks : {2, 5, 8}) {
+      ModelRunner runner(file, {.n_ranks = n_ranks});
+      EXPECT_EQ(runner.group().numerics_fingerprint(), alone) << model.name;
+    }
   }
 }
 

@@ -26,8 +26,9 @@ struct Sources {
   const int8_t* q[kTiles];        // of token g of each tile, at the lane's first k of the block
   const float* scale[kTiles][2];  // of tokens 2t and 2t + 1 of each tile
   const float* sum[kTiles][2];
-  const std::byte* headers = nullptr;  // K-quants: of the leaf
-  unsigned in_super = 0;               // of the block, counted from the first of headers[0]
+  const std::byte* header = nullptr;  // K-quants: of the first super-block of the leaf, or, where
+                                      // the blocks of a chain are 16 apart, of that of the block
+  unsigned in_super = 0;  // of the block, counted from the first block of that super-block
 
   __device__ Sources(const LinearParams& p, const std::byte* first_block, int first_token, int lane)
       : block(first_block) {
@@ -48,24 +49,43 @@ struct Sources {
   }
 
   // K-quants. weights: the panel.
+  template <int kStep>
   __device__ __forceinline__ void begin_chain(const LinearParams& p, const std::byte* weights,
                                               const Chain& chain) {
     const int before = chain.leaf * p.chains.n_blocks;
-    headers = weights + int64_t{chain.leaf} * p.leaf_headers +
-              int64_t{before} * fragment_layout(kType).bytes;
+    header = weights + int64_t{chain.leaf} * p.leaf_headers +
+             int64_t{before} * fragment_layout(kType).bytes;
     in_super = static_cast<unsigned>((p.block_in_super + before) % kBlocksPerSuper + chain.lane);
+    if constexpr (kStep % kBlocksPerSuper == 0) {
+      header += in_super / kBlocksPerSuper * static_cast<unsigned>(header_bytes(kType));
+    }
   }
 
-  // The weights of block `u` of those that come next, whose numbers are kStep apart.
+  // The weights of block `u` of those that come next.
   template <int kStep>
   __device__ __forceinline__ LaneBlock<kType> weights_at(int u, int lane) const {
     const std::byte* at = block + u * fragment_layout(kType).bytes;
-    if constexpr (is_k_quant(kType)) {
-      const unsigned super = (in_super + u * kStep) / kBlocksPerSuper;
-      return {at, headers + super * static_cast<unsigned>(header_bytes(kType)), lane};
-    } else {
+    if constexpr (!is_k_quant(kType)) {
       return {at, lane};
+    } else if constexpr (kStep % kBlocksPerSuper == 0) {
+      return {at, header + u * (kStep / kBlocksPerSuper) * header_bytes(kType), lane};
+    } else {
+      const unsigned super = (in_super + static_cast<unsigned>(u * kStep)) / kBlocksPerSuper;
+      return {at, header + super * static_cast<unsigned>(header_bytes(kType)), lane};
     }
+  }
+
+  template <int kStep>
+  __device__ __forceinline__ void skip_blocks(int n) {
+    block += n * fragment_layout(kType).bytes;
+    if constexpr (is_k_quant(kType)) {
+      if constexpr (kStep % kBlocksPerSuper == 0) {
+        header += n * (kStep / kBlocksPerSuper) * header_bytes(kType);
+      } else {
+        in_super += static_cast<unsigned>(n * kStep);
+      }
+    }
+    skip_columns(n * kStep);
   }
 
   __device__ __forceinline__ void skip_columns(int n) {
@@ -102,9 +122,7 @@ __device__ __forceinline__ void add_blocks(Sources<kType, kTiles>& from, int lan
       }
     }
   }
-  from.block += kDepth * fragment_layout(kType).bytes;
-  if constexpr (is_k_quant(kType)) from.in_super += kDepth * kStep;
-  from.skip_columns(kDepth * kStep);
+  from.template skip_blocks<kStep>(kDepth);
 #pragma unroll
   for (int u = 0; u < kDepth; ++u) {
     const FragmentA a = w[u].fragment();
@@ -131,7 +149,7 @@ __device__ __forceinline__ void sum_run(const LinearParams& p, const Run& run, i
   for (int i = 0; i < run.n_chains; ++i) {
 #pragma unroll
     for (float& sum : acc) sum = 0.0f;
-    if constexpr (is_k_quant(kType)) from.begin_chain(p, weights, chain);
+    if constexpr (is_k_quant(kType)) from.template begin_chain<kStep>(p, weights, chain);
     int n_left = chain.n_blocks;
 #pragma unroll 1
     for (; n_left >= kDepth; n_left -= kDepth) {
