@@ -19,6 +19,11 @@ CONTRACTIONS = "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]"
 LLAMA3 = (CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace("{1,3}", "")
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+GPT4O = "|".join(
+    [rf"[^\r\n\p{{L}}\p{{N}}]?{word}(?i:'s|'t|'re|'ve|'m|'ll|'d)?" for word in
+     (f"{UPPER}*{LOWER}+", f"{UPPER}+{LOWER}*")]
+    + [r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
 
 
 def split(regex: str) -> Split:
@@ -31,6 +36,7 @@ FAMILIES = {
                         ByteLevel(add_prefix_space=False, trim_offsets=False)]),
     "qwen2": split(QWEN2),
     "llama-bpe": split(LLAMA3),
+    "gpt-4o": split(GPT4O),
 }
 
 

@@ -1,6 +1,6 @@
-// The regular expressions are those published with each model (tokenizer.json); the names are
-// GGUF's. White space is written out, because PCRE2's \s has U+180E as well, which Unicode has
-// removed from White_Space.
+// The regular expressions are those published with each model (tokenizer.json), and for "default",
+// which no model publishes, those of llama.cpp; the names are GGUF's. White space is written out,
+// because PCRE2's \s has U+180E as well, which Unicode has removed from White_Space.
 #include "node/text/tokenizer/pre_tokenizer.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -32,6 +32,24 @@ constexpr const char* kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^)
 constexpr const char* kLlama3 = LLAMA3_LIKE(R"(\p{N}{1,3})");
 constexpr const char* kQwen2 = LLAMA3_LIKE(R"(\p{N})");
 
+// GPT-4o's cut at capital letters: UPPER and LOWER are the letters that may stand in a word before
+// and after its case changes; marks belong to both, and so do letters without case.
+#define WORD_BEGIN R"([^\r\n\p{L}\p{N}]?)"
+#define UPPER R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])"
+#define LOWER R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])"
+#define WORD_END "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+constexpr const char* kGpt4o =
+    WORD_BEGIN UPPER "*" LOWER "+" WORD_END "|" WORD_BEGIN UPPER "+" LOWER "*" WORD_END
+                     R"(|\p{N}{1,3}| ?[^)" WHITE_SPACE R"(\p{L}\p{N}]+[\r\n/]*|[)" WHITE_SPACE
+                     R"(]*[\r\n]+|)" TRAILING_SPACE;
+constexpr const char* kPunctuation = R"([\p{P}\$\+<=>\^~\|]+)";
+constexpr const char* kDigits = R"(\p{N}+)";
+constexpr const char* kThreeDigits = "[0-9][0-9][0-9]";
+
+#undef WORD_END
+#undef LOWER
+#undef UPPER
+#undef WORD_BEGIN
 #undef LLAMA3_LIKE
 #undef TRAILING_SPACE
 #undef CONTRACTION
@@ -41,19 +59,22 @@ constexpr const char* kQwen2 = LLAMA3_LIKE(R"(\p{N})");
 // between two matches is a piece too.
 struct Family {
   std::string_view name;
-  std::array<const char*, 2> expressions;  // null = none
+  std::array<const char*, 4> expressions;  // null = none
   bool whole_pieces_first;
   bool adds_bos;  // default if the model file does not say; as in llama.cpp
 };
 
 constexpr std::array kFamilies = {
-    Family{"gpt-2", {kGpt2, nullptr}, false, false},
+    Family{"gpt-2", {kGpt2}, false, false},
+    Family{"default", {kPunctuation, kGpt2, kDigits, kThreeDigits}, false, false},
     Family{"smollm", {kDigitAlone, kGpt2}, false, false},
-    Family{"qwen2", {kQwen2, nullptr}, false, false},
-    Family{"deepseek-r1-qwen", {kQwen2, nullptr}, false, false},
-    Family{"llama-bpe", {kLlama3, nullptr}, true, true},
-    Family{"llama3", {kLlama3, nullptr}, true, true},
-    Family{"llama-v3", {kLlama3, nullptr}, true, true},
+    Family{"qwen2", {kQwen2}, false, false},
+    Family{"deepseek-r1-qwen", {kQwen2}, false, false},
+    Family{"llama-bpe", {kLlama3}, true, true},
+    Family{"llama3", {kLlama3}, true, true},
+    Family{"llama-v3", {kLlama3}, true, true},
+    Family{"smaug-bpe", {kLlama3}, true, false},  // of SmolLM3, whose tokens are Llama 3's
+    Family{"gpt-4o", {kGpt4o}, false, false},     // of Phi-4-mini
 };
 
 struct FreeCode {

@@ -34,7 +34,7 @@ std::vector<size_t> ends_of(const Pieces& pieces) {
 
 TEST(PreTokenizer, CutsWhereHuggingFaceTokenizersCut) {
   const auto golden = testing::golden_file("splits.json");
-  for (const char* name : {"gpt-2", "smollm", "qwen2", "llama-bpe"}) {
+  for (const char* name : {"gpt-2", "smollm", "qwen2", "llama-bpe", "gpt-4o"}) {
     const PreTokenizer pre = PreTokenizer::make(name).value();
     for (const auto& entry : golden.at("cases")) {
       const std::string text = entry.at("text");
@@ -51,6 +51,17 @@ TEST(PreTokenizer, FamiliesDifferInDigits) {
   EXPECT_EQ(split("llama-bpe", "a 1234"), (Pieces{"a", " ", "123", "4"}));
 }
 
+TEST(PreTokenizer, Gpt4oCutsWhereALowerCaseLetterIsFollowedByACapital) {
+  EXPECT_EQ(split("gpt-4o", "camelCaseHTTPServer's"), (Pieces{"camel", "Case", "HTTPServer's"}));
+  EXPECT_EQ(split("gpt-4o", "a 1234 x/\n"), (Pieces{"a", " ", "123", "4", " x", "/\n"}));
+  EXPECT_EQ(split("gpt-4o", "cafe\u0301s"), (Pieces{"cafe\u0301s"})) << "marks are in words";
+}
+
+TEST(PreTokenizer, TheDefaultOfLlamaCppCutsAtPunctuationFirst) {
+  EXPECT_EQ(split("default", "It's 12345, ok"),
+            (Pieces{"It", "'", "s", " ", "123", "45", ",", " ok"}));
+}
+
 TEST(PreTokenizer, TheMongolianVowelSeparatorIsNoSpace) {
   EXPECT_EQ(split("gpt-2", "a\u180e\u180e b"), (Pieces{"a", "\u180e\u180e", " b"}));
 }
@@ -59,11 +70,12 @@ TEST(PreTokenizer, OtherNamesOfAFamilyCutAlike) {
   const std::string text = "It's 1234  HTTPServer's\n\n  x";
   EXPECT_EQ(split("llama3", text), split("llama-bpe", text));
   EXPECT_EQ(split("llama-v3", text), split("llama-bpe", text));
+  EXPECT_EQ(split("smaug-bpe", text), split("llama-bpe", text));
   EXPECT_EQ(split("deepseek-r1-qwen", text), split("qwen2", text));
 }
 
 TEST(PreTokenizer, AnUnknownNameIsRefusedByName) {
-  for (const char* name : {"", "default", "qwen3-next", "GPT-2"}) {
+  for (const char* name : {"", "tekken", "qwen3-next", "GPT-2"}) {
     const auto pre = PreTokenizer::make(name);
     ASSERT_FALSE(pre) << name;
     EXPECT_EQ(pre.error().code, ErrorCode::kModelLoadFailed);
@@ -81,7 +93,7 @@ TEST(PreTokenizer, BytesThatAreNotUtf8StandAlone) {
 
 TEST(PreTokenizer, PiecesJoinToTheTextWhateverItIs) {
   testing::SeededRandom random(11);
-  for (const char* name : {"gpt-2", "smollm", "qwen2", "llama-bpe"}) {
+  for (const char* name : {"gpt-2", "smollm", "qwen2", "llama-bpe", "gpt-4o", "default"}) {
     const PreTokenizer pre = PreTokenizer::make(name).value();
     for (int i = 0; i < 300; ++i) {
       const std::string text =
@@ -99,7 +111,7 @@ TEST(PreTokenizer, PiecesJoinToTheTextWhateverItIs) {
 TEST(PreTokenizer, VeryLongRunsAreCutAsShortOnesAre) {
   const size_t n = 300'000;
   const std::string spaces(n, ' '), letters(n, 'x'), newlines(n, '\n'), marks(n, '!');
-  for (const char* name : {"gpt-2", "smollm", "qwen2", "llama-bpe"}) {
+  for (const char* name : {"gpt-2", "smollm", "qwen2", "llama-bpe", "gpt-4o"}) {
     const PreTokenizer pre = PreTokenizer::make(name).value();
     EXPECT_EQ(split(pre, letters).size(), 1u) << name;
     EXPECT_EQ(split(pre, marks).size(), 1u) << name;
