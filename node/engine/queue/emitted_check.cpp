@@ -31,10 +31,10 @@ Status check_ids(const std::vector<int32_t>& ids, size_t choice, const SamplingP
   return Ok{};
 }
 
-Status check_end(const EmittedOutput& output, size_t choice, const SamplingParams& params,
+Status check_end(const EmittedOutput& output, size_t choice, const GenerationRequest& request,
                  const Tokenizer& tokenizer) {
   StreamDecoder decoder;
-  start_text(decoder, params, tokenizer);
+  start_text(decoder, request, tokenizer);
   std::optional<OutputEnd> end;
   std::string text;
   for (size_t i = 0; i < output.ids.size(); ++i) {
@@ -45,8 +45,8 @@ Status check_end(const EmittedOutput& output, size_t choice, const SamplingParam
                                                     "\" at index " + std::to_string(i - 1));
     }
     text.clear();
-    end =
-        decode_output(decoder, output.ids[i], static_cast<int32_t>(i) + 1, params, tokenizer, text);
+    end = decode_output(decoder, output.ids[i], static_cast<int32_t>(i) + 1, request.sampling,
+                        tokenizer, text);
   }
   const auto reason = end ? std::optional(end->reason) : std::nullopt;
   if (reason == output.finished) return Ok{};
@@ -70,7 +70,7 @@ Status check_emitted(const GenerationRequest& request, const Tokenizer& tokenize
   for (size_t i = 0; i < request.emitted.size(); ++i) {
     const EmittedOutput& output = request.emitted[i];
     TRY([[maybe_unused]] Ok ids, check_ids(output.ids, i, params, tokenizer));
-    TRY([[maybe_unused]] Ok end, check_end(output, i, params, tokenizer));
+    TRY([[maybe_unused]] Ok end, check_end(output, i, request, tokenizer));
   }
   return Ok{};
 }

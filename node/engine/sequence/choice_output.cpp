@@ -29,8 +29,12 @@ void add_token(const SampledToken& token, const SamplingParams& params, EventBuf
 
 }  // namespace
 
-void start_text(StreamDecoder& decoder, const SamplingParams& params, const Tokenizer& tokenizer) {
-  decoder.start(tokenizer, params.stop, /*watches_for_stops=*/params.min_tokens == 0);
+void start_text(StreamDecoder& decoder, const GenerationRequest& request,
+                const Tokenizer& tokenizer) {
+  const SamplingParams& params = request.sampling;
+  decoder.start(tokenizer, params.stop,
+                {.watches_for_stops = params.min_tokens == 0,
+                 .previous = request.prompt.empty() ? -1 : request.prompt.back()});
 }
 
 std::optional<OutputEnd> decode_output(StreamDecoder& decoder, int32_t id, int32_t n_outputs,
@@ -54,16 +58,17 @@ std::optional<OutputEnd> decode_output(StreamDecoder& decoder, int32_t id, int32
 }
 
 void start_output(Choice& choice, const Tokenizer& tokenizer, int32_t n_keep, int32_t block_size) {
-  const SamplingParams& params = choice.sequence.owner().request.sampling;
-  start_text(choice.decoder, params, tokenizer);
+  const GenerationRequest& request = choice.sequence.owner().request;
+  start_text(choice.decoder, request, tokenizer);
   std::span<const int32_t> outputs = emitted_ids(choice.sequence);
   outputs = outputs.first(outputs.size() - std::min(outputs.size(), kResumeProof));
   std::string text;
   for (size_t i = 0; i < outputs.size(); ++i) {
     text.clear();
-    decode_output(choice.decoder, outputs[i], static_cast<int32_t>(i) + 1, params, tokenizer, text);
+    decode_output(choice.decoder, outputs[i], static_cast<int32_t>(i) + 1, request.sampling,
+                  tokenizer, text);
   }
-  if (fault(Fault::kStopCutAtSeam)) start_text(choice.decoder, params, tokenizer);
+  if (fault(Fault::kStopCutAtSeam)) start_text(choice.decoder, request, tokenizer);
   choice.sequence.resume(outputs, n_keep, block_size);
 }
 

@@ -29,8 +29,9 @@ struct OutputEnd {
   int32_t stop_token = -1;  // the EOS or stop id that ended it; -1 = none
 };
 
-// Prepares a decoder for a choice's first output token. `params` must outlive the text.
-void start_text(StreamDecoder& decoder, const SamplingParams& params, const Tokenizer& tokenizer);
+// Prepares a decoder for a choice's first output token. `request` must outlive the text.
+void start_text(StreamDecoder& decoder, const GenerationRequest& request,
+                const Tokenizer& tokenizer);
 
 // Decodes output token number n_outputs (from 1) of a choice: appends the text that is now certain
 // to `text`. Returns how the token ends the choice, if it does.

@@ -4,12 +4,12 @@
 
 namespace lockstep {
 
-void StreamDecoder::start(const Tokenizer& tokenizer, const StopSpec& stops,
-                          bool watches_for_stops) {
+void StreamDecoder::start(const Tokenizer& tokenizer, const StopSpec& stops, const Start& options) {
   tokenizer_ = &tokenizer;
   stops_ = &stops;
   matcher_.start(stops.strings);
-  watches_for_stops_ = watches_for_stops;
+  watches_for_stops_ = options.watches_for_stops;
+  previous_ = options.previous;
   bytes_.clear();
   held_.clear();
 }
@@ -31,7 +31,8 @@ int StreamDecoder::take(std::string_view character, std::string& out) {
 }
 
 int StreamDecoder::push(int32_t id, std::string& out) {
-  bytes_ += tokenizer_->token_bytes(id, !stops_->skip_special_tokens);
+  bytes_ += tokenizer_->bytes_after(previous_, id, !stops_->skip_special_tokens);
+  previous_ = id;
   std::string_view rest = bytes_;
   while (!rest.empty()) {
     const utf8::Step step = utf8::next(rest);

@@ -24,9 +24,15 @@ struct StopSpec {
 class StreamDecoder {
  public:
   StreamDecoder() = default;
-  // Begins a new text. `tokenizer` and `stops` must outlive the text. If `watches_for_stops` is
-  // false, stop strings are not looked for until watch_for_stops().
-  void start(const Tokenizer& tokenizer, const StopSpec& stops, bool watches_for_stops = true);
+  struct Start {
+    bool watches_for_stops = true;  // false: stop strings wait for watch_for_stops()
+    int32_t previous = -1;          // the token before the text, such as a prompt's last; -1 = none
+  };
+  // Begins a new text. `tokenizer` and `stops` must outlive the text.
+  void start(const Tokenizer& tokenizer, const StopSpec& stops, const Start& options);
+  void start(const Tokenizer& tokenizer, const StopSpec& stops) {
+    start(tokenizer, stops, Start());
+  }
 
   // From the next push() on, stop strings are looked for. Must not be called inside a character.
   void watch_for_stops() { watches_for_stops_ = true; }
@@ -49,8 +55,9 @@ class StreamDecoder {
   const StopSpec* stops_ = nullptr;
   StopMatcher matcher_;
   bool watches_for_stops_ = true;
-  std::string bytes_;  // undelivered: an unfinished character
-  std::string held_;   // undelivered: whole characters that may begin a stop string
+  int32_t previous_ = -1;  // the last token taken, or the one before the text
+  std::string bytes_;      // undelivered: an unfinished character
+  std::string held_;       // undelivered: whole characters that may begin a stop string
 };
 
 }  // namespace lockstep

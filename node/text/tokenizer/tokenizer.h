@@ -17,11 +17,15 @@ enum class TokenType : uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnu
 
 // The tokenizer of a model file (GGUF `tokenizer.ggml.*`; source: the GGUF specification).
 struct TokenizerData {
-  std::string model;                // "gpt2" = byte-level BPE
-  std::string pre;                  // pre-tokenizer: "gpt-2", "smollm", "qwen2", "llama-bpe", …
-  std::vector<std::string> tokens;  // [vocab_size], byte-level alphabet
-  std::vector<TokenType> types;     // [vocab_size]
-  std::vector<std::string> merges;  // "left right", best first
+  std::string model;                      // "gpt2" = byte-level BPE, "llama" = SentencePiece's BPE
+  std::string pre;                        // pre-tokenizer of byte-level BPE: "gpt-2", "qwen2", …
+  std::vector<std::string> tokens;        // [vocab_size]; "gpt2": in the byte-level alphabet
+  std::vector<TokenType> types;           // [vocab_size]
+  std::vector<std::string> merges;        // "gpt2": "left right", best first
+  std::vector<float> scores;              // "llama": [vocab_size], the higher one merges first
+  bool add_space_prefix = false;          // "llama": plain text is encoded with a space in front
+  bool remove_extra_whitespaces = false;  // "llama": of spaces, only single ones between words stay
+  std::vector<int32_t> rstrip_ids;        // tokens that take the white space behind them away
   int32_t bos_id = -1, eos_id = -1, unk_id = -1, pad_id = -1;
   std::vector<int32_t> extra_eog_ids;  // other end-of-generation ids (<|eot_id|>, <|im_end|>, …)
   bool add_bos = false;
@@ -49,6 +53,13 @@ class Tokenizer {
   virtual std::vector<int32_t> encode_chat(const MarkedText& text) const = 0;
   // The bytes of one token; control tokens are empty unless `special`.
   virtual std::string_view token_bytes(int32_t id, bool special) const = 0;
+  // The bytes of a token behind the token `previous` (-1 = it begins the text): token_bytes(), less
+  // the space that encoding puts in front of plain text.
+  virtual std::string_view bytes_after(int32_t previous, int32_t id, bool special) const {
+    (void)previous;
+    return token_bytes(id, special);
+  }
+  // The bytes of a whole text.
   virtual std::string decode(const std::vector<int32_t>& ids, bool special) const = 0;
 
   virtual int32_t vocab_size() const = 0;

@@ -210,7 +210,7 @@ TEST(StreamDecoder, AStopIsTextUntilItIsWatchedFor) {
   const PieceTokenizer tokenizer({"STOP", "ST", "OP", "STOP"});
   const StopSpec stops{{"STOP"}, false, true};
   StreamDecoder decoder;
-  decoder.start(tokenizer, stops, /*watches_for_stops=*/false);
+  decoder.start(tokenizer, stops, {.watches_for_stops = false});
   std::string text;
   EXPECT_EQ(decoder.push(0, text), -1);
   EXPECT_EQ(decoder.push(1, text), -1);

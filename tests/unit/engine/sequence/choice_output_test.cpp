@@ -6,6 +6,7 @@
 
 #include "tests/unit/engine/harness.h"
 #include "tests/unit/engine/words.h"
+#include "tests/unit/text/small_spm_vocabulary.h"
 
 namespace lockstep::testing {
 namespace {
@@ -137,6 +138,19 @@ TEST_P(ChoiceOutputTest, ACharacterCutByMinTokensStaysWhole) {
   sampling.min_tokens = 1;
   sampling.stop.strings = {"never"};
   EXPECT_EQ(say({kNiFirst, kNiLast, kHe}, sampling).text, "\xE4\xBD\xA0he");
+}
+
+TEST(ChoiceText, ThePromptsLastTokenDecidesAboutTheSpaceInFront) {
+  const SmallSpmVocabulary vocabulary;
+  const auto tokenizer = vocabulary.make();
+  for (const auto& [last, expected] : {std::pair("<|user|>", "hello"), {"x", " hello"}}) {
+    GenerationRequest request = request_of(1, {vocabulary.id(last)}, 8);
+    StreamDecoder decoder;
+    start_text(decoder, request, *tokenizer);
+    std::string text;
+    decode_output(decoder, vocabulary.id("▁hello"), 1, request.sampling, *tokenizer, text);
+    EXPECT_EQ(text, expected);
+  }
 }
 
 }  // namespace
