@@ -54,6 +54,19 @@ void append_string(Bytes& bytes, std::string_view text) {
   bytes.insert(bytes.end(), begin, begin + text.size());
 }
 
+GgufBuilder GgufBuilder::tiny_spm() {
+  GgufBuilder b = tiny_llama();
+  b.set_string("tokenizer.ggml.model", "llama");
+  b.set_string("tokenizer.ggml.pre", "default");
+  b.set_strings("tokenizer.ggml.tokens",
+                {"<unk>", "<s>", "</s>", "a", "b", "ab", "\u2581", "<|end|>"});
+  b.set_i32s("tokenizer.ggml.token_type", {2, 3, 3, 1, 1, 1, 1, 4});
+  b.set_f32s("tokenizer.ggml.scores", {0, 0, 0, -2, -3, -1, -4, 0});
+  b.set_u32("tokenizer.ggml.eos_token_id", 2);
+  b.remove_key("tokenizer.ggml.merges");
+  return b;
+}
+
 GgufBuilder GgufBuilder::tiny_llama(const std::string& architecture) {
   GgufBuilder b;
   b.set_string("general.architecture", architecture);
@@ -111,6 +124,12 @@ void GgufBuilder::set_strings(const std::string& key, const std::vector<std::str
   for (const std::string& value : values) append_string(bytes, value);
   set_raw(key, kArray, bytes);
 }
+void GgufBuilder::set_f32s(const std::string& key, const std::vector<float>& values) {
+  Bytes bytes = array_head(kF32, values.size());
+  for (const float value : values) append_number(bytes, value);
+  set_raw(key, kArray, bytes);
+}
+
 void GgufBuilder::set_i32s(const std::string& key, const std::vector<int32_t>& values) {
   Bytes bytes = array_head(kI32, values.size());
   for (const int32_t value : values) append_number(bytes, value);

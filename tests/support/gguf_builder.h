@@ -37,6 +37,8 @@ class GgufBuilder {
   // A llama model of one layer: hidden 32, 2 heads that share 1 KV head, FFN 64, 8 tokens; all F32.
   // `architecture`: another one of the same tensors.
   static GgufBuilder tiny_llama(const std::string& architecture = "llama");
+  // The same model with a SentencePiece vocabulary.
+  static GgufBuilder tiny_spm();
 
   void set_u32(const std::string& key, uint32_t value);
   void set_u64(const std::string& key, uint64_t value);
@@ -45,6 +47,7 @@ class GgufBuilder {
   void set_bool(const std::string& key, bool value);
   void set_string(const std::string& key, std::string_view value);
   void set_strings(const std::string& key, const std::vector<std::string>& values);
+  void set_f32s(const std::string& key, const std::vector<float>& values);
   void set_i32s(const std::string& key, const std::vector<int32_t>& values);
   // Sets a key to any type and any bytes: replaces the key or adds it at the end.
   void set_raw(const std::string& key, uint32_t type, Bytes value);

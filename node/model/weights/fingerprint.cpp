@@ -71,23 +71,32 @@ void add_forward(const ModelConfig& model, Hasher& hasher) {
   for (const LayerConfig& layer : layers) add_layer(layer, hasher);
 }
 
-// Hashes what determines the ids of a text, the text of ids, and where an answer ends.
+// Hashes what determines the ids of a text, the text of ids, and where an answer ends: every
+// member, by name, so that a new one does not compile until somebody adds it.
 void add_text(const TokenizerData& tokenizer, Hasher& hasher) {
-  hasher.update(tokenizer.model);
-  hasher.update(tokenizer.pre);
-  hasher.update(tokenizer.chat_template);
-  for (const auto* strings : {&tokenizer.tokens, &tokenizer.merges}) {
+  const auto& [model, pre, tokens, types, merges, scores, add_space_prefix,
+               remove_extra_whitespaces, rstrip_ids, bos_id, eos_id, unk_id, pad_id, extra_eog_ids,
+               add_bos, chat_template] = tokenizer;
+  hasher.update(model);
+  hasher.update(pre);
+  hasher.update(chat_template);
+  for (const auto* strings : {&tokens, &merges}) {
     hasher.update_u64(strings->size());
     for (const std::string& text : *strings) hasher.update(std::string_view(text));
   }
-  for (const TokenType type : tokenizer.types) hasher.update_u64(static_cast<uint64_t>(type));
-  for (const int32_t id :
-       {tokenizer.bos_id, tokenizer.eos_id, tokenizer.unk_id, tokenizer.pad_id}) {
+  for (const TokenType type : types) hasher.update_u64(static_cast<uint64_t>(type));
+  for (const int32_t id : {bos_id, eos_id, unk_id, pad_id}) {
     hasher.update_u64(static_cast<uint32_t>(id));
   }
-  hasher.update_u64(tokenizer.extra_eog_ids.size());
-  for (const int32_t id : tokenizer.extra_eog_ids) hasher.update_u64(static_cast<uint32_t>(id));
-  hasher.update_u64(tokenizer.add_bos ? 1 : 0);
+  for (const auto* ids : {&extra_eog_ids, &rstrip_ids}) {
+    hasher.update_u64(ids->size());
+    for (const int32_t id : *ids) hasher.update_u64(static_cast<uint32_t>(id));
+  }
+  hasher.update_u64(scores.size());
+  for (const float score : scores) hasher.update_u64(std::bit_cast<uint32_t>(score));
+  for (const bool flag : {add_bos, add_space_prefix, remove_extra_whitespaces}) {
+    hasher.update_u64(flag ? 1 : 0);
+  }
 }
 
 }  // namespace

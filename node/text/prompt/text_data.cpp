@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <bit>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -9,7 +10,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::string_view kMagic = "LSTEXT1\n";
+constexpr std::string_view kMagic = "LSTEXT2\n";
 
 class Writer {
  public:
@@ -27,6 +28,14 @@ class Writer {
   void strings(const std::vector<std::string>& values) {
     number(static_cast<uint32_t>(values.size()));
     for (const std::string& value : values) string(value);
+  }
+  void ids(const std::vector<int32_t>& values) {
+    number(static_cast<uint32_t>(values.size()));
+    for (const int32_t value : values) id(value);
+  }
+  void floats(const std::vector<float>& values) {
+    number(static_cast<uint32_t>(values.size()));
+    for (const float value : values) number(std::bit_cast<uint32_t>(value));
   }
 
  private:
@@ -74,6 +83,16 @@ class Reader {
     for (std::string& value : out) value = string();
     return out;
   }
+  std::vector<int32_t> ids() {
+    std::vector<int32_t> out(count(sizeof(int32_t)));
+    for (int32_t& value : out) value = id();
+    return out;
+  }
+  std::vector<float> floats() {
+    std::vector<float> out(count(sizeof(float)));
+    for (float& value : out) value = std::bit_cast<float>(number());
+    return out;
+  }
   std::vector<TokenType> types(size_t n) {
     std::vector<TokenType> out;
     out.reserve(n);
@@ -100,11 +119,14 @@ std::string write_text_data(const TextData& data) {
   out.strings(t.tokens);
   for (const TokenType type : t.types) out.byte(static_cast<uint32_t>(type));
   out.strings(t.merges);
+  out.floats(t.scores);
   for (const int32_t id : {t.bos_id, t.eos_id, t.unk_id, t.pad_id}) out.id(id);
-  out.number(static_cast<uint32_t>(t.extra_eog_ids.size()));
-  for (const int32_t id : t.extra_eog_ids) out.id(id);
-  out.byte(t.add_bos ? 1 : 0);
-  out.byte(data.control_tokens_in_content ? 1 : 0);
+  out.ids(t.extra_eog_ids);
+  out.ids(t.rstrip_ids);
+  for (const bool flag : {t.add_bos, t.add_space_prefix, t.remove_extra_whitespaces,
+                          data.control_tokens_in_content}) {
+    out.byte(flag ? 1 : 0);
+  }
   out.string(t.chat_template);
   return bytes;
 }
@@ -119,11 +141,14 @@ Result<TextData> read_text_data(std::string_view bytes) {
   t.tokens = in.strings();
   t.types = in.types(t.tokens.size());
   t.merges = in.strings();
+  t.scores = in.floats();
   for (int32_t* id : {&t.bos_id, &t.eos_id, &t.unk_id, &t.pad_id}) *id = in.id();
-  t.extra_eog_ids.resize(in.count(sizeof(int32_t)));
-  for (int32_t& id : t.extra_eog_ids) id = in.id();
-  t.add_bos = in.flag();
-  data.control_tokens_in_content = in.flag();
+  t.extra_eog_ids = in.ids();
+  t.rstrip_ids = in.ids();
+  for (bool* flag : {&t.add_bos, &t.add_space_prefix, &t.remove_extra_whitespaces,
+                     &data.control_tokens_in_content}) {
+    *flag = in.flag();
+  }
   t.chat_template = in.string();
   if (is_known && in.is_complete()) return data;
   return Error{ErrorCode::kInvalidRequest, "the data of a text model cannot be read", "data"};

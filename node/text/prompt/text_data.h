@@ -2,14 +2,15 @@
 // node publishes these bytes (`text_description`), and a coordinator builds the same TextModel from
 // them. Values; any thread.
 //
-//   data      "LSTEXT1\n" model pre tokens types merges bos eos unk pad eog add_bos control
-//             chat_template
+//   data      "LSTEXT2\n" model pre tokens types merges scores bos eos unk pad eog rstrip
+//             add_bos space_prefix remove_spaces control chat_template
 //   model, pre, chat_template       string: u32 n, then n bytes; any bytes
 //   tokens, merges                  u32 n, then n strings
 //   types                           [n tokens] bytes, a TokenType each
+//   scores                          u32 n, then n f32; "llama" only, otherwise n = 0
 //   bos, eos, unk, pad              i32, -1 = none
-//   eog                             u32 n, then n i32
-//   add_bos, control                a byte each, 0 or 1
+//   eog, rstrip                     u32 n, then n i32
+//   add_bos … control               a byte each, 0 or 1
 //
 // Integers are little endian. The same content always gives the same bytes.
 #pragma once

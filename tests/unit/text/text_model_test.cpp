@@ -9,6 +9,7 @@
 #include "node/text/prompt/text_data.h"
 #include "node/text/tokenizer/piece_cache.h"
 #include "tests/unit/text/random_text.h"
+#include "tests/unit/text/small_spm_vocabulary.h"
 #include "tests/unit/text/small_vocabulary.h"
 
 namespace lockstep {
@@ -24,6 +25,16 @@ TextData text_data(bool control_tokens = false, std::string pre = "gpt-2") {
   TextData data{SmallVocabulary(std::move(pre)).data, control_tokens};
   data.tokenizer.chat_template = kTemplate;
   data.tokenizer.add_bos = true;
+  return data;
+}
+
+TextData spm_text_data() {
+  TextData data{testing::SmallSpmVocabulary().data, false};
+  data.tokenizer.chat_template =
+      "{{ bos_token }}{% for m in messages %}{% if m.role == 'bad' %}{{ raise_exception('no') }}"
+      "{% endif %}<tool><|user|>\n{{ m.content }}{{ m.name }}</s>{% endfor %}";
+  data.tokenizer.add_bos = true;
+  data.tokenizer.rstrip_ids = {data.tokenizer.eos_id};
   return data;
 }
 
@@ -57,9 +68,10 @@ Outcome outcome(const TextModel& model, const PromptText& prompt, const TextLimi
 }
 
 TEST(TextModel, AModelThatIsBuiltFromItsPublishedBytesGivesTheSameIds) {
-  for (const uint64_t seed : {1, 2, 3, 4}) {
+  for (const uint64_t seed : {1, 2, 3, 4, 5}) {
     testing::SeededRandom random(seed);
-    const TextData data = text_data(seed % 2 == 0, seed < 3 ? "gpt-2" : "llama-bpe");
+    const TextData data =
+        seed == 5 ? spm_text_data() : text_data(seed % 2 == 0, seed < 3 ? "gpt-2" : "llama-bpe");
     const TextModel node = make(data);
     const auto pieces = std::make_shared<PieceCache>(100'000);
     const TextModel coordinator = make(read_text_data(write_text_data(data)).value(), pieces);
@@ -105,7 +117,7 @@ TEST(TextData, TheSameContentHasTheSameFingerprintAndOtherContentHasAnother) {
   const TextData data = text_data();
   const std::string bytes = write_text_data(data);
   EXPECT_EQ(write_text_data(read_text_data(bytes).value()), bytes);
-  EXPECT_EQ(text_fingerprint(bytes), "164bd3ab5c1dd6fe34f0fad6f1b4d24a")
+  EXPECT_EQ(text_fingerprint(bytes), "a529a871cc3df6c4964e9e50bbd6523a")
       << "published: must not change";
   const std::vector<std::function<void(TextData&)>> changes = {
       [](TextData& d) { d.control_tokens_in_content = true; },
@@ -121,6 +133,12 @@ TEST(TextData, TheSameContentHasTheSameFingerprintAndOtherContentHasAnother) {
       [](TextData& d) { d.tokenizer.extra_eog_ids = {5}; },
       [](TextData& d) { d.tokenizer.add_bos = false; },
       [](TextData& d) { d.tokenizer.chat_template += " "; },
+      [](TextData& d) {
+        d.tokenizer.scores = {0.5f, -1};
+      },
+      [](TextData& d) { d.tokenizer.add_space_prefix = true; },
+      [](TextData& d) { d.tokenizer.remove_extra_whitespaces = true; },
+      [](TextData& d) { d.tokenizer.rstrip_ids = {5}; },
   };
   for (size_t i = 0; i < changes.size(); ++i) {
     TextData changed = text_data();

@@ -194,6 +194,19 @@ std::optional<std::vector<int64_t>> Metadata::find_integers(std::string_view key
   return numbers;
 }
 
+std::optional<std::vector<float>> Metadata::find_floats(std::string_view key) const {
+  const Value* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (value->type != ValueType::kArray || value->element != ValueType::kFloat32) {
+    fail_kind(*value, "array of float32");
+  }
+  Reader reader(file_, value->offset);
+  std::vector<float> numbers;
+  numbers.reserve(value->n_elements);
+  for (uint64_t i = 0; i < value->n_elements; ++i) numbers.push_back(reader.number<float>(key));
+  return numbers;
+}
+
 int64_t Metadata::integer(std::string_view key, int64_t low, int64_t high) const {
   const std::optional<uint64_t> found = find_integer(key);
   if (!found) fail("key ", quoted(key), " is missing");

@@ -58,6 +58,7 @@ class Metadata {
   std::optional<std::string_view> find_string(std::string_view key) const;
   std::optional<std::vector<std::string>> find_strings(std::string_view key) const;
   std::optional<std::vector<int64_t>> find_integers(std::string_view key) const;
+  std::optional<std::vector<float>> find_floats(std::string_view key) const;  // of float32
 
   // These throw LoadError for an absent key, integer() also for a value outside [low, high].
   int64_t integer(std::string_view key, int64_t low, int64_t high) const;

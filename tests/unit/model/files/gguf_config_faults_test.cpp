@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "tests/unit/model/gguf_fault.h"
 
@@ -153,6 +154,34 @@ const std::vector<GgufFault>& config_faults() {
       {"addEos",
        [](auto& b) { b.set_bool("tokenizer.ggml.add_eos_token", true); },
        {"'tokenizer.ggml.add_eos_token'"}},
+      {"spmWithoutScores",
+       [](auto& b) { b = GgufBuilder::tiny_spm(), b.remove_key("tokenizer.ggml.scores"); },
+       {"'tokenizer.ggml.scores'", "missing", "'llama'"}},
+      {"spmScoresShort",
+       [](auto& b) {
+         b = GgufBuilder::tiny_spm(), b.set_f32s("tokenizer.ggml.scores", {1, 2, 3});
+       },
+       {"'tokenizer.ggml.scores'", "3 entries", "8 tokens"}},
+      {"spmScoresOfIntegers",
+       [](auto& b) {
+         b = GgufBuilder::tiny_spm(), b.set_i32s("tokenizer.ggml.scores", {1, 2});
+       },
+       {"'tokenizer.ggml.scores'", "array of int32", "array of float32"}},
+      {"spmScoreNaN",
+       [](auto& b) {
+         const float nan = std::numeric_limits<float>::quiet_NaN();
+         b = GgufBuilder::tiny_spm();
+         b.set_f32s("tokenizer.ggml.scores", {0, 0, 0, 0, 0, nan, 0, 0});
+       },
+       {"'tokenizer.ggml.scores'", "token 5"}},
+      {"spmWithoutTypes",
+       [](auto& b) { b = GgufBuilder::tiny_spm(), b.remove_key("tokenizer.ggml.token_type"); },
+       {"'tokenizer.ggml.token_type'", "missing", "'llama'"}},
+      {"spmCharacterMap",
+       [](auto& b) {
+         b = GgufBuilder::tiny_spm(), b.set_i32s("tokenizer.ggml.precompiled_charsmap", {1});
+       },
+       {"'tokenizer.ggml.precompiled_charsmap'", "not supported"}},
   };
   return faults;
 }

@@ -296,6 +296,45 @@ TEST(Gguf, Llama3AddsBosUnlessTheFileSaysNo) {
   EXPECT_FALSE(tokenizer_of(builder).add_bos);
 }
 
+TEST(Gguf, ReadsASentencePieceVocabularyWithItsDefaults) {
+  GgufBuilder builder = GgufBuilder::tiny_spm();
+  const TokenizerData data = tokenizer_of(builder);
+  EXPECT_EQ(data.model, "llama");
+  EXPECT_EQ(data.scores, (std::vector<float>{0, 0, 0, -2, -3, -1, -4, 0}));
+  EXPECT_EQ(data.types[0], TokenType::kUnknown);
+  EXPECT_TRUE(data.add_space_prefix);
+  EXPECT_FALSE(data.remove_extra_whitespaces);
+  EXPECT_TRUE(data.add_bos);
+  EXPECT_EQ(data.unk_id, 0);
+  EXPECT_EQ(data.bos_id, 1);
+  EXPECT_EQ(data.eos_id, 2);
+  EXPECT_EQ(data.pad_id, -1);
+  EXPECT_TRUE(data.rstrip_ids.empty());
+  EXPECT_TRUE(make_tokenizer(data));
+  builder.set_bool("tokenizer.ggml.add_space_prefix", false);
+  builder.set_bool("tokenizer.ggml.remove_extra_whitespaces", true);
+  builder.set_bool("tokenizer.ggml.add_bos_token", false);
+  builder.set_u32("tokenizer.ggml.bos_token_id", 2);
+  const TokenizerData other = tokenizer_of(builder);
+  EXPECT_FALSE(other.add_space_prefix);
+  EXPECT_TRUE(other.remove_extra_whitespaces);
+  EXPECT_FALSE(other.add_bos);
+  EXPECT_EQ(other.bos_id, 2);
+}
+
+TEST(Gguf, TheSpecialTokensOfPhi3StripWhiteSpace) {
+  GgufBuilder builder = GgufBuilder::tiny_spm();
+  builder.set_strings("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "a", "<|endoftext|>",
+                                                "<|assistant|>", "\u2581", "b"});
+  builder.set_i32s("tokenizer.ggml.token_type", {2, 3, 4, 1, 3, 3, 1, 1});
+  EXPECT_TRUE(tokenizer_of(builder).rstrip_ids.empty());
+  EXPECT_EQ(tokenizer_of(builder).extra_eog_ids, std::vector<int32_t>{4});
+  builder.set_string("general.name", "A Phi-3.5 of somebody");
+  EXPECT_EQ(tokenizer_of(builder).rstrip_ids, (std::vector<int32_t>{2, 5}));
+  EXPECT_EQ(tokenizer_of(builder).extra_eog_ids, (std::vector<int32_t>{4, 5}))
+      << "<|assistant|> ends a turn too";
+}
+
 TEST(Gguf, NestedArraysOfUnreadKeysAreSteppedOver) {
   Bytes nested;
   append_number<uint32_t>(nested, 9);  // array of arrays
