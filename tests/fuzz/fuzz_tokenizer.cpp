@@ -1,22 +1,25 @@
 // Any bytes become ids of the vocabulary that decode to the same bytes, whole and token by token,
-// with each pre-tokenizer (the first byte picks it).
+// with each pre-tokenizer and each kind of tokenizer (the first byte picks it).
 #include <memory>
 
 #include "common/check.h"
 #include "common/text/utf8.h"
 #include "node/text/stream/stream_decoder.h"
 #include "tests/fuzz/target.h"
+#include "tests/unit/text/small_spm_vocabulary.h"
 #include "tests/unit/text/small_vocabulary.h"
 
 namespace lockstep::testing {
 
 std::vector<std::string> fuzz_seeds() {
   std::vector<std::string> seeds;
-  for (const char pre : {'0', '1', '2', '3'}) {
-    seeds.push_back(pre +
+  for (const char choice : {'0', '1', '2', '3', '4', '5', '6', '7', '8'}) {
+    seeds.push_back(choice +
                     std::string("hello world  12345 aaaa'LL\r\n\tdon't <|end|>><tool> [unused]"));
     seeds.push_back(
-        pre + std::string("Héllo 中文🙂\u00a0\u0301ß ?!...\n\n \xF0\x9F\x99<unk><|begin|>"));
+        choice +
+        std::string("Héllo 中文🙂\u00a0\u0301ß ?!...\n\n \xF0\x9F\x99<unk><|begin|>"));
+    seeds.push_back(choice + std::string("   hello<|user|> \n hellé! wor▁ld</s><0x41>\xE2\x96"));
   }
   return seeds;
 }
@@ -26,11 +29,28 @@ std::vector<std::string> fuzz_seeds() {
 namespace lockstep {
 namespace {
 
-const Tokenizer& tokenizer(uint8_t choice) {
-  static const std::unique_ptr<Tokenizer> all[] = {
-      testing::SmallVocabulary("gpt-2").make(), testing::SmallVocabulary("smollm").make(),
-      testing::SmallVocabulary("qwen2").make(), testing::SmallVocabulary("llama-bpe").make()};
-  return *all[choice % std::size(all)];
+struct Choice {
+  std::unique_ptr<Tokenizer> tokenizer;
+  bool is_spm;
+};
+
+Choice byte_level(const char* pre) { return {testing::SmallVocabulary(pre).make(), false}; }
+
+Choice spm(bool prefix, bool with_unused) {
+  testing::SmallSpmVocabulary vocabulary;
+  vocabulary.data.add_space_prefix = prefix;
+  for (const char* token : {"hell", "aa"}) {
+    if (with_unused)
+      vocabulary.data.types[static_cast<size_t>(vocabulary.id(token))] = TokenType::kUnused;
+  }
+  return {vocabulary.make(), true};
+}
+
+const Choice& choice(uint8_t number) {
+  static const Choice all[] = {byte_level("gpt-2"),     byte_level("smollm"), byte_level("qwen2"),
+                               byte_level("llama-bpe"), byte_level("gpt-4o"), byte_level("default"),
+                               spm(true, false),        spm(false, false),    spm(true, true)};
+  return all[number % std::size(all)];
 }
 
 std::string decode_one_by_one(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
@@ -52,16 +72,20 @@ std::string decode_one_by_one(const Tokenizer& tokenizer, const std::vector<int3
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t n_bytes) {
   using namespace lockstep;  // NOLINT(google-build-using-namespace)
   if (n_bytes == 0) return 0;
-  const Tokenizer& chosen = tokenizer(data[0]);
-  const std::string_view text = testing::as_text(data + 1, n_bytes - 1);
+  const Choice& chosen = choice(data[0]);
+  const Tokenizer& tokenizer = *chosen.tokenizer;
+  const std::string text(testing::as_text(data + 1, n_bytes - 1));
+  const std::string expected = chosen.is_spm ? testing::comes_back_as(text) : text;
   for (const bool parse_special : {false, true}) {
-    const std::vector<int32_t> ids = chosen.encode(text, parse_special, false);
-    CHECK(ids.size() <= text.size());
-    for (const int32_t id : ids) CHECK(id >= 0 && id < chosen.vocab_size());
-    CHECK(chosen.decode(ids, true) == text);
-    const std::string streamed = decode_one_by_one(chosen, ids);
+    const std::vector<int32_t> ids = tokenizer.encode(text, parse_special, false);
+    // SentencePiece puts a space in front of each text between special tokens.
+    CHECK(ids.size() <= (chosen.is_spm ? 2 : 1) * text.size());
+    if (parse_special) CHECK(tokenizer.least_tokens(text) <= static_cast<int64_t>(ids.size()));
+    for (const int32_t id : ids) CHECK(id >= 0 && id < tokenizer.vocab_size());
+    CHECK(tokenizer.decode(ids, true) == expected);
+    const std::string streamed = decode_one_by_one(tokenizer, ids);
     CHECK(utf8::is_valid(streamed));
-    if (utf8::is_valid(text)) CHECK(streamed == text);
+    if (utf8::is_valid(text)) CHECK(streamed == expected);
   }
   return 0;
 }
