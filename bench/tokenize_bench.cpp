@@ -1,9 +1,10 @@
 // What the coordinator does with a prompt before it is placed: rendering, tokenising and the hashes
 // of KV blocks, on the I/O thread for prompts of this size. `text` is a prompt of 200 bytes, `chat`
 // a conversation of 20 turns whose last turn is new each time; Argument 1 = with the cache of
-// pieces. `piece` is one plain text of Argument 0 bytes that is found, or not.
+// pieces. `piece` is one plain text of Argument 0 bytes that is found, or not. `long_text` is a
+// megabyte of words, or of one letter, without the cache.
 //
-// usage: tokenize_bench MODEL.gguf
+// usage: tokenize_bench MODEL.gguf, of which only the tokenizer is read
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -13,7 +14,9 @@
 
 #include "common/load_error.h"
 #include "common/prefix_hash.h"
-#include "node/model/files/open_model_file.h"
+#include "node/model/files/gguf/gguf.h"
+#include "node/model/files/gguf/gguf_config.h"
+#include "node/model/files/gguf/mapped_file.h"
 #include "node/text/prompt/text_data.h"
 #include "node/text/prompt/text_model.h"
 #include "node/text/tokenizer/piece_cache.h"
@@ -83,6 +86,15 @@ BENCHMARK(piece)
     ->ArgsProduct({{16, 32, 64, 128, 256, 1024, 4096}, {0, 1}})
     ->Unit(benchmark::kNanosecond);
 
+void long_text(benchmark::State& state) {
+  const TextModel model = make_model(false);
+  const size_t n_bytes = size_t{1} << 20;
+  const std::string prompt = state.range(0) == 0 ? words(n_bytes, 1) : std::string(n_bytes, 'a');
+  for (auto _ : state) benchmark::DoNotOptimize(model.encode({.text = prompt}));
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(n_bytes));
+}
+BENCHMARK(long_text)->ArgName("run")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
+
 }  // namespace
 }  // namespace lockstep
 
@@ -93,8 +105,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    const auto file = lockstep::open_model_file(argv[1]);
-    lockstep::g_data = lockstep::write_text_data({file->tokenizer(), false});
+    const lockstep::MappedFile file(argv[1]);
+    const lockstep::gguf::Directory directory = lockstep::gguf::read_directory(file.bytes());
+    lockstep::g_data =
+        lockstep::write_text_data({lockstep::gguf::read_tokenizer(directory.metadata), false});
   } catch (const lockstep::LoadError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 2;
