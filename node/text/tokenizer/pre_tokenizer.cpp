@@ -43,7 +43,7 @@ constexpr const char* kGpt4o =
                      R"(|\p{N}{1,3}| ?[^)" WHITE_SPACE R"(\p{L}\p{N}]+[\r\n/]*|[)" WHITE_SPACE
                      R"(]*[\r\n]+|)" TRAILING_SPACE;
 constexpr const char* kPunctuation = R"([\p{P}\$\+<=>\^~\|]+)";
-constexpr const char* kDigits = R"(\p{N}+)";
+constexpr const char* kNumber = R"(\p{N}+)";
 constexpr const char* kThreeDigits = "[0-9][0-9][0-9]";
 
 #undef WORD_END
@@ -66,7 +66,7 @@ struct Family {
 
 constexpr std::array kFamilies = {
     Family{"gpt-2", {kGpt2}, false, false},
-    Family{"default", {kPunctuation, kGpt2, kDigits, kThreeDigits}, false, false},
+    Family{"default", {kPunctuation, kGpt2, kNumber, kThreeDigits}, false, false},
     Family{"smollm", {kDigitAlone, kGpt2}, false, false},
     Family{"qwen2", {kQwen2}, false, false},
     Family{"deepseek-r1-qwen", {kQwen2}, false, false},

@@ -6,13 +6,10 @@
 #include <string>
 
 #include "common/text/utf8.h"
+#include "node/text/tokenizer/tokenizer_kinds.h"
 
 namespace lockstep {
 namespace {
-
-Error refusal(const std::string& why) {
-  return Error{ErrorCode::kModelLoadFailed, "tokenizer: " + why, {}};
-}
 
 // The byte that a byte token such as <0x0A> names, or -1.
 int named_byte(std::string_view token) {
@@ -35,7 +32,8 @@ Result<SpmMerger> SpmMerger::build(const TokenizerData& data) {
   TRY([[maybe_unused]] const Ok bytes, merger.find_bytes(data));
   merger.space_ = merger.merges_.letter_of(utf8::next(kSpmSpace).code_point);
   if (merger.space_ < 0 || !merger.merges_.is_token(merger.space_)) {
-    return refusal("the vocabulary has no token for a space ('" + std::string(kSpmSpace) + "')");
+    return tokenizer_error("the vocabulary has no token for a space ('" + std::string(kSpmSpace) +
+                           "')");
   }
   if (std::count(data.types.begin(), data.types.end(), TokenType::kUnused) > 0) {
     merger.is_unused_.resize(data.types.size());
@@ -50,7 +48,7 @@ Status SpmMerger::find_bytes(const TokenizerData& data) {
   for (size_t id = 0; id < data.types.size(); ++id) {
     if (data.types[id] != TokenType::kByte) continue;
     const int byte = named_byte(data.tokens[id]);
-    if (byte < 0) return refusal("the byte token " + std::to_string(id) + " names no byte");
+    if (byte < 0) return tokenizer_error("the byte token " + std::to_string(id) + " names no byte");
     byte_ids_[static_cast<size_t>(byte)] = static_cast<int32_t>(id);
   }
   const auto n_missing = std::count(byte_ids_.begin(), byte_ids_.end(), -1);
@@ -58,10 +56,11 @@ Status SpmMerger::find_bytes(const TokenizerData& data) {
   if (has_bytes_) return Ok{};
   const auto n_all = static_cast<int64_t>(byte_ids_.size());
   if (n_missing < n_all) {
-    return refusal("the vocabulary has " + std::to_string(n_all - n_missing) + " of the " +
-                   std::to_string(n_all) + " byte tokens");
+    return tokenizer_error("the vocabulary has " + std::to_string(n_all - n_missing) + " of the " +
+                           std::to_string(n_all) + " byte tokens");
   }
-  if (unk_id_ < 0) return refusal("the vocabulary has neither byte tokens nor an unknown token");
+  if (unk_id_ < 0)
+    return tokenizer_error("the vocabulary has neither byte tokens nor an unknown token");
   return Ok{};
 }
 

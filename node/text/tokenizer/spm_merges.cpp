@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/text/utf8.h"
+#include "node/text/tokenizer/tokenizer_kinds.h"
 
 namespace lockstep {
 namespace {
@@ -22,16 +23,14 @@ void each_character(std::string_view text, const Use& use) {
   }
 }
 
-Error refusal(const std::string& why) { return Error{ErrorCode::kModelLoadFailed, why, {}}; }
-
 Status check_scores(const TokenizerData& data) {
   if (data.scores.size() != data.tokens.size()) {
-    return refusal("tokenizer: " + std::to_string(data.tokens.size()) + " tokens but " +
-                   std::to_string(data.scores.size()) + " scores");
+    return tokenizer_error(std::to_string(data.tokens.size()) + " tokens but " +
+                           std::to_string(data.scores.size()) + " scores");
   }
   for (size_t id = 0; id < data.scores.size(); ++id) {
     if (!std::isnan(data.scores[id])) continue;
-    return refusal("tokenizer: the score of token " + std::to_string(id) + " is not a number");
+    return tokenizer_error("the score of token " + std::to_string(id) + " is not a number");
   }
   return Ok{};
 }
@@ -47,9 +46,9 @@ Result<SpmMerges> SpmMerges::build(const TokenizerData& data) {
     // Text that is encoded has no such characters: bytes that are not UTF-8 never merge.
     if (!is_mergeable(data.types[id]) || text.empty() || !utf8::is_valid(text)) continue;
     if (text.size() > kMaxTokenBytes) {
-      return refusal("tokenizer: token " + std::to_string(id) + " has " +
-                     std::to_string(text.size()) + " bytes; the longest that is merged has " +
-                     std::to_string(kMaxTokenBytes));
+      return tokenizer_error("token " + std::to_string(id) + " has " + std::to_string(text.size()) +
+                             " bytes; the longest that is merged has " +
+                             std::to_string(kMaxTokenBytes));
     }
     index[text] = static_cast<int32_t>(id);  // of equal spellings the last one, as in llama.cpp
   }

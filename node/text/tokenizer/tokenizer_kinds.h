@@ -3,11 +3,15 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "common/result.h"
 #include "node/text/tokenizer/tokenizer.h"
 
 namespace lockstep {
+
+// The error that `why` is wrong with a model's tokenizer.
+Error tokenizer_error(const std::string& why);
 
 // Byte-level BPE ("gpt2"): the family's pre-tokenizer, then merges by rank.
 Result<std::unique_ptr<Tokenizer>> make_bpe_tokenizer(TokenizerData data,

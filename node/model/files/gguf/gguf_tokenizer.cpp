@@ -65,11 +65,13 @@ bool is_phi3(const Metadata& metadata) {
 // The special tokens of Phi-3 take away the white space behind them (`rstrip` in its
 // tokenizer_config.json). GGUF has no key for that; llama.cpp knows it by the model's name as well.
 std::vector<int32_t> phi3_rstrip_ids(const TokenizerData& data) {
+  constexpr std::string_view kKeepers[] = {"<unk>", "<s>", "<|endoftext|>"};
   std::vector<int32_t> ids;
   for (size_t i = 0; i < data.tokens.size(); ++i) {
     const bool special =
         data.types[i] == TokenType::kControl || data.types[i] == TokenType::kUserDefined;
-    const bool keeps = data.tokens[i] == "<s>" || data.tokens[i] == "<|endoftext|>";
+    const bool keeps =
+        std::find(std::begin(kKeepers), std::end(kKeepers), data.tokens[i]) != std::end(kKeepers);
     if (special && !keeps) ids.push_back(static_cast<int32_t>(i));
   }
   return ids;

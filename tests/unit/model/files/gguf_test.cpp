@@ -326,7 +326,7 @@ TEST(Gguf, TheSpecialTokensOfPhi3StripWhiteSpace) {
   GgufBuilder builder = GgufBuilder::tiny_spm();
   builder.set_strings("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "a", "<|endoftext|>",
                                                 "<|assistant|>", "\u2581", "b"});
-  builder.set_i32s("tokenizer.ggml.token_type", {2, 3, 4, 1, 3, 3, 1, 1});
+  builder.set_i32s("tokenizer.ggml.token_type", {3, 3, 4, 1, 3, 3, 1, 1});  // as Phi-3's files
   EXPECT_TRUE(tokenizer_of(builder).rstrip_ids.empty());
   EXPECT_EQ(tokenizer_of(builder).extra_eog_ids, std::vector<int32_t>{4});
   builder.set_string("general.name", "A Phi-3.5 of somebody");
