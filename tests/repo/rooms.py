@@ -92,6 +92,9 @@ MANY = {
                              "request sequence"),
     "node/kv/pool": ("The accounts of KV blocks: who holds which, and who is charged.",
                      "block_pool block_table tenant_config tenant_ledger"),
+    "node/model/files/shared": ("What the readers of every format do alike.",
+                                "end_tokens load_failure mapped_file model_tensors "
+                                "tensors_apart"),
     "node/model/rank": ("The ranks as a node sees them: how many, what they share, what they take.",
                         "possible_shards rank_group rank_memory rank_settings"),
     "node/model/weights": ("Everything that is made once from a model file and then only read.",

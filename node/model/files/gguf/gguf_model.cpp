@@ -1,12 +1,9 @@
 #include "node/model/files/gguf/gguf_model.h"
 
 #include "node/model/files/gguf/gguf_config.h"
-#include "node/model/files/gguf/model_tensors.h"
+#include "node/model/files/shared/model_tensors.h"
 
 namespace lockstep {
-
-using gguf::fail;
-using gguf::quoted;
 
 GgufModel::GgufModel(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes)
     : file_(std::move(file)), directory_(gguf::read_directory(bytes)) {

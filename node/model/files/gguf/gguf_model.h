@@ -10,7 +10,7 @@
 
 #include "node/model/files/gguf/gguf.h"
 #include "node/model/files/gguf/gguf_config.h"
-#include "node/model/files/gguf/mapped_file.h"
+#include "node/model/files/shared/mapped_file.h"
 #include "node/model/model_file.h"
 
 namespace lockstep {

@@ -6,16 +6,6 @@ namespace lockstep::gguf {
 
 static_assert(std::endian::native == std::endian::little, "GGUF is read as it lies in the file");
 
-std::string quoted(std::string_view text) {
-  constexpr size_t kMaxShown = 64;
-  std::string out = "'";
-  for (const char c : text.substr(0, kMaxShown)) {
-    const bool printable = static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
-    out += printable ? c : '?';
-  }
-  return out + (text.size() > kMaxShown ? "…'" : "'");
-}
-
 void Reader::need(uint64_t n_bytes, std::string_view what) const {
   if (n_bytes <= n_left()) return;
   fail(what, " needs ", n_bytes, " bytes at offset ", offset_, ", past the end of the file (",

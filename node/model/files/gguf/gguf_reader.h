@@ -6,26 +6,13 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
-#include "common/load_error.h"
+#include "node/model/files/shared/load_failure.h"
 
 namespace lockstep::gguf {
-
-// Throws LoadError with the parts joined.
-template <class... Parts>
-[[noreturn]] void fail(const Parts&... parts) {
-  std::ostringstream message;
-  (message << ... << parts);
-  throw LoadError(message.str());
-}
-
-// A name from the file, made safe to print: quoted, one line of printable ASCII and UTF-8,
-// truncated if long.
-std::string quoted(std::string_view text);
 
 class Reader {
  public:

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
-#include <unordered_set>
 
 #include "kernels/layout/quant.h"
 #include "node/model/files/gguf/gguf.h"
+#include "node/model/files/shared/tensors_apart.h"
 
 namespace lockstep::gguf {
 namespace {
@@ -118,30 +118,6 @@ void place(Tensor& tensor, std::span<const std::byte> file, uint64_t data_start)
   tensor.data = file.data() + tensor.file_offset;
 }
 
-void check_no_overlap(const std::vector<Tensor>& tensors) {
-  std::vector<const Tensor*> sorted;
-  sorted.reserve(tensors.size());
-  for (const Tensor& tensor : tensors) sorted.push_back(&tensor);
-  std::sort(sorted.begin(), sorted.end(),
-            [](const Tensor* a, const Tensor* b) { return a->file_offset < b->file_offset; });
-  for (size_t i = 1; i < sorted.size(); ++i) {
-    const Tensor& left = *sorted[i - 1];
-    const uint64_t left_end = left.file_offset + static_cast<uint64_t>(left.bytes());
-    if (left_end <= sorted[i]->file_offset) continue;
-    fail("tensor ", quoted(sorted[i]->name), " at offset ", sorted[i]->file_offset, " overlaps ",
-         quoted(left.name), ", which lies at ", left.file_offset, "..", left_end);
-  }
-}
-
-void check_unique(const std::vector<Tensor>& tensors) {
-  std::unordered_set<std::string_view> names;
-  for (const Tensor& tensor : tensors) {
-    if (!names.insert(tensor.name).second) {
-      fail("tensor ", quoted(tensor.name), " appears twice, again at offset ", tensor.file_offset);
-    }
-  }
-}
-
 }  // namespace
 
 std::vector<Tensor> read_tensors(std::span<const std::byte> file, Reader& reader,
@@ -156,8 +132,7 @@ std::vector<Tensor> read_tensors(std::span<const std::byte> file, Reader& reader
          file.size(), " bytes)");
   }
   for (Tensor& tensor : tensors) place(tensor, file, data_start);
-  check_unique(tensors);
-  check_no_overlap(tensors);
+  check_apart(tensors);
   return tensors;
 }
 

@@ -3,17 +3,13 @@
 #include <cmath>
 
 #include "node/model/files/gguf/gguf_config.h"
+#include "node/model/files/shared/end_tokens.h"
 #include "node/text/tokenizer/pre_tokenizer.h"
 
 namespace lockstep::gguf {
 namespace {
 
 constexpr std::string_view kSpm = "llama";  // of tokenizer.ggml.model: SentencePiece's BPE
-
-// Names of the tokens with which model families end a turn, beside the file's eos token.
-constexpr std::string_view kEndNames[] = {"<|im_end|>",   "<|eot_id|>",    "<|eom_id|>",
-                                          "<|end|>",      "<|endoftext|>", "<|end_of_text|>",
-                                          "<end_of_turn>"};
 
 std::vector<TokenType> read_types(const Metadata& metadata, size_t n_tokens) {
   constexpr std::string_view kKey = "tokenizer.ggml.token_type";
@@ -92,25 +88,13 @@ void read_spm(const Metadata& metadata, TokenizerData& data) {
   if (is_phi3(metadata)) data.rstrip_ids = phi3_rstrip_ids(data);
 }
 
-std::vector<int32_t> read_extra_ends(const Metadata& metadata, const TokenizerData& data) {
-  std::vector<int32_t> ids;
-  const auto add = [&](int32_t id) {
-    const bool known = id < 0 || id == data.eos_id || std::count(ids.begin(), ids.end(), id) > 0;
-    if (!known) ids.push_back(id);
-  };
-  add(read_id(metadata, "eot_token_id", data.tokens.size()));
-  add(read_id(metadata, "eom_token_id", data.tokens.size()));
-  // The generation_config.json of Phi-3 ends a turn at a second <|assistant|> too.
-  const bool phi3 = data.model == kSpm && is_phi3(metadata);
+// The generation_config.json of Phi-3 ends a turn at a second <|assistant|> too.
+void add_ends_of_phi3(TokenizerData& data) {
   for (size_t i = 0; i < data.tokens.size(); ++i) {
     const bool special =
         data.types[i] == TokenType::kControl || data.types[i] == TokenType::kUserDefined;
-    const bool named = std::find(std::begin(kEndNames), std::end(kEndNames), data.tokens[i]) !=
-                           std::end(kEndNames) ||
-                       (phi3 && data.tokens[i] == "<|assistant|>");
-    if (special && named) add(static_cast<int32_t>(i));
+    if (special && data.tokens[i] == "<|assistant|>") add_end(data, static_cast<int32_t>(i));
   }
-  return ids;
 }
 
 // Throws LoadError for special tokens that the file asks to add and this version does not add.
@@ -146,7 +130,10 @@ TokenizerData read_tokenizer(const Metadata& metadata) {
   data.eos_id = read_id(metadata, "eos_token_id", n, is_spm ? 2 : -1);
   data.unk_id = read_id(metadata, "unknown_token_id", n, is_spm ? 0 : -1);
   data.pad_id = read_id(metadata, "padding_token_id", n);
-  data.extra_eog_ids = read_extra_ends(metadata, data);
+  for (const char* name : {"eot_token_id", "eom_token_id"})
+    add_end(data, read_id(metadata, name, n));
+  add_named_ends(data);
+  if (is_spm && is_phi3(metadata)) add_ends_of_phi3(data);
   data.add_bos = metadata.find_bool("tokenizer.ggml.add_bos_token")
                      .value_or(is_spm || PreTokenizer::family_adds_bos(data.pre));
   data.chat_template = metadata.find_string("tokenizer.chat_template").value_or("");

@@ -13,8 +13,8 @@
 
 #include "common/load_error.h"
 #include "node/model/files/gguf/gguf_model.h"
-#include "node/model/files/gguf/mapped_file.h"
 #include "node/model/files/open_model_file.h"
+#include "node/model/files/shared/mapped_file.h"
 #include "node/model/rank/rank_group.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/temporary_path.h"

@@ -1,5 +1,5 @@
 // MappedFile releases pages: loading weights must not keep the file in memory beside the weights.
-#include "node/model/files/gguf/mapped_file.h"
+#include "node/model/files/shared/mapped_file.h"
 
 #include <gtest/gtest.h>
 

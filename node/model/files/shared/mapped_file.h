@@ -9,7 +9,7 @@
 #include <span>
 #include <string>
 
-#include "node/model/files/gguf/sigbus_guard.h"
+#include "node/model/files/shared/sigbus_guard.h"
 
 struct stat;
 

@@ -1,4 +1,4 @@
-#include "node/model/files/gguf/sigbus_guard.h"
+#include "node/model/files/shared/sigbus_guard.h"
 
 #include <sys/mman.h>
 #include <sys/syscall.h>

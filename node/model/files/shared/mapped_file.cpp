@@ -1,4 +1,4 @@
-#include "node/model/files/gguf/mapped_file.h"
+#include "node/model/files/shared/mapped_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -1,9 +1,9 @@
-#include "node/model/files/gguf/model_tensors.h"
+#include "node/model/files/shared/model_tensors.h"
 
 #include <unordered_set>
 
 #include "node/model/families/family.h"
-#include "node/model/files/gguf/gguf_reader.h"
+#include "node/model/files/shared/load_failure.h"
 
 namespace lockstep {
 namespace {
@@ -32,8 +32,8 @@ class TensorCheck {
     const Tensor& tensor =
         file_.require(name, size_of(spec.n_rows, config_), size_of(spec.n_cols, config_));
     if (spec.is_vector() && tensor.type != WeightType::kF32) {
-      gguf::fail("tensor ", gguf::quoted(tensor.name), " at offset ", tensor.file_offset,
-                 " has type ", to_string(tensor.type), "; norms and biases must be F32");
+      fail("tensor ", quoted(tensor.name), " at offset ", tensor.file_offset, " has type ",
+           to_string(tensor.type), "; norms and biases must be F32");
     }
     used_.insert(tensor.name);
   }
@@ -41,9 +41,8 @@ class TensorCheck {
   void refuse_leftovers() const {
     for (const Tensor& tensor : file_.tensors()) {
       if (used_.count(tensor.name) > 0) continue;
-      gguf::fail("tensor ", gguf::quoted(tensor.name), " at offset ", tensor.file_offset,
-                 " is not part of a ", config_.architecture, " model of ", config_.n_layers(),
-                 " layers");
+      fail("tensor ", quoted(tensor.name), " at offset ", tensor.file_offset, " is not part of a ",
+           config_.architecture, " model of ", config_.n_layers(), " layers");
     }
   }
 

@@ -14,7 +14,7 @@ namespace lockstep {
 
 class SigbusGuard {
  public:
-  static constexpr int kMaxGuards = 64;  // at once in a process
+  static constexpr int kMaxGuards = 256;  // at once in a process
 
   // `mapping`: the range that mmap() returned; it must outlive the guard. Throws LoadError if
   // kMaxGuards exist already.
