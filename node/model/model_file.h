@@ -1,7 +1,7 @@
-// ModelFile: a model on disk as named, validated tensors. GGUF is the only format today. Maps the
-// file; checks every offset, size and shape before any byte of it is used. Throws LoadError naming
-// tensor and offset. Immutable after opening; any thread. The file is needed only while a model is
-// loaded: weights, tokenizer and configuration are copies.
+// ModelFile: a model on disk as named, validated tensors, of any format. Maps the file; checks
+// every offset, size and shape before any byte of it is used. Throws LoadError naming tensor and
+// offset. Immutable after opening; any thread. The file is needed only while a model is loaded:
+// weights, tokenizer and configuration are copies.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,13 @@
 
 namespace lockstep {
 
+struct TensorSpec;  // node/model/families/tensor_spec.h
+
 struct Tensor {
   std::string name;
   WeightType type = WeightType::kF32;
-  int64_t n_rows = 1;  // product of all dimensions but the first
-  int64_t n_cols = 0;  // GGUF dimension 0: contiguous
+  int64_t n_rows = 1;  // product of all dimensions but the contiguous one
+  int64_t n_cols = 0;  // the contiguous dimension
   uint64_t file_offset = 0;
   const std::byte* data = nullptr;  // mapped, file order
   int64_t row_bytes() const { return source_row_bytes(type, n_cols); }
@@ -35,6 +37,12 @@ class ModelFile {
   // Throws LoadError naming the key if a value has the wrong type. Does not check ranges.
   virtual SamplingDefaults sampling_defaults() const { return {}; }
   virtual const std::vector<Tensor>& tensors() const = 0;
+  // What this file calls the tensor of a row of the family's table. Empty if files of the format
+  // have no such tensor. `layer` has no meaning for a tensor of the model.
+  virtual std::string name_of(const TensorSpec& spec, int layer) const = 0;
+  // The RoPE style for which the rows of q and k lie in the file. If that is kHalves and the
+  // model's is kNeighbours, the loader reads the halves of a head's rows in turns.
+  virtual RopeStyle row_order() const { return config().rope_style; }
   virtual const Tensor* find(std::string_view name) const = 0;  // null if absent
   // The tensor of this name. Throws LoadError naming both if it is absent or has other dimensions.
   virtual const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const = 0;

@@ -33,7 +33,7 @@ FEW = {
     "node/kv/prefix": "eviction_policy prefix_cache",
     "node/kv/report": "block_event_log cache_history resident_blocks",
     "node/model": "kv_dtype model_config model_file",
-    "node/model/families": "family",
+    "node/model/families": "family tensor_spec",
     "node/model/files": "open_model_file",
     "node/model/files/gguf": "gguf_model",
     "node/model/forward": "faulty_stream transformer workspace",

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ struct FakeModelSpec {
   bool qkv_bias = false;  // where the family can have biases
   int64_t window = 0;     // where the family can have windows
   bool tied_embeddings = true;
+  std::optional<RopeStyle> row_order;  // of q and k in the file; absent: that of the family
   WeightType matrices = WeightType::kF32;
   // Weight types that differ from the others, by the last part of the tensor's name ("attn_v").
   std::map<std::string, WeightType> types;
@@ -46,6 +48,10 @@ class FakeModelFile final : public ModelFile {
   const ModelConfig& config() const override { return config_; }
   const TokenizerData& tokenizer() const override { return tokenizer_; }
   const std::vector<Tensor>& tensors() const override { return tensors_; }
+  std::string name_of(const TensorSpec& spec, int layer) const override {
+    return spec.name_in_gguf(layer);
+  }
+  RopeStyle row_order() const override { return spec_.row_order.value_or(config_.rope_style); }
   const Tensor* find(std::string_view name) const override;
   const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;
   void release(const std::byte* data, int64_t bytes) const override;

@@ -30,6 +30,9 @@ class RandomModel final : public ModelFile {
   const ModelConfig& config() const override { return config_; }
   const TokenizerData& tokenizer() const override { return tokenizer_; }
   const std::vector<Tensor>& tensors() const override { return tensors_; }
+  std::string name_of(const TensorSpec& spec, int layer) const override {
+    return spec.name_in_gguf(layer);
+  }
   const Tensor* find(std::string_view name) const override;
   const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;
   void release(const std::byte* /*data*/, int64_t /*bytes*/) const override {}

@@ -9,6 +9,11 @@ std::string TensorSpec::name_in_gguf(int layer) const {
   return layers == Layers::kNone ? std::string(gguf_name) : str("blk.", layer, ".", gguf_name);
 }
 
+std::string TensorSpec::name_in_hf(int layer) const {
+  const bool is_plain = layers == Layers::kNone || hf_name.empty();
+  return is_plain ? std::string(hf_name) : str("model.layers.", layer, ".", hf_name);
+}
+
 int64_t size_of(Extent extent, const ModelConfig& model) {
   const ModelShape& shape = model.shape;
   switch (extent) {

@@ -76,11 +76,13 @@ struct TensorSpec {
   TensorRole role;
   Layers layers;
   std::string_view gguf_name;  // of a layer's tensor: behind "blk.N."
+  std::string_view hf_name;    // in files of Hugging Face: behind "model.layers.N."; empty = none
   Extent n_rows, n_cols;
   Cut cut;
   Presence presence = Presence::kAlways;
 
   std::string name_in_gguf(int layer = 0) const;
+  std::string name_in_hf(int layer = 0) const;
   bool is_vector() const { return n_rows == Extent::kOne; }
 };
 

@@ -214,8 +214,8 @@ void RankGroup::Impl::start_ranks(const ModelFile& file, MemoryLedger& ledger) {
   done.wait(lock, [&] { return n_ready == config.n_ranks; });
   file.check_unchanged();  // first, because a changed file explains a load failure
   if (load_failure != nullptr) std::rethrow_exception(load_failure);
-  fingerprint = make_fingerprint(combine_units(file, std::move(digests)), model, file.tokenizer(),
-                                 config.kv_dtype);
+  fingerprint =
+      make_fingerprint(combine_units(std::move(digests)), model, file.tokenizer(), config.kv_dtype);
 }
 
 void RankGroup::Impl::run_rank(int idx, const ModelFile& file, MemoryLedger& ledger) {

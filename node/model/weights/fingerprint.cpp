@@ -6,9 +6,11 @@
 #include <bit>
 #include <cstring>
 #include <new>
+#include <tuple>
 
 #include "common/load_error.h"
 #include "common/log.h"
+#include "node/model/families/tensor_spec.h"
 
 namespace lockstep {
 
@@ -99,29 +101,35 @@ void add_text(const TokenizerData& tokenizer, Hasher& hasher) {
   }
 }
 
+// GGUF's names stand for what a tensor is for, in a file of any format.
+void add_tensor(const SourceTensor& source, Hasher& hasher) {
+  const Tensor& tensor = *source.tensor;
+  hasher.update(source.spec->name_in_gguf(source.layer));
+  hasher.update(to_string(source.spec->is_vector() ? WeightType::kF32 : tensor.type));
+  hasher.update_u64(static_cast<uint64_t>(tensor.n_rows));
+  hasher.update_u64(static_cast<uint64_t>(tensor.n_cols));
+}
+
 }  // namespace
 
-Digest128 combine_units(const ModelFile& file, std::vector<UnitDigest> units) {
-  std::sort(units.begin(), units.end(), [](const UnitDigest& a, const UnitDigest& b) {
-    return a.tensor != b.tensor ? a.tensor < b.tensor : a.unit < b.unit;
-  });
+Digest128 combine_units(std::vector<UnitDigest> units) {
+  const auto place = [](const UnitDigest& unit) {
+    return std::tuple(unit.source.layer, unit.source.spec->gguf_name, unit.unit);
+  };
+  std::sort(units.begin(), units.end(),
+            [place](const UnitDigest& a, const UnitDigest& b) { return place(a) < place(b); });
   Hasher hasher;
   const UnitDigest* previous = nullptr;
   for (const UnitDigest& unit : units) {
-    const Tensor& tensor = file.tensors()[static_cast<size_t>(unit.tensor)];
-    const bool same_tensor = previous != nullptr && previous->tensor == unit.tensor;
+    const Tensor& tensor = *unit.source.tensor;
+    const bool same_tensor = previous != nullptr && previous->source.tensor == &tensor;
     if (same_tensor && previous->unit == unit.unit) {
       if (previous->digest != unit.digest) {
         throw LoadError(str("tensor ", tensor.name, " changed while it was read"));
       }
       continue;
     }
-    if (!same_tensor) {
-      hasher.update(tensor.name);
-      hasher.update(to_string(tensor.type));
-      hasher.update_u64(static_cast<uint64_t>(tensor.n_rows));
-      hasher.update_u64(static_cast<uint64_t>(tensor.n_cols));
-    }
+    if (!same_tensor) add_tensor(unit.source, hasher);
     hasher.update(unit.digest);
     previous = &unit;
   }

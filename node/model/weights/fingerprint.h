@@ -46,16 +46,25 @@ class Hasher {
   std::unique_ptr<XXH3_state_s, Free> state_;
 };
 
+// A tensor of a file, and what it is for.
+struct SourceTensor {
+  const Tensor* tensor = nullptr;
+  const TensorSpec* spec = nullptr;
+  int32_t layer = 0;
+};
+
 // The digest of one unit of one tensor, as read by one rank.
 struct UnitDigest {
-  int32_t tensor = 0;  // index in ModelFile::tensors()
+  SourceTensor source;
   int32_t unit = 0;
   Digest128 digest{};
 };
 
-// Combines the units that all ranks read, in file order. Units read by several ranks count once;
-// throws LoadError if they differ (the file changed while it was read).
-Digest128 combine_units(const ModelFile& file, std::vector<UnitDigest> units);
+// Combines the units that all ranks read. Files of different formats with the same weights have the
+// same digest, because a tensor counts by what it is for and not by its name or place in the file,
+// and a vector as f32. Units read by several ranks count once; throws LoadError if they differ (the
+// file changed while it was read). The file must still be open.
+Digest128 combine_units(std::vector<UnitDigest> units);
 
 // The fingerprint that /version and hello publish: 32 hexadecimal digits. It covers the weights,
 // what else the forward pass reads from the model, the KV dtype, the tokenizer with its template,

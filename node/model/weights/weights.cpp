@@ -57,7 +57,7 @@ class Assembler {
     LayerWeights w;
     w.attention_norm = norm(kAttentionNorm, idx);
     if (family_.find(kQueryKeyValue) != nullptr) {
-      w.qkv = rows(fused_heads(tensor(family_.spec(kQueryKeyValue), idx)));
+      w.qkv = rows(fused_heads(source(family_.spec(kQueryKeyValue), idx)));
     } else {
       w.qkv = rows({{slice(kQuery, idx), slice(kQueryBias, idx)},
                     {slice(kKey, idx), slice(kKeyBias, idx)},
@@ -70,7 +70,7 @@ class Assembler {
     w.o = columns(kAttentionOutput, idx, shard_.attention);
     w.ffn_norm = norm(kFfnNorm, idx);
     if (family_.find(kGateUp) != nullptr) {
-      w.gate_up = rows(fused_ffn(tensor(family_.spec(kGateUp), idx)));
+      w.gate_up = rows(fused_ffn(source(family_.spec(kGateUp), idx)));
     } else {
       w.gate_up = rows({{slice(kGate, idx), {}}, {slice(kUp, idx), {}}});
     }
@@ -78,9 +78,18 @@ class Assembler {
     return w;
   }
 
-  const Tensor& tensor(const TensorSpec& spec, int layer) const {
-    return file_.require(spec.name_in_gguf(layer), size_of(spec.n_rows, model_),
-                         size_of(spec.n_cols, model_));
+  SourceTensor source(const TensorSpec& spec, int layer) const {
+    return {&file_.require(file_.name_of(spec, layer), size_of(spec.n_rows, model_),
+                           size_of(spec.n_cols, model_)),
+            &spec, layer};
+  }
+
+  // RowSlice::paired_rows of rows that RoPE rotates.
+  int64_t paired_rows() const {
+    const bool as_they_lie = file_.row_order() == model_.rope_style;
+    CHECK(as_they_lie ||
+          (file_.row_order() == RopeStyle::kHalves && model_.n_rot == shape_.head_dim));
+    return as_they_lie ? 0 : shape_.head_dim;
   }
 
   // The rows that this rank has, in units that are never split between ranks. Without a tensor if
@@ -88,16 +97,18 @@ class Assembler {
   RowSlice slice(TensorRole role, int layer = 0) const {
     const TensorSpec& spec = family_.spec(role);
     if (!may_have(model_, spec)) return {};
-    const Tensor* const from = &tensor(spec, layer);
+    const SourceTensor from = source(spec, layer);
+    const bool is_value = role == TensorRole::kValue || role == TensorRole::kValueBias;
     const int64_t d = shape_.head_dim;
     switch (spec.cut) {
       case Cut::kVocabRows:
         return {from, shard_.first_vocab, shard_.n_vocab, kPanelRows};
       case Cut::kQueryRows:
         return {from, shard_.first_head * d, shard_.n_heads * d,
-                shape_.n_heads / shard_.attention.n_total * d};
+                shape_.n_heads / shard_.attention.n_total * d, paired_rows()};
       case Cut::kKeyValueRows:
-        return {from, shard_.first_kv_head * d, shard_.n_kv_heads * d, d};
+        return {from, shard_.first_kv_head * d, shard_.n_kv_heads * d, d,
+                is_value ? 0 : paired_rows()};
       case Cut::kFfnRows:
         return {from, shard_.first_ffn, shard_.n_ffn, rows_of_ffn_leaf()};
       case Cut::kQkvRows:     // fused_heads()
@@ -112,22 +123,22 @@ class Assembler {
   }
 
   // The heads that this rank has of a tensor with the rows of all queries, keys and values.
-  std::vector<RowsOf> fused_heads(const Tensor& from) const {
-    const auto heads = [&](int64_t first, int64_t n) {
+  std::vector<RowsOf> fused_heads(const SourceTensor& from) const {
+    const auto heads = [&](int64_t first, int64_t n, int64_t paired) {
       const int64_t d = shape_.head_dim;
-      return RowsOf{{&from, first * d, n * d, d}, {}};
+      return RowsOf{{from, first * d, n * d, d, paired}, {}};
     };
     const int64_t first_key = shape_.n_heads, first_value = first_key + shape_.n_kv_heads;
-    return {heads(shard_.first_head, shard_.n_heads),
-            heads(first_key + shard_.first_kv_head, shard_.n_kv_heads),
-            heads(first_value + shard_.first_kv_head, shard_.n_kv_heads)};
+    return {heads(shard_.first_head, shard_.n_heads, paired_rows()),
+            heads(first_key + shard_.first_kv_head, shard_.n_kv_heads, paired_rows()),
+            heads(first_value + shard_.first_kv_head, shard_.n_kv_heads, 0)};
   }
 
   // The same of a tensor with the rows of gate and up.
-  std::vector<RowsOf> fused_ffn(const Tensor& from) const {
+  std::vector<RowsOf> fused_ffn(const SourceTensor& from) const {
     const int64_t first_up = shape_.ffn_dim;
-    return {{{&from, shard_.first_ffn, shard_.n_ffn, rows_of_ffn_leaf()}, {}},
-            {{&from, first_up + shard_.first_ffn, shard_.n_ffn, rows_of_ffn_leaf()}, {}}};
+    return {{{from, shard_.first_ffn, shard_.n_ffn, rows_of_ffn_leaf()}, {}},
+            {{from, first_up + shard_.first_ffn, shard_.n_ffn, rows_of_ffn_leaf()}, {}}};
   }
 
   int64_t rows_of_ffn_leaf() const { return shape_.ffn_dim / shard_.ffn.n_total; }
@@ -137,10 +148,10 @@ class Assembler {
     Matrix matrix;
     int64_t first_row = 0;
     for (size_t i = 0; i < tensors.size();) {
-      const WeightType type = tensors[i].weight.tensor->type;
+      const WeightType type = tensors[i].weight.source.tensor->type;
       size_t end = i;
       int64_t n_rows = 0;
-      for (; end < tensors.size() && tensors[end].weight.tensor->type == type; ++end) {
+      for (; end < tensors.size() && tensors[end].weight.source.tensor->type == type; ++end) {
         n_rows += tensors[end].weight.n;
       }
       const std::span<const RowsOf> same(tensors.data() + i, end - i);
@@ -162,7 +173,7 @@ class Assembler {
   }
 
   View bias_part(std::span<const RowsOf> tensors, int64_t n_rows) {
-    if (tensors.front().bias.tensor == nullptr) return {};
+    if (tensors.front().bias.source.tensor == nullptr) return {};
     const View bias = view(arena_.take_array<float>(n_rows), {n_rows});
     if (loader_ == nullptr) return bias;
     float* values = begin_vector(bias);
@@ -175,7 +186,8 @@ class Assembler {
   }
 
   Matrix columns(TensorRole role, int layer, const LeafRange& leaves) {
-    const Tensor& tensor = this->tensor(family_.spec(role), layer);
+    const SourceTensor source = this->source(family_.spec(role), layer);
+    const Tensor& tensor = *source.tensor;
     PackedWeights dst{.type = tensor.type,
                       .n_rows = hidden(),
                       .k = tensor.n_cols / leaves.n_total * leaves.n,
@@ -184,7 +196,7 @@ class Assembler {
     dst.data = arena_.take(packed_bytes(dst));
     if (loader_ != nullptr) {
       PanelPacker packer(dst, *writer_);
-      loader_->load_columns(tensor, packer);
+      loader_->load_columns(source, packer);
     }
     Matrix matrix;
     matrix.parts.push_back({dst, {}, 0});

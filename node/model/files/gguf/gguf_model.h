@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "node/model/families/tensor_spec.h"
 #include "node/model/files/gguf/gguf.h"
 #include "node/model/files/gguf/gguf_config.h"
 #include "node/model/files/shared/mapped_file.h"
@@ -27,6 +28,9 @@ class GgufModel final : public ModelFile {
     return gguf::read_sampling_defaults(directory_.metadata);
   }
   const std::vector<Tensor>& tensors() const override { return directory_.tensors; }
+  std::string name_of(const TensorSpec& spec, int layer) const override {
+    return spec.name_in_gguf(layer);
+  }
   const Tensor* find(std::string_view name) const override;
   const Tensor& require(std::string_view name, int64_t n_rows, int64_t n_cols) const override;
   void release(const std::byte* data, int64_t n_bytes) const override;

@@ -15,11 +15,11 @@ class TensorCheck {
 
   void run() {
     for (const TensorSpec& spec : family_.tensors) {
-      if (spec.layers == Layers::kNone) check(spec, spec.name_in_gguf());
+      if (spec.layers == Layers::kNone) check(spec, file_.name_of(spec, 0));
     }
     for (int layer = 0; layer < config_.n_layers(); ++layer) {
       for (const TensorSpec& spec : family_.tensors) {
-        if (spec.layers == Layers::kEach) check(spec, spec.name_in_gguf(layer));
+        if (spec.layers == Layers::kEach) check(spec, file_.name_of(spec, layer));
       }
     }
     refuse_leftovers();
@@ -31,9 +31,9 @@ class TensorCheck {
     if (spec.presence == Presence::kOptional && file_.find(name) == nullptr) return;
     const Tensor& tensor =
         file_.require(name, size_of(spec.n_rows, config_), size_of(spec.n_cols, config_));
-    if (spec.is_vector() && tensor.type != WeightType::kF32) {
+    if (spec.is_vector() && is_quantized(tensor.type)) {
       fail("tensor ", quoted(tensor.name), " at offset ", tensor.file_offset, " has type ",
-           to_string(tensor.type), "; norms and biases must be F32");
+           to_string(tensor.type), "; norms and biases must be F32, F16 or BF16");
     }
     used_.insert(tensor.name);
   }

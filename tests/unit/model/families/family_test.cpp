@@ -25,12 +25,14 @@ TEST(Families, AreFoundByTheirArchitecture) {
 TEST(Families, EachRoleAndEachNameHasOneRow) {
   for (const Family& family : families()) {
     std::set<TensorRole> roles;
-    std::set<std::string> names;
+    std::set<std::string> names, hf_names;
     for (const TensorSpec& row : family.tensors) {
       EXPECT_TRUE(roles.insert(row.role).second) << family.architecture << " " << row.gguf_name;
       EXPECT_TRUE(names.insert(row.name_in_gguf(1)).second) << row.gguf_name;
+      EXPECT_TRUE(hf_names.insert(row.name_in_hf(1)).second) << row.hf_name;
       EXPECT_EQ(&family.spec(row.role), &row);
       EXPECT_EQ(row.name_in_gguf(7).starts_with("blk.7."), row.layers == Layers::kEach);
+      EXPECT_EQ(row.name_in_hf(7).starts_with("model.layers.7."), row.layers == Layers::kEach);
     }
   }
 }
@@ -55,8 +57,8 @@ TEST(Families, TheLoaderReadsEveryTensorOfAFile) {
     const ShardPlan plan = make_shard_plan(spec.shape, 1).value();
     const LoadedWeights loaded =
         load_weights(file, plan, 0, testing::cpu_device(), testing::cpu_stream(), ledger);
-    std::set<int32_t> read;
-    for (const UnitDigest& unit : loaded.digests) read.insert(unit.tensor);
+    std::set<const Tensor*> read;
+    for (const UnitDigest& unit : loaded.digests) read.insert(unit.source.tensor);
     EXPECT_EQ(read.size(), file.tensors().size()) << family.architecture;
   }
 }

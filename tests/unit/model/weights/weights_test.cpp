@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <set>
 #include <string>
@@ -229,7 +230,7 @@ Digest128 digest_of(const FakeModelFile& file, int n_ranks) {
   for (const LoadedWeights& rank : load_all(file, n_ranks, ledger)) {
     units.insert(units.end(), rank.digests.begin(), rank.digests.end());
   }
-  return combine_units(file, units);
+  return combine_units(units);
 }
 
 // Leaves of attention output are 32 wide and those of FFN down 64, so they cut super-blocks.
@@ -245,6 +246,59 @@ TEST(Fingerprint, IsTheSameAtEveryTensorParallelDegree) {
       EXPECT_EQ(digest_of(file, n_ranks), alone) << to_string(type) << ", " << n_ranks << " ranks";
     }
   }
+}
+
+// The rows of q and k of a model that rotates neighbours, moved to where a file of halves has them.
+void store_halves(FakeModelFile& file) {
+  const int64_t d = file.config().shape.head_dim;
+  for (const Tensor& tensor : file.tensors()) {
+    const bool rotates = tensor.name.find("attn_q.") != std::string::npos ||
+                         tensor.name.find("attn_k.") != std::string::npos;
+    if (!rotates) continue;
+    const std::span<std::byte> bytes = file.bytes_of(tensor.name);
+    const std::vector<std::byte> before(bytes.begin(), bytes.end());
+    const int64_t n = tensor.n_rows == 1 ? tensor.n_cols : tensor.n_rows;
+    const int64_t size = tensor.bytes() / n;
+    for (int64_t row = 0; row < n; ++row) {
+      const int64_t j = row % d / 2, half = row % 2;
+      const int64_t to = row / d * d + half * (d / 2) + j;
+      std::memcpy(bytes.data() + to * size, before.data() + row * size, static_cast<size_t>(size));
+    }
+  }
+}
+
+TEST(Weights, RowsOfAFileInHalvesAreReadInPairsForNeighbours) {
+  for (const WeightType type : {WeightType::kF32, WeightType::kBF16, WeightType::kQ4_1}) {
+    FakeModelSpec spec = wide_spec();
+    spec.qkv_bias = true;
+    spec.matrices = type;
+    const FakeModelFile pairs(spec);
+    spec.row_order = RopeStyle::kHalves;
+    FakeModelFile halves(spec);
+    store_halves(halves);
+    MemoryLedger ledger;
+    for (const int n_ranks : {1, 3, 8}) {
+      const auto expected = load_all(pairs, n_ranks, ledger);
+      const auto actual = load_all(halves, n_ranks, ledger);
+      for (size_t r = 0; r < expected.size(); ++r) {
+        const DeviceBuffer& a = actual[r].weights.memory;
+        const DeviceBuffer& b = expected[r].weights.memory;
+        ASSERT_EQ(a.bytes(), b.bytes());
+        EXPECT_EQ(std::memcmp(a.data(), b.data(), static_cast<size_t>(a.bytes())), 0)
+            << to_string(type) << ", rank " << r << " of " << n_ranks;
+      }
+      EXPECT_EQ(digest_of(halves, n_ranks), digest_of(pairs, n_ranks)) << to_string(type);
+    }
+    EXPECT_GT(halves.bytes_released(), halves.bytes() * 9 / 10);
+  }
+}
+
+TEST(Weights, AFileInHalvesOfAModelThatRotatesHalvesIsReadAsItLies) {
+  FakeModelSpec spec = wide_spec();
+  spec.architecture = "qwen2";
+  const Digest128 as_it_lies = digest_of(FakeModelFile(spec), 2);
+  spec.row_order = RopeStyle::kHalves;
+  EXPECT_EQ(digest_of(FakeModelFile(spec), 2), as_it_lies);
 }
 
 TEST(Fingerprint, ChangesWithAnyBitOfAnyTensor) {
@@ -275,7 +329,7 @@ TEST(Fingerprint, AFileThatChangesUnderTheRanksIsRefused) {
   file.bytes_of("output_norm.weight")[3] ^= std::byte{1};
   const auto later = load_all(file, 1, ledger)[0].digests;
   units.insert(units.end(), later.begin(), later.end());
-  EXPECT_THROW(combine_units(file, units), LoadError);
+  EXPECT_THROW(combine_units(units), LoadError);
 }
 
 TEST(Fingerprint, NamesEveryThingThatChangesTokens) {

@@ -33,6 +33,9 @@ class FileWithDefaults final : public ModelFile {
   const ModelConfig& config() const override { return file_.config(); }
   const TokenizerData& tokenizer() const override { return file_.tokenizer(); }
   const std::vector<Tensor>& tensors() const override { return file_.tensors(); }
+  std::string name_of(const TensorSpec& spec, int layer) const override {
+    return file_.name_of(spec, layer);
+  }
   const Tensor* find(std::string_view name) const override { return file_.find(name); }
   const Tensor& require(std::string_view name, int64_t rows, int64_t cols) const override {
     return file_.require(name, rows, cols);
