@@ -30,7 +30,7 @@ struct BenchConfig {
   bool json = false;
   template <class V>
   void visit_fields(V& v) {
-    v(model, "model", "PATH", "Path of the model file (GGUF).");
+    v(model, "model", "PATH", "Path of the model: a GGUF file, or a folder of Hugging Face.");
     v(prompt_tokens, "prompt_tokens", "INT,INT", "Prompt lengths in tokens, one case for each.");
     v(gen_tokens, "gen_tokens", "tokens", "Number of new tokens of each request.");
     v(parallel, "parallel", "INT,INT", "Numbers of requests at once, one case for each.");

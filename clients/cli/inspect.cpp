@@ -22,7 +22,7 @@ struct InspectConfig {
   bool json = false;
   template <class V>
   void visit_fields(V& v) {
-    v(model, "model", "PATH", "Path of the model file (GGUF).");
+    v(model, "model", "PATH", "Path of the model: a GGUF file, or a folder of Hugging Face.");
     v(kv_cache_dtype, "kv_cache_dtype", kKvDtypeNames,
       "Data type of the keys and values in the KV cache.");
     v(tensors, "tensors", "", "List every tensor.");

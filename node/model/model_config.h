@@ -20,6 +20,7 @@ struct SamplingDefaults {
   std::optional<int64_t> top_k;  // 0 or -1 = off
   std::optional<double> repetition_penalty;
   std::vector<std::string> unsupported;  // keys that ask for a sampler that Lockstep does not have
+  bool keys_are_fields = false;          // the file's keys have the names of a request's fields
 };
 
 // What may differ from one layer of a model to the next.

@@ -17,8 +17,9 @@
 namespace lockstep::testing {
 
 inline constexpr const char* kOracleModels[] = {
-    "tiny-9",   "tiny-tp",   "tiny-l31", "tiny-qw2-tied", "tiny-qw2-untied", "tiny-hd",
-    "tiny-rot", "tiny-long", "tiny-qw3", "tiny-smollm3",  "tiny-phi3",       "tiny-mistral"};
+    "tiny-9",    "tiny-tp",      "tiny-l31",  "tiny-qw2-tied", "tiny-qw2-untied",
+    "tiny-hd",   "tiny-rot",     "tiny-long", "tiny-qw3",      "tiny-smollm3",
+    "tiny-phi3", "tiny-mistral", "tiny-bias"};
 
 inline std::unique_ptr<ModelFile> open_oracle_model(const std::string& name) {
   return open_model_file(tiny_models() + "/" + name + "-f32.gguf");

@@ -82,6 +82,17 @@ def test_inspect_prints_the_models_numbers_and_tensors():
     assert code == 0 and longer.startswith(out) and "blk.0.attn_q.weight" in longer
 
 
+def test_inspect_reads_a_folder_as_the_file_of_the_same_weights():
+    code, out, err = lockstep("inspect", TINY / "tiny-tp-f32-3-files", "--json")
+    assert code == 0, err
+    of_folder = json.loads(out)
+    of_file = json.loads(lockstep("inspect", TINY / "tiny-tp-f32.gguf", "--json")[1])
+    assert of_folder.pop("name") == "tiny-tp-f32-3-files" and of_file.pop("name")
+    assert of_folder == of_file
+    code, out, _ = lockstep("inspect", TINY / "tiny-tp-f32-3-files", "--tensors")
+    assert code == 0 and "model.layers.0.self_attn.q_proj.weight" in out
+
+
 @pytest.mark.parametrize("dtype, per_token", [("auto", 18360), ("f16", 23040)])
 def test_inspect_and_the_ledger_agree_on_the_bytes_of_a_token(dtype, per_token):
     code, out, err = lockstep("inspect", SMOLLM2, "--kv-cache-dtype", dtype, "--json")

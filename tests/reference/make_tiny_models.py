@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the seeded tiny models of the tests as GGUF, and beside each F32 one what exact arithmetic
-answers.
+"""Writes the seeded tiny models of the tests as GGUF and as folders of Hugging Face, and beside each
+F32 one what exact arithmetic answers.
 
     make_tiny_models.py --out DIR [--mid]
 
-Files: NAME-TYPE.gguf ("tiny-9-f32.gguf"), and NAME.logits.{json,bin} for the F32 file:
+Files: NAME-TYPE.gguf ("tiny-9-f32.gguf"), folders NAME-TYPE and NAME-TYPE-N-files of the same weights,
+and NAME.logits.{json,bin} for the F32 file:
   json  {"model", "vocab_size", "cases": [{"prompt", "greedy", "first_row", "n_rows"}]}
   bin   float64, little-endian, [rows, vocab_size]; a case's row t holds the logits that follow the
         first t + 1 tokens of prompt + greedy
@@ -28,6 +29,7 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
 import k_quants
 from oracle import Oracle
+from tiny_huggingface import write_hf
 from tiny_tokenizer import SPECIAL, add_tokenizer
 
 SEED = 20240607
@@ -59,7 +61,10 @@ class Spec:
     qk_norm: bool = False
     window: int = 0
     fused: bool = False  # q, k and v in one tensor, gate and up in another
+    bf16_vectors: bool = False  # norms and biases are BF16 values
     types: tuple = ("F32",)
+    folders: tuple = ("F32",)  # types of its folders of Hugging Face
+    n_files: int = 0  # of one more folder, with F32 in so many files
 
 
 LLAMA3_SCALING = dict(factor=8.0, low=1.0, high=4.0, original=64)
@@ -67,12 +72,16 @@ LLAMA3_SCALING = dict(factor=8.0, low=1.0, high=4.0, original=64)
 SPECS = [
     Spec("tiny-9", 2, 288, 9, 3, 32, 768, tied=False, types=tuple(ALL_TYPES)),  # 3 attention leaves
     # 8 leaves; those of attention output begin inside super-blocks.
-    Spec("tiny-tp", 2, 256, 16, 8, 16, 512, tied=False, types=("F32", "Q8_0", "Q4_1", *k_quants.TYPES)),
+    Spec("tiny-tp", 2, 256, 16, 8, 16, 512, tied=False, n_files=3,
+         types=("F32", "Q8_0", "Q4_1", *k_quants.TYPES)),
     Spec("tiny-l31", 2, 64, 4, 2, 16, 128, rope_scaling=LLAMA3_SCALING),
     Spec("tiny-qw2-tied", 2, 64, 4, 2, 16, 128, arch="qwen2", eps=1e-6, bias=True),
     Spec("tiny-qw2-untied", 2, 64, 4, 2, 16, 128, arch="qwen2", eps=1e-6, bias=True, tied=False),
     Spec("tiny-hd", 2, 64, 4, 2, 32, 128, tied=False),  # heads wider than hidden_dim / n_heads
-    Spec("tiny-rot", 2, 64, 4, 2, 16, 128, arch="qwen2", bias=True, n_rot=8, tied=False),
+    Spec("tiny-rot", 2, 64, 4, 2, 16, 128, arch="qwen2", bias=True, n_rot=8, tied=False,
+         folders=()),
+    Spec("tiny-bias", 2, 96, 6, 3, 16, 96, bias=True, bf16_vectors=True, types=("F32", "BF16"),
+         folders=("F32", "BF16")),
     Spec("tiny-qw3", 2, 64, 4, 2, 32, 128, arch="qwen3", eps=1e-6, qk_norm=True,
          types=("F32", "Q8_0")),
     Spec("tiny-smollm3", 5, 64, 4, 2, 16, 128, arch="smollm3", types=("F32", "Q8_0")),
@@ -80,9 +89,10 @@ SPECS = [
          window=20, types=("F32", "Q8_0")),
     Spec("tiny-mistral", 2, 64, 4, 2, 16, 128, window=20, tied=False),
     # 8 FFN leaves of 64 blocks each: the 16-lane order of sums.
-    Spec("tiny-long", 1, 32, 2, 1, 16, 16384, types=("F32", "Q8_0", "Q4_1")),
+    Spec("tiny-long", 1, 32, 2, 1, 16, 16384, types=("F32", "Q8_0", "Q4_1"),
+         folders=()),
 ]
-MID = Spec("mid", 8, 512, 8, 2, 64, 2048, vocab_size=8192, tied=False)
+MID = Spec("mid", 8, 512, 8, 2, 64, 2048, vocab_size=8192, tied=False, folders=())
 
 
 def llama3_divisors(spec: Spec) -> np.ndarray:
@@ -129,6 +139,10 @@ def make_weights(spec: Spec) -> dict[str, np.ndarray]:
     weights["output_norm.weight"] = norm()
     if not spec.tied:
         weights["output.weight"] = matrix(spec.vocab_size, d)
+    if spec.bf16_vectors:
+        for values in weights.values():
+            if values.ndim == 1:
+                values.view(np.uint32)[:] &= 0xffff0000
     if spec.rope_scaling:
         weights["rope_freqs.weight"] = llama3_divisors(spec)
     return weights
@@ -210,6 +224,10 @@ def make(out: pathlib.Path, spec: Spec) -> None:
     weights = make_weights(spec)
     for type_name in spec.types:
         write_gguf(out / f"{spec.name}-{type_name.lower()}.gguf", spec, weights, type_name)
+    for type_name in spec.folders:
+        write_hf(out / f"{spec.name}-{type_name.lower()}", spec, weights, type_name)
+    if spec.n_files:
+        write_hf(out / f"{spec.name}-f32-{spec.n_files}-files", spec, weights, "F32", spec.n_files)
     if spec is not MID:
         write_logits(out / spec.name, spec, out / f"{spec.name}-f32.gguf")
 

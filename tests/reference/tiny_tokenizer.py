@@ -68,8 +68,8 @@ def merge_pair(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def add_tokenizer(writer, vocab_size: int) -> None:
-    """Writes tokenizer.ggml.*; a vocabulary above 512 is filled up with unused tokens."""
+def vocabulary(vocab_size: int) -> tuple[list[str], list[int], list[tuple[str, str]]]:
+    """Tokens, their types, merges. A vocabulary above 512 is filled up with unused tokens."""
     merges = learn_merges(N_MERGES)
     tokens = [name for name, _ in SPECIAL] + list(byte_alphabet().values())
     tokens += [left + right for left, right in merges]
@@ -78,6 +78,12 @@ def add_tokenizer(writer, vocab_size: int) -> None:
     tokens += [f"<|unused_{i}|>" for i in range(n_unused)]
     types += [UNUSED] * n_unused
     assert len(set(tokens)) == len(types) == vocab_size
+    return tokens, types, merges
+
+
+def add_tokenizer(writer, vocab_size: int) -> None:
+    """Writes tokenizer.ggml.*."""
+    tokens, types, merges = vocabulary(vocab_size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)

@@ -36,6 +36,7 @@ FEW = {
     "node/model/families": "family tensor_spec",
     "node/model/files": "open_model_file",
     "node/model/files/gguf": "gguf_model",
+    "node/model/files/huggingface": "huggingface_model",
     "node/model/forward": "faulty_stream transformer workspace",
     "node/service": "probes",
     "node/service/admin": "cache_page control_pages",

@@ -1,4 +1,4 @@
-// open_model_file: opens a model's file on disk, of any supported format, as a ModelFile.
+// open_model_file: opens a model on disk as a ModelFile: a GGUF file, or a folder of Hugging Face.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,8 @@
 
 namespace lockstep {
 
-// Maps and validates the file. Throws LoadError naming the file, and the tensor and offset if a
-// tensor is at fault.
+// Maps and validates the file, or the folder's files. Throws LoadError naming the path, and the
+// tensor and offset if a tensor is at fault.
 std::unique_ptr<ModelFile> open_model_file(const std::string& path);
 
 }  // namespace lockstep

@@ -201,7 +201,13 @@ EngineConfig resolve_engine_config(const NodeConfig& config, const RankGroupConf
 
 std::string served_name(const NodeConfig& config) {
   const bool is_given = !config.served_model_name.empty();
-  const std::filesystem::path path(config.model);
+  std::filesystem::path path(config.model);
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    path =
+        std::filesystem::absolute(path, error).lexically_normal();  // "." and "model/" have no name
+    if (!path.has_filename()) path = path.parent_path();
+  }
   const std::string name = is_given                      ? config.served_model_name
                            : path.extension() == ".gguf" ? path.stem().string()
                                                          : path.filename().string();

@@ -56,10 +56,10 @@ struct NodeConfig {
   template <class V>
   void visit_engine_fields(V& v) {
     v.group("Model");
-    v(model, "model", "PATH", "Path of the model file (GGUF).");
+    v(model, "model", "PATH", "Path of the model: a GGUF file, or a folder of Hugging Face.");
     v(served_model_name, "served_model_name", "",
-      "Name under which requests address the model. An empty name stands for the file's name "
-      "without .gguf.");
+      "Name under which requests address the model. An empty name stands for the name of the file "
+      "or folder without .gguf.");
     v.group("Parallelism");
     v(device, "device", "auto|cpu|cuda",
       "Devices that the model runs on. With auto, these are GPUs if there is one for each rank, "

@@ -34,9 +34,10 @@ void check_ranges(const SamplingDefaults& defaults) {
   request.repetition_penalty = defaults.repetition_penalty;
   const Result<SamplingParams> params = sampling_params(request, 0);
   if (params) return;
-  std::string key = "general.sampling";
+  std::string key = defaults.keys_are_fields ? "generation_config.json" : "general.sampling";
   for (const Key& known : kKeys) {
-    if (params.error().param == known.field) key = known.name;
+    if (params.error().param == known.field)
+      key = defaults.keys_are_fields ? known.field : known.name;
   }
   throw LoadError(str("key '", key, "' of the model's file: ", params.error().message,
                       "; --generation-config none ignores it"));

@@ -255,7 +255,7 @@ TEST(HostileGguf, NamesFromTheFileArePrintedSafely) {
 TEST(HostileGguf, FilesThatCannotBeModelsAreNamed) {
   const std::pair<const char*, const char*> files[] = {
       {"/nonexistent/model.gguf", "/nonexistent/model.gguf: cannot open: No such file"},
-      {"/", "/: not a regular file"},
+      {"/", "/: the folder has no config.json"},
       {"/dev/null", "/dev/null: not a regular file"}};
   for (const auto& [path, said] : files) {
     try {

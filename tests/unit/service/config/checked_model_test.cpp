@@ -3,12 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
 
 #include "common/load_error.h"
 #include "node/service/app/node_app.h"
 #include "tests/support/gguf_builder.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_path.h"
 
 namespace lockstep::testing {
@@ -52,6 +54,25 @@ void expect_both(const NodeConfig& config, const std::string& said) {
   const std::string start = refusal([&] { NodeApp app(config); });
   EXPECT_EQ(check, start);
   EXPECT_NE(check.find(said), std::string::npos) << "'" << check << "' does not say " << said;
+}
+
+TEST(CheckedModel, AFolderPassesTheCheckAndStarts) {
+  NodeConfig config;
+  config.model = tiny_models() + "/tiny-bias-bf16";
+  config.listen = "tcp://127.0.0.1:0";
+  config.threads_per_rank = 1;
+  expect_both(config, "");
+  EXPECT_TRUE(check_model(config).chat_template);
+}
+
+TEST(CheckedModel, AFolderWhoseDefaultsNoRequestCouldHaveIsRefused) {
+  const TemporaryPath folder;
+  std::filesystem::copy(tiny_models() + "/tiny-bias-bf16", folder.str());
+  folder.write_below("/generation_config.json", R"({"temperature": -1})");
+  NodeConfig config;
+  config.model = folder.str();
+  config.listen = "tcp://127.0.0.1:0";
+  expect_both(config, "key 'temperature' of the model's file");
 }
 
 TEST(CheckedModel, ASoundModelPassesTheCheckAndStarts) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <vector>
 
@@ -124,6 +125,17 @@ std::string refused_name(const NodeConfig& config) {
     return "taken: " + served_name(config);
   } catch (const LoadError& error) {
     return error.what();
+  }
+}
+
+TEST(NodeConfig, AFolderGivesTheModelItsName) {
+  const testing::TemporaryPath folder(".5B");
+  folder.write_below("/config.json", "{}");
+  const std::string name = std::filesystem::path(folder.str()).filename();
+  NodeConfig config;
+  for (const char* end : {"", "/", "//", "/."}) {
+    config.model = folder.str() + end;
+    EXPECT_EQ(served_name(config), name) << end;
   }
 }
 
