@@ -16,7 +16,7 @@
 #include "common/prefix_hash.h"
 #include "node/model/files/gguf/gguf.h"
 #include "node/model/files/gguf/gguf_config.h"
-#include "node/model/files/gguf/mapped_file.h"
+#include "node/model/files/shared/mapped_file.h"
 #include "node/text/prompt/text_data.h"
 #include "node/text/prompt/text_model.h"
 #include "node/text/tokenizer/piece_cache.h"

@@ -17,7 +17,7 @@
 #include "common/load_error.h"
 #include "node/model/files/gguf/gguf.h"
 #include "node/model/files/gguf/gguf_config.h"
-#include "node/model/files/gguf/mapped_file.h"
+#include "node/model/files/shared/mapped_file.h"
 #include "node/text/stream/stream_decoder.h"
 #include "node/text/tokenizer/bpe_merger.h"
 #include "node/text/tokenizer/byte_alphabet.h"

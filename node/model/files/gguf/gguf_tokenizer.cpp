@@ -75,7 +75,7 @@ std::vector<int32_t> phi3_rstrip_ids(const TokenizerData& data) {
 
 // What only SentencePiece vocabularies have. The defaults are llama.cpp's.
 void read_spm(const Metadata& metadata, TokenizerData& data) {
-  constexpr const char* kTypes = "tokenizer.ggml.token_type";
+  constexpr std::string_view kTypes = "tokenizer.ggml.token_type";
   if (!metadata.has(kTypes)) {
     fail("key ", quoted(kTypes), " is missing; the tokenizer model 'llama' needs it");
   }
