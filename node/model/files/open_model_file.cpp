@@ -28,7 +28,7 @@ std::unique_ptr<ModelFile> open_model_file(const std::string& path) {
   try {
     file = std::make_shared<const MappedFile>(path);
     auto model = std::make_unique<GgufModel>(file);
-    file->check_unchanged();
+    model->check_unchanged();
     return model;
   } catch (const LoadError& error) {
     if (file) file->check_unchanged();  // throws if a changed file explains the error

@@ -1,14 +1,26 @@
 #include "node/model/files/gguf/gguf_model.h"
 
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+
 #include "node/model/files/gguf/gguf_config.h"
+#include "node/model/files/gguf/gguf_split.h"
+#include "node/model/files/shared/load_failure.h"
 #include "node/model/files/shared/model_tensors.h"
 
 namespace lockstep {
 
 GgufModel::GgufModel(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes)
-    : file_(std::move(file)), directory_(gguf::read_directory(bytes)) {
-  refuse_split();
-  for (const Tensor& tensor : directory_.tensors) by_name_.emplace(tensor.name, &tensor);
+    : directory_(gguf::read_directory(bytes)) {
+  if (file) files_.push_back(std::move(file));
+  add_other_files();
+  for (const Tensor& tensor : directory_.tensors) {
+    if (!by_name_.emplace(tensor.name, &tensor).second) {
+      fail("tensor ", quoted(tensor.name), " is in two files of the model");
+    }
+  }
   config_ = gguf::read_config(directory_);
   check_model_tensors(*this);
   tokenizer_ = gguf::read_tokenizer(directory_.metadata);
@@ -36,24 +48,23 @@ const Tensor& GgufModel::require(std::string_view name, int64_t n_rows, int64_t 
 }
 
 void GgufModel::release(const std::byte* data, int64_t n_bytes) const {
-  if (file_) file_->release(data, n_bytes);
+  for (const auto& file : files_) {
+    if (file->holds(data)) return file->release(data, n_bytes);
+  }
 }
 
 void GgufModel::check_unchanged() const {
-  if (file_) file_->check_unchanged();
+  for (const auto& file : files_) file->check_unchanged();
 }
 
 // Called before all other checks: one file of a split model lacks tensors that the other files
 // have.
-void GgufModel::refuse_split() const {
-  constexpr const char* kCount = "split.count";
-  const gguf::Metadata& metadata = directory_.metadata;
-  const uint64_t n_files = metadata.find_integer(kCount).value_or(1);
-  if (n_files <= 1) return;
-  const uint64_t file_idx = metadata.find_integer("split.no").value_or(0);
-  fail(metadata.describe(kCount), ": this is file ", file_idx + 1, " of ", n_files,
-       " of a split model, which is not supported; join them with llama.cpp's "
-       "'llama-gguf-split --merge'");
+void GgufModel::add_other_files() {
+  const std::string path = files_.empty() ? "" : files_.front()->path();
+  for (gguf::SplitFile& other : gguf::open_other_files(directory_, path)) {
+    files_.push_back(std::move(other.file));
+    std::move(other.tensors.begin(), other.tensors.end(), std::back_inserter(directory_.tensors));
+  }
 }
 
 void GgufModel::check_vocabulary() const {

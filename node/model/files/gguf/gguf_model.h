@@ -1,5 +1,5 @@
-// GgufModel: a GGUF file as a ModelFile. The constructor parses and checks everything and throws
-// LoadError; afterwards the object is immutable.
+// GgufModel: a GGUF file, or several that are one model, as a ModelFile. The constructor parses and
+// checks everything and throws LoadError; afterwards the object is immutable.
 #pragma once
 
 #include <memory>
@@ -18,6 +18,7 @@ namespace lockstep {
 
 class GgufModel final : public ModelFile {
  public:
+  // file: the only one, or the first of several, which are opened from its folder.
   explicit GgufModel(const std::shared_ptr<const MappedFile>& file);
   // Reads bytes that the caller keeps alive; release() does nothing. For tests.
   explicit GgufModel(std::span<const std::byte> bytes);
@@ -38,12 +39,12 @@ class GgufModel final : public ModelFile {
 
  private:
   GgufModel(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes);
-  void refuse_split() const;
+  void add_other_files();
   void check_vocabulary() const;
 
-  // Shared with open_model_file(), so that the file outlives a failed parse.
-  const std::shared_ptr<const MappedFile> file_;
-  const gguf::Directory directory_;
+  // The first is shared with open_model_file(), so that the file outlives a failed parse.
+  std::vector<std::shared_ptr<const MappedFile>> files_;
+  gguf::Directory directory_;  // of the first file, with the tensors of all
   std::unordered_map<std::string_view, const Tensor*> by_name_;
   ModelConfig config_;
   TokenizerData tokenizer_;

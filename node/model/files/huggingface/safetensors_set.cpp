@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <iterator>
 #include <set>
 
@@ -44,12 +43,6 @@ std::map<std::string, std::string> read_index(const nlohmann::json& index) {
 }
 
 }  // namespace
-
-bool SafetensorsSet::File::holds(const std::byte* data) const {
-  const auto bytes = mapped->bytes();
-  const std::less<> before;  // also for addresses of different arrays
-  return !before(data, bytes.data()) && before(data, bytes.data() + bytes.size());
-}
 
 SafetensorsSet::SafetensorsSet(const std::string& folder) : folder_(folder) {
   if (exists(folder, kSingle)) {
@@ -110,7 +103,7 @@ void SafetensorsSet::open_file(const std::string& name) {
 
 const SafetensorsSet::File& SafetensorsSet::file_with(const std::byte* data) const {
   const auto found = std::find_if(files_.begin(), files_.end(),
-                                  [data](const File& file) { return file.holds(data); });
+                                  [data](const File& file) { return file.mapped->holds(data); });
   CHECK(found != files_.end());
   return *found;
 }

@@ -30,7 +30,6 @@ class SafetensorsSet {
   struct File {
     std::string name;
     std::unique_ptr<const MappedFile> mapped;
-    bool holds(const std::byte* data) const;
   };
   using WeightMap = std::map<std::string, std::string>;  // tensor -> file
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 #include "common/check.h"
 #include "common/load_error.h"
@@ -59,6 +60,11 @@ MappedFile::MappedFile(const std::string& path) : path_(path), file_(path) {
 MappedFile::~MappedFile() {
   guard_.reset();  // before munmap(), after which the addresses may be mapped again
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());  // NOLINT: mapped read-only
+}
+
+bool MappedFile::holds(const std::byte* data) const {
+  const std::less<> before;  // also for addresses of different arrays
+  return !before(data, bytes_.data()) && before(data, bytes_.data() + bytes_.size());
 }
 
 void MappedFile::check_unchanged() const {

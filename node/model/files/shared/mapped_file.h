@@ -37,7 +37,9 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
+  const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
+  bool holds(const std::byte* data) const;  // whether it points into bytes()
   // Drops the pages of [data, data + n_bytes) from this process, and the pages that the kernel
   // mapped around them. A later read of these bytes reads the file again.
   void release(const std::byte* data, int64_t n_bytes) const;

@@ -27,14 +27,17 @@ const std::vector<GgufFault>& config_faults() {
          b.set_raw("split.count", 2, {std::byte{2}, std::byte{0}});
          b.remove_tensor("output_norm.weight");
        },
-       {"'split.count'", "file 1 of 2", "gguf-split --merge"}},
+       {"'split.count'", "file 1 of 2", "-00001-of-00002.gguf"}},
       {"thirdFileOfThree",
        [](auto& b) {
          b.set_u32("split.no", 2);
          b.set_u32("split.count", 3);
          b.remove_key("general.architecture");
        },
-       {"'split.count'", "file 3 of 3", "gguf-split --merge"}},
+       {"'split.no'", "file 3 of 3", "name its first file, …-00001-of-00003.gguf"}},
+      {"manyFiles",
+       [](auto& b) { b.set_u32("split.count", 70000); },
+       {"'split.count'", "is 70000", "more than 128"}},
       {"splitCountNegative",
        [](auto& b) { b.set_i32("split.count", -2); },
        {"'split.count'", "-2"}},
