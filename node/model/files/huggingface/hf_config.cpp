@@ -75,6 +75,7 @@ constexpr std::string_view kReadKeys[] = {
     "rope_theta",
     "sliding_window",
     "tie_word_embeddings",
+    "use_mrope",
     "use_sliding_window",
     "vocab_size",
     // read with the tokenizer
@@ -179,7 +180,7 @@ class ConfigReader {
            lockstep::quoted(quantised->find_string("quant_method").value_or("of unknown method")),
            "): quantised weights of this kind are not supported");
     }
-    for (const char* key : {"mlp_bias", "rope_interleaved", "is_encoder_decoder"}) {
+    for (const char* key : {"mlp_bias", "rope_interleaved", "use_mrope", "is_encoder_decoder"}) {
       if (config_.find_bool(key).value_or(false)) {
         fail(config_.describe(key), " is true, which is not supported");
       }

@@ -15,7 +15,6 @@ using nlohmann::json;
 
 constexpr const char* kPreTokenizer = "pre_tokenizer";
 constexpr const char* kNormalizer = "normalizer";
-constexpr const char* kFile = "tokenizer.json";
 
 #define LLAMA3_LIKE(digits)                                          \
   R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" digits \
@@ -94,7 +93,7 @@ std::string read_pre_tokenizer(const JsonKeys& tokenizer) {
   }
   std::string said;
   for (const std::string& step : steps) said += (said.empty() ? "" : ", ") + lockstep::quoted(step);
-  fail(kFile, ": the pre-tokenizer ", said, " is not supported");
+  fail(tokenizer.where(), ": the pre-tokenizer ", said, " is not supported");
 }
 
 void check_normalizer(const JsonKeys& tokenizer) {
