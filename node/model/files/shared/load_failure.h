@@ -23,5 +23,6 @@ std::string quoted(std::string_view text);
 // Without this overload, a call with a std::string would be one of std::quoted where <iomanip> is
 // included.
 inline std::string quoted(const std::string& text) { return quoted(std::string_view(text)); }
+inline std::string quoted(const char* text) { return quoted(std::string_view(text)); }
 
 }  // namespace lockstep
