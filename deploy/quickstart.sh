@@ -4,7 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$root_dir/deploy/examples.sh"
 
-usage="usage: deploy/quickstart.sh [--prompt TEXT] [--model GGUF] [--tensor-parallel-size N] [--serve]"
+usage="usage: deploy/quickstart.sh [--prompt TEXT] [--model PATH] [--tensor-parallel-size N] [--serve]"
 prompt="Who was the first person to walk on the moon?"
 ranks=2
 own_model=false
@@ -20,12 +20,12 @@ while [ $# -gt 0 ]; do
   esac
 done
 if [ "$own_model" = true ]; then
-  [ -f "$model" ] || die "no such model: $model"
+  [ -e "$model" ] || die "no such model: $model"
   model=$(realpath "$model")
 fi
 
 install_apt "${build_packages[@]}"
-if [ ! -f "$model" ] || [ "$serve" = true ]; then install_pip pyzmq msgpack openai; fi
+if [ ! -e "$model" ] || [ "$serve" = true ]; then install_pip pyzmq msgpack openai; fi
 if [ "$serve" = true ]; then install_apt curl; fi
 [ "$own_model" = true ] || fetch_model
 build release lockstep lockstep-node lockstep-coordinator -- \

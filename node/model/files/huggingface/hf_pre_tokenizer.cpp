@@ -26,6 +26,15 @@ constexpr std::string_view kQwen2 = LLAMA3_LIKE(R"(\p{N})");
 constexpr std::string_view kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
+#define UPPER R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])"
+#define LOWER R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])"
+#define WORD(letters) R"([^\r\n\p{L}\p{N}]?)" letters "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+constexpr std::string_view kGpt4o = WORD(UPPER "*" LOWER "+")
+    WORD(UPPER "+" LOWER "*") R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+#undef WORD
+#undef LOWER
+#undef UPPER
+
 // The steps of a pre-tokenizer, as step_of() writes them: an expression stands for a Split by it.
 struct Known {
   std::string_view pre;  // GGUF's name
@@ -37,7 +46,8 @@ const std::vector<Known>& known_pre_tokenizers() {
                                          {"gpt-2", {kGpt2, "ByteLevel"}},
                                          {"smollm", {"Digits", "ByteLevel with regex"}},
                                          {"qwen2", {kQwen2, "ByteLevel"}},
-                                         {"llama-bpe", {kLlama3, "ByteLevel"}}};
+                                         {"llama-bpe", {kLlama3, "ByteLevel"}},
+                                         {"gpt-4o", {kGpt4o, "ByteLevel"}}};
   return all;
 }
 

@@ -16,8 +16,9 @@ namespace {
 constexpr const char* kConfig = "config.json";
 constexpr const char* kGenerationConfig = "generation_config.json";
 
-nlohmann::json require_json(const std::string& folder, const char* name) {
-  auto content = hf::read_json(folder, name);
+nlohmann::json require_json(const std::string& folder, const char* name,
+                            size_t max_bytes = hf::kMaxJsonBytes) {
+  auto content = hf::read_json(folder, name, max_bytes);
   if (!content) fail("the folder has no ", name);
   return std::move(*content);
 }
@@ -51,7 +52,7 @@ HuggingFaceModel::HuggingFaceModel(const std::string& folder)
 
 TokenizerData HuggingFaceModel::read_tokenizer(const std::string& folder) const {
   hf::TokenizerFiles files;
-  files.tokenizer = require_json(folder, "tokenizer.json");
+  files.tokenizer = require_json(folder, "tokenizer.json", hf::kMaxTokenizerBytes);
   files.tokenizer_config = hf::read_json(folder, "tokenizer_config.json");
   files.chat_template = hf::read_text(folder, "chat_template.jinja");
   files.config = config_json_;

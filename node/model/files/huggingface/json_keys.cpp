@@ -90,16 +90,15 @@ json parse_json(std::string_view text, const std::string& name) {
   return tree;
 }
 
-std::optional<std::string> read_text(const std::string& folder, const std::string& name) {
+std::optional<std::string> read_text(const std::string& folder, const std::string& name,
+                                     size_t max_bytes) {
   const std::string path = (std::filesystem::path(folder) / name).string();
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return std::nullopt;
   try {
     const MappedFile file(path);
     const auto bytes = file.bytes();
-    if (bytes.size() > kMaxJsonBytes) {
-      fail("has ", bytes.size(), " bytes, more than ", kMaxJsonBytes);
-    }
+    if (bytes.size() > max_bytes) fail("has ", bytes.size(), " bytes, more than ", max_bytes);
     std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     file.check_unchanged();
     return text;
@@ -108,8 +107,9 @@ std::optional<std::string> read_text(const std::string& folder, const std::strin
   }
 }
 
-std::optional<json> read_json(const std::string& folder, const std::string& name) {
-  const auto text = read_text(folder, name);
+std::optional<json> read_json(const std::string& folder, const std::string& name,
+                              size_t max_bytes) {
+  const auto text = read_text(folder, name, max_bytes);
   if (!text) return std::nullopt;
   return parse_json(*text, name);
 }

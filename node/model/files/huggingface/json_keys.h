@@ -16,17 +16,21 @@
 namespace lockstep::hf {
 
 inline constexpr int kMaxJsonDepth = 16;
-// Far above config files (some kB) and the largest tokenizers (35 MB).
-inline constexpr size_t kMaxJsonBytes = size_t{64} << 20;
+// Far above config files (some kB) and the largest index of tensors (some MB). A tree in memory is
+// about ten times its text.
+inline constexpr size_t kMaxJsonBytes = size_t{16} << 20;
+inline constexpr size_t kMaxTokenizerBytes = size_t{64} << 20;  // the largest have 35 MB
 
 // `name`: what errors call the text, such as "config.json". Throws LoadError, with the offset of a
 // syntax error, unless the text is one JSON object.
 nlohmann::json parse_json(std::string_view text, const std::string& name);
 
-// Reads and parses a file. Absent: nullopt.
-std::optional<nlohmann::json> read_json(const std::string& folder, const std::string& name);
-// The bytes of a file of at most kMaxJsonBytes. Absent: nullopt. Throws LoadError.
-std::optional<std::string> read_text(const std::string& folder, const std::string& name);
+// Reads and parses a file of at most max_bytes. Absent: nullopt.
+std::optional<nlohmann::json> read_json(const std::string& folder, const std::string& name,
+                                        size_t max_bytes = kMaxJsonBytes);
+// The bytes of such a file. Absent: nullopt. Throws LoadError.
+std::optional<std::string> read_text(const std::string& folder, const std::string& name,
+                                     size_t max_bytes = kMaxJsonBytes);
 
 // The value if it is an integer in [0, n).
 std::optional<size_t> index_below(const nlohmann::json& value, size_t n);

@@ -24,6 +24,7 @@ static_assert(std::endian::native == std::endian::little,
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // as the format's own library
 constexpr size_t kMaxDims = 8;
+constexpr size_t kMaxTensors = size_t{1} << 18;  // of one file; large mixtures have 100,000 in all
 // A limit that keeps every product of dimensions and bytes far from overflow.
 constexpr uint64_t kMaxValues = uint64_t{1} << 48;
 constexpr std::string_view kMetadata = "__metadata__";
@@ -106,7 +107,10 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     return true;
   }
   bool end_object() override {
-    if (depth_ == 2 && !in_metadata_) tensors_.push_back(to_tensor(entry_));
+    if (depth_ == 2 && !in_metadata_) {
+      if (tensors_.size() == kMaxTensors) fail("there are more than ", kMaxTensors, " tensors");
+      tensors_.push_back(to_tensor(entry_));
+    }
     in_metadata_ = false;
     --depth_;
     return true;

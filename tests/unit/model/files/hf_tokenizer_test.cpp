@@ -19,6 +19,14 @@ constexpr const char* kQwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
     R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+// As it stands in the file of Phi-4-mini.
+constexpr const char* kGpt4o =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 TokenizerData tokenizer_of(const HuggingFaceFiles& files, int64_t vocab_size = 8,
                            const std::optional<std::string>& chat_template = {}) {
   return hf::read_tokenizer({files.tokenizer, files.tokenizer_config, chat_template, files.config,
@@ -79,6 +87,8 @@ TEST(HuggingFaceTokenizer, PreTokenizersHaveTheNamesOfGguf) {
   files.tokenizer["pre_tokenizer"] = split(kQwen2);
   files.tokenizer["normalizer"] = {{"type", "NFC"}};
   EXPECT_EQ(tokenizer_of(files).pre, "qwen2");
+  files.tokenizer["pre_tokenizer"] = split(kGpt4o);
+  EXPECT_EQ(tokenizer_of(files).pre, "gpt-4o");
   files.tokenizer["pre_tokenizer"] = split(kLlama3);
   EXPECT_NE(refusal(files).find("'ignore_merges' is false"), std::string::npos);
   files.tokenizer["model"]["ignore_merges"] = true;

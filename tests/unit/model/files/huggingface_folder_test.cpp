@@ -118,6 +118,12 @@ TEST_F(HuggingFaceFolder, DamagedFilesAreNamed) {
   expect_refused("model.safetensors: tensor 'model.layers.0.mlp.down_proj.weight': 8192 bytes");
 }
 
+TEST_F(HuggingFaceFolder, AFileThatIsTooLargeIsRefused) {
+  HuggingFaceFiles().write(folder_);
+  folder_.write_below("/generation_config.json", "{" + std::string(hf::kMaxJsonBytes, ' ') + "}");
+  expect_refused("generation_config.json: has 16777218 bytes, more than 16777216");
+}
+
 TEST_F(HuggingFaceFolder, AFileThatIsNoRegularFileIsRefused) {
   HuggingFaceFiles().write(folder_);
   remove("config.json");
