@@ -20,9 +20,10 @@ template <class... Parts>
 // A name from the file, made safe to print: quoted, one line of printable ASCII and UTF-8,
 // truncated if long.
 std::string quoted(std::string_view text);
-// Without this overload, a call with a std::string would be one of std::quoted where <iomanip> is
+// Without these overloads, a call with a std::string would be one of std::quoted where <iomanip> is
 // included.
 inline std::string quoted(const std::string& text) { return quoted(std::string_view(text)); }
+inline std::string quoted(std::string& text) { return quoted(std::string_view(text)); }
 inline std::string quoted(const char* text) { return quoted(std::string_view(text)); }
 
 }  // namespace lockstep
