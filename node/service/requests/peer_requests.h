@@ -23,6 +23,8 @@ struct PeerRequest {
   bool muted = false;      // its peer reads too slowly: no more tokens, then an error
   Clock::TimePoint arrived;
   std::vector<std::optional<Clock::TimePoint>> last_token;  // [n_choices]
+  // [n_choices]: the last token of the choice so far, or of its prompt; -1 = none
+  std::vector<int32_t> previous;
 };
 
 class PeerRequests {
@@ -38,6 +40,7 @@ class PeerRequests {
     request.request_id = request_id;
     request.arrived = now;
     request.last_token.resize(n_choices);
+    request.previous.resize(n_choices, -1);
     return &by_id_.emplace(request.id, std::move(request)).first->second;
   }
   PeerRequest* find(RequestId id) {

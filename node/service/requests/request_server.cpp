@@ -106,6 +106,11 @@ void RequestServer::submit(RequestId id, const wire::Generate& request, Generati
   if (request.return_token_ids) accepted.prompt_token_ids = *prompt;
   wanted.id = id;
   wanted.prompt = std::move(prompt).value();
+  for (size_t i = 0; i < live->previous.size(); ++i) {
+    const bool has_output = i < wanted.emitted.size() && !wanted.emitted[i].ids.empty();
+    const std::vector<int32_t>& before = has_output ? wanted.emitted[i].ids : wanted.prompt;
+    if (!before.empty()) live->previous[i] = before.back();
+  }
   const Result<int32_t> max_tokens = model_.engine.submit(std::move(wanted));
   if (!max_tokens) return give_up(max_tokens.error());
   accepted.max_tokens = static_cast<uint64_t>(*max_tokens);
@@ -191,7 +196,7 @@ void RequestServer::observe(PeerRequest& request, const ChoiceEvent& event, Cloc
   last = at;
 }
 
-wire::Tokens RequestServer::to_wire(const PeerRequest& request, const ChoiceEvent& event) const {
+wire::Tokens RequestServer::to_wire(PeerRequest& request, const ChoiceEvent& event) const {
   wire::Tokens tokens;
   tokens.request_id = request.request_id;
   tokens.choice = event.choice;
@@ -200,8 +205,10 @@ wire::Tokens RequestServer::to_wire(const PeerRequest& request, const ChoiceEven
   tokens.text = event.text;
   tokens.epoch = model_.epoch;
   tokens.attempt = request.attempt;
-  const auto bytes = [this](int32_t id) {
-    return std::string(model_.tokenizer().token_bytes(id, true));
+  int32_t& previous = request.previous[event.choice];
+  // The bytes of a choice's tokens, put together, are its text (control tokens aside).
+  const auto bytes = [&](int32_t id) {
+    return std::string(model_.tokenizer().bytes_after(previous, id, true));
   };
   const size_t n_top = event.ids.empty() ? 0 : event.top.size() / event.ids.size();
   for (size_t i = 0; i < event.logprobs.size(); ++i) {
@@ -212,7 +219,9 @@ wire::Tokens RequestServer::to_wire(const PeerRequest& request, const ChoiceEven
     for (const TokenLogprob& top : event.top.subspan(i * n_top, n_top)) {
       row.top.push_back({top.id, bytes(top.id), top.logprob});
     }
+    previous = event.ids[i];
   }
+  if (!event.ids.empty()) previous = event.ids.back();
   if (event.finished) tokens.finish_reason = to_string(*event.finished);
   if (!event.stop_string.empty()) tokens.stop_string = event.stop_string;
   if (event.stop_token >= 0) tokens.stop_token = event.stop_token;

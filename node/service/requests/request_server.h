@@ -56,7 +56,7 @@ class RequestServer {
   void send_batch(const std::string& peer, wire::TokensBatch& batch);
   void send_tokens(PeerRequest& request, const wire::Tokens& tokens);
   void observe(PeerRequest& request, const ChoiceEvent& event, Clock::TimePoint at);
-  wire::Tokens to_wire(const PeerRequest& request, const ChoiceEvent& event) const;
+  wire::Tokens to_wire(PeerRequest& request, const ChoiceEvent& event) const;
   void mute(PeerRequest& request);
   void end(const StepOutputs::End& end);
   void refuse(const std::string& peer, const std::string& request_id, const Error& error);

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "common/text/utf8.h"
 #include "tests/support/node_harness.h"
 
 namespace lockstep {
@@ -12,6 +13,16 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::NodeHarness;
+
+// A token behind an even one lacks its first byte.
+class ContextTokenizer final : public testing::FakeTokenizer {
+ public:
+  std::string_view bytes_after(int32_t previous, int32_t id, bool special) const override {
+    std::string_view bytes = token_bytes(id, special);
+    if (previous % 2 == 0 && !bytes.empty()) bytes.remove_prefix(1);
+    return bytes;
+  }
+};
 
 // The harness's engine and model, but outputs are taken and messages are sent by the test.
 class RequestServerTest : public ::testing::Test {
@@ -72,7 +83,7 @@ class RequestServerTest : public ::testing::Test {
 
   SteadyClock clock_;
   // A chat is the content of its first message.
-  const TextModel text_{std::make_unique<testing::FakeTokenizer>(),
+  const TextModel text_{std::make_unique<ContextTokenizer>(),
                         ChatTemplate::parse("{{ messages[0].content }}"), false};
   NodeProbes probes_;
   EventMailbox mailbox_{clock_};
@@ -196,6 +207,24 @@ TEST_F(RequestServerTest, OutputsThatPiledUpGoOutInMessagesThatCanBeRead) {
   }
   EXPECT_GT(sent<wire::TokensBatch>().size(), 1u) << "all of it is more than one message may have";
   EXPECT_EQ(sent<wire::Done>().size(), 1u);
+}
+
+TEST_F(RequestServerTest, TheBytesOfLogprobsPutTogetherAreTheText) {
+  wire::Generate request = NodeHarness::request("r", 40);
+  request.n = 3;
+  request.logprobs = 0;
+  server_->generate("p", request);
+  run_to_the_end();
+  std::map<uint32_t, std::string> bytes, text;
+  for (const auto& tokens : sent<wire::Tokens>()) {
+    text[tokens.choice] += tokens.text;
+    for (const auto& row : tokens.logprobs)
+      if (!row.special) bytes[tokens.choice] += row.bytes;
+  }
+  ASSERT_EQ(text.size(), 3u);
+  for (const auto& [choice, whole] : text) {
+    EXPECT_EQ(utf8::replace_invalid(bytes[choice]), whole) << choice;
+  }
 }
 
 TEST_F(RequestServerTest, EveryRequestGetsExactlyOneFinalMessage) {
