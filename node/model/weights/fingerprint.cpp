@@ -49,15 +49,15 @@ Digest128 Hasher::digest() const {
 
 namespace {
 
-// Hashes what the forward pass reads from the model beside the weights. Every member is named, so
-// that a new one does not compile until somebody decides. Not hashed: the name and the context
-// length, which change no token, and what the names and shapes of the weights tell.
 void add_layer(const LayerConfig& layer, Hasher& hasher) {
   const auto& [window, rotates] = layer;
   hasher.update_u64(static_cast<uint64_t>(window));
   hasher.update_u64(rotates ? 1 : 0);
 }
 
+// Hashes what the forward pass reads from the model beside the weights. Every member is named, so
+// that a new one does not compile until somebody decides. Not hashed: the name and the context
+// length, which change no token, and what the names and shapes of the weights tell.
 void add_forward(const ModelConfig& model, Hasher& hasher) {
   const auto& [architecture, name, shape, layers, context_length, rms_eps, rope_theta, n_rot,
                rope_style, rope_freq_divisors, tied_embeddings, qkv_bias, qk_norm] = model;
