@@ -168,6 +168,32 @@ def test_nothing_is_built_without_nvcc(tmp_path):
     assert ran.returncode == 0 and "program: none; it would be built" in ran.stdout, ran.stderr
 
 
+def sources_of_the_check():
+    """The files of node/ that the build for a GPU machine alone compiles (bench/gpu/CMakeLists.txt)."""
+    globs = re.findall(r"\$\{CMAKE_SOURCE_DIR\}/(node/\S+?)/\*\.cpp",
+                       (ROOT / "bench" / "gpu" / "CMakeLists.txt").read_text())
+    assert "node/model/weights" in globs
+    return {str(path.relative_to(ROOT)) for folder in globs
+            for path in (ROOT / folder).glob("*.cpp" if folder == "node/model" else "**/*.cpp")}
+
+
+def test_a_build_for_a_gpu_machine_alone_has_every_source_that_it_needs():
+    """Such a build links no library of node/: what its sources include, it must compile itself."""
+    not_called = {"node/text/marked_text.cpp"}  # included by tokenizer.h, for a type in an interface
+    built = sources_of_the_check()
+    missing, seen, left = set(), set(), sorted(built)
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for header in re.findall(r'#include "(node/[^"]+)\.h"', (ROOT / name).read_text()):
+            left.append(f"{header}.h")
+            if (ROOT / f"{header}.cpp").exists() and f"{header}.cpp" not in built:
+                missing.add(f"{header}.cpp")
+    assert missing == not_called
+
+
 def report(*arguments, tree=ROOT):
     return subprocess.run([sys.executable, str(tree / "bench" / "gpu" / "report.py"), *arguments],
                           capture_output=True, text=True)
