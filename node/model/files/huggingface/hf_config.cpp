@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "kernels/kv_layout.h"
 #include "node/model/families/family.h"
+#include "node/model/files/huggingface/hf_config_keys.h"
 #include "node/model/files/huggingface/hf_rope.h"
 #include "node/model/files/shared/load_failure.h"
 
@@ -44,84 +45,6 @@ constexpr ModelType kModelTypes[] = {
     {.name = "qwen3", .architecture = "qwen3", .window = Window::kIfUsed},
     {.name = "smollm3", .architecture = "smollm3", .window = Window::kIfUsed, .default_theta = 2e6},
     {.name = "phi3", .architecture = "phi3", .window = Window::kAlways, .may_rotate_partly = true},
-};
-
-// Keys that read_config() or read_rope() reads. Any key that neither this list nor the next one has
-// is refused: a scale or a window that is silently ignored gives wrong tokens and no error.
-constexpr std::string_view kReadKeys[] = {
-    "architectures",
-    "attention_bias",
-    "head_dim",
-    "hidden_act",
-    "hidden_size",
-    "intermediate_size",
-    "is_encoder_decoder",
-    "layer_types",
-    "max_position_embeddings",
-    "max_window_layers",
-    "mlp_bias",
-    "model_type",
-    "no_rope_layer_interval",
-    "no_rope_layers",
-    "num_attention_heads",
-    "num_hidden_layers",
-    "num_key_value_heads",
-    "partial_rotary_factor",
-    "quantization_config",
-    "rms_norm_eps",
-    "rope_interleaved",
-    "rope_parameters",
-    "rope_scaling",
-    "rope_theta",
-    "sliding_window",
-    "tie_word_embeddings",
-    "use_mrope",
-    "use_sliding_window",
-    "vocab_size",
-    // read with the tokenizer
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-    "unk_token_id",
-};
-
-// Keys that cannot change a token: they are about training, Python, the form of an answer, or
-// sampling.
-constexpr std::string_view kIgnoredKeys[] = {
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "_name_or_path",
-    "attention_dropout",
-    "attn_implementation",
-    "attn_pdrop",
-    "auto_map",
-    "do_sample",
-    "dtype",
-    "embd_pdrop",
-    "gradient_checkpointing",
-    "id2label",
-    "initializer_range",
-    "is_decoder",
-    "is_llama_config",
-    "label2id",
-    "max_length",
-    "name_or_path",
-    "original_max_position_embeddings",  // used only with kinds of RoPE that are refused
-    "output_attentions",
-    "output_hidden_states",
-    "pretraining_tp",  // cuts products, whose sums are the same
-    "repetition_penalty",
-    "resid_pdrop",
-    "return_dict",
-    "temperature",
-    "top_k",
-    "top_p",
-    "torch_dtype",
-    "transformers.js_config",
-    "transformers_version",
-    "unsloth_fixed",
-    "unsloth_version",
-    "use_cache",
 };
 
 // The keys of config.json that give a dimension.
